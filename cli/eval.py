@@ -1,0 +1,52 @@
+"""`rnnlm eval`: perplexity and its companions."""
+
+from typing import Any
+
+import click
+
+from rnnlm.cli import terminal
+from rnnlm.cli.options import corpus_of, device_option, json_option, load_model, model_option, text_flags, text_options
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@model_option
+@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
+              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@text_options
+@device_option
+@json_option
+def command(text: tuple[str, ...], model_name: str | None, context: str, device: str, as_json: bool, **given: Any) -> None:
+    """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32."""
+    corpus = corpus_of(text, text_flags(given))
+    model = load_model(model_name, device)
+    from rnnlm.evaluation import evaluate
+
+    result = evaluate(model, corpus, context=context).to_dict()
+    if as_json:
+        terminal.print_json(result)
+        return
+    notes = _notes(result)
+    rows = [[name, _cell(value) + notes.get(name, "")] for name, value in result.items() if name != "signature"]
+    terminal.print_table(["measure", "value"], rows, right=["value"])
+    click.echo(f"signature: {result['signature']}")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return terminal.number(value, 4) if value is None or isinstance(value, float) else str(value)
+
+
+def _notes(result: dict[str, Any]) -> dict[str, str]:
+    """What a reader must know about a figure, beside it."""
+    notes = {}
+    if result["closed_vocabulary"]:
+        notes["ppl_word"] = notes["ppl_word_no_oov"] = " (closed vocabulary)"
+    if result["zero_probability_tokens"]:
+        notes["ppl_token"] = " (a token has probability zero)"
+    if not result["normalised"]:
+        notes["ppl_token"] = notes.get("ppl_token", "") + " (not normalised)"
+    return notes

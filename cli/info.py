@@ -1,0 +1,43 @@
+"""`rnnlm info`: what a model is."""
+
+from typing import Any
+
+import click
+
+from rnnlm.cli import terminal
+from rnnlm.cli.options import json_option, model_option
+
+
+@click.command()
+@click.argument("model", required=False)
+@model_option
+@json_option
+def command(model: str | None, model_name: str | None, as_json: bool) -> None:
+    """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
+    name = model or model_name
+    if not name:
+        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    from rnnlm import inspection
+
+    description = inspection.describe(name)
+    if as_json:
+        terminal.print_json(description)
+        return
+    rows = [[name, _cell(value)] for name, value in _flat(description) if value not in (None, {}, [])]
+    terminal.print_table(["what", "value"], rows)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, value))
+    return rows
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

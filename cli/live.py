@@ -1,0 +1,116 @@
+"""How a training run looks while it lasts: a live panel on a terminal, a plain line now and then elsewhere."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rnnlm.cli import terminal
+from rnnlm.events import Event, Saved, Started, Step, Validated
+
+PLAIN_SECONDS = 15.0
+NARROW_COLUMNS = 50
+
+
+@contextmanager
+def display_for(plan: Any) -> Iterator["PlainDisplay"]:
+    """The display that suits this terminal, for the time of a run."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield PlainDisplay()
+        return
+    display = LiveDisplay(console)
+    with display.live:
+        yield display
+
+
+class PlainDisplay:
+    """One line per validation, and one now and then between them."""
+
+    def __init__(self) -> None:
+        self.last_line = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Started):
+            terminal.say(started_line(event))
+        elif isinstance(event, Validated):
+            self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
+        elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
+            left = terminal.duration(seconds_left(event))
+            self._line(
+                f"step {event.step:,}, epoch {event.epoch:.2f}: perplexity {training_perplexity(event):.1f}, "
+                f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
+            )
+
+    def _line(self, text: str) -> None:
+        terminal.say(text)
+        self.last_line = time.monotonic()
+
+
+class LiveDisplay(PlainDisplay):
+    """A progress bar with the figures below it, redrawn in place."""
+
+    def __init__(self, console: Any) -> None:
+        super().__init__()
+        from rich.live import Live
+
+        self.console = console
+        self.step: Step | None = None
+        self.validated: Validated | None = None
+        self.saved: Saved | None = None
+        self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.console.print(started_line(event), markup=False, highlight=False)
+        elif isinstance(event, Step):
+            self.step = event
+        elif isinstance(event, Validated):
+            self.validated = event
+        elif isinstance(event, Saved):
+            self.saved = event
+
+    def _panel(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        if self.step is None:
+            return Text("starting ...")
+        width = min(60, self.console.width)
+        bar = ProgressBar(total=1.0, completed=self.step.progress, width=width)
+        narrow = self.console.width < NARROW_COLUMNS
+        return Group(bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow)))
+
+    def _lines(self, narrow: bool) -> list[str]:
+        step, left = self.step, terminal.duration(seconds_left(self.step))
+        progress = [f"{step.progress:.0%} done", f"{left} left"]
+        speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
+        train = f"train {training_perplexity(step):.1f}"
+        valid = [f"valid {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
+        if narrow:
+            return [*progress, speed[2], train, *valid]
+        saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
+        return [", ".join([*progress, *speed]), "perplexity: " + ", ".join([train, *valid, *saved])]
+
+
+def started_line(event: Started) -> str:
+    return (
+        f"{event.model}: {event.parameters:,} parameters, vocabulary {event.vocabulary_size:,}, "
+        f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
+        + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
+        + (f"; validation during training: {event.validation}" if event.validation else "")
+    )
+
+
+def training_perplexity(event: Step) -> float:
+    return math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf
+
+
+def seconds_left(event: Step) -> float:
+    if event.progress <= 0:
+        return 0.0
+    return event.seconds * (1 - event.progress) / event.progress

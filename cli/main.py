@@ -1,0 +1,156 @@
+"""The entry point: commands are imported when used; errors, signals and closed pipes become exit codes here.
+
+0 done; 1 failed, missing or bad input; 2 wrong usage; 128+n for signal n (130 Ctrl-C, 143 TERM, 141 closed pipe).
+"""
+
+import importlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnnlm.cli import terminal
+from rnnlm.errors import RnnlmError, RnnlmWarning, nearest
+
+COMMANDS = ("bench", "corpora", "eval", "generate", "info", "recipes", "score", "train")
+
+
+class _Signalled(BaseException):
+    """A signal that ends the program."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+
+
+class _ClosedPipe(Exception):
+    """Whoever read our output has stopped reading."""
+
+
+class _Commands(click.Group):
+    """Finds commands by name in their files."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"rnnlm.cli.{name}").command
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        if arguments and arguments[0] not in COMMANDS:
+            raise click.UsageError(f"no such command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}")
+        return super().resolve_command(context, arguments)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            result = super().invoke(context)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            raise _ClosedPipe from None
+
+
+def _print_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    import platform
+
+    import torch
+
+    from rnnlm import __version__
+    from rnnlm.neural.device import resolve_device
+
+    device, threads = resolve_device("auto"), torch.get_num_threads()
+    python = platform.python_version()
+    click.echo(f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, {threads} threads)")
+    context.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
+              help="Show the versions of rnnlm and torch, the device and its threads.")  # fmt: skip
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks (may stand anywhere).")
+def cli() -> None:
+    """Train, evaluate and use language models: n-gram and recurrent networks.
+
+    Start with: rnnlm train
+    """
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _raise_signalled)
+    code = run(sys.argv[1:])
+    _discard_unwritable_output()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code. Tests call this in process."""
+    arguments, debug = _take_debug(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RnnlmWarning)
+        warnings.showwarning = terminal.show_warning
+        try:
+            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+        except (Exception, KeyboardInterrupt, _Signalled) as error:
+            if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
+                raise
+            return _exit_code(error)
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say what went wrong, and give its exit code."""
+    if isinstance(error, RnnlmError):
+        terminal.show_error(error.what, error.why, error.way_out)
+        return error.exit_code
+    if isinstance(error, click.UsageError):
+        context = error.ctx.command_path if error.ctx else "rnnlm"
+        terminal.show_error(error.format_message(), "", f"see {context} --help")
+        return 2
+    if isinstance(error, click.ClickException):
+        terminal.show_error(error.format_message())
+        return 1
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        terminal.say("interrupted")
+        return 130
+    if isinstance(error, _Signalled):
+        return error.exit_code
+    if isinstance(error, _ClosedPipe):
+        return 141
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        terminal.show_error(f"cannot read or write{where}", error.strerror or str(error))
+        return 1
+    terminal.show_error(f"internal error: {type(error).__name__}: {error}", "", "run again with --debug, and report what it shows")
+    return 1
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without `--debug`, and whether it was there (before any `--`)."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return [*options, *arguments[end:]], len(options) < end
+
+
+def _raise_signalled(number: int, frame: Any) -> None:
+    raise _Signalled(number)
+
+
+def _discard_unwritable_output() -> None:
+    """What is left in the buffer of a closed pipe must not raise while Python shuts down."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

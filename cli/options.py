@@ -1,0 +1,73 @@
+"""Options that several commands share, and what they make of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable], Callable]
+
+
+def stacked(*decorators: Decorator) -> Decorator:
+    """Several decorators as one, in reading order."""
+
+    def apply(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+model_option = click.option(
+    "-m", "--model", "model_name", metavar="MODEL", envvar="RNNLM_MODEL",
+    help="Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.",
+)  # fmt: skip
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+special_symbols_option = click.option(
+    "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
+    help="What to do with <s> and </s> in the text.  [default: error]",
+)  # fmt: skip
+text_options = stacked(
+    click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."),
+    click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
+    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
+                 help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
+    click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
+    click.option("--documents", is_flag=True, help="Blank lines separate documents."),
+    special_symbols_option,
+)  # fmt: skip
+
+
+def text_flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of `text_options` out of `given`; the settings they name."""
+    keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
+    if keep and documents:
+        raise click.UsageError("--keep-blank-lines and --documents contradict each other: a blank line is one or the other.")
+    flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
+    flags["blank_lines"] = "keep" if keep else "documents" if documents else None
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
+    """The corpus of these sources, read as `flags` say."""
+    from rnnlm.config import Layer, resolve
+    from rnnlm.corpus import Corpus, TextSettings
+    from rnnlm.sources import SourceSettings
+
+    resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
+    return Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
+
+
+def load_model(name: str | None, device: str) -> Any:
+    """The model of `-m`.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if not name:
+        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    from rnnlm.loading import load
+
+    return load(name, device)

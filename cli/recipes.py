@@ -1,0 +1,27 @@
+"""`rnnlm recipes`: named settings for `rnnlm train --recipe NAME`."""
+
+import click
+
+from rnnlm.cli import terminal
+from rnnlm.cli.options import json_option
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def command(name: str | None, as_json: bool) -> None:
+    """List the recipes, or show the settings of one."""
+    from rnnlm import recipes
+
+    if name:
+        _, settings = recipes.load(name)
+        if as_json:
+            terminal.print_json(settings)
+        else:
+            terminal.print_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()])
+        return
+    rows = [{"recipe": each, "model": recipes.load(each)[1]["model"], "about": recipes.load(each)[0]} for each in recipes.names()]
+    if as_json:
+        terminal.print_json(rows)
+        return
+    terminal.print_table(["recipe", "model", "about"], [list(row.values()) for row in rows])

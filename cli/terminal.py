@@ -1,0 +1,78 @@
+"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rnnlm.errors import RnnlmWarning
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text` with control characters (terminal escapes, line ends, bidirectional overrides) written out."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def say(message: str) -> None:
+    """One line for people, on stderr."""
+    click.echo(visible(message), err=True)
+
+
+def show_error(what: str, why: str = "", way_out: str = "") -> None:
+    """An error: one line each for what, why, and the way out."""
+    say(f"error: {what}")
+    if why:
+        say(f"  why: {why}")
+    if way_out:
+        say(f"  try: {way_out}")
+
+
+def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Notices of the library as one line; warnings of other libraries are their developers' matter."""
+    if issubclass(category, RnnlmWarning):
+        say(f"note: {message}")
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on stdout; never NaN or Infinity."""
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """A table on a terminal (columns in `right` are right-aligned), tab-separated lines elsewhere."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [list(columns), *shown]:
+            click.echo("\t".join(row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in shown:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure for people; a dash where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 45s, 3m 05s, 2h 10m."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02d}s"
+    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"

@@ -1,0 +1,159 @@
+"""`rnnlm train`: train a model on text."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.cli import terminal
+from rnnlm.cli.options import json_option, stacked, text_flags, text_options
+
+tokenizer_options = stacked(
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
+    click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--min-count", type=int, metavar="N", help="Rarer words become <unk>."),
+    click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary, </s> and <unk> included."),
+    click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
+    click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
+)  # fmt: skip
+run_options = stacked(
+    click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
+    click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
+    click.option("--threads", type=int, metavar="N", help="CPU threads."),
+    click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("text", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
+@click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
+@click.option("--model", metavar="KIND", help="rnn, gru, lstm or unigram.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings from a file.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
+@click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
+@click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end.")
+@tokenizer_options
+@text_options
+@run_options
+@click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
+@json_option
+@click.pass_context
+def command(context: click.Context, **given: Any) -> None:
+    """Train a model on TEXT (files, globs, -, hf:OWNER/NAME); without TEXT, on the bundled corpus.
+
+    \b
+    rnnlm train                                       the demo, in about three minutes
+    rnnlm train my.txt --model gru --budget 10m       your own text
+    rnnlm train my.txt --set hidden_size=512 --dry-run
+
+    The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
+    """
+    from rnnlm import training
+
+    as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
+    request = _request(given)
+    plan = training.plan(request)
+    if dry_run:
+        _show_plan(plan, as_json)
+        return
+    stop = _StopRequest()
+    finished = _train(plan, stop)
+    _show_results(finished, as_json)
+    if stop.signal:
+        context.exit(128 + stop.signal)
+
+
+def _request(given: dict[str, Any]) -> Any:
+    from rnnlm.config import parse_assignments
+    from rnnlm.training import Request
+
+    own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
+    own["assignments"] = parse_assignments(own["assignments"])
+    flags = text_flags(given)
+    flags |= {name: value for name, value in given.items() if value is not None}
+    return Request(**own, flags=flags)
+
+
+class _StopRequest:
+    """Set by the first Ctrl-C or TERM; the second ends at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def __call__(self) -> bool:
+        return bool(self.signal)
+
+    def receive(self, number: int, frame: Any) -> None:
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __enter__(self) -> None:
+        self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def _train(plan: Any, stop: _StopRequest) -> Any:
+    """Run the plan under the display; the last event."""
+    from rnnlm import training
+    from rnnlm.cli.live import display_for
+
+    terminal.say(f"training a {plan.kind.name}" + (f" by recipe {plan.recipe}" if plan.recipe else ""))
+    if plan.valid is not None:
+        terminal.say(f"validation on {plan.valid_is}")
+    with stop, display_for(plan) as display:
+        for event in training.run(plan, stop):
+            display.show(event)
+    return event
+
+
+def _show_results(finished: Any, as_json: bool) -> None:
+    if finished.stopped == "request":
+        terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
+    else:
+        early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
+        terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
+    if as_json:
+        terminal.print_json({"folder": finished.folder, "step": finished.step, "stopped": finished.stopped,
+                             "seconds": round(finished.seconds, 2), "results": finished.results})  # fmt: skip
+        return
+    if not finished.results:
+        return
+    keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
+    rows = [[name, *(_cell(result[key]) for key in keys)] for name, result in finished.results.items()]
+    terminal.print_table(["text", *keys], rows, right=keys)
+    for name, result in finished.results.items():
+        click.echo(f"{name} signature: {result['signature']}")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else terminal.number(value)
+
+
+def _show_plan(plan: Any, as_json: bool) -> None:
+    sizes = {
+        "model": plan.kind.name,
+        "parameters": plan.parameters(),
+        "vocabulary_size": plan.data.tokenizer.size,
+        "train_tokens": plan.data.train.tokens,
+        "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,
+        "validation": plan.valid_is,
+        "output": str(plan.output),
+    }
+    if as_json:
+        settings = {name: {"value": value, "origin": origin} for name, value, origin, _ in plan.describe()}
+        terminal.print_json({**sizes, "settings": settings})
+        return
+    rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows)
+    for name, value in sizes.items():
+        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}")

@@ -1,0 +1,15 @@
+"""Corpora that come with rnnlm: one folder each, with train.txt, valid.txt, test.txt and a README that states its licence."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """All bundled corpora, sorted."""
+    return sorted(folder.name for folder in FOLDER.iterdir() if (folder / "train.txt").is_file())
+
+
+def part(name: str, which: str) -> Path:
+    """The file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
+    return FOLDER / name / (which if "." in which else f"{which}.txt")

@@ -1,0 +1,48 @@
+"""rnnlm: language modelling from Python. The names below are the public ones; each is imported when first used.
+
+>>> import rnnlm
+>>> model = rnnlm.load("checkpoints/demo")                                 # doctest: +SKIP
+>>> rnnlm.score_sentences(model, ["recognize speech"])[0].logprob_nats     # doctest: +SKIP
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Corpus": "rnnlm.corpus",
+    "Evaluation": "rnnlm.evaluation",
+    "LanguageModel": "rnnlm.interface",
+    "RnnlmError": "rnnlm.errors",
+    "RnnlmWarning": "rnnlm.errors",
+    "SamplingSettings": "rnnlm.generation",
+    "TextSettings": "rnnlm.corpus",
+    "evaluate": "rnnlm.evaluation",
+    "generate": "rnnlm.generation",
+    "load": "rnnlm.loading",
+    "score_pairs": "rnnlm.scoring",
+    "score_sentences": "rnnlm.scoring",
+    "train": "rnnlm.training",
+}
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+if TYPE_CHECKING:
+    from rnnlm.corpus import Corpus, TextSettings
+    from rnnlm.errors import RnnlmError, RnnlmWarning
+    from rnnlm.evaluation import Evaluation, evaluate
+    from rnnlm.generation import SamplingSettings, generate
+    from rnnlm.interface import LanguageModel
+    from rnnlm.loading import load
+    from rnnlm.scoring import score_pairs, score_sentences
+    from rnnlm.training import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

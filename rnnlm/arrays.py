@@ -1,0 +1,30 @@
+"""The only doors between numpy arrays and the arrays of a model's own device. Never imports torch itself."""
+
+from typing import Any
+
+import numpy as np
+
+from rnnlm.interface import Array
+
+
+def as_numpy(values: Array) -> np.ndarray:
+    """`values` as a numpy array on the host; waits for the device."""
+    if isinstance(values, np.ndarray):
+        return values
+    return values.detach().cpu().numpy()
+
+
+def total(values: Array) -> float:
+    """The sum of `values` in float64, taken on the device."""
+    if isinstance(values, np.ndarray):
+        return float(values.sum(dtype=np.float64))
+    return float(values.double().sum())
+
+
+def like(values: Any, reference: Array) -> Array:
+    """`values` as the array type of `reference`, on its device."""
+    if isinstance(reference, np.ndarray):
+        return as_numpy(values)
+    import torch
+
+    return torch.as_tensor(values, device=reference.device)

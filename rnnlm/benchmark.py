@@ -1,0 +1,151 @@
+"""How fast training is here, beside bare PyTorch loops in the same run.
+
+Three loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop
+over the same network, and a plain textbook loop (nn.LSTM or its kin, F.linear, F.cross_entropy under autocast, the
+optimizer's default). Ratios hold where the machine's speed drifts; single figures do not.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm import training
+
+
+@dataclass(frozen=True)
+class Round:
+    """Tokens per second of each loop in one round."""
+
+    number: int
+    ours: float
+    bare: float
+    plain: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians over the rounds. ratio_*: ours over the other, round by round."""
+
+    tokens_per_second: float
+    bare_tokens_per_second: float
+    plain_tokens_per_second: float
+    ratio_bare: float
+    ratio_plain: float
+
+
+def bench_training(plan: training.Plan, rounds: int, steps: int) -> Iterator[Round | Summary]:
+    """`rounds` rounds of `steps` steps of each loop, after one to warm up; then the summary."""
+    import torch
+
+    from rnnlm.config import Budget
+    from rnnlm.neural.device import resolve_device, resolve_precision
+    from rnnlm.neural.fitting import Trainer, make_network
+    from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
+
+    run = plan.resolved.make(RunSettings)
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    device = resolve_device(run.device)
+    precision = resolve_precision(run.precision, device)
+    fitting = plan.resolved.make(FittingSettings)
+    data = training.TrainingData(plan.data.tokenizer, plan.data.train, None)
+    network = make_network(plan.resolved.make(NetworkSettings), data, device)
+    trainer = Trainer(network, fitting, run, data, precision)
+    trainer.budget = Budget(steps=steps)
+    bare, plain = _bare_loop(network, trainer), _plain_loop(plan, trainer)
+    done = []
+    for number in range(rounds + 1):
+        result = Round(number, *(_timed(loop, device) for loop in (lambda: _ours(trainer), lambda: bare(steps), lambda: plain(steps))))
+        if number:
+            done.append(result)
+            yield result
+    yield Summary(
+        statistics.median(r.ours for r in done),
+        statistics.median(r.bare for r in done),
+        statistics.median(r.plain for r in done),
+        statistics.median(r.ours / r.bare for r in done),
+        statistics.median(r.ours / r.plain for r in done),
+    )
+
+
+def _timed(loop: Callable[[], int], device: Any) -> float:
+    """Tokens per second of `loop`, which returns its tokens."""
+    import torch
+
+    began = time.perf_counter()
+    tokens = loop()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return tokens / (time.perf_counter() - began)
+
+
+def _ours(trainer: Any) -> int:
+    trainer.step_count = trainer.token_count = 0
+    for _ in trainer.train(lambda: False):
+        pass
+    return trainer.token_count
+
+
+def _batches(trainer: Any, steps: int) -> list[tuple[Any, Any]]:
+    """The first `steps` windows as tensors, cut beforehand."""
+    from itertools import islice
+
+    return [trainer.gather(window) for _, window in islice(trainer.windows(), steps)]
+
+
+def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
+    """The same network and optimizer in the shortest loop there is."""
+    from rnnlm.neural.device import training_products
+    from rnnlm.neural.optimizers import clip_gradients, make_optimizer
+
+    optimizer = make_optimizer(trainer.settings, network, trainer.device)
+
+    def loop(steps: int) -> int:
+        state = network.initial_state(trainer.rows)
+        network.train()
+        batches = _batches(trainer, steps)
+        for inputs_TB, targets_TB in batches:
+            with training_products(trainer.precision, trainer.device):
+                loss, state = network.loss(inputs_TB, targets_TB, state)
+            optimizer.zero_grad()
+            loss.backward()
+            clip_gradients(trainer.settings, network)
+            optimizer.step()
+            state = tuple(tensor.detach() for tensor in state)
+        return sum(targets_TB.numel() for _, targets_TB in batches)
+
+    return loop
+
+
+def _plain_loop(plan: training.Plan, trainer: Any) -> Callable[[int], int]:
+    """A textbook loop over a network of the same shape, from torch's own parts."""
+    import copy
+
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from rnnlm.neural.device import training_products
+
+    network = copy.deepcopy(trainer.network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=trainer.settings.learning_rate)
+
+    def loop(steps: int) -> int:
+        state = network.initial_state(trainer.rows)
+        network.train()
+        batches = _batches(trainer, steps)
+        for inputs_TB, targets_TB in batches:
+            with training_products(trainer.precision, trainer.device):
+                features_TBE, state = network.features(inputs_TB, state)
+                logits_TBV = F.linear(features_TBE, network.output_weight, network.output.bias)
+            loss = F.cross_entropy(logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), trainer.settings.clip_norm or 1.0)
+            optimizer.step()
+            state = tuple(tensor.detach() for tensor in state)
+        return sum(targets_TB.numel() for _, targets_TB in batches)
+
+    return loop

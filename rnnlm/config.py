@@ -1,0 +1,184 @@
+"""Settings: frozen dataclasses, filled from layers (recipe, file, command line) that remember their origin.
+
+A settings class is a frozen dataclass whose fields are annotated with a type, and with :class:`msgspec.Meta`
+for its range and description. :func:`resolve` merges layers into such classes; later layers win. Names are
+unique over all classes of a run, so a recipe is one flat table and `--set name=value` needs no section.
+"""
+
+import dataclasses
+import math
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from rnnlm.errors import SettingsError, nearest
+
+Settings = TypeVar("Settings")
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Probability = Annotated[float, Meta(ge=0, lt=1)]
+
+
+def about(kind: Any, description: str) -> Any:
+    """The type `kind` with a description that `--dry-run` and the documentation show."""
+    return Annotated[kind, Meta(description=description)]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place. `origin` is what a person is told; text values are parsed by the field's type."""
+
+    origin: str
+    values: Mapping[str, Any]
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The outcome of :func:`resolve`: every setting's value and where it came from."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+    classes: tuple[type, ...]
+
+    def make(self, cls: type[Settings]) -> Settings:
+        """The settings of one class, as an instance of it."""
+        return cls(**{field.name: self.values[field.name] for field in dataclasses.fields(cls)})
+
+
+def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
+    """Merge `layers` (later ones win) over the defaults of the settings `classes`.
+
+    Raises:
+        SettingsError: a name no class has, a value of the wrong type or out of range.
+    """
+    classes = tuple(classes)
+    kinds = {name: kind for cls in classes for name, kind in typing.get_type_hints(cls, include_extras=True).items()}
+    values = {field.name: _default(field) for cls in classes for field in dataclasses.fields(cls)}
+    origins = dict.fromkeys(values, "default")
+    for layer in layers:
+        for name, value in layer.values.items():
+            if name not in kinds:
+                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", way_out=nearest(name, kinds))
+            values[name] = convert(name, value, kinds[name], layer.is_text)
+            origins[name] = layer.origin
+    resolved = Resolved(values, origins, classes)
+    for cls in classes:
+        resolved.make(cls)
+    return resolved
+
+
+def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
+    """`value` as the type `kind`; text from the command line is parsed, "none" is None.
+
+    Raises:
+        SettingsError: it is of another type, out of range, or not a finite number.
+    """
+    if is_text and isinstance(value, str) and value.lower() in ("none", "null"):
+        value = None
+    try:
+        converted = msgspec.convert(value, kind, strict=not is_text)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting {name} = {value!r} is not valid", str(error).lower()) from None
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise SettingsError(f"setting {name} = {value!r} is not valid", "a finite number is needed")
+    return converted
+
+
+def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
+
+
+def describe(cls: type) -> dict[str, str]:
+    """The description of each field of a settings class."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {name: _description(kind) for name, kind in hints.items()}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The flat table of a TOML file.
+
+    Raises:
+        SettingsError: it is missing, not TOML, or holds sections.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML", str(error)) from None
+    for name, value in table.items():
+        if isinstance(value, dict):
+            raise SettingsError(
+                f"{path} has a section [{name}]", "settings are one flat table", "write its settings without a section"
+            )
+    return table
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
+    """`name=value` texts of `--set` as a dictionary."""
+    values = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise SettingsError(f"--set {assignment!r} is not of the form name=value")
+        values[name.strip().replace("-", "_")] = value.strip()
+    return values
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: exactly one of time, epochs, steps."""
+
+    seconds: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """`90s`, `3m`, `1.5h`, `20epochs`, `5000steps`.
+
+        Raises:
+            SettingsError: the text has none of these forms, or is not above zero.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|epochs?|steps?)\s*", text)
+        if not match or float(match[1]) <= 0:
+            raise SettingsError(
+                f"budget {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
+            )
+        number, unit = float(match[1]), match[2]
+        if unit in _UNITS:
+            return cls(seconds=number * _UNITS[unit])
+        if unit.startswith("epoch"):
+            return cls(epochs=number)
+        if not number.is_integer():
+            raise SettingsError(f"budget {text!r} is not a whole number of steps")
+        return cls(steps=int(number))
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is dataclasses.MISSING:
+        raise TypeError(f"setting {field.name} has no default")
+    return field.default
+
+
+def _description(kind: Any) -> str:
+    for extra in getattr(kind, "__metadata__", ()):
+        if isinstance(extra, Meta) and extra.description:
+            return extra.description
+    return ""

@@ -1,0 +1,215 @@
+"""Text as lines, by one rule for every family and tokenizer.
+
+A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII space, tab,
+carriage return and NUL. A line without words is blank: skipped, kept as a sentence of its own, or a border between
+documents. `<s>` and `</s>` standing as words are refused, dropped or replaced; `<unk>` is an ordinary symbol.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm import sources
+from rnnlm.errors import TextError
+from rnnlm.interface import UNKNOWN
+from rnnlm.sources import SourceSettings
+
+WORD_SPACE = " \t\r\0"
+_RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How lines are read."""
+
+    encoding_errors: Annotated[
+        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+    ] = "strict"
+    blank_lines: Annotated[
+        Literal["skip", "keep", "documents"], Meta(description="blank lines: skipped, one </s> each, or document borders")
+    ] = "skip"
+    special_symbols: Annotated[
+        Literal["error", "drop", "replace"], Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+    ] = "error"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive lines, without blank ones unless they are kept.
+
+    `document_starts`: indices into `lines` where a document begins (empty unless blank lines separate documents).
+    """
+
+    lines: list[str]
+    document_starts: list[int]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text: its sources and how to read them. Reading happens in :meth:`blocks`, as often as one likes."""
+
+    sources: tuple[str, ...]
+    settings: TextSettings = TextSettings()
+    source_settings: SourceSettings = SourceSettings()
+
+    def blocks(self) -> Iterator[Block]:
+        """The lines of all sources in order, a megabyte or so at a time.
+
+        Raises:
+            TextError: a source cannot be read or decoded, or holds a reserved symbol.
+        """
+        for source in sources.expand(self.sources):
+            starts_document = True
+            for first_line, lines in numbered_lines(source, self.settings, self.source_settings):
+                block, starts_document = self._block(source, first_line, lines, starts_document)
+                if block.lines:
+                    yield block
+
+    def _block(self, source: str, first_line: int, lines: list[str], starts: bool) -> tuple[Block, bool]:
+        """The block of `lines`, and whether the next line begins a document."""
+        lines = self._without_reserved(source, first_line, lines)
+        if self.settings.blank_lines == "keep":
+            return Block(lines, []), False
+        if self.settings.blank_lines == "skip":
+            return Block([line for line in lines if not is_blank(line)], []), False
+        kept, document_starts = [], []
+        for line in lines:
+            if is_blank(line):
+                starts = True
+                continue
+            if starts:
+                document_starts.append(len(kept))
+            kept.append(line)
+            starts = False
+        return Block(kept, document_starts), starts
+
+    def _without_reserved(self, source: str, first_line: int, lines: list[str]) -> list[str]:
+        text = "\n".join(lines)
+        if "<s>" not in text and "</s>" not in text:
+            return lines
+        return [
+            check_reserved(line, f"{source}, line {number}", self.settings.special_symbols)
+            for number, line in enumerate(lines, start=first_line)
+        ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The kept lines `start` to `stop` (None: to the end) of a corpus, read as a corpus of their own."""
+
+    corpus: Corpus
+    start: int
+    stop: int | None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.corpus.sources
+
+    @property
+    def settings(self) -> TextSettings:
+        return self.corpus.settings
+
+    def blocks(self) -> Iterator[Block]:
+        seen = 0
+        for block in self.corpus.blocks():
+            first = max(0, self.start - seen)
+            last = len(block.lines) if self.stop is None else min(len(block.lines), self.stop - seen)
+            if last > first:
+                starts = [at - first for at in block.document_starts if first <= at < last]
+                yield Block(block.lines[first:last], starts)
+            seen += len(block.lines)
+
+
+Text = Corpus | Part
+
+
+def hold_out(corpus: Corpus, share: float) -> tuple[Part, Part] | None:
+    """The corpus in two: its lines but the last `share` of them, and those (whole documents, where it has documents).
+    None where it has a single line or document."""
+    lines, borders = 0, []
+    for block in corpus.blocks():
+        borders.extend(lines + at for at in block.document_starts)
+        lines += len(block.lines)
+    wanted = lines - max(1, round(lines * share))
+    if corpus.settings.blank_lines == "documents":
+        inner = [border for border in borders if 0 < border]
+        wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
+    return (Part(corpus, 0, wanted), Part(corpus, wanted, None)) if wanted > 0 else None
+
+
+def is_blank(line: str) -> bool:
+    """Whether the line has no words."""
+    return not line.strip(WORD_SPACE)
+
+
+def check_reserved(line: str, where: str, special_symbols: str) -> str:
+    """`line` with `<s>` and `</s>` treated as `special_symbols` says.
+
+    Raises:
+        TextError: there is one, and it is to be an error.
+    """
+    found = _RESERVED.search(line)
+    if not found:
+        return line
+    if special_symbols == "error":
+        raise TextError(
+            f"{where}: the text holds {found[0]}",
+            "line ends are marked by the program itself",
+            "remove it, or use --special-symbols drop or replace",
+        )
+    return _RESERVED.sub(UNKNOWN if special_symbols == "replace" else " ", line)
+
+
+def numbered_lines(
+    source: str, settings: TextSettings, source_settings: SourceSettings = SourceSettings()
+) -> Iterator[tuple[int, list[str]]]:
+    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1."""
+    next_line = 1
+    for whole in _whole_lines(sources.read(source, source_settings)):
+        if isinstance(whole, bytes):
+            text = _decode(whole, source, next_line, settings.encoding_errors)
+            if next_line == 1:
+                text = text.removeprefix("\ufeff")
+        else:
+            text = "\n".join(whole) + "\n"
+        text = text.replace("\r\n", "\n")
+        lines = text.split("\n")
+        if text.endswith("\n"):
+            lines.pop()
+        yield next_line, lines
+        next_line += len(lines)
+
+
+def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str]]:
+    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined."""
+    unfinished: list[bytes] = []
+    for chunk in chunks:
+        if not isinstance(chunk, bytes):
+            yield chunk
+            continue
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            unfinished.append(chunk)
+            continue
+        yield b"".join([*unfinished, head, newline])
+        unfinished = [tail] if tail else []
+    if unfinished:
+        yield b"".join(unfinished)
+
+
+def _decode(data: bytes, source: str, first_line: int, errors: str) -> str:
+    try:
+        return data.decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = first_line + before.count(b"\n")
+        byte = error.start - (before.rfind(b"\n") + 1) + 1
+        hint = "convert it to UTF-8, or use --encoding-errors replace"
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
+            hint = "it looks like UTF-16: convert it to UTF-8"
+        raise TextError(
+            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
+        ) from None

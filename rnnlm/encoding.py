@@ -1,0 +1,117 @@
+"""A whole text as one array of token ids, with all that is counted about it on the way."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.corpus import Block, Text
+from rnnlm.errors import TextError
+from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.signature import LinesHash
+
+_FOR_SPLIT = bytes.maketrans(b"\0\x0b\x0c", b" xx")  # NUL separates words; to bytes.split, VT and FF would too
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """ids: (N,) uint16 or int32, each line ends in the boundary id. Lines and documents as offsets into `ids`.
+
+    line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None where the text is one stream.
+    oov: ascending positions of unknown tokens. words: the text's words, split on white space. characters and bytes
+    count each line plus one for its end.
+    """
+
+    ids: np.ndarray
+    line_offsets: np.ndarray
+    document_offsets: np.ndarray | None
+    oov: np.ndarray
+    words: int
+    oov_words: int
+    characters: int
+    bytes: int
+    lines_hash: str
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    @property
+    def sentences(self) -> int:
+        return len(self.line_offsets) - 1
+
+
+def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
+    """Read, encode and count `corpus`.
+
+    Raises:
+        TextError: it cannot be read, or holds no line with words.
+    """
+    collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
+    for block in corpus.blocks():
+        collector.add(block)
+    if not collector.parts:
+        raise TextError(f"no text in {', '.join(corpus.sources)}", "it is empty, or holds blank lines only")
+    return collector.result()
+
+
+class _Collector:
+    """Gathers encoded blocks and their counts."""
+
+    def __init__(self, tokenizer: Tokenizer, has_documents: bool) -> None:
+        self.tokenizer = tokenizer
+        self.has_documents = has_documents
+        self.compact = np.uint16 if tokenizer.input_size <= 1 << 16 else np.int32
+        self.hash = LinesHash()
+        self.parts: list[np.ndarray] = []
+        self.line_ends: list[np.ndarray] = []
+        self.document_starts: list[np.ndarray] = []
+        self.oov: list[np.ndarray] = []
+        self.tokens = self.words = self.oov_words = self.characters = self.bytes = 0
+
+    def add(self, block: Block) -> None:
+        encoded = self.tokenizer.encode(block.lines)
+        text = "".join(f"{line}\n" for line in block.lines)
+        data = text.encode("utf-8")
+        self.hash.update(block.lines)
+        self.parts.append(encoded.ids.astype(self.compact))
+        self.line_ends.append(encoded.offsets[1:] + self.tokens)
+        self.document_starts.append(encoded.offsets[:-1][block.document_starts] + self.tokens)
+        self.oov.append(encoded.oov + self.tokens)
+        self.tokens += len(encoded.ids)
+        self.words += len(data.translate(_FOR_SPLIT).split())
+        self.oov_words += count_oov_words(encoded, self.tokenizer)
+        self.characters += len(text)
+        self.bytes += len(data)
+
+    def result(self) -> EncodedText:
+        documents = None
+        if self.has_documents:
+            documents = np.concatenate([*self.document_starts, [self.tokens]]).astype(np.int64)
+        return EncodedText(
+            ids=np.concatenate(self.parts),
+            line_offsets=np.concatenate([[0], *self.line_ends]).astype(np.int64),
+            document_offsets=documents,
+            oov=np.concatenate(self.oov),
+            words=self.words,
+            oov_words=self.oov_words,
+            characters=self.characters,
+            bytes=self.bytes,
+            lines_hash=self.hash.hexdigest(),
+        )
+
+
+def count_oov_words(encoded: Encoded, tokenizer: Tokenizer) -> int:
+    """How many words hold an unknown token."""
+    if not len(encoded.oov):
+        return 0
+    starts = tokenizer.starts_word_V[encoded.ids] if len(encoded.ids) else np.zeros(0, dtype=bool)
+    return len(np.unique(np.cumsum(starts)[encoded.oov]))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a family is fitted on. `valid` is None where nothing is held out."""
+
+    tokenizer: Tokenizer
+    train: EncodedText
+    valid: EncodedText | None

@@ -1,0 +1,71 @@
+"""The errors and warnings of the library: what happened, why, and the way out.
+
+Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line each
+for what, why and the way out, and into the exit code of its class. Things worth saying that are no failure
+(a vocabulary lowered, a smaller batch chosen) are :class:`RnnlmWarning`, sent through :mod:`warnings`.
+"""
+
+import difflib
+import warnings
+from collections.abc import Iterable
+
+
+class RnnlmError(Exception):
+    """Base of all errors raised on purpose. `what` happened, `why`, and the `way_out`, one line each."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", way_out: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.what, self.why, self.way_out) if part)
+
+
+class UsageError(RnnlmError):
+    """The request itself is wrong: a setting, a combination of options (exit code 2)."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class TextError(RnnlmError):
+    """A text cannot be found, read, or decoded, or holds what it must not."""
+
+
+class ModelError(RnnlmError):
+    """A model folder is missing, damaged, or not what it says it is."""
+
+
+class OutputError(RnnlmError):
+    """A result cannot be written: no permission, no space, something in the way."""
+
+
+class DeviceError(RnnlmError):
+    """The device or precision asked for is not to be had here."""
+
+
+class TrainingError(RnnlmError):
+    """Training cannot go on: the loss is no longer a number, or there is nothing to train on."""
+
+
+class RnnlmWarning(UserWarning):
+    """Something the caller should know, though work goes on."""
+
+
+def notice(message: str) -> None:
+    """Tell the caller something that is no failure, as an :class:`RnnlmWarning`."""
+    warnings.warn(message, RnnlmWarning, stacklevel=3)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A way out for an unknown `name`: the nearest of the `known` ones, or all of them if none is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else "known are: " + ", ".join(known)

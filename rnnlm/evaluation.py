@@ -1,0 +1,146 @@
+"""Perplexity and its companions: every token of a text scored exactly once, totals in float64.
+
+context "carry": one stream, the state goes on across lines (how PTB and WikiText results are given).
+context "reset": each line alone. With documents, the state starts anew at each document.
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rnnlm import reading
+from rnnlm.corpus import Corpus, TextSettings
+from rnnlm.encoding import EncodedText, encode_text
+from rnnlm.errors import ModelError
+from rnnlm.interface import LanguageModel
+from rnnlm.signature import Signature
+
+Context = Literal["carry", "reset"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a text costs under a model. Perplexities are None where a token has probability zero.
+
+    ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one. characters and bytes count
+    each line plus one for its end. `_no_oov` leaves unknown tokens out of sum and count. bits_per_char and bits_per_byte
+    are None, and closed_vocabulary is true, where something was unknown or the tokenizer does not keep the text.
+    """
+
+    tokens: int
+    words: int
+    characters: int
+    bytes: int
+    sentences: int
+    oov_words: int
+    zero_probability_tokens: int
+    logprob_nats: float | None
+    ppl_token: float | None
+    ppl_token_no_oov: float | None
+    ppl_word: float | None
+    ppl_word_no_oov: float | None
+    bits_per_char: float | None
+    bits_per_byte: float | None
+    closed_vocabulary: bool
+    normalised: bool
+    context: Context
+    signature: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def evaluate(
+    model: LanguageModel,
+    text: str | Path | list[str] | Corpus,
+    *,
+    context: Context = "carry",
+    text_settings: TextSettings | None = None,
+) -> Evaluation:
+    """Evaluate `model` on `text`: a path, several, or a :class:`Corpus`.
+
+    Raises:
+        TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
+    """
+    began = time.perf_counter()
+    if not isinstance(text, Corpus):
+        paths = [text] if isinstance(text, (str, Path)) else text
+        text = Corpus(tuple(str(path) for path in paths), text_settings or TextSettings())
+    encoded = encode_text(text, model.tokenizer)
+    logprob_N = reading.score_spans(model, encoded.ids, _spans(encoded, context))
+    signature = sign(model, encoded, context, text.settings)
+    return _summary(model, encoded, logprob_N, context, str(signature), began)
+
+
+def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings: TextSettings) -> Signature:
+    """The signature of numbers measured with `model` on that text."""
+    tokenizer = model.tokenizer
+    return Signature(
+        data=encoded.lines_hash,
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        case="kept" if tokenizer.keeps_case else "lower",
+        ctx=context,
+        blank=settings.blank_lines,
+        unk="spell" if tokenizer.literal_unk == "spell" else "literal",
+        eos="yes",
+        prec=getattr(model, "precision", "fp64"),
+        adapt="none",
+        model=model.fingerprint or "unsaved",
+    )
+
+
+def _spans(encoded: EncodedText, context: Context) -> np.ndarray:
+    """What is read from the initial state: lines, documents, or the whole text."""
+    if context == "reset":
+        return reading.spans_between(encoded.line_offsets)
+    if encoded.document_offsets is not None:
+        return reading.spans_between(encoded.document_offsets)
+    return reading.whole_text(encoded.ids)
+
+
+def _summary(
+    model: LanguageModel, encoded: EncodedText, logprob_N: np.ndarray, context: Context, signature: str, began: float
+) -> Evaluation:
+    if np.isnan(logprob_N).any():
+        raise ModelError("the model's scores are not numbers", "its weights may be damaged", "train it anew")
+    zeros = int(np.isneginf(logprob_N).sum())
+    total = float(logprob_N.sum(dtype=np.float64))
+    total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
+    words = encoded.words + encoded.sentences
+    closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
+    bits = None if closed or zeros else -total / math.log(2)
+    return Evaluation(
+        tokens=encoded.tokens,
+        words=encoded.words,
+        characters=encoded.characters,
+        bytes=encoded.bytes,
+        sentences=encoded.sentences,
+        oov_words=encoded.oov_words,
+        zero_probability_tokens=zeros,
+        logprob_nats=total if not zeros else None,
+        ppl_token=perplexity(total, encoded.tokens),
+        ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
+        ppl_word=perplexity(total, words),
+        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words),
+        bits_per_char=None if bits is None else bits / encoded.characters,
+        bits_per_byte=None if bits is None else bits / encoded.bytes,
+        closed_vocabulary=closed,
+        normalised=model.normalised,
+        context=context,
+        signature=signature,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def perplexity(logprob_nats: float, count: int) -> float | None:
+    """exp(-logprob_nats / count), or None where that is not a finite number."""
+    if count <= 0 or not math.isfinite(logprob_nats):
+        return None
+    mean = -logprob_nats / count
+    return math.exp(mean) if mean < 700 else None

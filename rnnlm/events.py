@@ -1,0 +1,83 @@
+"""What a training run reports while it lasts. Each event is a frozen value; whoever listens decides what to draw."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnlm.interface import LanguageModel
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training is about to begin."""
+
+    model: str
+    parameters: int
+    vocabulary_size: int
+    train_tokens: int
+    valid_tokens: int
+    device: str
+    precision: str
+    rows: int = 1
+    bptt_tokens: int = 0
+    validation: str = ""  # how validation during training reads the text
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress since the last such event. `loss_nats` is the mean per token over those steps."""
+
+    step: int
+    epoch: float
+    tokens: int  # read so far
+    loss_nats: float
+    learning_rate: float
+    tokens_per_second: float
+    progress: float  # share of the budget used, 0 to 1
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation text was read. `improved`: `model` holds the best weights so far and should be saved now."""
+
+    step: int
+    epoch: float
+    ppl_token: float
+    best_ppl_token: float
+    improved: bool
+    seconds: float
+    model: LanguageModel = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The family's own fitting ended. `model` holds the best weights."""
+
+    step: int
+    tokens: int
+    seconds: float
+    stopped: str  # "budget", "early" (no improvement), "request" (the caller asked)
+    model: LanguageModel = field(repr=False)
+    best_ppl_token: float | None = None  # None where there was no validation
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The model folder now holds the best weights so far."""
+
+    folder: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.Evaluation` dictionaries."""
+
+    folder: str
+    step: int
+    seconds: float
+    stopped: str
+    results: dict[str, dict[str, Any]]
+
+
+Event = Started | Step | Validated | Fitted | Saved | Finished

@@ -1,0 +1,35 @@
+"""What a model is, told from its folder alone."""
+
+import math
+from typing import Any
+
+from rnnlm import model_folder, registry
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Kind, size, settings, tokenizer, training and numbers of the model called `name`; no weights are read.
+
+    Raises:
+        ModelError: there is none, or its config.json is damaged.
+    """
+    folder = model_folder.find(name)
+    manifest = model_folder.read_manifest(folder)
+    kind = registry.kind_of(manifest.model)
+    tokenizer = model_folder.load_tokenizer(folder, manifest)
+    shapes = kind.array_shapes(manifest.settings, tokenizer.size)
+    return {
+        "folder": str(folder),
+        "model": manifest.model,
+        "about": kind.about,
+        "fingerprint": manifest.fingerprint,
+        "format_version": manifest.format_version,
+        "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "vocabulary_size": tokenizer.size,
+        "tokenizer": f"{tokenizer.name}:{tokenizer.fingerprint}",
+        "step": manifest.step,
+        "training": manifest.training,
+        "results": manifest.results,
+        "settings": manifest.settings,
+        "files": {name: entry.bytes for name, entry in manifest.files.items()},
+    }

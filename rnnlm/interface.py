@@ -1,0 +1,116 @@
+"""The contracts of the library: what a tokenizer, a language model and its state promise.
+
+Shapes are suffixes: B rows, T time, V vocabulary, H hidden. Log-probabilities are natural logarithms.
+One boundary symbol `</s>` ends each line and is the first input of every text; input t is the target of t-1.
+A target of -1 is padding and scores 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
+
+PADDING = -1
+BOUNDARY = "</s>"
+UNKNOWN = "<unk>"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Lines as token ids; each line ends in the boundary id.
+
+    ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`.
+    oov: (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not).
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    oov: np.ndarray
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to ids and back. Loading and training are functions of :mod:`rnnlm.tokenizers`."""
+
+    name: str  # "word", "char", "byte", "sentencepiece"
+    size: int  # V: what a model predicts, boundary included
+    input_size: int  # >= size; ids from V on are spelled inputs of character-aware models
+    boundary_id: int
+    unk_id: int | None
+    counts_V: np.ndarray | None  # training counts, None where unknown
+    starts_word_V: np.ndarray  # bool: a new word begins with this piece
+    keeps_text: bool  # decode gives the text back, up to white space between words: no lower-casing, no splitting
+    keeps_case: bool
+    literal_unk: str  # "symbol": `<unk>` in the text is the unknown symbol; "spell": it is ordinary text
+    fingerprint: str  # of symbols and settings, not counts
+
+    def encode(self, lines: Sequence[str]) -> Encoded: ...
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of `ids`; a boundary becomes a newline, one at the end is dropped."""
+        ...
+
+    def surface(self, line: str) -> list[str]:
+        """What each token of `encode([line])` reads as in the line itself, unknown ones too; `</s>` last."""
+        ...
+
+    def symbols(self) -> list[str]:
+        """What a person is shown for each id of V."""
+        ...
+
+    def to_files(self) -> dict[str, bytes]:
+        """File name to content, for the model folder."""
+        ...
+
+    def to_settings(self) -> dict[str, Any]:
+        """Settings in JSON's types; with the files they make the same tokenizer again."""
+        ...
+
+
+class State(Protocol):
+    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same answer."""
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "State":
+        """The state of `rows`, in that order, repeats allowed."""
+        ...
+
+    def to_arrays(self) -> dict[str, np.ndarray]: ...
+
+
+class LanguageModel(Protocol):
+    """A distribution over the next token given the tokens so far. State depends on inputs only."""
+
+    tokenizer: Tokenizer
+    normalised: bool
+    max_rows: int | None
+    fingerprint: str | None  # of weights and tokenizer, once saved
+
+    def initial_state(self, rows: int) -> State: ...
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: State) -> tuple[Array, State]:
+        """Log-probability (nats) of each target, shape (B, T), and the state after the last input."""
+        ...
+
+    def predict(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
+        """Log-probabilities (nats) of every next token, shape (B, T, V); the caller bounds T * V."""
+        ...
+
+    def concat_states(self, states: Sequence[State]) -> State: ...
+
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> State: ...
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The weights, by name, as the model folder stores them."""
+        ...
+
+
+@runtime_checkable
+class HiddenStateModel(LanguageModel, Protocol):
+    """A language model with hidden states: what caches and probes need."""
+
+    def hidden(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
+        """Hidden vectors before the output layer, shape (B, T, H)."""
+        ...

@@ -1,0 +1,1 @@
+"""Recurrent networks trained with truncated back-propagation through time, on torch."""

@@ -1,0 +1,75 @@
+"""On which device, in which precision: what was asked for against what is there."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from rnnlm.errors import DeviceError, SettingsError, notice
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` (CUDA, else MPS, else CPU) or a device by name.
+
+    Raises:
+        DeviceError: it is not here. SettingsError: no such kind of device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"device {name!r} is not known", way_out="use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        why = "this torch is built without CUDA" if not torch.version.cuda else "no CUDA device is visible"
+        raise DeviceError(f"device {name} is not available", why, "use --device cpu or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"device {name} is not available", f"there are {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not _has_mps():
+        raise DeviceError("device mps is not available", way_out="use --device cpu or auto")
+    if device.type not in ("cpu", "cuda", "mps", "meta"):
+        raise SettingsError(f"device {name!r} is not supported", way_out="use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. A slow choice is said."""
+    native = has_native_bf16(device)
+    if name == "auto":
+        return "bf16" if native else "fp32"
+    if name == "bf16" and not native:
+        notice(f"{device.type} has no native bf16 products here: precision bf16 will be slow")
+    return name
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether products in bf16 are faster than in fp32 on this device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
+    return False
+
+
+def training_products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """The context in which training runs: autocast to bf16, or TF32 where CUDA has it."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
+    """IEEE fp32: no TF32 in cuBLAS or cuDNN while this lasts."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()

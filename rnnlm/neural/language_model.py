@@ -1,0 +1,131 @@
+"""A recurrent network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.config import from_stored
+from rnnlm.interface import Array, Tokenizer
+from rnnlm.neural.cells import RecurrentState
+from rnnlm.neural.device import exact_products, resolve_device, training_products
+from rnnlm.neural.network import RecurrentNetwork
+from rnnlm.neural.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class NeuralState:
+    """The recurrent state: tensors of shape (L, B, H), one for RNN and GRU, two (h, c) for the LSTM."""
+
+    tensors: RecurrentState
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "NeuralState":
+        index = torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.tensors[0].device)
+        return NeuralState(tuple(tensor.index_select(1, index) for tensor in self.tensors))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        names = ("h", "c")
+        return {name: t.float().cpu().numpy() for name, t in zip(names, self.tensors, strict=False)}
+
+
+class NeuralLanguageModel:
+    """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
+
+    normalised = True
+    max_rows = None
+
+    def __init__(
+        self, network: RecurrentNetwork, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.precision = precision
+        self.fingerprint = fingerprint
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.embedding.weight.device
+
+    def initial_state(self, rows: int) -> NeuralState:
+        return NeuralState(self.network.initial_state(rows))
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        with self._reading():
+            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
+            targets_TB = self._ids(targets_BT).t()
+            logprob_N = self.network.output.score(
+                features_TBE.flatten(0, 1), self.network.output_weight, targets_TB.flatten()
+            )
+        return logprob_N.view(targets_TB.shape).t(), NeuralState(after)
+
+    def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        with self._reading():
+            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
+            logprob_NV = self.network.output.predict(features_TBE.flatten(0, 1), self.network.output_weight)
+        return logprob_NV.view(*features_TBE.shape[:2], -1).transpose(0, 1), NeuralState(after)
+
+    def hidden(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        with self._reading():
+            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
+        return features_TBE.transpose(0, 1), NeuralState(after)
+
+    def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
+        return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
+
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralState:
+        names = [name for name in ("h", "c") if name in arrays]
+        return NeuralState(tuple(torch.as_tensor(arrays[name], device=self.device) for name in names))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    def _ids(self, ids: Array) -> Tensor:
+        return torch.as_tensor(ids, dtype=torch.int64, device=self.device)
+
+    def _reading(self) -> "_Reading":
+        return _Reading(self)
+
+
+class _Reading:
+    """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
+
+    def __init__(self, model: NeuralLanguageModel) -> None:
+        self.network = model.network
+        self.contexts = [torch.no_grad()]
+        if model.precision == "fp32":
+            self.contexts.append(exact_products())
+        self.contexts.append(training_products(model.precision, model.device))
+
+    def __enter__(self) -> None:
+        self.was_training = self.network.training
+        self.network.eval()
+        for context in self.contexts:
+            context.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        for context in reversed(self.contexts):
+            context.__exit__(*error)
+        self.network.train(self.was_training)
+
+
+def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
+    with torch.device("meta"):
+        network = RecurrentNetwork(from_stored(NetworkSettings, settings), size)
+    return {name: ("F32", tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+
+
+def from_arrays(
+    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
+) -> NeuralLanguageModel:
+    """The model whose `to_arrays()` gave `arrays`, on `device`."""
+    target = resolve_device(device)
+    with torch.device("meta"):
+        network = RecurrentNetwork(from_stored(NetworkSettings, settings), tokenizer.size)
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network.load_state_dict(state, assign=True)
+    network.to(target).eval()
+    return NeuralLanguageModel(network, tokenizer, fingerprint=fingerprint)

@@ -1,0 +1,1 @@
+"""Count-based models. numpy only: torch is never imported here."""

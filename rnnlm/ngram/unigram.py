@@ -1,0 +1,102 @@
+"""The smoothed unigram: p(w) = (c(w) + k) / (N + k V), whatever came before (Lidstone 1920; Chen & Goodman 1999, eq. 5).
+
+The simplest language model there is. Its state is empty, its arrays are numpy's, and it keeps the whole contract.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnlm import arrays as array_types
+from rnnlm import reading
+from rnnlm.config import Resolved
+from rnnlm.encoding import TrainingData
+from rnnlm.events import Event, Fitted, Started, Validated
+from rnnlm.interface import PADDING, Array, Tokenizer
+from rnnlm.ngram.settings import UnigramSettings
+
+
+@dataclass(frozen=True)
+class EmptyState:
+    """Nothing is remembered; only the number of rows is."""
+
+    rows: int
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "EmptyState":
+        return EmptyState(len(rows))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"rows": np.array(self.rows)}
+
+
+class UnigramModel:
+    """logprob_V: natural logarithms, float64, sums to one as probabilities."""
+
+    normalised = True
+    max_rows = None
+
+    def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
+        self.logprob_V = logprob_V
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint
+
+    @classmethod
+    def from_counts(cls, counts_V: np.ndarray, k: float, tokenizer: Tokenizer) -> "UnigramModel":
+        """Additive smoothing of `counts_V` with `k` for every token of the vocabulary."""
+        smoothed_V = counts_V.astype(np.float64) + k
+        return cls(np.log(smoothed_V / smoothed_V.sum()), tokenizer)
+
+    def initial_state(self, rows: int) -> EmptyState:
+        return EmptyState(rows)
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
+        targets = array_types.as_numpy(targets_BT)
+        return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
+
+    def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
+        return np.broadcast_to(self.logprob_V, (*inputs_BT.shape, len(self.logprob_V))), state
+
+    def concat_states(self, states: Sequence[EmptyState]) -> EmptyState:
+        return EmptyState(sum(state.rows for state in states))
+
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> EmptyState:
+        return EmptyState(int(arrays["rows"]))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {"logprob": self.logprob_V}
+
+
+def fit(
+    resolved: Resolved,
+    data: TrainingData,
+    stop: Callable[[], bool] = lambda: False,
+    initial: dict[str, np.ndarray] | None = None,
+) -> Iterator[Event]:
+    """Count and smooth; with validation text, read it once. Counting is over before anybody could ask to stop."""
+    began = time.perf_counter()
+    valid, size = data.valid, data.tokenizer.size
+    yield Started("unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64")
+    counts_V = np.bincount(data.train.ids, minlength=size)
+    model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
+    ppl = None
+    if valid:
+        total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
+        ppl = math.exp(-total / valid.tokens)
+        yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
+    yield Fitted(1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
+
+
+def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name to (safetensors type, shape) of the model's arrays."""
+    return {"logprob": ("F64", (size,))}
+
+
+def from_arrays(
+    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
+) -> UnigramModel:
+    """The model whose `to_arrays()` gave `arrays`; `device` does not matter."""
+    return UnigramModel(arrays["logprob"], tokenizer, fingerprint)

@@ -1,0 +1,74 @@
+"""Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm.errors import SettingsError, nearest
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model. `settings` and the functions are given as "module:name" and imported when asked for."""
+
+    name: str
+    family: str
+    about: str
+    settings: tuple[str, ...]
+    fitting: str  # module with fit(resolved, data, stop, initial)
+    loading: str  # module with array_shapes(settings, size) and from_arrays(...)
+    holds_out: bool  # without validation text, part of the training text is held out
+
+    def settings_classes(self) -> tuple[type, ...]:
+        return tuple(_find(path) for path in self.settings)
+
+    def fit(self, *arguments: Any) -> Any:
+        return _find(f"{self.fitting}:fit")(*arguments)
+
+    @property
+    def array_shapes(self) -> Callable[..., Any]:
+        return _find(f"{self.loading}:array_shapes")
+
+    @property
+    def from_arrays(self) -> Callable[..., Any]:
+        return _find(f"{self.loading}:from_arrays")
+
+
+_NEURAL_SETTINGS = tuple(f"rnnlm.neural.settings:{name}" for name in ("NetworkSettings", "FittingSettings", "RunSettings"))
+
+
+def _recurrent(name: str, about: str) -> Kind:
+    return Kind(
+        name, "neural", about, _NEURAL_SETTINGS, "rnnlm.neural.fitting", "rnnlm.neural.language_model", holds_out=True
+    )
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _recurrent("rnn", "Elman network (tanh, ReLU or sigmoid)"),
+        _recurrent("gru", "gated recurrent unit"),
+        _recurrent("lstm", "long short-term memory"),
+        Kind(
+            "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
+            "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,
+        ),
+    )
+}  # fmt: skip
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of model called `name`.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if name not in KINDS:
+        raise SettingsError(f"unknown model {name!r}", way_out=nearest(name, KINDS))
+    return KINDS[name]
+
+
+def _find(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,174 @@
+"""Sentences scored one by one, each from the initial state with its `</s>`: log-probabilities, surprisals, pairs."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from rnnlm import reading
+from rnnlm.corpus import WORD_SPACE, check_reserved
+from rnnlm.evaluation import perplexity
+from rnnlm.interface import LanguageModel
+
+LINES_PER_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """One token of a sentence. surprisal_bits = -log2 p(token | what came before); None where that is infinite."""
+
+    token: str
+    surprisal_bits: float | None
+    is_oov: bool
+
+
+@dataclass(frozen=True)
+class SentenceScore:
+    """The score of one sentence. logprob_nats is None where a token has probability zero.
+
+    tokens counts `</s>`; words does not. ppl_word = exp(-logprob_nats / (words + 1)).
+    """
+
+    text: str
+    logprob_nats: float | None
+    tokens: int
+    words: int
+    oov: tuple[str, ...]
+    ppl_word: float | None
+    token_scores: tuple[TokenScore, ...]
+
+
+def score_sentences(
+    model: LanguageModel, sentences: Iterable[str], *, with_tokens: bool = False, special_symbols: str = "error"
+) -> list[SentenceScore]:
+    """The scores of `sentences`, in their order, with those of each token if asked for. An empty sentence is scored
+    as `</s>` alone.
+
+    Raises:
+        TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`).
+    """
+    return list(score_lines(model, sentences, with_tokens=with_tokens, special_symbols=special_symbols))
+
+
+def score_lines(
+    model: LanguageModel, lines: Iterable[str], *, with_tokens: bool = False, special_symbols: str = "error"
+) -> Iterator[SentenceScore]:
+    """As :func:`score_sentences`, a few thousand lines at a time, for texts of any length."""
+    numbered = enumerate(lines, start=1)
+    while chunk := list(islice(numbered, LINES_PER_CHUNK)):
+        checked = [check_reserved(line, f"sentence {number}", special_symbols) for number, line in chunk]
+        yield from _score_chunk(model, checked, with_tokens)
+
+
+def _score_chunk(model: LanguageModel, lines: Sequence[str], with_tokens: bool) -> Iterator[SentenceScore]:
+    encoded = model.tokenizer.encode(lines)
+    logprob_N = reading.score_spans(model, encoded.ids, reading.spans_between(encoded.offsets)).astype(np.float64)
+    logprob_S = np.add.reduceat(logprob_N, encoded.offsets[:-1])
+    oov_bounds = np.searchsorted(encoded.oov, encoded.offsets)
+    for index, line in enumerate(lines):
+        start, end = encoded.offsets[index], encoded.offsets[index + 1]
+        unknown = encoded.oov[oov_bounds[index] : oov_bounds[index + 1]] - start
+        surface = model.tokenizer.surface(line) if with_tokens or len(unknown) else []
+        total = float(logprob_S[index])
+        words = count_words(line)
+        yield SentenceScore(
+            text=line,
+            logprob_nats=total if math.isfinite(total) else None,
+            tokens=int(end - start),
+            words=words,
+            oov=tuple(surface[at] for at in unknown),
+            ppl_word=perplexity(total, words + 1),
+            token_scores=_token_scores(surface, logprob_N[start:end], unknown) if with_tokens else (),
+        )
+
+
+def _token_scores(surface: list[str], logprob_T: np.ndarray, unknown: np.ndarray) -> tuple[TokenScore, ...]:
+    is_oov_T = np.zeros(len(surface), dtype=bool)
+    is_oov_T[unknown] = True
+    bits_T = np.maximum(0.0, -logprob_T / math.log(2))
+    return tuple(
+        TokenScore(token, bits if math.isfinite(bits) else None, oov)
+        for token, bits, oov in zip(surface, bits_T.tolist(), is_oov_T.tolist(), strict=True)
+    )
+
+
+def count_words(line: str) -> int:
+    """Words as the text rule has them: split on ASCII space, tab, CR and NUL."""
+    for space in WORD_SPACE[1:]:
+        line = line.replace(space, " ")
+    return sum(1 for word in line.split(" ") if word)
+
+
+def likelihood_ratio(better: SentenceScore, worse: SentenceScore) -> tuple[float, float] | None:
+    """log10 of how many times likelier `better` is: in total, and per word (each by its own words and `</s>`)."""
+    if better.logprob_nats is None or worse.logprob_nats is None:
+        return None
+    total = better.logprob_nats - worse.logprob_nats
+    per_word = better.logprob_nats / (better.words + 1) - worse.logprob_nats / (worse.words + 1)
+    return total / math.log(10), per_word / math.log(10)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sentences of which `good` should be the likelier."""
+
+    kind: str
+    good: str
+    bad: str
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """A pair scored. point: 1 right, 0.5 tie, 0 wrong."""
+
+    pair: Pair
+    good: SentenceScore
+    bad: SentenceScore
+    point: float
+
+    @property
+    def has_oov(self) -> bool:
+        return bool(self.good.oov or self.bad.oov)
+
+
+@dataclass(frozen=True)
+class PairAccuracy:
+    """Accuracy (0 to 1) over the pairs of one kind; `known`: those in which no word is unknown."""
+
+    kind: str
+    pairs: int
+    accuracy: float
+    known_pairs: int
+    known_accuracy: float | None
+
+
+def score_pairs(model: LanguageModel, pairs: Sequence[Pair], special_symbols: str = "error") -> list[PairScore]:
+    """Score both sentences of each pair."""
+    scores = score_lines(model, (text for pair in pairs for text in (pair.good, pair.bad)), special_symbols=special_symbols)
+    return [_pair_score(pair, next(scores), next(scores)) for pair in pairs]
+
+
+def _pair_score(pair: Pair, good: SentenceScore, bad: SentenceScore) -> PairScore:
+    good_nats = -math.inf if good.logprob_nats is None else good.logprob_nats
+    bad_nats = -math.inf if bad.logprob_nats is None else bad.logprob_nats
+    point = 0.5 if good_nats == bad_nats else float(good_nats > bad_nats)
+    return PairScore(pair, good, bad, point)
+
+
+def pair_accuracies(scores: Sequence[PairScore]) -> list[PairAccuracy]:
+    """Accuracy by kind, in order of appearance, and over all as kind "all" where there are several."""
+    kinds = list(dict.fromkeys(score.pair.kind for score in scores))
+    groups = [(kind, [score for score in scores if score.pair.kind == kind]) for kind in kinds]
+    if len(kinds) > 1:
+        groups.append(("all", list(scores)))
+    return [_accuracy(kind, group) for kind, group in groups]
+
+
+def _accuracy(kind: str, scores: list[PairScore]) -> PairAccuracy:
+    known = [score.point for score in scores if not score.has_oov]
+    points = [score.point for score in scores]
+    return PairAccuracy(
+        kind, len(points), sum(points) / len(points), len(known), sum(known) / len(known) if known else None
+    )

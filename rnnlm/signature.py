@@ -1,0 +1,57 @@
+"""The signature: one line saying what a number was measured on and how, so that numbers can be compared or not."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from rnnlm.errors import UsageError
+
+VERSION = "0.1"
+
+
+class LinesHash:
+    """SHA-256 over decoded lines, whatever file, compression or line end they came in."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, lines: Iterable[str]) -> None:
+        self._hash.update("".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+    def hexdigest(self) -> str:
+        """The first 12 hexadecimal digits."""
+        return self._hash.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parts of a signature, in the order they are printed."""
+
+    data: str  # hash over the scored lines
+    tok: str  # tokenizer kind, fingerprint and size
+    case: str  # kept | lower
+    ctx: str  # carry | reset
+    blank: str  # skip | keep | documents
+    unk: str  # literal | spell
+    eos: str  # yes | no
+    prec: str
+    adapt: str
+    model: str
+
+    def __str__(self) -> str:
+        parts = "|".join(f"{field.name}:{getattr(self, field.name)}" for field in fields(self))
+        return f"rnnlm:{VERSION}|{parts}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Signature":
+        """The inverse of str().
+
+        Raises:
+            UsageError: `text` is not a signature.
+        """
+        parts = dict(part.partition(":")[::2] for part in text.split("|"))
+        parts.pop("rnnlm", None)
+        try:
+            return cls(**parts)
+        except TypeError:
+            raise UsageError(f"not a signature: {text!r}") from None

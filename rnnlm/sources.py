@@ -1,0 +1,269 @@
+"""Where text comes from: files, globs, standard input, compressed files, tables, and data sets of the hub.
+
+:func:`expand` turns what a person names into sources; :func:`read` yields each source's text, either as raw bytes
+(text files: decoding and lines are the matter of :mod:`rnnlm.corpus`) or as records (one string per row of a table).
+"""
+
+import functools
+import glob
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from msgspec import Meta
+
+from rnnlm.errors import TextError, UsageError, nearest
+
+CHUNK_BYTES = 1 << 20
+RECORDS_PER_CHUNK = 4096
+HUB = "hf:"
+TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+COMPRESSIONS = (".gz", ".xz", ".bz2", ".zst")
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How tables and data sets are read."""
+
+    column: Annotated[str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")] = None
+    split: Annotated[str, Meta(description="split of a data set")] = "train"
+
+
+def expand(names: tuple[str, ...]) -> list[str]:
+    """The sources that `names` stand for: globs are expanded and sorted, `-` and `hf:...` kept.
+
+    Raises:
+        TextError: a file is missing, a glob matches nothing, a directory is no data set.
+    """
+    sources = []
+    for name in names:
+        if name == "-" or name.startswith(HUB) or os.path.exists(name):
+            sources.append(name)
+        elif matches := sorted(match for match in glob.glob(name, recursive=True) if os.path.isfile(match)):
+            sources.extend(matches)
+        elif glob.has_magic(name):
+            raise TextError(f"no file matches {name}")
+        else:
+            raise TextError(f"no such file: {name}", way_out=_similar_file(name))
+    return sources
+
+
+def read(source: str, settings: SourceSettings) -> Iterator[bytes | list[str]]:
+    """The text of one source: chunks of bytes, or lists of records.
+
+    Raises:
+        TextError: it cannot be opened, read or decompressed, or lacks the column.
+    """
+    if source.startswith(HUB) or os.path.isdir(source):
+        yield from _dataset_records(source, settings)
+        return
+    kind = _kind(source)
+    if kind == ".parquet":
+        yield from _parquet_records(source, settings)
+        return
+    with _naming_errors(source), _open(source) as stream:
+        if kind in (".jsonl", ".ndjson", ".json"):
+            yield from _in_chunks(_json_records(source, stream, settings))
+        elif kind in (".csv", ".tsv") and settings.column:
+            yield from _in_chunks(_csv_records(source, stream, settings, "\t" if kind == ".tsv" else ","))
+        elif kind == ".csv":
+            raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
+        else:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+
+
+def _kind(source: str) -> str:
+    """The file's table suffix below any compression suffix, or ''."""
+    path = Path(source)
+    if path.suffix in COMPRESSIONS:
+        path = path.with_suffix("")
+    return path.suffix if path.suffix in TABLES else ""
+
+
+def _open(source: str) -> IO[bytes]:
+    if source == "-":
+        import io
+
+        return io.BytesIO(_standard_input())
+    if source.endswith(".gz"):
+        import gzip
+
+        return gzip.open(source, "rb")
+    if source.endswith(".xz"):
+        import lzma
+
+        return lzma.open(source, "rb")
+    if source.endswith(".bz2"):
+        import bz2
+
+        return bz2.open(source, "rb")
+    if source.endswith(".zst"):
+        import zstandard
+
+        return zstandard.open(source, "rb")
+    return open(source, "rb")
+
+
+@functools.cache
+def _standard_input() -> bytes:
+    """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
+    return sys.stdin.buffer.read()
+
+
+class _naming_errors:
+    """Turns the errors of reading into a TextError that names the source."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, Exception) or isinstance(error, TextError):
+            return
+        if isinstance(error, IsADirectoryError):
+            raise TextError(f"{self.source} is a directory", way_out=f"name its files: '{self.source}/*.txt'") from None
+        if isinstance(error, EOFError):
+            raise TextError(f"cannot read {self.source}", "the compressed file is truncated") from None
+        if isinstance(error, OSError):
+            raise TextError(f"cannot read {self.source}", error.strerror or str(error)) from None
+        if type(error).__name__ in ("LZMAError", "ZstdError", "error", "BadGzipFile"):
+            raise TextError(f"cannot read {self.source}", f"it is damaged: {error}") from None
+
+
+def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
+    while chunk := list(itertools.islice(records, RECORDS_PER_CHUNK)):
+        yield chunk
+
+
+def _json_records(source: str, stream: IO[bytes], settings: SourceSettings) -> Iterator[str]:
+    import msgspec
+
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TextError(f"{source}, line {number}: not JSON", str(error), "one JSON object a line") from None
+        if not isinstance(row, dict):
+            raise TextError(f"{source}, line {number}: not a JSON object")
+        yield _text_of(row, f"{source}, line {number}", settings)
+
+
+def _csv_records(source: str, stream: IO[bytes], settings: SourceSettings, delimiter: str) -> Iterator[str]:
+    import csv
+    import io
+
+    csv.field_size_limit(1 << 30)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    rows = csv.DictReader(text, delimiter=delimiter, strict=True)
+    try:
+        for row in rows:
+            yield _text_of(row, f"{source}, line {rows.line_num}", settings)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise TextError(f"{source}, line {rows.line_num}: not readable as a table", str(error)) from None
+
+
+def _parquet_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(source)
+        column = _column(table.schema_arrow.names, source, settings)
+        for batch in table.iter_batches(batch_size=RECORDS_PER_CHUNK, columns=[column]):
+            yield [_as_text(value, source, column) for value in batch.column(0).to_pylist()]
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
+    """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder, streamed."""
+    name, revision, config = parse_hub_name(source.removeprefix(HUB))
+    if os.path.isdir(name) and not _holds_data(name):
+        raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
+    try:
+        rows = _load_dataset(name, revision, config, settings.split)
+        yield from _in_chunks(_text_of(row, f"{source} [{settings.split}]", settings) for row in rows)
+    except TextError:
+        raise
+    except Exception as error:  # the datasets library raises many kinds; each is an unreadable source
+        reason = str(error).strip() or type(error).__name__
+        raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
+
+
+def _load_dataset(name: str, revision: str | None, config: str | None, split: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    if os.path.exists(os.path.join(name, "dataset_dict.json")) or os.path.exists(os.path.join(name, "state.json")):
+        saved = datasets.load_from_disk(name)
+        if isinstance(saved, datasets.DatasetDict):
+            if split not in saved:
+                raise TextError(f"data set {name} has no split {split!r}", way_out=nearest(split, saved))
+            return saved[split]
+        return saved
+    return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
+
+
+def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
+    """`OWNER/NAME[@REVISION][#CONFIG]` as (name, revision, config).
+
+    Raises:
+        UsageError: the name is empty.
+    """
+    text, _, config = text.partition("#")
+    name, _, revision = text.partition("@")
+    if not name:
+        raise UsageError("hf: names no data set", way_out="write hf:OWNER/NAME[@REVISION][#CONFIG]")
+    return name, revision or None, config or None
+
+
+def _holds_data(folder: str) -> bool:
+    suffixes = {Path(_without_compression(name)).suffix for _, _, names in os.walk(folder) for name in names}
+    return bool(suffixes & {*TABLES, ".arrow"})
+
+
+def _without_compression(name: str) -> str:
+    return name[: -len(Path(name).suffix)] if Path(name).suffix in COMPRESSIONS else name
+
+
+def _column(names: list[str], where: str, settings: SourceSettings) -> str:
+    """The column to read: the one asked for; else `text`, `sentence`, or the only one."""
+    if settings.column:
+        if settings.column in names:
+            return settings.column
+        raise TextError(f"{where}: no column {settings.column!r}", way_out=nearest(settings.column, names))
+    for usual in ("text", "sentence"):
+        if usual in names:
+            return usual
+    if len(names) == 1:
+        return names[0]
+    raise TextError(f"{where}: which column holds the text?", "it has " + ", ".join(names), "name it with --column")
+
+
+def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:
+    column = _column([str(name) for name in row], where, settings)
+    return _as_text(row[column], where, column)
+
+
+def _as_text(value: Any, where: str, column: str) -> str:
+    if not isinstance(value, str):
+        raise TextError(f"{where}: column {column!r} holds {type(value).__name__}, not text")
+    return value
+
+
+def _similar_file(name: str) -> str:
+    path = Path(name)
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return ""
+    hint = nearest(path.name, siblings) if siblings else ""
+    return hint if hint.startswith("did you mean") else ""

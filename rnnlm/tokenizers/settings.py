@@ -1,0 +1,39 @@
+"""What can be asked of a tokenizer."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import Count
+from rnnlm.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """Settings of all tokenizers; each uses those that concern it."""
+
+    tokenizer: Annotated[
+        Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")
+    ] = "word"
+    lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
+    split_punctuation: Annotated[bool, Meta(description="word: punctuation marks are tokens of their own")] = False
+    min_count: Annotated[Count, Meta(description="word, char: rarer symbols become <unk>")] = 1
+    max_vocab: Annotated[
+        Annotated[int, Meta(ge=3)] | None, Meta(description="word, char: largest vocabulary, special symbols included")
+    ] = None
+    literal_unk: Annotated[
+        Literal["symbol", "spell"], Meta(description="<unk> in the text: the unknown symbol, or ordinary text")
+    ] = "symbol"
+    sentencepiece_model: Annotated[
+        Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")
+    ] = "unigram"
+    vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
+
+    def __post_init__(self) -> None:
+        if self.tokenizer == "byte" and self.lowercase:
+            raise SettingsError("lowercase does not go with the byte tokenizer", "it keeps every byte as it is")
+        if self.split_punctuation and self.tokenizer != "word":
+            raise SettingsError("split_punctuation is a setting of the word tokenizer")
+        if self.tokenizer == "word" and self.literal_unk == "spell":
+            raise SettingsError("literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not")

@@ -1,0 +1,88 @@
+"""The symbols of a tokenizer in the order of their ids, with their training counts, and their file `vocab.txt`."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import ModelError
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+_UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text."""
+
+    symbols: tuple[str, ...]
+    counts_V: np.ndarray
+
+    @classmethod
+    def from_counts(
+        cls, counts: Counter[str], specials: dict[str, int], min_count: int = 1, max_size: int | None = None
+    ) -> "Vocabulary":
+        """`specials` (symbol to count) first, then the symbols of `counts` by descending count, ties by spelling.
+
+        Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are added to the
+        count of the special symbol `<unk>` where there is one.
+        """
+        ordered = sorted(
+            ((symbol, count) for symbol, count in counts.items() if count >= min_count and symbol not in specials),
+            key=lambda item: (-item[1], item[0]),
+        )
+        if max_size is not None:
+            ordered = ordered[: max(0, max_size - len(specials))]
+        totals = dict(specials)
+        if "<unk>" in totals:
+            totals["<unk>"] += sum(counts.values()) - sum(count for _, count in ordered)
+        entries = [*totals.items(), *ordered]
+        return cls(tuple(symbol for symbol, _ in entries), np.array([count for _, count in entries], dtype=np.int64))
+
+    def to_bytes(self) -> bytes:
+        """One line per symbol: count, tab, symbol (backslash, tab, CR, LF and NUL escaped)."""
+        lines = (f"{count}\t{_escape(symbol)}\n" for count, symbol in zip(self.counts_V, self.symbols, strict=True))
+        return "".join(lines).encode("utf-8")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Vocabulary":
+        """The inverse of :meth:`to_bytes`.
+
+        Raises:
+            ModelError: a line is not of that form, or a symbol stands twice.
+        """
+        symbols, counts = [], []
+        try:
+            lines = data.decode("utf-8").split("\n")
+            if lines.pop() != "":
+                raise ValueError("the last line is cut off")
+            for line in lines:
+                count, tab, symbol = line.partition("\t")
+                if not tab:
+                    raise ValueError(f"no tab in {line[:40]!r}")
+                counts.append(int(count))
+                symbols.append(_unescape(symbol))
+        except ValueError as error:
+            raise ModelError("the vocabulary is damaged", str(error)) from None
+        if len(set(symbols)) != len(symbols):
+            raise ModelError("the vocabulary is damaged", "a symbol stands twice")
+        return cls(tuple(symbols), np.array(counts, dtype=np.int64))
+
+
+def _escape(symbol: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in symbol)
+
+
+def _unescape(symbol: str) -> str:
+    if "\\" not in symbol:
+        return symbol
+    head, *rest = symbol.split("\\")
+    plain, characters = [head], iter(rest)
+    for part in characters:
+        if part == "":  # an escaped backslash splits into an empty part and what follows it
+            plain.append("\\" + next(characters, ""))
+        elif part[0] in _UNESCAPES:
+            plain.append(_UNESCAPES[part[0]] + part[1:])
+        else:
+            raise ValueError(f"unknown escape in {symbol[:40]!r}")
+    return "".join(plain)
