@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import json_option
+from . import terminal
+from .options import json_option
 
 
 @click.group()

@@ -2,8 +2,8 @@
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import json_option
+from . import terminal
+from .options import json_option
 
 
 @click.command()
@@ -19,7 +19,8 @@ def command(as_json: bool) -> None:
             rows.append({"corpus": name, "file": path.name, "lines": data.count(b"\n"), "words": len(data.split()),
                          "bytes": len(data), "path": str(path)})  # fmt: skip
     if as_json:
-        terminal.print_json(rows)
+        for row in rows:
+            terminal.print_json(row)
         return
     cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
     terminal.print_table(list(rows[0]), cells, right=["lines", "words", "bytes"])

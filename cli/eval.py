@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import corpus_of, device_option, json_option, load_model, model_option, text_flags, text_options
+from . import terminal
+from .options import corpus_of, device_option, json_option, load_model, model_option, text_flags, text_options
 
 
 @click.command()

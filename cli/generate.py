@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import device_option, json_option, load_model, model_option
+from . import terminal
+from .options import checked_utf8, device_option, json_option, load_model, model_option
 
 
 @click.command()
@@ -28,7 +28,7 @@ def command(model_name: str | None, prompt: str, num: int, device: str, as_json:
 
     settings = resolve([SamplingSettings], [Layer("the command line", sampling)]).make(SamplingSettings)
     model = load_model(model_name, device)
-    for sample in generate(model, prompt=prompt, num=num, settings=settings):
+    for sample in generate(model, prompt=checked_utf8(prompt, "the prompt"), num=num, settings=settings):
         if as_json:
             terminal.print_json(asdict(sample))
         else:

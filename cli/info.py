@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import json_option, model_option
+from . import terminal
+from .options import json_option, model_option
 
 
 @click.command()
@@ -40,4 +40,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from rnnlm.cli import terminal
-from rnnlm.events import Event, Saved, Started, Step, Validated
+from rnnlm.events import Event, Fitted, Saved, Started, Step, Validated
+
+from . import terminal
 
 PLAIN_SECONDS = 15.0
-NARROW_COLUMNS = 50
 
 
 @contextmanager
@@ -72,18 +73,23 @@ class LiveDisplay(PlainDisplay):
             self.validated = event
         elif isinstance(event, Saved):
             self.saved = event
+        elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
+            self.step = replace(self.step, step=event.steps, progress=1.0)
 
     def _panel(self) -> Any:
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         if self.step is None:
             return Text("starting ...")
         width = min(60, self.console.width)
         bar = ProgressBar(total=1.0, completed=self.step.progress, width=width)
-        narrow = self.console.width < NARROW_COLUMNS
-        return Group(bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow)))
+        narrow = self.console.width < terminal.NARROW_COLUMNS
+        panel = Table.grid()
+        for part in (bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow))):
+            panel.add_row(part)
+        return panel
 
     def _lines(self, narrow: bool) -> list[str]:
         step, left = self.step, terminal.duration(seconds_left(self.step))

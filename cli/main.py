@@ -7,14 +7,16 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.errors import RnnlmError, RnnlmWarning, nearest
+from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
+
+from . import terminal
 
 COMMANDS = ("bench", "corpora", "eval", "generate", "info", "recipes", "score", "train")
 
@@ -39,11 +41,11 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"rnnlm.cli.{name}").command
+        return importlib.import_module(f".{name}", __package__).command
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS:
-            raise click.UsageError(f"no such command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}")
+            raise UsageError(f"no such command {arguments[0]!r}", way_out=nearest(arguments[0], COMMANDS))
         return super().resolve_command(context, arguments)
 
     def invoke(self, context: click.Context) -> Any:
@@ -84,11 +86,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the process was started with it closed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(getattr(signal, name), _raise_signalled)
     code = run(sys.argv[1:])
     _discard_unwritable_output()
@@ -106,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
             return result if isinstance(result, int) else 0
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
-                raise
+                traceback.print_exception(error)
             return _exit_code(error)
 
 
@@ -115,6 +118,9 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, RnnlmError):
         terminal.show_error(error.what, error.why, error.way_out)
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
     if isinstance(error, click.UsageError):
         context = error.ctx.command_path if error.ctx else "rnnlm"
         terminal.show_error(error.format_message(), "", f"see {context} --help")

@@ -60,6 +60,21 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
     return Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
+def checked_utf8(text: str, what: str) -> str:
+    """`text` itself, an argument that is read as text.
+
+    Raises:
+        TextError: the command line holds bytes that are not UTF-8.
+    """
+    from rnnlm.errors import TextError
+
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise TextError(f"{what} is not UTF-8") from None
+    return text
+
+
 def load_model(name: str | None, device: str) -> Any:
     """The model of `-m`.
 

@@ -2,8 +2,8 @@
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import json_option
+from . import terminal
+from .options import json_option
 
 
 @click.command()
@@ -22,6 +22,7 @@ def command(name: str | None, as_json: bool) -> None:
         return
     rows = [{"recipe": each, "model": recipes.load(each)[1]["model"], "about": recipes.load(each)[0]} for each in recipes.names()]
     if as_json:
-        terminal.print_json(rows)
+        for row in rows:
+            terminal.print_json(row)
         return
     terminal.print_table(["recipe", "model", "about"], [list(row.values()) for row in rows])

@@ -1,14 +1,15 @@
 """`rnnlm score`: log-probabilities of sentences, ranked; surprisals; minimal pairs."""
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import device_option, json_option, load_model, model_option, special_symbols_option
+from . import terminal
+from .options import checked_utf8, device_option, json_option, load_model, model_option, special_symbols_option
 
 
 @click.command()
@@ -39,7 +40,7 @@ def command(sentences: tuple[str, ...], model_name: str | None, input_file: str 
         return
     from rnnlm.scoring import score_lines
 
-    lines = iter(_checked(sentences)) if sentences else _lines(input_file or "-")
+    lines = _arguments(sentences) if sentences else _lines(input_file or "-")
     scores = score_lines(model, lines, with_tokens=with_tokens, special_symbols=policy)
     if as_json:
         for score in scores:
@@ -48,15 +49,9 @@ def command(sentences: tuple[str, ...], model_name: str | None, input_file: str 
     _show(list(scores), with_tokens)
 
 
-def _checked(sentences: tuple[str, ...]) -> tuple[str, ...]:
-    from rnnlm.errors import TextError
-
+def _arguments(sentences: tuple[str, ...]) -> Iterator[str]:
     for number, sentence in enumerate(sentences, start=1):
-        try:
-            sentence.encode("utf-8")
-        except UnicodeEncodeError:
-            raise TextError(f"sentence {number} is not UTF-8") from None
-    return sentences
+        yield checked_utf8(sentence, f"sentence {number}")
 
 
 def _lines(source: str) -> Iterator[str]:
@@ -64,6 +59,8 @@ def _lines(source: str) -> Iterator[str]:
     from rnnlm import sources
     from rnnlm.corpus import TextSettings, numbered_lines
 
+    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
     for each in sources.expand((source,)):
         for _, lines in numbered_lines(each, TextSettings()):
             yield from lines
@@ -141,7 +138,8 @@ def _pairs(model: Any, path: Path, special_symbols: str, as_json: bool) -> None:
 
     accuracies = pair_accuracies(score_pairs(model, _read_pairs(path), special_symbols))
     if as_json:
-        terminal.print_json([asdict(accuracy) for accuracy in accuracies])
+        for accuracy in accuracies:
+            terminal.print_json(asdict(accuracy))
         return
     columns = ["kind", "pairs", "accuracy", "all words known", "accuracy there"]
     rows = [

@@ -10,6 +10,7 @@ import click
 
 from rnnlm.errors import RnnlmWarning
 
+NARROW_COLUMNS = 50
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -44,23 +45,34 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table on a terminal (columns in `right` are right-aligned), tab-separated lines elsewhere."""
+    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), tab-separated
+    lines elsewhere."""
     shown = [[visible(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [list(columns), *shown]:
             click.echo("\t".join(row))
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+
+    console = Console()
+    if console.width >= NARROW_COLUMNS:
+        console.print(_rich_table(columns, shown, right))
+        return
+    for row in shown:
+        click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> Any:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in shown:
+    for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    return table
 
 
 def number(value: float | None, digits: int = 2) -> str:

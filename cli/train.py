@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from rnnlm.cli import terminal
-from rnnlm.cli.options import json_option, stacked, text_flags, text_options
+from . import terminal
+from .options import json_option, stacked, text_flags, text_options
 
 tokenizer_options = stacked(
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
@@ -64,7 +64,7 @@ def command(context: click.Context, **given: Any) -> None:
         return
     stop = _StopRequest()
     finished = _train(plan, stop)
-    _show_results(finished, as_json)
+    _show_results(plan, finished, as_json)
     if stop.signal:
         context.exit(128 + stop.signal)
 
@@ -81,7 +81,7 @@ def _request(given: dict[str, Any]) -> Any:
 
 
 class _StopRequest:
-    """Set by the first Ctrl-C or TERM; the second ends at once."""
+    """Set by the first Ctrl-C or TERM, which are what they were before from then on: the second ends at once."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -90,12 +90,12 @@ class _StopRequest:
         return bool(self.signal)
 
     def receive(self, number: int, frame: Any) -> None:
-        if self.signal:
-            raise KeyboardInterrupt
         self.signal = number
+        self.__exit__()
 
     def __enter__(self) -> None:
-        self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self.receive) for number in heard}
 
     def __exit__(self, *error: Any) -> None:
         for number, handler in self.before.items():
@@ -105,9 +105,9 @@ class _StopRequest:
 def _train(plan: Any, stop: _StopRequest) -> Any:
     """Run the plan under the display; the last event."""
     from rnnlm import training
-    from rnnlm.cli.live import display_for
+    from .live import display_for
 
-    terminal.say(f"training a {plan.kind.name}" + (f" by recipe {plan.recipe}" if plan.recipe else ""))
+    terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with stop, display_for(plan) as display:
@@ -116,14 +116,19 @@ def _train(plan: Any, stop: _StopRequest) -> Any:
     return event
 
 
-def _show_results(finished: Any, as_json: bool) -> None:
+def _show_results(plan: Any, finished: Any, as_json: bool) -> None:
+    from rnnlm.config import Budget
+
     if finished.stopped == "request":
         terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
     else:
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
+        timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
+        if timed and finished.stopped == "budget":
+            terminal.say(f"{finished.steps:,} steps in the time given: about the same again with --budget {finished.steps}steps")
         terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
     if as_json:
-        terminal.print_json({"folder": finished.folder, "step": finished.step, "stopped": finished.stopped,
+        terminal.print_json({"folder": finished.folder, "step": finished.step, "steps": finished.steps, "stopped": finished.stopped,
                              "seconds": round(finished.seconds, 2), "results": finished.results})  # fmt: skip
         return
     if not finished.results:

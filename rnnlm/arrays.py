@@ -24,7 +24,7 @@ def total(values: Array) -> float:
 def like(values: Any, reference: Array) -> Array:
     """`values` as the array type of `reference`, on its device."""
     if isinstance(reference, np.ndarray):
-        return as_numpy(values)
+        return as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
     import torch
 
     return torch.as_tensor(values, device=reference.device)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnlm import training
+from rnnlm.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,13 @@ class Summary:
 
 
 def bench_training(plan: training.Plan, rounds: int, steps: int) -> Iterator[Round | Summary]:
-    """`rounds` rounds of `steps` steps of each loop, after one to warm up; then the summary."""
+    """`rounds` rounds of `steps` steps of each loop, after one to warm up; then the summary.
+
+    Raises:
+        UsageError: the plan's model is not trained step by step.
+    """
+    if plan.kind.family != "neural":
+        raise UsageError(f"a {plan.kind.name} has no training loop to time", way_out="choose the recipe of a neural model")
     import torch
 
     from rnnlm.config import Budget

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import SettingsError, nearest
+from rnnlm.errors import ModelError, SettingsError, nearest
 
 Settings = TypeVar("Settings")
 
@@ -96,9 +96,16 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
 
 
 def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default."""
+    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default.
+
+    Raises:
+        ModelError: a value is not valid.
+    """
     names = {field.name for field in dataclasses.fields(cls)}
-    return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
+    try:
+        return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
+    except SettingsError as error:
+        raise ModelError("the stored settings are damaged", error.what, error.why) from None
 
 
 def describe(cls: type) -> dict[str, str]:
@@ -114,7 +121,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: it is missing, not TOML, or holds sections.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

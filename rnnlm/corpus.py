@@ -18,7 +18,9 @@ from rnnlm.interface import UNKNOWN
 from rnnlm.sources import SourceSettings
 
 WORD_SPACE = " \t\r\0"
+_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 _RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
+_RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class Part:
                 starts = [at - first for at in block.document_starts if first <= at < last]
                 yield Block(block.lines[first:last], starts)
             seen += len(block.lines)
+            if self.stop is not None and seen >= self.stop:
+                return
 
 
 Text = Corpus | Part
@@ -145,7 +149,14 @@ def is_blank(line: str) -> bool:
     return not line.strip(WORD_SPACE)
 
 
-def check_reserved(line: str, where: str, special_symbols: str) -> str:
+def split_words(text: str) -> list[str]:
+    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and NUL."""
+    return [word for word in text.translate(_TO_SPACE).split(" ") if word]
+
+
+def check_reserved(
+    line: str, where: str, special_symbols: str, way_out: str = "remove it, or use --special-symbols drop or replace"
+) -> str:
     """`line` with `<s>` and `</s>` treated as `special_symbols` says.
 
     Raises:
@@ -155,12 +166,8 @@ def check_reserved(line: str, where: str, special_symbols: str) -> str:
     if not found:
         return line
     if special_symbols == "error":
-        raise TextError(
-            f"{where}: the text holds {found[0]}",
-            "line ends are marked by the program itself",
-            "remove it, or use --special-symbols drop or replace",
-        )
-    return _RESERVED.sub(UNKNOWN if special_symbols == "replace" else " ", line)
+        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", way_out)
+    return _RESERVED.sub(UNKNOWN, line) if special_symbols == "replace" else _RESERVED_WITH_SPACE.sub("", line)
 
 
 def numbered_lines(
@@ -168,9 +175,9 @@ def numbered_lines(
 ) -> Iterator[tuple[int, list[str]]]:
     """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1."""
     next_line = 1
-    for whole in _whole_lines(sources.read(source, source_settings)):
+    for whole in _whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
         if isinstance(whole, bytes):
-            text = _decode(whole, source, next_line, settings.encoding_errors)
+            text = sources.decode(whole, source, next_line, settings.encoding_errors)
             if next_line == 1:
                 text = text.removeprefix("\ufeff")
         else:
@@ -198,18 +205,3 @@ def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[s
         unfinished = [tail] if tail else []
     if unfinished:
         yield b"".join(unfinished)
-
-
-def _decode(data: bytes, source: str, first_line: int, errors: str) -> str:
-    try:
-        return data.decode("utf-8", errors)
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = first_line + before.count(b"\n")
-        byte = error.start - (before.rfind(b"\n") + 1) + 1
-        hint = "convert it to UTF-8, or use --encoding-errors replace"
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
-            hint = "it looks like UTF-16: convert it to UTF-8"
-        raise TextError(
-            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
-        ) from None

@@ -1,10 +1,11 @@
 """A whole text as one array of token ids, with all that is counted about it on the way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.corpus import Block, Text
+from rnnlm.corpus import Block, Text, split_words
 from rnnlm.errors import TextError
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.signature import LinesHash
@@ -72,16 +73,23 @@ class _Collector:
         encoded = self.tokenizer.encode(block.lines)
         text = "".join(f"{line}\n" for line in block.lines)
         data = text.encode("utf-8")
-        self.hash.update(block.lines)
+        self._hash(block)
         self.parts.append(encoded.ids.astype(self.compact))
         self.line_ends.append(encoded.offsets[1:] + self.tokens)
         self.document_starts.append(encoded.offsets[:-1][block.document_starts] + self.tokens)
         self.oov.append(encoded.oov + self.tokens)
         self.tokens += len(encoded.ids)
-        self.words += len(data.translate(_FOR_SPLIT).split())
-        self.oov_words += count_oov_words(encoded, self.tokenizer)
+        words = len(data.translate(_FOR_SPLIT).split())
+        self.words += words
+        self.oov_words += count_oov_words(block.lines, words, encoded, self.tokenizer)
         self.characters += len(text)
         self.bytes += len(data)
+
+    def _hash(self, block: Block) -> None:
+        """The lines; an empty one before each document, whose borders shape the numbers too."""
+        starts = set(block.document_starts)
+        for_hash = [part for at, line in enumerate(block.lines) for part in ([""] if at in starts else []) + [line]]
+        self.hash.update(for_hash if starts else block.lines)
 
     def result(self) -> EncodedText:
         documents = None
@@ -100,12 +108,13 @@ class _Collector:
         )
 
 
-def count_oov_words(encoded: Encoded, tokenizer: Tokenizer) -> int:
-    """How many words hold an unknown token."""
-    if not len(encoded.oov):
-        return 0
-    starts = tokenizer.starts_word_V[encoded.ids] if len(encoded.ids) else np.zeros(0, dtype=bool)
-    return len(np.unique(np.cumsum(starts)[encoded.oov]))
+def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenizer: Tokenizer) -> int:
+    """How many of the `words` of `lines` hold an unknown token."""
+    if not len(encoded.oov) or len(encoded.ids) == words + len(lines):  # then each word is one token
+        return len(encoded.oov)
+    touched = np.unique(np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1)
+    alone = tokenizer.encode(split_words("\n".join(lines[index] for index in touched)))
+    return len(np.unique(np.searchsorted(alone.offsets, alone.oov, side="right")))
 
 
 @dataclass(frozen=True)

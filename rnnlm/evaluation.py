@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm import reading
-from rnnlm.corpus import Corpus, TextSettings
+from rnnlm.corpus import Corpus, Part, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel
@@ -58,7 +58,7 @@ class Evaluation:
 
 def evaluate(
     model: LanguageModel,
-    text: str | Path | list[str] | Corpus,
+    text: str | Path | list[str] | Text,
     *,
     context: Context = "carry",
     text_settings: TextSettings | None = None,
@@ -69,7 +69,7 @@ def evaluate(
         TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
     """
     began = time.perf_counter()
-    if not isinstance(text, Corpus):
+    if not isinstance(text, (Corpus, Part)):
         paths = [text] if isinstance(text, (str, Path)) else text
         text = Corpus(tuple(str(path) for path in paths), text_settings or TextSettings())
     encoded = encode_text(text, model.tokenizer)

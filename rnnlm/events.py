@@ -51,12 +51,13 @@ class Validated:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The family's own fitting ended. `model` holds the best weights."""
+    """The family's own fitting ended. `model` holds the best weights, those of `step`; `steps` were done in all."""
 
     step: int
+    steps: int
     tokens: int
     seconds: float
-    stopped: str  # "budget", "early" (no improvement), "request" (the caller asked)
+    stopped: str  # "budget", "early" (no improvement), "request" (the caller asked), "diverged" (weights no longer numbers)
     model: LanguageModel = field(repr=False)
     best_ppl_token: float | None = None  # None where there was no validation
 
@@ -75,6 +76,7 @@ class Finished:
 
     folder: str
     step: int
+    steps: int
     seconds: float
     stopped: str
     results: dict[str, dict[str, Any]]

@@ -65,7 +65,9 @@ def generate(
 
 def _prompt_ids(model: LanguageModel, prompt: str) -> np.ndarray:
     """The prompt's tokens without a boundary at the end; unknown words are named in a notice."""
-    encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error")])
+    if not prompt:  # some tokenizers begin every line with a piece of its own, which nobody asked to begin with here
+        return np.zeros(0, dtype=np.int32)
+    encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
     if len(encoded.oov):
         surface = model.tokenizer.surface(prompt)
         unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
@@ -78,7 +80,8 @@ def _tile(
 ) -> list[Sample]:
     """Samples `first` to `first + rows`, drawn side by side until all have ended."""
     boundary = model.tokenizer.boundary_id
-    streams = [np.random.Generator(np.random.Philox(key=[settings.seed, first + row])) for row in range(rows)]
+    keys = [np.array([settings.seed, first + row], dtype=np.uint64) for row in range(rows)]
+    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     logprob_BV, state = _read_prompt(model, prompt_ids, rows)
     drawn = np.full((rows, settings.max_tokens), boundary, dtype=np.int64)
     lengths = np.zeros(rows, dtype=np.int64)
@@ -127,10 +130,11 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
     """One token per row, by inverting the cumulative distribution at `uniform_B`; (B,) int64."""
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
-    scaled_BV = logprob_BV / settings.temperature
+    with np.errstate(over="ignore"):  # at a temperature near 0 all but the likeliest become -inf
+        scaled_BV = (logprob_BV - logprob_BV.max(axis=1, keepdims=True)) / settings.temperature
     if settings.top_k is not None and settings.top_k < scaled_BV.shape[1]:
         scaled_BV = np.where(_is_top_k(scaled_BV, settings.top_k), scaled_BV, -np.inf)
-    p_BV = np.exp(scaled_BV - scaled_BV.max(axis=1, keepdims=True))
+    p_BV = np.exp(scaled_BV)
     p_BV /= p_BV.sum(axis=1, keepdims=True)
     if settings.top_p is not None and settings.top_p < 1:
         p_BV = np.where(_is_nucleus(p_BV, settings.top_p), p_BV, 0.0)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from rnnlm import model_folder, registry
+from rnnlm import loading, model_folder
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -12,11 +12,9 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         ModelError: there is none, or its config.json is damaged.
     """
-    folder = model_folder.find(name)
+    folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
-    kind = registry.kind_of(manifest.model)
-    tokenizer = model_folder.load_tokenizer(folder, manifest)
-    shapes = kind.array_shapes(manifest.settings, tokenizer.size)
+    kind, tokenizer, shapes = model_folder.content(folder, manifest)
     return {
         "folder": str(folder),
         "model": manifest.model,

@@ -1,8 +1,10 @@
 """Opening a model by path or name: the door most callers come through."""
 
+import os
 from pathlib import Path
 
-from rnnlm import model_folder
+from rnnlm import checkpoints, model_folder
+from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel
 
 
@@ -12,5 +14,26 @@ def load(name: str | Path, device: str = "auto") -> LanguageModel:
     Raises:
         ModelError: there is none, or it is damaged. DeviceError: `device` is not here.
     """
-    model, _ = model_folder.load(model_folder.find(str(name)), device)
+    model, _ = model_folder.load(find(str(name)), device)
     return model
+
+
+def find(name: str) -> Path:
+    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped.
+
+    Raises:
+        ModelError: there is none.
+    """
+    path = Path(name)
+    candidates = [path]
+    if path.name == name:
+        candidates += [Path("checkpoints") / name, checkpoints.FOLDER / name]
+    for candidate in candidates:
+        if model_folder.is_model(candidate):
+            return candidate
+    if os.path.exists(path):
+        model_folder.read_manifest(path)
+    bases = [base for base in (Path("checkpoints"), checkpoints.FOLDER) if base.is_dir()]
+    known = {folder.name for base in bases for folder in base.iterdir() if model_folder.is_model(folder)}
+    hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
+    raise ModelError(f"no model at {name}", "there is no such folder", hint)

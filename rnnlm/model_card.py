@@ -1,9 +1,10 @@
 """The model card: README.md of a model folder, for whoever finds the model later."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from rnnlm import model_folder
+from rnnlm import safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.model_folder import Manifest
 
@@ -14,8 +15,9 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with model_folder.writing(folder):
-        model_folder.replace_file(folder / "README.md", text(folder.name, manifest, tokenizer).encode("utf-8"))
+    with safe_files.writing(folder):
+        card = text(folder.resolve().name, manifest, tokenizer)
+        safe_files.replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
 
 
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
@@ -77,6 +79,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False)  # what JSON and TOML write alike: texts, numbers, truth values

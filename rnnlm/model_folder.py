@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,16 @@ import msgspec
 import numpy as np
 
 from rnnlm import registry, tokenizers
-from rnnlm.errors import ModelError, OutputError
+from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.safe_files import replace_file, writing
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 LARGEST_CONFIG = 16 << 20
-_OURS = re.compile(r"(weights|vocab|tokenizer)[\w.-]*\.(safetensors|txt|model)(\.new)?|config\.json(\.new)?|metrics\.jsonl|README\.md")
+_DATA = re.compile(  # what we write beside config.json; other files are the user's
+    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)(\.new)?"
+)
 
 
 @dataclass(frozen=True)
@@ -68,17 +73,25 @@ def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any]
     weights = to_safetensors({key: np.ascontiguousarray(value) for key, value in model.to_arrays().items()})
     contents = {("weights", f"weights-{step:08d}.safetensors"): weights}
     contents |= {(role, role): data for role, data in model.tokenizer.to_files().items()}
+    files: dict[str, FileEntry] = {}
+    family = registry.kind_of(name).family
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        files = {}
-        for (role, wanted), data in contents.items():
-            digest = hashlib.sha256(data).hexdigest()
-            stored = _write_once(folder, wanted, data, digest)
-            files[stored] = FileEntry(role, len(data), digest)
-        kind = registry.kind_of(name)
-        manifest = Manifest(name, kind.family, settings, model.tokenizer.to_settings(), files, step, training)
-        _replace_config(folder, manifest)
-        _remove_old(folder, manifest)
+        try:
+            for (role, wanted), data in contents.items():
+                digest = hashlib.sha256(data).hexdigest()
+                path = folder / wanted
+                if path.exists() and _sha256(path) != digest:  # a file is immutable once named
+                    path = path.with_stem(f"{path.stem}-{digest[:8]}")
+                files[path.name] = FileEntry(role, len(data), digest)
+                if _sha256(path) != digest:
+                    replace_file(path, data)
+            manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training)
+            _replace_config(folder, manifest)
+        except BaseException:
+            _remove_unnamed(folder, files)
+            raise
+        _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if _DATA.fullmatch(entry.name)))
     return manifest
 
 
@@ -133,38 +146,47 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
     """
     manifest = read_manifest(folder)
     try:
-        kind = registry.kind_of(manifest.model)
-        tokenizer = load_tokenizer(folder, manifest)
-        shapes = kind.array_shapes(manifest.settings, tokenizer.size)
-        arrays = _read_arrays(_file(folder, manifest, "weights"), shapes)
-        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
-    except ModelError as error:
-        if str(folder) in error.what:
+        kind, tokenizer, shapes = content(folder, manifest)
+        with _naming(folder):
+            arrays = _read_arrays(_file(folder, manifest, "weights"), shapes)
+    except ModelError:
+        if read_manifest(folder) == manifest:
             raise
-        raise ModelError(f"the model at {folder} is damaged", f"{error.what}: {error.why}", error.way_out) from None
+        return load(folder, device)  # the model was replaced while we read
+    return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
 
 
-def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
-    """The tokenizer of the model in `folder`.
+def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, dict[str, tuple[str, tuple[int, ...]]]]:
+    """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are read.
 
     Raises:
-        ModelError: its files are missing or damaged.
+        ModelError: its settings are not valid, or the tokenizer's files are missing or damaged.
     """
-    return tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
+    with _naming(folder):
+        kind = registry.kind_of(manifest.model)
+        tokenizer = tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
+        return kind, tokenizer, kind.array_shapes(manifest.settings, tokenizer.size)
+
+
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Turns what is wrong with a model's content into a ModelError that names its folder."""
+    try:
+        yield
+    except (ModelError, SettingsError) as error:
+        if isinstance(error, ModelError) and str(folder) in error.what:
+            raise
+        why = ": ".join(part for part in (error.what, error.why) if part)
+        raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Files whose SHA-256 is not the one recorded."""
-    damaged = []
-    for name, entry in manifest.files.items():
-        with open(folder / name, "rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != entry.sha256:
-                damaged.append(name)
-    return damaged
+    """Files that cannot be read or whose SHA-256 is not the one recorded."""
+    return [name for name, entry in manifest.files.items() if _sha256(folder / name) != entry.sha256]
 
 
 def is_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    return os.path.isfile(folder / CONFIG)
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
@@ -174,85 +196,50 @@ def check_output(folder: Path, overwrite: bool) -> None:
         OutputError: a model is there already, something else is, or it cannot be written.
     """
     with writing(folder):
-        if folder.exists() and not folder.is_dir():
+        if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
         if is_model(folder) and not overwrite:
             raise OutputError(
                 f"{folder} holds a model already", way_out="choose another folder with -o, or replace it with --overwrite"
             )
-        foreign = [entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name)] if folder.exists() else []
-        if foreign and not is_model(folder):
-            raise OutputError(
-                f"{folder} is not empty and holds no model", f"it has {foreign[0]}", "choose another folder with -o"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / "config.json.new"
-        probe.write_bytes(b"{}")
-        probe.unlink()
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        if names and not is_model(folder) and not _is_cut_off(names):
+            raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):  # can we write here? Nothing stays
+            pass
 
 
-@contextlib.contextmanager
-def writing(folder: Path):
-    """Turns the errors of writing into an OutputError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}", error.strerror or str(error), "make space or choose another folder with -o"
-        ) from None
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` under a new name, fsync, and put it in the place of `path`."""
-    new = path.with_name(path.name + ".new")
-    try:
-        _write_synced(new, data)
-        os.replace(new, path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _write_once(folder: Path, wanted: str, data: bytes, digest: str) -> str:
-    """Write `data` as `wanted`, or under a name with its hash where `wanted` has other content; the name used."""
-    path = folder / wanted
-    if path.exists():
-        if path.stat().st_size == len(data) and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-            return wanted
-        path = folder / f"{path.stem}-{digest[:8]}{path.suffix}"
-    replace_file(path, data)
-    return path.name
+def _is_cut_off(names: list[str]) -> bool:
+    """Whether a folder of these files is what our own writing leaves when it is killed before config.json: weights come first."""
+    ours = all(_DATA.fullmatch(name) or name == f"{CONFIG}.new" for name in names)
+    return ours and any(name.startswith("weights-") for name in names)
 
 
 def _replace_config(folder: Path, manifest: Manifest) -> None:
     data = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_file(folder / CONFIG, data.encode("utf-8") + b"\n")
+    replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")  # a file's name may be no UTF-8
 
 
-def _remove_old(folder: Path, manifest: Manifest) -> None:
-    """Files of earlier models or of writes that were cut off."""
-    keep = {*manifest.files, CONFIG, "README.md", "metrics.jsonl"}
-    for entry in folder.iterdir():
-        if entry.name not in keep and entry.is_file() and _OURS.fullmatch(entry.name):
-            entry.unlink(missing_ok=True)
+def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
+    """Delete those of the files `names` that config.json, as it stands now, does not name."""
+    named = set()
+    if is_model(folder):
+        try:
+            named = set(read_manifest(folder).files)
+        except ModelError:  # one that we cannot read: better leave all
+            return
+    for name in set(names) - named:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with open(path, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _sha256(path: Path) -> str | None:
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _file(folder: Path, manifest: Manifest, role: str) -> Path:
@@ -260,11 +247,10 @@ def _file(folder: Path, manifest: Manifest, role: str) -> Path:
     for name, entry in manifest.files.items():
         if entry.role == role:
             path = folder / name
-            if path.is_symlink() or not path.is_file():
-                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing")
-            if path.stat().st_size != entry.bytes:
-                why = f"{name} has {path.stat().st_size} bytes instead of {entry.bytes}"
-                raise ModelError(f"the model at {folder} is damaged", why)
+            if os.path.islink(path) or not os.path.isfile(path):
+                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file")
+            if (found := os.path.getsize(path)) != entry.bytes:
+                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}")
             return path
     raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
 
@@ -296,25 +282,3 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> 
             return {name: stored.get_tensor(name) for name in shapes}
     except (SafetensorError, OSError) as error:
         raise ModelError("the weights cannot be read", str(error)) from None
-
-
-def find(name: str) -> Path:
-    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped.
-
-    Raises:
-        ModelError: there is none.
-    """
-    from rnnlm import checkpoints
-
-    path = Path(name)
-    candidates = [path]
-    if path.name == name:
-        candidates += [Path("checkpoints") / name, checkpoints.FOLDER / name]
-    for candidate in candidates:
-        if is_model(candidate):
-            return candidate
-    if path.exists():
-        read_manifest(path)
-    known = [folder.name for base in (Path("checkpoints"), checkpoints.FOLDER) if base.is_dir() for folder in base.iterdir() if is_model(folder)]
-    hint = f"there are: {', '.join(sorted(set(known)))}" if known else "train one: rnnlm train"
-    raise ModelError(f"no model at {name}", "there is no such folder", hint)

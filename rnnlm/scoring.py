@@ -8,11 +8,13 @@ from itertools import islice
 import numpy as np
 
 from rnnlm import reading
-from rnnlm.corpus import WORD_SPACE, check_reserved
+from rnnlm.corpus import check_reserved, split_words
+from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.interface import LanguageModel
 
 LINES_PER_CHUNK = 4096
+TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,11 @@ def score_sentences(
     as `</s>` alone.
 
     Raises:
-        TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`).
+        TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`). UsageError: `sentences` is
+            one text instead of several.
     """
+    if isinstance(sentences, str):
+        raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
     return list(score_lines(model, sentences, with_tokens=with_tokens, special_symbols=special_symbols))
 
 
@@ -72,7 +77,7 @@ def _score_chunk(model: LanguageModel, lines: Sequence[str], with_tokens: bool) 
         unknown = encoded.oov[oov_bounds[index] : oov_bounds[index + 1]] - start
         surface = model.tokenizer.surface(line) if with_tokens or len(unknown) else []
         total = float(logprob_S[index])
-        words = count_words(line)
+        words = len(split_words(line))
         yield SentenceScore(
             text=line,
             logprob_nats=total if math.isfinite(total) else None,
@@ -92,13 +97,6 @@ def _token_scores(surface: list[str], logprob_T: np.ndarray, unknown: np.ndarray
         TokenScore(token, bits if math.isfinite(bits) else None, oov)
         for token, bits, oov in zip(surface, bits_T.tolist(), is_oov_T.tolist(), strict=True)
     )
-
-
-def count_words(line: str) -> int:
-    """Words as the text rule has them: split on ASCII space, tab, CR and NUL."""
-    for space in WORD_SPACE[1:]:
-        line = line.replace(space, " ")
-    return sum(1 for word in line.split(" ") if word)
 
 
 def likelihood_ratio(better: SentenceScore, worse: SentenceScore) -> tuple[float, float] | None:
@@ -121,7 +119,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairScore:
-    """A pair scored. point: 1 right, 0.5 tie, 0 wrong."""
+    """A pair scored. point: 1 right, 0.5 tie (within TIE_NATS), 0 wrong."""
 
     pair: Pair
     good: SentenceScore
@@ -153,7 +151,8 @@ def score_pairs(model: LanguageModel, pairs: Sequence[Pair], special_symbols: st
 def _pair_score(pair: Pair, good: SentenceScore, bad: SentenceScore) -> PairScore:
     good_nats = -math.inf if good.logprob_nats is None else good.logprob_nats
     bad_nats = -math.inf if bad.logprob_nats is None else bad.logprob_nats
-    point = 0.5 if good_nats == bad_nats else float(good_nats > bad_nats)
+    tie = good_nats == bad_nats or abs(good_nats - bad_nats) <= TIE_NATS
+    point = 0.5 if tie else float(good_nats > bad_nats)
     return PairScore(pair, good, bad, point)
 
 

@@ -6,6 +6,7 @@
 
 import functools
 import glob
+import io
 import itertools
 import os
 import sys
@@ -16,13 +17,12 @@ from typing import IO, Annotated, Any
 
 from msgspec import Meta
 
+from rnnlm.compression import CHUNK_BYTES, open_decompressed, without_suffix
 from rnnlm.errors import TextError, UsageError, nearest
 
-CHUNK_BYTES = 1 << 20
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
 TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-COMPRESSIONS = (".gz", ".xz", ".bz2", ".zst")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def expand(names: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def read(source: str, settings: SourceSettings) -> Iterator[bytes | list[str]]:
-    """The text of one source: chunks of bytes, or lists of records.
+def read(source: str, settings: SourceSettings, errors: str = "strict") -> Iterator[bytes | list[str]]:
+    """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
 
     Raises:
         TextError: it cannot be opened, read or decompressed, or lacks the column.
@@ -67,9 +67,10 @@ def read(source: str, settings: SourceSettings) -> Iterator[bytes | list[str]]:
         return
     with _naming_errors(source), _open(source) as stream:
         if kind in (".jsonl", ".ndjson", ".json"):
-            yield from _in_chunks(_json_records(source, stream, settings))
+            yield from _in_chunks(_json_records(source, _lines(source, stream, errors), settings))
         elif kind in (".csv", ".tsv") and settings.column:
-            yield from _in_chunks(_csv_records(source, stream, settings, "\t" if kind == ".tsv" else ","))
+            delimiter = "\t" if kind == ".tsv" else ","
+            yield from _in_chunks(_csv_records(source, _lines(source, stream, errors), settings, delimiter))
         elif kind == ".csv":
             raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
         else:
@@ -79,34 +80,14 @@ def read(source: str, settings: SourceSettings) -> Iterator[bytes | list[str]]:
 
 def _kind(source: str) -> str:
     """The file's table suffix below any compression suffix, or ''."""
-    path = Path(source)
-    if path.suffix in COMPRESSIONS:
-        path = path.with_suffix("")
-    return path.suffix if path.suffix in TABLES else ""
+    suffix = Path(without_suffix(source)).suffix
+    return suffix if suffix in TABLES else ""
 
 
 def _open(source: str) -> IO[bytes]:
     if source == "-":
-        import io
-
         return io.BytesIO(_standard_input())
-    if source.endswith(".gz"):
-        import gzip
-
-        return gzip.open(source, "rb")
-    if source.endswith(".xz"):
-        import lzma
-
-        return lzma.open(source, "rb")
-    if source.endswith(".bz2"):
-        import bz2
-
-        return bz2.open(source, "rb")
-    if source.endswith(".zst"):
-        import zstandard
-
-        return zstandard.open(source, "rb")
-    return open(source, "rb")
+    return open_decompressed(source)
 
 
 @functools.cache
@@ -141,32 +122,57 @@ def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _json_records(source: str, stream: IO[bytes], settings: SourceSettings) -> Iterator[str]:
+def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
+    """`data`, which begins with line `first_line` of `source`, as text.
+
+    Raises:
+        TextError: it is not UTF-8, and that is to be an error.
+    """
+    try:
+        return data.decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = first_line + before.count(b"\n")
+        byte = error.start - (before.rfind(b"\n") + 1) + 1
+        hint = "convert it to UTF-8, or use --encoding-errors replace"
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
+            hint = "it looks like UTF-16: convert it to UTF-8"
+        raise TextError(
+            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
+        ) from None
+
+
+def _lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
+    """The lines of a table as text, without the byte order mark of the first."""
+    for number, line in enumerate(stream, start=1):
+        text = decode(line, source, number, errors)
+        yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _json_records(source: str, lines: Iterator[str], settings: SourceSettings) -> Iterator[str]:
     import msgspec
 
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise TextError(f"{source}, line {number}: not JSON", str(error), "one JSON object a line") from None
         if not isinstance(row, dict):
             raise TextError(f"{source}, line {number}: not a JSON object")
         yield _text_of(row, f"{source}, line {number}", settings)
 
 
-def _csv_records(source: str, stream: IO[bytes], settings: SourceSettings, delimiter: str) -> Iterator[str]:
+def _csv_records(source: str, lines: Iterator[str], settings: SourceSettings, delimiter: str) -> Iterator[str]:
     import csv
-    import io
 
     csv.field_size_limit(1 << 30)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    rows = csv.DictReader(text, delimiter=delimiter, strict=True)
+    rows = csv.DictReader(lines, delimiter=delimiter, strict=True)
     try:
         for row in rows:
             yield _text_of(row, f"{source}, line {rows.line_num}", settings)
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise TextError(f"{source}, line {rows.line_num}: not readable as a table", str(error)) from None
 
 
@@ -185,7 +191,9 @@ def _parquet_records(source: str, settings: SourceSettings) -> Iterator[list[str
 
 def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
     """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder, streamed."""
-    name, revision, config = parse_hub_name(source.removeprefix(HUB))
+    name, revision, config = source.removeprefix(HUB), None, None
+    if not os.path.isdir(name):  # a local folder may have @ or # in its name
+        name, revision, config = parse_hub_name(name)
     if os.path.isdir(name) and not _holds_data(name):
         raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
     try:
@@ -226,12 +234,8 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 
 
 def _holds_data(folder: str) -> bool:
-    suffixes = {Path(_without_compression(name)).suffix for _, _, names in os.walk(folder) for name in names}
+    suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
     return bool(suffixes & {*TABLES, ".arrow"})
-
-
-def _without_compression(name: str) -> str:
-    return name[: -len(Path(name).suffix)] if Path(name).suffix in COMPRESSIONS else name
 
 
 def _column(names: list[str], where: str, settings: SourceSettings) -> str:

@@ -2,29 +2,30 @@
 saves the best weights as they come, and evaluates them exactly at the end. Both without knowing any mathematics.
 """
 
-import json
+import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm import corpora, model_card, model_folder, recipes, registry, tokenizers
+from rnnlm import corpora, loading, model_card, model_folder, recipes, registry, tokenizers
 from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
 from rnnlm.corpus import Corpus, Text, TextSettings, hold_out
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import SettingsError, TextError, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
-from rnnlm.events import Event, Finished, Fitted, Saved, Step, Validated
+from rnnlm.events import Event, Finished, Fitted, Saved, Validated
 from rnnlm.interface import Tokenizer
+from rnnlm.metrics_log import MetricsLog
 from rnnlm.sources import SourceSettings
 from rnnlm.tokenizers import TokenizerSettings
 
+SINGLE_LINE = "none: the text is a single line"
 DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
-STEP_LOG_SECONDS = 10.0
-_LOGGED = ("step", "epoch", "tokens", "loss_nats", "learning_rate", "tokens_per_second", "seconds")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,6 @@ class Plan:
 
     def parameters(self) -> int:
         """How many numbers the model has; nothing is allocated."""
-        import math
-
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer.size)
         return sum(math.prod(shape) for _, shape in shapes.values())
 
@@ -120,6 +119,8 @@ def plan(request: Request) -> Plan:
     train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
     tokenizer = _tokenizer(request, resolved, train_part)
     data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
+    if valid_is == SINGLE_LINE:
+        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
     return Plan(request, recipe, kind, resolved, data, corpus(names["test"]), valid, valid_is, output)
 
 
@@ -145,7 +146,7 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     layers.append(Layer("--set", request.assignments, is_text=True))
     flags = {**request.flags, **({"model": request.model} if request.model else {})}
     name = next((layer.values["model"] for layer in [Layer("", flags), *reversed(layers)] if "model" in layer.values), None)
-    kind = registry.kind_of(name) if isinstance(name, str) else registry.kind_of(str(name))
+    kind = registry.kind_of(str(name))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers.append(Layer("the command line", _applicable(flags, classes, kind)))
     return recipe, kind, resolve(classes, layers)
@@ -157,26 +158,29 @@ def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
     Raises:
         TrainingError: the loss is no longer a number. OutputError: the model cannot be written.
     """
+    with contextlib.closing(MetricsLog(plan.output)) as log:
+        for event in _work(plan, stop, log):
+            log.add(event)
+            yield event
+
+
+def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Event]:
     began = time.perf_counter()
-    log = _Log(plan.output)
-    manifest, saved_step, best_ppl = None, None, None
+    manifest, best_ppl = None, None
     for event in plan.kind.fit(plan.resolved, plan.data, stop, _initial_weights(plan)):
-        log.add(event)
         yield event
-        better = isinstance(event, Validated) and event.improved
-        if better or (isinstance(event, Fitted) and manifest is None):
+        if isinstance(event, Fitted) and event.stopped == "diverged":
+            _raise_diverged(plan, event, best_ppl)
+        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None):
             best_ppl = event.best_ppl_token
-            manifest = _save(plan, event, log, time.perf_counter() - began)
-            saved_step = event.step
+            manifest = _save(plan, event, time.perf_counter() - began)
+            log.write_to_folder()
             yield Saved(str(plan.output), event.step)
-    log.close()
-    if event.stopped == "diverged":
-        _raise_diverged(plan, event, saved_step, best_ppl)
     results = {} if event.stopped == "request" else _results(plan, event.model, manifest)
     facts = _facts(plan, time.perf_counter() - began, event)
     manifest = model_folder.save_results(plan.output, manifest, results, facts)
     model_card.write(plan.output, manifest, plan.data.tokenizer)
-    yield Finished(str(plan.output), event.step, time.perf_counter() - began, event.stopped, results)
+    yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
 def _validation(
@@ -190,8 +194,7 @@ def _validation(
         return train_text, None, "none"
     parts = hold_out(train_text, share)
     if parts is None:
-        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
-        return train_text, None, "none"
+        return train_text, None, SINGLE_LINE
     return *parts, f"the last {share:.0%} of the training text, held out"
 
 
@@ -203,7 +206,7 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
             if not any(True for _ in text.blocks()):
                 raise TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only") from None
             raise
-    model, _ = model_folder.load(model_folder.find(request.tokenizer_from), "cpu")
+    model, _ = model_folder.load(loading.find(request.tokenizer_from), "cpu")
     stored = model.tokenizer.to_settings()
     for name, value in stored.items():
         if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
@@ -218,7 +221,7 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
 def _initial_weights(plan: Plan) -> dict[str, Any] | None:
     if plan.request.init_from is None:
         return None
-    model, manifest = model_folder.load(model_folder.find(plan.request.init_from), "cpu")
+    model, _ = model_folder.load(loading.find(plan.request.init_from), "cpu")
     arrays = model.to_arrays()
     wanted = {name: shape for name, (_, shape) in plan.kind.array_shapes(plan.resolved.values, plan.data.tokenizer.size).items()}
     if model.tokenizer.fingerprint != plan.data.tokenizer.fingerprint or {k: v.shape for k, v in arrays.items()} != wanted:
@@ -244,18 +247,17 @@ def _fresh_folder(name: str) -> Path:
     """./checkpoints/NAME, or NAME-2, NAME-3, ... where that is taken."""
     folder = Path("checkpoints") / name
     number = 2
-    while folder.exists() and any(folder.iterdir()):
+    while folder.is_file() or (folder.exists() and any(folder.iterdir())):
         folder = Path("checkpoints") / f"{name}-{number}"
         number += 1
     return folder
 
 
-def _save(plan: Plan, event: Validated | Fitted, log: "_Log", seconds: float) -> model_folder.Manifest:
+def _save(plan: Plan, event: Validated | Fitted, seconds: float) -> model_folder.Manifest:
     settings = plan.resolved.values
     manifest = model_folder.save(
         plan.output, event.model, plan.kind.name, settings, event.step, {**_texts(plan), "seconds": round(seconds, 1)}
     )
-    log.write_to_folder()
     model_card.write(plan.output, manifest, plan.data.tokenizer)
     return manifest
 
@@ -284,51 +286,9 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
     return {**_texts(plan), "tokens_read": event.tokens, "seconds": round(seconds, 1), "stopped": event.stopped}
 
 
-def _raise_diverged(plan: Plan, event: Fitted, saved_step: int | None, best_ppl: float | None) -> None:
-    kept = f"the best model, of step {saved_step}, is in {plan.output}" if best_ppl else "no good model was reached"
+def _raise_diverged(plan: Plan, event: Fitted, best_ppl: float | None) -> None:
+    kept = f"the best model, of step {event.step}, is in {plan.output}" if best_ppl else "no good model was reached, none is saved"
     raise TrainingError(
         f"training diverged by {event.tokens} tokens: the loss is not a number", kept,
         "lower learning_rate or clip_norm, or use --precision fp32",
     )  # fmt: skip
-
-
-class _Log:
-    """metrics.jsonl: events as JSON lines, held back until the folder has a model of this run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "metrics.jsonl"
-        self.pending: list[str] = []
-        self.stream: IO[str] | None = None
-        self.last_step = -STEP_LOG_SECONDS
-
-    def add(self, event: Event) -> None:
-        if isinstance(event, Step):
-            if event.seconds - self.last_step < STEP_LOG_SECONDS:
-                return
-            self.last_step = event.seconds
-        fields = {name: value for name, value in vars(event).items() if name != "model" or isinstance(value, str)}
-        line = json.dumps({"event": type(event).__name__.lower(), **_finite(fields)}, ensure_ascii=False) + "\n"
-        if self.stream is None:
-            self.pending.append(line)
-            return
-        with model_folder.writing(self.path.parent):
-            self.stream.write(line)
-            self.stream.flush()
-
-    def write_to_folder(self) -> None:
-        """From now on lines go to the file; an earlier run's is replaced."""
-        if self.stream is not None:
-            return
-        with model_folder.writing(self.path.parent):
-            self.stream = open(self.path, "w", encoding="utf-8")
-            self.stream.writelines(self.pending)
-            self.stream.flush()
-
-    def close(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
-
-
-def _finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: such values become null."""
-    return {k: None if isinstance(v, float) and v - v != 0 else v for k, v in fields.items()}

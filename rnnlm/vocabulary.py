@@ -62,11 +62,14 @@ class Vocabulary:
                     raise ValueError(f"no tab in {line[:40]!r}")
                 counts.append(int(count))
                 symbols.append(_unescape(symbol))
-        except ValueError as error:
+            counts_V = np.array(counts, dtype=np.int64)
+        except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):
             raise ModelError("the vocabulary is damaged", "a symbol stands twice")
-        return cls(tuple(symbols), np.array(counts, dtype=np.int64))
+        if counts and counts_V.min() < 0:
+            raise ModelError("the vocabulary is damaged", "a count is below zero")
+        return cls(tuple(symbols), counts_V)
 
 
 def _escape(symbol: str) -> str:

@@ -1,11 +1,15 @@
 """On which device, in which precision: what was asked for against what is there."""
 
 import contextlib
+import ctypes
+import platform
 from collections.abc import Iterator
 
 import torch
 
-from rnnlm.errors import DeviceError, SettingsError, notice
+from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 def resolve_device(name: str) -> torch.device:
@@ -27,7 +31,7 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(f"device {name} is not available", f"there are {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not _has_mps():
         raise DeviceError("device mps is not available", way_out="use --device cpu or auto")
-    if device.type not in ("cpu", "cuda", "mps", "meta"):
+    if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"device {name!r} is not supported", way_out="use auto, cpu, cuda, cuda:N or mps")
     return device
 
@@ -53,7 +57,7 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def training_products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """The context in which training runs: autocast to bf16, or TF32 where CUDA has it."""
+    """The context in which products run: autocast to bf16, or as they are (torch's cuDNN kernels may take TF32)."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -69,6 +73,28 @@ def exact_products() -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Turns torch's words for memory that ran out into a TrainingError with a way out."""
+    try:
+        yield
+    except RuntimeError as error:  # the CPU's allocator has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        way_out = "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens"
+        raise TrainingError(f"out of memory on {device}", "the network and its batch do not fit", way_out) from None
+
+
+def keep_freed_memory(device: torch.device) -> None:
+    """On a CPU with glibc: freed blocks stay with the process. By default large ones go back to the system, and each
+    training step would fault the same pages in again (10 % of its time). Peak memory is unchanged."""
+    if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _has_mps() -> bool:

@@ -18,9 +18,15 @@ from rnnlm.batches import Window, count_windows, stream_bounds, tbptt_windows, w
 from rnnlm.config import Budget, Resolved
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import TrainingError, notice
-from rnnlm.events import Event, Fitted, Started, Validated
+from rnnlm.events import Event, Fitted, Started, Step, Validated
 from rnnlm.interface import PADDING
-from rnnlm.neural.device import resolve_device, resolve_precision, training_products
+from rnnlm.neural.device import (
+    keep_freed_memory,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+    training_products,
+)
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import RecurrentNetwork
 from rnnlm.neural.optimizers import LearningRate, clip_gradients, make_optimizer
@@ -28,7 +34,8 @@ from rnnlm.neural.report import Report
 from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
 
 VALIDATION_SHARE = 0.05  # of a time budget that validations may cost
-FIRST_VALIDATION = 0.1  # share of a time budget before the first one
+FIRST_VALIDATION = 0.1  # share of a time budget before the first one, but two minutes at most: it is also the first save
+FIRST_VALIDATION_SECONDS = 120
 
 
 def fit(
@@ -42,18 +49,20 @@ def fit(
     Yields Started, then Step and Validated as they come, at the end Fitted with the best weights.
 
     Raises:
-        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on.
+        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
     """
     run = resolved.make(RunSettings)
     if run.threads:
         torch.set_num_threads(run.threads)
     device = resolve_device(run.device)
     precision = resolve_precision(run.precision, device)
+    keep_freed_memory(device)
     torch.manual_seed(run.seed)
-    network = make_network(resolved.make(NetworkSettings), data, device, initial)
-    trainer = Trainer(network, resolved.make(FittingSettings), run, data, precision)
-    yield trainer.started()
-    yield from trainer.train(stop)
+    with memory_errors(device):
+        network = make_network(resolved.make(NetworkSettings), data, device, initial)
+        trainer = Trainer(network, resolved.make(FittingSettings), run, data, precision)
+        yield trainer.started()
+        yield from trainer.train(stop)
 
 
 def make_network(
@@ -115,29 +124,33 @@ class Trainer:
         """Steps, validations, and at the end the best weights."""
         report = Report(self.device)
         state = self.network.initial_state(self.rows)
-        stopped = "budget"
-        for epoch, window in self.windows():
-            progress = self._progress(epoch)
+        stopped, epoch = "budget", 0.0
+        for epoch_after, window in self.windows():
+            progress = self._progress()
             if progress >= 1.0:
                 break
             if stop():
                 stopped = "request"
                 break
             loss, state = self.step(window, state, self.learning_rate.at(progress))
+            epoch = epoch_after
             self.token_count += int((window.end_B - window.start_B).sum())
             report.add(loss, self.token_count)
-            if report.due():
-                event = report.event(self.step_count, epoch, self.learning_rate.at(progress), progress, self._elapsed())
+            validation_due = self._validation_due(progress)
+            if validation_due or report.due():
+                event = self._report(report, epoch, progress)
                 yield event
                 if not math.isfinite(event.loss_nats):
                     stopped = "diverged"
                     break
-            if self._validation_due(progress):
+            if validation_due:
                 yield self.validate(epoch)
                 report.restart()
                 if self.settings.patience and self.bad_validations >= self.settings.patience:
                     stopped = "early"
                     break
+        if report.steps:
+            yield self._report(report, epoch, progress)
         if self.data.valid and stopped == "budget" and self.step_count > self.validated_step:
             yield self.validate(epoch)
         yield self._fitted(stopped)
@@ -177,12 +190,12 @@ class Trainer:
         return Validated(self.step_count, epoch, ppl or math.inf, best, improved, self._elapsed(), self._model())
 
     def windows(self) -> Iterator[tuple[float, Window]]:
-        """(epochs done, window), epoch after epoch without end; an epoch's first window is fresh in every row."""
+        """(epochs done with it, window), epoch after epoch without end; an epoch's first window is fresh in every row."""
         bounds = stream_bounds(self.data.train.tokens, self.rows)
         epoch = 0
         while True:
             windows = tbptt_windows(bounds, self.settings.bptt_tokens, self.data.train.document_offsets)
-            for done, window in enumerate(windows):
+            for done, window in enumerate(windows, start=1):
                 if self.settings.state_reset:
                     drawn_B = self.random.random(self.rows) < self.settings.state_reset
                     window = Window(window.start_B, window.end_B, window.fresh_B | drawn_B)
@@ -219,7 +232,7 @@ class Trainer:
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started_at
 
-    def _progress(self, epoch: float) -> float:
+    def _progress(self) -> float:
         """The share of the budget used; of a time budget, the last validation's cost is set aside."""
         if self.budget.steps:
             return self.step_count / self.budget.steps
@@ -235,8 +248,11 @@ class Trainer:
         if self.budget.seconds is None:
             return self.step_count % self.steps_per_epoch == 0
         if not self.validated_step:
-            return progress >= FIRST_VALIDATION
+            return progress >= FIRST_VALIDATION or self._elapsed() >= FIRST_VALIDATION_SECONDS
         return self._elapsed() - self.validated_at >= self.validation_seconds / VALIDATION_SHARE and progress < 0.97
+
+    def _report(self, report: Report, epoch: float, progress: float) -> Step:
+        return report.event(self.step_count, epoch, self.optimizer.param_groups[0]["lr"], progress, self._elapsed())
 
     def _keep_best(self) -> None:
         self.best_step = self.step_count
@@ -246,13 +262,19 @@ class Trainer:
         return NeuralLanguageModel(self.network, self.data.tokenizer)
 
     def _fitted(self, stopped: str) -> Fitted:
-        """The best weights go back into the network (the last ones, where nothing was validated)."""
+        """The best weights go back into the network (the last ones, where nothing was validated).
+
+        Weights that are no numbers are a run that diverged, whatever ended it.
+        """
+        weights = self.network.state_dict()
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            stopped = "diverged"
         if self.best_weights:
             self.network.load_state_dict(self.best_weights)
         else:
             self.best_step = self.step_count
         self.network.eval()
-        return Fitted(self.best_step, self.token_count, self._elapsed(), stopped, self._model(), self.best_ppl)
+        return Fitted(self.best_step, self.step_count, self.token_count, self._elapsed(), stopped, self._model(), self.best_ppl)
 
 
 def _fitting_rows(rows: int, tokens: int, quiet: bool = False) -> int:

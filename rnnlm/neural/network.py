@@ -19,7 +19,7 @@ class RecurrentNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         E, H = settings.embedding_size, settings.hidden_size
-        self.embedding = nn.Embedding(size, E)
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(size, E), freeze=False)
         self.stack = RecurrentStack(settings)
         self.projection = nn.Linear(H, E) if settings.tied and H != E else None
         self.output = SoftmaxOutput(size, E if settings.tied else H, settings.tied)

@@ -1,7 +1,7 @@
 """The output layer: a softmax over the vocabulary, logits = features W^T + b, and its cross-entropy.
 
-The loss never holds all logits at once: :class:`LinearCrossEntropy` works through them a chunk of rows at a time and
-finds the gradients on the way, so that each chunk stays in the cache.
+The loss never holds all logits of a large vocabulary: :class:`LinearCrossEntropy` works through them a chunk of rows
+at a time, in one buffer, and finds the gradients on the way.
 """
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
 
-CHUNK_LOGITS = 1 << 22
+CHUNK_LOGITS = 1 << 24
+SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -30,20 +31,21 @@ class LinearCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features = torch.empty_like(features_NE)
-        grad_weight = torch.zeros_like(weight_VE)
-        grad_bias = torch.zeros_like(bias_V)
-        rows = _chunk_rows(weight_VE.shape[0])
-        for start in range(0, features_NE.shape[0], rows):
+        grad_weight, grad_bias = torch.zeros_like(weight_VE), torch.zeros_like(bias_V)
+        rows = min(len(features_NE), _chunk_rows(len(weight)))
+        buffer = features_NE.new_empty(rows, len(weight))
+        for start in range(0, len(features_NE), rows):
             part = slice(start, start + rows)
             features, index = features_NE[part], index_N1[part]
-            kept = kept_N[part].to(features.dtype)
-            p = torch.softmax(torch.addmm(bias, features, weight.t()), dim=1)
+            kept_n1 = kept_N[part].to(features.dtype).unsqueeze(1)
+            p = buffer[: len(features)]
+            torch.softmax(torch.addmm(bias, features, weight.t(), out=p), dim=1, out=p)
             p_target = p.gather(1, index)
-            loss -= (p_target.to(wide).clamp(min=1e-37).log().squeeze(1) * kept).sum()
+            loss -= (p_target.to(wide).clamp(min=SMALLEST).log() * kept_n1).sum()
             p.scatter_(1, index, p_target - 1)  # now (p - y)
-            grad_features[part] = torch.mm(p, weight) * kept.unsqueeze(1)
-            grad_weight += torch.mm(p.t(), features * kept.unsqueeze(1))
-            grad_bias += torch.mm(kept.unsqueeze(0), p)[0]
+            grad_features[part] = torch.mm(p, weight) * kept_n1
+            grad_weight += torch.mm(p.t(), features * kept_n1)
+            grad_bias += torch.mm(kept_n1.t(), p)[0]
         ctx.gradients = grad_features, grad_weight, grad_bias, count
         return loss / count
 
@@ -51,7 +53,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         grad_features, grad_weight, grad_bias, count = ctx.gradients
         scale = grad / count
-        return grad_features * scale.to(grad_features.dtype), grad_weight.mul_(scale), grad_bias.mul_(scale), None
+        return grad_features * scale.to(grad_features.dtype), grad_weight * scale, grad_bias * scale, None
 
 
 class SoftmaxOutput(nn.Module):

@@ -19,7 +19,8 @@ class Report:
         self.restart()
 
     def add(self, loss: Tensor, tokens: int) -> None:
-        self.losses += loss
+        """The mean loss of one step, and the tokens read so far."""
+        self.losses += loss * (tokens - self.tokens)
         self.steps += 1
         self.tokens = tokens
 
@@ -27,7 +28,7 @@ class Report:
         return time.perf_counter() - self.since >= REPORT_SECONDS
 
     def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
-        loss_nats = float(self.losses) / self.steps
+        loss_nats = float(self.losses) / max(1, self.tokens - self.tokens_before)
         speed = (self.tokens - self.tokens_before) / max(1e-9, time.perf_counter() - self.since)
         self.restart()
         return Step(step, epoch, self.tokens, loss_nats, rate, speed, min(1.0, progress), seconds)

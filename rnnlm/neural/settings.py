@@ -8,6 +8,10 @@ from msgspec import Meta
 from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
 
+# Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
+Depth = Annotated[int, Meta(ge=1, le=1000)]
+Width = Annotated[int, Meta(ge=1, le=1 << 20)]
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -17,9 +21,9 @@ class NetworkSettings:
     activation: Annotated[
         Literal["tanh", "relu", "sigmoid"], Meta(description="rnn: activation of the hidden layer")
     ] = "tanh"
-    layers: Annotated[Count, Meta(description="recurrent layers")] = 1
-    embedding_size: Annotated[Count, Meta(description="width of the word vectors")] = 256
-    hidden_size: Annotated[Count, Meta(description="width of the recurrent layers")] = 256
+    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
+    hidden_size: Annotated[Width, Meta(description="width of the recurrent layers")] = 256
     tied: Annotated[
         bool, Meta(description="output weights are the word vectors (projected where the widths differ)")
     ] = True
@@ -68,8 +72,6 @@ class FittingSettings:
     def __post_init__(self) -> None:
         if self.momentum and self.optimizer != "sgd":
             raise SettingsError("momentum is a setting of sgd", f"the optimizer is {self.optimizer}")
-        if self.schedule == "plateau" and self.warmup:
-            object.__setattr__(self, "warmup", 0.0)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class UnigramModel:
     def from_counts(cls, counts_V: np.ndarray, k: float, tokenizer: Tokenizer) -> "UnigramModel":
         """Additive smoothing of `counts_V` with `k` for every token of the vocabulary."""
         smoothed_V = counts_V.astype(np.float64) + k
-        return cls(np.log(smoothed_V / smoothed_V.sum()), tokenizer)
+        return cls(np.log(smoothed_V) - np.log(smoothed_V.sum()), tokenizer)
 
     def initial_state(self, rows: int) -> EmptyState:
         return EmptyState(rows)
@@ -87,7 +87,7 @@ def fit(
         total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
         ppl = math.exp(-total / valid.tokens)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
-    yield Fitted(1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
+    yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
 
 
 def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -24,7 +24,7 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     """The tokenizer whose `to_settings()` and `to_files()` gave these.
 
     Raises:
-        ModelError: a file is missing or damaged. SettingsError: a setting is not valid.
+        ModelError: a file is missing or damaged, or a setting is not valid.
     """
     settings = from_stored(TokenizerSettings, stored)
     return _class(settings.tokenizer).load(settings, files)

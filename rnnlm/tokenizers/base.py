@@ -84,6 +84,10 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
     return vocabulary
 
 
+def newline_error() -> TextError:
+    return TextError("a line holds a newline", way_out="give each line on its own")
+
+
 def cut_into_lines(ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]) -> Encoded:
     """`ids` with the offsets of the lines that end in `boundary_id`.
 
@@ -92,5 +96,5 @@ def cut_into_lines(ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Se
     """
     ends = np.flatnonzero(ids == boundary_id) + 1
     if len(ends) != len(lines):
-        raise TextError("a line holds a newline", way_out="give each line on its own")
+        raise newline_error()
     return Encoded(ids, np.concatenate(([0], ends)).astype(np.int64), oov)

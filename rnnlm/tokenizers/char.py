@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
 from rnnlm.tokenizers.settings import TokenizerSettings
@@ -44,6 +45,8 @@ class CharTokenizer(VocabularyTokenizer):
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "CharTokenizer":
         vocabulary = stored_vocabulary(files, (BOUNDARY, UNKNOWN))
+        if any(len(symbol) != 1 for symbol in vocabulary.symbols[2:]):
+            raise ModelError("the vocabulary is damaged", "a symbol is not one character")
         return cls(settings, vocabulary)
 
     @property

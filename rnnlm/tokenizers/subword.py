@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
-from rnnlm.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, stored_vocabulary
+from rnnlm.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
 from rnnlm.tokenizers.settings import TokenizerSettings
 from rnnlm.vocabulary import Vocabulary
 
@@ -79,6 +79,8 @@ class SentencePieceTokenizer(VocabularyTokenizer):
             encoded = [self._encode_line(line) for line in prepared]
         else:
             encoded = self._processor.encode(prepared, out_type=int)
+        if any("\n" in line for line in prepared):  # a byte piece like any other to sentencepiece
+            raise newline_error()
         for ids in encoded:
             ids.append(self.boundary_id)
         total = sum(map(len, encoded))
@@ -121,6 +123,7 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
                 add_dummy_prefix=False,
                 byte_fallback=True,
                 character_coverage=0.9995,
+                required_chars=_SPACE,  # however rare: as bytes it would come back as U+2581 itself
                 unk_id=0, eos_id=1, bos_id=-1, pad_id=-1,
                 unk_piece=UNKNOWN, eos_piece=BOUNDARY,
                 max_sentence_length=8 * TRAINING_CHARACTERS,

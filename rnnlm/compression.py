@@ -1,0 +1,65 @@
+"""Files read through their compression: .gz, .xz, .bz2 and .zst, told by their suffix."""
+
+import importlib
+import io
+from pathlib import Path
+from typing import IO, Any
+
+CHUNK_BYTES = 1 << 20
+_MODULES = {".gz": "gzip", ".xz": "lzma", ".bz2": "bz2"}
+SUFFIXES = (*_MODULES, ".zst")
+
+
+def open_decompressed(path: str) -> IO[bytes]:
+    """The bytes of the file at `path`, decompressed where its suffix says so.
+
+    Raises:
+        OSError: it cannot be opened. While reading, EOFError: it is truncated; each library's own error: it is damaged.
+    """
+    suffix = Path(path).suffix
+    if suffix in _MODULES:
+        return importlib.import_module(_MODULES[suffix]).open(path, "rb")
+    stream = open(path, "rb")
+    return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
+
+
+def without_suffix(path: str) -> str:
+    """`path` without its suffix of compression."""
+    suffix = Path(path).suffix
+    return path.removesuffix(suffix) if suffix in SUFFIXES else path
+
+
+class _Zstandard(io.RawIOBase):
+    """All frames of a .zst file. zstandard's own reader stops after the first, and takes a truncated one for whole."""
+
+    def __init__(self, compressed: IO[bytes]) -> None:
+        self.compressed = compressed
+        self.frame: Any = None
+        self.rest, self.text = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.text:
+            chunk = self.rest or self.compressed.read(CHUNK_BYTES)
+            if not chunk and self.frame is not None:
+                raise EOFError("truncated")
+            if not chunk:
+                return 0
+            self._decompress(chunk)
+        count = min(len(buffer), len(self.text))
+        buffer[:count], self.text = self.text[:count], self.text[count:]
+        return count
+
+    def close(self) -> None:
+        self.compressed.close()
+        super().close()
+
+    def _decompress(self, chunk: bytes) -> None:
+        import zstandard
+
+        self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
+        self.text, self.rest = memoryview(self.frame.decompress(chunk)), b""
+        if self.frame.eof:
+            self.rest, self.frame = self.frame.unused_data, None

@@ -1,0 +1,59 @@
+"""metrics.jsonl of a model folder: one JSON line per event of a training run."""
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from rnnlm.events import Event, Step
+from rnnlm.safe_files import writing
+
+METRICS = "metrics.jsonl"
+STEP_LOG_SECONDS = 10.0
+
+
+class MetricsLog:
+    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pending: list[str] = []
+        self.stream: IO[str] | None = None
+        self.last_step = -STEP_LOG_SECONDS
+
+    def add(self, event: Event) -> None:
+        """Note `event`.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if isinstance(event, Step):
+            if event.seconds - self.last_step < STEP_LOG_SECONDS:
+                return
+            self.last_step = event.seconds
+        line = json.dumps({"event": type(event).__name__.lower(), **_plain(event)}, ensure_ascii=False) + "\n"
+        if self.stream is None:
+            self.pending.append(line)
+            return
+        with writing(self.folder):
+            self.stream.write(line)
+            self.stream.flush()
+
+    def write_to_folder(self) -> None:
+        """From now on lines go to the file; an earlier run's is replaced."""
+        if self.stream is not None:
+            return
+        with writing(self.folder):
+            self.stream = open(self.folder / METRICS, "w", encoding="utf-8", errors="backslashreplace")
+            self.stream.writelines(self.pending)
+            self.stream.flush()
+
+    def close(self) -> None:
+        if self.stream is not None:
+            with writing(self.folder):
+                self.stream.close()
+
+
+def _plain(event: Event) -> dict[str, Any]:
+    """The fields JSON can hold: no model; it has no infinity either, so such values become null."""
+    fields = {name: value for name, value in vars(event).items() if name != "model" or isinstance(value, str)}
+    return {name: None if isinstance(value, float) and value - value != 0 else value for name, value in fields.items()}

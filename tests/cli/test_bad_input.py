@@ -1,0 +1,204 @@
+"""Whatever is wrong with what a person gives: the right exit code, a line each for what, why and the way out, no
+traceback, and nothing that was there before is lost."""
+
+import json
+
+import pytest
+from failures import checked_error, fingerprint
+
+TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")
+SHORT = (*TINY, "--budget", "2steps")
+
+BAD_TEXTS = {
+    "missing": (None, "no such file: text"),
+    "empty": (b"", "no text in text"),
+    "blank lines only": (b"\n \t\n\r\n\0\n", "no text in text"),
+    "invalid UTF-8": (b"good\nbad \xff\n", "text, line 2, byte 5: not UTF-8"),
+    "UTF-16": ("text".encode("utf-16"), "text, line 1, byte 1: not UTF-8"),
+    "cut-off UTF-8": (b"caf\xc3", "text, line 1, byte 4: not UTF-8"),
+    "reserved symbol": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
+    "reserved end": (b"a </s>\n", "text, line 1: the text holds </s>"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+@pytest.mark.parametrize("command", ["eval", "train", "train --model unigram", "train --valid"])
+def test_bad_texts(rnnlm, models, copied, here, name, command):
+    content, what = BAD_TEXTS[name]
+    if content is not None:
+        (here / "text").write_bytes(content)
+    before = fingerprint(copied)
+    if command == "eval":
+        ended = rnnlm("eval", "-m", copied, "text")
+    elif command == "train --valid":
+        ended = rnnlm("train", models.text, "--valid", "text", *SHORT, "-o", copied, "--overwrite")
+    else:
+        ended = rnnlm(*command.split(), "text", "-o", copied, "--overwrite")
+    checked_error(ended, 1, what)
+    assert fingerprint(copied) == before
+
+
+def test_a_directory_is_no_text(rnnlm, models, here):
+    (here / "folder").mkdir()
+    (here / "folder" / "a.txt").write_text("the man\n")
+    for command in (("eval", "-m", models.unigram, "folder"), ("train", "folder")):
+        assert "folder/*.txt" in checked_error(rnnlm(*command), 1, "folder is a directory")[-1]
+
+
+def test_a_glob_without_matches(rnnlm, models):
+    checked_error(rnnlm("eval", "-m", models.unigram, "*.nope"), 1, "no file matches *.nope")
+
+
+def test_a_mistyped_file_is_suggested(rnnlm, models, here):
+    (here / "train.txt").write_text("the man\n")
+    assert checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1] == "  try: did you mean 'train.txt'?"
+
+
+@pytest.mark.parametrize("what", ["eval", "train"])
+def test_nothing_on_standard_input(rnnlm, models, what):
+    command = ("eval", "-m", models.unigram, "-") if what == "eval" else ("train", "-")
+    checked_error(rnnlm(*command), 1, "no text in -")
+
+
+@pytest.mark.parametrize("name", sorted(BAD_TEXTS.keys() - {"empty", "blank lines only"}))
+def test_bad_sentences(rnnlm, models, here, name):
+    content, what = BAD_TEXTS[name]
+    if content is not None:
+        (here / "text").write_bytes(content)
+    what = "sentence" if "the text holds" in what else what
+    checked_error(rnnlm("score", "-m", models.lstm, "--input", "text"), 1, what)
+
+
+def test_nothing_to_score(rnnlm, models):
+    checked_error(rnnlm("score", "-m", models.unigram), 1, "nothing to score")
+    assert rnnlm("score", "-m", models.unigram, "--json").code == 0  # no line, no record
+
+
+@pytest.mark.parametrize(
+    "content, words, sentences",
+    [(b"the man\r\nthe day\r\n", 4, 2), (b"the man\nthe day", 4, 2), (b"the\0man\n", 2, 1), (b"\xef\xbb\xbfthe man\n", 2, 1),
+     (b"the\xc2\xa0man \xe2\x80\xa8 x\n", 3, 1), (b"the\x0cman\x0bthere\n", 1, 1), (b"\n\n\nthe\n\n", 1, 1)],
+    ids=["Windows line ends", "no newline at the end", "NUL bytes", "byte-order mark", "Unicode spaces", "form feeds", "blank lines"],
+)  # fmt: skip
+def test_odd_texts_are_read(rnnlm, models, here, content, words, sentences):
+    (here / "text").write_bytes(content)
+    result = json.loads(rnnlm("eval", "-m", models.lstm, "text", "--json").out)
+    assert (result["words"], result["sentences"]) == (words, sentences)
+    trained = rnnlm("train", "text", "--valid", "text", *SHORT, "-o", "made", "--json")
+    assert trained.code == 0 and json.loads(trained.out)["results"]["valid"]["words"] == words
+
+
+def test_a_line_of_a_million_words(rnnlm, models, here):
+    (here / "text").write_bytes(b"alpha beta gamma delta " * 250_000)
+    result = json.loads(rnnlm("eval", "-m", models.unigram, "text", "--json").out)
+    assert (result["words"], result["tokens"], result["sentences"]) == (1_000_000, 1_000_001, 1)
+    assert rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made").code == 0
+
+
+def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, models, here):
+    (here / "text").write_text("the man\n")
+    shown = rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made")
+    assert shown.code == 0
+    assert any(line.startswith("note: the text has 3 tokens only: 1 parallel streams") for line in shown.err.splitlines())
+
+
+BAD_SETTINGS = {
+    "unknown recipe": (["--recipe", "lsmt"], "unknown recipe 'lsmt'", "did you mean 'lstm'?"),
+    "unknown model": (["--model", "gruu"], "unknown model 'gruu'", "did you mean 'gru'?"),
+    "unknown setting": (["--set", "hiden_size=3"], "unknown setting 'hiden_size'", "did you mean 'hidden_size'?"),
+    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "unknown setting 'layers'", ""),
+    "wrong type": (["--set", "layers=two"], "setting layers = 'two' is not valid", "int"),
+    "half a layer": (["--set", "layers=1.5"], "setting layers = '1.5' is not valid", "int"),
+    "negative": (["--set", "hidden_size=-1"], "setting hidden_size = '-1' is not valid", ">= 1"),
+    "nan": (["--set", "learning_rate=nan"], "setting learning_rate = 'nan' is not valid", ""),
+    "infinite": (["--set", "learning_rate=inf"], "setting learning_rate = 'inf' is not valid", "finite"),
+    "dropout of 1": (["--set", "dropout_input=1"], "setting dropout_input = '1' is not valid", "< 1"),
+    "no value": (["--set", "layers"], "--set 'layers' is not of the form name=value", ""),
+    "budget": (["--budget", "3 parsecs"], "budget '3 parsecs' is not understood", "3m"),
+    "no budget": (["--budget", "0steps"], "budget '0steps' is not understood", ""),
+    "negative budget": (["--budget", "-5m"], "budget '-5m' is not understood", ""),
+    "half a step": (["--budget", "1.5steps"], "budget '1.5steps' is not a whole number", ""),
+    "threads": (["--threads", "0"], "setting threads = 0 is not valid", ">= 1"),
+    "seed": (["--seed", "x"], "Invalid value for '--seed'", "--help"),
+    "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
+    "momentum of adam": (["--set", "momentum=0.9"], "momentum is a setting of sgd", ""),
+    "recipe and model": (["--recipe", "gru", "--model", "lstm"], "recipe gru makes a gru", ""),
+    "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),
+    "config missing": (["--config", "none.toml"], "cannot read settings from none.toml", "No such file"),
+    "config broken": (["--config", "broken.toml"], "broken.toml is not TOML", "line 1"),
+    "config not UTF-8": (["--config", "binary.toml"], "binary.toml is not TOML", ""),
+    "config sections": (["--config", "sections.toml"], "sections.toml has a section [model]", "without a section"),
+    "config unknown": (["--config", "unknown.toml"], "unknown setting 'hiddn_size' in unknown.toml", "'hidden_size'"),
+    "config type": (["--config", "type.toml"], "setting hidden_size = '8' is not valid", "int"),
+    "config nan": (["--config", "nan.toml"], "setting learning_rate = nan is not valid", ""),
+    "device": (["--device", "gpu0"], "device 'gpu0' is not known", "auto, cpu"),
+}  # fmt: skip
+CONFIGS = {
+    "broken": b"hidden_size = \n", "binary": b"\xff\xfe", "sections": b"[model]\nhidden_size = 8\n", "unknown": b"hiddn_size = 8\n",
+    "type": b'hidden_size = "8"\n', "nan": b"learning_rate = nan\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flags, what, hint", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
+def test_bad_settings_are_wrong_usage(rnnlm, models, copied, here, flags, what, hint):
+    for name, content in CONFIGS.items():
+        (here / f"{name}.toml").write_bytes(content)
+    before = fingerprint(copied)
+    ended = rnnlm("train", models.text, *flags, "-o", copied, "--overwrite")
+    assert hint in "\n".join(checked_error(ended, 2, what))
+    assert fingerprint(copied) == before
+
+
+def test_a_prompt_the_model_cannot_read(rnnlm, models):
+    assert "note: the prompt has words the model does not know" in rnnlm("generate", "-m", models.lstm, "--prompt", "zorp").err
+    checked_error(rnnlm("generate", "-m", models.lstm, "--prompt", "a\nb"), 1, "a line holds a newline")
+    checked_error(rnnlm("generate", "-m", models.lstm, "--prompt", "the </s>"), 1, "the prompt: the text holds </s>")
+    checked_error(rnnlm("generate", "-m", models.lstm, "--prompt", "a\udcff"), 1, "the prompt is not UTF-8")
+
+
+def test_arguments_that_are_not_utf8(rnnlm, models, here):
+    checked_error(rnnlm("score", "-m", models.unigram, "fine", "a\udcff"), 1, "sentence 2 is not UTF-8")
+    checked_error(rnnlm("score", "-m", "mod\udcff", "fine"), 1, "no model at mod\\udcff")
+    checked_error(rnnlm("eval", "-m", models.unigram, "\udcff.txt"), 1, "no such file: \\udcff.txt")
+    checked_error(rnnlm("train", "--recipe", "\udcff"), 2, "unknown recipe '\\udcff'")
+    checked_error(rnnlm("train", models.text, "--set", "\udcff=1"), 2, "unknown setting '\\udcff'")
+
+
+def test_files_whose_names_are_not_utf8_are_read_and_written(rnnlm, models, here):
+    with open(b"\xff.txt", "w") as stream:
+        stream.write("the man was here\n")
+    assert rnnlm("eval", "-m", models.unigram, "\udcff.txt").code == 0
+    assert rnnlm("train", "\udcff.txt", "--model", "unigram", "-o", "made").code == 0
+    assert rnnlm("train", models.text, "--model", "unigram", "-o", "m\udcff").code == 0
+    assert fingerprint("made") and fingerprint("m\udcff")
+
+
+def test_bytes_that_are_not_utf8_from_a_real_shell(spawn, models):
+    ended = spawn("score", "-m", models.unigram, b"a\xff".decode("utf-8", "surrogateescape"))
+    checked_error(ended, 1, "sentence 1 is not UTF-8")
+
+
+BAD_PAIRS = {
+    "missing": (None, "no such file: pairs.tsv"),
+    "empty": (b"", "pairs.tsv has no column 'good'"),
+    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv has no column 'good'"),
+    "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
+    "no pairs": (b"good\tbad\n", "pairs.tsv holds no pairs"),
+    "half a pair": (b"good\tbad\nthe\tman\nthe\n", "pairs.tsv, line 3: good or bad is missing"),
+    "empty half": (b"good\tbad\nthe\t\n", "pairs.tsv, line 2: good or bad is missing"),
+    "invalid UTF-8": (b"good\tbad\nthe\t\xff\n", "pairs.tsv, line 2, byte 5: not UTF-8"),
+    "reserved": (b"good\tbad\nthe\t<s>\n", "sentence 2: the text holds <s>"),
+}
+
+
+@pytest.mark.parametrize("content, what", BAD_PAIRS.values(), ids=BAD_PAIRS)
+def test_bad_pairs(rnnlm, models, here, content, what):
+    if content is not None:
+        (here / "pairs.tsv").write_bytes(content)
+    checked_error(rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv"), 1, what)
+
+
+def test_control_characters_in_names_are_shown_escaped(rnnlm, models):
+    ended = rnnlm("eval", "-m", models.unigram, "a\x1b(0\nb")
+    assert checked_error(ended, 1, "no such file: a\\x1b(0\\nb")
+    assert "\x1b" not in ended.err

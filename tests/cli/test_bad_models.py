@@ -1,0 +1,150 @@
+"""Models that are missing, damaged or in the way, devices that are not here, disks that are full: said in a line each,
+and nothing that was there before is lost."""
+
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from failures import checked_error, fingerprint
+
+TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")
+SHORT = (*TINY, "--budget", "2steps")
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "score", "generate"])
+def test_cuda_without_a_cuda_device(rnnlm, models, copied, command, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = fingerprint(copied)
+    arguments = {
+        "train": ["train", models.text, *SHORT, "-o", copied, "--overwrite"],
+        "eval": ["eval", "-m", models.lstm, models.valid],
+        "score": ["score", "-m", models.lstm, "the man"],
+        "generate": ["generate", "-m", models.lstm],
+    }[command]
+    lines = checked_error(rnnlm(*arguments, "--device", "cuda"), 1, "device cuda is not available")
+    assert lines[-1] == "  try: use --device cpu or auto"
+    assert fingerprint(copied) == before
+
+
+def damage(folder, how: str) -> None:
+    config, weights = folder / "config.json", next(folder.glob("weights-*.safetensors"))
+    content = json.loads(config.read_text())
+    if how == "config cut off":
+        config.write_bytes(config.read_bytes()[:100])
+    elif how == "config empty":
+        config.write_bytes(b"")
+    elif how == "config of another kind":
+        config.write_text("[1, 2]")
+    elif how == "newer format":
+        config.write_text(json.dumps({**content, "format_version": 99}))
+    elif how == "weights cut off":
+        weights.write_bytes(weights.read_bytes()[:-10])
+    elif how == "weights missing":
+        weights.unlink()
+    elif how == "weights empty":
+        weights.write_bytes(b"")
+    elif how == "weights of zeros":
+        weights.write_bytes(b"\0" * weights.stat().st_size)
+    elif how == "wrong shape":
+        content["settings"]["hidden_size"] = 9
+        config.write_text(json.dumps(content))
+    elif how == "unknown model":
+        config.write_text(json.dumps({**content, "model": "transformer"}))
+    elif how == "impossible settings":
+        content["settings"]["hidden_size"] = -1
+        config.write_text(json.dumps(content))
+    elif how == "vocabulary missing":
+        (folder / "vocab.txt").unlink()
+    elif how == "vocabulary cut off":
+        (folder / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes()[:50])
+    elif how == "path out of the folder":
+        content["files"]["../outside"] = content["files"].pop(weights.name)
+        config.write_text(json.dumps(content))
+
+
+DAMAGES = [
+    "config cut off", "config empty", "config of another kind", "newer format", "weights cut off", "weights missing", "weights empty",
+    "weights of zeros", "wrong shape", "unknown model", "impossible settings", "vocabulary missing", "vocabulary cut off",
+    "path out of the folder",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damaged_models(rnnlm, copied, how):
+    damage(copied, how)
+    ended = rnnlm("score", "-m", copied, "the man")
+    assert (ended.code, ended.out) == (1, ""), ended
+    lines = checked_error(ended, 1, "")
+    assert str(copied) in lines[0]
+    assert len(lines) > 1
+    if how == "newer format":
+        assert lines[-1] == "  try: upgrade rnnlm"
+
+
+@pytest.mark.parametrize("how", ["config cut off", "config empty", "newer format"])
+def test_damaged_models_have_no_info(rnnlm, copied, how):
+    damage(copied, how)
+    checked_error(rnnlm("info", copied), 1, "")
+
+
+@pytest.mark.parametrize(
+    "name, why", [("nothere", "there is no such folder"), ("empty", "holds no config.json"), ("a.txt", "it is a file")]
+)
+@pytest.mark.parametrize("command", [["score", "x"], ["info"], ["generate"], ["eval", "a.txt"], ["train", "a.txt", "--tokenizer-from"]])
+def test_models_that_are_none(rnnlm, here, name, why, command):
+    (here / "empty").mkdir()
+    (here / "a.txt").write_text("the man\n")
+    named = [*command, name] if command[0] == "train" else [*command, "-m", name]
+    assert why in checked_error(rnnlm(*named), 1, f"no model at {name}")[1]
+
+
+def test_output_where_a_model_is_already(rnnlm, models, copied):
+    before = fingerprint(copied)
+    lines = checked_error(rnnlm("train", models.text, *SHORT, "-o", copied), 1, f"{copied} holds a model already")
+    assert "--overwrite" in lines[-1]
+    assert fingerprint(copied) == before
+
+
+def test_output_where_something_else_is(rnnlm, models, here):
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.tex").write_text("years of work")
+    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine"), 1, "mine is not empty")
+    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine", "--overwrite"), 1, "mine is not empty")
+    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine/thesis.tex"), 1, "cannot write a model to mine/thesis.tex")
+    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine/thesis.tex/x"), 1, "cannot write to mine/thesis.tex/x")
+    assert (here / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root")
+def test_unwritable_output(rnnlm, models):
+    checked_error(rnnlm("train", models.text, *SHORT, "-o", "/proc/nothere"), 1, "cannot write to /proc/nothere")
+
+
+def test_a_disk_that_fills_up_while_saving_keeps_the_earlier_model(rnnlm, models, copied, monkeypatch):
+    before = fingerprint(copied)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    ended = rnnlm("train", models.text, *SHORT, "-o", copied, "--overwrite")
+    lines = checked_error(ended, 1, f"cannot write to {copied}")
+    assert "No space left on device" in lines[1] and "make space" in lines[2]
+    assert fingerprint(copied) == before
+    assert not list(copied.glob("*.new"))
+
+
+def test_a_real_limit_to_what_can_be_written(models, copied):
+    before = fingerprint(copied)
+    command = [sys.executable, "-m", "rnnlm", "train", str(models.text), *SHORT, "-o", str(copied), "--overwrite"]
+    limit = (20_000, 20_000)  # bytes a file; the weights are more
+    ended = subprocess.run(
+        command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit), capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-3:-1] == [f"error: cannot write to {copied}", "  why: File too large"]
+    assert fingerprint(copied) == before

@@ -1,0 +1,77 @@
+import json
+import math
+
+import pytest
+
+import rnnlm as library
+
+KEYS = (
+    "tokens words characters bytes sentences oov_words zero_probability_tokens logprob_nats ppl_token ppl_token_no_oov "
+    "ppl_word ppl_word_no_oov bits_per_char bits_per_byte context signature seconds"
+).split()
+
+
+def test_json_is_one_object_with_all_keys_of_the_design(rnnlm, models):
+    shown = rnnlm("eval", "-m", models.lstm, models.valid, "--json")
+    assert shown.code == 0
+    result = json.loads(shown.out)
+    assert set(KEYS) <= set(result)
+    assert result["ppl_token"] == pytest.approx(math.exp(-result["logprob_nats"] / result["tokens"]))
+    assert result["ppl_word"] == pytest.approx(math.exp(-result["logprob_nats"] / (result["words"] + result["sentences"])))
+
+
+def test_the_counts_are_those_of_the_text(rnnlm, models):
+    text = models.valid.read_text(encoding="utf-8")
+    result = json.loads(rnnlm("eval", "-m", models.unigram, models.valid, "--json").out)
+    assert (result["words"], result["sentences"]) == (len(text.split()), text.count("\n"))
+    assert (result["characters"], result["bytes"]) == (len(text), len(text.encode()))
+    assert result["tokens"] == result["words"] + result["sentences"]
+
+
+def test_command_and_library_say_the_same(rnnlm, models):
+    shown = json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--json").out)
+    result = library.evaluate(library.load(models.lstm), models.valid).to_dict()
+    assert shown | {"seconds": 0} == result | {"seconds": 0}
+
+
+def test_contexts_differ_for_a_recurrent_model_and_are_named(rnnlm, models):
+    carry, reset = (
+        json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", context, "--json").out)
+        for context in ("carry", "reset")
+    )
+    assert carry["logprob_nats"] != reset["logprob_nats"]
+    assert (carry["context"], reset["context"]) == ("carry", "reset")
+    assert "|ctx:carry|" in carry["signature"] and "|ctx:reset|" in reset["signature"]
+
+
+def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
+    shown = rnnlm("eval", "-m", models.lstm, models.valid)
+    *rows, signature = shown.out.splitlines()
+    table = dict(row.split("\t") for row in rows)
+    assert table["measure"] == "value"
+    assert float(table["ppl_token"].replace(",", "")) > 1
+    assert table["bits_per_char"] == "-"  # words of valid are unknown
+    assert table["ppl_word"].endswith(" (closed vocabulary)")
+    assert signature.startswith("signature: rnnlm:0.1|")
+    assert shown.err == ""
+
+
+def test_on_a_terminal_it_is_a_table(rnnlm, models, terminal_of):
+    terminal_of(80)
+    shown = rnnlm("eval", "-m", models.unigram, models.valid)
+    assert "\t" not in shown.out and "──" in shown.out
+    assert max(map(len, shown.plain.splitlines()[:-1])) <= 80
+
+
+def test_text_comes_from_standard_input_too(rnnlm, models):
+    from_file = json.loads(rnnlm("eval", "-m", models.unigram, models.valid, "--json").out)
+    from_stdin = json.loads(rnnlm("eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()).out)
+    assert from_stdin | {"seconds": 0} == from_file | {"seconds": 0}
+
+
+def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, here):
+    (here / "text").write_text("the man\n\nthe day\n")
+    ways = {"skip": [], "keep": ["--keep-blank-lines"], "documents": ["--documents"]}
+    results = {way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out) for way, flags in ways.items()}
+    assert {way: result["sentences"] for way, result in results.items()} == {"skip": 2, "keep": 3, "documents": 2}
+    assert all(f"|blank:{way}|" in result["signature"] for way, result in results.items())

@@ -1,0 +1,50 @@
+import json
+import math
+
+import rnnlm as library
+
+
+def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
+    weights = next(copied.glob("weights-*.safetensors"))
+    size = weights.stat().st_size
+    weights.write_bytes(b"\0" * size)
+    shown = json.loads(rnnlm("info", copied, "--json").out)
+    assert shown["model"] == "lstm"
+    assert shown["settings"]["hidden_size"] == 8
+    assert shown["vocabulary_size"] > 100
+    assert shown["results"].keys() == {"valid", "test"}
+    assert shown["files"][weights.name] == size
+
+
+def test_the_number_of_parameters_is_that_of_the_weights(rnnlm, models):
+    shown = json.loads(rnnlm("info", models.lstm, "--json").out)
+    arrays = library.load(models.lstm, "cpu").to_arrays()
+    assert shown["parameters"] == sum(math.prod(array.shape) for array in arrays.values())
+
+
+def test_for_people_it_is_a_table_with_one_line_per_fact(rnnlm, models):
+    shown = rnnlm("info", "-m", models.lstm)
+    rows = dict(line.split("\t", 1) for line in shown.out.splitlines())
+    assert rows["settings.hidden_size"] == "8"
+    assert rows["training.text"] == str(models.text)
+    assert rows["results.test.signature"].startswith("rnnlm:0.1|data:")
+    assert len(rows["results.test.ppl_token"]) < 10
+
+
+def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatch):
+    monkeypatch.chdir(models.folder)
+    by_name = rnnlm("info", "tiny", "--json")
+    monkeypatch.setenv("RNNLM_MODEL", "tiny")
+    by_environment = rnnlm("info", "--json")
+    monkeypatch.delenv("RNNLM_MODEL")
+    assert json.loads(by_name.out)["fingerprint"] == json.loads(by_environment.out)["fingerprint"]
+    nameless = rnnlm("info")
+    assert nameless.code == 2
+    assert "RNNLM_MODEL" in nameless.err
+
+
+def test_an_unknown_model_is_an_error_that_lists_those_there_are(rnnlm, models, monkeypatch):
+    monkeypatch.chdir(models.folder)
+    ended = rnnlm("info", "tinny")
+    assert ended.code == 1
+    assert ended.errors == ["error: no model at tinny", "  why: there is no such folder", "  try: there are: tiny, uni"]

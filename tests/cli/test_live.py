@@ -1,0 +1,97 @@
+import io
+import re
+import sys
+
+import pytest
+from rich.console import Console
+
+from rnnlm.cli import live
+from rnnlm.events import Fitted, Saved, Started, Step, Validated
+
+STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
+STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
+VALIDATED = Validated(1190, 2.4, 150.123, 149.5, False, 39.0, None)
+SAVED = Saved("checkpoints/x", 1100)
+FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget", model=None)
+
+
+def drawn(width: int, *events, **settings) -> list[str]:
+    """The lines on a terminal of that width once the events were shown, without escapes."""
+    console = Console(width=width, height=40, force_terminal=True, file=io.StringIO(), **settings)
+    display = live.LiveDisplay(console)
+    with display.live:
+        for event in events:
+            display.show(event)
+        display.live.refresh()
+    written = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue())
+    return [line.rstrip() for line in written.replace("\r", "\n").split("\n")]
+
+
+def test_at_80_columns_bar_and_figures_have_their_lines():
+    lines = drawn(80, STARTED, STEP, VALIDATED, SAVED)
+    assert "25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s" in lines
+    assert "perplexity: train 148.4, valid 150.12, best 149.50, saved at step 1,100" in lines
+    assert any(set(line) <= {"━", "╸", "╺"} and len(line) == 60 for line in lines if line)
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_no_line_is_wider_than_the_terminal_and_no_data_is_markup(width):
+    lines = drawn(width, STARTED, STEP, VALIDATED, SAVED)
+    assert max(map(len, lines)) <= width
+    assert "[red]lstm" in " ".join(lines)
+
+
+def test_at_20_columns_each_figure_has_its_line():
+    lines = drawn(20, STARTED, STEP, VALIDATED)
+    at = lines.index("25% done")
+    assert lines[at : at + 6] == ["25% done", "2m 00s left", "12,345 tokens/s", "train 148.4", "valid 150.12", "best 149.50"]
+
+
+def test_when_the_budget_is_used_the_bar_is_full():
+    lines = drawn(80, STARTED, STEP, VALIDATED, FITTED)
+    assert "100% done, 0s left, step 4,800, epoch 2.50, 12,345 tokens/s" in lines
+
+
+def test_before_the_first_step_it_says_starting():
+    assert "starting ..." in drawn(40, STARTED)
+
+
+def test_no_color_has_no_colours():
+    console = Console(width=80, force_terminal=True, no_color=True, file=io.StringIO())
+    display = live.LiveDisplay(console)
+    with display.live:
+        display.show(STEP)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", console.file.getvalue())
+
+
+@pytest.mark.parametrize("term, kind", [("dumb", live.PlainDisplay), ("xterm", live.LiveDisplay)])
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with live.display_for(None) as display:
+        assert type(display) is kind
+
+
+def test_without_a_terminal_there_is_one_line_per_validation(capsys):
+    with live.display_for(None) as display:
+        for event in (STARTED, STEP, VALIDATED, SAVED):
+            display.show(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams of 35-token windows; "
+        "validation during training: 5 streams, bf16",
+        "step 1,190: validation perplexity 150.12 (best 149.50)",
+    ]
+
+
+def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
+    display = live.PlainDisplay()
+    display.show(STEP)
+    assert capsys.readouterr().err == ""
+    display.last_line -= live.PLAIN_SECONDS
+    display.show(STEP)
+    display.show(STEP)
+    assert capsys.readouterr().err == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
+
+
+def test_a_loss_beyond_floats_is_an_infinite_perplexity():
+    assert live.training_perplexity(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == float("inf")

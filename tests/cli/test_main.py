@@ -1,0 +1,145 @@
+import os
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+
+from rnnlm import corpora
+from rnnlm.cli import main as entry
+
+
+def test_help_lists_every_command_with_what_it_does(rnnlm):
+    shown = rnnlm("--help")
+    assert (shown.code, shown.err) == (0, "")
+    listed = [line.split()[0] for line in shown.out.partition("Commands:\n")[2].splitlines()]
+    assert listed == list(entry.COMMANDS)
+
+
+@pytest.mark.parametrize("command", entry.COMMANDS)
+def test_every_command_has_help_and_every_option_a_text(rnnlm, command):
+    shown = rnnlm(command, "-h")
+    assert shown.code == 0
+    assert shown.out.startswith(f"Usage: rnnlm {command}")
+    for option in entry.cli.get_command(None, command).params:
+        assert isinstance(option, click.Argument) or option.help, f"{command} {option.name} has no help"
+
+
+def test_without_arguments_help_is_shown_on_stderr_as_wrong_usage(rnnlm):
+    ended = rnnlm()
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("Usage: rnnlm")
+
+
+def test_the_version_names_torch_device_and_threads(rnnlm):
+    import torch
+
+    import rnnlm as library
+
+    shown = rnnlm("--version").out
+    assert shown.startswith(f"rnnlm {library.__version__} (Python 3.")
+    assert f"torch {torch.__version__}, device " in shown
+    assert shown.endswith(f"{torch.get_num_threads()} threads)\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, way_out",
+    [(["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"), (["recipes", "lsmt"], "'lstm'"),
+     (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"), (["xyzzy"], "known are: bench")],
+)  # fmt: skip
+def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, arguments, way_out):
+    ended = rnnlm(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.errors[0].startswith("error: ")
+    assert way_out in ended.err
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(rnnlm):
+    plain, debug = rnnlm("eval", "-m", "nothere", "x"), rnnlm("eval", "--debug", "-m", "nothere", "x")
+    assert plain.code == debug.code == 1
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err and debug.err.endswith(plain.err)
+
+
+def test_debug_after_a_double_dash_is_text(rnnlm, models):
+    shown = rnnlm("score", "-m", models.unigram, "--", "--debug")
+    assert shown.code == 0 and "--debug" in shown.out
+
+
+@pytest.mark.parametrize(
+    "error, code", [(KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143), (OSError(28, "No space left on device"), 1),
+                    (MemoryError("much"), 1)],
+)  # fmt: skip
+def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(corpora, "names", fail)
+    ended = rnnlm("corpora")
+    assert (ended.code, ended.out) == (code, "")
+
+
+def test_python_m_rnnlm_is_the_command(spawn):
+    ended = spawn("recipes")
+    assert ended.code == 0 and ended.out.startswith("recipe\tmodel\tabout\ndemo\t")
+
+
+def test_the_shell_can_complete_commands_and_options(spawn):
+    from click.shell_completion import BashComplete
+
+    def completed(words: str) -> list[str]:
+        completion = BashComplete(entry.cli, {}, "rnnlm", "_RNNLM_COMPLETE")
+        *given, incomplete = words.split(" ")
+        return [item.value for item in completion.get_completions(given, incomplete)]
+
+    assert completed("tr") == ["train"]
+    assert completed("train --rec") == ["--recipe"]
+    assert completed("train --tokenizer ") == ["word", "char", "byte", "sentencepiece"]
+
+
+def test_the_shell_script_for_completion_is_printed(here):
+    code = "import sys; sys.argv = ['rnnlm']; from rnnlm.cli.main import main; main()"
+    environment = {**os.environ, "_RNNLM_COMPLETE": "zsh_source"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("#compdef rnnlm")
+
+
+def test_a_closed_pipe_ends_silently(start, models):
+    process = start("score", "-m", models.unigram, "--input", corpora.part("english", "train"), "--json")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+
+
+def test_a_pipe_closed_before_a_short_result_ends_silently(models):
+    command = f"{sys.executable} -m rnnlm recipes | true; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert ended.stdout in ("141\n", "0\n")
+    assert ended.stderr == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_an_error(models):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "rnnlm", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == ["error: cannot read or write", "  why: No space left on device"]
+
+
+def test_a_stdout_closed_from_the_start_is_no_error(models):
+    ended = subprocess.run(["bash", "-c", f"{sys.executable} -m rnnlm recipes >&-"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored():
+    code = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv = ['rnnlm', 'recipes']\n"
+        "from rnnlm.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(repr(signal.getsignal(signal.SIGHUP)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "SIG_IGN" in ended.stderr

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from rnnlm.cli import terminal
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"), ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f", "\\x9b\\x00\\x7f"),
+     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"), ("\u00a0", "\u00a0")],
+)  # fmt: skip
+def test_control_characters_are_written_out_and_all_else_is_left(text, shown):
+    assert terminal.visible(text) == shown
+
+
+def test_piped_tables_are_tab_separated_with_one_line_a_row(capsys):
+    terminal.print_table(["a", "b"], [["1", "x\ty\nz"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
+    assert capsys.readouterr().out == "a\tb\n1\tx\\ty\\nz\n[bold]2[/bold]\t" + "w" * 500 + "\n"
+
+
+def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, terminal_of):
+    terminal_of(60)
+    terminal.print_table(["a", "long"], [["1", "w" * 500], ["[bold]2[/bold]", "x"]])
+    shown = capsys.readouterr().out
+    assert shown.count("w") == 500
+    assert "[bold]2[/bold]" in shown
+
+
+def test_on_a_narrow_terminal_each_cell_has_its_line(capsys, terminal_of):
+    terminal_of(20)
+    terminal.print_table(["a", "b"], [["1", "2"], ["3", "4"]])
+    assert capsys.readouterr().out == "a: 1\nb: 2\n\na: 3\nb: 4\n\n"
+
+
+def test_errors_are_one_line_each_for_what_why_and_the_way_out_on_stderr(capsys):
+    terminal.show_error("what\nhappened", "why", "way out")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: what\\nhappened\n  why: why\n  try: way out\n"
+
+
+def test_json_never_holds_nan(capsys):
+    terminal.print_json({"é": [1, None]})
+    assert json.loads(capsys.readouterr().out) == {"é": [1, None]}
+    with pytest.raises(ValueError):
+        terminal.print_json(float("nan"))
+
+
+@pytest.mark.parametrize("seconds, text", [(-1, "0s"), (0.4, "0s"), (59.6, "1m 00s"), (185, "3m 05s"), (7800, "2h 10m")])
+def test_durations(seconds, text):
+    assert terminal.duration(seconds) == text
+
+
+@pytest.mark.parametrize("value, text", [(None, "-"), (1234.567, "1,234.57"), (0.0, "0.00")])
+def test_numbers(value, text):
+    assert terminal.number(value) == text

@@ -1,0 +1,188 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import rnnlm as library
+from rnnlm.cli import train
+from rnnlm.cli.main import _Signalled, _raise_signalled
+
+TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--precision", "fp32")
+SHORT = (*TINY, "--budget", "3steps")
+
+
+def test_stdout_has_the_results_and_stderr_the_progress(models):
+    columns, valid, test, *signatures = models.training_out.splitlines()
+    assert columns.split("\t") == ["text", "tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words"]
+    assert [valid.split("\t")[0], test.split("\t")[0]] == ["valid", "test"]
+    assert [line.partition(" signature: rnnlm:0.1|data:")[0] for line in signatures] == ["valid", "test"]
+    assert "training: lstm" in models.training_err
+    assert f"validation on {models.valid}" in models.training_err
+    assert f"saved in {models.lstm}, step " in models.training_err
+
+
+def test_the_figures_printed_are_those_eval_gives(rnnlm, models):
+    printed = float(models.training_out.splitlines()[1].split("\t")[2].replace(",", ""))
+    evaluated = json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--json").out)
+    assert printed == pytest.approx(evaluated["ppl_token"], abs=0.006)
+    assert evaluated["signature"] in models.training_out
+
+
+def test_json_is_one_object(rnnlm, models):
+    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made", "--json")
+    record = json.loads(shown.out)
+    assert (record["folder"], record["stopped"]) == ("made", "budget")
+    assert record["results"]["valid"]["ppl_token"] > 1
+    assert shown.code == 0
+
+
+def test_without_validation_text_part_of_the_text_is_held_out_and_that_is_said(rnnlm, models):
+    shown = rnnlm("train", models.text, *SHORT, "-o", "made")
+    assert shown.code == 0
+    assert "validation on the last 5% of the training text, held out" in shown.err
+
+
+def test_without_output_a_fresh_folder_is_made_in_checkpoints(rnnlm, models, here):
+    for _ in range(2):
+        assert rnnlm("train", models.text, "--model", "unigram").code == 0
+    assert sorted(path.name for path in (here / "checkpoints").iterdir()) == ["unigram", "unigram-2"]
+
+
+def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(rnnlm, models, here):
+    (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
+    shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set", "hidden_size=9", "--set", "seed=4",
+                  "--seed", 5, "--dry-run", "--json", "-o", "made")  # fmt: skip
+    plan = json.loads(shown.out)
+    settings = {name: tuple(setting.values()) for name, setting in plan["settings"].items()}
+    assert settings["model"] == ("gru", "recipe gru")
+    assert settings["layers"] == (2, "mine.toml")
+    assert settings["hidden_size"] == (9, "--set")
+    assert settings["seed"] == (5, "the command line")
+    assert settings["bptt_tokens"] == (35, "default")
+    assert plan["parameters"] > 1000 and plan["train_tokens"] > 1000 and plan["output"] == "made"
+    assert not (here / "made" / "config.json").exists()
+
+
+def test_dry_run_counts_the_parameters_training_then_has(rnnlm, models):
+    plan = json.loads(rnnlm("train", models.text, "--valid", models.valid, *SHORT, "--dry-run", "--json").out)
+    described = json.loads(rnnlm("info", models.lstm, "--json").out)
+    assert plan["parameters"] == described["parameters"]
+    assert plan["vocabulary_size"] == described["vocabulary_size"]
+
+
+def test_dry_run_for_people_is_a_table_and_sizes(rnnlm, models):
+    lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
+    assert lines[0].split("\t") == ["setting", "value", "origin", "what it is"]
+    assert "hidden_size\t8\t--set\twidth of the recurrent layers" in lines
+    assert any(line.startswith("train_tokens: ") for line in lines)
+
+
+def test_the_bundled_corpus_and_the_demo_recipe_are_the_default(rnnlm):
+    plan = json.loads(rnnlm("train", "--dry-run", "--json").out)
+    assert plan["settings"]["model"]["origin"] == "recipe demo"
+    assert plan["output"] == os.path.join("checkpoints", "demo")
+    assert 250_000 < plan["train_tokens"] < 350_000
+
+
+def test_a_model_is_not_replaced_unless_asked(rnnlm, models, copied):
+    before = library.load(copied).fingerprint
+    refused = rnnlm("train", models.text, *SHORT, "-o", copied)
+    assert refused.code == 1 and "--overwrite" in refused.errors[-1]
+    assert library.load(copied).fingerprint == before
+    assert rnnlm("train", models.text, *SHORT, "-o", copied, "--overwrite").code == 0
+    assert library.load(copied).fingerprint != before
+
+
+def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
+    shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, "--tokenizer-from", models.lstm, "--init-from", models.lstm,
+                  "-o", "made", "--json")  # fmt: skip
+    assert shown.code == 0, shown.err
+    assert library.load("made").tokenizer.fingerprint == library.load(models.lstm).tokenizer.fingerprint
+
+
+def test_settings_of_a_training_loop_are_of_no_use_to_a_unigram_and_that_is_said(rnnlm, models):
+    shown = rnnlm("train", models.text, "--model", "unigram", "--budget", "3steps", "-o", "made")
+    assert shown.code == 0
+    assert "note: a unigram has no use for --budget: it is ignored" in shown.err.splitlines()
+
+
+def wait_for(process: subprocess.Popen, text: str) -> str:
+    """Reads stderr up to a line that holds `text`."""
+    seen = ""
+    while text not in seen:
+        line = process.stderr.readline()
+        assert line, f"ended without {text!r}: {seen}"
+        seen += line
+    return seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, number):
+    process = start("train", models.text, "--valid", models.valid, *TINY, "--budget", "60s",
+                    "--set", "validate_every_steps=20", "-o", "made")  # fmt: skip
+    wait_for(process, "validation perplexity")
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "stopped as asked; the best model (step " in rest and "is saved in made" in rest
+    assert "Traceback" not in rest
+    assert library.evaluate(library.load(here / "made"), models.valid).ppl_token > 1
+
+
+def test_the_second_signal_is_what_it_was_before():
+    stop = train._StopRequest()
+    before = signal.signal(signal.SIGTERM, _raise_signalled)
+    try:
+        with stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+            assert stop() and stop.signal == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1)
+            with pytest.raises(_Signalled):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_before_training_begins_is_just_an_interrupt(rnnlm, models, monkeypatch):
+    from rnnlm import training
+
+    def interrupted(request):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "plan", interrupted)
+    ended = rnnlm("train", models.text, *SHORT, "-o", "made")
+    assert (ended.code, ended.out, ended.err.strip()) == (130, "", "interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+def test_on_a_terminal_there_is_a_live_display(models, here):
+    import pty
+
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "2s", "-o", "made"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
+    os.close(slave)
+    seen = b""
+    while chunk := _read(master):
+        seen += chunk
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, seen
+    assert b"\x1b[" in seen and "━".encode() in seen and b"valid " in seen
+    assert b"\x1b" not in out and out.startswith(b"text\ttokens\t")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux's way of saying that the other side has closed
+        return b""

@@ -1,0 +1,21 @@
+"""What every failing command has in common, and what it must not touch."""
+
+import rnnlm
+
+
+def checked_error(ended, code: int, what: str) -> list[str]:
+    """The lines of the error message, after the checks that hold for every one."""
+    assert (ended.code, ended.out) == (code, ""), ended
+    labels = [line[:7] for line in ended.errors]
+    assert labels in (["error: "], ["error: ", "  why: "], ["error: ", "  try: "], ["error: ", "  why: ", "  try: "]), ended.err
+    assert ended.errors[0].startswith(f"error: {what}"), ended.err
+    assert ended.errors == ended.err.splitlines()[-len(labels) :]
+    assert "internal error" not in ended.err and "Traceback" not in ended.err
+    return ended.errors
+
+
+def fingerprint(folder) -> str:
+    """Of the model there, which loads and scores."""
+    model = rnnlm.load(folder, "cpu")
+    assert rnnlm.score_sentences(model, ["the man"])[0].logprob_nats < 0
+    return model.fingerprint

@@ -1,0 +1,452 @@
+"""The training loop against loops written by hand, and what it promises of budgets, seeds, states and best weights."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from rnnlm import reading
+from rnnlm.batches import stream_bounds
+from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Fitted, Started, Step, Validated
+from rnnlm.neural import fitting
+from rnnlm.neural.device import has_native_bf16
+from rnnlm.neural.language_model import NeuralLanguageModel
+
+KEEP_WEIGHTS = {"optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+needs_bf16 = pytest.mark.skipif(not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products")
+
+
+def never() -> bool:
+    return False
+
+
+def record(trainer):
+    """Losses and numbers of targets of the steps, as they come."""
+    losses, counts, step = [], [], trainer.step
+
+    def recording(window, state, rate):
+        counts.append(int((window.end_B - window.start_B).sum()))
+        loss, state = step(window, state, rate)
+        losses.append(loss.item())
+        return loss, state
+
+    trainer.step = recording
+    return losses, counts
+
+
+def weights_of(trainer):
+    return {name: value.clone() for name, value in trainer.network.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def amplify(trainer):
+    """Weights so large that it matters which state a token is read from."""
+    with torch.no_grad():
+        for parameter in trainer.network.parameters():
+            parameter.mul_(4)
+    return trainer
+
+
+def script_validations(monkeypatch, perplexities):
+    """Validations find these perplexities, one after the other."""
+    values = iter(perplexities)
+    monkeypatch.setattr(fitting, "_perplexity", lambda logprob_N: next(values))
+
+
+# ---- against loops written by hand
+
+
+def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
+    """Truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine decay, clipping by norm."""
+    columns = len(stream) // rows
+    inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
+    targets = torch.tensor(stream).view(rows, columns).t()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.0, foreach=False)
+    losses, state = [], None
+    for step in range(steps):
+        start = step % math.ceil(columns / length) * length
+        if start == 0:
+            state = network.initial_state(rows)
+        features, state = network.features(inputs[start : start + length], state)
+        logits = features @ network.output_weight.t() + network.output.bias
+        loss = F.cross_entropy(logits.flatten(0, 1), targets[start : start + length].flatten())
+        gradients = torch.autograd.grad(loss, list(network.parameters()))
+        norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients))
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            parameter.grad = gradient * torch.clamp(clip_norm / norm, max=1.0)
+        optimizer.param_groups[0]["lr"] = peak * (1 + math.cos(math.pi * step / steps)) / 2
+        optimizer.step()
+        state = tuple(part.detach() for part in state)
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
+def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, sentences, model):
+    data = make_data(sentences[:40])
+    rows = next(rows for rows in (5, 4, 3, 2) if data.train.tokens % rows == 0)
+    settings = {"model": model, "layers": 2, "batch_rows": rows, "bptt_tokens": 16, "warmup": 0.0, "learning_rate": 0.02, "clip_norm": 0.3}
+    trainer, other = (make_trainer(data, budget="60steps", **settings) for _ in range(2))
+    assert 60 > 2 * trainer.steps_per_epoch  # epochs begin anew within it
+    losses, _ = record(trainer)
+    list(trainer.train(never))
+    expected = tbptt_by_hand(other.network, data.train.ids.tolist(), rows, 16, 60, 0.02, 0.3)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for name, value in other.network.state_dict().items():
+        torch.testing.assert_close(trainer.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
+def test_a_small_text_is_learned_by_heart(make_data, make_trainer, sentences, model):
+    trainer = make_trainer(make_data(sentences[:4]), model=model, budget="400steps", batch_rows=1, learning_rate=0.02, hidden_size=32)
+    losses, _ = record(trainer)
+    list(trainer.train(never))
+    assert losses[0] > 2 and losses[-1] < 0.3 * losses[0]
+
+
+def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentences):
+    data = make_data(sentences[:4])
+    trainer = make_trainer(data, batch_rows=1, bptt_tokens=100_000, **KEEP_WEIGHTS)
+    (_, window), state = next(trainer.windows()), trainer.network.initial_state(1)
+    loss, _ = trainer.step(window, state, 1e-30)
+    network, total, token = trainer.network, 0.0, 0
+    for target in data.train.ids.tolist():
+        features, state = network.features(torch.tensor([[token]]), state)
+        logits = features[0] @ network.output_weight.t() + network.output.bias
+        total, token = total - torch.log_softmax(logits, dim=1)[0, target], target
+    unrolled = total / data.train.tokens
+    assert loss.item() == pytest.approx(unrolled.item(), abs=1e-5)
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    for name, gradient, parameter in zip(names, torch.autograd.grad(unrolled, parameters), parameters, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_gradients_stop_at_the_window(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, bptt_tokens=5)
+    _, window = next(trainer.windows())
+    _, state = trainer.step(window, trainer.network.initial_state(2), 0.01)
+    assert not any(part.requires_grad for part in state)
+
+
+# ---- every token once, from the right state
+
+
+def test_an_epoch_reads_every_token_once_in_order(make_data, make_trainer, sentences):
+    data = make_data(sentences[:30])
+    trainer = make_trainer(data, batch_rows=7, bptt_tokens=11)
+    rows = [[] for _ in range(7)]
+    for _, window in itertools.islice(trainer.windows(), trainer.steps_per_epoch):
+        inputs_TB, targets_TB = trainer.gather(window)
+        for row, (inputs, targets) in enumerate(zip(inputs_TB.t().tolist(), targets_TB.t().tolist(), strict=True)):
+            rows[row] += [pair for pair in zip(inputs, targets, strict=True) if pair[1] != -1]
+    pairs = list(itertools.chain(*rows))
+    ids = data.train.ids.tolist()
+    assert [target for _, target in pairs] == ids
+    assert [given for given, _ in pairs] == [data.tokenizer.boundary_id, *ids[:-1]]
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_state_is_carried_within_streams_and_starts_anew_with_each(make_data, make_trainer, sentences, rows):
+    data = make_data(sentences[:30])
+    trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, budget="2epochs", **KEEP_WEIGHTS))
+    losses, counts = record(trainer)
+    list(trainer.train(never))
+    model = NeuralLanguageModel(trainer.network, data.tokenizer)
+    spans = reading.spans_between(stream_bounds(data.train.tokens, rows))
+    expected = -reading.score_spans(model, data.train.ids, spans).sum(dtype=np.float64)
+    assert sum(counts) == 2 * data.train.tokens
+    assert np.dot(losses, counts) == pytest.approx(2 * expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_state_starts_anew_at_each_document(make_data, make_trainer, sentences, rows):
+    lines = [line for at, sentence in enumerate(sentences[:30]) for line in ([sentence, ""] if at % 4 == 3 else [sentence])]
+    data = make_data(lines, documents=True)
+    borders = data.train.document_offsets
+    assert len(borders) == 9
+    trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, budget="1epochs", **KEEP_WEIGHTS))
+    losses, counts = record(trainer)
+    list(trainer.train(never))
+    model = NeuralLanguageModel(trainer.network, data.tokenizer)
+    cuts = np.unique(np.concatenate([borders, stream_bounds(data.train.tokens, rows)]))
+    expected = -reading.score_spans(model, data.train.ids, reading.spans_between(cuts)).sum(dtype=np.float64)
+    assert sum(counts) == data.train.tokens
+    assert np.dot(losses, counts) == pytest.approx(expected, rel=1e-5)
+    carried = -reading.score_spans(model, data.train.ids, reading.whole_text(data.train.ids)).sum(dtype=np.float64)
+    assert abs(carried - expected) > 1e-4 * expected  # it does make a difference here
+
+
+def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_trainer, sentences):
+    data = make_data(sentences)
+
+    def fresh(seed, **settings):
+        trainer = make_trainer(data, batch_rows=8, bptt_tokens=5, seed=seed, **settings)
+        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.windows(), 1, trainer.steps_per_epoch)])
+
+    assert not fresh(1).any()
+    drawn = fresh(1, state_reset=0.25)
+    assert 0.15 < drawn.mean() < 0.35
+    assert (drawn == fresh(1, state_reset=0.25)).all()
+    assert (drawn != fresh(2, state_reset=0.25)).any()
+
+
+def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:30]), batch_rows=3)
+    state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
+    for before, after in zip(state, trainer._refresh(state, np.array([False, True, False])), strict=True):
+        assert not after[:, 1].any()
+        assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
+
+
+def test_a_step_trains_with_dropout_even_after_the_network_was_read(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS)
+    trainer.network.eval()
+    _, window = next(trainer.windows())
+    losses = [trainer.step(window, trainer.network.initial_state(2), 1e-30)[0].item() for _ in range(2)]
+    assert losses[0] != losses[1]
+
+
+# ---- seeds
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+def test_same_seed_gives_the_same_weights_and_another_seed_others(make_data, make_trainer, sentences, precision):
+    data = make_data(sentences[:40], sentences[40:60])
+
+    def train(seed):
+        trainer = make_trainer(
+            data, precision=precision, seed=seed, budget="12steps", batch_rows=4, validate_every_steps=5, layers=2, state_reset=0.1,
+            dropout_input=0.2, dropout_between=0.2, dropout_output=0.2,
+        )  # fmt: skip
+        list(trainer.train(never))
+        return weights_of(trainer)
+
+    first = train(1)
+    assert same(first, train(1))
+    assert not same(first, train(2))
+
+
+# ---- budgets and endings
+
+
+def test_a_budget_in_steps_ends_after_so_many(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="7steps", batch_rows=4)
+    *_, last_validation, fitted = trainer.train(never)
+    assert isinstance(last_validation, Validated) and last_validation.step == 7
+    assert last_validation.epoch == pytest.approx(7 / trainer.steps_per_epoch)
+    assert (fitted.steps, fitted.stopped) == (7, "budget")
+
+
+@pytest.mark.parametrize("epochs", [0.5, 1, 3])
+def test_a_budget_in_epochs_reads_the_text_so_often(make_data, make_trainer, sentences, epochs):
+    data = make_data(sentences[:40])
+    trainer = make_trainer(data, budget=f"{epochs}epochs", batch_rows=4, bptt_tokens=10)
+    *_, fitted = trainer.train(never)
+    assert fitted.steps == round(epochs * trainer.steps_per_epoch)
+    assert fitted.tokens == pytest.approx(epochs * data.train.tokens, abs=4 * 10)
+
+
+def test_a_budget_in_time_ends_in_time_with_a_last_validation(make_data, make_trainer, sentences, monkeypatch):
+    clock = itertools.count(step=0.01)
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="2s", batch_rows=4)
+    events = list(trainer.train(never))
+    assert isinstance(events[-2], Validated) and events[-2].step == events[-1].steps
+    assert events[-1].stopped == "budget"
+    assert 1.8 < events[-1].seconds <= 2.1
+    assert trainer.learning_rate.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
+
+
+def test_a_long_budget_in_time_is_validated_within_minutes(make_data, make_trainer, sentences, monkeypatch):
+    """The first validation is the first time a model is saved: a night's run is not to lose hours."""
+    clock = itertools.count(step=1)
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="10h", batch_rows=4)
+    first = next(event for event in trainer.train(never) if isinstance(event, Validated))
+    assert 100 < first.seconds < 150
+
+
+def test_early_stopping_ends_after_validations_without_improvement(make_data, make_trainer, sentences, monkeypatch):
+    script_validations(monkeypatch, [90.0, 80.0, 85.0, 80.0, 79.0])
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="100steps", validate_every_steps=3, patience=2, batch_rows=4)
+    events = list(trainer.train(never))
+    validated = [event for event in events if isinstance(event, Validated)]
+    assert [(event.step, event.improved) for event in validated] == [(3, True), (6, True), (9, False), (12, False)]
+    assert [event.best_ppl_token for event in validated] == [90, 80, 80, 80]
+    fitted = events[-1]
+    assert (fitted.stopped, fitted.step, fitted.steps, fitted.best_ppl_token) == ("early", 6, 12, 80)
+
+
+def test_the_model_handed_back_has_the_best_weights_not_the_last(make_data, make_trainer, sentences, monkeypatch):
+    script_validations(monkeypatch, [90.0, 80.0, 85.0, 86.0])
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="12steps", validate_every_steps=3, batch_rows=4)
+    seen = {}
+    for event in trainer.train(never):
+        if isinstance(event, Validated):
+            seen[event.step] = weights_of(trainer)
+    assert event.step == 6 and same(dict(event.model.network.state_dict()), seen[6])
+    assert not same(seen[6], seen[12])
+
+
+def test_without_validation_the_last_weights_are_handed_back(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:40]), budget="5steps", batch_rows=4)
+    *_, fitted = trainer.train(never)
+    assert (fitted.step, fitted.steps, fitted.best_ppl_token) == (5, 5, None)
+    assert same(dict(fitted.model.network.state_dict()), weights_of(trainer))
+
+
+def test_plateau_halves_the_rate_when_validation_does_not_improve(make_data, make_trainer, sentences, monkeypatch):
+    script_validations(monkeypatch, [90.0, 95.0, 80.0, 81.0, 82.0])
+    trainer = make_trainer(
+        make_data(sentences[:40], sentences[40:50]), budget="10steps", validate_every_steps=2, batch_rows=4,
+        schedule="plateau", warmup=0.0, learning_rate=0.008,
+    )  # fmt: skip
+    rates, step = [], trainer.step
+    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    list(trainer.train(never))
+    assert rates == [0.008] * 4 + [0.004] * 4 + [0.002] * 2
+
+
+def test_a_request_to_stop_ends_it_with_the_best_weights(make_data, make_trainer, sentences, monkeypatch):
+    script_validations(monkeypatch, [90.0, 95.0])
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="100steps", validate_every_steps=2, batch_rows=4)
+    *_, fitted = trainer.train(lambda: trainer.step_count >= 5)
+    assert (fitted.stopped, fitted.step, fitted.steps) == ("request", 2, 5)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_diverging_run_says_so_and_keeps_the_best_weights(make_data, make_trainer, sentences, valid):
+    data = make_data(sentences[:40], sentences[40:50] if valid else None)
+    settings = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0, "batch_rows": 4}
+    trainer = make_trainer(data, budget="200steps", validate_every_steps=1, learning_rate=1e-6, **settings)
+    trainer.learning_rate.factor = 1.0 if valid else 1e38  # with validation, the first one is still good
+    good = None
+    for event in trainer.train(never):
+        if isinstance(event, Validated) and event.improved and math.isfinite(event.ppl_token):
+            good = weights_of(trainer)
+        trainer.learning_rate.factor = 1e38
+    assert isinstance(event, Fitted) and event.stopped == "diverged"
+    assert event.steps < 200 or not valid
+    if valid:
+        assert same(dict(event.model.network.state_dict()), good)
+
+
+def test_weights_that_are_no_numbers_after_the_last_step_are_noticed(make_data, make_trainer, sentences):
+    trainer = make_trainer(
+        make_data(sentences[:40]), budget="1steps", optimizer="sgd", learning_rate=1e300, clip_norm=None, schedule="constant", warmup=0.0
+    )  # fmt: skip
+    *_, fitted = trainer.train(never)
+    assert fitted.stopped == "diverged"
+
+
+def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):
+    with pytest.warns(RnnlmWarning, match="8 tokens only: 4 parallel streams instead of 32"):
+        trainer = make_trainer(make_data(["a b c", "d e f"]))
+    *_, fitted = trainer.train(never)
+    assert fitted.tokens == 10 * 8 and fitted.stopped == "budget"
+
+
+def test_a_text_of_one_token_trains(make_data, make_trainer):
+    with pytest.warns(RnnlmWarning):
+        trainer = make_trainer(make_data(["a"]), budget="2steps")
+    *_, fitted = trainer.train(never)
+    assert fitted.steps == 2
+
+
+# ---- what is told
+
+
+def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, sentences):
+    data = make_data(sentences[:40], sentences[40:60])
+    trainer = make_trainer(data, batch_rows=4, bptt_tokens=10)
+    validated = trainer.validate(0.0)
+    model, ids = NeuralLanguageModel(trainer.network, data.tokenizer), data.valid.ids.tolist()
+    streams = int(trainer.started().validation.split(" streams")[0])
+    assert streams > 1
+    total, bounds = 0.0, stream_bounds(len(ids), streams)
+    for start, end in itertools.pairwise(bounds.tolist()):
+        state = model.initial_state(1)
+        for at in range(start, end):
+            given = ids[at - 1] if at else data.tokenizer.boundary_id
+            logprob_11V, state = model.predict(np.array([[given]]), state)
+            total += float(logprob_11V[0, 0, ids[at]])
+    assert validated.ppl_token == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
+
+
+def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, make_trainer, sentences):
+    data = make_data(sentences[:40], sentences[40:60])
+
+    def train(**settings):
+        trainer = make_trainer(data, budget="9steps", batch_rows=4, dropout_output=0.3, **settings)
+        trainer.best_ppl = 0.0  # nothing improves on it: the last weights are handed back
+        list(trainer.train(never))
+        return weights_of(trainer)
+
+    assert same(train(validate_every_steps=2), train(validate_every_steps=50))
+
+
+def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="2epochs", batch_rows=4, bptt_tokens=30)
+    losses, counts = record(trainer)
+    steps = [event for event in trainer.train(never) if isinstance(event, Step)]
+    ends = [event.step for event in steps]
+    assert ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * trainer.data.train.tokens
+    for start, event in zip([0, *ends], steps, strict=False):
+        part = slice(start, event.step)
+        assert event.loss_nats == pytest.approx(np.average(losses[part], weights=counts[part]), rel=1e-5)
+    assert steps[-1].epoch == pytest.approx(2.0)
+
+
+def test_events_begin_with_started_and_end_with_fitted(make_data, sentences):
+    from rnnlm import registry
+    from rnnlm.config import Layer, resolve
+
+    data = make_data(sentences[:40], sentences[40:50])
+    kind = registry.kind_of("gru")
+    values = {"model": "gru", "hidden_size": 8, "embedding_size": 6, "budget": "3steps", "device": "cpu", "precision": "fp32"}
+    events = list(kind.fit(resolve(kind.settings_classes(), [Layer("test", values)]), data, never, None))
+    assert isinstance(events[0], Started) and isinstance(events[-1], Fitted)
+    started = events[0]
+    assert (started.model, started.device, started.precision) == ("gru", "cpu", "fp32")
+    assert started.parameters == sum(array.size for array in events[-1].model.to_arrays().values())
+    assert (started.vocabulary_size, started.train_tokens) == (data.tokenizer.size, data.train.tokens)
+
+
+def test_a_network_too_large_for_the_memory_is_an_error(make_data, sentences, monkeypatch):
+    from rnnlm import registry
+    from rnnlm.config import Layer, resolve
+    from rnnlm.errors import TrainingError
+
+    kind = registry.kind_of("lstm")
+    monkeypatch.setattr(fitting, "make_network", lambda *given: torch.empty(1 << 50))
+    resolved = resolve(kind.settings_classes(), [Layer("test", {"device": "cpu", "precision": "fp32"})])
+    with pytest.raises(TrainingError, match="out of memory"):
+        list(kind.fit(resolved, make_data(sentences[:5]), never, None))
+
+
+def test_initial_weights_are_where_training_starts(make_data, make_trainer, sentences):
+    data = make_data(sentences[:10])
+    first = make_trainer(data)
+    arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
+    network = fitting.make_network(first.network.settings, data, torch.device("cpu"), arrays)
+    assert same(dict(network.state_dict()), dict(first.network.state_dict()))
+
+
+def test_random_weights_start_as_the_unigram_of_the_text(make_data, make_trainer, sentences):
+    """The first loss is near the unigram's entropy, far below log V."""
+    data = make_data(sentences)
+    trainer = make_trainer(data, init_range=0.01, batch_rows=4, budget="1steps")
+    losses, _ = record(trainer)
+    list(trainer.train(never))
+    p = data.tokenizer.counts_V / data.tokenizer.counts_V.sum()
+    entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
+    assert abs(losses[0] - entropy) < 0.5 < math.log(data.tokenizer.size) - entropy

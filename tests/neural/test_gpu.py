@@ -1,0 +1,85 @@
+"""What only a CUDA device can show: run with `pytest -m gpu` on a machine that has one."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
+KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("model, activation", KINDS)
+def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentences, model, activation):
+    data = make_data(sentences)
+    network = make_trainer(data, model=model, activation=activation, layers=2, hidden_size=256, init_range=1.0).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(8, 200))
+    inputs_BT, targets_BT = ids_BT[:, :-1], ids_BT[:, 1:]
+    expected, state = host.score(inputs_BT, targets_BT, host.initial_state(8))
+    found, other = device.score(inputs_BT, targets_BT, device.initial_state(8))
+    assert found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
+    for name, array in state.to_arrays().items():
+        np.testing.assert_allclose(other.to_arrays()[name], array, atol=1e-3)
+    torch.testing.assert_close(
+        device.predict(inputs_BT[:, :1], other)[0].cpu(), host.predict(inputs_BT[:, :1], state)[0], atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model, activation", KINDS)
+def test_training_runs_and_learns(make_data, make_trainer, sentences, model, activation, precision):
+    data = make_data(sentences[:100], sentences[100:150])
+    trainer = make_trainer(
+        data, device="cuda", precision=precision, model=model, activation=activation, budget="60steps", learning_rate=0.02
+    )
+    before = trainer.validate(0.0).ppl_token
+    *_, fitted = trainer.train(never)
+    assert fitted.stopped == "budget" and fitted.best_ppl_token < before
+    assert all(parameter.is_cuda for parameter in trainer.network.parameters())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, optimizer, precision):
+    data = make_data(sentences)
+    trainer = make_trainer(
+        data, device="cuda", precision=precision, optimizer=optimizer, layers=2, state_reset=0.2,
+        dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0,
+    )  # fmt: skip
+    state = trainer.network.initial_state(trainer.rows)
+    windows = [window for _, (_, window) in zip(range(6), trainer.windows(), strict=False)]
+    for window in windows[:2]:  # kernels are loaded and chosen in the first steps
+        _, state = trainer.step(window, state, 0.01)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for window in windows[2:]:
+            loss, state = trainer.step(window, state, 0.01)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
+
+
+def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_data, make_trainer, sentences, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    data = make_data(sentences)
+
+    def train():
+        trainer = make_trainer(data, device="cuda", budget="20steps", dropout_output=0.2)
+        list(trainer.train(never))
+        return trainer.network.state_dict()
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = train(), train()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,23 @@
+import numpy as np
+import torch
+
+from rnnlm import arrays
+
+
+def test_values_of_a_model_come_to_the_host():
+    tensor = torch.ones(2, 3, requires_grad=True)
+    assert isinstance(arrays.as_numpy(tensor), np.ndarray) and arrays.as_numpy(tensor).shape == (2, 3)
+    own = np.ones(3)
+    assert arrays.as_numpy(own) is own
+
+
+def test_totals_are_taken_in_float64():
+    values = np.array([1e8, *[0.25] * 1000], dtype=np.float32)
+    assert arrays.total(values) == arrays.total(torch.from_numpy(values)) == 1e8 + 250
+
+
+def test_values_become_what_the_reference_is():
+    for reference in (np.zeros(1), torch.zeros(1)):
+        for values in ([1, 2], np.array([1, 2]), torch.tensor([1, 2])):
+            found = arrays.like(values, reference)
+            assert type(found) is type(reference) and found.tolist() == [1, 2]

@@ -1,0 +1,97 @@
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.batches import count_windows, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.interface import PADDING
+
+
+@st.composite
+def texts(draw):
+    """(tokens, rows, window length, document offsets or None)."""
+    tokens = draw(st.integers(1, 80))
+    borders = draw(st.none() | st.sets(st.integers(1, tokens)))
+    documents = None if borders is None else np.array(sorted({0, tokens, *borders}))
+    return tokens, draw(st.integers(1, min(tokens, 9))), draw(st.integers(1, 12)), documents
+
+
+@given(texts())
+def test_streams_cover_the_text_evenly(text):
+    tokens, rows, _, _ = text
+    bounds = stream_bounds(tokens, rows)
+    assert (bounds[0], bounds[-1], len(bounds)) == (0, tokens, rows + 1)
+    assert np.ptp(np.diff(bounds)) <= 1
+
+
+@given(texts())
+def test_every_token_is_a_target_exactly_once(text):
+    tokens, rows, length, documents = text
+    ids = np.arange(tokens, dtype=np.uint16) + 100
+    stream = with_boundary(ids, 7)
+    seen = Counter()
+    for window in tbptt_windows(stream_bounds(tokens, rows), length, documents):
+        assert (window.end_B - window.start_B).max() <= length
+        inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
+        for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
+            kept = targets_T != PADDING
+            seen.update(targets_T[kept].tolist())
+            assert not kept[kept.argmin() :].any() or kept.all()  # padding comes last
+            previous = [7 if target == 100 else target - 1 for target in targets_T[kept]]
+            assert inputs_T[kept].tolist() == previous
+    assert seen == Counter(ids.tolist())
+
+
+@given(texts())
+def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(text):
+    tokens, rows, length, documents = text
+    bounds = stream_bounds(tokens, rows)
+    position_B = bounds[:-1]
+    for number, window in enumerate(tbptt_windows(bounds, length, documents)):
+        assert (window.start_B == position_B).all()
+        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+            if start == stop:
+                assert end == stop
+                continue
+            begins = documents is not None and start in documents
+            assert fresh == (number == 0 or begins)
+            borders = [] if documents is None else [border for border in documents if border > start]
+            assert end == min(start + length, stop, *borders[:1])
+        position_B = window.end_B
+    assert (position_B == bounds[1:]).all()
+
+
+@given(texts())
+def test_windows_are_counted(text):
+    tokens, rows, length, documents = text
+    bounds = stream_bounds(tokens, rows)
+    assert count_windows(bounds, length, documents) == len(list(tbptt_windows(bounds, length, documents)))
+
+
+@given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60), st.integers(1, 7))
+def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows, max_tokens, window):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
+    seen_spans, seen = [], Counter()
+    for batch in span_batches(spans, max_rows, max_tokens):
+        rows, longest = len(batch.spans), int((batch.end_B - batch.start_B).max())
+        assert 1 <= rows <= max_rows and (rows * longest <= max_tokens or rows == 1)
+        seen_spans += batch.spans.tolist()
+        position_B = batch.start_B
+        for start_B, end_B in batch.windows(window):
+            assert (start_B == position_B).all() and (end_B - start_B).max() <= window
+            for start, end in zip(start_B, end_B, strict=True):
+                seen.update(range(start, end))
+            position_B = end_B
+        assert (position_B == batch.end_B).all()
+    assert sorted(seen_spans) == list(range(len(lengths)))
+    assert seen == Counter(range(sum(lengths)))
+
+
+def test_padding_is_no_target():
+    ids = np.array([5, 6, 7], dtype=np.uint16)
+    inputs_BT, targets_BT = gather(ids, with_boundary(ids, 0), np.array([0, 2]), np.array([2, 3]))
+    assert targets_BT.tolist() == [[5, 6], [7, PADDING]]
+    assert inputs_BT[0].tolist() == [0, 5] and inputs_BT[1, 0] == 6
+    assert inputs_BT.dtype == targets_BT.dtype == np.int64

@@ -1,0 +1,137 @@
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta
+
+from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, about, describe, from_stored, parse_assignments, read_toml, resolve
+from rnnlm.errors import ModelError, SettingsError
+
+
+@dataclass(frozen=True)
+class Network:
+    model: Annotated[Literal["rnn", "lstm"], Meta(description="kind of layer")] = "lstm"
+    hidden_size: about(Count, "width") = 256
+    tied: bool = True
+
+
+@dataclass(frozen=True)
+class Fitting:
+    learning_rate: Positive = 0.001
+    weight_decay: NonNegative = 0.0
+    clip_norm: Positive | None = 1.0
+    budget: str = "20epochs"
+
+    def __post_init__(self):
+        Budget.parse(self.budget)
+
+
+CLASSES = (Network, Fitting)
+
+
+def test_later_layers_win_and_origins_are_remembered():
+    layers = [
+        Layer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}),
+        Layer("file.toml", {"hidden_size": 200}),
+        Layer("--set", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
+    ]
+    resolved = resolve(CLASSES, layers)
+    assert resolved.make(Network) == Network("lstm", 300, True)
+    assert resolved.make(Fitting) == Fitting(1.0, 0.0, None)
+    assert isinstance(resolved.values["learning_rate"], float)
+    assert resolved.origins == {
+        "model": "default", "hidden_size": "--set", "tied": "--set", "learning_rate": "recipe x", "weight_decay": "default",
+        "clip_norm": "--set", "budget": "default",
+    }  # fmt: skip
+
+
+def test_an_unknown_setting_suggests_the_nearest():
+    with pytest.raises(SettingsError) as error:
+        resolve(CLASSES, [Layer("file.toml", {"hiden_size": 3})])
+    assert "'hiden_size' in file.toml" in error.value.what and "'hidden_size'" in error.value.way_out
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", 0), ("hidden_size", -1), ("hidden_size", 2.5), ("hidden_size", "12"), ("hidden_size", True),
+        ("hidden_size", None), ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
+        ("learning_rate", "0.1"), ("weight_decay", -0.1), ("weight_decay", float("nan")), ("clip_norm", float("nan")),
+        ("model", "lstmm"), ("model", 3), ("tied", "yes"), ("tied", 1), ("budget", 3),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_or_out_of_range_are_errors_that_name_the_setting(name, value):
+    with pytest.raises(SettingsError, match=name):
+        resolve(CLASSES, [Layer("file.toml", {name: value})])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hidden_size", "12.5"), ("hidden_size", "-3"), ("hidden_size", "many"), ("hidden_size", ""), ("hidden_size", "none"),
+        ("learning_rate", "nan"), ("learning_rate", "inf"), ("learning_rate", "-inf"), ("learning_rate", "1e999"),
+        ("learning_rate", "-1"), ("tied", "maybe"), ("model", "transformer"), ("budget", "soon"), ("clip_norm", "0"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_valid_value_is_an_error(name, text):
+    with pytest.raises(SettingsError):
+        resolve(CLASSES, [Layer("--set", {name: text}, is_text=True)])
+
+
+@pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("1", 1.0), (" 2 ", 2.0)])
+def test_text_is_read_by_the_type_of_the_field(text, value):
+    layer = Layer("--set", parse_assignments([f"learning_rate={text}"]), is_text=True)
+    assert resolve(CLASSES, [layer]).values["learning_rate"] == value
+
+
+def test_stored_settings_take_what_is_known_and_refuse_what_is_damaged():
+    assert from_stored(Network, {"hidden_size": 7, "of_a_later_version": 1}) == Network(hidden_size=7)
+    with pytest.raises(ModelError, match="damaged"):
+        from_stored(Network, {"hidden_size": -7})
+
+
+def test_descriptions_are_told():
+    assert describe(Network) == {"model": "kind of layer", "hidden_size": "width", "tied": ""}
+
+
+class TestToml:
+    def test_is_one_flat_table(self, tmp_path):
+        (tmp_path / "a.toml").write_text('hidden_size = 3\nmodel = "rnn"\n', encoding="utf-8-sig")
+        assert read_toml(tmp_path / "a.toml") == {"hidden_size": 3, "model": "rnn"}
+
+    @pytest.mark.parametrize("content", [b"[network]\nhidden_size = 3\n", b"hidden_size 3", b"\xff\xfe", b"a = 1\na = 2\n"])
+    def test_of_another_form_is_an_error_that_names_the_file(self, tmp_path, content):
+        (tmp_path / "a.toml").write_bytes(content)
+        with pytest.raises(SettingsError, match="a.toml"):
+            read_toml(tmp_path / "a.toml")
+
+    def test_that_is_missing_is_an_error(self, tmp_path):
+        for path in (tmp_path / "none.toml", tmp_path):
+            with pytest.raises(SettingsError, match="cannot read"):
+                read_toml(path)
+
+
+def test_assignments_are_taken_apart():
+    assert parse_assignments(["a = b=c", "learning-rate=1"]) == {"a": "b=c", "learning_rate": "1"}
+    for wrong in ("a", "=b", " = b", ""):
+        with pytest.raises(SettingsError):
+            parse_assignments([wrong])
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("90s", Budget(seconds=90)), ("3m", Budget(seconds=180)), ("1.5h", Budget(seconds=5400)), ("1d", Budget(seconds=86400)),
+        ("20epochs", Budget(epochs=20)), ("1 epoch", Budget(epochs=1)), ("0.5epochs", Budget(epochs=0.5)),
+        ("5000steps", Budget(steps=5000)), ("1step", Budget(steps=1)),
+    ],
+)  # fmt: skip
+def test_budgets(text, budget):
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "3", "m", "0s", "-3m", "nan s", "inf h", "3 weeks", "1.5steps", "1e3steps", "9" * 400 + "steps"])
+def test_other_texts_are_no_budgets(text):
+    with pytest.raises(SettingsError):
+        Budget.parse(text)

@@ -1,0 +1,193 @@
+"""The contract that every model keeps (DESIGN section 3), over every kind in the registry.
+
+A new kind is taken up by itself; what more there is to try of a kind stands in VARIANTS.
+"""
+
+import numpy as np
+import pytest
+from tiny_models import LINES, Lines, fit, small_settings
+
+from rnnlm import arrays, model_folder, reading, registry
+from rnnlm.encoding import encode_text
+from rnnlm.interface import PADDING, Tokenizer
+
+VARIANTS = {
+    "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
+    "gru": [{}, {"layers": 2, "tied": False}],
+    "lstm": [{"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}],
+}
+TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
+CASES = [
+    (name, {**variant, **tokenizer})
+    for name in registry.KINDS
+    for variant in VARIANTS.get(name, [{}])
+    for tokenizer in TOKENIZERS
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+def case(request):
+    name, settings = request.param
+    return name, settings, fit(name, **settings)
+
+
+@pytest.fixture(scope="module")
+def model(case):
+    return case[2]
+
+
+@pytest.fixture(scope="module")
+def batch(model) -> tuple[np.ndarray, np.ndarray]:
+    """inputs_BT and targets_BT: three rows of eleven tokens of the text, the boundary among them."""
+    ids = encode_text(Lines(LINES), model.tokenizer).ids.astype(np.int64)
+    stream = np.concatenate([[model.tokenizer.boundary_id], ids])
+    starts = [0, 7, 3]
+    inputs_BT = np.stack([stream[start : start + 11] for start in starts])
+    return inputs_BT, np.stack([stream[start + 1 : start + 12] for start in starts])
+
+
+def score(model, inputs_BT, targets_BT, state=None):
+    logprob_BT, after = model.score(inputs_BT, targets_BT, state or model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BT), after
+
+
+def predict(model, inputs_BT, state=None):
+    logprob_BTV, after = model.predict(inputs_BT, state or model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BTV), after
+
+
+def close(one, other, tolerance=1e-5) -> None:
+    np.testing.assert_allclose(one, other, atol=tolerance, rtol=0)
+
+
+def test_its_attributes_are_there(model):
+    assert isinstance(model.tokenizer, Tokenizer)
+    assert isinstance(model.normalised, bool)
+    assert model.max_rows is None or model.max_rows >= 1
+    assert model.fingerprint is None
+
+
+def test_probabilities_sum_to_one(model, batch):
+    logprob_BTV, _ = predict(model, batch[0])
+    assert logprob_BTV.shape == (3, 11, model.tokenizer.size)
+    if model.normalised:
+        close(np.exp(logprob_BTV.astype(np.float64)).sum(axis=2), np.ones((3, 11)))
+
+
+def test_scores_are_the_predictions_at_the_targets(model, batch):
+    inputs_BT, targets_BT = batch
+    logprob_BT, _ = score(model, inputs_BT, targets_BT)
+    assert logprob_BT.shape == targets_BT.shape and (logprob_BT < 0).all()
+    close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
+
+
+def test_scoring_and_predicting_leave_the_same_state(model, batch):
+    inputs_BT, targets_BT = batch
+    after = [score(model, inputs_BT, targets_BT)[1], predict(model, inputs_BT)[1]]
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after))
+
+
+def test_the_state_depends_on_inputs_only(model, batch):
+    inputs_BT, targets_BT = batch
+    other_BT = np.full_like(targets_BT, model.tokenizer.boundary_id)
+    after = [score(model, inputs_BT, targets)[1] for targets in (targets_BT, other_BT)]
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after), tolerance=0)
+
+
+def test_a_state_is_a_value(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    before = {name: array.copy() for name, array in state.to_arrays().items()}
+    once, _ = score(model, inputs_BT, targets_BT, state)
+    predict(model, inputs_BT, state)
+    again, _ = score(model, inputs_BT, targets_BT, state)
+    assert np.array_equal(once, again)
+    for name, array in state.to_arrays().items():
+        assert np.array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])], ids=str)
+def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch, rows):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    whole, _ = score(model, inputs_BT, targets_BT, state)
+    chosen = np.asarray(rows, dtype=np.int64)
+    close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
+    close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)  # the one selected from is as it was
+
+
+def test_states_are_put_side_by_side(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    whole, _ = score(model, inputs_BT, targets_BT, state)
+    joined = model.concat_states([state.select([1, 2]), state.select([0]), model.initial_state(1)])
+    rows = [1, 2, 0, 0]
+    found, _ = score(model, inputs_BT[rows], targets_BT[rows], joined)
+    close(found[:3], whole[[1, 2, 0]])
+    close(found[3:], score(model, inputs_BT[:1], targets_BT[:1])[0])
+
+
+def test_a_state_goes_through_arrays(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    stored = state.to_arrays()
+    assert all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in stored.items())
+    again = model.state_from_arrays({name: array.copy() for name, array in stored.items()})
+    close(*(score(model, inputs_BT, targets_BT, each)[0] for each in (state, again)), tolerance=0)
+
+
+def test_padding_scores_zero_and_disturbs_nobody(model, batch):
+    inputs_BT, targets_BT = batch
+    plain, _ = score(model, inputs_BT, targets_BT)
+    padded_BT = targets_BT.copy()
+    padded_BT[1, 4:] = PADDING
+    found, _ = score(model, inputs_BT, padded_BT)
+    assert not found[1, 4:].any()
+    close(found[1, :4], plain[1, :4])
+    close(found[[0, 2]], plain[[0, 2]])
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
+def test_numpy_ids_of_any_width_are_taken(model, batch, kind):
+    inputs_BT, targets_BT = batch
+    plain, _ = score(model, inputs_BT, targets_BT)
+    close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
+    assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (3, 1, model.tokenizer.size)
+
+
+def test_rows_are_independent(model, batch):
+    inputs_BT, targets_BT = batch
+    together, _ = score(model, inputs_BT, targets_BT)
+    for row in range(3):
+        close(score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row])
+
+
+@pytest.mark.parametrize("cuts", [[1], [5], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [3, 10]], ids=str)
+def test_windows_of_any_cutting_give_the_same_scores(model, batch, cuts):
+    inputs_BT, targets_BT = batch
+    whole, _ = score(model, inputs_BT, targets_BT)
+    state, parts = model.initial_state(3), []
+    for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
+        part, state = score(model, inputs, targets, state)
+        parts.append(part)
+    close(np.concatenate(parts, axis=1), whole)
+    assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+
+
+def test_a_saved_model_scores_the_same(case, tmp_path):
+    name, settings, model = case
+    resolved = small_settings(registry.kind_of(name), **settings)
+    manifest = model_folder.save(tmp_path / "model", model, name, resolved.values, 6, {})
+    loaded, _ = model_folder.load(tmp_path / "model", "cpu")
+    assert loaded.fingerprint == manifest.fingerprint
+    assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
+    text = encode_text(Lines(LINES), loaded.tokenizer)
+    span = reading.whole_text(text.ids)
+    assert np.array_equal(reading.score_spans(loaded, text.ids, span), reading.score_spans(model, text.ids, span))
+    for key, array in model.to_arrays().items():
+        assert np.array_equal(loaded.to_arrays()[key], array)
+
+
+def test_two_models_of_one_text_share_their_vocabulary():
+    sizes = {name: fit(name).tokenizer.fingerprint for name in registry.KINDS}
+    assert len(set(sizes.values())) == 1

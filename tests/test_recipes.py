@@ -1,0 +1,54 @@
+"""Every shipped recipe resolves, and trains."""
+
+from pathlib import Path
+
+import pytest
+
+import rnnlm.corpora
+from rnnlm import model_folder, recipes
+from rnnlm.config import Budget
+from rnnlm.errors import SettingsError
+from rnnlm.training import Request, settle, train
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "tiny.txt"
+    lines = Path(rnnlm.corpora.part("english", "valid")).read_text(encoding="utf-8").split("\n")
+    path.write_text("\n".join(lines[:60]), encoding="utf-8")
+    return path
+
+
+def test_the_recipes_promised_are_shipped():
+    assert {"demo", "rnn", "gru", "lstm", "lstm-char", "lstm-sentencepiece", "unigram"} <= set(recipes.names())
+    assert recipes.names() == sorted(recipes.names())
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_resolves_to_valid_settings_from_itself(name):
+    about, values = recipes.load(name)
+    assert about and "description" not in values
+    found, kind, resolved = settle(Request(recipe=name))
+    assert (found, kind.name) == (name, values["model"])
+    assert all(resolved.values[key] == value and resolved.origins[key] == f"recipe {name}" for key, value in values.items())
+
+
+def test_the_demo_takes_less_than_three_minutes():
+    assert Budget.parse(recipes.load("demo")[1]["budget"]).seconds < 180
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
+    fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu"}
+    *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
+    assert finished.stopped == "budget"
+    model, manifest = model_folder.load(tmp_path / "m", "cpu")
+    assert manifest.training["recipe"] == name and manifest.model == recipes.load(name)[1]["model"]
+    for result in finished.results.values():
+        assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
+
+
+def test_an_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(SettingsError, match="unknown recipe 'lstm-chr'; did you mean 'lstm-char'"):
+        recipes.load("lstm-chr")

@@ -1,0 +1,52 @@
+"""Every kind of model by name, its functions found when asked for and not before."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rnnlm import registry
+from rnnlm.errors import SettingsError
+
+
+def test_the_kinds_are_those_documented():
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "unigram"}
+    assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
+
+
+@pytest.mark.parametrize("kind", registry.KINDS.values(), ids=registry.KINDS)
+def test_each_kind_has_settings_with_its_name_and_shapes(kind):
+    classes = kind.settings_classes()
+    model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
+    settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {"model": kind.name}
+    model_class(**settings)
+    shapes = kind.array_shapes(settings, 10)
+    assert shapes and all(dtype in ("F32", "F64") and all(size > 0 for size in shape) for dtype, shape in shapes.values())
+    assert any(10 in shape for _, shape in shapes.values())
+
+
+def test_setting_names_are_unique_over_the_classes_of_a_kind():
+    from rnnlm.corpus import TextSettings
+    from rnnlm.sources import SourceSettings
+    from rnnlm.tokenizers import TokenizerSettings
+    from rnnlm.training import HoldoutSettings
+
+    for kind in registry.KINDS.values():
+        classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+        names = [name for cls in classes for name in cls.__dataclass_fields__]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "gru, lstm, rnn, unigram")])
+def test_an_unknown_kind_suggests_the_nearest(name, nearest):
+    with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
+        registry.kind_of(name)
+
+
+def test_the_unigram_is_reached_without_torch():
+    code = (
+        "import sys; from rnnlm import registry; kind = registry.kind_of('unigram'); kind.settings_classes();"
+        "kind.array_shapes({}, 3); kind.from_arrays; registry._find(kind.fitting + ':fit');"
+        "registry.kind_of('lstm').settings_classes(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

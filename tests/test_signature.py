@@ -1,0 +1,77 @@
+import dataclasses
+
+import pytest
+from tiny_models import LINES, Lines, fit, make_tokenizer
+
+from rnnlm.corpus import TextSettings
+from rnnlm.encoding import encode_text
+from rnnlm.errors import UsageError
+from rnnlm.evaluation import sign
+from rnnlm.signature import LinesHash, Signature
+
+
+@pytest.fixture(scope="module")
+def unigram():
+    return fit("unigram")
+
+
+def signature(model, lines=LINES, context="carry", **settings) -> Signature:
+    return sign(model, encode_text(Lines(lines), model.tokenizer), context, TextSettings(**settings))
+
+
+def test_it_says_what_was_measured_and_how(unigram):
+    tokenizer = unigram.tokenizer
+    expected = LinesHash()
+    expected.update(LINES)
+    assert str(signature(unigram)) == (
+        f"rnnlm:0.1|data:{expected.hexdigest()}|tok:word:{tokenizer.fingerprint},V={tokenizer.size}|case:kept|ctx:carry"
+        "|blank:skip|unk:literal|eos:yes|prec:fp64|adapt:none|model:unsaved"
+    )
+
+
+def changed(one: Signature, other: Signature) -> set[str]:
+    return {field.name for field in dataclasses.fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+
+
+def test_each_part_changes_with_what_it_stands_for(unigram):
+    usual = signature(unigram)
+    assert changed(usual, signature(unigram)) == set()
+    assert changed(usual, signature(unigram, context="reset")) == {"ctx"}
+    assert changed(usual, signature(unigram, blank_lines="keep")) == {"blank"}
+    assert changed(usual, signature(unigram, LINES[::-1])) == {"data"}
+    assert changed(usual, signature(fit("unigram", lowercase=True))) == {"tok", "case"}
+    assert changed(usual, signature(fit("unigram", tokenizer="char"))) == {"tok"}
+    assert changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell"))) == {"tok", "unk"}
+    assert changed(usual, signature(fit("lstm"))) == {"prec"}
+
+
+def test_a_saved_model_is_named_by_its_fingerprint(unigram, monkeypatch):
+    monkeypatch.setattr(unigram, "fingerprint", "0123456789ab")
+    assert signature(unigram).model == "0123456789ab"
+
+
+def test_text_becomes_a_signature_again(unigram):
+    usual = signature(unigram)
+    assert Signature.parse(str(usual)) == usual
+
+
+@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "rnnlm:0.1|data:x", "perplexity 42", "rnnlm:0.1|data:x|nonsense:y"])
+def test_other_text_is_no_signature(text):
+    with pytest.raises(UsageError):
+        Signature.parse(text)
+
+
+def test_line_borders_count_in_the_hash():
+    def hashed(*blocks: list[str]) -> str:
+        result = LinesHash()
+        for block in blocks:
+            result.update(block)
+        return result.hexdigest()
+
+    assert hashed(["a", "b"], ["c"]) == hashed(["a"], ["b", "c"])
+    assert len({hashed(["a", "b"]), hashed(["a b"]), hashed(["ab"]), hashed(["a", "b", ""])}) == 4
+    assert len(hashed(["a"])) == 12
+
+
+def test_the_tokenizer_of_a_signature_is_the_models():
+    assert make_tokenizer(LINES).fingerprint in signature(fit("unigram")).tok

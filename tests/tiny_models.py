@@ -1,0 +1,61 @@
+"""Texts in memory and tiny models of every kind, for the tests."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm import registry, tokenizers
+from rnnlm.config import Layer, resolve
+from rnnlm.corpus import Block, TextSettings
+from rnnlm.encoding import TrainingData, encode_text
+from rnnlm.errors import RnnlmWarning
+from rnnlm.tokenizers import TokenizerSettings
+
+LINES = (
+    "the cat sat on the mat",
+    "a dog saw the cat",
+    "the dog sat",
+    "it is hard to recognize speech",
+    "the <unk> sat on a cat",
+)
+_SMALL = {
+    "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps", "learning_rate": 0.05,
+    "init_range": 0.8, "device": "cpu", "precision": "fp32",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A text in memory."""
+
+    lines: Sequence[str]
+    document_starts: Sequence[int] = ()
+    settings: TextSettings = TextSettings()
+    sources: tuple[str, ...] = ("memory",)
+
+    def blocks(self) -> Iterator[Block]:
+        yield Block(list(self.lines), list(self.document_starts))
+
+
+def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:
+    return tokenizers.train(TokenizerSettings(**settings), [Block(list(lines), [])])
+
+
+def small_settings(kind: registry.Kind, **settings: Any) -> Any:
+    classes = (*kind.settings_classes(), TokenizerSettings)
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    values = {name: value for name, value in _SMALL.items() if name in known}
+    return resolve(classes, [Layer("test", {"model": kind.name, **values, **settings})])
+
+
+def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
+    """A model of the registry's kind `name`, trained for a few steps."""
+    kind = registry.kind_of(name)
+    resolved = small_settings(kind, **settings)
+    tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
+    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        *_, fitted = kind.fit(resolved, data, lambda: False, None)
+    return fitted.model
