@@ -29,13 +29,13 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
     """
     import tempfile
 
-    from rnnlm import training
     from rnnlm.benchmark import Round, bench_training
     from rnnlm.config import parse_assignments
+    from rnnlm.planning import Request, plan
 
     with tempfile.TemporaryDirectory() as folder:
-        request = training.Request(text=text, recipe=recipe or "demo", assignments=parse_assignments(assignments), output=Path(folder))
-        results = list(bench_training(training.plan(request), rounds, steps))
+        request = Request(text=text, recipe=recipe or "demo", assignments=parse_assignments(assignments), output=Path(folder))
+        results = list(bench_training(plan(request), rounds, steps))
     if as_json:
         terminal.print_json(asdict(results[-1]))
         return

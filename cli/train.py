@@ -54,11 +54,11 @@ def command(context: click.Context, **given: Any) -> None:
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
     """
-    from rnnlm import training
+    from rnnlm.planning import plan as plan_of
 
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     request = _request(given)
-    plan = training.plan(request)
+    plan = plan_of(request)
     if dry_run:
         _show_plan(plan, as_json)
         return
@@ -71,7 +71,7 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _request(given: dict[str, Any]) -> Any:
     from rnnlm.config import parse_assignments
-    from rnnlm.training import Request
+    from rnnlm.planning import Request
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rnnlm import training
+from rnnlm.encoding import TrainingData
+from rnnlm.planning import Plan
 from rnnlm.errors import UsageError
 
 
@@ -36,7 +37,7 @@ class Summary:
     ratio_plain: float
 
 
-def bench_training(plan: training.Plan, rounds: int, steps: int) -> Iterator[Round | Summary]:
+def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summary]:
     """`rounds` rounds of `steps` steps of each loop, after one to warm up; then the summary.
 
     Raises:
@@ -57,10 +58,10 @@ def bench_training(plan: training.Plan, rounds: int, steps: int) -> Iterator[Rou
     device = resolve_device(run.device)
     precision = resolve_precision(run.precision, device)
     fitting = plan.resolved.make(FittingSettings)
-    data = training.TrainingData(plan.data.tokenizer, plan.data.train, None)
+    data = TrainingData(plan.data.tokenizer, plan.data.train, None)
     network = make_network(plan.resolved.make(NetworkSettings), data, device)
     trainer = Trainer(network, fitting, run, data, precision)
-    trainer.budget = Budget(steps=steps)
+    trainer.clock.budget = Budget(steps=steps)
     bare, plain = _bare_loop(network, trainer), _plain_loop(plan, trainer)
     done = []
     for number in range(rounds + 1):
@@ -99,7 +100,7 @@ def _batches(trainer: Any, steps: int) -> list[tuple[Any, Any]]:
     """The first `steps` windows as tensors, cut beforehand."""
     from itertools import islice
 
-    return [trainer.gather(window) for _, window in islice(trainer.windows(), steps)]
+    return [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
 
 
 def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
@@ -110,7 +111,7 @@ def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
     optimizer = make_optimizer(trainer.settings, network, trainer.device)
 
     def loop(steps: int) -> int:
-        state = network.initial_state(trainer.rows)
+        state = network.initial_state(trainer.streams.rows)
         network.train()
         batches = _batches(trainer, steps)
         for inputs_TB, targets_TB in batches:
@@ -126,7 +127,7 @@ def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
     return loop
 
 
-def _plain_loop(plan: training.Plan, trainer: Any) -> Callable[[int], int]:
+def _plain_loop(plan: Plan, trainer: Any) -> Callable[[int], int]:
     """A textbook loop over a network of the same shape, from torch's own parts."""
     import copy
 
@@ -140,7 +141,7 @@ def _plain_loop(plan: training.Plan, trainer: Any) -> Callable[[int], int]:
     optimizer = torch.optim.AdamW(network.parameters(), lr=trainer.settings.learning_rate)
 
     def loop(steps: int) -> int:
-        state = network.initial_state(trainer.rows)
+        state = network.initial_state(trainer.streams.rows)
         network.train()
         batches = _batches(trainer, steps)
         for inputs_TB, targets_TB in batches:

@@ -16,12 +16,16 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    fitting: str  # module with fit(resolved, data, stop, initial)
+    fitting: str  # module with check(resolved) and fit(resolved, data, stop, initial)
     loading: str  # module with array_shapes(settings, size) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
 
     def settings_classes(self) -> tuple[type, ...]:
         return tuple(_find(path) for path in self.settings)
+
+    def check(self, resolved: Any) -> None:
+        """Whether these settings can be trained here: the device, the precision."""
+        _find(f"{self.fitting}:check")(resolved)
 
     def fit(self, *arguments: Any) -> Any:
         return _find(f"{self.fitting}:fit")(*arguments)

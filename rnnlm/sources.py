@@ -234,8 +234,9 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 
 
 def _holds_data(folder: str) -> bool:
+    """Whether files of a data set lie there; .json alone may be anything, a model's config.json for one."""
     suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
-    return bool(suffixes & {*TABLES, ".arrow"})
+    return bool(suffixes & {*TABLES, ".arrow"} - {".json"})
 
 
 def _column(names: list[str], where: str, settings: SourceSettings) -> str:

@@ -423,6 +423,17 @@ DAMAGES = {
 }
 
 
+def put_nan_into_weights(folder):
+    from safetensors.numpy import load_file
+
+    arrays = load_file(weights_file(folder))
+    arrays["output.bias"][0] = np.nan
+    save_file(arrays, weights_file(folder))
+
+
+DAMAGES["weights that are not numbers"] = put_nan_into_weights
+
+
 @pytest.mark.parametrize("damaged", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_model_is_refused_with_its_name(tmp_path, monkeypatch, damaged):
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,8 @@ import rnnlm.corpora
 from rnnlm import model_folder, recipes
 from rnnlm.config import Budget
 from rnnlm.errors import SettingsError
-from rnnlm.training import Request, settle, train
+from rnnlm.planning import Request, settle
+from rnnlm.training import train
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,8 @@ def test_a_missing_file_suggests_a_similar_one(tmp_path):
 
 def test_a_directory_of_text_files_is_an_error_that_shows_the_glob(tmp_path):
     (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")  # no data set for all that
     with pytest.raises(TextError, match="directory") as error:
         read(tmp_path)
     assert f"{tmp_path}/*.txt" in error.value.way_out

@@ -14,7 +14,8 @@ import rnnlm
 from rnnlm import loading, model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
 from rnnlm.events import Finished, Fitted, Saved, Started, Step, Validated
-from rnnlm.training import Request, plan, run, settle, train
+from rnnlm.planning import Request, plan, settle
+from rnnlm.training import run, train
 
 SMALL = {"hidden_size": 8, "embedding_size": 6, "batch_rows": 4, "bptt_tokens": 10, "budget": "6steps", "device": "cpu", "precision": "fp32"}
 
@@ -463,10 +464,10 @@ def test_an_output_in_the_way_of_a_file_is_an_error_before_training(text, way):
 
 
 def test_a_disk_that_fills_up_during_training_keeps_the_best_model_so_far(text, monkeypatch):
-    from rnnlm.neural import fitting
+    from rnnlm.neural import validation
 
     perplexities = iter([9.0, 8.0, 7.0])
-    monkeypatch.setattr(fitting, "_perplexity", lambda logprob_N: next(perplexities))
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(perplexities))
     original, saves = safe_files._write_synced, []
 
     def filling(path, data):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.config import from_stored
+from rnnlm.errors import ModelError
 from rnnlm.interface import Array, Tokenizer
 from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import exact_products, resolve_device, training_products
@@ -121,7 +122,13 @@ def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tu
 def from_arrays(
     settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
 ) -> NeuralLanguageModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`."""
+    """The model whose `to_arrays()` gave `arrays`, on `device`.
+
+    Raises:
+        ModelError: a weight is not a number. DeviceError: the device is not here.
+    """
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ModelError("the weights are not all numbers", "NaN or infinity is among them", "train it anew")
     target = resolve_device(device)
     with torch.device("meta"):
         network = RecurrentNetwork(from_stored(NetworkSettings, settings), tokenizer.size)

@@ -1,7 +1,7 @@
 """The output layer: a softmax over the vocabulary, logits = features W^T + b, and its cross-entropy.
 
 The loss never holds all logits of a large vocabulary: :class:`LinearCrossEntropy` works through them a chunk of rows
-at a time, in one buffer, and finds the gradients on the way.
+at a time and finds the gradients on the way.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
 
-CHUNK_LOGITS = 1 << 24
+CHUNK_LOGITS = 1 << 22
 SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
 
 
@@ -18,7 +18,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients of features, W and b
     are products of (p - y), formed chunk by chunk in the forward pass. Products run in the type of `features`
-    (bf16 or fp32); the softmax of a chunk is worked out in fp32 inside its kernel.
+    (bf16 or fp32), the softmax in fp32 (or in fp64 where the features are).
     """
 
     @staticmethod
@@ -32,20 +32,18 @@ class LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features = torch.empty_like(features_NE)
         grad_weight, grad_bias = torch.zeros_like(weight_VE), torch.zeros_like(bias_V)
-        rows = min(len(features_NE), _chunk_rows(len(weight)))
-        buffer = features_NE.new_empty(rows, len(weight))
+        rows = _chunk_rows(len(weight))
         for start in range(0, len(features_NE), rows):
             part = slice(start, start + rows)
             features, index = features_NE[part], index_N1[part]
             kept_n1 = kept_N[part].to(features.dtype).unsqueeze(1)
-            p = buffer[: len(features)]
-            torch.softmax(torch.addmm(bias, features, weight.t(), out=p), dim=1, out=p)
+            p = torch.softmax(torch.addmm(bias, features, weight.t()), dim=1, dtype=wide)
             p_target = p.gather(1, index)
-            loss -= (p_target.to(wide).clamp(min=SMALLEST).log() * kept_n1).sum()
-            p.scatter_(1, index, p_target - 1)  # now (p - y)
-            grad_features[part] = torch.mm(p, weight) * kept_n1
-            grad_weight += torch.mm(p.t(), features * kept_n1)
-            grad_bias += torch.mm(kept_n1.t(), p)[0]
+            loss -= (p_target.clamp(min=SMALLEST).log() * kept_n1).sum()
+            difference = p.scatter_(1, index, p_target - 1).to(features.dtype)  # p - y
+            grad_features[part] = torch.mm(difference, weight) * kept_n1
+            grad_weight += torch.mm(difference.t(), features * kept_n1)
+            grad_bias += torch.mm(kept_n1.t(), difference)[0]
         ctx.gradients = grad_features, grad_weight, grad_bias, count
         return loss / count
 

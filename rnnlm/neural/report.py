@@ -1,6 +1,10 @@
-"""What is told of training between validations: losses gathered on the device, read there at intervals only."""
+"""What is told of training between validations: losses summed on the device, copied to the host at intervals.
+
+A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
+"""
 
 import time
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,11 +15,11 @@ REPORT_SECONDS = 0.5
 
 
 class Report:
-    """Gathers losses on the device and reads them there at intervals only."""
+    """Gathers losses from one report to the next."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.tokens_before = self.tokens = 0
+        self.tokens = 0
         self.restart()
 
     def add(self, loss: Tensor, tokens: int) -> None:
@@ -25,16 +29,55 @@ class Report:
         self.tokens = tokens
 
     def due(self) -> bool:
-        return time.perf_counter() - self.since >= REPORT_SECONDS
+        """Whether it is time for a report and its losses have arrived on the host."""
+        if self.sent is None and time.perf_counter() - self.since >= REPORT_SECONDS:
+            self.sent = self._send()
+        return self.sent is not None and self.sent.has_arrived()
 
     def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
-        loss_nats = float(self.losses) / max(1, self.tokens - self.tokens_before)
-        speed = (self.tokens - self.tokens_before) / max(1e-9, time.perf_counter() - self.since)
-        self.restart()
-        return Step(step, epoch, self.tokens, loss_nats, rate, speed, min(1.0, progress), seconds)
+        """The report; where none was due, of all steps so far, which waits for the device."""
+        sent = self.sent or self._send()
+        tokens = sent.tokens - self.tokens_before
+        speed = tokens / max(1e-9, sent.at - self.since)
+        event = Step(step, epoch, sent.tokens, sent.read() / max(1, tokens), rate, speed, min(1.0, progress), seconds)
+        self.losses -= sent.losses
+        self.steps -= sent.steps
+        self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
+        return event
 
     def restart(self) -> None:
+        """Begin anew, after a pause that must not count."""
         self.losses = torch.zeros((), device=self.device)
         self.steps = 0
         self.tokens_before = self.tokens
         self.since = time.perf_counter()
+        self.sent: _Sent | None = None
+
+    def _send(self) -> "_Sent":
+        losses = self.losses.clone()
+        if self.device.type != "cuda":
+            return _Sent(losses, losses, None, self.tokens, self.steps, time.perf_counter())
+        host = torch.empty((), pin_memory=True).copy_(losses, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return _Sent(losses, host, arrival, self.tokens, self.steps, time.perf_counter())
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Losses on their way to the host, with the tokens and steps they are of."""
+
+    losses: Tensor
+    host: Tensor
+    arrival: "torch.cuda.Event | None"
+    tokens: int
+    steps: int
+    at: float
+
+    def has_arrived(self) -> bool:
+        return self.arrival is None or self.arrival.query()
+
+    def read(self) -> float:
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        return float(self.host)

@@ -41,17 +41,17 @@ class FittingSettings:
     batch_rows: Annotated[Count, Meta(description="parallel streams of text (B)")] = 32
     bptt_tokens: Annotated[Count, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], Meta(description="optimizer")] = "adamw"
-    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.003
+    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     momentum: Annotated[Probability, Meta(description="sgd: momentum")] = 0.0
     beta1: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of gradients")] = 0.9
-    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.99
-    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
-    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 1.0
+    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.98
+    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.01
+    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
     clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "plateau"], Meta(description="learning rate over the budget")
     ] = "cosine"
-    warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.02
+    warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
     plateau_factor: Annotated[
         Annotated[float, Meta(gt=0, lt=1)], Meta(description="plateau: factor when validation does not improve")
     ] = 0.5

@@ -123,7 +123,7 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0, state_reset=0.5,
     )  # fmt: skip
     state = trainer.network.initial_state(3)
-    for _, window in zip(range(3), (window for _, window in trainer.windows()), strict=False):
+    for _, window in zip(range(3), (window for _, window in trainer.streams.windows()), strict=False):
         loss, state = trainer.step(window, state, 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
@@ -146,7 +146,7 @@ def test_evaluation_and_sampling_steps_run_on_the_meta_device(make_data, make_tr
 def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, sentences):
     """The two tests above would fail if a tensor of another device came in."""
     trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3)
-    _, window = next(trainer.windows())
+    _, window = next(trainer.streams.windows())
     with pytest.raises((RuntimeError, ValueError)):
         trainer.step(window, tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1)
 
@@ -193,7 +193,7 @@ def waits(function):
 
 
 def step_functions():
-    modules = ("output", "cells", "network", "optimizers", "fitting")
+    modules = ("output", "cells", "network", "optimizers", "streams", "fitting")
     functions = {}
     for name in modules:
         functions |= functions_of(f"rnnlm.neural.{name}")
@@ -215,9 +215,9 @@ def step_functions():
 
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
-    assert {"step", "gather", "_refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_chunk_rows"} <= names
+    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_chunk_rows"} <= names
     assert {"cells.forward", "output.forward", "output.backward"} <= names
-    assert "validate" not in names and "_fitted" not in names
+    assert "_validate" not in names and "_fitted" not in names
 
 
 def test_nothing_in_a_training_step_waits_for_the_device():

@@ -95,7 +95,7 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
     rows = next(rows for rows in (5, 4, 3, 2) if data.train.tokens % rows == 0)
     settings = {"model": model, "layers": 2, "batch_rows": rows, "bptt_tokens": 16, "warmup": 0.0, "learning_rate": 0.02, "clip_norm": 0.3}
     trainer, other = (make_trainer(data, budget="60steps", **settings) for _ in range(2))
-    assert 60 > 2 * trainer.steps_per_epoch  # epochs begin anew within it
+    assert 60 > 2 * trainer.streams.steps_per_epoch  # epochs begin anew within it
     losses, _ = record(trainer)
     list(trainer.train(never))
     expected = tbptt_by_hand(other.network, data.train.ids.tolist(), rows, 16, 60, 0.02, 0.3)
@@ -115,7 +115,7 @@ def test_a_small_text_is_learned_by_heart(make_data, make_trainer, sentences, mo
 def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentences):
     data = make_data(sentences[:4])
     trainer = make_trainer(data, batch_rows=1, bptt_tokens=100_000, **KEEP_WEIGHTS)
-    (_, window), state = next(trainer.windows()), trainer.network.initial_state(1)
+    (_, window), state = next(trainer.streams.windows()), trainer.network.initial_state(1)
     loss, _ = trainer.step(window, state, 1e-30)
     network, total, token = trainer.network, 0.0, 0
     for target in data.train.ids.tolist():
@@ -131,7 +131,7 @@ def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentenc
 
 def test_gradients_stop_at_the_window(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, bptt_tokens=5)
-    _, window = next(trainer.windows())
+    _, window = next(trainer.streams.windows())
     _, state = trainer.step(window, trainer.network.initial_state(2), 0.01)
     assert not any(part.requires_grad for part in state)
 
@@ -143,8 +143,8 @@ def test_an_epoch_reads_every_token_once_in_order(make_data, make_trainer, sente
     data = make_data(sentences[:30])
     trainer = make_trainer(data, batch_rows=7, bptt_tokens=11)
     rows = [[] for _ in range(7)]
-    for _, window in itertools.islice(trainer.windows(), trainer.steps_per_epoch):
-        inputs_TB, targets_TB = trainer.gather(window)
+    for _, window in itertools.islice(trainer.streams.windows(), trainer.streams.steps_per_epoch):
+        inputs_TB, targets_TB = trainer.streams.gather(window)
         for row, (inputs, targets) in enumerate(zip(inputs_TB.t().tolist(), targets_TB.t().tolist(), strict=True)):
             rows[row] += [pair for pair in zip(inputs, targets, strict=True) if pair[1] != -1]
     pairs = list(itertools.chain(*rows))
@@ -190,7 +190,7 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
 
     def fresh(seed, **settings):
         trainer = make_trainer(data, batch_rows=8, bptt_tokens=5, seed=seed, **settings)
-        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.windows(), 1, trainer.steps_per_epoch)])
+        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.streams.windows(), 1, trainer.streams.steps_per_epoch)])
 
     assert not fresh(1).any()
     drawn = fresh(1, state_reset=0.25)
@@ -202,7 +202,7 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
 def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:30]), batch_rows=3)
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
-    for before, after in zip(state, trainer._refresh(state, np.array([False, True, False])), strict=True):
+    for before, after in zip(state, trainer.streams.refresh(state, np.array([False, True, False])), strict=True):
         assert not after[:, 1].any()
         assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
 
@@ -210,7 +210,7 @@ def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, m
 def test_a_step_trains_with_dropout_even_after_the_network_was_read(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS)
     trainer.network.eval()
-    _, window = next(trainer.windows())
+    _, window = next(trainer.streams.windows())
     losses = [trainer.step(window, trainer.network.initial_state(2), 1e-30)[0].item() for _ in range(2)]
     assert losses[0] != losses[1]
 
@@ -242,7 +242,7 @@ def test_a_budget_in_steps_ends_after_so_many(make_data, make_trainer, sentences
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="7steps", batch_rows=4)
     *_, last_validation, fitted = trainer.train(never)
     assert isinstance(last_validation, Validated) and last_validation.step == 7
-    assert last_validation.epoch == pytest.approx(7 / trainer.steps_per_epoch)
+    assert last_validation.epoch == pytest.approx(7 / trainer.streams.steps_per_epoch)
     assert (fitted.steps, fitted.stopped) == (7, "budget")
 
 
@@ -251,7 +251,7 @@ def test_a_budget_in_epochs_reads_the_text_so_often(make_data, make_trainer, sen
     data = make_data(sentences[:40])
     trainer = make_trainer(data, budget=f"{epochs}epochs", batch_rows=4, bptt_tokens=10)
     *_, fitted = trainer.train(never)
-    assert fitted.steps == round(epochs * trainer.steps_per_epoch)
+    assert fitted.steps == round(epochs * trainer.streams.steps_per_epoch)
     assert fitted.tokens == pytest.approx(epochs * data.train.tokens, abs=4 * 10)
 
 
@@ -368,7 +368,7 @@ def test_a_text_of_one_token_trains(make_data, make_trainer):
 def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:60])
     trainer = make_trainer(data, batch_rows=4, bptt_tokens=10)
-    validated = trainer.validate(0.0)
+    validated = trainer._validate(0.0)
     model, ids = NeuralLanguageModel(trainer.network, data.tokenizer), data.valid.ids.tolist()
     streams = int(trainer.started().validation.split(" streams")[0])
     assert streams > 1
@@ -387,7 +387,7 @@ def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, 
 
     def train(**settings):
         trainer = make_trainer(data, budget="9steps", batch_rows=4, dropout_output=0.3, **settings)
-        trainer.best_ppl = 0.0  # nothing improves on it: the last weights are handed back
+        trainer.validation.best_ppl = 0.0  # nothing improves on it: the last weights are handed back
         list(trainer.train(never))
         return weights_of(trainer)
 

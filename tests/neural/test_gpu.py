@@ -40,7 +40,7 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
     trainer = make_trainer(
         data, device="cuda", precision=precision, model=model, activation=activation, budget="60steps", learning_rate=0.02
     )
-    before = trainer.validate(0.0).ppl_token
+    before = trainer._validate(0.0).ppl_token
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "budget" and fitted.best_ppl_token < before
     assert all(parameter.is_cuda for parameter in trainer.network.parameters())
@@ -54,8 +54,8 @@ def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, s
         data, device="cuda", precision=precision, optimizer=optimizer, layers=2, state_reset=0.2,
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0,
     )  # fmt: skip
-    state = trainer.network.initial_state(trainer.rows)
-    windows = [window for _, (_, window) in zip(range(6), trainer.windows(), strict=False)]
+    state = trainer.network.initial_state(trainer.streams.rows)
+    windows = [window for _, (_, window) in zip(range(6), trainer.streams.windows(), strict=False)]
     for window in windows[:2]:  # kernels are loaded and chosen in the first steps
         _, state = trainer.step(window, state, 0.01)
     torch.cuda.synchronize()

@@ -1,0 +1,78 @@
+"""Validation during training: when it is due, what it finds, and the best weights so far."""
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+from rnnlm import reading
+from rnnlm.batches import stream_bounds
+from rnnlm.encoding import EncodedText
+from rnnlm.neural.budget import BudgetClock
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.settings import FittingSettings
+from rnnlm.neural.streams import fitting_rows
+
+ROWS = 32
+COST_SHARE = 0.05  # of a time budget that validations may cost
+FIRST = 0.1  # share of a time budget before the first one, but two minutes at most: it is also the first save
+FIRST_SECONDS = 120
+
+
+class Validation:
+    """Reads the validation text as several streams, in the precision of training; keeps the best weights.
+
+    ppl, best_ppl: of the last and of the best reading, infinite before the first and where it was no number.
+    """
+
+    def __init__(self, text: EncodedText | None, settings: FittingSettings, model: NeuralLanguageModel, clock: BudgetClock) -> None:
+        self.text = text
+        self.settings = settings
+        self.model = model
+        self.clock = clock
+        self.rows = fitting_rows(ROWS, text.tokens // settings.bptt_tokens) if text else 0
+        self.ppl = self.best_ppl = math.inf
+        self.step = self.best_step = 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.without_improvement = 0
+        self.read_at = self.cost = 0.0
+
+    def due(self, step: int) -> bool:
+        """Whether the text should be read after `step` steps: every so many, every epoch, or, under a budget in time,
+        as often as its cost allows."""
+        if self.text is None:
+            return False
+        if self.settings.validate_every_steps:
+            return step % self.settings.validate_every_steps == 0
+        if self.clock.budget.seconds is None:
+            return step % self.clock.steps_per_epoch == 0
+        progress, elapsed = self.clock.progress(step), self.clock.elapsed()
+        if not self.step:
+            return progress >= FIRST or elapsed >= FIRST_SECONDS
+        return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
+
+    def read(self, step: int) -> bool:
+        """Read the text after `step` steps; whether the weights are the best so far (then they are kept)."""
+        began = self.clock.elapsed()
+        spans = reading.spans_between(stream_bounds(self.text.tokens, self.rows))
+        self.ppl = _perplexity(reading.score_spans(self.model, self.text.ids, spans))
+        improved = self.ppl < self.best_ppl
+        if improved:
+            self.best_ppl, self.best_step = self.ppl, step
+            self.best_weights = {name: t.detach().clone() for name, t in self.model.network.state_dict().items()}
+        self.without_improvement = 0 if improved else self.without_improvement + 1
+        self.step, self.read_at = step, self.clock.elapsed()
+        self.cost = self.read_at - began
+        self.clock.set_aside = 1.1 * self.cost  # for the last one
+        return improved
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether early stopping is asked for, and its patience is over."""
+        return self.settings.patience is not None and self.without_improvement >= self.settings.patience
+
+
+def _perplexity(logprob_N: np.ndarray) -> float:
+    """exp of the mean negative log-probability; infinite where that is no number."""
+    mean = -float(logprob_N.sum(dtype=np.float64)) / max(1, len(logprob_N))
+    return math.exp(mean) if mean < 700 else math.inf

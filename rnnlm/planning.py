@@ -1,0 +1,209 @@
+"""What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from rnnlm import corpora, loading, model_folder, recipes, registry, tokenizers
+from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
+from rnnlm.corpus import Corpus, Text, TextSettings, hold_out
+from rnnlm.encoding import TrainingData, encode_text
+from rnnlm.errors import SettingsError, TextError, UsageError, notice
+from rnnlm.interface import Tokenizer
+from rnnlm.sources import SourceSettings
+from rnnlm.tokenizers import TokenizerSettings
+
+SINGLE_LINE = "none: the text is a single line"
+DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
+
+
+@dataclass(frozen=True)
+class HoldoutSettings:
+    """What is done where no validation text is named."""
+
+    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks `train` for. Settings: recipe < config file < assignments (text, `--set`) < named flags."""
+
+    text: tuple[str, ...] = ()  # none: the bundled corpus
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    recipe: str | None = None
+    model: str | None = None
+    config: Path | None = None
+    assignments: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    output: Path | None = None  # none: a new folder in ./checkpoints
+    overwrite: bool = False
+    tokenizer_from: str | None = None
+    init_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request made definite: every setting with its origin, the texts encoded, where the model goes."""
+
+    request: Request
+    recipe: str | None
+    kind: registry.Kind
+    resolved: Resolved
+    data: TrainingData
+    initial: dict[str, np.ndarray] | None  # weights to start from
+    test: Corpus | None
+    valid: Text | None
+    valid_is: str  # what the validation text is, in words
+    output: Path
+
+    def describe(self) -> list[tuple[str, Any, str, str]]:
+        """(name, value, origin, description) of every setting."""
+        about = {name: text for cls in self.resolved.classes for name, text in describe(cls).items()}
+        return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
+
+    def parameters(self) -> int:
+        """How many numbers the model has; nothing is allocated."""
+        shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer.size)
+        return sum(math.prod(shape) for _, shape in shapes.values())
+
+
+def plan(request: Request) -> Plan:
+    """Resolve the settings, read and encode the texts, make sure the model can be written.
+
+    Raises:
+        RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
+            not here: all that can be known before hours go into training.
+    """
+    recipe, kind, resolved = settle(request)
+    kind.check(resolved)
+    output = request.output or _fresh_folder(recipe or kind.name)
+    model_folder.check_output(output, request.overwrite)
+    text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
+
+    def corpus(names: tuple[str, ...]) -> Corpus | None:
+        return Corpus(names, text_settings, source_settings) if names else None
+
+    names = {part: getattr(request, part) for part in ("valid", "test")}
+    if not request.text:
+        names = {part: names[part] or (str(corpora.part(DEMO_CORPUS, part)),) for part in names}
+    train_text = corpus(request.text or (str(corpora.part(DEMO_CORPUS, "train")),))
+    train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
+    tokenizer = _tokenizer(request, resolved, train_part)
+    data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
+    if valid_is == SINGLE_LINE:
+        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
+    initial = _initial_weights(request, kind, resolved, data)
+    return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output)
+
+
+def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
+    """The recipe's name, the kind of model and all settings of a request.
+
+    Raises:
+        SettingsError: something is unknown or not valid.
+    """
+    if request.recipe and request.model:
+        chosen = recipes.load(request.recipe)[1].get("model")
+        if chosen != request.model:
+            raise UsageError(f"recipe {request.recipe} makes a {chosen}, not a {request.model}", way_out="give one of them")
+    recipe = request.recipe
+    file_values = read_toml(request.config) if request.config else {}
+    named = request.model or request.assignments.get("model") or file_values.get("model")
+    if recipe is None and named is None:
+        recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
+    layers = []
+    if recipe:
+        layers.append(Layer(f"recipe {recipe}", recipes.load(recipe)[1]))
+    layers.append(Layer(str(request.config or "--config"), file_values))
+    layers.append(Layer("--set", request.assignments, is_text=True))
+    flags = {**request.flags, **({"model": request.model} if request.model else {})}
+    name = next((layer.values["model"] for layer in [Layer("", flags), *reversed(layers)] if "model" in layer.values), None)
+    kind = registry.kind_of(str(name))
+    classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+    layers.append(Layer("the command line", _applicable(flags, classes, kind)))
+    return recipe, kind, resolve(classes, layers)
+
+
+def _validation(
+    train_text: Corpus, valid: Corpus | None, kind: registry.Kind, resolved: Resolved
+) -> tuple[Text, Text | None, str]:
+    """(what is trained on, what is validated on, in words)."""
+    if valid:
+        return train_text, valid, ", ".join(valid.sources)
+    share = resolved.make(HoldoutSettings).holdout
+    if not kind.holds_out or not share:
+        return train_text, None, "none"
+    parts = hold_out(train_text, share)
+    if parts is None:
+        return train_text, None, SINGLE_LINE
+    return *parts, f"the last {share:.0%} of the training text, held out"
+
+
+def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
+    if request.tokenizer_from is None:
+        try:
+            return tokenizers.train(resolved.make(TokenizerSettings), text.blocks())
+        except SettingsError:
+            if not any(True for _ in text.blocks()):
+                raise TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only") from None
+            raise
+    model, _ = model_folder.load(loading.find(request.tokenizer_from), "cpu")
+    stored = model.tokenizer.to_settings()
+    for name, value in stored.items():
+        if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
+            raise UsageError(
+                f"--tokenizer-from brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them"
+            )
+    resolved.values.update(stored)
+    resolved.origins.update(dict.fromkeys(stored, f"tokenizer of {request.tokenizer_from}"))
+    return model.tokenizer
+
+
+def _readable(text: Corpus | None) -> Corpus | None:
+    """`text`, read through once: what is wrong with it is said now, not after hours of training."""
+    if text and not any([bool(block.lines) for block in text.blocks()]):
+        raise TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only")
+    return text
+
+
+def _initial_weights(
+    request: Request, kind: registry.Kind, resolved: Resolved, data: TrainingData
+) -> dict[str, np.ndarray] | None:
+    """The weights of `--init-from`, if they fit."""
+    if request.init_from is None:
+        return None
+    model, _ = model_folder.load(loading.find(request.init_from), "cpu")
+    arrays = model.to_arrays()
+    wanted = {name: shape for name, (_, shape) in kind.array_shapes(resolved.values, data.tokenizer.size).items()}
+    if model.tokenizer.fingerprint != data.tokenizer.fingerprint or {k: v.shape for k, v in arrays.items()} != wanted:
+        raise UsageError(
+            f"--init-from {request.init_from}: its weights do not fit",
+            "the shape of the network or the tokenizer differs",
+            f"use its settings, and --tokenizer-from {request.init_from}",
+        )
+    return arrays
+
+
+def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
+    """The named flags this kind of model has; of the general ones it lacks, a word is said."""
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    general = {"budget", "device", "precision", "threads", "seed"}
+    for name in flags.keys() - known:
+        if name in general:
+            notice(f"a {kind.name} has no use for --{name}: it is ignored")
+    return {name: value for name, value in flags.items() if name in known or name not in general}
+
+
+def _fresh_folder(name: str) -> Path:
+    """./checkpoints/NAME, or NAME-2, NAME-3, ... where that is taken."""
+    folder = Path("checkpoints") / name
+    number = 2
+    while folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        folder = Path("checkpoints") / f"{name}-{number}"
+        number += 1
+    return folder

@@ -1,0 +1,36 @@
+"""What goes wrong is said before hours go into training. (Settings, texts and folders: see test_training.py.)"""
+
+import pytest
+
+from rnnlm import planning
+from rnnlm.errors import DeviceError, TextError
+from rnnlm.planning import Request, plan
+from tiny_models import LINES
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
+    return str(path)
+
+
+def test_a_missing_test_text_is_told_before_training(text, tmp_path):
+    with pytest.raises(TextError, match="no such file"):
+        plan(Request(text=(text,), test=(str(tmp_path / "tset.txt"),)))
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "no text"), (b"\n \n", "no text"), (b"a b\n\xff\n", "line 2, byte 1")])
+def test_a_test_text_that_cannot_be_evaluated_is_told_before_training(text, tmp_path, content, message):
+    bad = tmp_path / "test.txt"
+    bad.write_bytes(content)
+    with pytest.raises(TextError, match=message):
+        plan(Request(text=(text,), test=(str(bad),)))
+
+
+def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(planning, "encode_text", lambda *_: pytest.fail("the text was read"))
+    with pytest.raises(DeviceError):
+        plan(Request(text=(text,), flags={"device": "cuda"}))
