@@ -44,7 +44,7 @@ class _Commands(click.Group):
         return importlib.import_module(f".{name}", __package__).command
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
-        if arguments and arguments[0] not in COMMANDS:
+        if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:
             raise UsageError(f"no such command {arguments[0]!r}", way_out=nearest(arguments[0], COMMANDS))
         return super().resolve_command(context, arguments)
 

@@ -29,11 +29,14 @@ special_symbols_option = click.option(
     "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
     help="What to do with <s> and </s> in the text.  [default: error]",
 )  # fmt: skip
-text_options = stacked(
+source_options = stacked(
     click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."),
     click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
     click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                  help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
+)  # fmt: skip
+text_options = stacked(
+    source_options,
     click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),
     special_symbols_option,

@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import checked_utf8, device_option, json_option, load_model, model_option, special_symbols_option
+from .options import (
+    checked_utf8,
+    corpus_of,
+    device_option,
+    json_option,
+    load_model,
+    model_option,
+    source_options,
+    special_symbols_option,
+)
 
 
 @click.command()
@@ -19,11 +28,12 @@ from .options import checked_utf8, device_option, json_option, load_model, model
 @click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits.")
 @click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), metavar="FILE.tsv",
               help="Accuracy on pairs: columns good, bad and, if there, kind.")  # fmt: skip
+@source_options
 @special_symbols_option
 @device_option
 @json_option
 def command(sentences: tuple[str, ...], model_name: str | None, input_file: str | None, with_tokens: bool,
-            pairs_file: Path | None, special_symbols: str | None, device: str, as_json: bool) -> None:  # fmt: skip
+            pairs_file: Path | None, special_symbols: str | None, device: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
     """Score sentences, each alone from the start and with its end: the likeliest first, or JSON-lines in input order.
 
     \b
@@ -36,11 +46,11 @@ def command(sentences: tuple[str, ...], model_name: str | None, input_file: str 
     model = load_model(model_name, device)
     policy = special_symbols or "error"
     if pairs_file:
-        _pairs(model, pairs_file, policy, as_json)
+        _pairs(model, list(_lines(str(pairs_file), reading)), pairs_file, policy, as_json)
         return
     from rnnlm.scoring import score_lines
 
-    lines = _arguments(sentences) if sentences else _lines(input_file or "-")
+    lines = _arguments(sentences) if sentences else _lines(input_file or "-", reading)
     scores = score_lines(model, lines, with_tokens=with_tokens, special_symbols=policy)
     if as_json:
         for score in scores:
@@ -54,15 +64,16 @@ def _arguments(sentences: tuple[str, ...]) -> Iterator[str]:
         yield checked_utf8(sentence, f"sentence {number}")
 
 
-def _lines(source: str) -> Iterator[str]:
+def _lines(source: str, reading: dict[str, Any]) -> Iterator[str]:
     """Every line of the input, blank ones too."""
     from rnnlm import sources
-    from rnnlm.corpus import TextSettings, numbered_lines
+    from rnnlm.corpus import numbered_lines
 
     if source == "-" and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
-    for each in sources.expand((source,)):
-        for _, lines in numbered_lines(each, TextSettings()):
+    corpus = corpus_of((source,), {name: value for name, value in reading.items() if value is not None})
+    for each in sources.expand(corpus.sources):
+        for _, lines in numbered_lines(each, corpus.settings, corpus.source_settings):
             yield from lines
 
 
@@ -131,12 +142,12 @@ def times(log10: float) -> str:
     return f"about 10^{round(log10)} times"
 
 
-def _pairs(model: Any, path: Path, special_symbols: str, as_json: bool) -> None:
+def _pairs(model: Any, lines: list[str], path: Path, special_symbols: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from rnnlm.scoring import pair_accuracies, score_pairs
 
-    accuracies = pair_accuracies(score_pairs(model, _read_pairs(path), special_symbols))
+    accuracies = pair_accuracies(score_pairs(model, _read_pairs(lines, path), special_symbols))
     if as_json:
         for accuracy in accuracies:
             terminal.print_json(asdict(accuracy))
@@ -149,20 +160,17 @@ def _pairs(model: Any, path: Path, special_symbols: str, as_json: bool) -> None:
     terminal.print_table(columns, rows, right=columns[1:])
 
 
-def _read_pairs(path: Path) -> list[Any]:
-    """The pairs of a TSV file with a header.
+def _read_pairs(lines: list[str], path: Path) -> list[Any]:
+    """The pairs of a TSV file with a header, from its lines.
 
     Raises:
         TextError: it cannot be read, lacks a column, or a row is incomplete.
     """
     import csv
 
-    from rnnlm.corpus import TextSettings, numbered_lines
     from rnnlm.errors import TextError
     from rnnlm.scoring import Pair
-    from rnnlm.sources import expand
 
-    lines = [line for source in expand((str(path),)) for _, block in numbered_lines(source, TextSettings()) for line in block]
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     for column in ("good", "bad"):
         if column not in (rows.fieldnames or ()):

@@ -40,8 +40,9 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout; never NaN or Infinity."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """One line of JSON on stdout; never NaN or Infinity, nor a control character as it is."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:

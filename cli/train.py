@@ -54,6 +54,7 @@ def command(context: click.Context, **given: Any) -> None:
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
     """
+    from rnnlm.errors import TrainingError
     from rnnlm.planning import plan as plan_of
 
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
@@ -63,8 +64,12 @@ def command(context: click.Context, **given: Any) -> None:
         _show_plan(plan, as_json)
         return
     stop = _StopRequest()
-    finished = _train(plan, stop)
-    _show_results(plan, finished, as_json)
+    try:
+        _show_results(plan, _train(plan, stop), as_json)
+    except TrainingError as error:
+        if not stop.signal:
+            raise
+        terminal.show_error(error.what, error.why, error.way_out)
     if stop.signal:
         context.exit(128 + stop.signal)
 

@@ -13,14 +13,22 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Corpus": "rnnlm.corpus",
     "Evaluation": "rnnlm.evaluation",
+    "Finished": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
+    "Pair": "rnnlm.scoring",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
     "SamplingSettings": "rnnlm.generation",
+    "Saved": "rnnlm.events",
+    "SourceSettings": "rnnlm.sources",
+    "Started": "rnnlm.events",
+    "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
+    "Validated": "rnnlm.events",
     "evaluate": "rnnlm.evaluation",
     "generate": "rnnlm.generation",
     "load": "rnnlm.loading",
+    "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
@@ -31,10 +39,12 @@ if TYPE_CHECKING:
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate
+    from rnnlm.events import Finished, Saved, Started, Step, Validated
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
-    from rnnlm.scoring import score_pairs, score_sentences
+    from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
+    from rnnlm.sources import SourceSettings
     from rnnlm.training import train
 
 

@@ -42,7 +42,9 @@ def tbptt_windows(bounds: np.ndarray, length: int, document_offsets: np.ndarray 
             next_border_B = document_offsets[np.searchsorted(document_offsets, position_B, side="right").clip(max=len(document_offsets) - 1)]
             end_B = np.where(position_B < stop_B, np.minimum(end_B, next_border_B), end_B)
         yield Window(position_B.copy(), end_B, fresh_B)
-        fresh_B = np.isin(end_B, document_offsets) if document_offsets is not None else np.zeros_like(fresh_B)
+        fresh_B = np.zeros_like(fresh_B) if document_offsets is None else end_B == document_offsets[
+            np.searchsorted(document_offsets, end_B).clip(max=len(document_offsets) - 1)
+        ]
         position_B = end_B
 
 

@@ -9,11 +9,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rnnlm.encoding import TrainingData
-from rnnlm.planning import Plan
 from rnnlm.errors import UsageError
+from rnnlm.planning import Plan
+
+Batches = list[tuple[Any, Any]]  # inputs_TB, targets_TB
 
 
 @dataclass(frozen=True)
@@ -45,27 +48,12 @@ def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summ
     """
     if plan.kind.family != "neural":
         raise UsageError(f"a {plan.kind.name} has no training loop to time", way_out="choose the recipe of a neural model")
-    import torch
-
-    from rnnlm.config import Budget
-    from rnnlm.neural.device import resolve_device, resolve_precision
-    from rnnlm.neural.fitting import Trainer, make_network
-    from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
-
-    run = plan.resolved.make(RunSettings)
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    device = resolve_device(run.device)
-    precision = resolve_precision(run.precision, device)
-    fitting = plan.resolved.make(FittingSettings)
-    data = TrainingData(plan.data.tokenizer, plan.data.train, None)
-    network = make_network(plan.resolved.make(NetworkSettings), data, device)
-    trainer = Trainer(network, fitting, run, data, precision)
-    trainer.clock.budget = Budget(steps=steps)
-    bare, plain = _bare_loop(network, trainer), _plain_loop(plan, trainer)
+    trainer = _trainer(plan, steps)
+    batches = [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
+    loops = (lambda: _ours(trainer), _bare_loop(trainer.network, trainer, batches), _plain_loop(trainer, batches))
     done = []
     for number in range(rounds + 1):
-        result = Round(number, *(_timed(loop, device) for loop in (lambda: _ours(trainer), lambda: bare(steps), lambda: plain(steps))))
+        result = Round(number, *(_timed(loop, trainer.device) for loop in loops))
         if number:
             done.append(result)
             yield result
@@ -76,6 +64,28 @@ def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summ
         statistics.median(r.ours / r.bare for r in done),
         statistics.median(r.ours / r.plain for r in done),
     )
+
+
+def _trainer(plan: Plan, steps: int) -> Any:
+    """The trainer of `plan`, for `steps` steps at a time, without validation."""
+    import torch
+
+    from rnnlm.config import Budget
+    from rnnlm.neural.device import keep_freed_memory, resolve_device, resolve_precision
+    from rnnlm.neural.fitting import Trainer, make_network
+    from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
+
+    run = plan.resolved.make(RunSettings)
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    device = resolve_device(run.device)
+    keep_freed_memory(device)
+    data = TrainingData(plan.data.tokenizer, plan.data.train, None)
+    network = make_network(plan.resolved.make(NetworkSettings), data, device)
+    precision = resolve_precision(run.precision, device)
+    trainer = Trainer(network, plan.resolved.make(FittingSettings), run, data, precision)
+    trainer.clock.budget = Budget(steps=steps)
+    return trainer
 
 
 def _timed(loop: Callable[[], int], device: Any) -> float:
@@ -96,24 +106,16 @@ def _ours(trainer: Any) -> int:
     return trainer.token_count
 
 
-def _batches(trainer: Any, steps: int) -> list[tuple[Any, Any]]:
-    """The first `steps` windows as tensors, cut beforehand."""
-    from itertools import islice
-
-    return [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
-
-
-def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
-    """The same network and optimizer in the shortest loop there is."""
+def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Callable[[], int]:
+    """The same network and optimizer in the shortest loop there is, over windows cut beforehand."""
     from rnnlm.neural.device import training_products
     from rnnlm.neural.optimizers import clip_gradients, make_optimizer
 
     optimizer = make_optimizer(trainer.settings, network, trainer.device)
 
-    def loop(steps: int) -> int:
+    def loop() -> int:
         state = network.initial_state(trainer.streams.rows)
         network.train()
-        batches = _batches(trainer, steps)
         for inputs_TB, targets_TB in batches:
             with training_products(trainer.precision, trainer.device):
                 loss, state = network.loss(inputs_TB, targets_TB, state)
@@ -127,7 +129,7 @@ def _bare_loop(network: Any, trainer: Any) -> Callable[[int], int]:
     return loop
 
 
-def _plain_loop(plan: Plan, trainer: Any) -> Callable[[int], int]:
+def _plain_loop(trainer: Any, batches: Batches) -> Callable[[], int]:
     """A textbook loop over a network of the same shape, from torch's own parts."""
     import copy
 
@@ -140,10 +142,9 @@ def _plain_loop(plan: Plan, trainer: Any) -> Callable[[int], int]:
     network = copy.deepcopy(trainer.network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=trainer.settings.learning_rate)
 
-    def loop(steps: int) -> int:
+    def loop() -> int:
         state = network.initial_state(trainer.streams.rows)
         network.train()
-        batches = _batches(trainer, steps)
         for inputs_TB, targets_TB in batches:
             with training_products(trainer.precision, trainer.device):
                 features_TBE, state = network.features(inputs_TB, state)

@@ -29,11 +29,6 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 
-def about(kind: Any, description: str) -> Any:
-    """The type `kind` with a description that `--dry-run` and the documentation show."""
-    return Annotated[kind, Meta(description=description)]
-
-
 @dataclass(frozen=True)
 class Layer:
     """Values from one place. `origin` is what a person is told; text values are parsed by the field's type."""
@@ -79,17 +74,17 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
-    """`value` as the type `kind`; text from the command line is parsed, "none" is None.
+    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML cannot say.
 
     Raises:
         SettingsError: it is of another type, out of range, or not a finite number.
     """
-    if is_text and isinstance(value, str) and value.lower() in ("none", "null"):
+    if isinstance(value, str) and value.lower() in ("none", "null"):
         value = None
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {name} = {value!r} is not valid", str(error).lower()) from None
+        raise SettingsError(f"setting {name} = {value!r} is not valid", _uncapitalised(str(error))) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(f"setting {name} = {value!r} is not valid", "a finite number is needed")
     return converted
@@ -176,6 +171,10 @@ class Budget:
         if not number.is_integer():
             raise SettingsError(f"budget {text!r} is not a whole number of steps")
         return cls(steps=int(number))
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -74,7 +74,7 @@ class Corpus:
         """The block of `lines`, and whether the next line begins a document."""
         lines = self._without_reserved(source, first_line, lines)
         if self.settings.blank_lines == "keep":
-            return Block(lines, []), False
+            return Block(["" if is_blank(line) else line for line in lines], []), False
         if self.settings.blank_lines == "skip":
             return Block([line for line in lines if not is_blank(line)], []), False
         kept, document_starts = [], []

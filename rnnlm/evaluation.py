@@ -9,14 +9,14 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from rnnlm import reading
 from rnnlm.corpus import Corpus, Part, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, UsageError, nearest
 from rnnlm.interface import LanguageModel
 from rnnlm.signature import Signature
 
@@ -28,7 +28,8 @@ class Evaluation:
     """What a text costs under a model. Perplexities are None where a token has probability zero.
 
     ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one. characters and bytes count
-    each line plus one for its end. `_no_oov` leaves unknown tokens out of sum and count. bits_per_char and bits_per_byte
+    each line plus one for its end. `_no_oov` leaves unknown tokens out of sum and count (ppl_word_no_oov is None where words
+    are not tokens, and a part of a word may be unknown). bits_per_char and bits_per_byte
     are None, and closed_vocabulary is true, where something was unknown or the tokenizer does not keep the text.
     """
 
@@ -66,9 +67,11 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, or a :class:`Corpus`.
 
     Raises:
-        TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
+        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
     """
     began = time.perf_counter()
+    if context not in get_args(Context):
+        raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
     if not isinstance(text, (Corpus, Part)):
         paths = [text] if isinstance(text, (str, Path)) else text
         text = Corpus(tuple(str(path) for path in paths), text_settings or TextSettings())
@@ -89,7 +92,7 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings:
         blank=settings.blank_lines,
         unk="spell" if tokenizer.literal_unk == "spell" else "literal",
         eos="yes",
-        prec=getattr(model, "precision", "fp64"),
+        prec=model.precision,
         adapt="none",
         model=model.fingerprint or "unsaved",
     )
@@ -113,6 +116,7 @@ def _summary(
     total = float(logprob_N.sum(dtype=np.float64))
     total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
     words = encoded.words + encoded.sentences
+    words_are_tokens = encoded.tokens == words or not len(encoded.oov)
     closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
     bits = None if closed or zeros else -total / math.log(2)
     return Evaluation(
@@ -127,7 +131,7 @@ def _summary(
         ppl_token=perplexity(total, encoded.tokens),
         ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
         ppl_word=perplexity(total, words),
-        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words),
+        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words) if words_are_tokens else None,
         bits_per_char=None if bits is None else bits / encoded.characters,
         bits_per_byte=None if bits is None else bits / encoded.bytes,
         closed_vocabulary=closed,

@@ -60,7 +60,7 @@ def generate(
     prompt_ids = _prompt_ids(model, prompt)
     rows = min(TILE_ROWS, model.max_rows or TILE_ROWS)
     for first in range(0, num, rows):
-        yield from _tile(model, prompt_ids, first, rows, settings)[: num - first]
+        yield from _tile(model, prompt_ids, first, rows, min(rows, num - first), settings)
 
 
 def _prompt_ids(model: LanguageModel, prompt: str) -> np.ndarray:
@@ -76,14 +76,14 @@ def _prompt_ids(model: LanguageModel, prompt: str) -> np.ndarray:
 
 
 def _tile(
-    model: LanguageModel, prompt_ids: np.ndarray, first: int, rows: int, settings: SamplingSettings
+    model: LanguageModel, prompt_ids: np.ndarray, first: int, rows: int, wanted: int, settings: SamplingSettings
 ) -> list[Sample]:
-    """Samples `first` to `first + rows`, drawn side by side until all have ended."""
+    """Samples `first` to `first + wanted`, drawn side by side in `rows` rows until all of them have ended."""
     boundary = model.tokenizer.boundary_id
     keys = [np.array([settings.seed, first + row], dtype=np.uint64) for row in range(rows)]
     streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
     logprob_BV, state = _read_prompt(model, prompt_ids, rows)
-    drawn = np.full((rows, settings.max_tokens), boundary, dtype=np.int64)
+    drawn = []  # a column of (rows,) tokens per step
     lengths = np.zeros(rows, dtype=np.int64)
     total_B = np.zeros(rows)
     ended_B = np.zeros(rows, dtype=bool)
@@ -91,18 +91,25 @@ def _tile(
         uniform_B = np.array([stream.random() for stream in streams])
         token_B = draw(forbid_unknown(logprob_BV, model, settings), uniform_B, settings)
         going_B = ~ended_B
-        drawn[going_B, step] = token_B[going_B]
+        drawn.append(token_B)
         total_B[going_B] += logprob_BV[going_B, token_B[going_B]]
         lengths += going_B
         ended_B |= token_B == boundary
-        if ended_B.all() or step + 1 == settings.max_tokens:
+        if ended_B[:wanted].all() or step + 1 == settings.max_tokens:
             break
         predicted, state = model.predict(np.where(ended_B, boundary, token_B)[:, None], state)
         logprob_BV = arrays.as_numpy(predicted)[:, -1].astype(np.float64)
+    drawn_BT = np.stack(drawn, axis=1)
     return [
-        Sample(first + row, _text(model, prompt_ids, drawn[row, : lengths[row]]), int(lengths[row]), float(total_B[row]), bool(ended_B[row]))
-        for row in range(rows)
-    ]  # fmt: skip
+        Sample(
+            number=first + row,
+            text=_text(model, prompt_ids, drawn_BT[row, : lengths[row]]),
+            tokens=int(lengths[row]),
+            logprob_nats=float(total_B[row]),
+            complete=bool(ended_B[row]),
+        )
+        for row in range(wanted)
+    ]
 
 
 def _read_prompt(model: LanguageModel, prompt_ids: np.ndarray, rows: int) -> tuple[np.ndarray, State]:
@@ -111,7 +118,7 @@ def _read_prompt(model: LanguageModel, prompt_ids: np.ndarray, rows: int) -> tup
     state = model.initial_state(rows)
     if len(inputs) > 1:
         before = np.broadcast_to(inputs[:-1], (rows, len(inputs) - 1)).copy()
-        _, state = model.score(before, np.full_like(before, -1), state)
+        _, state = model.score(before, np.broadcast_to(inputs[1:], before.shape).copy(), state)
     predicted, state = model.predict(np.full((rows, 1), inputs[-1]), state)
     return arrays.as_numpy(predicted)[:, -1].astype(np.float64), state
 

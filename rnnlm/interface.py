@@ -86,6 +86,7 @@ class LanguageModel(Protocol):
     tokenizer: Tokenizer
     normalised: bool
     max_rows: int | None
+    precision: str  # of the scores: fp32, bf16, fp64
     fingerprint: str | None  # of weights and tokenizer, once saved
 
     def initial_state(self, rows: int) -> State: ...
@@ -112,5 +113,5 @@ class HiddenStateModel(LanguageModel, Protocol):
     """A language model with hidden states: what caches and probes need."""
 
     def hidden(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
-        """Hidden vectors before the output layer, shape (B, T, H)."""
+        """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the state."""
         ...

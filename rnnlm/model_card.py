@@ -26,7 +26,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines = [
         f"# {name}",
         "",
-        f"A language model of kind `{manifest.model}`, trained with [rnnlm](https://pypi.org/project/rnnlm/).",
+        f"A language model of kind `{manifest.model}`, trained with rnnlm.",
         "",
         "| | |",
         "|---|---|",
@@ -51,7 +51,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## Settings",
         "",
         "```toml",
-        *(f"{key} = {_toml(value)}" for key, value in manifest.settings.items() if value is not None),
+        *(f"{key} = {_toml(value)}" for key, value in manifest.settings.items()),
         "```",
         "",
     ]
@@ -79,4 +79,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)  # what JSON and TOML write alike: texts, numbers, truth values
+    return json.dumps("none" if value is None else value, ensure_ascii=False)  # what JSON and TOML write alike: texts, numbers, truth values

@@ -279,6 +279,10 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> 
                 if found != (kind, shape):
                     why = f"array {name!r} is {found[0]} {found[1]}, the settings imply {kind} {shape}"
                     raise ModelError("the weights do not fit the settings", why)
-            return {name: stored.get_tensor(name) for name in shapes}
+            arrays = {name: stored.get_tensor(name) for name in shapes}
     except (SafetensorError, OSError) as error:
         raise ModelError("the weights cannot be read", str(error)) from None
+    for name, array in arrays.items():
+        if np.isnan(array).any():
+            raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN", "train it anew")
+    return arrays

@@ -111,22 +111,41 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
         chosen = recipes.load(request.recipe)[1].get("model")
         if chosen != request.model:
             raise UsageError(f"recipe {request.recipe} makes a {chosen}, not a {request.model}", way_out="give one of them")
-    recipe = request.recipe
-    file_values = read_toml(request.config) if request.config else {}
-    named = request.model or request.assignments.get("model") or file_values.get("model")
+    own = _own_layers(request)
+    named = _topmost(own, "model")
+    recipe = request.recipe or (named if named in recipes.names() else None)
     if recipe is None and named is None:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
-    layers = []
-    if recipe:
-        layers.append(Layer(f"recipe {recipe}", recipes.load(recipe)[1]))
-    layers.append(Layer(str(request.config or "--config"), file_values))
-    layers.append(Layer("--set", request.assignments, is_text=True))
-    flags = {**request.flags, **({"model": request.model} if request.model else {})}
-    name = next((layer.values["model"] for layer in [Layer("", flags), *reversed(layers)] if "model" in layer.values), None)
-    kind = registry.kind_of(str(name))
+    layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
+    kind = registry.kind_of(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
-    layers.append(Layer("the command line", _applicable(flags, classes, kind)))
+    layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     return recipe, kind, resolve(classes, layers)
+
+
+def _own_layers(request: Request) -> list[Layer]:
+    """What the request itself sets: config file < `--set` < named flags."""
+    flags = {**request.flags, **({"model": request.model} if request.model else {})}
+    return [
+        Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
+        Layer("--set", request.assignments, is_text=True),
+        Layer("the command line", flags),
+    ]
+
+
+def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
+    """A recipe's settings; those of its tokenizer go with it, and are left out where another one is asked for."""
+    if recipe is None:
+        return []
+    _, values = recipes.load(recipe)
+    if tokenizer not in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
+        values = {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
+    return [Layer(f"recipe {recipe}", values)]
+
+
+def _topmost(layers: list[Layer], name: str) -> Any:
+    """The value of setting `name` in the last layer that has it."""
+    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
 
 
 def _validation(

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.batches import SpanBatch, gather, span_batches, with_boundary
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import Array, LanguageModel
 
 MAX_ROWS = 256
 BATCH_TOKENS = 16384
@@ -19,17 +19,18 @@ WINDOW_TOKENS = 1024
 
 
 def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Log-probability (nats, float32) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
-    logprob_N = np.zeros(len(ids), dtype=np.float32)
-    for start_B, end_B, logprob_BT in _scored_windows(model, ids, spans):
-        for start, end, logprob_T in zip(start_B, end_B, logprob_BT, strict=True):
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
+    logprob_N = np.zeros(len(ids))
+    scored = list(_scored_windows(model, ids, spans))  # on the model's device: they are copied once all is computed
+    for start_B, end_B, logprob_BT in scored:
+        for start, end, logprob_T in zip(start_B, end_B, arrays.as_numpy(logprob_BT), strict=True):
             logprob_N[start:end] = logprob_T[: end - start]
     return logprob_N
 
 
 def _scored_windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     for batch in span_batches(spans, min(MAX_ROWS, model.max_rows or MAX_ROWS), BATCH_TOKENS):
         yield from _batch_windows(model, ids, stream, batch)
@@ -37,13 +38,13 @@ def _scored_windows(
 
 def _batch_windows(
     model: LanguageModel, ids: np.ndarray, stream: np.ndarray, batch: SpanBatch
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
     state = model.initial_state(len(batch.spans))
-    window = max(1, WINDOW_TOKENS if len(batch.spans) > 1 else 4 * WINDOW_TOKENS)
+    window = WINDOW_TOKENS if len(batch.spans) > 1 else 4 * WINDOW_TOKENS
     for start_B, end_B in batch.windows(window):
         inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
         logprob_BT, state = model.score(inputs_BT, targets_BT, state)
-        yield start_B, end_B, arrays.as_numpy(logprob_BT)
+        yield start_B, end_B, logprob_BT
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from rnnlm import reading
-from rnnlm.corpus import check_reserved, split_words
+from rnnlm.corpus import check_reserved, is_blank, split_words
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.interface import LanguageModel
@@ -64,12 +64,12 @@ def score_lines(
     numbered = enumerate(lines, start=1)
     while chunk := list(islice(numbered, LINES_PER_CHUNK)):
         checked = [check_reserved(line, f"sentence {number}", special_symbols) for number, line in chunk]
-        yield from _score_chunk(model, checked, with_tokens)
+        yield from _score_chunk(model, ["" if is_blank(line) else line for line in checked], with_tokens)
 
 
 def _score_chunk(model: LanguageModel, lines: Sequence[str], with_tokens: bool) -> Iterator[SentenceScore]:
     encoded = model.tokenizer.encode(lines)
-    logprob_N = reading.score_spans(model, encoded.ids, reading.spans_between(encoded.offsets)).astype(np.float64)
+    logprob_N = reading.score_spans(model, encoded.ids, reading.spans_between(encoded.offsets))
     logprob_S = np.add.reduceat(logprob_N, encoded.offsets[:-1])
     oov_bounds = np.searchsorted(encoded.oov, encoded.offsets)
     for index, line in enumerate(lines):

@@ -93,6 +93,8 @@ def _open(source: str) -> IO[bytes]:
 @functools.cache
 def _standard_input() -> bytes:
     """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
     return sys.stdin.buffer.read()
 
 

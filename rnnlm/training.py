@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import model_card, model_folder
-from rnnlm.errors import TrainingError
+from rnnlm.errors import TrainingError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Saved, Validated
 from rnnlm.metrics_log import MetricsLog
@@ -25,6 +25,8 @@ def train(text: str | Path | list[str] | None = None, *, stop: Callable[[], bool
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.
     """
     texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
+    if text is not None and not texts:
+        raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     for name in ("valid", "test"):
         if isinstance(known.get(name), (str, Path)):
@@ -56,6 +58,8 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         yield event
         if isinstance(event, Fitted) and event.stopped == "diverged":
             _raise_diverged(plan, event, best_ppl)
+        if isinstance(event, Fitted) and not event.steps:
+            raise TrainingError("stopped before the first step", "nothing was learned, nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None):
             best_ppl = event.best_ppl_token
             manifest = _save(plan, event, time.perf_counter() - began)

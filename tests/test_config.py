@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, about, describe, from_stored, parse_assignments, read_toml, resolve
+from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, describe, from_stored, parse_assignments, read_toml, resolve
 from rnnlm.errors import ModelError, SettingsError
 
 
 @dataclass(frozen=True)
 class Network:
     model: Annotated[Literal["rnn", "lstm"], Meta(description="kind of layer")] = "lstm"
-    hidden_size: about(Count, "width") = 256
+    hidden_size: Annotated[Count, Meta(description="width")] = 256
     tied: bool = True
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
+from rnnlm import reading
 from rnnlm.corpus import Corpus, TextSettings, hold_out
-from rnnlm.errors import ModelError, TextError
+from rnnlm.encoding import encode_text
+from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.evaluation import evaluate, perplexity
 from rnnlm.ngram.unigram import UnigramModel
 
@@ -69,7 +71,7 @@ def test_characters_make_words(text):
     unknown = evaluate(model, text("axxa a x\n"))
     assert unknown.oov_words == 2 and unknown.bits_per_char is None
     assert unknown.ppl_token_no_oov == pytest.approx(4)
-    assert unknown.ppl_word_no_oov == pytest.approx(4 ** (6 / 2))
+    assert unknown.ppl_word_no_oov is None  # parts of words are unknown, others known
 
 
 @pytest.mark.parametrize("settings", [{"lowercase": True}, {"split_punctuation": True}])
@@ -157,5 +159,26 @@ def test_an_empty_text_is_an_error(text):
 
 def test_what_is_not_normalised_is_marked(text):
     base = fit("unigram")
-    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "fingerprint", "initial_state", "score")}
+    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "precision", "fingerprint", "initial_state", "score")}
     assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
+
+
+def test_an_unknown_context_is_refused(text):
+    with pytest.raises(UsageError, match="rest"):
+        evaluate(fit("unigram"), text("a\n"), context="rest")
+
+
+def test_the_total_is_exact_to_float64():
+    model = fit("unigram")
+    ids = np.arange(1000) % model.tokenizer.size
+    scored = reading.score_spans(model, ids, reading.whole_text(ids))
+    np.testing.assert_array_equal(scored, model.logprob_V[ids])
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
+def test_a_kept_blank_line_is_one_token_for_every_tokenizer(tmp_path, tokenizer):
+    path = tmp_path / "blank.txt"
+    path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
+    corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))
+    encoded = encode_text(corpus, make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280))
+    assert np.diff(encoded.line_offsets)[1:3].tolist() == [1, 1]

@@ -209,3 +209,8 @@ def test_words_of_the_training_text_come_out(lstm):
     known = {word for line in LINES for word in line.split()}
     assert {word for text in texts(lstm, 5, max_tokens=10) for word in text.split()} <= known
     assert math.isfinite(sum(sample.logprob_nats for sample in generate(lstm, num=3)))
+
+
+def test_room_is_taken_for_drawn_tokens_only():
+    [sample] = generate(fit("unigram"), settings=SamplingSettings(max_tokens=10**12))
+    assert sample.complete

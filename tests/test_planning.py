@@ -34,3 +34,17 @@ def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
     monkeypatch.setattr(planning, "encode_text", lambda *_: pytest.fail("the text was read"))
     with pytest.raises(DeviceError):
         plan(Request(text=(text,), flags={"device": "cuda"}))
+
+
+def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
+    _, _, resolved = planning.settle(Request(recipe="demo", flags={"tokenizer": "byte"}))
+    assert resolved.values["tokenizer"] == "byte"
+    assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
+    _, _, same = planning.settle(Request(recipe="demo", flags={"tokenizer": "word"}))
+    assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
+
+
+def test_a_model_by_name_brings_its_recipe(text):
+    recipe, kind, resolved = planning.settle(Request(text=(text,), model="rnn"))
+    assert (recipe, kind.name) == ("rnn", "rnn")
+    assert resolved.origins["learning_rate"] == "recipe rnn"

@@ -68,8 +68,8 @@ def test_later_layers_win_and_each_setting_remembers_its_origin(tmp_path):
 @pytest.mark.parametrize("request_, expected", [
     ({}, ("demo", "lstm")),
     ({"text": ("x",)}, ("lstm", "lstm")),
-    ({"model": "gru"}, (None, "gru")),
-    ({"text": ("x",), "assignments": {"model": "rnn"}}, (None, "rnn")),
+    ({"model": "gru"}, ("gru", "gru")),
+    ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")),
     ({"recipe": "gru"}, ("gru", "gru")),
     ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")),
     ({"recipe": "unigram"}, ("unigram", "unigram")),
@@ -82,7 +82,7 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 def test_a_config_file_may_name_the_model(tmp_path):
     recipe, kind, _ = settle(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
-    assert (recipe, kind.name) == (None, "gru")
+    assert (recipe, kind.name) == ("gru", "gru")
 
 
 def test_a_recipe_of_another_kind_than_the_model_is_refused():
@@ -295,7 +295,7 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
         assert part in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
     assert settings["hidden_size"] == 8 and settings["model"] == "lstm"
-    assert settings == {name: value for name, value in manifest.settings.items() if value is not None}
+    assert settings == {name: "none" if value is None else value for name, value in manifest.settings.items()}
 
 
 def test_file_names_that_are_not_utf8_are_noted_as_they_are(text):
@@ -511,3 +511,17 @@ def test_training_knows_no_mathematics():
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not any(name.split(".")[0] == "torch" or name.startswith(("rnnlm.neural", "rnnlm.ngram")) for name in imported)
+
+
+def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(text):
+    list(train(text, output="m", **SMALL))
+    before = numbers("m")
+    with pytest.raises(TrainingError, match="before the first step"):
+        list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
+    for name, array in numbers("m").items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_an_empty_list_of_texts_is_not_the_bundled_corpus():
+    with pytest.raises(UsageError, match="no text"):
+        list(train([]))

@@ -113,7 +113,7 @@ class Trainer:
             precision=self.precision,
             rows=self.streams.rows,
             bptt_tokens=self.settings.bptt_tokens,
-            validation=f"{self.validation.rows} streams, {self.precision}" if valid else "none",
+            validation=str(self.validation),
         )
 
     def train(self, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -130,6 +130,7 @@ class Trainer:
                 break
             loss, state = self.step(window, state, self.learning_rate.at(progress))
             epoch = epoch_after
+            self.token_count += int((window.end_B - window.start_B).sum())
             report.add(loss, self.token_count)
             validation_due = self.validation.due(self.step_count)
             if validation_due or report.due():
@@ -164,7 +165,6 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.step()
         self.step_count += 1
-        self.token_count += int((window.end_B - window.start_B).sum())
         return loss.detach(), tuple(tensor.detach() for tensor in state)
 
     def _report(self, report: Report, epoch: float, progress: float) -> Step:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rnnlm.config import from_stored
-from rnnlm.errors import ModelError
 from rnnlm.interface import Array, Tokenizer
 from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import exact_products, resolve_device, training_products
@@ -125,10 +124,8 @@ def from_arrays(
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 
     Raises:
-        ModelError: a weight is not a number. DeviceError: the device is not here.
+        DeviceError: the device is not here.
     """
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ModelError("the weights are not all numbers", "NaN or infinity is among them", "train it anew")
     target = resolve_device(device)
     with torch.device("meta"):
         network = RecurrentNetwork(from_stored(NetworkSettings, settings), tokenizer.size)

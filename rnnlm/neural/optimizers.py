@@ -25,7 +25,7 @@ def make_optimizer(settings: FittingSettings, network: nn.Module, device: torch.
 
 
 class LearningRate:
-    """The learning rate at a share of the budget: warm-up, then the schedule; plateau halves on bad validations."""
+    """The learning rate at a share of the budget: warm-up, then the schedule; plateau lowers it on bad validations."""
 
     def __init__(self, settings: FittingSettings) -> None:
         self.settings = settings

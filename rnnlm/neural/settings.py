@@ -9,8 +9,9 @@ from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probabil
 from rnnlm.errors import SettingsError
 
 # Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
-Depth = Annotated[int, Meta(ge=1, le=1000)]
+Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class NetworkSettings:
 class FittingSettings:
     """How a recurrent network is trained with truncated back-propagation through time."""
 
-    batch_rows: Annotated[Count, Meta(description="parallel streams of text (B)")] = 32
-    bptt_tokens: Annotated[Count, Meta(description="tokens per window of truncated BPTT (T)")] = 35
+    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B)")] = 32
+    bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], Meta(description="optimizer")] = "adamw"
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     momentum: Annotated[Probability, Meta(description="sgd: momentum")] = 0.0
     beta1: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of gradients")] = 0.9
-    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.98
-    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.01
+    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.999
+    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
     clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
     clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
     schedule: Annotated[
@@ -83,8 +84,8 @@ class RunSettings:
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], Meta(description="of the matrix products in training; auto: bf16 where fast")
     ] = "auto"
-    threads: Annotated[Count | None, Meta(description="CPU threads; none: torch's choice")] = None
-    seed: Annotated[Natural, Meta(description="of the weights and of dropout")] = 1
+    threads: Annotated[Annotated[int, Meta(ge=1, le=4096)] | None, Meta(description="CPU threads; none: torch's choice")] = None
+    seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)

@@ -20,7 +20,7 @@ FIRST_SECONDS = 120
 
 
 class Validation:
-    """Reads the validation text as several streams, in the precision of training; keeps the best weights.
+    """Reads the validation text as several streams (or document by document), in the precision of training; keeps the best weights.
 
     ppl, best_ppl: of the last and of the best reading, infinite before the first and where it was no number.
     """
@@ -36,6 +36,12 @@ class Validation:
         self.best_weights: dict[str, Tensor] = {}
         self.without_improvement = 0
         self.read_at = self.cost = 0.0
+
+    def __str__(self) -> str:
+        if self.text is None:
+            return "none"
+        how = f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
+        return f"{how}, {self.model.precision}"
 
     def due(self, step: int) -> bool:
         """Whether the text should be read after `step` steps: every so many, every epoch, or, under a budget in time,
@@ -54,8 +60,10 @@ class Validation:
     def read(self, step: int) -> bool:
         """Read the text after `step` steps; whether the weights are the best so far (then they are kept)."""
         began = self.clock.elapsed()
-        spans = reading.spans_between(stream_bounds(self.text.tokens, self.rows))
-        self.ppl = _perplexity(reading.score_spans(self.model, self.text.ids, spans))
+        borders = self.text.document_offsets
+        if borders is None:
+            borders = stream_bounds(self.text.tokens, self.rows)
+        self.ppl = _perplexity(reading.score_spans(self.model, self.text.ids, reading.spans_between(borders)))
         improved = self.ppl < self.best_ppl
         if improved:
             self.best_ppl, self.best_step = self.ppl, step

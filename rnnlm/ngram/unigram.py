@@ -38,6 +38,7 @@ class UnigramModel:
 
     normalised = True
     max_rows = None
+    precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
         self.logprob_V = logprob_V

@@ -22,6 +22,7 @@ class VocabularyTokenizer:
     boundary_id = 0
     unk_id: int | None = 1
     relevant: tuple[str, ...] = ()  # the settings that shape its ids, for the fingerprint
+    segmentation = ""  # what else shapes them: a hash
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
         self.settings = settings
@@ -54,7 +55,7 @@ class VocabularyTokenizer:
     @property
     def fingerprint(self) -> str:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
-        content = "\n".join([*shaping, *self.vocabulary.symbols])
+        content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
 
     def surface(self, line: str) -> list[str]:

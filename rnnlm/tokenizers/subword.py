@@ -5,6 +5,7 @@ so that its first word is the same piece as inside a line. sentencepiece writes 
 itself therefore goes through its bytes.
 """
 
+import hashlib
 import io
 import itertools
 import re
@@ -35,6 +36,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary, model: bytes) -> None:
         super().__init__(settings, vocabulary)
         self._model = model
+        self.segmentation = hashlib.sha256(model).hexdigest()
         self._processor = _processor(model)
         self._bytes = [_piece_bytes(piece) for piece in vocabulary.symbols]
         self._bytes[self.boundary_id] = b"\n"
@@ -74,7 +76,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return {**super().to_files(), MODEL_FILE: self._model}
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        prepared = [" " + (line.lower() if self.settings.lowercase else line) for line in lines]
+        prepared = [_prepared(line, self.settings) for line in lines]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
         else:
@@ -101,6 +103,11 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
         return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
+
+
+def _prepared(line: str, settings: TokenizerSettings) -> str:
+    """`line` as sentencepiece sees it: after a space, so that its first word is a piece like any other."""
+    return " " + (line.lower() if settings.lowercase else line) if line else ""
 
 
 def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
@@ -140,7 +147,7 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
 
 def _training_lines(lines: Iterable[str], settings: TokenizerSettings) -> Iterator[str]:
     for line in lines:
-        prepared = " " + (line.lower() if settings.lowercase else line)
+        prepared = _prepared(line, settings)
         for start in range(0, len(prepared), TRAINING_CHARACTERS):
             part = prepared[start : start + TRAINING_CHARACTERS]
             yield part.replace(_SPACE, " ").replace(UNKNOWN, " ").replace("\0", " ")

@@ -55,3 +55,10 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize("value, text", [(None, "-"), (1234.567, "1,234.57"), (0.0, "0.00")])
 def test_numbers(value, text):
     assert terminal.number(value) == text
+
+
+def test_json_escapes_control_characters_and_stays_the_same_json(capsys):
+    terminal.print_json({"text": "a\x9b31m\u202eb\x7f"})
+    shown = capsys.readouterr().out
+    assert "\x9b" not in shown and "\u202e" not in shown and "\x7f" not in shown
+    assert json.loads(shown) == {"text": "a\x9b31m\u202eb\x7f"}

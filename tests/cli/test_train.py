@@ -153,12 +153,12 @@ def test_the_second_signal_is_what_it_was_before():
 
 
 def test_ctrl_c_before_training_begins_is_just_an_interrupt(rnnlm, models, monkeypatch):
-    from rnnlm import training
+    from rnnlm import planning
 
     def interrupted(request):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "plan", interrupted)
+    monkeypatch.setattr(planning, "plan", interrupted)
     ended = rnnlm("train", models.text, *SHORT, "-o", "made")
     assert (ended.code, ended.out, ended.err.strip()) == (130, "", "interrupted")
 

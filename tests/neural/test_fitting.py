@@ -1,5 +1,6 @@
 """The training loop against loops written by hand, and what it promises of budgets, seeds, states and best weights."""
 
+import dataclasses
 import itertools
 import math
 from types import SimpleNamespace
@@ -11,9 +12,10 @@ from torch.nn import functional as F
 
 from rnnlm import reading
 from rnnlm.batches import stream_bounds
+from rnnlm.encoding import TrainingData
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Fitted, Started, Step, Validated
-from rnnlm.neural import fitting
+from rnnlm.neural import budget, fitting, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
 
@@ -58,7 +60,7 @@ def amplify(trainer):
 def script_validations(monkeypatch, perplexities):
     """Validations find these perplexities, one after the other."""
     values = iter(perplexities)
-    monkeypatch.setattr(fitting, "_perplexity", lambda logprob_N: next(values))
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(values))
 
 
 # ---- against loops written by hand
@@ -257,7 +259,7 @@ def test_a_budget_in_epochs_reads_the_text_so_often(make_data, make_trainer, sen
 
 def test_a_budget_in_time_ends_in_time_with_a_last_validation(make_data, make_trainer, sentences, monkeypatch):
     clock = itertools.count(step=0.01)
-    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="2s", batch_rows=4)
     events = list(trainer.train(never))
     assert isinstance(events[-2], Validated) and events[-2].step == events[-1].steps
@@ -269,7 +271,7 @@ def test_a_budget_in_time_ends_in_time_with_a_last_validation(make_data, make_tr
 def test_a_long_budget_in_time_is_validated_within_minutes(make_data, make_trainer, sentences, monkeypatch):
     """The first validation is the first time a model is saved: a night's run is not to lose hours."""
     clock = itertools.count(step=1)
-    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="10h", batch_rows=4)
     first = next(event for event in trainer.train(never) if isinstance(event, Validated))
     assert 100 < first.seconds < 150
@@ -450,3 +452,15 @@ def test_random_weights_start_as_the_unigram_of_the_text(make_data, make_trainer
     p = data.tokenizer.counts_V / data.tokenizer.counts_V.sum()
     entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
     assert abs(losses[0] - entropy) < 0.5 < math.log(data.tokenizer.size) - entropy
+
+
+def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
+    """As the exact evaluation reads them, so that the best weights are chosen on the same events."""
+    data = make_data(sentences[:40], sentences[40:60])
+    borders = data.valid.line_offsets[::4]
+    documents = dataclasses.replace(data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids)))
+    trainer = amplify(make_trainer(TrainingData(data.tokenizer, data.train, documents), batch_rows=4))
+    model = NeuralLanguageModel(trainer.network, data.tokenizer)
+    exact = reading.score_spans(model, documents.ids, reading.spans_between(documents.document_offsets)).mean()
+    assert trainer._validate(0.0).ppl_token == pytest.approx(math.exp(-exact))
+    assert "document" in trainer.started().validation
