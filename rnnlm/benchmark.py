@@ -1,8 +1,8 @@
 """How fast training is here, beside bare PyTorch loops in the same run.
 
 Three loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop
-over the same network, and a plain textbook loop (nn.LSTM or its kin, F.linear, F.cross_entropy under autocast, the
-optimizer's default). Ratios hold where the machine's speed drifts; single figures do not.
+over the same network, and a plain one that works out all logits at once (F.linear, F.cross_entropy under autocast) with
+the optimizer's defaults. Ratios hold where the machine's speed drifts; single figures do not.
 """
 
 import statistics
@@ -130,7 +130,7 @@ def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Callable[[], int
 
 
 def _plain_loop(trainer: Any, batches: Batches) -> Callable[[], int]:
-    """A textbook loop over a network of the same shape, from torch's own parts."""
+    """The same layers with the loss of the textbooks: all logits, then F.cross_entropy."""
     import copy
 
     import torch

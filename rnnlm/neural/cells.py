@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import NetworkSettings
 
 RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c)
@@ -59,7 +60,7 @@ class SigmoidElman(nn.Module):
         last = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
-                x_TBE = F.dropout(x_TBE, self.dropout, self.training)
+                x_TBE = dropout(x_TBE, self.dropout, self.training)
             x_TBE = self._layer(layer, x_TBE, h_LBH[layer])
             last.append(x_TBE[-1])
         return x_TBE, torch.stack(last)

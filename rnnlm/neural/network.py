@@ -5,10 +5,10 @@ Shapes: T time, B rows, E embedding, H hidden, V vocabulary. Time comes first in
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rnnlm.neural.cells import RecurrentStack, RecurrentState
 from rnnlm.neural.output import SoftmaxOutput
+from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import NetworkSettings
 
 
@@ -27,11 +27,11 @@ class RecurrentNetwork(nn.Module):
 
     def features(self, inputs_TB: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """What the softmax multiplies, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
-        x_TBE = F.dropout(self.embedding(inputs_TB), self.settings.dropout_input, self.training)
+        x_TBE = dropout(self.embedding(inputs_TB), self.settings.dropout_input, self.training)
         y_TBH, state = self.stack(x_TBE, state)
         if self.projection is not None:
             y_TBH = self.projection(y_TBH)
-        return F.dropout(y_TBH, self.settings.dropout_output, self.training), state
+        return dropout(y_TBH, self.settings.dropout_output, self.training), state
 
     def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """Mean cross-entropy (nats) of the targets that are not padding, and the state after the last input."""

@@ -193,7 +193,7 @@ def waits(function):
 
 
 def step_functions():
-    modules = ("output", "cells", "network", "optimizers", "streams", "fitting")
+    modules = ("output", "cells", "network", "regularization", "optimizers", "streams", "fitting")
     functions = {}
     for name in modules:
         functions |= functions_of(f"rnnlm.neural.{name}")
