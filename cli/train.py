@@ -96,13 +96,17 @@ class _StopRequest:
 
     def receive(self, number: int, frame: Any) -> None:
         self.signal = number
-        self.__exit__()
+        self.restore()
 
     def __enter__(self) -> None:
         heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
         self.before = {number: signal.signal(number, self.receive) for number in heard}
 
     def __exit__(self, *error: Any) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Signals do again what they did before."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
 

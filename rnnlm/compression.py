@@ -14,7 +14,8 @@ def open_decompressed(path: str) -> IO[bytes]:
     """The bytes of the file at `path`, decompressed where its suffix says so.
 
     Raises:
-        OSError: it cannot be opened. While reading, EOFError: it is truncated; each library's own error: it is damaged.
+        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; lzma.LZMAError, zlib.error:
+            it is damaged.
     """
     suffix = Path(path).suffix
     if suffix in _MODULES:
@@ -60,6 +61,9 @@ class _Zstandard(io.RawIOBase):
         import zstandard
 
         self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
-        self.text, self.rest = memoryview(self.frame.decompress(chunk)), b""
+        try:
+            self.text, self.rest = memoryview(self.frame.decompress(chunk)), b""
+        except zstandard.ZstdError as error:
+            raise OSError(f"it is damaged: {error}") from None
         if self.frame.eof:
             self.rest, self.frame = self.frame.unused_data, None

@@ -4,12 +4,15 @@
 (text files: decoding and lines are the matter of :mod:`rnnlm.corpus`) or as records (one string per row of a table).
 """
 
+import contextlib
 import functools
 import glob
 import io
 import itertools
+import lzma
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,25 +101,19 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-class _naming_errors:
+@contextlib.contextmanager
+def _naming_errors(source: str) -> Iterator[None]:
     """Turns the errors of reading into a TextError that names the source."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, TextError):
-            return
-        if isinstance(error, IsADirectoryError):
-            raise TextError(f"{self.source} is a directory", way_out=f"name its files: '{self.source}/*.txt'") from None
-        if isinstance(error, EOFError):
-            raise TextError(f"cannot read {self.source}", "the compressed file is truncated") from None
-        if isinstance(error, OSError):
-            raise TextError(f"cannot read {self.source}", error.strerror or str(error)) from None
-        if type(error).__name__ in ("LZMAError", "ZstdError", "error", "BadGzipFile"):
-            raise TextError(f"cannot read {self.source}", f"it is damaged: {error}") from None
+    try:
+        yield
+    except IsADirectoryError:
+        raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
+    except EOFError:
+        raise TextError(f"cannot read {source}", "the compressed file is truncated") from None
+    except OSError as error:
+        raise TextError(f"cannot read {source}", error.strerror or str(error)) from None
+    except (lzma.LZMAError, zlib.error) as error:
+        raise TextError(f"cannot read {source}", f"it is damaged: {error}") from None
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """A recurrent network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,30 +86,17 @@ class NeuralLanguageModel:
     def _ids(self, ids: Array) -> Tensor:
         return torch.as_tensor(ids, dtype=torch.int64, device=self.device)
 
-    def _reading(self) -> "_Reading":
-        return _Reading(self)
-
-
-class _Reading:
-    """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
-
-    def __init__(self, model: NeuralLanguageModel) -> None:
-        self.network = model.network
-        self.contexts = [torch.no_grad()]
-        if model.precision == "fp32":
-            self.contexts.append(exact_products())
-        self.contexts.append(training_products(model.precision, model.device))
-
-    def __enter__(self) -> None:
-        self.was_training = self.network.training
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
+        was_training = self.network.training
         self.network.eval()
-        for context in self.contexts:
-            context.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        for context in reversed(self.contexts):
-            context.__exit__(*error)
-        self.network.train(self.was_training)
+        exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
+        try:
+            with torch.no_grad(), exact, training_products(self.precision, self.device):
+                yield
+        finally:
+            self.network.train(was_training)
 
 
 def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
