@@ -20,7 +20,10 @@ def command(name: str | None, as_json: bool) -> None:
         else:
             terminal.print_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()])
         return
-    rows = [{"recipe": each, "model": recipes.load(each)[1]["model"], "about": recipes.load(each)[0]} for each in recipes.names()]
+    rows = []
+    for each in recipes.names():
+        about, settings = recipes.load(each)
+        rows.append({"recipe": each, "model": settings["model"], "about": about})
     if as_json:
         for row in rows:
             terminal.print_json(row)

@@ -38,13 +38,13 @@ def tbptt_windows(bounds: np.ndarray, length: int, document_offsets: np.ndarray 
     fresh_B = np.ones(len(position_B), dtype=bool)
     while (position_B < stop_B).any():
         end_B = np.minimum(position_B + length, stop_B)
+        fresh_after_B = np.zeros_like(fresh_B)
         if document_offsets is not None:
-            next_border_B = document_offsets[np.searchsorted(document_offsets, position_B, side="right").clip(max=len(document_offsets) - 1)]
-            end_B = np.where(position_B < stop_B, np.minimum(end_B, next_border_B), end_B)
+            next_border = np.searchsorted(document_offsets, position_B, side="right").clip(max=len(document_offsets) - 1)
+            end_B = np.minimum(end_B, document_offsets[next_border])
+            fresh_after_B = end_B == document_offsets[next_border]
         yield Window(position_B.copy(), end_B, fresh_B)
-        fresh_B = np.zeros_like(fresh_B) if document_offsets is None else end_B == document_offsets[
-            np.searchsorted(document_offsets, end_B).clip(max=len(document_offsets) - 1)
-        ]
+        fresh_B = fresh_after_B
         position_B = end_B
 
 

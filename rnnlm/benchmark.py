@@ -68,22 +68,10 @@ def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summ
 
 def _trainer(plan: Plan, steps: int) -> Any:
     """The trainer of `plan`, for `steps` steps at a time, without validation."""
-    import torch
-
     from rnnlm.config import Budget
-    from rnnlm.neural.device import keep_freed_memory, resolve_device, resolve_precision
-    from rnnlm.neural.fitting import Trainer, make_network
-    from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
+    from rnnlm.neural.fitting import make_trainer
 
-    run = plan.resolved.make(RunSettings)
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    device = resolve_device(run.device)
-    keep_freed_memory(device)
-    data = TrainingData(plan.data.tokenizer, plan.data.train, None)
-    network = make_network(plan.resolved.make(NetworkSettings), data, device)
-    precision = resolve_precision(run.precision, device)
-    trainer = Trainer(network, plan.resolved.make(FittingSettings), run, data, precision)
+    trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, plan.data.train, None))
     trainer.clock.budget = Budget(steps=steps)
     return trainer
 

@@ -130,6 +130,11 @@ class Part:
 Text = Corpus | Part
 
 
+def no_text(text: Text) -> TextError:
+    """The error for a text that holds no line with words."""
+    return TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only")
+
+
 def hold_out(corpus: Corpus, share: float) -> tuple[Part, Part] | None:
     """The corpus in two: its lines but the last `share` of them, and those (whole documents, where it has documents).
     None where it has a single line or document."""

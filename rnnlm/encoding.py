@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.corpus import Block, Text, split_words
-from rnnlm.errors import TextError
+from rnnlm.corpus import Block, Text, no_text, split_words
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.signature import LinesHash
 
@@ -51,7 +50,7 @@ def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
     for block in corpus.blocks():
         collector.add(block)
     if not collector.parts:
-        raise TextError(f"no text in {', '.join(corpus.sources)}", "it is empty, or holds blank lines only")
+        raise no_text(corpus)
     return collector.result()
 
 
@@ -87,9 +86,11 @@ class _Collector:
 
     def _hash(self, block: Block) -> None:
         """The lines; an empty one before each document, whose borders shape the numbers too."""
-        starts = set(block.document_starts)
-        for_hash = [part for at, line in enumerate(block.lines) for part in ([""] if at in starts else []) + [line]]
-        self.hash.update(for_hash if starts else block.lines)
+        hashed = 0
+        for start in block.document_starts:
+            self.hash.update([*block.lines[hashed:start], ""])
+            hashed = start
+        self.hash.update(block.lines[hashed:])
 
     def result(self) -> EncodedText:
         documents = None

@@ -18,6 +18,7 @@ from rnnlm.corpus import Corpus, Part, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import ModelError, UsageError, nearest
 from rnnlm.interface import LanguageModel
+from rnnlm.reading import perplexity
 from rnnlm.signature import Signature
 
 Context = Literal["carry", "reset"]
@@ -140,11 +141,3 @@ def _summary(
         signature=signature,
         seconds=time.perf_counter() - began,
     )
-
-
-def perplexity(logprob_nats: float, count: int) -> float | None:
-    """exp(-logprob_nats / count), or None where that is not a finite number."""
-    if count <= 0 or not math.isfinite(logprob_nats):
-        return None
-    mean = -logprob_nats / count
-    return math.exp(mean) if mean < 700 else None

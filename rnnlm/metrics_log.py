@@ -1,6 +1,7 @@
 """metrics.jsonl of a model folder: one JSON line per event of a training run."""
 
 import json
+import math
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,4 +57,4 @@ class MetricsLog:
 def _plain(event: Event) -> dict[str, Any]:
     """The fields JSON can hold: no model; it has no infinity either, so such values become null."""
     fields = {name: value for name, value in vars(event).items() if name != "model" or isinstance(value, str)}
-    return {name: None if isinstance(value, float) and value - value != 0 else value for name, value in fields.items()}
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}

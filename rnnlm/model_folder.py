@@ -22,13 +22,14 @@ import numpy as np
 from rnnlm import registry, tokenizers
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Tokenizer
-from rnnlm.safe_files import replace_file, writing
+from rnnlm.safe_files import UNFINISHED, replace_file, writing
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 LARGEST_CONFIG = 16 << 20
 _DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)(\.new)?"
+    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
+    rf"({re.escape(UNFINISHED)})?"
 )
 
 
@@ -81,10 +82,12 @@ def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any]
             for (role, wanted), data in contents.items():
                 digest = hashlib.sha256(data).hexdigest()
                 path = folder / wanted
-                if path.exists() and _sha256(path) != digest:  # a file is immutable once named
+                found = _sha256(path)
+                if found != digest and path.exists():  # a file is immutable once named
                     path = path.with_stem(f"{path.stem}-{digest[:8]}")
+                    found = _sha256(path)
                 files[path.name] = FileEntry(role, len(data), digest)
-                if _sha256(path) != digest:
+                if found != digest:
                     replace_file(path, data)
             manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training)
             _replace_config(folder, manifest)
@@ -212,7 +215,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 def _is_cut_off(names: list[str]) -> bool:
     """Whether a folder of these files is what our own writing leaves when it is killed before config.json: weights come first."""
-    ours = all(_DATA.fullmatch(name) or name == f"{CONFIG}.new" for name in names)
+    ours = all(_DATA.fullmatch(name) or name == CONFIG + UNFINISHED for name in names)
     return ours and any(name.startswith("weights-") for name in names)
 
 

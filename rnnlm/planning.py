@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from rnnlm import corpora, loading, model_folder, recipes, registry, tokenizers
 from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
-from rnnlm.corpus import Corpus, Text, TextSettings, hold_out
+from rnnlm.corpus import Corpus, Text, TextSettings, hold_out, no_text
 from rnnlm.encoding import TrainingData, encode_text
-from rnnlm.errors import SettingsError, TextError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.sources import SourceSettings
 from rnnlm.tokenizers import TokenizerSettings
@@ -169,7 +169,7 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
             return tokenizers.train(resolved.make(TokenizerSettings), text.blocks())
         except SettingsError:
             if not any(True for _ in text.blocks()):
-                raise TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only") from None
+                raise no_text(text) from None
             raise
     model, _ = model_folder.load(loading.find(request.tokenizer_from), "cpu")
     stored = model.tokenizer.to_settings()
@@ -186,7 +186,7 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
 def _readable(text: Corpus | None) -> Corpus | None:
     """`text`, read through once: what is wrong with it is said now, not after hours of training."""
     if text and not any([bool(block.lines) for block in text.blocks()]):
-        raise TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only")
+        raise no_text(text)
     return text
 
 

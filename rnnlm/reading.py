@@ -5,6 +5,7 @@ Spans are batched by length and cut into windows with the state carried, so a sp
 depends neither on the batch nor on the order.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -55,3 +56,11 @@ def whole_text(ids: np.ndarray) -> np.ndarray:
 def spans_between(offsets: np.ndarray) -> np.ndarray:
     """(S, 2) spans between consecutive `offsets`."""
     return np.stack([offsets[:-1], offsets[1:]], axis=1)
+
+
+def perplexity(logprob_nats: float, count: int) -> float | None:
+    """exp(-logprob_nats / count), or None where that is not a finite number."""
+    if count <= 0 or not math.isfinite(logprob_nats):
+        return None
+    mean = -logprob_nats / count
+    return math.exp(mean) if mean < 700 else None

@@ -10,8 +10,8 @@ import numpy as np
 from rnnlm import reading
 from rnnlm.corpus import check_reserved, is_blank, split_words
 from rnnlm.errors import UsageError
-from rnnlm.evaluation import perplexity
 from rnnlm.interface import LanguageModel
+from rnnlm.reading import perplexity
 
 LINES_PER_CHUNK = 4096
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in

@@ -57,6 +57,14 @@ def fit(
     Raises:
         DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
     """
+    trainer = make_trainer(resolved, data, initial)
+    yield trainer.started()
+    with memory_errors(trainer.device):
+        yield from trainer.train(stop)
+
+
+def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | None = None) -> "Trainer":
+    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
     run = resolved.make(RunSettings)
     if run.threads:
         torch.set_num_threads(run.threads)
@@ -66,9 +74,7 @@ def fit(
     torch.manual_seed(run.seed)
     with memory_errors(device):
         network = make_network(resolved.make(NetworkSettings), data, device, initial)
-        trainer = Trainer(network, resolved.make(FittingSettings), run, data, precision)
-        yield trainer.started()
-        yield from trainer.train(stop)
+        return Trainer(network, resolved.make(FittingSettings), run, data, precision)
 
 
 def make_network(

@@ -19,6 +19,7 @@ class RecurrentNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         E, H = settings.embedding_size, settings.hidden_size
+        # not nn.Embedding(size, E): its own initialisation, replaced below, makes the meta device import torch's compiler
         self.embedding = nn.Embedding.from_pretrained(torch.empty(size, E), freeze=False)
         self.stack = RecurrentStack(settings)
         self.projection = nn.Linear(H, E) if settings.tied and H != E else None

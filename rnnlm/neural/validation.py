@@ -82,5 +82,5 @@ class Validation:
 
 def _perplexity(logprob_N: np.ndarray) -> float:
     """exp of the mean negative log-probability; infinite where that is no number."""
-    mean = -float(logprob_N.sum(dtype=np.float64)) / max(1, len(logprob_N))
-    return math.exp(mean) if mean < 700 else math.inf
+    ppl = reading.perplexity(float(logprob_N.sum()), len(logprob_N))
+    return math.inf if ppl is None else ppl

@@ -90,7 +90,7 @@ def fit(
     ppl = None
     if valid:
         total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
-        ppl = math.exp(-total / valid.tokens)
+        ppl = reading.perplexity(total, valid.tokens) or math.inf
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
 
