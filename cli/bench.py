@@ -42,6 +42,51 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
     _show([result for result in results if isinstance(result, Round)], results[-1])
 
 
+@command.command()
+@click.argument("text", nargs=-1)
+@click.option("--order", type=click.IntRange(1, 64), default=5, show_default=True, metavar="N", help="Longest n-gram.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of each size; medians are shown.")
+@json_option
+def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
+    """How time and memory of n-gram training grow: 1/16, a quarter and all of TEXT, or of the bundled corpus.
+
+    Whole processes, from text to a saved model, and of eval on that text; beside numpy's sort, and lmplz with build_binary
+    where they are on the PATH, in turns. Nothing is saved.
+    """
+    from rnnlm import corpora
+    from rnnlm.corpus import Corpus
+    from rnnlm.ngram_benchmark import Growth, bench_ngram
+
+    sizes, sort_speed = [], None
+    for result in bench_ngram(Corpus(text or (str(corpora.part("english", "train")),)), order, rounds):
+        if isinstance(result, Growth):
+            terminal.say(f"{result.part} of the text: {result.tokens:,} tokens in {result.seconds:.2f} s")
+            sizes.append(result)
+        else:
+            sort_speed = result.keys_per_second
+    if as_json:
+        sizes = [asdict(size) for size in sizes]
+        terminal.print_json({"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes})
+        return
+    _show_growth(sizes, sort_speed)
+
+
+def _show_growth(sizes: list[Any], sort_speed: float) -> None:
+    columns = ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB", "time grows by power", "memory by power",
+               "eval seconds", "eval words/s", "lmplz + build_binary seconds", "ratio"]  # fmt: skip
+    rows = [
+        [s.part, f"{s.tokens:,}", f"{s.ngrams:,}", terminal.number(s.seconds), f"{s.tokens_per_second:,.0f}",
+         f"{s.peak_bytes / 1e6:,.0f}", terminal.number(s.seconds_exponent), terminal.number(s.memory_exponent),
+         terminal.number(s.eval_seconds), f"{s.eval_words_per_second:,.0f}", terminal.number(s.lmplz_seconds),
+         terminal.number(s.ratio, 3)]
+        for s in sizes
+    ]  # fmt: skip
+    compared = any(size.ratio is not None for size in sizes)
+    shown = len(columns) if compared else len(columns) - 2
+    terminal.print_table(columns[:shown], [row[:shown] for row in rows], right=columns[1:])
+    click.echo(f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s" + ("" if compared else "; no lmplz beside it"))
+
+
 def _show(rounds: list[Any], summary: Any) -> None:
     columns = ["round", "rnnlm tokens/s", "same network, bare loop", "plain loop", "ratio to bare", "ratio to plain"]
     rows = [[str(r.number), r.ours, r.bare, r.plain, r.ours / r.bare, r.ours / r.plain] for r in rounds]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Event, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Counted, Estimated, Event, Fitted, Saved, Started, Step, Validated
 
 from . import terminal
 
@@ -15,8 +15,11 @@ PLAIN_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(plan: Any) -> Iterator["PlainDisplay"]:
-    """The display that suits this terminal, for the time of a run."""
+def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay"]:
+    """The display that suits this terminal and the family of models, for the time of a run."""
+    if family == "ngram":
+        yield CountingDisplay()
+        return
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -49,6 +52,23 @@ class PlainDisplay:
     def _line(self, text: str) -> None:
         terminal.say(text)
         self.last_line = time.monotonic()
+
+
+class CountingDisplay:
+    """A line for each order counted, then what was estimated."""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Started):
+            terminal.say(started_line(event))
+        elif isinstance(event, Counted):
+            terminal.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
+        elif isinstance(event, Estimated):
+            for name, value in event.estimated.items():
+                terminal.say(f"{name}: {value}")
+            kept = "/".join(map(str, event.ngrams))
+            terminal.say(f"n-grams {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
+        elif isinstance(event, Validated):
+            terminal.say(f"validation perplexity {event.ppl_token:.3f}")
 
 
 class LiveDisplay(PlainDisplay):
@@ -105,7 +125,7 @@ class LiveDisplay(PlainDisplay):
 
 def started_line(event: Started) -> str:
     return (
-        f"{event.model}: {event.parameters:,} parameters, vocabulary {event.vocabulary_size:,}, "
+        f"{event.model}: " + (f"{event.parameters:,} parameters, " if event.parameters else "") + f"vocabulary {event.vocabulary_size:,}, "
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
         + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
@@ -120,3 +140,7 @@ def seconds_left(event: Step) -> float:
     if event.progress <= 0:
         return 0.0
     return event.seconds * (1 - event.progress) / event.progress
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -18,7 +19,9 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 
 from . import terminal
 
-COMMANDS = ("bench", "corpora", "eval", "generate", "info", "recipes", "score", "train")
+COMMANDS = (
+    "bench", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "prune", "recipes", "score", "train",
+)  # fmt: skip
 
 
 class _Signalled(BaseException):
@@ -87,6 +90,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the process was started with it closed
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):  # python -u: a write cut short would pass for a whole one
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), write_through=True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -18,6 +18,13 @@ tokenizer_options = stacked(
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
 )  # fmt: skip
+ngram_options = stacked(
+    click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
+    click.option("--smoothing", metavar="NAME", help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
+    click.option("--prune", metavar="0,0,1", help="N-grams seen at most so often are left out, by order; the last repeats."),
+    click.option("--discounts", type=click.Choice(["exact", "lmplz"]), help="Of mkn: the paper's, or exactly lmplz's."),
+    click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
+)  # fmt: skip
 run_options = stacked(
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
     click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
@@ -31,13 +38,14 @@ run_options = stacked(
 @click.argument("text", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
 @click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
-@click.option("--model", metavar="KIND", help="rnn, gru, lstm or unigram.")
+@click.option("--model", metavar="KIND", help="rnn, gru, lstm, ngram or unigram.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings from a file.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
 @click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end.")
 @tokenizer_options
 @text_options
+@ngram_options
 @run_options
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
@@ -50,6 +58,7 @@ def command(context: click.Context, **given: Any) -> None:
     \b
     rnnlm train                                       the demo, in about three minutes
     rnnlm train my.txt --model gru --budget 10m       your own text
+    rnnlm train my.txt --model ngram --order 3        an n-gram model, in seconds
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
@@ -119,7 +128,7 @@ def _train(plan: Any, stop: _StopRequest) -> Any:
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    with stop, display_for(plan) as display:
+    with stop, display_for(plan.kind.family) as display:
         for event in training.run(plan, stop):
             display.show(event)
     return event
@@ -156,7 +165,7 @@ def _cell(value: Any) -> str:
 def _show_plan(plan: Any, as_json: bool) -> None:
     sizes = {
         "model": plan.kind.name,
-        "parameters": plan.parameters(),
+        "parameters": "known once counted" if plan.parameters() is None else plan.parameters(),
         "vocabulary_size": plan.data.tokenizer.size,
         "train_tokens": plan.data.train.tokens,
         "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,

@@ -1,5 +1,6 @@
 """The only doors between numpy arrays and the arrays of a model's own device. Never imports torch itself."""
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -28,3 +29,12 @@ def like(values: Any, reference: Array) -> Array:
     import torch
 
     return torch.as_tensor(values, device=reference.device)
+
+
+def drop_pages(array: np.ndarray | memoryview) -> None:
+    """What of a mapped array is in memory may leave it, to be read again when needed. Does nothing to other arrays."""
+    owner: Any = array
+    while isinstance(owner, (np.ndarray, memoryview)):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,8 @@
-"""Files read through their compression: .gz, .xz, .bz2 and .zst, told by their suffix."""
+"""Files read and written through their compression: .gz, .xz, .bz2 and .zst, told by their suffix."""
 
 import importlib
 import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,31 @@ def open_decompressed(path: str) -> IO[bytes]:
         return importlib.import_module(_MODULES[suffix]).open(path, "rb")
     stream = open(path, "rb")
     return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
+
+
+def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
+    """`pieces` as a file with this suffix holds them."""
+    if suffix not in SUFFIXES:
+        yield from pieces
+        return
+    compressor = _compressor(suffix)
+    yield from map(compressor.compress, pieces)
+    yield compressor.flush()
+
+
+def _compressor(suffix: str) -> Any:
+    if suffix == ".gz":
+        import zlib
+
+        return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    if suffix == ".zst":
+        import zstandard
+
+        return zstandard.ZstdCompressor().compressobj()
+    import bz2
+    import lzma
+
+    return lzma.LZMACompressor() if suffix == ".xz" else bz2.BZ2Compressor()
 
 
 def without_suffix(path: str) -> str:

@@ -23,6 +23,26 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """The n-grams of one order are counted."""
+
+    order: int
+    ngrams: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Counts became a model. `estimated`: discounts and weights, by name."""
+
+    ngrams: tuple[int, ...]  # of each order, after pruning
+    estimated: dict[str, Any]
+    model_bytes: int
+    peak_bytes: int  # of this process, so far
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Step:
     """Progress since the last such event. `loss_nats` is the mean per token over those steps."""
 
@@ -60,6 +80,7 @@ class Fitted:
     stopped: str  # "budget", "early" (no improvement), "request" (the caller asked), "diverged" (weights no longer numbers)
     model: LanguageModel = field(repr=False)
     best_ppl_token: float | None = None  # None where there was no validation
+    facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
 
 
 @dataclass(frozen=True)
@@ -82,4 +103,4 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Step | Validated | Fitted | Saved | Finished
+Event = Started | Counted | Estimated | Step | Validated | Fitted | Saved | Finished

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from rnnlm import loading, model_folder
+from rnnlm import loading, model_card, model_folder
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -28,6 +28,6 @@ def describe(name: str) -> dict[str, Any]:
         "step": manifest.step,
         "training": manifest.training,
         "results": manifest.results,
-        "settings": manifest.settings,
+        "settings": model_card.settings_of(manifest),
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }

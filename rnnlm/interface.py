@@ -86,6 +86,7 @@ class LanguageModel(Protocol):
     tokenizer: Tokenizer
     normalised: bool
     max_rows: int | None
+    call_tokens: int  # how many tokens, over all rows, are best scored in one call
     precision: str  # of the scores: fp32, bf16, fp64
     fingerprint: str | None  # of weights and tokenizer, once saved
 

@@ -1,6 +1,7 @@
 """The model card: README.md of a model folder, for whoever finds the model later."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,14 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
 
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     """The card as Markdown."""
-    training = manifest.training
     lines = [
         f"# {name}",
         "",
-        f"A language model of kind `{manifest.model}`, trained with rnnlm.",
+        f"A language model of kind `{manifest.model}`, {_origin(manifest.training)}.",
         "",
         "| | |",
         "|---|---|",
-        f"| recipe | {training.get('recipe') or '-'} |",
-        f"| training text | {_listed(training.get('text', []))}; {training.get('train_words', 0):,} words, "
-        f"{training.get('train_sentences', 0):,} lines, hash `{training.get('train_data', '')}` |",
-        f"| validation | {training.get('validation', 'none')} |",
-        f"| tokenizer | {tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}` |",
-        f"| step | {manifest.step:,} |",
-        f"| training time | {training.get('seconds', 0):.0f} s |",
-        f"| model | `{manifest.fingerprint}` |",
+        *(f"| {what} | {value} |" for what, value in _facts(manifest, tokenizer)),
         "",
         *_results(manifest.results),
         "## How to use it",
@@ -51,11 +44,41 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## Settings",
         "",
         "```toml",
-        *(f"{key} = {_toml(value)}" for key, value in manifest.settings.items()),
+        *(f"{key} = {_toml(value)}" for key, value in settings_of(manifest).items()),
         "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def settings_of(manifest: Manifest) -> dict[str, Any]:
+    """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known."""
+    if "imported_from" not in manifest.training:
+        return manifest.settings
+    return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
+
+
+def _origin(training: dict[str, Any]) -> str:
+    return f"imported from `{training['imported_from']}`" if "imported_from" in training else "trained with rnnlm"
+
+
+def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+    training = manifest.training
+    if "imported_from" not in training:
+        text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} lines"
+        yield "recipe", training.get("recipe") or "-"
+        yield "training text", f"{_listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        yield "validation", training.get("validation", "none")
+    yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    if "ngrams" in training:
+        yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
+    if "pruned" in training:
+        yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
+    if manifest.family == "neural":
+        yield "step", f"{manifest.step:,}"
+    if "seconds" in training:
+        yield "seconds", f"{training['seconds']:,}"
+    yield "model", f"`{manifest.fingerprint}`"
 
 
 def _results(results: dict[str, dict[str, Any]]) -> list[str]:

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnlm import registry, tokenizers
+from rnnlm import array_files, registry, tokenizers
+from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.safe_files import UNFINISHED, replace_file, writing
@@ -69,26 +70,23 @@ def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any]
     Raises:
         OutputError: it cannot be written; what was there before is whole.
     """
-    from safetensors.numpy import save as to_safetensors
-
-    weights = to_safetensors({key: np.ascontiguousarray(value) for key, value in model.to_arrays().items()})
-    contents = {("weights", f"weights-{step:08d}.safetensors"): weights}
-    contents |= {(role, role): data for role, data in model.tokenizer.to_files().items()}
+    contents = {("weights", f"weights-{step:08d}.safetensors"): list(array_files.chunks(model.to_arrays()))}
+    contents |= {(role, role): [data] for role, data in model.tokenizer.to_files().items()}
     files: dict[str, FileEntry] = {}
     family = registry.kind_of(name).family
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            for (role, wanted), data in contents.items():
-                digest = hashlib.sha256(data).hexdigest()
+            for (role, wanted), pieces in contents.items():
+                digest = _digest(_in_passing(pieces))
                 path = folder / wanted
                 found = _sha256(path)
                 if found != digest and path.exists():  # a file is immutable once named
                     path = path.with_stem(f"{path.stem}-{digest[:8]}")
                     found = _sha256(path)
-                files[path.name] = FileEntry(role, len(data), digest)
+                files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
                 if found != digest:
-                    replace_file(path, data)
+                    replace_file(path, _in_passing(pieces))
             manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training)
             _replace_config(folder, manifest)
         except BaseException:
@@ -151,7 +149,7 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
     try:
         kind, tokenizer, shapes = content(folder, manifest)
         with _naming(folder):
-            arrays = _read_arrays(_file(folder, manifest, "weights"), shapes)
+            arrays = _read_arrays(_file(folder, manifest, "weights"), shapes, kind.mapped)
     except ModelError:
         if read_manifest(folder) == manifest:
             raise
@@ -159,16 +157,19 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
     return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
 
 
-def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, dict[str, tuple[str, tuple[int, ...]]]]:
+def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, array_files.Shapes]:
     """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are read.
 
     Raises:
-        ModelError: its settings are not valid, or the tokenizer's files are missing or damaged.
+        ModelError: its settings are not valid, or its files are missing or damaged.
     """
     with _naming(folder):
         kind = registry.kind_of(manifest.model)
         tokenizer = tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
-        return kind, tokenizer, kind.array_shapes(manifest.settings, tokenizer.size)
+        shapes = kind.array_shapes(manifest.settings, tokenizer.size)
+        if shapes is None:  # only the file tells
+            shapes = kind.array_shapes(manifest.settings, tokenizer.size, array_files.shapes(_file(folder, manifest, "weights")))
+        return kind, tokenizer, shapes
 
 
 @contextlib.contextmanager
@@ -237,6 +238,21 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
             (folder / name).unlink()
 
 
+def _digest(pieces: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The pieces; what is mapped leaves memory when it has been used."""
+    for piece in pieces:
+        yield piece
+        if isinstance(piece, memoryview):
+            drop_pages(piece)
+
+
 def _sha256(path: Path) -> str | None:
     try:
         with open(path, "rb") as stream:
@@ -266,26 +282,13 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
 
 
-def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, if they are exactly those of `shapes`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            names = set(stored.keys())
-            if names != set(shapes):
-                odd = sorted(names ^ set(shapes))[0]
-                raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
-            for name, (kind, shape) in shapes.items():
-                part = stored.get_slice(name)
-                found = part.get_dtype(), tuple(part.get_shape())
-                if found != (kind, shape):
-                    why = f"array {name!r} is {found[0]} {found[1]}, the settings imply {kind} {shape}"
-                    raise ModelError("the weights do not fit the settings", why)
-            arrays = {name: stored.get_tensor(name) for name in shapes}
-    except (SafetensorError, OSError) as error:
-        raise ModelError("the weights cannot be read", str(error)) from None
+def _read_arrays(path: Path, shapes: array_files.Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
+    """The arrays of a file, if they are those of `shapes`: mapped, or read and seen to be numbers."""
+    arrays = array_files.mapped(path)
+    array_files.check_shapes(arrays, shapes)
+    if stay_mapped:
+        return arrays
     for name, array in arrays.items():
         if np.isnan(array).any():
             raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN", "train it anew")
-    return arrays
+    return {name: np.array(array) for name, array in arrays.items()}

@@ -66,10 +66,10 @@ class Plan:
         about = {name: text for cls in self.resolved.classes for name, text in describe(cls).items()}
         return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
 
-    def parameters(self) -> int:
-        """How many numbers the model has; nothing is allocated."""
+    def parameters(self) -> int | None:
+        """How many numbers the model has; nothing is allocated. None where only counting tells."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer.size)
-        return sum(math.prod(shape) for _, shape in shapes.values())
+        return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
 def plan(request: Request) -> Plan:
@@ -80,7 +80,7 @@ def plan(request: Request) -> Plan:
             not here: all that can be known before hours go into training.
     """
     recipe, kind, resolved = settle(request)
-    kind.check(resolved)
+    kind.check(resolved, has_valid=bool(request.valid or not request.text))
     output = request.output or _fresh_folder(recipe or kind.name)
     model_folder.check_output(output, request.overwrite)
     text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
@@ -198,7 +198,10 @@ def _initial_weights(
         return None
     model, _ = model_folder.load(loading.find(request.init_from), "cpu")
     arrays = model.to_arrays()
-    wanted = {name: shape for name, (_, shape) in kind.array_shapes(resolved.values, data.tokenizer.size).items()}
+    shapes = kind.array_shapes(resolved.values, data.tokenizer.size)
+    if shapes is None:
+        raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
+    wanted = {name: shape for name, (_, shape) in shapes.items()}
     if model.tokenizer.fingerprint != data.tokenizer.fingerprint or {k: v.shape for k, v in arrays.items()} != wanted:
         raise UsageError(
             f"--init-from {request.init_from}: its weights do not fit",

@@ -14,9 +14,7 @@ from rnnlm import arrays
 from rnnlm.batches import SpanBatch, gather, span_batches, with_boundary
 from rnnlm.interface import Array, LanguageModel
 
-MAX_ROWS = 256
-BATCH_TOKENS = 16384
-WINDOW_TOKENS = 1024
+TOKENS_PER_ROW = 64  # rows are not made more than so short
 
 
 def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
@@ -33,7 +31,8 @@ def _scored_windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    for batch in span_batches(spans, min(MAX_ROWS, model.max_rows or MAX_ROWS), BATCH_TOKENS):
+    rows = max(1, model.call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(rows, model.max_rows or rows), model.call_tokens):
         yield from _batch_windows(model, ids, stream, batch)
 
 
@@ -41,8 +40,7 @@ def _batch_windows(
     model: LanguageModel, ids: np.ndarray, stream: np.ndarray, batch: SpanBatch
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
     state = model.initial_state(len(batch.spans))
-    window = WINDOW_TOKENS if len(batch.spans) > 1 else 4 * WINDOW_TOKENS
-    for start_B, end_B in batch.windows(window):
+    for start_B, end_B in batch.windows(max(1, model.call_tokens // len(batch.spans))):
         inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
         logprob_BT, state = model.score(inputs_BT, targets_BT, state)
         yield start_B, end_B, logprob_BT

@@ -16,16 +16,17 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    fitting: str  # module with check(resolved) and fit(resolved, data, stop, initial)
-    loading: str  # module with array_shapes(settings, size) and from_arrays(...)
+    fitting: str  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial)
+    loading: str  # module with array_shapes(settings, size, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
+    mapped: bool = False  # its arrays stay in the file, mapped into memory
 
     def settings_classes(self) -> tuple[type, ...]:
         return tuple(_find(path) for path in self.settings)
 
-    def check(self, resolved: Any) -> None:
-        """Whether these settings can be trained here: the device, the precision."""
-        _find(f"{self.fitting}:check")(resolved)
+    def check(self, resolved: Any, has_valid: bool) -> None:
+        """Whether these settings can be trained here: the device, the precision, validation text where it is needed."""
+        _find(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:
         return _find(f"{self.fitting}:fit")(*arguments)
@@ -57,6 +58,10 @@ KINDS = {
         Kind(
             "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
             "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,
+        ),
+        Kind(
+            "ngram", "ngram", "n-grams with backoff: Kneser-Ney and the other classical estimators",
+            ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model", holds_out=False, mapped=True,
         ),
     )
 }  # fmt: skip

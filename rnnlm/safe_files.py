@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rnnlm.compression import compressed
 from rnnlm.errors import OutputError
 
 UNFINISHED = ".new"  # what the name of a file ends in until it is whole
@@ -21,15 +22,39 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` under a new name, fsync, and put it in the place of `path`.
+def check_file(path: Path, overwrite: bool) -> None:
+    """Make sure that a file may be written to `path`, before time goes into it.
+
+    Raises:
+        OutputError: something is there that is not to be replaced, or there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}", "it is not a plain file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} is there already", way_out="choose another name, or replace it with --overwrite")
+
+
+def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; what was there is there still.
+    """
+    with writing(path.parent):
+        replace_file(path, compressed(pieces, path.suffix))
+
+
+def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
 
     Raises:
         OSError: it cannot be written; what was at `path` is there still.
     """
     new = path.with_name(path.name + UNFINISHED)
     try:
-        _write_synced(new, data)
+        _write_synced(new, [data] if isinstance(data, bytes) else data)
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -38,9 +63,10 @@ def replace_file(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     with open(path, "wb") as stream:
-        stream.write(data)
+        for piece in pieces:
+            stream.write(piece)
         stream.flush()
         os.fsync(stream.fileno())
 

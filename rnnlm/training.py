@@ -102,7 +102,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
-    return {**_texts(plan), "tokens_read": event.tokens, "seconds": round(seconds, 1), "stopped": event.stopped}
+    return {**_texts(plan), "tokens_read": event.tokens, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
 
 
 def _raise_diverged(plan: Plan, event: Fitted, best_ppl: float | None) -> None:

@@ -2,21 +2,23 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from rnnlm.errors import ModelError
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+_NOT_KNOWN = "?"  # stands for each count where none is known
 _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text."""
+    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text; None where that is not known."""
 
     symbols: tuple[str, ...]
-    counts_V: np.ndarray
+    counts_V: np.ndarray | None
 
     @classmethod
     def from_counts(
@@ -40,8 +42,9 @@ class Vocabulary:
         return cls(tuple(symbol for symbol, _ in entries), np.array([count for _, count in entries], dtype=np.int64))
 
     def to_bytes(self) -> bytes:
-        """One line per symbol: count, tab, symbol (backslash, tab, CR, LF and NUL escaped)."""
-        lines = (f"{count}\t{_escape(symbol)}\n" for count, symbol in zip(self.counts_V, self.symbols, strict=True))
+        """One line per symbol: count (`?` where it is not known), tab, symbol (backslash, tab, CR, LF and NUL escaped)."""
+        counts = repeat(_NOT_KNOWN, len(self.symbols)) if self.counts_V is None else self.counts_V
+        lines = (f"{count}\t{_escape(symbol)}\n" for count, symbol in zip(counts, self.symbols, strict=True))
         return "".join(lines).encode("utf-8")
 
     @classmethod
@@ -60,14 +63,15 @@ class Vocabulary:
                 count, tab, symbol = line.partition("\t")
                 if not tab:
                     raise ValueError(f"no tab in {line[:40]!r}")
-                counts.append(int(count))
+                counts.append(count)
                 symbols.append(_unescape(symbol))
-            counts_V = np.array(counts, dtype=np.int64)
+            is_known = set(counts) != {_NOT_KNOWN}
+            counts_V = np.array([int(count) for count in counts], dtype=np.int64) if is_known else None
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):
             raise ModelError("the vocabulary is damaged", "a symbol stands twice")
-        if counts and counts_V.min() < 0:
+        if counts and is_known and counts_V.min() < 0:
             raise ModelError("the vocabulary is damaged", "a count is below zero")
         return cls(tuple(symbols), counts_V)
 

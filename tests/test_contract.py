@@ -15,6 +15,7 @@ VARIANTS = {
     "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}],
     "lstm": [{"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}],
+    "ngram": [{"order": order} for order in range(1, 8)],
 }
 TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
 CASES = [
@@ -64,6 +65,7 @@ def test_its_attributes_are_there(model):
     assert isinstance(model.tokenizer, Tokenizer)
     assert isinstance(model.normalised, bool)
     assert model.max_rows is None or model.max_rows >= 1
+    assert model.call_tokens >= 1
     assert model.fingerprint is None
 
 

@@ -46,18 +46,20 @@ def test_help_and_wrong_usage_answer_at_once(command):
     assert float(result[1]) < 0.3
 
 
-def test_a_unigram_is_trained_evaluated_and_used_without_torch(tmp_path):
+@pytest.mark.parametrize("kind", ["unigram", "ngram"])
+def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, kind):
     text = str(corpora.part("english", "valid"))
     results = run_apart(
-        ["train", text, "--model", "unigram", "-o", "uni"],
+        ["train", text, "--model", kind, "-o", "uni"],
         ["eval", "-m", "uni", text],
         ["score", "-m", "uni", "--tokens", "the man", "the day"],
         ["generate", "-m", "uni", "--num", "2"],
         ["info", "uni"],
+        ["doctor", "uni"],
         cwd=tmp_path,
     )
-    assert [result[0] for result in results] == ["0"] * 5
-    assert not {"torch", "datasets", "pyarrow", "sentencepiece"} & {name for result in results for name in result[2:]}
+    assert [result[0] for result in results] == ["0"] * 6
+    assert not {"torch", "datasets", "sentencepiece"} & {name for result in results for name in result[2:]}
 
 
 def test_lists_need_no_numpy(tmp_path):

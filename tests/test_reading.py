@@ -52,14 +52,13 @@ def test_the_contexts_differ_where_the_model_remembers(model, text):
     assert len({round(float(total), 4) for total in totals.values()}) == (1 if hasattr(model, "logprob_V") else 3)
 
 
-@pytest.mark.parametrize(("rows", "batch", "window"), [(1, 1, 1), (2, 7, 3), (3, 1000, 2), (100, 40, 4), (256, 16384, 5)])
+@pytest.mark.parametrize(("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)])
 @pytest.mark.parametrize("context", ["carry", "reset", "documents"])
-def test_scores_do_not_depend_on_batches_and_windows(model, text, context, rows, batch, window, monkeypatch):
+def test_scores_do_not_depend_on_batches_and_windows(model, text, context, call_tokens, tokens_per_row, monkeypatch):
     spans = spans_of(text, context)
     usual = reading.score_spans(model, text.ids, spans)
-    monkeypatch.setattr(reading, "MAX_ROWS", rows)
-    monkeypatch.setattr(reading, "BATCH_TOKENS", batch)
-    monkeypatch.setattr(reading, "WINDOW_TOKENS", window)
+    monkeypatch.setattr(model, "call_tokens", call_tokens, raising=False)
+    monkeypatch.setattr(reading, "TOKENS_PER_ROW", tokens_per_row)
     np.testing.assert_allclose(reading.score_spans(model, text.ids, spans), usual, atol=1e-5)
 
 

@@ -62,7 +62,8 @@ def is_rnnlm(words: list[str]) -> bool:
 
 def made_small(arguments: list[str]) -> list[str]:
     """A train command with a budget of a few steps; others as they are."""
-    if arguments[0] != "train" or "unigram" in arguments:
+    counted = {"unigram", "ngram", "ngram-char"}  # models that need no budget
+    if arguments[0] != "train" or counted & set(arguments):
         return arguments
     at = arguments.index("|") if "|" in arguments else len(arguments)
     return [*arguments[:at], *SMALL, *arguments[at:]]

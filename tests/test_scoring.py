@@ -69,7 +69,7 @@ def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
     backwards = [score.logprob_nats for score in score_sentences(lstm, chosen[::-1])]
     assert backwards[::-1] == pytest.approx(alone, abs=1e-4)
     monkeypatch.setattr("rnnlm.scoring.LINES_PER_CHUNK", 3)
-    monkeypatch.setattr(reading, "WINDOW_TOKENS", 2)
+    monkeypatch.setattr(lstm, "call_tokens", 5)
     assert [score.logprob_nats for score in score_sentences(lstm, chosen)] == pytest.approx(alone, abs=1e-4)
 
 

@@ -43,3 +43,12 @@ def test_the_file_keeps_any_symbols_and_counts(symbols, data):
 def test_a_damaged_file_is_an_error(damaged):
     with pytest.raises(ModelError, match="the vocabulary is damaged"):
         Vocabulary.from_bytes(damaged)
+
+
+def test_counts_that_are_not_known_stay_so():
+    stored = Vocabulary(("</s>", "<unk>", "?"), None).to_bytes()
+    assert stored == b"?\t</s>\n?\t<unk>\n?\t?\n"
+    again = Vocabulary.from_bytes(stored)
+    assert again.symbols == ("</s>", "<unk>", "?") and again.counts_V is None
+    with pytest.raises(ModelError, match="the vocabulary is damaged"):
+        Vocabulary.from_bytes(b"?\t</s>\n1\t<unk>\n")

@@ -34,7 +34,7 @@ from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
 
-def check(resolved: Resolved) -> None:
+def check(resolved: Resolved, has_valid: bool) -> None:
     """Whether the device and the precision asked for are here.
 
     Raises:

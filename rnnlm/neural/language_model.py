@@ -37,6 +37,7 @@ class NeuralLanguageModel:
 
     normalised = True
     max_rows = None
+    call_tokens = 1 << 14
 
     def __init__(
         self, network: RecurrentNetwork, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None
@@ -99,7 +100,7 @@ class NeuralLanguageModel:
             self.network.train(was_training)
 
 
-def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def array_shapes(settings: dict[str, Any], size: int, stored: Any = None) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
     with torch.device("meta"):
         network = RecurrentNetwork(from_stored(NetworkSettings, settings), size)

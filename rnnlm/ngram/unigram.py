@@ -38,6 +38,7 @@ class UnigramModel:
 
     normalised = True
     max_rows = None
+    call_tokens = 1 << 20
     precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
@@ -71,7 +72,7 @@ class UnigramModel:
         return {"logprob": self.logprob_V}
 
 
-def check(resolved: Resolved) -> None:
+def check(resolved: Resolved, has_valid: bool) -> None:
     """Counting needs no device."""
 
 
@@ -95,7 +96,7 @@ def fit(
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
 
 
-def array_shapes(settings: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def array_shapes(settings: dict[str, Any], size: int, stored: Any = None) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name to (safetensors type, shape) of the model's arrays."""
     return {"logprob": ("F64", (size,))}
 

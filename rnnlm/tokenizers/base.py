@@ -37,7 +37,7 @@ class VocabularyTokenizer:
         return self.size
 
     @property
-    def counts_V(self) -> np.ndarray:
+    def counts_V(self) -> np.ndarray | None:
         return self.vocabulary.counts_V
 
     @property

@@ -1,4 +1,10 @@
 import json
+import os
+import shutil
+
+import pytest
+
+from rnnlm import ngram_benchmark
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
 
@@ -30,3 +36,77 @@ def test_without_a_subcommand_help_is_shown_on_stderr(rnnlm):
     ended = rnnlm("bench")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Usage: rnnlm bench") and "train" in ended.err
+
+
+@pytest.fixture
+def without_kenlm(monkeypatch):
+    """Programs of KenLM that this machine may have are not found."""
+    found = shutil.which
+    monkeypatch.setattr(ngram_benchmark.shutil, "which", lambda name: None if name in ("lmplz", "build_binary") else found(name))
+
+
+def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
+    monkeypatch.setattr(ngram_benchmark, "PARTS", (4, 1))
+    shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
+    columns, *rows, calibration = [line.split("\t") for line in shown.out.splitlines()]
+    assert shown.code == 0
+    assert columns == ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB", "time grows by power", "memory by power",
+                       "eval seconds", "eval words/s"]  # fmt: skip
+    assert [row[0] for row in rows] == ["1/4", "all"]
+    assert rows[0][6:8] == ["-", "-"] and "-" not in rows[1][6:8]
+    assert calibration[0].startswith("calibration: numpy sorts ") and calibration[0].endswith("no lmplz beside it")
+    assert len([line for line in shown.err.splitlines() if " of the text: " in line]) == 2
+    assert list(here.iterdir()) == []
+
+
+def fake(folder, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("bin")
+    fake(folder, "lmplz", f'echo lmplz "$@" >> {folder}/calls\nsleep 0.1\nwhile [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"')
+    fake(folder, "build_binary", f'echo build_binary >> {folder}/calls\n[ "$(cat "$1")" = arpa ]')
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    text = models.folder / "with-unk.txt"
+    text.write_text("the <unk> sat\n" * 32)
+    summary = json.loads(rnnlm("bench", "ngram", text, "--order", 2, "--rounds", 1, "--json").out)
+    assert summary.keys() == {"order", "rounds", "sorted_keys_per_second", "sizes"}
+    assert [size["tokens"] for size in summary["sizes"]] == [8, 32, 128]
+    assert [size["ngrams"] for size in summary["sizes"]] == [6 + 4] * 3  # <unk> is written UNK; there is no other unknown
+    for size in summary["sizes"]:
+        assert size["peak_bytes"] > 1 << 20
+        assert size["tokens_per_second"] == pytest.approx(size["tokens"] / size["seconds"])
+        assert size["lmplz_seconds"] > 0.1
+        assert size["ratio"] == pytest.approx(size["seconds"] / size["lmplz_seconds"])
+    calls = (folder / "calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["lmplz", "build_binary"] * 3
+    assert calls[0].startswith("lmplz -o 2 -S 400M -T ")
+
+
+def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("bin")
+    fake(folder, "lmplz", "echo out of luck >&2\nexit 3")
+    fake(folder, "build_binary", "exit 0")
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setattr(ngram_benchmark, "PARTS", (1,))
+    ended = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 2, "--json")
+    (size,) = json.loads(ended.out)["sizes"]
+    assert (ended.code, size["ratio"], size["lmplz_seconds"]) == (0, None, None)
+    assert [line for line in ended.err.splitlines() if "lmplz" in line] == ["note: no comparison with lmplz: lmplz failed; out of luck"]
+
+
+def test_a_text_without_words_is_an_error(rnnlm, here):
+    (here / "blank").write_text("\n \n")
+    ended = rnnlm("bench", "ngram", "blank")
+    assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")
+
+
+def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeypatch, without_kenlm):
+    folder = tmp_path_factory.mktemp("bin")
+    fake(folder, "python", "echo 'note: a note' >&2\necho 'error: no space' >&2\necho '  try: less' >&2\nexit 1")
+    monkeypatch.setattr(ngram_benchmark.sys, "executable", str(folder / "python"))
+    ended = rnnlm("bench", "ngram", models.text, "--rounds", 1)
+    assert (ended.code, ended.out, ended.errors) == (1, "", ["error: rnnlm train failed", "  why: no space"])

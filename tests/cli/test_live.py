@@ -1,12 +1,13 @@
 import io
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from rnnlm.cli import live
-from rnnlm.events import Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Counted, Estimated, Fitted, Saved, Started, Step, Validated
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
@@ -68,12 +69,12 @@ def test_no_color_has_no_colours():
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with live.display_for(None) as display:
+    with live.display_for("neural") as display:
         assert type(display) is kind
 
 
 def test_without_a_terminal_there_is_one_line_per_validation(capsys):
-    with live.display_for(None) as display:
+    with live.display_for("neural") as display:
         for event in (STARTED, STEP, VALIDATED, SAVED):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
@@ -95,3 +96,16 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
 
 def test_a_loss_beyond_floats_is_an_infinite_perplexity():
     assert live.training_perplexity(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == float("inf")
+
+
+def test_counting_tells_each_order_and_what_was_estimated(capsys):
+    with live.display_for("ngram") as display:
+        display.show(Counted(2, 12_345, 0.25))
+        display.show(Estimated((10, 12_345), {"discounts of order 1": [0.5, 1.0, 1.5]}, 2_000_000, 150_000_000, 0.5))
+        display.show(replace(VALIDATED, ppl_token=148.0071))
+    assert capsys.readouterr().err.splitlines() == [
+        "order 2: 12,345 n-grams, 0.2 s",
+        "discounts of order 1: [0.5, 1.0, 1.5]",
+        "n-grams 10/12345, 2.0 MB; peak memory 150.0 MB",
+        "validation perplexity 148.007",
+    ]

@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm import recipes, registry
 
-ISSUED = ["demo", "gru", "lstm", "lstm-char", "lstm-sentencepiece", "rnn", "unigram"]
+ISSUED = ["demo", "gru", "lstm", "lstm-char", "lstm-sentencepiece", "ngram-3", "ngram-5", "ngram-char", "rnn", "unigram"]
 
 
 def test_all_recipes_are_listed_with_what_they_are_for(rnnlm):

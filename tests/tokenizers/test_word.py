@@ -57,9 +57,9 @@ def test_words_keep_unicode_and_control_characters_that_split_nothing():
 
 def test_a_reserved_word_is_unknown_and_no_line_end():
     tokenizer = make_tokenizer(["a </s> b", "<s> a"])
-    assert "<s>" in tokenizer.symbols()  # the corpus refuses them; a tokenizer takes what it gets
-    encoded = tokenizer.encode(["a </s> b"])
-    assert encoded.offsets.tolist() == [0, 4] and encoded.oov.tolist() == [1]
+    assert "<s>" not in tokenizer.symbols()  # the corpus refuses them, but lower-casing makes them of <S>
+    encoded = tokenizer.encode(["a </s> b", "<s>"])
+    assert encoded.offsets.tolist() == [0, 4, 6] and encoded.oov.tolist() == [1, 4]
 
 
 def test_punctuation_is_split_off_but_for_apostrophes_inside_words():
@@ -106,7 +106,7 @@ lines = st.lists(st.lists(pieces, max_size=12).map("".join), min_size=1, max_siz
 def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, train, test):
     tokenizer = make_tokenizer(train, lowercase=lowercase, split_punctuation=split_punctuation, **limits)
     counts = Counter(word for line in train for word in reference_words(line, lowercase, split_punctuation))
-    known = [word for word, count in counts.items() if count >= limits.get("min_count", 1) and word not in ("</s>", "<unk>")]
+    known = [word for word, count in counts.items() if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>")]
     known = sorted(known, key=lambda word: (-counts[word], word))[: limits.get("max_vocab", 10**9) - 2]
     ids = {word: id for id, word in enumerate(["</s>", "<unk>", *known])}
     assert tokenizer.symbols() == list(ids)

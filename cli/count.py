@@ -1,0 +1,93 @@
+"""`rnnlm count`: n-gram counts as text, and sums of them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import terminal
+from .options import corpus_of, stacked, text_flags, text_options
+
+PROGRESS_SECONDS = 5.0
+DEFAULT_ORDER = 3
+
+tokenizer_options = stacked(
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
+    click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
+    click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
+    click.option("-m", "--model", "model_name", metavar="MODEL", help="Count the tokens of this model's tokenizer."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@click.option("--order", type=click.IntRange(1, 64), metavar="N", help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]")
+@click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone.")
+@click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least.")
+@click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@tokenizer_options
+@text_options
+def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | None, overwrite: bool, **given: Any) -> None:
+    """Count the n-grams of TEXT (all of it one text): lines `n-gram TAB count`, sorted as LC_ALL=C sort sorts.
+
+    \b
+    rnnlm count a.txt --order 5 -o a.counts.gz
+    rnnlm count --merge a.counts.gz b.counts.gz       the counts of both texts
+
+    A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
+    in Python: \\\\, \\x20, \\t.
+    """
+    from rnnlm import count_files, counting, safe_files
+
+    flags = text_flags(given)
+    if output == Path("-"):
+        output = None
+    if output:
+        safe_files.check_file(output, overwrite)
+    progress = _Progress()
+    if merge:
+        if flags or any(given.values()):
+            raise click.UsageError("--merge adds up what is counted: how to read, tokenize and count text has no meaning there.")
+        counts = count_files.merge_counts(text, min_count)
+    else:
+        order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
+        corpus, tokenizer = corpus_of(text, flags), _tokenizer(given)
+        counts = counting.count_text(corpus, tokenizer, order, highest_only=highest_only, min_count=min_count, report=progress)
+    lines = count_files.count_lines(counts, progress)
+    if output:
+        count_files.save(output, lines)
+        return
+    for part in lines:
+        click.echo(part, nl=False)
+
+
+class _Progress:
+    """Says how far the work is, now and then; nothing where it is done soon."""
+
+    def __init__(self) -> None:
+        self.last_line = time.monotonic()
+
+    def __call__(self, message: str) -> None:
+        if time.monotonic() - self.last_line >= PROGRESS_SECONDS:
+            terminal.say(message)
+            self.last_line = time.monotonic()
+
+
+def _tokenizer(given: dict[str, Any]) -> Any:
+    """The tokenizer of `-m`, or the settings of the one that the options name."""
+    name = given.pop("model_name")
+    flags = {option: value for option, value in given.items() if value}
+    if name is None:
+        from rnnlm.tokenizers import TokenizerSettings
+
+        return TokenizerSettings(**flags)
+    if flags:
+        raise click.UsageError("-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
+    from rnnlm import loading, model_folder
+
+    folder = loading.find(name)
+    return model_folder.content(folder, model_folder.read_manifest(folder))[1]

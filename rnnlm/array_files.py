@@ -1,0 +1,113 @@
+"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into memory.
+
+The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and data offsets; the data.
+Mapped arrays are read from disk when and where they are used, so a model of gigabytes opens at once.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import ModelError
+
+DTYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+ALIGNMENT = 8
+PIECE = 1 << 24  # bytes written at a time
+LARGEST_HEADER = 100 << 20
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
+    """The file's content in pieces. Wider types come first, so every array is aligned."""
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))}
+    entries, start = {}, 0
+    for name, array in ordered.items():
+        shape, offsets = list(array.shape), [start, start + array.nbytes]
+        entries[name] = {"dtype": NAMES[array.dtype], "shape": shape, "data_offsets": offsets}
+        start += array.nbytes
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % ALIGNMENT)
+    yield len(header).to_bytes(8, "little") + header
+    for array in ordered.values():
+        data = array.reshape(-1).view(np.uint8)
+        for start in range(0, len(data), PIECE):
+            yield memoryview(data[start : start + PIECE])
+
+
+def shapes(path: Path) -> Shapes:
+    """Name to (dtype, shape) of the arrays in a file; only its header is read.
+
+    Raises:
+        ModelError: it cannot be read, or is no such file.
+    """
+    return {name: (entry.dtype, tuple(entry.shape)) for name, entry in _read_header(path)[1].items()}
+
+
+def mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, read-only, mapped into memory.
+
+    Raises:
+        ModelError: it cannot be read, or is no such file.
+    """
+    start, entries = _read_header(path)
+    try:
+        data = np.memmap(path, dtype=np.uint8, mode="r", offset=0)[start:]
+    except (OSError, ValueError) as error:
+        raise ModelError("the weights cannot be read", str(error)) from None
+    return {
+        name: np.asarray(data[slice(*entry.data_offsets)]).view(DTYPES[entry.dtype]).reshape(entry.shape)
+        for name, entry in entries.items()
+    }
+
+
+def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
+    """Whether these are the arrays that are expected.
+
+    Raises:
+        ModelError: one is missing, unknown, or of another type or shape.
+    """
+    if arrays.keys() != shapes.keys():
+        odd = sorted(arrays.keys() ^ shapes.keys())[0]
+        raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
+    for name, (kind, shape) in shapes.items():
+        found = NAMES[arrays[name].dtype], arrays[name].shape
+        if found != (kind, shape):
+            why = f"array {name!r} is {found[0]} {found[1]}, the settings imply {kind} {shape}"
+            raise ModelError("the weights do not fit the settings", why)
+
+
+def _read_header(path: Path) -> tuple[int, dict[str, _Entry]]:
+    """Where the data begins, and the entries, each within the file and of the length its shape implies."""
+    try:
+        length = path.stat().st_size
+        with open(path, "rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            if not 2 <= size <= min(LARGEST_HEADER, length - 8):
+                raise ModelError("the weights cannot be read", "the header is damaged")
+            entries = json.loads(stream.read(size))
+        entries.pop("__metadata__", None)
+        entries = msgspec.convert(entries, dict[str, _Entry])
+    except OSError as error:
+        raise ModelError("the weights cannot be read", error.strerror or str(error)) from None
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ModelError("the weights cannot be read", f"the header is damaged: {error}") from None
+    for name, entry in entries.items():
+        start, end = entry.data_offsets
+        fits = 0 <= start <= end <= length - 8 - size and min(entry.shape, default=0) >= 0 and entry.dtype in DTYPES
+        if not fits or math.prod(entry.shape) * np.dtype(DTYPES[entry.dtype]).itemsize != end - start:
+            raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
+    return 8 + size, entries

@@ -1,0 +1,146 @@
+"""Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from rnnlm import reading
+from rnnlm.config import Resolved
+from rnnlm.encoding import TrainingData
+from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated
+from rnnlm.ngram.counts import Level, NgramCounts, count
+from rnnlm.ngram.estimation import estimate
+from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.settings import NgramSettings
+from rnnlm.ngram.smoothing import Estimator, check_join, estimator
+from rnnlm.ngram.smoothing.lmplz_discounts import last_read
+from rnnlm.ngram.threads import processors
+from rnnlm.ngram.workspace import Workspace, parse_size, return_freed_memory
+
+BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
+SMALLEST_BUFFERS, BUFFERS = 50_000_000, 2
+
+
+def check(resolved: Resolved, has_valid: bool) -> None:
+    """Whether these settings go together.
+
+    Raises:
+        SettingsError: the pruning thresholds are no such. UsageError: the estimator needs held-out text and there is none.
+    """
+    settings = resolved.make(NgramSettings)
+    pruning_thresholds(settings.prune, settings.order)
+    check_join(settings)
+    if settings.memory is not None:
+        parse_size(settings.memory)
+    needed = estimator(settings.smoothing).heldout
+    if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
+        way_out = "name it with --valid" + (", or set the constant: --set additive_k=0.1" if needed != "always" else "")
+        raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", way_out)
+
+
+def pruning_thresholds(text: str, order: int, name: str = "prune") -> tuple[int, ...]:
+    """Of each order, the count up to which n-grams are left out: `0,0,1`, or with spaces; the last one repeats.
+
+    Raises:
+        SettingsError: it is none, decreases, prunes unigrams, or has more values than the order.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise SettingsError(f"{name} = {text!r} is not understood", way_out="write one number an order, such as 0,0,1")
+    thresholds = [int(part) for part in parts]
+    if len(thresholds) > order:
+        raise SettingsError(f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}")
+    if thresholds != sorted(thresholds):
+        raise SettingsError(f"{name} = {text!r} decreases", "a longer n-gram cannot stay where what it begins with goes")
+    if thresholds[0]:
+        raise SettingsError(f"{name} = {text!r} is not valid", "unigrams are never pruned", "begin with 0, or use --min-count")
+    return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
+
+
+def fit(
+    resolved: Resolved,
+    data: TrainingData,
+    stop: Callable[[], bool] = lambda: False,
+    initial: dict[str, np.ndarray] | None = None,
+) -> Iterator[Event]:
+    """Count and estimate; with validation text, read it once. Asked to stop, it ends between two orders, with nothing.
+
+    Raises:
+        SettingsError, UsageError: as :func:`check`.
+    """
+    began = time.perf_counter()
+    settings = resolved.make(NgramSettings)
+    check(resolved, data.valid is not None)
+    valid, train = data.valid, data.train
+    yield Started("ngram", 0, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
+    workspace = _workspace(settings, train.tokens)
+    levels: list[Level] = []
+    for level in _levels(settings, data, workspace):
+        levels.append(level)
+        yield Counted(len(levels), len(level), time.perf_counter() - began)
+        if stop():
+            yield Fitted(0, 0, 0, time.perf_counter() - began, "request", None)
+            return
+    if len(levels) < settings.order:
+        notice(f"the longest line has {len(levels) - 1} tokens with its end: the model is of order {len(levels)}")
+    counts = NgramCounts(data.tokenizer.size, tuple(levels))
+    smoothing = _estimator(settings, data, counts)
+    estimated = estimate(counts, smoothing, pruning_thresholds(settings.prune, settings.order), workspace)
+    model = NgramModel.from_levels(list(estimated), data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
+    facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
+    size = sum(array.nbytes for array in model.to_arrays().values())
+    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, peak_bytes(), time.perf_counter() - began)
+    ppl = None
+    if valid:
+        total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
+        ppl = reading.perplexity(total, valid.tokens) or math.inf
+        yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
+    yield Fitted(1, 1, train.tokens, time.perf_counter() - began, "budget", model, ppl, facts)
+
+
+def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
+    """Room to work in, as far as memory goes.
+
+    Raises:
+        SettingsError: it does not go far enough.
+    """
+    if settings.memory is None:
+        return Workspace()
+    return_freed_memory()
+    least = peak_bytes() + BYTES_PER_TOKEN * tokens
+    buffers = parse_size(settings.memory) - least
+    if buffers < SMALLEST_BUFFERS:
+        raise SettingsError(
+            f"memory = {settings.memory} is too little for this text",
+            f"its {tokens:,} tokens take {(least + SMALLEST_BUFFERS) / 1e6:,.0f} MB", "give more, or train on less text",
+        )  # fmt: skip
+    return Workspace(buffers // BUFFERS // processors())
+
+
+def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:
+    """The counts, order by order."""
+    ids_T, tokenizer, watch = data.train.ids, data.tokenizer, 0
+    if settings.discounts == "lmplz":
+        watch = last_read(ids_T, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order)
+    return count(ids_T, tokenizer.boundary_id, tokenizer.size, settings.order, watch, workspace)
+
+
+def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts) -> Estimator:
+    kind = estimator(settings.smoothing)
+    heldout = None
+    if kind.heldout != "never" and data.valid is not None:
+        heldout = heldout_counts(counts, data.valid.ids, data.tokenizer.boundary_id)
+    return kind(settings, counts, heldout)
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,107 @@
+"""The table every n-gram model comes down to: by order, log p(w|h) and the backoff weight of each n-gram.
+
+An n-gram is numbered within its order. Its key is the number of its first n-1 words in the order below and its last word;
+keys are sorted, so n-grams run by context, then by word, and those that follow one context stand together. Unigrams are numbered
+by word; `<s>` is word V, context only.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+WORTH_SORTING = 4096  # so many keys are looked up faster in order
+NOWHERE = -1  # the number of an n-gram that does not exist
+
+
+@dataclass(frozen=True)
+class BackoffLevel:
+    """The M n-grams of one order, by ascending key (the key of a unigram is its word). Logarithms in nats, float32.
+
+    values_MK: log p(w|h), and, but for the highest order of a model, the log of the weight of the lower order after this n-gram,
+    which is 0 where nothing follows it.
+    """
+
+    size: int  # V
+    keys_M: np.ndarray
+    values_MK: np.ndarray
+
+    @classmethod
+    def of(
+        cls, size: int, contexts_M: np.ndarray, words_M: np.ndarray, logprob_M: np.ndarray, logbackoff_M: np.ndarray
+    ) -> "BackoffLevel":
+        """From arrays of their own, in the order of the keys."""
+        return cls(size, make_keys(contexts_M, words_M, size), np.stack([logprob_M, logbackoff_M], axis=1).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keys_M)
+
+    @property
+    def logprob_M(self) -> np.ndarray:
+        """log p(w|h)."""
+        return self.values_MK[:, 0]
+
+    @property
+    def logbackoff_M(self) -> np.ndarray:
+        """Log of the weight of the lower order; 0 at the highest order."""
+        return self.values_MK[:, 1] if self.values_MK.shape[1] > 1 else np.zeros(len(self), dtype=np.float32)
+
+    @cached_property
+    def contexts_M(self) -> np.ndarray:
+        """Number of the first n-1 words in the order below; 0 for unigrams."""
+        return split_keys(self.keys_M, self.size)[0]
+
+    @cached_property
+    def words_M(self) -> np.ndarray:
+        return split_keys(self.keys_M, self.size)[1]
+
+
+def word_bits(size: int) -> int:
+    """Bits of a word in a key; `<s>` is word `size`."""
+    return int(size).bit_length()
+
+
+def make_keys(contexts_M: np.ndarray, words_M: np.ndarray, size: int) -> np.ndarray:
+    """context << bits of a word | word, uint64."""
+    keys_M = contexts_M.astype(np.uint64)
+    keys_M <<= np.uint64(word_bits(size))
+    keys_M |= words_M.astype(np.uint64)
+    return keys_M
+
+
+def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """contexts_M and words_M of keys, int64."""
+    bits = np.uint64(word_bits(size))
+    words_M = keys_M & ((np.uint64(1) << bits) - np.uint64(1))
+    return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
+
+
+def find(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
+    """The number of each wanted key among the sorted `keys_M`, NOWHERE where it is not. Faster where `wanted_Q` is sorted."""
+    if not len(keys_M):
+        return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
+    numbers_Q = np.searchsorted(keys_M, wanted_Q)
+    numbers_Q[numbers_Q == len(keys_M)] = 0
+    numbers_Q[keys_M[numbers_Q] != wanted_Q] = NOWHERE
+    return numbers_Q
+
+
+def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
+    """As :func:`find`, for many keys in any order: looked up in sorted order, their positions carried in the bits to spare."""
+    position_bits = max(0, len(wanted_Q) - 1).bit_length()
+    spare = min(64 - int(wanted_Q.max(initial=1)).bit_length(), position_bits)
+    if len(wanted_Q) < WORTH_SORTING or (1 << spare) < WORTH_SORTING:
+        return find(keys_M, wanted_Q)
+    parts = (wanted_Q[start : start + (1 << spare)] for start in range(0, len(wanted_Q), 1 << spare))
+    return np.concatenate([_find_sorting(keys_M, np.uint64(spare), part) for part in parts])
+
+
+def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) -> np.ndarray:
+    packed_Q = wanted_Q << spare
+    packed_Q |= np.arange(len(packed_Q), dtype=np.uint64)
+    packed_Q.sort()
+    positions_Q = (packed_Q & ((np.uint64(1) << spare) - np.uint64(1))).view(np.int64)
+    packed_Q >>= spare
+    numbers_Q = np.empty(len(packed_Q), dtype=np.int64)
+    numbers_Q[positions_Q] = find(keys_M, packed_Q)
+    return numbers_Q

@@ -1,0 +1,260 @@
+"""Making an n-gram model smaller: some n-grams go, those that stay keep their probability, backoff weights are set anew.
+
+What all words after a context summed to (one, in a normalised model), they sum to as long as it is a context. Unigrams stay, and
+so do the prefixes of whatever stays. n-grams go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language
+models"), by count, by order, or with the words that leave the vocabulary.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.interface import Tokenizer
+from rnnlm.ngram.counts import Level
+from rnnlm.ngram.estimation import SMALLEST_UNSEEN
+from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.ngram.model import NgramModel
+
+ROUNDING = 1e-6  # of a backoff weight: where nothing is seen and it is 1 but for that, it is 1
+
+
+@dataclass(frozen=True)
+class Backing:
+    """How the M n-grams of an order stand on the orders below. H contexts, M n-grams hw; h' is h without its first word.
+
+    lower_M: log p(w|h'). seen_H: sum of p(w|h) over the n-grams. unseen_H: sum of p(w|h') over all words that make none.
+    """
+
+    lower_M: np.ndarray
+    seen_H: np.ndarray
+    unseen_H: np.ndarray
+
+
+def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
+    """`model` without the n-grams of which leaving out each by itself raises perplexity by less than that share of it."""
+    levels, backings = _surveyed(model)
+    kept = [worth_M >= threshold for worth_M in _worths(levels, backings, model.tokenizer.boundary_id)]
+    return _without(model, levels, backings, kept)
+
+
+def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
+    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that. Unigrams stay."""
+    levels, backings = _surveyed(model)
+    worths = _worths(levels, backings, model.tokenizer.boundary_id)
+    surplus = sum(map(len, levels)) - max(ngrams, len(levels[0]))
+    if surplus <= 0:
+        return model, 0.0
+    cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
+    threshold = float(np.nextafter(cheapest, np.inf))
+    return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths]), threshold
+
+
+def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
+    """`model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0 leaves an order whole. As thresholds
+    do not decrease, whatever stays has its prefixes: they occur as often."""
+    levels, backings = _surveyed(model)
+    kept = [
+        occurrences_M > threshold if threshold else np.ones(len(occurrences_M), dtype=bool)
+        for occurrences_M, threshold in zip(_occurrences(levels, counts, model.size), thresholds[1:], strict=True)
+    ]
+    return _without(model, levels, backings, kept)
+
+
+def by_order(model: NgramModel, order: int) -> NgramModel:
+    """The lowest orders of `model` up to `order`."""
+    return _like(model, list(model.levels())[:order], model.tokenizer)
+
+
+def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -> NgramModel:
+    """`model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order. What the others had as unigrams
+    goes to `<unk>`."""
+    levels, backings = _surveyed(model)
+    kept = [np.append(kept_V, True)]  # <s> stays
+    for level in levels[1:]:
+        kept.append(kept[-1][level.contexts_M] & kept[0][level.words_M])
+    cut = _cut(levels, kept)
+    lost, logprob_M = levels[0].logprob_M[:-1][~kept_V].astype(np.float64), cut[0].logprob_M
+    logprob_M[tokenizer.unk_id] = np.logaddexp.reduce(lost, initial=logprob_M[tokenizer.unk_id])
+    return _handing_down(model, cut, _left(levels, backings, kept), tokenizer)
+
+
+def _without(
+    model: NgramModel, levels: Sequence[BackoffLevel], backings: Sequence[Backing], wanted: Sequence[np.ndarray]
+) -> NgramModel:
+    """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their prefixes."""
+    kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
+    return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)
+
+
+def _handing_down(model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer) -> NgramModel:
+    """The model of the n-grams `cut` from `model`, whose contexts hand down what is `left`; stupid backoff keeps its weights."""
+    cut = [level for level in cut if len(level)]
+    if not model.unseen_context_logprob:
+        _reweight(cut, left, tokenizer.size)
+    return _like(model, cut, tokenizer)
+
+
+def _like(model: NgramModel, levels: Sequence[BackoffLevel], tokenizer: Tokenizer) -> NgramModel:
+    return NgramModel.from_levels(levels, tokenizer, model.normalised, model.unseen_context_logprob)
+
+
+def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
+    """The orders of a model, and how those from the bigrams on stand on the ones below."""
+    unigrams, *longer = model.levels()
+    stack = _Stack(unigrams, model.size)
+    backings = [stack.put(level) for level in longer]
+    return stack.levels, backings
+
+
+class _Stack:
+    """The orders of a model put upon one another from below; the weights of an order may still be set when the next lies on it.
+
+    links[n]: of each n-gram of length n the longest of its suffixes that is in the model, as length and number (the failure
+    links of Aho & Corasick 1975): mostly that of length n - 1, but pruned and imported models lack some. totals[n]: the sum
+    over all words after an n-gram of length n.
+    """
+
+    def __init__(self, unigrams: BackoffLevel, size: int) -> None:
+        self.size = size
+        self.levels = [unigrams]
+        everywhere = np.zeros(len(unigrams), dtype=np.int64)
+        lengths = everywhere.astype(np.int8)
+        self.links = [(lengths[:1], everywhere[:1]), (lengths, everywhere)]
+        self.totals = [_exp(unigrams.logprob_M[:size]).sum(keepdims=True)]
+        self.top: Backing | None = None
+
+    def put(self, level: BackoffLevel) -> Backing:
+        """Lay an order upon those that are there."""
+        if self.top is not None:
+            self.totals.append(self.top.seen_H + _exp(self.levels[-2].logbackoff_M) * self.top.unseen_H)
+        lower_M, links = self._lower(level)
+        contexts = len(self.levels[-1])
+        seen_H, seen_below_H = (
+            np.bincount(level.contexts_M, _exp(values_M), minlength=contexts) for values_M in (level.logprob_M, lower_M)
+        )
+        self.top = Backing(lower_M, seen_H, np.maximum(self._totals_below() - seen_below_H, 0))
+        self.levels.append(level)
+        self.links.append(links)
+        return self.top
+
+    def _lower(self, level: BackoffLevel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """log p(w|h') of the n-grams of the next order, and their links: h' is shortened until hw is in the model."""
+        lengths_M, numbers_M = (link[level.contexts_M] for link in self.links[-1])
+        logprob_M = np.zeros(len(level))
+        for length in range(len(self.levels) - 1, -1, -1):
+            at = np.flatnonzero(lengths_M == length)
+            contexts = numbers_M[at]
+            found = find_many(self.levels[length].keys_M, make_keys(contexts, level.words_M[at], self.size))
+            is_there = found != NOWHERE
+            there, contexts = at[is_there], contexts[~is_there]
+            lengths_M[there], numbers_M[there] = length + 1, found[is_there]
+            logprob_M[there] += self.levels[length].logprob_M[found[is_there]]
+            if len(contexts):
+                shortened = at[~is_there]
+                logprob_M[shortened] += self.levels[length - 1].logbackoff_M[contexts]
+                lengths_M[shortened], numbers_M[shortened] = (link[contexts] for link in self.links[length])
+        return logprob_M, (lengths_M, numbers_M)
+
+    def _totals_below(self) -> np.ndarray:
+        """The sum over all words after h', for each h of the order on top."""
+        lengths_H, numbers_H = self.links[-1]
+        total_H = np.empty(len(lengths_H))
+        for length, totals in enumerate(self.totals):
+            at = np.flatnonzero(lengths_H == length)
+            total_H[at] = totals[numbers_H[at]]
+        return total_H
+
+
+def _worths(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
+    """By how much, relatively, perplexity rises without each n-gram, or without the most valuable of those that it begins."""
+    worths = _perplexity_increases(levels, backings, boundary_id)
+    for n in range(len(levels) - 1, 1, -1):
+        np.maximum.at(worths[n - 2], levels[n].contexts_M, worths[n - 1])
+    return worths
+
+
+def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
+    """exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on (Stolcke 1998, eq. 3 to 6).
+
+    D = -P(h) { p(w|h) [log p(w|h') + log a'(h) - log p(w|h)] + left(h) [log a'(h) - log a(h)] } with backoff weights a, and
+    left(h) = a(h) unseen(h), what h leaves to words unseen after it. P(h) is by the chain rule, in which `<s>` is as likely
+    as `</s>`.
+    """
+    loghistory_H = levels[0].logprob_M.astype(np.float64)
+    loghistory_H[-1] = loghistory_H[boundary_id]
+    increases = []
+    for contexts, level, backing in zip(levels, levels[1:], backings, strict=False):
+        logprob_M, of_M = level.logprob_M.astype(np.float64), level.contexts_M
+        left_H = _exp(contexts.logbackoff_M) * backing.unseen_H
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logweight_M = np.log(left_H[of_M] + np.exp(logprob_M)) - np.log(backing.unseen_H[of_M] + np.exp(backing.lower_M))
+            of_ngram_M = _times(np.exp(logprob_M), backing.lower_M + logweight_M - logprob_M)
+            of_others_M = _times(left_H[of_M], logweight_M - contexts.logbackoff_M[of_M])
+            divergence_M = -_times(np.exp(loghistory_H[of_M]), of_ngram_M + of_others_M)
+        divergence_M[np.isneginf(backing.lower_M)] = np.inf  # nothing below would take the word's place
+        increases.append(np.expm1(np.maximum(divergence_M, 0)))
+        loghistory_H = loghistory_H[of_M] + logprob_M
+    return increases
+
+
+def _occurrences(levels: Sequence[BackoffLevel], counts: Sequence[Level], size: int) -> Iterator[np.ndarray]:
+    """How often the n-grams of each order from 2 on were counted."""
+    numbers_M = np.arange(size + 1)
+    for level, counted in itertools.zip_longest(levels[1:], counts[1 : len(levels)]):
+        contexts_M = numbers_M[level.contexts_M]
+        numbers_M = np.full(len(level), NOWHERE)
+        if counted is None:  # no line is that long
+            yield np.zeros(len(level), dtype=np.int64)
+            continue
+        at = np.flatnonzero(contexts_M != NOWHERE)
+        numbers_M[at] = find(counted.keys_M, make_keys(contexts_M[at], level.words_M[at], size))
+        yield np.where(numbers_M == NOWHERE, 0, counted.counts_M[numbers_M])
+
+
+def _left(levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What the contexts kept leave to words that are not, or no longer, seen after them; from the bigrams on."""
+    return [
+        (
+            _exp(contexts.logbackoff_M) * backing.unseen_H
+            + np.bincount(level.contexts_M[~kept_M], _exp(level.logprob_M[~kept_M]), minlength=len(contexts))
+        )[kept_H]
+        for contexts, level, backing, kept_H, kept_M in zip(levels, levels[1:], backings, kept, kept[1:], strict=False)
+    ]
+
+
+def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[BackoffLevel]:
+    """The n-grams kept, numbered anew, as copies."""
+    words = np.cumsum(kept[0]) - 1
+    size = int(words[-1])  # <s> is the last
+    cut, numbers = [], np.zeros(1, dtype=np.int64)  # of the contexts
+    for level, kept_M in zip(levels, kept, strict=True):
+        keys_M = make_keys(numbers[level.contexts_M[kept_M]], words[level.words_M[kept_M]], size)
+        cut.append(BackoffLevel(size, keys_M, level.values_MK[kept_M]))
+        numbers = np.cumsum(kept_M) - 1
+    return cut
+
+
+def _reweight(levels: Sequence[BackoffLevel], left: Sequence[np.ndarray], size: int) -> None:
+    """Set the backoff weights such that they hand down what is left. Where every word is seen, the seen ones get it."""
+    stack = _Stack(levels[0], size)
+    for contexts, level, left_H in zip(levels, levels[1:], left, strict=False):
+        backing = stack.put(level)
+        is_full_H = backing.unseen_H < SMALLEST_UNSEEN
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight_H = left_H / backing.unseen_H
+            scale_H = np.where(is_full_H & (backing.seen_H > 0), 1 + left_H / backing.seen_H, 1.0)
+            weight_H[(backing.seen_H == 0) & (np.abs(weight_H - 1) < ROUNDING)] = 1.0
+            contexts.logbackoff_M[~is_full_H] = np.log(weight_H[~is_full_H])
+        level.logprob_M[:] += np.log(scale_H)[level.contexts_M]
+        backing.seen_H[:] *= scale_H
+
+
+def _exp(logarithms: np.ndarray) -> np.ndarray:
+    return np.exp(logarithms.astype(np.float64))
+
+
+def _times(probability_M: np.ndarray, logarithms_M: np.ndarray) -> np.ndarray:
+    """Their product, where 0 times anything is 0."""
+    return np.where(probability_M == 0, 0.0, probability_M * logarithms_M)

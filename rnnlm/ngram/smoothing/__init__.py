@@ -1,0 +1,158 @@
+"""The classical estimators, one short file each, and what they have in common.
+
+An estimator looks at one order at a time. Of the probability that a context h has to give, it puts a share on each word
+seen after h, and says how much is left for the lower order, whose context h' lacks the first word of h:
+
+    interpolated:   p(w|h) = share(w|h) + left(h) p(w|h')
+    backing off:    p(w|h) = share(w|h) where hw was seen, else bow(h) p(w|h'),  bow(h) such that all sums to one
+
+Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes to left(h).
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from rnnlm.errors import SettingsError
+from rnnlm.ngram.counts import NgramCounts
+from rnnlm.ngram.settings import NgramSettings
+
+ESTIMATORS = {
+    "mkn": "modified_kneser_ney:ModifiedKneserNey",
+    "kn": "kneser_ney:KneserNey",
+    "witten-bell": "witten_bell:WittenBell",
+    "absolute": "absolute_discounting:AbsoluteDiscounting",
+    "additive": "additive:Additive",
+    "jelinek-mercer": "jelinek_mercer:JelinekMercer",
+    "katz": "katz:Katz",
+    "stupid": "stupid_backoff:StupidBackoff",
+    "mle": "maximum_likelihood:MaximumLikelihood",
+}
+
+
+Join = Literal["interpolate", "back off", "fixed weight"]
+
+
+@dataclass(frozen=True)
+class CountsOfCounts:
+    """How often each count occurs among all n-grams of one order: `tally_R` n-grams have the count `counts_R`, ascending, above 0."""
+
+    counts_R: np.ndarray
+    tally_R: np.ndarray
+
+    def first(self, largest: int) -> np.ndarray:
+        """t_0 (always 0) to t_largest."""
+        small_R = self.counts_R <= largest
+        return np.bincount(self.counts_R[small_R], self.tally_R[small_R], minlength=largest + 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class OrderCounts:
+    """What an estimator sees of order n: M n-grams after H contexts, which may be a part of all there are.
+
+    counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or was never seen.
+    contexts_M: the context of each n-gram, 0 <= context < H.
+    """
+
+    order: int
+    counts_M: np.ndarray
+    contexts_M: np.ndarray
+    contexts: int
+
+    def per_context(self, values_M: np.ndarray) -> np.ndarray:
+        """Sums over the words after each context, float64, shape (H,)."""
+        return np.bincount(self.contexts_M, weights=values_M, minlength=self.contexts)
+
+    def totals(self) -> np.ndarray:
+        """c(h), the sum of the counts after each context; 1 where nothing follows, so that it divides. Shape (H,)."""
+        return np.maximum(self.per_context(self.counts_M), 1)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """seen_M: share of each n-gram. left_H: what each context leaves to the lower order. float64."""
+
+    seen_M: np.ndarray
+    left_H: np.ndarray
+
+
+class Smoothing(Protocol):
+    """An estimator, made for one set of counts. `normalised`: its probabilities sum to one after every context.
+
+    join "fixed weight": what is left is the weight of the lower order itself, and nothing need sum to one.
+    """
+
+    counts: Literal["raw", "adjusted"]
+    join: Join
+    normalised: bool
+    unseen_context_logprob: float  # what giving up a context that was never seen costs (nats)
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        """Estimate what all n-grams of an order have in common, such as discounts. Comes before their shares are asked for."""
+        ...
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        """The shares after some of the contexts of the order begun last."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """What was estimated on the way, for people: discounts, weights."""
+        ...
+
+
+class Estimator:
+    """What most estimators are: interpolated, over raw counts, summing to one.
+
+    counts: of the whole training text. heldout: where the estimator needs held-out text.
+    """
+
+    counts: Literal["raw", "adjusted"] = "raw"
+    joins: tuple[Join, ...] = ("interpolate",)  # the first is taken unless another is asked for
+    normalised = True
+    unseen_context_logprob = 0.0
+    heldout: Literal["never", "always", "without additive_k"] = "never"  # is held-out text needed?
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: "HeldoutCounts | None" = None) -> None:
+        self.settings = settings
+        self.join: Join = self.joins[0] if settings.interpolate is None else _asked_for(settings)
+        self.estimated: dict[str, Any] = {}
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        """Most estimators look at each context alone."""
+
+    def report(self) -> dict[str, Any]:
+        return self.estimated
+
+
+@dataclass(frozen=True)
+class HeldoutCounts:
+    """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at the token was seen in
+    training, contexts_NT[n - 1] how often its first n-1 words were, a word following (0: never, or reaching back too far)."""
+
+    ngrams_NT: np.ndarray
+    contexts_NT: np.ndarray
+    size: int
+
+
+def _asked_for(settings: NgramSettings) -> Join:
+    return "interpolate" if settings.interpolate else "back off"
+
+
+def check_join(settings: NgramSettings) -> None:
+    """Whether the estimator mixes in or backs off to the lower order as the settings say.
+
+    Raises:
+        SettingsError: it has no such form.
+    """
+    joins = estimator(settings.smoothing).joins
+    if settings.interpolate is not None and _asked_for(settings) not in joins:
+        asked = str(settings.interpolate).lower()
+        raise SettingsError(f"interpolate = {asked} does not go with smoothing {settings.smoothing}", f"its form is: {joins[0]}")
+
+
+def estimator(name: str) -> type[Estimator]:
+    """The class of the estimator called `name`."""
+    module, _, cls = ESTIMATORS[name].partition(":")
+    return getattr(importlib.import_module(f"rnnlm.ngram.smoothing.{module}"), cls)

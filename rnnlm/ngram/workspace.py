@@ -1,0 +1,88 @@
+"""Room for large arrays: in memory, or, where memory is limited, in files that vanish with the process, however it ends."""
+
+import contextlib
+import ctypes
+import math
+import mmap
+import os
+import re
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from rnnlm.arrays import drop_pages
+from rnnlm.errors import OutputError, SettingsError
+
+_M_MMAP_THRESHOLD = -3
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+POSITIONS, NGRAMS = 1 << 24, 1 << 21  # handled at a time where memory is not limited
+BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for the moment
+
+
+class Workspace:
+    """buffer_bytes: None, or how much memory there is for what is handled at the moment; all else goes to files then.
+
+    positions, ngrams: how many are to be handled at a time.
+    """
+
+    def __init__(self, buffer_bytes: int | None = None) -> None:
+        self.in_files = buffer_bytes is not None
+        self.positions = max(1, buffer_bytes // BYTES_PER_POSITION) if self.in_files else POSITIONS
+        self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM) if self.in_files else NGRAMS
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array of any content. Parts of it that are not written take no memory.
+
+        Raises:
+            OutputError: there is no room in the folder for temporary files.
+        """
+        length = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
+        if not self.in_files or not length:
+            return np.empty(shape, dtype)
+        try:
+            with tempfile.TemporaryFile() as file:
+                _reserve(file.fileno(), length)
+                return np.frombuffer(mmap.mmap(file.fileno(), length), dtype).reshape(shape)
+        except OSError as error:
+            raise OutputError(
+                f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
+                error.strerror or str(error), "make space there, name another folder in TMPDIR, or leave out --memory",
+            ) from None  # fmt: skip
+
+    def release(self, *arrays: np.ndarray) -> None:
+        """Arrays that are not needed for a while need not stay in memory; their content is kept."""
+        for array in arrays:
+            drop_pages(array)
+
+
+def return_freed_memory() -> None:
+    """Have the C library return large arrays to the system as soon as they are freed, not keep them for later (glibc; else nothing)."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def _reserve(descriptor: int, length: int) -> None:
+    """Take the space on disk now: writing to a mapped file on a full disk would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, length)
+        return
+    block = bytes(1 << 20)
+    for start in range(0, length, len(block)):
+        os.write(descriptor, block[: length - start])
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500M`, `1.5G`, `800MiB`, `1000000`.
+
+    Raises:
+        SettingsError: the text has none of these forms, or is not above zero.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    with contextlib.suppress(KeyError, OverflowError):
+        if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
+            return size
+    raise SettingsError(f"memory = {text!r} is not understood", way_out="write for instance 500M, 2G or 1.5GiB")

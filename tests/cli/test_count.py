@@ -1,0 +1,142 @@
+"""`rnnlm count`: what it prints, what it writes, what it refuses."""
+
+import gzip
+import subprocess
+import sys
+
+import pytest
+from failures import checked_error
+
+from rnnlm.cli import count as count_command
+
+TEXT = "a b a\n\na \u00a0x <unk>\n"
+COUNTS = """</s>	2
+<s>	2
+<s> a	2
+<unk>	1
+<unk> </s>	1
+a	3
+a </s>	1
+a b	1
+a \u00a0x	1
+b	1
+b a	1
+\u00a0x	1
+\u00a0x <unk>	1
+"""
+
+
+@pytest.fixture
+def text(here):
+    path = here / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_counts_go_to_stdout_and_nothing_else_is_said(rnnlm, text):
+    counted = rnnlm("count", text, "--order", 2)
+    assert (counted.code, counted.out, counted.err) == (0, COUNTS, "")
+    assert rnnlm("count", text, "--order", 2, "-o", "-").out == COUNTS
+
+
+def test_trigrams_are_counted_unless_said_otherwise(rnnlm, text):
+    assert rnnlm("count", text, "--only").out.splitlines() == [
+        "<s> a b\t1", "<s> a \u00a0x\t1", "a b a\t1", "a \u00a0x <unk>\t1", "b a </s>\t1", "\u00a0x <unk> </s>\t1",
+    ]  # fmt: skip
+
+
+def test_rare_ones_are_left_out(rnnlm, text):
+    assert rnnlm("count", text, "--min-count", 2).out == "</s>\t2\n<s>\t2\n<s> a\t2\na\t3\n"
+
+
+def test_several_files_and_globs_are_one_text(rnnlm, text, here):
+    (here / "one.part").write_text("a b a\n")
+    (here / "two.part").write_text("a \u00a0x <unk>\n", encoding="utf-8")
+    assert rnnlm("count", "*.part", "--order", 2).out == COUNTS
+    assert rnnlm("count", "one.part", "two.part", "--order", 2).out == COUNTS
+
+
+def test_text_options_and_tokenizers(rnnlm, text, here):
+    assert "<s> </s>\t1\n" in rnnlm("count", text, "--keep-blank-lines").out
+    (here / "raw.txt").write_text("Yes, yes\n")
+    assert rnnlm("count", "raw.txt", "--lowercase", "--split-punctuation", "--order", 1).out == ",\t1\n</s>\t1\n<s>\t1\nyes\t2\n"
+    assert "\\x20 y e\t1\n" in rnnlm("count", "raw.txt", "--tokenizer", "char").out
+
+
+def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
+    (here / "text").write_text("the zyzzyva the\n")
+    assert rnnlm("count", "text", "-m", models.unigram, "--order", 1).out == "</s>\t1\n<s>\t1\n<unk>\t1\nthe\t2\n"
+
+
+def test_shards_add_up_to_the_whole(rnnlm, models, here):
+    lines = models.text.read_text(encoding="utf-8").splitlines(keepends=True)
+    shards = []
+    for number in range(3):
+        shard = here / f"shard-{number}.txt"
+        shard.write_text("".join(lines[number::3]), encoding="utf-8")
+        shards.append(here / f"{number}.counts.gz")
+        assert rnnlm("count", shard, "--order", 4, "-o", shards[-1]).out == ""
+    whole = rnnlm("count", models.text, "--order", 4)
+    assert rnnlm("count", "--merge", *shards).out == whole.out
+    frequent = [line for line in whole.out.splitlines() if int(line.partition("\t")[2]) >= 3]
+    assert rnnlm("count", "--merge", here / "*.gz", "--min-count", 3).out.splitlines() == frequent
+
+
+def test_a_file_is_replaced_only_when_asked(rnnlm, text, here):
+    output = here / "counts.gz"
+    assert rnnlm("count", text, "--order", 2, "-o", output).code == 0
+    assert gzip.decompress(output.read_bytes()).decode() == COUNTS
+    checked_error(rnnlm("count", text, "-o", output), 1, f"{output} is there already")
+    assert gzip.decompress(output.read_bytes()).decode() == COUNTS
+    assert rnnlm("count", text, "--order", 1, "-o", output, "--overwrite").code == 0
+    assert len(gzip.decompress(output.read_bytes()).splitlines()) == 6
+    assert sorted(entry.name for entry in here.iterdir()) == ["counts.gz", "text.txt"]
+
+
+def test_an_output_in_no_folder_is_an_error_before_anything_is_read(rnnlm, text, here):
+    checked_error(rnnlm("count", "no-such-text", "-o", here / "no" / "counts"), 1, f"cannot write {here / 'no' / 'counts'}")
+    checked_error(rnnlm("count", "no-such-text", "-o", here), 1, f"cannot write {here}")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--order", "2"], ["--only"], ["--lowercase"], ["--tokenizer", "char"], ["-m", "x"], ["--keep-blank-lines"]]
+)
+def test_what_says_how_to_count_has_no_meaning_in_a_merge(rnnlm, text, arguments):
+    checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up what is counted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--order", "0"], "Invalid value for '--order'"),
+        (["--min-count", "0"], "Invalid value for '--min-count'"),
+        (["-m", "x", "--lowercase"], "-m MODEL brings its own tokenizer"),
+        (["--tokenizer", "byte", "--lowercase"], "lowercase does not go with the byte tokenizer"),
+    ],
+)
+def test_wrong_usage(rnnlm, text, arguments, what):
+    checked_error(rnnlm("count", text, *arguments), 2, what)
+
+
+def test_bad_input_is_named(rnnlm, text, here):
+    (here / "empty").touch()
+    (here / "reserved").write_text("a\n<s> b\n")
+    checked_error(rnnlm("count", "empty"), 1, "no text in empty")
+    checked_error(rnnlm("count", "reserved"), 1, "reserved, line 2: the text holds <s>")
+    checked_error(rnnlm("count", "--merge", text), 1, f"{text}, line 1: not an n-gram, a tab and a count")
+    checked_error(rnnlm("count", text, "-m", "nothing"), 1, "no model at nothing")
+
+
+def test_a_closed_pipe_ends_silently(models):
+    buffered = "PYTHONUNBUFFERED="  # without a buffer, Python takes a write cut short by a closed pipe for a whole one
+    command = f"{buffered} {sys.executable} -m rnnlm count {models.text} --order 9 | head -n 1; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    first, code = ended.stdout.splitlines()
+    assert (first.count("\t"), code, ended.stderr) == (1, "141", "")
+
+
+def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
+    monkeypatch.setattr(count_command, "PROGRESS_SECONDS", 0.0)
+    counted = rnnlm("count", text, "--order", 2)
+    assert counted.out == COUNTS
+    assert counted.err.splitlines()[-4:] == ["2 lines read", "order 1: 6 n-grams", "order 2: 7 n-grams", "13 n-grams written"]

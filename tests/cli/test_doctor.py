@@ -1,0 +1,48 @@
+import json
+
+import pytest
+from failures import checked_error
+
+
+@pytest.fixture
+def bigram(rnnlm, here, corpus_lines):
+    (here / "train.txt").write_text("\n".join(corpus_lines[:100]) + "\n", encoding="utf-8")
+    assert rnnlm("train", "train.txt", "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
+    return here / "bigram"
+
+
+def test_a_healthy_model_passes_every_check(rnnlm, bigram):
+    shown = rnnlm("doctor", bigram)
+    assert (shown.code, shown.err) == (0, "")
+    header, *rows = (line.split("\t") for line in shown.out.splitlines())
+    assert header == ["check", "result", "detail"]
+    assert [row[0] for row in rows] == ["config", "files", "arrays", "numbers", "tables", "sums"]
+    assert {row[1] for row in rows} == {"ok"}
+    assert rows[-1][2].startswith("all ")
+
+
+def test_json_and_the_size_of_the_sample(rnnlm, bigram):
+    shown = rnnlm("doctor", "-m", bigram, "--json", "--sample", "9", "--seed", "3")
+    result = json.loads(shown.out)
+    assert result["well"] is True
+    assert result["checks"][-1]["detail"].startswith("9 contexts drawn at random: farthest from 1 by ")
+    assert rnnlm("doctor", bigram, "--sample", "0").code == 2
+
+
+def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
+    weights = next(bigram.glob("weights-*"))
+    data = bytearray(weights.read_bytes())
+    data[-4] ^= 1
+    weights.write_bytes(data)
+    shown = rnnlm("doctor", bigram)
+    assert shown.code == 1
+    assert f"files\tfailed\t{weights.name} has changed" in shown.out
+    assert json.loads(rnnlm("doctor", bigram, "--json").out)["well"] is False
+    weights.unlink()
+    assert f"files\tfailed\t{weights.name} is missing" in rnnlm("doctor", bigram).out
+
+
+def test_no_model_is_an_error_like_any_other(rnnlm, here):
+    checked_error(rnnlm("doctor", "nothing"), 1, "no model at nothing")
+    nameless = rnnlm("doctor")
+    assert nameless.code == 2 and "RNNLM_MODEL" in nameless.err

@@ -1,0 +1,38 @@
+import gzip
+
+import pytest
+from failures import checked_error
+
+
+@pytest.fixture(scope="module")
+def trigrams(models, tmp_path_factory):
+    from rnnlm.cli.main import run
+
+    folder = tmp_path_factory.mktemp("export") / "tri"
+    assert run(["train", str(models.text), "--model", "ngram", "--set", "order=3", "-o", str(folder)]) == 0
+    return folder
+
+
+def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
+    ended = rnnlm("export", "-m", trigrams, "--arpa", here / "m.arpa")
+    assert (ended.code, ended.out, ended.err.splitlines()[-1]) == (0, "", f"written to {here / 'm.arpa'}")
+    lines = (here / "m.arpa").read_text().splitlines()
+    assert lines[0] == "\\data\\" and lines[-1] == "\\end\\" and "\\3-grams:" in lines
+
+
+def test_a_dash_is_stdout(rnnlm, trigrams, here):
+    rnnlm("export", "-m", trigrams, "--arpa", "m.arpa.gz")
+    ended = rnnlm("export", "-m", trigrams, "--arpa", "-")
+    assert ended.code == 0 and ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
+
+
+def test_a_file_in_the_way_stays(rnnlm, trigrams, here):
+    (here / "m.arpa").write_text("precious")
+    checked_error(rnnlm("export", "-m", trigrams, "--arpa", "m.arpa"), 1, "m.arpa is there already")
+    assert (here / "m.arpa").read_text() == "precious"
+    assert rnnlm("export", "-m", trigrams, "--arpa", "m.arpa", "--overwrite").code == 0
+
+
+def test_other_models_cannot_be_exported(rnnlm, models, here):
+    checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa"), 2, "this model has no ARPA form")
+    assert rnnlm("export", "-m", models.lstm).code == 2

@@ -1,0 +1,41 @@
+import json
+
+import pytest
+from arpa_files import GOLDEN, SMALL
+from failures import checked_error
+
+ARPA = GOLDEN / "g2-order3-prune.arpa.gz"
+
+
+@pytest.fixture
+def imported(rnnlm):
+    ended = rnnlm("import", ARPA, "-o", "tri")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines() == [
+        "an n-gram model of order 3, V = 2,527; n-grams by order: 2,528, 12,756, 1,149", "saved in tri",
+    ]  # fmt: skip
+    return "tri"
+
+
+def test_all_commands_work_on_an_imported_model(rnnlm, imported, here):
+    (here / "text.txt").write_text("a cat sat on the table\nthe man said that\n")
+    assert json.loads(rnnlm("eval", "-m", imported, "text.txt", "--json").out)["tokens"] == 12
+    assert len(json.loads(rnnlm("score", "-m", imported, "the man said", "--json").out)) > 0
+    assert len(rnnlm("generate", "-m", imported, "--num", 2, "--seed", 1).out.splitlines()) == 2
+    assert json.loads(rnnlm("info", "-m", imported, "--json").out)["vocabulary_size"] == 2527
+    exported = rnnlm("export", "-m", imported, "--arpa", "-").out
+    assert "\nngram 3=1149\n" in exported
+
+
+def test_a_damaged_file_is_an_error_with_its_line(rnnlm, here):
+    (here / "m.arpa").write_text(SMALL.replace("-0.1\ta b", "nan\ta b"))
+    errors = checked_error(rnnlm("import", "m.arpa", "-o", "model"), 1, "m.arpa, line 15: no log-probability")
+    assert errors[1] == "  why: it is NaN"
+    assert not (here / "model").exists()
+
+
+def test_what_is_not_there_or_in_the_way_is_said(rnnlm, imported, here):
+    checked_error(rnnlm("import", "nowhere.arpa", "-o", "model"), 1, "cannot read nowhere.arpa")
+    checked_error(rnnlm("import", ARPA, "-o", imported), 1, "tri holds a model already")
+    assert rnnlm("import", ARPA, "-o", imported, "--overwrite").code == 0
+    assert rnnlm("import", ARPA).code == 2

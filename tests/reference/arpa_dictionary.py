@@ -1,0 +1,36 @@
+"""An ARPA file as a dictionary, scored as its format says: plain and slow.
+
+log p(w|h) is that of the longest n-gram there is that ends in w, plus the backoff weights of the contexts given up; what a file
+does not have weighs nothing, and a missing <unk> has log10 p = -100, as in KenLM.
+"""
+
+import math
+from pathlib import Path
+
+
+class ArpaDictionary:
+    def __init__(self, path: Path) -> None:
+        self.logprob: dict[tuple[str, ...], float] = {}
+        self.logbackoff: dict[tuple[str, ...], float] = {}
+        order = 0
+        for line in path.read_text(encoding="utf-8").splitlines():
+            fields = line.split()
+            if line.startswith("\\") and line.endswith("-grams:"):
+                order = int(line[1:].split("-")[0])
+            elif order and len(fields) > order:
+                gram = tuple(fields[1 : order + 1])
+                self.logprob[gram] = float(fields[0])
+                self.logbackoff[gram] = float(fields[order + 1]) if len(fields) > order + 1 else 0.0
+        self.order = order
+        self.logprob.setdefault(("<unk>",), -100.0)
+
+    def log10_p(self, word: str, context: tuple[str, ...]) -> float:
+        if (*context, word) in self.logprob:
+            return self.logprob[*context, word]
+        return self.logbackoff.get(context, 0.0) + self.log10_p(word, context[1:])
+
+    def nats(self, sentence: str) -> list[float]:
+        """log p of each word and of `</s>`."""
+        words = ["<s>", *(word if (word,) in self.logprob else "<unk>" for word in sentence.split()), "</s>"]
+        contexts = [tuple(words[max(0, at - self.order + 1) : at]) for at in range(1, len(words))]
+        return [self.log10_p(word, context) * math.log(10) for word, context in zip(words[1:], contexts, strict=True)]
