@@ -1,6 +1,5 @@
 """`rnnlm count`: n-gram counts as text, and sums of them."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import click
 from . import terminal
 from .options import corpus_of, stacked, text_flags, text_options
 
-PROGRESS_SECONDS = 5.0
 DEFAULT_ORDER = 3
 
 tokenizer_options = stacked(
@@ -48,7 +46,7 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
         output = None
     if output:
         safe_files.check_file(output, overwrite)
-    progress = _Progress()
+    progress = terminal.Progress()
     if merge:
         if flags or any(given.values()):
             raise click.UsageError("--merge adds up what is counted: how to read, tokenize and count text has no meaning there.")
@@ -63,18 +61,6 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
         return
     for part in lines:
         click.echo(part, nl=False)
-
-
-class _Progress:
-    """Says how far the work is, now and then; nothing where it is done soon."""
-
-    def __init__(self) -> None:
-        self.last_line = time.monotonic()
-
-    def __call__(self, message: str) -> None:
-        if time.monotonic() - self.last_line >= PROGRESS_SECONDS:
-            terminal.say(message)
-            self.last_line = time.monotonic()
 
 
 def _tokenizer(given: dict[str, Any]) -> Any:

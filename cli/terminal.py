@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from rnnlm.errors import RnnlmWarning
 
 NARROW_COLUMNS = 50
+PROGRESS_SECONDS = 5.0
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -22,6 +24,18 @@ def visible(text: str) -> str:
 def say(message: str) -> None:
     """One line for people, on stderr."""
     click.echo(visible(message), err=True)
+
+
+class Progress:
+    """Says how far the work is, now and then; nothing where it is done soon."""
+
+    def __init__(self) -> None:
+        self.last_line = time.monotonic()
+
+    def __call__(self, message: str) -> None:
+        if time.monotonic() - self.last_line >= PROGRESS_SECONDS:
+            say(message)
+            self.last_line = time.monotonic()
 
 
 def show_error(what: str, why: str = "", way_out: str = "") -> None:

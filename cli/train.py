@@ -68,7 +68,7 @@ def command(context: click.Context, **given: Any) -> None:
 
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     request = _request(given)
-    plan = plan_of(request)
+    plan = plan_of(request, terminal.Progress())
     if dry_run:
         _show_plan(plan, as_json)
         return

@@ -92,6 +92,9 @@ def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.n
     Positions beyond the end read some token as input; nothing depends on it.
     """
     length = int((end_B - start_B).max(initial=0))
+    if len(start_B) == 1:
+        window = slice(int(start_B[0]), int(end_B[0]))
+        return stream[None, window].astype(np.int64), ids[None, window].astype(np.int64)
     position_BT = start_B[:, None] + np.arange(length)
     inside_BT = position_BT < end_B[:, None]
     position_BT = np.minimum(position_BT, len(ids) - 1)

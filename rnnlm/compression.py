@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 22
 _MODULES = {".gz": "gzip", ".xz": "lzma", ".bz2": "bz2"}
 SUFFIXES = (*_MODULES, ".zst")
 

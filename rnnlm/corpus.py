@@ -6,7 +6,7 @@ documents. `<s>` and `</s>` standing as words are refused, dropped or replaced; 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -76,7 +76,7 @@ class Corpus:
         if self.settings.blank_lines == "keep":
             return Block(["" if is_blank(line) else line for line in lines], []), False
         if self.settings.blank_lines == "skip":
-            return Block([line for line in lines if not is_blank(line)], []), False
+            return Block([line for line in lines if line.strip(WORD_SPACE)], []), False
         kept, document_starts = [], []
         for line in lines:
             if is_blank(line):
@@ -127,7 +127,37 @@ class Part:
                 return
 
 
-Text = Corpus | Part
+Report = Callable[[str], None]  # hears how far the work is, often
+
+
+def silent(message: str) -> None:
+    """The report of those who do not listen."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A text that reports how much of it has been read."""
+
+    text: "Text"
+    report: Report
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.text.sources
+
+    @property
+    def settings(self) -> TextSettings:
+        return self.text.settings
+
+    def blocks(self) -> Iterator[Block]:
+        lines = 0
+        for block in self.text.blocks():
+            yield block
+            lines += len(block.lines)
+            self.report(f"{lines:,} lines read")
+
+
+Text = Corpus | Part | Watched
 
 
 def no_text(text: Text) -> TextError:

@@ -10,7 +10,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from rnnlm import sources
-from rnnlm.counting import Count, Report, silent
+from rnnlm.corpus import Report, silent
+from rnnlm.counting import Count
 from rnnlm.errors import TextError
 from rnnlm.safe_files import save_file
 from rnnlm.sources import SourceSettings

@@ -7,13 +7,13 @@ written as in Python's strings (`\\\\`, `\\x20`, `\\t`): single spaces part them
 
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnlm import tokenizers
-from rnnlm.corpus import Block, Text, TextSettings
+from rnnlm.corpus import Report, Text, Watched, silent
 from rnnlm.encoding import encode_text
 from rnnlm.errors import TextError
 from rnnlm.interface import Tokenizer
@@ -25,11 +25,6 @@ BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
 
 Count = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
-Report = Callable[[str], None]  # hears how far the work is, often
-
-
-def silent(message: str) -> None:
-    """The report of those who do not listen."""
 
 
 def count_text(
@@ -48,7 +43,7 @@ def count_text(
     Raises:
         TextError: the text cannot be read, holds no words, or a token that reads `<s>`.
     """
-    watched = _Watched(text, report)
+    watched = Watched(text, report)
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched.blocks())
     ids_T = encode_text(watched, tokenizer).ids
@@ -72,29 +67,6 @@ def visible_symbol(symbol: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return "\\x20" if found[0] == " " else found[0].encode("unicode_escape").decode("ascii")
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """A text that reports how much of it has been read."""
-
-    text: Text
-    report: Report
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return self.text.sources
-
-    @property
-    def settings(self) -> TextSettings:
-        return self.text.settings
-
-    def blocks(self) -> Iterator[Block]:
-        lines = 0
-        for block in self.text.blocks():
-            yield block
-            lines += len(block.lines)
-            self.report(f"{lines:,} lines read")
 
 
 def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:

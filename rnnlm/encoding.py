@@ -70,9 +70,9 @@ class _Collector:
 
     def add(self, block: Block) -> None:
         encoded = self.tokenizer.encode(block.lines)
-        text = "".join(f"{line}\n" for line in block.lines)
+        text = "\n".join(block.lines) + "\n"
         data = text.encode("utf-8")
-        self._hash(block)
+        self._hash(block, data)
         self.parts.append(encoded.ids.astype(self.compact))
         self.line_ends.append(encoded.offsets[1:] + self.tokens)
         self.document_starts.append(encoded.offsets[:-1][block.document_starts] + self.tokens)
@@ -84,8 +84,11 @@ class _Collector:
         self.characters += len(text)
         self.bytes += len(data)
 
-    def _hash(self, block: Block) -> None:
+    def _hash(self, block: Block, data: bytes) -> None:
         """The lines; an empty one before each document, whose borders shape the numbers too."""
+        if not block.document_starts:
+            self.hash.update_data(data)
+            return
         hashed = 0
         for start in block.document_starts:
             self.hash.update([*block.lines[hashed:start], ""])

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from rnnlm import corpora, loading, model_folder, recipes, registry, tokenizers
 from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
-from rnnlm.corpus import Corpus, Text, TextSettings, hold_out, no_text
+from rnnlm.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text, silent
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
@@ -72,8 +72,8 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request) -> Plan:
-    """Resolve the settings, read and encode the texts, make sure the model can be written.
+def plan(request: Request, report: Report = silent) -> Plan:
+    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` hears how far reading is.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -93,6 +93,7 @@ def plan(request: Request) -> Plan:
         names = {part: names[part] or (str(corpora.part(DEMO_CORPUS, part)),) for part in names}
     train_text = corpus(request.text or (str(corpora.part(DEMO_CORPUS, "train")),))
     train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
+    train_part = Watched(train_part, report)
     tokenizer = _tokenizer(request, resolved, train_part)
     data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
     if valid_is == SINGLE_LINE:

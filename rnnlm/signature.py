@@ -16,7 +16,11 @@ class LinesHash:
         self._hash = hashlib.sha256()
 
     def update(self, lines: Iterable[str]) -> None:
-        self._hash.update("".join(f"{line}\n" for line in lines).encode("utf-8"))
+        self.update_data("".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+    def update_data(self, data: bytes) -> None:
+        """The same, of lines that are bytes already, each with its newline."""
+        self._hash.update(data)
 
     def hexdigest(self) -> str:
         """The first 12 hexadecimal digits."""

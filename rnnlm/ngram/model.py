@@ -20,6 +20,7 @@ from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find_many, make_keys, spli
 from rnnlm.ngram.threads import in_threads, processors
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
+SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line
 
 
@@ -46,7 +47,7 @@ class NgramModel:
 
     max_rows = None
     precision = "fp32"
-    call_tokens = 1 << 22
+    call_tokens = 1 << 21
 
     def __init__(
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,
@@ -89,7 +90,7 @@ class NgramModel:
     def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
         inputs_BL = self._with_state(inputs_BT, state)
         targets_BT = array_types.as_numpy(targets_BT)
-        length = max(1, self.call_tokens // processors() // max(1, len(inputs_BL)))
+        length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
         starts = range(0, targets_BT.shape[1], length)  # each piece reads the N - 1 inputs before it again
         pieces = [(inputs_BL[:, start : start + length + self.order - 1], targets_BT[:, start : start + length]) for start in starts]
         *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))

@@ -108,7 +108,8 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
     offsets[1:] = ends + 1  # each word with the space behind it: nothing lies between them
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(bytes_N)]
     words = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers).dictionary_encode()
-    return [word[:-1] for word in words.dictionary.to_pylist()], words.indices.to_numpy()
+    numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))  # to_numpy() would import pandas
+    return [word[:-1] for word in words.dictionary.to_pylist()], numbers
 
 
 def _spaced(match: re.Match[str]) -> str:

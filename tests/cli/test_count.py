@@ -7,7 +7,7 @@ import sys
 import pytest
 from failures import checked_error
 
-from rnnlm.cli import count as count_command
+from rnnlm.cli import terminal
 
 TEXT = "a b a\n\na \u00a0x <unk>\n"
 COUNTS = """</s>	2
@@ -136,7 +136,7 @@ def test_a_closed_pipe_ends_silently(models):
 
 
 def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
-    monkeypatch.setattr(count_command, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
     counted = rnnlm("count", text, "--order", 2)
     assert counted.out == COUNTS
     assert counted.err.splitlines()[-4:] == ["2 lines read", "order 1: 6 n-grams", "order 2: 7 n-grams", "13 n-grams written"]

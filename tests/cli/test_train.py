@@ -155,7 +155,7 @@ def test_the_second_signal_is_what_it_was_before():
 def test_ctrl_c_before_training_begins_is_just_an_interrupt(rnnlm, models, monkeypatch):
     from rnnlm import planning
 
-    def interrupted(request):
+    def interrupted(request, report):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(planning, "plan", interrupted)
