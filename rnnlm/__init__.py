@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Corpus": "rnnlm.corpus",
+    "Counted": "rnnlm.events",
+    "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
@@ -25,8 +27,11 @@ _PUBLIC = {
     "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
     "Validated": "rnnlm.events",
+    "audit": "rnnlm.auditing",
     "evaluate": "rnnlm.evaluation",
+    "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
+    "import_arpa": "rnnlm.exchange",
     "load": "rnnlm.loading",
     "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
@@ -36,10 +41,12 @@ _PUBLIC = {
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from rnnlm.auditing import audit
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate
-    from rnnlm.events import Finished, Saved, Started, Step, Validated
+    from rnnlm.events import Counted, Estimated, Finished, Saved, Started, Step, Validated
+    from rnnlm.exchange import export_arpa, import_arpa
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load

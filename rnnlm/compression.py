@@ -1,10 +1,16 @@
 """Files read and written through their compression: .gz, .xz, .bz2 and .zst, told by their suffix."""
 
+import bz2
+import contextlib
 import importlib
 import io
+import lzma
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
 _MODULES = {".gz": "gzip", ".xz": "lzma", ".bz2": "bz2"}
@@ -25,6 +31,19 @@ def open_decompressed(path: str) -> IO[bytes]:
     return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
 
 
+@contextlib.contextmanager
+def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
+    """Turns what goes wrong while a file is read into an error of that kind, which names it."""
+    try:
+        yield
+    except EOFError:
+        raise kind(f"cannot read {path}", "the compressed file is truncated") from None
+    except OSError as error:
+        raise kind(f"cannot read {path}", error.strerror or str(error)) from None
+    except (lzma.LZMAError, zlib.error) as error:
+        raise kind(f"cannot read {path}", f"it is damaged: {error}") from None
+
+
 def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
     """`pieces` as a file with this suffix holds them."""
     if suffix not in SUFFIXES:
@@ -36,17 +55,12 @@ def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[by
 
 
 def _compressor(suffix: str) -> Any:
-    if suffix == ".gz":
-        import zlib
-
-        return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     if suffix == ".zst":
         import zstandard
 
         return zstandard.ZstdCompressor().compressobj()
-    import bz2
-    import lzma
-
+    if suffix == ".gz":
+        return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     return lzma.LZMACompressor() if suffix == ".xz" else bz2.BZ2Compressor()
 
 

@@ -56,6 +56,12 @@ def spans_between(offsets: np.ndarray) -> np.ndarray:
     return np.stack([offsets[:-1], offsets[1:]], axis=1)
 
 
+def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
+    """The perplexity of a text read as one stream; infinite where a token has probability zero."""
+    total = score_spans(model, ids, whole_text(ids)).sum(dtype=np.float64)
+    return perplexity(total, len(ids)) or math.inf
+
+
 def perplexity(logprob_nats: float, count: int) -> float | None:
     """exp(-logprob_nats / count), or None where that is not a finite number."""
     if count <= 0 or not math.isfinite(logprob_nats):

@@ -9,10 +9,8 @@ import functools
 import glob
 import io
 import itertools
-import lzma
 import os
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import IO, Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.compression import CHUNK_BYTES, open_decompressed, without_suffix
+from rnnlm.compression import CHUNK_BYTES, naming_errors, open_decompressed, without_suffix
 from rnnlm.errors import TextError, UsageError, nearest
 
 RECORDS_PER_CHUNK = 4096
@@ -104,16 +102,11 @@ def _standard_input() -> bytes:
 @contextlib.contextmanager
 def _naming_errors(source: str) -> Iterator[None]:
     """Turns the errors of reading into a TextError that names the source."""
-    try:
-        yield
-    except IsADirectoryError:
-        raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
-    except EOFError:
-        raise TextError(f"cannot read {source}", "the compressed file is truncated") from None
-    except OSError as error:
-        raise TextError(f"cannot read {source}", error.strerror or str(error)) from None
-    except (lzma.LZMAError, zlib.error) as error:
-        raise TextError(f"cannot read {source}", f"it is damaged: {error}") from None
+    with naming_errors(source, TextError):
+        try:
+            yield
+        except IsADirectoryError:
+            raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:

@@ -10,12 +10,15 @@ from tiny_models import LINES, Lines, fit, small_settings
 from rnnlm import arrays, model_folder, reading, registry
 from rnnlm.encoding import encode_text
 from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.ngram.smoothing import ESTIMATORS
 
 VARIANTS = {
     "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}],
     "lstm": [{"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}],
-    "ngram": [{"order": order} for order in range(1, 8)],
+    "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]
+    + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
+    + [{"order": 4, "prune": "0,0,1"}],
 }
 TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
 CASES = [
@@ -79,7 +82,8 @@ def test_probabilities_sum_to_one(model, batch):
 def test_scores_are_the_predictions_at_the_targets(model, batch):
     inputs_BT, targets_BT = batch
     logprob_BT, _ = score(model, inputs_BT, targets_BT)
-    assert logprob_BT.shape == targets_BT.shape and (logprob_BT < 0).all()
+    assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
+    assert not model.normalised or (logprob_BT < 0).all()
     close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
 
 

@@ -19,6 +19,7 @@ LINES = (
     "it is hard to recognize speech",
     "the <unk> sat on a cat",
 )
+HELD_OUT = ("the cat saw a dog", "it is hard")
 _SMALL = {
     "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps", "learning_rate": 0.05,
     "init_range": 0.8, "device": "cpu", "precision": "fp32",
@@ -54,7 +55,8 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
-    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), None)
+    needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
+    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), encode_text(Lines(HELD_OUT), tokenizer) if needs_valid else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         *_, fitted = kind.fit(resolved, data, lambda: False, None)

@@ -1,15 +1,13 @@
 """An ARPA file as numbered lines, read a block at a time: no more than a block is held, however long a line claims to be."""
 
 import contextlib
-import lzma
-import zlib
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
-from rnnlm.compression import open_decompressed
+from rnnlm.compression import naming_errors, open_decompressed
 from rnnlm.errors import ModelError
 
 BLOCK_BYTES = 1 << 24
@@ -121,12 +119,5 @@ def opened(path: str) -> Iterator[ArpaLines]:
     Raises:
         ModelError: it cannot be read, or its compression is damaged.
     """
-    try:
-        with open_decompressed(path) as stream:
-            yield ArpaLines(stream, path)
-    except EOFError:
-        raise ModelError(f"cannot read {path}", "the compressed file is truncated") from None
-    except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (lzma.LZMAError, zlib.error) as error:
-        raise ModelError(f"cannot read {path}", f"it is damaged: {error}") from None
+    with naming_errors(path, ModelError), open_decompressed(path) as stream:
+        yield ArpaLines(stream, path)

@@ -1,6 +1,5 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
-import math
 import resource
 import sys
 import time
@@ -99,8 +98,7 @@ def fit(
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, peak_bytes(), time.perf_counter() - began)
     ppl = None
     if valid:
-        total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
-        ppl = reading.perplexity(total, valid.tokens) or math.inf
+        ppl = reading.stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, train.tokens, time.perf_counter() - began, "budget", model, ppl, facts)
 

@@ -3,7 +3,6 @@
 The simplest language model there is. Its state is empty, its arrays are numpy's, and it keeps the whole contract.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,8 +89,7 @@ def fit(
     model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
     ppl = None
     if valid:
-        total = reading.score_spans(model, valid.ids, reading.whole_text(valid.ids)).sum(dtype=np.float64)
-        ppl = reading.perplexity(total, valid.tokens) or math.inf
+        ppl = reading.stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
 
