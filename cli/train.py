@@ -165,7 +165,7 @@ def _cell(value: Any) -> str:
 def _show_plan(plan: Any, as_json: bool) -> None:
     sizes = {
         "model": plan.kind.name,
-        "parameters": "known once counted" if plan.parameters() is None else plan.parameters(),
+        "parameters": plan.parameters(),
         "vocabulary_size": plan.data.tokenizer.size,
         "train_tokens": plan.data.train.tokens,
         "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,
@@ -179,4 +179,6 @@ def _show_plan(plan: Any, as_json: bool) -> None:
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
     terminal.print_table(["setting", "value", "origin", "what it is"], rows)
     for name, value in sizes.items():
+        if value is None:
+            value = "known once counted"
         click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}")

@@ -20,6 +20,7 @@ DTYPES = {
 }  # fmt: skip
 NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
 ALIGNMENT = 8
+MOST_DIMENSIONS = 8
 PIECE = 1 << 24  # bytes written at a time
 LARGEST_HEADER = 100 << 20
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
@@ -107,7 +108,8 @@ def _read_header(path: Path) -> tuple[int, dict[str, _Entry]]:
         raise ModelError("the weights cannot be read", f"the header is damaged: {error}") from None
     for name, entry in entries.items():
         start, end = entry.data_offsets
-        fits = 0 <= start <= end <= length - 8 - size and min(entry.shape, default=0) >= 0 and entry.dtype in DTYPES
+        is_shape = len(entry.shape) <= MOST_DIMENSIONS and all(0 <= each <= length for each in entry.shape)
+        fits = 0 <= start <= end <= length - 8 - size and is_shape and entry.dtype in DTYPES
         if not fits or math.prod(entry.shape) * np.dtype(DTYPES[entry.dtype]).itemsize != end - start:
             raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
     return 8 + size, entries

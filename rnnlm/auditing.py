@@ -19,9 +19,9 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.ngram.levels import split_keys
 from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.soundness import TOLERANCE, disorders
 
 Result = Literal["ok", "failed", "not claimed"]
-TOLERANCE = 1e-5  # of a sum of fp32 probabilities
 MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for unless told otherwise
 CELLS_PER_CALL = 4_000_000
 BEGUN_LINES, LONGEST_CONTEXT = 1000, 16  # how many, and of how many tokens, where contexts cannot be listed
@@ -104,27 +104,10 @@ def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
 
 def _order(model: NgramModel) -> Check:
     """Whether keys are sorted and point into the order below, and log-probabilities are at most 0."""
-    if found := "; ".join(_disorders(model)):
+    if found := "; ".join(disorders(model)):
         return Check("tables", "failed", found)
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
     return Check("tables", "ok", f"{ngrams} n-grams, sorted, each after one of the order below")
-
-
-def _disorders(model: NgramModel) -> Iterator[str]:
-    for n, values in enumerate(model.values, start=1):
-        if n > 1:
-            keys = model.keys[n - 2]
-            contexts, words = split_keys(keys, model.size)
-            at = np.flatnonzero(keys[1:] <= keys[:-1])
-            if len(at):
-                yield f"{n}-grams are not sorted, first at {at[0] + 1:,}"
-            if len(contexts) and contexts.max() >= len(model.values[n - 2]):
-                yield f"{n}-grams follow {n - 1}-grams that are not there"
-            if len(words) and words.max() >= model.size:
-                yield f"{n}-grams end in words that are not there"
-        at = np.flatnonzero(values[:, 0] > TOLERANCE)
-        if len(at):
-            yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {np.exp(values[at[0], 0]):.6g}"
 
 
 def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:
@@ -184,11 +167,7 @@ def _different(sorted_M: np.ndarray) -> np.ndarray:
 
 def _words(model: NgramModel, length: int, numbers: np.ndarray) -> np.ndarray:
     """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
-    words = []
-    for keys in reversed(model.keys[: length - 1]):
-        numbers, last = split_keys(keys[numbers], model.size)
-        words.append(last)
-    words_BT = np.stack([numbers, *reversed(words)], axis=1)
+    words_BT = np.stack(model.words(length, numbers), axis=1)
     return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
 
 

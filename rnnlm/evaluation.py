@@ -16,7 +16,7 @@ import numpy as np
 from rnnlm import reading
 from rnnlm.corpus import Corpus, Part, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
-from rnnlm.errors import ModelError, UsageError, nearest
+from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import LanguageModel
 from rnnlm.reading import perplexity
 from rnnlm.signature import Signature
@@ -111,8 +111,7 @@ def _spans(encoded: EncodedText, context: Context) -> np.ndarray:
 def _summary(
     model: LanguageModel, encoded: EncodedText, logprob_N: np.ndarray, context: Context, signature: str, began: float
 ) -> Evaluation:
-    if np.isnan(logprob_N).any():
-        raise ModelError("the model's scores are not numbers", "its weights may be damaged", "train it anew")
+    reading.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())
     total = float(logprob_N.sum(dtype=np.float64))
     total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))

@@ -11,7 +11,7 @@ class Started:
     """Training is about to begin."""
 
     model: str
-    parameters: int
+    parameters: int | None  # None where only counting tells
     vocabulary_size: int
     train_tokens: int
     valid_tokens: int

@@ -16,6 +16,7 @@ from rnnlm.config import Count, Natural, NonNegative
 from rnnlm.corpus import check_reserved
 from rnnlm.errors import SettingsError, notice
 from rnnlm.interface import LanguageModel, State
+from rnnlm.reading import check_scores
 
 TILE_ROWS = 16
 
@@ -97,8 +98,7 @@ def _tile(
         ended_B |= token_B == boundary
         if ended_B[:wanted].all() or step + 1 == settings.max_tokens:
             break
-        predicted, state = model.predict(np.where(ended_B, boundary, token_B)[:, None], state)
-        logprob_BV = arrays.as_numpy(predicted)[:, -1].astype(np.float64)
+        logprob_BV, state = _predict(model, np.where(ended_B, boundary, token_B), state)
     drawn_BT = np.stack(drawn, axis=1)
     return [
         Sample(
@@ -119,8 +119,15 @@ def _read_prompt(model: LanguageModel, prompt_ids: np.ndarray, rows: int) -> tup
     if len(inputs) > 1:
         before = np.broadcast_to(inputs[:-1], (rows, len(inputs) - 1)).copy()
         _, state = model.score(before, np.broadcast_to(inputs[1:], before.shape).copy(), state)
-    predicted, state = model.predict(np.full((rows, 1), inputs[-1]), state)
-    return arrays.as_numpy(predicted)[:, -1].astype(np.float64), state
+    return _predict(model, np.full(rows, inputs[-1]), state)
+
+
+def _predict(model: LanguageModel, ids_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """The distribution after one more token in each row, and the state there."""
+    predicted, state = model.predict(ids_B[:, None], state)
+    logprob_BV = arrays.as_numpy(predicted)[:, -1].astype(np.float64)
+    check_scores(logprob_BV)
+    return logprob_BV, state
 
 
 def forbid_unknown(logprob_BV: np.ndarray, model: LanguageModel, settings: SamplingSettings) -> np.ndarray:

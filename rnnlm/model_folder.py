@@ -154,7 +154,11 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
         if read_manifest(folder) == manifest:
             raise
         return load(folder, device)  # the model was replaced while we read
-    return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
+    try:
+        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
+    except ModelError as error:
+        with _naming(folder):
+            raise error
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, array_files.Shapes]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.batches import SpanBatch, gather, span_batches, with_boundary
+from rnnlm.errors import ModelError
 from rnnlm.interface import Array, LanguageModel
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
@@ -44,6 +45,16 @@ def _batch_windows(
         inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
         logprob_BT, state = model.score(inputs_BT, targets_BT, state)
         yield start_B, end_B, logprob_BT
+
+
+def check_scores(logprob: np.ndarray) -> None:
+    """Make sure that log-probabilities are numbers; -inf is the one of zero.
+
+    Raises:
+        ModelError: they are not.
+    """
+    if np.isnan(logprob).any() or np.isposinf(logprob).any():
+        raise ModelError("the model's scores are not numbers", "its weights may be damaged", "see rnnlm doctor, or train it anew")
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:

@@ -70,6 +70,7 @@ def score_lines(
 def _score_chunk(model: LanguageModel, lines: Sequence[str], with_tokens: bool) -> Iterator[SentenceScore]:
     encoded = model.tokenizer.encode(lines)
     logprob_N = reading.score_spans(model, encoded.ids, reading.spans_between(encoded.offsets))
+    reading.check_scores(logprob_N)
     logprob_S = np.add.reduceat(logprob_N, encoded.offsets[:-1])
     oov_bounds = np.searchsorted(encoded.oov, encoded.offsets)
     for index, line in enumerate(lines):

@@ -52,11 +52,12 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     at = np.flatnonzero(has_backoff_L)
     logbackoff_L = np.zeros(len(lines_L))
     logbackoff_L[at] = _numbers(lines, lines_L[at], fields.take(fields.first_L[at] + n + 1), "backoff weight")
-    refuse(lines, lines_L, np.isposinf(logbackoff_L), "an infinite backoff weight")
+    values_L2 = nats(np.stack([logprob_L, logbackoff_L], axis=1))
+    refuse(lines, lines_L, np.isposinf(values_L2[:, 1]), "an infinite backoff weight")
     if is_highest:
         refuse(lines, lines_L, logbackoff_L != 0, f"a backoff weight after a {n}-gram", f"{n} is the highest order")
     words = fields.take((fields.first_L[:, None] + np.arange(1, n + 1)).ravel())
-    return Entries(lines_L, words, nats(np.stack([logprob_L, logbackoff_L], axis=1)))
+    return Entries(lines_L, words, values_L2)
 
 
 def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -> np.ndarray:

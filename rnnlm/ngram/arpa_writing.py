@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from rnnlm.errors import OutputError, notice
 from rnnlm.ngram.arpa import SENTENCE_START, ZERO_LOG10, nats
-from rnnlm.ngram.levels import split_keys
 from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.soundness import check_tables
 
 BLOCK_NGRAMS = 1 << 18
 SIGNIFICANT_DIGITS = (9, 8, 7)  # 9 are always enough to read the same float32 back
@@ -26,8 +26,9 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """The file, piece by piece. White space within symbols is spelled visibly, with a notice.
 
     Raises:
-        OutputError: that spelling is a symbol of its own.
+        OutputError: that spelling is a symbol of its own. ModelError: the model's tables are damaged.
     """
+    check_tables(model)
     if model.unseen_context_logprob:
         notice("what this model takes for giving up a context never seen has no place in ARPA: scores will differ there")
     names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
@@ -42,17 +43,20 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
 
 
 def spelled(symbols: Sequence[str]) -> list[str]:
-    """`symbols` without white space, which would end a word: a space is written as U+2581, others as `<0x09>`.
+    """`symbols` without white space, which would end a word: a space is written as U+2581, others, or if that is a symbol
+    of its own, as `<0x20>`.
 
     Raises:
-        OutputError: that is taken by another symbol.
+        OutputError: that is a symbol of its own, too.
     """
-    spellings = {symbol: _WHITE_SPACE.sub(_visible, symbol) for symbol in symbols if _WHITE_SPACE.search(symbol)}
+    spellings: dict[str, str] = {}
     taken = {*symbols, SENTENCE_START}
-    for symbol, spelling in spellings.items():
-        if spelling in taken:
-            why = f"ARPA has no white space in words, and {spelling!r} is taken"
-            raise OutputError(f"the symbol {symbol!r} cannot be written", why)
+    for symbol in filter(_WHITE_SPACE.search, symbols):
+        plain = (_WHITE_SPACE.sub(spell, symbol) for spell in (_visible, _by_number))
+        spelling = next((each for each in plain if each not in taken), None)
+        if spelling is None:
+            raise OutputError(f"the symbol {symbol!r} cannot be written", "ARPA has no white space in words, and its spellings are taken")
+        spellings[symbol] = spelling
         taken.add(spelling)
     if spellings:
         examples = ", ".join(f"{symbol!r} as {spelling}" for symbol, spelling in [*spellings.items()][:5])
@@ -61,14 +65,18 @@ def spelled(symbols: Sequence[str]) -> list[str]:
 
 
 def _visible(white_space: re.Match[str]) -> str:
-    return "\u2581" if white_space[0] == " " else f"<0x{ord(white_space[0]):02X}>"
+    return "\u2581" if white_space[0] == " " else _by_number(white_space)
+
+
+def _by_number(white_space: re.Match[str]) -> str:
+    return f"<0x{ord(white_space[0]):02X}>"
 
 
 def _lines(model: NgramModel, names: pa.Array, n: int, block: slice) -> memoryview:
     """log10 probability TAB words TAB log10 backoff of a block of the n-grams of order n; no backoff at the highest order."""
     values = model.values[n - 1][block]
     parts = [_decimals(np.minimum(values[:, 0], 0)), "\t"]  # a rounding above 0 would be refused
-    for words in _words(model, n, block):
+    for words in model.words(n, np.arange(len(model.values[n - 1]))[block]):
         parts += [names.take(pa.array(words)), " "]
     parts[-1] = "\t"
     parts += [_decimals(values[:, 1]), "\n"] if n < model.order else []
@@ -77,16 +85,6 @@ def _lines(model: NgramModel, names: pa.Array, n: int, block: slice) -> memoryvi
     text = pc.binary_join_element_wise(*arrays)
     _, offsets, data = text.buffers()
     return memoryview(data)[: np.frombuffer(offsets, np.int64)[len(text)]]
-
-
-def _words(model: NgramModel, n: int, block: slice) -> list[np.ndarray]:
-    """The words of a block of n-grams of order n, one array a position."""
-    numbers = np.arange(len(model.values[n - 1]))[block] if n == 1 else block
-    words = []
-    for keys in reversed(model.keys[: n - 1]):
-        numbers, last = split_keys(keys[numbers], model.size)
-        words.append(last)
-    return [numbers, *reversed(words)]
 
 
 def _decimals(nats_M: np.ndarray) -> pa.Array:

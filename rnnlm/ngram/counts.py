@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from rnnlm.ngram.levels import NOWHERE, split_keys, word_bits
-from rnnlm.ngram.threads import in_threads, processors
+from rnnlm.ngram.threads import in_threads
 from rnnlm.ngram.workspace import Workspace
 
 KEY_BITS = 64
@@ -129,7 +129,7 @@ class _Counter:
         keys_M, suffixes_M, counts_M = (self.workspace.empty(positions, kind) for kind in (np.uint64, self.index, self.index))
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
         end = 0
-        for keys, suffixes, counts, at, numbers in in_threads(self._part, self._parts()):
+        for keys, suffixes, counts, at, numbers in in_threads(self._part, self._parts(), self.workspace.threads):
             numbers_T[at] = numbers + self.index(end)
             start, end = end, end + len(keys)
             keys_M[start:end], suffixes_M[start:end], counts_M[start:end] = keys, suffixes, counts
@@ -150,7 +150,7 @@ class _Counter:
     def _parts(self) -> list[tuple[int, int]]:
         """Ranges of contexts, each of few enough positions to be sorted at a time with (key, position) in 64 bits."""
         ends_H = np.cumsum(self.context_counts, dtype=np.int64)
-        most = min(self.workspace.positions, int(ends_H[-1]) // processors() + 1)
+        most = min(self.workspace.positions, int(ends_H[-1]) // self.workspace.threads + 1)
         parts, start = [], 0
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0

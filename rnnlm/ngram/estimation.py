@@ -108,7 +108,7 @@ def _estimate_order(task: _Task) -> _Order:
     prob_M = workspace.empty(task.kept, np.float64)
     values_MK = workspace.empty((task.kept, 1 if task.is_highest else 2), np.float32)
     context = end = 0
-    for keys, prob, backoff in in_threads(lambda block: _estimate_block(task, block), task.blocks()):
+    for keys, prob, backoff in in_threads(lambda block: _estimate_block(task, block), task.blocks(), workspace.threads):
         start, end = end, end + len(prob)
         prob_M[start:end] = prob
         values_MK[start:end] = 0

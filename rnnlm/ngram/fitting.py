@@ -1,7 +1,5 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +19,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
 from rnnlm.ngram.threads import processors
-from rnnlm.ngram.workspace import Workspace, parse_size, return_freed_memory
+from rnnlm.ngram.workspace import Workspace, held_bytes, parse_size, peak_bytes, return_freed_memory
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
 SMALLEST_BUFFERS, BUFFERS = 50_000_000, 2
@@ -69,7 +67,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, np.ndarray] | None = None,
 ) -> Iterator[Event]:
-    """Count and estimate; with validation text, read it once. Asked to stop, it ends between two orders, with nothing.
+    """Count and estimate; with validation text, read it once. Asked to stop while it counts, it ends after an order, with nothing.
 
     Raises:
         SettingsError, UsageError: as :func:`check`.
@@ -78,7 +76,7 @@ def fit(
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
     valid, train = data.valid, data.train
-    yield Started("ngram", 0, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
+    yield Started("ngram", None, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
     workspace = _workspace(settings, train.tokens)
     levels: list[Level] = []
     for level in _levels(settings, data, workspace):
@@ -110,16 +108,17 @@ def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
         SettingsError: it does not go far enough.
     """
     if settings.memory is None:
-        return Workspace()
+        return Workspace(threads=settings.threads)
     return_freed_memory()
-    least = peak_bytes() + BYTES_PER_TOKEN * tokens
+    least = held_bytes() + BYTES_PER_TOKEN * tokens
     buffers = parse_size(settings.memory) - least
     if buffers < SMALLEST_BUFFERS:
         raise SettingsError(
             f"memory = {settings.memory} is too little for this text",
             f"its {tokens:,} tokens take {(least + SMALLEST_BUFFERS) / 1e6:,.0f} MB", "give more, or train on less text",
         )  # fmt: skip
-    return Workspace(buffers // BUFFERS // processors())
+    threads = settings.threads or processors()
+    return Workspace(buffers // BUFFERS // threads, threads)
 
 
 def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:
@@ -137,8 +136,3 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
         heldout = heldout_counts(counts, data.valid.ids, data.tokenizer.boundary_id)
     return kind(settings, counts, heldout)
 
-
-def peak_bytes() -> int:
-    """The most memory this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -19,9 +19,8 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         before_T = np.append(NOWHERE, numbers_T[:-1])
         before_T[is_first_T] = counts.size if n == 2 else NOWHERE
         known = np.flatnonzero(before_T != NOWHERE)
-        keys_M = make_keys(level.contexts_M, level.words_M, counts.size)
         numbers_T = np.full(len(ids_T), NOWHERE)
-        numbers_T[known] = find_many(keys_M, make_keys(before_T[known], ids_T[known], counts.size))
+        numbers_T[known] = find_many(level.keys_M, make_keys(before_T[known], ids_T[known], counts.size))
         found = np.flatnonzero(numbers_T != NOWHERE)
         contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]  # all that end no line are followed by a word
         ngrams_NT[n - 1, found] = level.counts_M[numbers_T[found]]

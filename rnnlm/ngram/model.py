@@ -6,7 +6,9 @@ The state is the last N-1 ids since the line began, shortened to what the model 
 scored at once: the number of the n-gram that ends at a position comes from that of the (n-1)-gram before it and the word.
 """
 
+import contextlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,16 +86,27 @@ class NgramModel:
         keys = (np.arange(self.size + 1, dtype=np.uint64), *self.keys)
         yield from (BackoffLevel(self.size, *each) for each in zip(keys, self.values, strict=True))
 
+    def words(self, n: int, numbers: np.ndarray) -> list[np.ndarray]:
+        """The words of n-grams of order n, given by number: one array a position."""
+        words = []
+        for keys in reversed(self.keys[: n - 1]):
+            numbers, last = split_keys(keys[numbers], self.size)
+            words.append(last)
+        return [numbers, *reversed(words)]
+
     def initial_state(self, rows: int) -> NgramState:
         return NgramState(np.full((rows, self.order - 1), PADDING, dtype=self._index))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
         inputs_BL = self._with_state(inputs_BT, state)
         targets_BT = array_types.as_numpy(targets_BT)
+        if not targets_BT.size:
+            return np.zeros(targets_BT.shape), state
         length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
         starts = range(0, targets_BT.shape[1], length)  # each piece reads the N - 1 inputs before it again
         pieces = [(inputs_BL[:, start : start + length + self.order - 1], targets_BT[:, start : start + length]) for start in starts]
-        *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))
+        with _naming_damage():
+            *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))
         return np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1), self._state(inputs_BL, last)
 
     def _score(self, inputs_BL: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
@@ -113,17 +126,24 @@ class NgramModel:
         return logprob_BT, last
 
     def predict(self, inputs_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
+        if not np.size(inputs_BT):
+            return np.zeros((*np.shape(inputs_BT), self.size), dtype=np.float32), state
         inputs_BL = self._with_state(inputs_BT, state)
-        read = [(contexts_BT, cost_BT) for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL)]
-        costs_NR = [cost_BT.ravel() for _, cost_BT in read]
-        longer_NR = list(itertools.accumulate(reversed(costs_NR), initial=np.zeros(np.size(inputs_BT))))[::-1]  # of all from n on
-        logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
-        for n, (contexts_BT, _) in enumerate(read, start=2):
-            rows, numbers = self._following(n, contexts_BT.ravel())
-            _, words = split_keys(self.keys[n - 2][numbers], self.size)
-            logprob_RV[rows, words] = self.values[n - 1][:, 0][numbers] + longer_NR[n - 1][rows]
+        with _naming_damage():
+            read = [(contexts_BT, cost_BT) for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL)]
+            logprob_RV = self._predict([(contexts_BT.ravel(), cost_BT.ravel()) for contexts_BT, cost_BT in read], np.size(inputs_BT))
         after = self._state(inputs_BL, [(contexts_BT[:, -1], cost_BT[:, -1]) for contexts_BT, cost_BT in read])
         return logprob_RV.reshape(*np.shape(inputs_BT), self.size), after
+
+    def _predict(self, read: list[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
+        """Log-probabilities of all words, (R, V), after contexts given by number and cost, by length."""
+        longer_NR = list(itertools.accumulate((cost_R for _, cost_R in reversed(read)), initial=np.zeros(rows)))[::-1]
+        logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
+        for n, (contexts_R, _) in enumerate(read, start=2):  # longer_NR[n - 1]: what giving up the longer contexts costs
+            rows_M, numbers_M = self._following(n, contexts_R)
+            _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
+            logprob_RV[rows_M, words_M] = self.values[n - 1][:, 0][numbers_M] + longer_NR[n - 1][rows_M]
+        return logprob_RV
 
     def concat_states(self, states: Sequence[NgramState]) -> NgramState:
         return NgramState(np.concatenate([state.inputs_BN for state in states]))
@@ -186,7 +206,7 @@ class NgramModel:
         """The n-grams after each context: rows and numbers, side by side."""
         known = np.flatnonzero(contexts_R >= 0)
         first, after = self._range(n, contexts_R[known])
-        counts = after - first
+        counts = np.maximum(after - first, 0)  # below 0 where the keys are damaged
         offsets = np.repeat(first - np.cumsum(counts) + counts, counts)
         return np.repeat(known, counts), offsets + np.arange(len(offsets))
 
@@ -208,6 +228,16 @@ class NgramModel:
         return NgramState(inputs_BN)
 
 
+@contextlib.contextmanager
+def _naming_damage() -> Iterator[None]:
+    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows in use."""
+    try:
+        yield
+    except IndexError:
+        why = "an n-gram points to one that is not there"
+        raise ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more") from None
+
+
 def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes | None:
     """Name to (safetensors type, shape) of the model's arrays; how many n-grams there are only the `stored` ones tell.
 
@@ -221,6 +251,8 @@ def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = No
     for n in range(1, order + 1):
         _, found = stored.get(f"values_{n}", ("", ()))
         ngrams = found[0] if found and n > 1 else size + 1
+        if not ngrams:
+            raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         shapes[f"values_{n}"] = ("F32", (ngrams, 2 if n < order else 1))
         if n > 1:
             shapes[f"keys_{n}"] = ("U64", (ngrams,))
@@ -232,9 +264,15 @@ def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = No
 def from_arrays(
     settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
 ) -> NgramModel:
-    """The model whose `to_arrays()` gave `arrays`, which may be mapped files; `device` does not matter."""
+    """The model whose `to_arrays()` gave `arrays`, which may be mapped files; `device` does not matter.
+
+    Raises:
+        ModelError: what they say of the model makes no sense.
+    """
     order = sum(name.startswith("values_") for name in arrays)
     normalised, unseen_context_logprob = arrays["facts"].tolist()
+    if normalised not in (0, 1) or not (math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0):
+        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it anew")
     return NgramModel(
         [arrays[f"keys_{n}"] for n in range(2, order + 1)], [arrays[f"values_{n}"] for n in range(1, order + 1)],
         tokenizer, bool(normalised), unseen_context_logprob, fingerprint,

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counts import Level
-from rnnlm.ngram.estimation import SMALLEST_UNSEEN
 from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.soundness import check_tables
 
+NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
+CELLS = 1 << 20  # contexts times words looked up at a time
 ROUNDING = 1e-6  # of a backoff weight: where nothing is seen and it is 1 but for that, it is 1
 
 
@@ -40,13 +43,20 @@ def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
 
 
 def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
-    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that. Unigrams stay."""
+    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that. Unigrams stay.
+
+    Raises:
+        UsageError: so few cannot be had.
+    """
     levels, backings = _surveyed(model)
     worths = _worths(levels, backings, model.tokenizer.boundary_id)
     surplus = sum(map(len, levels)) - max(ngrams, len(levels[0]))
     if surplus <= 0:
         return model, 0.0
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
+    if np.isinf(cheapest):
+        what = f"the model cannot be pruned to {ngrams:,} n-grams"
+        raise UsageError(what, "without more of them, words that follow a context would be impossible", "ask for more n-grams")
     threshold = float(np.nextafter(cheapest, np.inf))
     return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths]), threshold
 
@@ -102,6 +112,7 @@ def _like(model: NgramModel, levels: Sequence[BackoffLevel], tokenizer: Tokenize
 
 def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
     """The orders of a model, and how those from the bigrams on stand on the ones below."""
+    check_tables(model)
     unigrams, *longer = model.levels()
     stack = _Stack(unigrams, model.size)
     backings = [stack.put(level) for level in longer]
@@ -134,10 +145,24 @@ class _Stack:
         seen_H, seen_below_H = (
             np.bincount(level.contexts_M, _exp(values_M), minlength=contexts) for values_M in (level.logprob_M, lower_M)
         )
-        self.top = Backing(lower_M, seen_H, np.maximum(self._totals_below() - seen_below_H, 0))
+        self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
         self.levels.append(level)
         self.links.append(links)
         return self.top
+
+    def _unseen(self, level: BackoffLevel, seen_below_H: np.ndarray) -> np.ndarray:
+        """The sum of p(w|h') over the words unseen after h: all less the seen ones, but word by word where little is left."""
+        unseen_H = self._totals_below() - seen_below_H
+        words_H = np.bincount(level.contexts_M, minlength=len(unseen_H))
+        unseen_H[words_H == self.size] = 0.0
+        near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
+        at_once = max(1, CELLS // self.size)
+        for contexts in (near[start : start + at_once] for start in range(0, len(near), at_once)):
+            keys_C = make_keys(np.repeat(contexts, self.size), np.tile(np.arange(self.size), len(contexts)), self.size)
+            everything = BackoffLevel(self.size, keys_C, np.zeros((len(keys_C), 1), dtype=np.float32))
+            prob_C = np.where(find(level.keys_M, keys_C) == NOWHERE, _exp(self._lower(everything)[0]), 0.0)
+            unseen_H[contexts] = prob_C.reshape(len(contexts), self.size).sum(axis=1)
+        return unseen_H
 
     def _lower(self, level: BackoffLevel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """log p(w|h') of the n-grams of the next order, and their links: h' is shortened until hw is in the model."""
@@ -241,7 +266,7 @@ def _reweight(levels: Sequence[BackoffLevel], left: Sequence[np.ndarray], size: 
     stack = _Stack(levels[0], size)
     for contexts, level, left_H in zip(levels, levels[1:], left, strict=False):
         backing = stack.put(level)
-        is_full_H = backing.unseen_H < SMALLEST_UNSEEN
+        is_full_H = backing.unseen_H == 0
         with np.errstate(divide="ignore", invalid="ignore"):
             weight_H = left_H / backing.unseen_H
             scale_H = np.where(is_full_H & (backing.seen_H > 0), 1 + left_H / backing.seen_H, 1.0)

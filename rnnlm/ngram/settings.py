@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Positive
+from rnnlm.config import Count, Positive
 
 SmoothingName = Literal[
     "mkn", "kn", "witten-bell", "absolute", "additive", "jelinek-mercer", "katz", "stupid", "mle"
@@ -40,8 +40,9 @@ class NgramSettings:
         Positive | None, Meta(description="added to every count, times V and the lower order's probability; none: tuned on held-out text")
     ] = None
     backoff_factor: Annotated[
-        float, Meta(gt=0, le=1, description="of stupid backoff, for each word of context given up")
+        float, Meta(gt=0, lt=1, description="of stupid backoff, for each word of context given up")
     ] = 0.4
+    threads: Annotated[Count | None, Meta(description="processors to count and estimate with; none: all")] = None
     memory: Annotated[
         str | None, Meta(description="how much memory counting may take, such as 500M or 2G; none: as much as it needs")
     ] = None

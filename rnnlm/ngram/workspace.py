@@ -14,6 +14,7 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import OutputError, SettingsError
+from rnnlm.ngram.threads import processors
 
 _M_MMAP_THRESHOLD = -3
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -22,12 +23,14 @@ BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for t
 
 
 class Workspace:
-    """buffer_bytes: None, or how much memory there is for what is handled at the moment; all else goes to files then.
+    """buffer_bytes: None, or how much memory there is for what one thread handles at the moment; all else goes to files then.
+    threads: how many parts are handled side by side; None: one for each processor.
 
     positions, ngrams: how many are to be handled at a time.
     """
 
-    def __init__(self, buffer_bytes: int | None = None) -> None:
+    def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
+        self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
         self.positions = max(1, buffer_bytes // BYTES_PER_POSITION) if self.in_files else POSITIONS
         self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM) if self.in_files else NGRAMS
@@ -55,6 +58,24 @@ class Workspace:
         """Arrays that are not needed for a while need not stay in memory; their content is kept."""
         for array in arrays:
             drop_pages(array)
+
+
+def held_bytes() -> int:
+    """How much memory this process holds now, where the system tells; elsewhere the most it has held."""
+    with contextlib.suppress(OSError):
+        with open("/proc/self/statm") as statistics:
+            return int(statistics.read().split()[1]) * mmap.PAGESIZE
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def return_freed_memory() -> None:

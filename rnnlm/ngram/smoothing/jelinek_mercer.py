@@ -16,6 +16,8 @@ where one imagined word, half of it drawn, keeps every weight off 0 and 1: held-
 proof that there is none. A bucket that no held-out word came to is given a weight between its neighbours'.
 """
 
+from typing import Any
+
 import numpy as np
 
 from rnnlm.ngram.counts import NgramCounts
@@ -44,6 +46,9 @@ class JelinekMercer(Estimator):
         reported.update({str(2 ** (number - 1)): round(float(weights_B[number]), 4) for number in occurring})
         weight_H = weights_B[bucket_H]
         return Shares((weight_H / seen.totals())[seen.contexts_M] * seen.counts_M, 1 - weight_H)
+
+    def report(self) -> dict[str, Any]:
+        return {name: dict(sorted(weights.items(), key=lambda item: int(item[0]))) for name, weights in self.estimated.items()}
 
 
 def bucket(counts: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.n
     """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at :func:`last_read` are those
     that :func:`rnnlm.ngram.counts.count` watched."""
     number = counts.levels[order - 1].watched
-    if number == NOWHERE or order == counts.order:
+    if number == NOWHERE:
         return tally
     tally = tally.copy()
     for count, change in ((counts.adjusted(order)[number], -1), (counts.raw(order)[number], 1)):

@@ -1,0 +1,59 @@
+"""log p(w|h) of an n-gram model, asked of a dictionary of its n-grams one word at a time: a second implementation.
+
+The longest n-gram there is has the probability; each longer context given up on the way costs its backoff weight, or, where
+the model has no such context, what it charges for those. Contexts that would reach back beyond the start of the line, or of what
+was read, cost nothing.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rnnlm.ngram.levels import BackoffLevel
+
+Gram = tuple[int, ...]
+
+
+class BackoffDictionary:
+    """levels: of a model, from the unigrams up; `<s>` is word `size`, and is read where the input is the boundary."""
+
+    def __init__(self, levels: Sequence[BackoffLevel], size: int, boundary_id: int, unseen_context_logprob: float) -> None:
+        self.order, self.size, self.boundary_id = len(levels), size, boundary_id
+        self.unseen_context_logprob = unseen_context_logprob
+        self.values: dict[Gram, tuple[float, float]] = {}
+        grams: list[Gram] = [()]
+        bits = size.bit_length()
+        for level in levels:
+            keys = [int(key) for key in level.keys_M]
+            grams = [(*grams[key >> bits], key % (1 << bits)) for key in keys]
+            self.values.update(zip(grams, zip(level.logprob_M.tolist(), level.logbackoff_M.tolist(), strict=True), strict=True))
+        self.followed = {gram[:-1] for gram in self.values}
+
+    def context(self, inputs: Sequence[int]) -> Gram:
+        """The words after the last start of a line among `inputs`, `<s>` in front, as many as the order looks at."""
+        words: list[int] = []
+        for word in inputs:
+            words = [self.size] if word == self.boundary_id else [*words, word]
+        return tuple(words[max(0, len(words) - self.order + 1) :])
+
+    def cost(self, context: Gram) -> float:
+        """Of giving a context up."""
+        return self.values[context][1] if context in self.values else self.unseen_context_logprob
+
+    def logprob(self, inputs: Sequence[int], word: int) -> float:
+        """Of `word` after all the `inputs`."""
+        cost = 0.0
+        for context in _suffixes(self.context(inputs)):
+            if (*context, word) in self.values:
+                return cost + self.values[*context, word][0]
+            if context:
+                cost += self.cost(context)
+        return -math.inf
+
+    def remembered(self, inputs: Sequence[int]) -> int:
+        """How many of the last inputs matter to what comes: of the longest context that something follows, or that costs."""
+        return next(len(each) for each in _suffixes(self.context(inputs)) if not each or each in self.followed or self.cost(each))
+
+
+def _suffixes(context: Gram) -> Iterator[Gram]:
+    """The longest first, the empty one last."""
+    return (context[start:] for start in range(len(context) + 1))
