@@ -18,7 +18,7 @@ from .options import corpus_of, device_option, json_option, load_model, model_op
 @json_option
 def command(text: tuple[str, ...], model_name: str | None, context: str, device: str, as_json: bool, **given: Any) -> None:
     """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32."""
-    corpus = corpus_of(text, text_flags(given))
+    corpus = corpus_of(text, text_flags(given), terminal.Progress())
     model = load_model(model_name, device)
     from rnnlm.evaluation import evaluate
 

@@ -64,11 +64,12 @@ class CountingDisplay:
             terminal.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
         elif isinstance(event, Estimated):
             for name, value in event.estimated.items():
-                terminal.say(f"{name}: {value}")
+                terminal.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
-            terminal.say(f"n-grams {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
+            terminal.say(f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
         elif isinstance(event, Validated):
-            terminal.say(f"validation perplexity {event.ppl_token:.3f}")
+            ppl = f"{event.ppl_token:.3f}" if math.isfinite(event.ppl_token) else "infinite: a token has probability zero"
+            terminal.say(f"validation perplexity {ppl}")
 
 
 class LiveDisplay(PlainDisplay):
@@ -140,6 +141,13 @@ def seconds_left(event: Step) -> float:
     if event.progress <= 0:
         return 0.0
     return event.seconds * (1 - event.progress) / event.progress
+
+
+def in_words(value: Any) -> str:
+    """A list or a table on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {each}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def megabytes(count: int) -> str:

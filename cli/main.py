@@ -141,8 +141,12 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, _ClosedPipe):
         return 141
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        terminal.show_error(f"cannot read or write{where}", error.strerror or str(error))
+        where = error.filename or "standard output"
+        terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
+        return 1
+    if isinstance(error, MemoryError):
+        way_out = "free some, take less text or a smaller model; n-grams can be counted within limits: --memory 1G"
+        terminal.show_error("not enough memory", str(error), way_out)
         return 1
     terminal.show_error(f"internal error: {type(error).__name__}: {error}", "", "run again with --debug, and report what it shows")
     return 1

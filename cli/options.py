@@ -53,14 +53,15 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
-    """The corpus of these sources, read as `flags` say."""
+def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[str], None] | None = None) -> Any:
+    """The corpus of these sources, read as `flags` say; `report` hears how far reading is."""
     from rnnlm.config import Layer, resolve
-    from rnnlm.corpus import Corpus, TextSettings
+    from rnnlm.corpus import Corpus, TextSettings, Watched
     from rnnlm.sources import SourceSettings
 
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
-    return Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
+    corpus = Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
+    return Watched(corpus, report) if report else corpus
 
 
 def checked_utf8(text: str, what: str) -> str:

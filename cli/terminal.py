@@ -12,6 +12,7 @@ import click
 from rnnlm.errors import RnnlmWarning
 
 NARROW_COLUMNS = 50
+HUGE = 1e9  # figures from there on are written with an exponent
 PROGRESS_SECONDS = 5.0
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -92,7 +93,9 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
 def number(value: float | None, digits: int = 2) -> str:
     """A figure for people; a dash where there is none."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    if value is None:
+        return "-"
+    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ def open_decompressed(path: str) -> IO[bytes]:
         OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; lzma.LZMAError, zlib.error:
             it is damaged.
     """
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
     if suffix in _MODULES:
         return importlib.import_module(_MODULES[suffix]).open(path, "rb")
     stream = open(path, "rb")
@@ -46,6 +46,7 @@ def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
 
 def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
     """`pieces` as a file with this suffix holds them."""
+    suffix = suffix.lower()
     if suffix not in SUFFIXES:
         yield from pieces
         return
@@ -67,7 +68,7 @@ def _compressor(suffix: str) -> Any:
 def without_suffix(path: str) -> str:
     """`path` without its suffix of compression."""
     suffix = Path(path).suffix
-    return path.removesuffix(suffix) if suffix in SUFFIXES else path
+    return path.removesuffix(suffix) if suffix.lower() in SUFFIXES else path
 
 
 class _Zstandard(io.RawIOBase):

@@ -84,7 +84,7 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {name} = {value!r} is not valid", _uncapitalised(str(error))) from None
+        raise SettingsError(f"setting {name} = {value!r} is not valid", _uncapitalised(str(error)), _choices(value, kind)) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(f"setting {name} = {value!r} is not valid", "a finite number is needed")
     return converted
@@ -171,6 +171,12 @@ class Budget:
         if not number.is_integer():
             raise SettingsError(f"budget {text!r} is not a whole number of steps")
         return cls(steps=int(number))
+
+
+def _choices(value: Any, kind: Any) -> str:
+    """A way out where only some texts are valid."""
+    plain = typing.get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    return nearest(str(value), typing.get_args(plain)) if typing.get_origin(plain) is typing.Literal else ""
 
 
 def _uncapitalised(text: str) -> str:

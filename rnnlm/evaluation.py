@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from rnnlm import reading
-from rnnlm.corpus import Corpus, Part, Text, TextSettings
+from rnnlm.corpus import Corpus, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import LanguageModel
@@ -73,7 +73,7 @@ def evaluate(
     began = time.perf_counter()
     if context not in get_args(Context):
         raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
-    if not isinstance(text, (Corpus, Part)):
+    if not isinstance(text, Text):
         paths = [text] if isinstance(text, (str, Path)) else text
         text = Corpus(tuple(str(path) for path in paths), text_settings or TextSettings())
     encoded = encode_text(text, model.tokenizer)

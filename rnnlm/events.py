@@ -77,7 +77,7 @@ class Fitted:
     steps: int
     tokens: int
     seconds: float
-    stopped: str  # "budget", "early" (no improvement), "request" (the caller asked), "diverged" (weights no longer numbers)
+    stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked), "diverged" (weights no longer numbers)
     model: LanguageModel = field(repr=False)
     best_ppl_token: float | None = None  # None where there was no validation
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model

@@ -4,12 +4,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnlm import model_card, model_folder, safe_files
+import numpy as np
+
+from rnnlm import loading, model_card, model_folder, safe_files
 from rnnlm.config import Layer, resolve
-from rnnlm.errors import UsageError
-from rnnlm.interface import LanguageModel
+from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.ngram.arpa_reading import read_arpa
-from rnnlm.ngram.arpa_writing import arpa_text
+from rnnlm.ngram.arpa_writing import arpa_text, spelled
+from rnnlm.ngram.levels import NOWHERE, renumbered
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.tokenizers import TokenizerSettings
@@ -36,20 +39,42 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     """
     if not isinstance(model, NgramModel):
         raise UsageError("this model has no ARPA form", "it is not made of n-grams", "give one of --model ngram")
+    if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
+        notice(
+            f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
+            "tokenized in the same way; rnnlm import --tokenizer-from brings it back"
+        )
     return arpa_text(model)
 
 
-def import_arpa(path: str | Path, output: str | Path, overwrite: bool = False) -> NgramModel:
-    """Read an ARPA file, compressed or not, and save the model in the folder `output`. Text is split at white space, case kept.
+def import_arpa(
+    path: str | Path,
+    output: str | Path,
+    overwrite: bool = False,
+    *,
+    settings: TokenizerSettings = TokenizerSettings(),
+    tokenizer_from: str | None = None,
+) -> NgramModel:
+    """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder `output`.
+
+    Its words are what text is split into at white space, as `settings` say, or the symbols of the tokenizer of another model.
 
     Raises:
-        ModelError: the file cannot be read, or is damaged. OutputError: the folder cannot be written, or holds a model already.
+        ModelError: the file cannot be read, is damaged, or has other words than that tokenizer. OutputError: the folder cannot
+            be written, or holds a model already.
     """
     began = time.perf_counter()
     output = Path(output)
     model_folder.check_output(output, overwrite)
-    model = _read(str(path))
-    values = {"order": model.order, "tokenizer": model.tokenizer.name}
+    symbols, levels = read_arpa(str(path))
+    if tokenizer_from is None:
+        tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+    else:
+        folder = loading.find(tokenizer_from)
+        tokenizer = model_folder.content(folder, model_folder.read_manifest(folder))[1]
+        levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
+    model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+    values = {"order": model.order, **tokenizer.to_settings()}
     resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
     ngrams = [len(values) for values in model.values]
     facts = {"imported_from": str(path), "ngrams": ngrams, "seconds": round(time.perf_counter() - began, 1)}
@@ -59,7 +84,10 @@ def import_arpa(path: str | Path, output: str | Path, overwrite: bool = False) -
     return model
 
 
-def _read(path: str) -> NgramModel:
-    symbols, levels = read_arpa(path)
-    tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))
-    return NgramModel.from_levels(levels, tokenizer, normalised=False)
+def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
+    """The id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an `<unk>` that it does without."""
+    id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}
+    odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
+    if odd:
+        raise ModelError(f"{path} has other words than the tokenizer", f"one of them lacks {odd[0]!r}", "name the model it was exported from")
+    return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])

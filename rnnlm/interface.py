@@ -87,6 +87,7 @@ class LanguageModel(Protocol):
     normalised: bool
     max_rows: int | None
     call_tokens: int  # how many tokens, over all rows, are best scored in one call
+    forgets_at_boundary: bool  # after the boundary as input, what came before makes no difference
     precision: str  # of the scores: fp32, bf16, fp64
     fingerprint: str | None  # of weights and tokenizer, once saved
 

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnlm import array_files, registry, tokenizers
+from rnnlm import array_files, registry, safe_files, tokenizers
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Tokenizer
@@ -75,15 +75,16 @@ def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any]
     files: dict[str, FileEntry] = {}
     family = registry.kind_of(name).family
     with writing(folder):
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
             for (role, wanted), pieces in contents.items():
-                digest = _digest(_in_passing(pieces))
+                digest = safe_files.digest(_in_passing(pieces))
                 path = folder / wanted
-                found = _sha256(path)
+                found = safe_files.sha256(path)
                 if found != digest and path.exists():  # a file is immutable once named
                     path = path.with_stem(f"{path.stem}-{digest[:8]}")
-                    found = _sha256(path)
+                    found = safe_files.sha256(path)
                 files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
                 if found != digest:
                     replace_file(path, _in_passing(pieces))
@@ -91,6 +92,9 @@ def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any]
             _replace_config(folder, manifest)
         except BaseException:
             _remove_unnamed(folder, files)
+            with contextlib.suppress(OSError):
+                if is_new:
+                    folder.rmdir()
             raise
         _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if _DATA.fullmatch(entry.name)))
     return manifest
@@ -190,7 +194,7 @@ def _naming(folder: Path) -> Iterator[None]:
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
     """Files that cannot be read or whose SHA-256 is not the one recorded."""
-    return [name for name, entry in manifest.files.items() if _sha256(folder / name) != entry.sha256]
+    return [name for name, entry in manifest.files.items() if safe_files.sha256(folder / name) != entry.sha256]
 
 
 def is_model(folder: Path) -> bool:
@@ -242,27 +246,12 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
             (folder / name).unlink()
 
 
-def _digest(pieces: Iterable[bytes | memoryview]) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
 def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The pieces; what is mapped leaves memory when it has been used."""
     for piece in pieces:
         yield piece
         if isinstance(piece, memoryview):
             drop_pages(piece)
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def _file(folder: Path, manifest: Manifest, role: str) -> Path:

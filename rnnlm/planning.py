@@ -121,7 +121,21 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     kind = registry.kind_of(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
+    _check_names(layers, classes, kind)
     return recipe, kind, resolve(classes, layers)
+
+
+def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.Kind) -> None:
+    """Names the model that an unknown setting belongs to, if there is one."""
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
+        owners = [
+            other.name for other in registry.KINDS.values()
+            if any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
+        ]  # fmt: skip
+        if owners:
+            what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
+            raise SettingsError(what, f"it belongs to: {', '.join(owners)}", f"add --model {owners[0]}")
 
 
 def _own_layers(request: Request) -> list[Layer]:
@@ -218,7 +232,7 @@ def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry
     general = {"budget", "device", "precision", "threads", "seed"}
     for name in flags.keys() - known:
         if name in general:
-            notice(f"a {kind.name} has no use for --{name}: it is ignored")
+            notice(f"--{name} means nothing to a model of kind {kind.name}: it is ignored")
     return {name: value for name, value in flags.items() if name in known or name not in general}
 
 

@@ -21,11 +21,22 @@ TOKENS_PER_ROW = 64  # rows are not made more than so short
 def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
     """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
     logprob_N = np.zeros(len(ids))
+    if model.forgets_at_boundary:
+        spans = _joined(ids, spans, model.tokenizer.boundary_id)
     scored = list(_scored_windows(model, ids, spans))  # on the model's device: they are copied once all is computed
     for start_B, end_B, logprob_BT in scored:
         for start, end, logprob_T in zip(start_B, end_B, arrays.as_numpy(logprob_BT), strict=True):
             logprob_N[start:end] = logprob_T[: end - start]
     return logprob_N
+
+
+def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
+    """Spans that follow one upon the other, with a boundary between them, as one: which is faster to read."""
+    follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0)
+    follows &= ids[spans[1:, 0] - 1] == boundary_id
+    starts = np.flatnonzero(np.concatenate(([True], ~follows))) if len(spans) else np.zeros(0, dtype=np.int64)
+    ends = np.append(starts[1:], len(spans)) - 1
+    return np.stack([spans[starts, 0], spans[ends, 1]], axis=1) if len(spans) else spans
 
 
 def _scored_windows(

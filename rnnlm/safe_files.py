@@ -1,7 +1,10 @@
 """Files that are written whole or not at all: under a new name, fsynced, then put in place."""
 
 import contextlib
+import errno
+import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,8 +21,14 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"cannot write to {folder}", error.strerror or str(error), "make space or choose another folder with -o"
+            f"cannot write to {folder}", error.strerror or str(error), way_out_of(error)
         ) from None
+
+
+def way_out_of(error: OSError) -> str:
+    """What can be done about an error of writing."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make space, or choose another folder" if full else "choose another folder"
 
 
 def check_file(path: Path, overwrite: bool) -> None:
@@ -30,6 +39,8 @@ def check_file(path: Path, overwrite: bool) -> None:
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
+    if _is_stream(path):
+        return
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
@@ -37,13 +48,23 @@ def check_file(path: Path, overwrite: bool) -> None:
 
 
 def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write `pieces` to a file, compressed as its suffix says, whole or not at all.
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe or a device as they come.
 
     Raises:
         OutputError: it cannot be written; what was there is there still.
     """
     with writing(path.parent):
+        if _is_stream(path):
+            with open(path, "wb") as stream:
+                stream.writelines(pieces)
+            return
         replace_file(path, compressed(pieces, path.suffix))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether what is at `path` takes bytes without keeping them: a pipe, a terminal, a device."""
+    mode = path.stat().st_mode if path.exists() else 0
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -79,3 +100,20 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def digest(pieces: Iterable[bytes | memoryview]) -> str:
+    """The SHA-256 of `pieces`, hexadecimal."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def sha256(path: Path) -> str | None:
+    """The SHA-256 of a file; None where it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None

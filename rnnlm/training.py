@@ -59,7 +59,7 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         if isinstance(event, Fitted) and event.stopped == "diverged":
             _raise_diverged(plan, event, best_ppl)
         if isinstance(event, Fitted) and not event.steps:
-            raise TrainingError("stopped before the first step", "nothing was learned, nothing is saved")
+            raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None):
             best_ppl = event.best_ppl_token
             manifest = _save(plan, event, time.perf_counter() - began)

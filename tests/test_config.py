@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, describe, from_stored, parse_assignments, read_toml, resolve
+from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, convert, describe, from_stored, parse_assignments, read_toml, resolve
 from rnnlm.errors import ModelError, SettingsError
 
 
@@ -135,3 +135,9 @@ def test_budgets(text, budget):
 def test_other_texts_are_no_budgets(text):
     with pytest.raises(SettingsError):
         Budget.parse(text)
+
+
+def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
+    with pytest.raises(SettingsError) as caught:
+        convert("smoothing", "katzz", Annotated[Literal["mkn", "katz"], Meta(description="an estimator")], False)
+    assert caught.value.way_out == "did you mean 'katz'?"

@@ -197,3 +197,11 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
 def test_two_models_of_one_text_share_their_vocabulary():
     sizes = {name: fit(name).tokenizer.fingerprint for name in registry.KINDS}
     assert len(set(sizes.values())) == 1
+
+
+def test_what_forgets_at_the_boundary_scores_the_same_whatever_came_before(model, batch):
+    inputs_BT, targets_BT = batch
+    boundary = np.full((3, 1), model.tokenizer.boundary_id)
+    _, state = score(model, inputs_BT, targets_BT)
+    after, fresh = (score(model, boundary, targets_BT[:, :1], each)[0] for each in (state, model.initial_state(3)))
+    assert np.array_equal(after, fresh) or not model.forgets_at_boundary

@@ -561,3 +561,13 @@ def test_manifest_is_plain_json_with_the_documented_keys(tmp_path):
     assert content["format_version"] == 1 and content["family"] == "neural"
     assert set(content) == {field.name for field in dataclasses.fields(manifest)}
     assert set(next(iter(content["files"].values()))) == {"role", "bytes", "sha256"}
+
+
+def test_a_failing_first_save_leaves_no_empty_folder(tmp_path, monkeypatch):
+    def full(path, pieces):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(safe_files, "_write_synced", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_unigram(tmp_path / "new", 2.0, 1)
+    assert not (tmp_path / "new").exists()

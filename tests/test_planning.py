@@ -1,10 +1,12 @@
 """What goes wrong is said before hours go into training. (Settings, texts and folders: see test_training.py.)"""
 
+import dataclasses
+
 import pytest
 
 from rnnlm import planning
-from rnnlm.errors import DeviceError, TextError
-from rnnlm.planning import Request, plan
+from rnnlm.errors import DeviceError, SettingsError, TextError
+from rnnlm.planning import Request, plan, settle
 from tiny_models import LINES
 
 
@@ -48,3 +50,15 @@ def test_a_model_by_name_brings_its_recipe(text):
     recipe, kind, resolved = planning.settle(Request(text=(text,), model="rnn"))
     assert (recipe, kind.name) == ("rnn", "rnn")
     assert resolved.origins["learning_rate"] == "recipe rnn"
+
+
+@pytest.mark.parametrize("request_", [Request(flags={"order": 3}), Request(assignments={"smoothing": "kn"}), Request(model="lstm", flags={"prune": "0,1"})])
+def test_a_setting_of_another_model_names_that_model(text, request_):
+    with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
+        plan(dataclasses.replace(request_, text=(text,)))
+    assert caught.value.way_out == "add --model ngram"
+
+
+def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
+    (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
+    assert settle(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]

@@ -80,7 +80,7 @@ def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
     monkeypatch.setattr(model, "max_rows", 2, raising=False)
     monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
     reading.score_spans(model, text.ids, spans_of(text, "reset"))
-    assert max(seen) == 2
+    assert max(seen) == (1 if model.forgets_at_boundary else 2)  # lines are read as one stream where that is the same
 
 
 def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():

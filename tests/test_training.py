@@ -127,7 +127,7 @@ def test_settings_in_a_file_that_are_not_valid_name_the_file(tmp_path):
 
 
 def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
-    with pytest.warns(RnnlmWarning, match="a unigram has no use for --budget"):
+    with pytest.warns(RnnlmWarning, match="--budget means nothing to a model of kind unigram"):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values
 
@@ -516,7 +516,7 @@ def test_training_knows_no_mathematics():
 def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(text):
     list(train(text, output="m", **SMALL))
     before = numbers("m")
-    with pytest.raises(TrainingError, match="before the first step"):
+    with pytest.raises(TrainingError, match="before there was a model"):
         list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
     for name, array in numbers("m").items():
         np.testing.assert_array_equal(array, before[name])

@@ -38,6 +38,7 @@ class NeuralLanguageModel:
     normalised = True
     max_rows = None
     call_tokens = 1 << 14
+    forgets_at_boundary = False
 
     def __init__(
         self, network: RecurrentNetwork, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None

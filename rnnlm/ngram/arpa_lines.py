@@ -1,6 +1,7 @@
 """An ARPA file as numbered lines, read a block at a time: no more than a block is held, however long a line claims to be."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import IO
 
@@ -114,10 +115,14 @@ class Fields:
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[ArpaLines]:
-    """The lines of the file at `path`.
+    """The lines of the file at `path`, or of standard input: `-`.
 
     Raises:
         ModelError: it cannot be read, or its compression is damaged.
     """
-    with naming_errors(path, ModelError), open_decompressed(path) as stream:
-        yield ArpaLines(stream, path)
+    with naming_errors(path, ModelError):
+        if path == "-":
+            yield ArpaLines(sys.stdin.buffer, "standard input")
+            return
+        with open_decompressed(path) as stream:
+            yield ArpaLines(stream, path)

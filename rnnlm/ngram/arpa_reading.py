@@ -57,8 +57,8 @@ def _header(lines: ArpaLines) -> list[int]:
             raise lines.error(lines.number, f"the count of {len(promised) + 1}-grams is missing")
         promised += [int(found[2])] if found else []
     if not promised or not promised[0] or len(promised) > HIGHEST_ORDER:
-        why = f"it should have unigrams, and at most order {HIGHEST_ORDER}"
-        raise lines.error(lines.number, f"a model of order {len(promised)}", why)
+        what = "there are no unigrams" if not promised or not promised[0] else f"a model of order {len(promised)}"
+        raise lines.error(lines.number, what, f"orders 1 to {HIGHEST_ORDER} can be read")
     return promised
 
 
@@ -112,6 +112,9 @@ def _read_order(
         ids_LN = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE).to_numpy().reshape(-1, n)
         _refuse_unknown(lines, entries, ids_LN)
         occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(axis=1)
+        if not occurs_L.all():
+            line = int(entries.lines_L[~occurs_L][0])
+            notice(f"{lines.name}, line {line}: {SENTENCE_START} not first or {BOUNDARY} not last; no sentence holds that, it is left out")
         ids_LN = ids_LN[occurs_L]
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]

@@ -30,7 +30,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """
     check_tables(model)
     if model.unseen_context_logprob:
-        notice("what this model takes for giving up a context never seen has no place in ARPA: scores will differ there")
+        notice("stupid backoff also charges for contexts never seen; ARPA cannot say that: scores of the file will be higher there")
     names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]

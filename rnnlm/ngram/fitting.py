@@ -1,5 +1,7 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +24,7 @@ from rnnlm.ngram.threads import processors
 from rnnlm.ngram.workspace import Workspace, held_bytes, parse_size, peak_bytes, return_freed_memory
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
-SMALLEST_BUFFERS, BUFFERS = 50_000_000, 2
+SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN, BUFFERS = 50_000_000, 400, 2
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -34,6 +36,8 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
     check_join(settings)
+    if settings.discounts == "lmplz" and settings.smoothing != "mkn":
+        notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
     if settings.memory is not None:
         parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
@@ -42,12 +46,13 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", way_out)
 
 
-def pruning_thresholds(text: str, order: int, name: str = "prune") -> tuple[int, ...]:
-    """Of each order, the count up to which n-grams are left out: `0,0,1`, or with spaces; the last one repeats.
+def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") -> tuple[int, ...]:
+    """Of each order, the count up to which n-grams are left out: `0,0,1`, with spaces, or a list; the last one repeats.
 
     Raises:
         SettingsError: it is none, decreases, prunes unigrams, or has more values than the order.
     """
+    text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise SettingsError(f"{name} = {text!r} is not understood", way_out="write one number an order, such as 0,0,1")
@@ -98,7 +103,7 @@ def fit(
     if valid:
         ppl = reading.stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
-    yield Fitted(1, 1, train.tokens, time.perf_counter() - began, "budget", model, ppl, facts)
+    yield Fitted(1, 1, train.tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
 def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
@@ -110,15 +115,21 @@ def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
     if settings.memory is None:
         return Workspace(threads=settings.threads)
     return_freed_memory()
-    least = held_bytes() + BYTES_PER_TOKEN * tokens
-    buffers = parse_size(settings.memory) - least
-    if buffers < SMALLEST_BUFFERS:
-        raise SettingsError(
-            f"memory = {settings.memory} is too little for this text",
-            f"its {tokens:,} tokens take {(least + SMALLEST_BUFFERS) / 1e6:,.0f} MB", "give more, or train on less text",
-        )  # fmt: skip
+    held = held_bytes()
+    least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
+    buffers = parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
+    if parse_size(settings.memory) < held + least:
+        why = f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} tokens takes {least / 1e6:,.0f} MB more at least"
+        raise SettingsError(f"memory = {settings.memory} is too little", why, f"give {(held + least) / 1e6 + 1:.0f}M or more")
+    _check_temporary_folder()
     threads = settings.threads or processors()
     return Workspace(buffers // BUFFERS // threads, threads)
+
+
+def _check_temporary_folder() -> None:
+    wanted = os.environ.get("TMPDIR")
+    if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
+        notice(f"no files can be made in TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
 
 
 def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:

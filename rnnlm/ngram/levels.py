@@ -5,6 +5,7 @@ keys are sorted, so n-grams run by context, then by word, and those that follow 
 by word; `<s>` is word V, context only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +76,20 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     bits = np.uint64(word_bits(size))
     words_M = keys_M & ((np.uint64(1) << bits) - np.uint64(1))
     return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
+
+
+def renumbered(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) -> list[BackoffLevel]:
+    """The same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and stands in no longer n-gram, is left out."""
+    number_of = np.append(number_V, size)  # <s> is the last
+    result, numbers_M = [], np.zeros(1, dtype=np.int64)  # of the contexts
+    for level in levels:
+        kept = np.flatnonzero(number_of[level.words_M] != NOWHERE)
+        keys_M = make_keys(numbers_M[level.contexts_M[kept]], number_of[level.words_M[kept]], size)
+        by_key = np.argsort(keys_M)
+        result.append(BackoffLevel(size, keys_M[by_key], level.values_MK[kept[by_key]]))
+        numbers_M = np.full(len(level), NOWHERE)
+        numbers_M[kept[by_key]] = np.arange(len(kept))
+    return result
 
 
 def find(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:

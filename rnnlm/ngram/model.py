@@ -50,6 +50,7 @@ class NgramModel:
     max_rows = None
     precision = "fp32"
     call_tokens = 1 << 21
+    forgets_at_boundary = True
 
     def __init__(
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,

@@ -31,7 +31,7 @@ class NgramSettings:
         bool | None, Meta(description="mix in the lower order everywhere, or back off to it where nothing was seen (absolute, kn, mkn); none: yes")
     ] = None
     prune: Annotated[
-        str, Meta(description="n-grams seen at most so often are left out: one number an order, the last repeats; 0,0,1 drops single trigrams")
+        str | list[int], Meta(description="n-grams seen at most so often are left out: one number an order, the last repeats; 0,0,1 drops single trigrams")
     ] = "0"
     discounts: Annotated[
         Literal["exact", "lmplz"], Meta(description="of mkn: as the paper has them, or as KenLM's lmplz counts them")

@@ -38,6 +38,7 @@ class UnigramModel:
     normalised = True
     max_rows = None
     call_tokens = 1 << 20
+    forgets_at_boundary = True
     precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
@@ -91,7 +92,7 @@ def fit(
     if valid:
         ppl = reading.stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
-    yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "budget", model, ppl)
+    yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 
 
 def array_shapes(settings: dict[str, Any], size: int, stored: Any = None) -> dict[str, tuple[str, tuple[int, ...]]]:

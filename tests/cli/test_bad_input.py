@@ -106,7 +106,7 @@ BAD_SETTINGS = {
     "unknown recipe": (["--recipe", "lsmt"], "unknown recipe 'lsmt'", "did you mean 'lstm'?"),
     "unknown model": (["--model", "gruu"], "unknown model 'gruu'", "did you mean 'gru'?"),
     "unknown setting": (["--set", "hiden_size=3"], "unknown setting 'hiden_size'", "did you mean 'hidden_size'?"),
-    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "unknown setting 'layers'", ""),
+    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'", "add --model rnn"),
     "wrong type": (["--set", "layers=two"], "setting layers = 'two' is not valid", "int"),
     "half a layer": (["--set", "layers=1.5"], "setting layers = '1.5' is not valid", "int"),
     "negative": (["--set", "hidden_size=-1"], "setting hidden_size = '-1' is not valid", ">= 1"),

@@ -39,3 +39,12 @@ def test_what_is_not_there_or_in_the_way_is_said(rnnlm, imported, here):
     checked_error(rnnlm("import", ARPA, "-o", imported), 1, "tri holds a model already")
     assert rnnlm("import", ARPA, "-o", imported, "--overwrite").code == 0
     assert rnnlm("import", ARPA).code == 2
+
+
+def test_a_file_comes_from_standard_input(rnnlm):
+    assert rnnlm("import", "-", "-o", "model", stdin=SMALL.encode()).code == 0
+    assert json.loads(rnnlm("info", "model", "--json").out)["training"]["imported_from"] == "-"
+
+
+def test_how_text_becomes_the_files_words_can_be_said_in_one_way_only(rnnlm, imported):
+    checked_error(rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"), 2, "--tokenizer-from brings its own")

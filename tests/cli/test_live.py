@@ -105,7 +105,7 @@ def test_counting_tells_each_order_and_what_was_estimated(capsys):
         display.show(replace(VALIDATED, ppl_token=148.0071))
     assert capsys.readouterr().err.splitlines() == [
         "order 2: 12,345 n-grams, 0.2 s",
-        "discounts of order 1: [0.5, 1.0, 1.5]",
-        "n-grams 10/12345, 2.0 MB; peak memory 150.0 MB",
+        "discounts of order 1: 0.5, 1.0, 1.5",
+        "n-grams kept 10/12345, 2.0 MB; peak memory 150.0 MB",
         "validation perplexity 148.007",
     ]

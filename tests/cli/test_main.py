@@ -126,7 +126,7 @@ def test_a_full_disk_behind_stdout_is_an_error(models):
     with open("/dev/full", "w") as full:
         ended = subprocess.run([sys.executable, "-m", "rnnlm", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines() == ["error: cannot read or write", "  why: No space left on device"]
+    assert ended.stderr.splitlines() == ["error: cannot read or write standard output", "  why: No space left on device"]
 
 
 def test_a_stdout_closed_from_the_start_is_no_error(models):
@@ -143,3 +143,14 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "SIG_IGN" in ended.stderr
+
+
+def test_too_little_memory_is_no_internal_error(rnnlm, models, monkeypatch):
+    from rnnlm import planning
+
+    def exhausted(request, report):
+        raise MemoryError("Unable to allocate 6.24 MiB")
+
+    monkeypatch.setattr(planning, "plan", exhausted)
+    ended = rnnlm("train", models.text, "-o", "made")
+    assert ended.code == 1 and ended.errors[:2] == ["error: not enough memory", "  why: Unable to allocate 6.24 MiB"]

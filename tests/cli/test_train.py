@@ -107,7 +107,7 @@ def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
 def test_settings_of_a_training_loop_are_of_no_use_to_a_unigram_and_that_is_said(rnnlm, models):
     shown = rnnlm("train", models.text, "--model", "unigram", "--budget", "3steps", "-o", "made")
     assert shown.code == 0
-    assert "note: a unigram has no use for --budget: it is ignored" in shown.err.splitlines()
+    assert "note: --budget means nothing to a model of kind unigram: it is ignored" in shown.err.splitlines()
 
 
 def wait_for(process: subprocess.Popen, text: str) -> str:

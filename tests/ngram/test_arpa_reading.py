@@ -126,7 +126,7 @@ DAMAGED = {
     "a promise of 10^18": (("3=1", "3=1000000000000000000"), 20, "the 3-grams end here"),
     "a count left out": (("ngram 2=3\n", ""), 3, "the count of 2-grams is missing"),
     "something else in the header": (("ngram 2=3", "ngram 2=three"), 3, "not understood"),
-    "no unigrams": (("1=5", "1=0"), 5, "a model of order 3"),
+    "no unigrams": (("1=5", "1=0"), 5, "there are no unigrams"),
     "a section left out": (("\\2-grams:\n", ""), 13, "more 1-grams than the 5 that"),
     "sections in another order": (("\\2-grams:", "\\3-grams:"), 13, "no \\2-grams: here"),
     "the end cut off": (("\\end\\\n", ""), 20, "the file is cut off within the 3-grams"),

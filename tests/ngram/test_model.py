@@ -214,6 +214,17 @@ def test_orders_that_pruning_leaves_empty_are_gone():
     assert [values.shape for values in model.values] == [(SIZE + 1, 1)]
 
 
+@pytest.mark.parametrize("shape", [(1, 0), (3, 0), (0, 4), (0, 0)], ids=str)
+def test_windows_of_nothing_leave_the_state_as_it_was(shape):
+    model, none_BT = build(order=4), np.zeros(shape, dtype=np.int64)
+    _, state = model.score(np.full((3, 2), 1), np.full((3, 2), 1), model.initial_state(3))
+    state = state.select(range(shape[0]))
+    scores_BT, scored = model.score(none_BT, none_BT, state)
+    logprob_BTV, predicted = model.predict(none_BT, state)
+    assert scores_BT.shape == shape and logprob_BTV.shape == (*shape, SIZE)
+    assert (scored.inputs_BN == state.inputs_BN).all() and (predicted.inputs_BN == state.inputs_BN).all()
+
+
 @pytest.mark.parametrize("order", [1, 2, 5])
 def test_a_model_goes_through_its_arrays(order):
     model = build("stupid", order)
