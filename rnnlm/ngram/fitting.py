@@ -36,8 +36,6 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
     check_join(settings)
-    if settings.discounts == "lmplz" and settings.smoothing != "mkn":
-        notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
     if settings.memory is not None:
         parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
@@ -80,6 +78,8 @@ def fit(
     began = time.perf_counter()
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
+    if settings.discounts == "lmplz" and settings.smoothing != "mkn":
+        notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
     valid, train = data.valid, data.train
     yield Started("ngram", None, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
     workspace = _workspace(settings, train.tokens)

@@ -124,7 +124,7 @@ def _search_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     places_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):
         here = slice(block * SEARCH_BLOCK, (block + 1) * SEARCH_BLOCK)
-        places_Q[here] = np.searchsorted(keys_M[low : high + 1], wanted_Q[here])
+        places_Q[here] = np.searchsorted(keys_M[low:high], wanted_Q[here])
         places_Q[here] += low
     return places_Q
 

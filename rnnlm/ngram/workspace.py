@@ -18,7 +18,7 @@ from rnnlm.ngram.threads import processors
 
 _M_MMAP_THRESHOLD = -3
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-POSITIONS, NGRAMS = 1 << 24, 1 << 21  # handled at a time where memory is not limited
+POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
 BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for the moment
 
 
@@ -32,8 +32,8 @@ class Workspace:
     def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
         self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
-        self.positions = max(1, buffer_bytes // BYTES_PER_POSITION) if self.in_files else POSITIONS
-        self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM) if self.in_files else NGRAMS
+        self.positions = max(1, buffer_bytes // BYTES_PER_POSITION if self.in_files else POSITIONS // self.threads)
+        self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM if self.in_files else NGRAMS // self.threads)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any content. Parts of it that are not written take no memory.

@@ -67,7 +67,8 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 
 @pytest.mark.parametrize(
     ("settings", "way_out"),
-    [({"smoothing": "jelinek-mercer"}, "name it with --valid"), ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid"),
+    [({"smoothing": "jelinek-mercer"}, "name it with --valid"),
+     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid"),
      ({"smoothing": "additive"}, "name it with --valid, or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, way_out):
@@ -78,11 +79,11 @@ def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, way_
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
 
 
-@pytest.mark.parametrize("settings", [{"smoothing": "additive", "additive_k": 0.5}, *({"smoothing": each} for each in ESTIMATORS)], ids=str)
-def test_other_estimators_use_all_of_the_text_and_need_none(settings):
-    if settings not in ({"smoothing": "jelinek-mercer"}, {"smoothing": "additive"}):
-        check(asked(**settings), has_valid=False)
-        assert events_of(data_of(), **settings)[-1].model.order == 5
+@pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer"}))
+def test_other_estimators_use_all_of_the_text_and_need_none(smoothing):
+    settings = {"smoothing": smoothing, "additive_k": 0.5}
+    check(asked(**settings), has_valid=False)
+    assert events_of(data_of(), **settings)[-1].model.order == 5
 
 
 @pytest.mark.parametrize("interpolate", [True, False])
@@ -108,7 +109,8 @@ def test_events_tell_what_is_done_and_what_came_of_it():
     assert (started.train_tokens, started.valid_tokens) == (len(data.train.ids), len(data.valid.ids))
     padded = [["<s>", *line.split(), "</s>"] for line in LINES]
     distinct = [len({tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)}) for n in (1, 2, 3)]
-    assert [(event.order, event.ngrams) for event in counted] == list(zip((1, 2, 3), [data.tokenizer.size + 1, *distinct[1:]], strict=True))
+    assert [event.order for event in counted] == [1, 2, 3]
+    assert [event.ngrams for event in counted] == [data.tokenizer.size + 1, *distinct[1:]]
     model = fitted.model
     assert estimated.ngrams == tuple(map(len, model.values)) and estimated.ngrams[1] < distinct[1]
     assert estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values()) and estimated.peak_bytes >= 0
@@ -210,7 +212,7 @@ def test_temporary_files_that_go_elsewhere_than_asked_are_told(little_memory, mo
 
 def test_discounts_that_mean_nothing_to_an_estimator_are_told():
     with pytest.warns(RnnlmWarning, match="discounts = lmplz means nothing to smoothing kn"):
-        check(asked(smoothing="kn", discounts="lmplz"), has_valid=False)
+        list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(little_memory, monkeypatch):

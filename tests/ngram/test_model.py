@@ -142,8 +142,8 @@ def test_models_of_other_programs_are_read_as_a_dictionary_is(tmp_path, seed):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_pruned_models_are_read_as_a_dictionary_is(name):
     model = build(name, order=5)
-    ngrams = sum(map(len, model.values))
-    for seed, pruned in enumerate([pruning.to_size(model, ngrams - 20)[0], pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]):
+    smaller, _ = pruning.to_size(model, sum(map(len, model.values)) - 20)
+    for seed, pruned in enumerate([smaller, pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]):
         check_against_dictionary(pruned, seed)
 
 

@@ -101,7 +101,8 @@ def test_the_buffer_says_how_much_is_handled_at_a_time():
     assert Workspace(buffer_bytes=10**6).positions == 10**6 // workspace_module.BYTES_PER_POSITION
     assert Workspace(buffer_bytes=10**6).ngrams == 10**6 // workspace_module.BYTES_PER_NGRAM
     assert (Workspace(buffer_bytes=0).positions, Workspace(buffer_bytes=0).ngrams) == (1, 1)
-    assert (Workspace().positions, Workspace().ngrams) == (workspace_module.POSITIONS, workspace_module.NGRAMS)
+    four = Workspace(threads=4)
+    assert (four.positions, four.ngrams) == (workspace_module.POSITIONS // 4, workspace_module.NGRAMS // 4)
     assert Workspace(threads=3).threads == 3 and Workspace().threads >= 1
 
 
