@@ -34,7 +34,7 @@ class _Entry(msgspec.Struct):
 
 def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
     """The file's content in pieces. Wider types come first, so every array is aligned."""
-    ordered = {name: arrays[name] for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))}
+    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))}
     entries, start = {}, 0
     for name, array in ordered.items():
         shape, offsets = list(array.shape), [start, start + array.nbytes]

@@ -8,6 +8,7 @@ import numpy as np
 from rnnlm.corpus import WORD_SPACE, Block, Text, no_text, split_words
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.signature import LinesHash
+from rnnlm.threads import in_threads
 
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
@@ -47,8 +48,8 @@ def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
         TextError: it cannot be read, or holds no line with words.
     """
     collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
-    for block in corpus.blocks():
-        collector.add(block)
+    for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks()):
+        collector.add(block, encoded)
     if not collector.parts:
         raise no_text(corpus)
     return collector.result()
@@ -68,8 +69,7 @@ class _Collector:
         self.oov: list[np.ndarray] = []
         self.tokens = self.words = self.oov_words = self.characters = self.bytes = 0
 
-    def add(self, block: Block) -> None:
-        encoded = self.tokenizer.encode(block.lines)
+    def add(self, block: Block, encoded: Encoded) -> None:
         text = "\n".join(block.lines) + "\n"
         data = text.encode("utf-8")
         self._hash(block, data)

@@ -54,19 +54,13 @@ class Vocabulary:
         Raises:
             ModelError: a line is not of that form, or a symbol stands twice.
         """
-        symbols, counts = [], []
         try:
-            lines = data.decode("utf-8").split("\n")
-            if lines.pop() != "":
-                raise ValueError("the last line is cut off")
-            for line in lines:
-                count, tab, symbol = line.partition("\t")
-                if not tab:
-                    raise ValueError(f"no tab in {line[:40]!r}")
-                counts.append(count)
-                symbols.append(_unescape(symbol))
+            _check_lines(data)
+            fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t") if data else []
+            counts = fields[::2]
+            symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in fields[1::2]]
             is_known = set(counts) != {_NOT_KNOWN}
-            counts_V = np.array([int(count) for count in counts], dtype=np.int64) if is_known else None
+            counts_V = np.array(list(map(int, counts)), dtype=np.int64) if is_known else None
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):
@@ -76,13 +70,22 @@ class Vocabulary:
         return cls(tuple(symbols), counts_V)
 
 
+def _check_lines(data: bytes) -> None:
+    """Whether each line has one tab, and the last line its end."""
+    if not data.endswith(b"\n") and data:
+        raise ValueError("the last line is cut off")
+    bytes_N = np.frombuffer(data, dtype=np.uint8)
+    tabs, ends = np.flatnonzero(bytes_N == ord("\t")), np.flatnonzero(bytes_N == ord("\n"))
+    if len(tabs) != len(ends) or (tabs > ends).any() or (tabs[1:] < ends[:-1]).any():
+        odd = next(line for line in data.split(b"\n") if line.count(b"\t") != 1)
+        raise ValueError(f"no tab, or several, in {odd[:40].decode('utf-8', 'replace')!r}")
+
+
 def _escape(symbol: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in symbol)
 
 
 def _unescape(symbol: str) -> str:
-    if "\\" not in symbol:
-        return symbol
     head, *rest = symbol.split("\\")
     plain, characters = [head], iter(rest)
     for part in characters:

@@ -12,7 +12,7 @@ LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 FLOORS = {
     0: "interface arrays config errors signature events corpora checkpoints",
-    1: "corpus sources compression vocabulary tokenizers encoding batches reading",
+    1: "corpus sources compression vocabulary tokenizers encoding batches reading threads",
     2: "ngram neural",
     3: "",
     4: "model_folder array_files safe_files metrics_log model_card recipes registry loading",

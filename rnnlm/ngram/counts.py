@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from rnnlm.ngram.levels import NOWHERE, split_keys, word_bits
-from rnnlm.ngram.threads import in_threads
+from rnnlm.threads import in_threads
 from rnnlm.ngram.workspace import Workspace
 
 KEY_BITS = 64

@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.ngram.counts import IN_MEMORY, NgramCounts
 from rnnlm.ngram.levels import BackoffLevel, make_keys, split_keys, word_bits
 from rnnlm.ngram.smoothing import CountsOfCounts, OrderCounts, Smoothing
-from rnnlm.ngram.threads import in_threads
+from rnnlm.threads import in_threads
 from rnnlm.ngram.workspace import Workspace
 
 SMALLEST_UNSEEN = 1e-9  # of the lower order's probability; below that no word is unseen but for rounding

@@ -20,7 +20,7 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
-from rnnlm.ngram.threads import processors
+from rnnlm.threads import processors
 from rnnlm.ngram.workspace import Workspace, held_bytes, parse_size, peak_bytes, return_freed_memory
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting

@@ -19,7 +19,7 @@ from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Tokenizer
 from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
-from rnnlm.ngram.threads import in_threads, processors
+from rnnlm.threads import in_threads, processors
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
@@ -176,7 +176,9 @@ class NgramModel:
         backoff_BL = self._values(1, contexts_BL)[1] if self.order > 1 else None
         fresh = self.order - 1
         for n in range(2, self.order + 1):
-            cost_BL = np.where(contexts_BL == NOWHERE, self.unseen_context_logprob, backoff_BL)
+            cost_BL = backoff_BL
+            if self.unseen_context_logprob:
+                cost_BL = np.where(contexts_BL == NOWHERE, self.unseen_context_logprob, backoff_BL)
             numbers_BL = self._find(n, contexts_BL, words_BL)
             longer_BL, backoff_BL = self._values(n, numbers_BL)
             yield contexts_BL[:, fresh:], cost_BL[:, fresh:], numbers_BL[:, fresh:] >= 0, longer_BL[:, fresh:]
@@ -194,7 +196,7 @@ class NgramModel:
     def _find(self, n: int, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Numbers of the n-grams made of contexts and words; a context that is nowhere or outside stays so."""
         keys = make_keys(np.maximum(contexts, 0).ravel(), words.ravel(), self.size)
-        found = find_many(self.keys[n - 2], keys).reshape(contexts.shape)
+        found = find_many(self.keys[n - 2], keys).astype(self._index).reshape(contexts.shape)
         return np.where(contexts < 0, contexts, found)
 
     def _values(self, n: int, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

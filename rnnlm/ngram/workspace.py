@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import OutputError, SettingsError
-from rnnlm.ngram.threads import processors
+from rnnlm.threads import processors
 
 _M_MMAP_THRESHOLD = -3
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from rnnlm.ngram import threads
-from rnnlm.ngram.threads import in_threads, processors
+from rnnlm import threads
+from rnnlm.threads import in_threads, processors
 
 WAIT = 20  # seconds until a test gives up
 
