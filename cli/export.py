@@ -29,5 +29,5 @@ def command(model_name: str | None, file: str, overwrite: bool) -> None:
             stdout.write(piece)
         stdout.flush()
         return
-    exchange.export_arpa(model, Path(file), overwrite)
+    exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
     terminal.say(f"written to {file}")

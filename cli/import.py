@@ -31,7 +31,7 @@ def command(
     from rnnlm.tokenizers import TokenizerSettings
 
     settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
-    model = exchange.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from)
+    model = exchange.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from, report=terminal.Progress())
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)
     terminal.say(f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}")
     terminal.say(f"saved in {output}")

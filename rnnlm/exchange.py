@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnlm import loading, model_card, model_folder, safe_files
 from rnnlm.config import Layer, resolve
+from rnnlm.corpus import Report, silent
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.ngram.arpa_reading import read_arpa
@@ -20,7 +21,7 @@ from rnnlm.tokenizers.word import WordTokenizer
 from rnnlm.vocabulary import Vocabulary
 
 
-def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False) -> None:
+def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False, report: Report = silent) -> None:
     """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2, .zst); whole or not at all.
 
     Raises:
@@ -28,7 +29,7 @@ def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False)
     """
     text, path = arpa(model), Path(path)
     safe_files.check_file(path, overwrite)
-    safe_files.save_file(path, text)
+    safe_files.save_file(path, _told(text, report))
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
@@ -47,6 +48,15 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     return arpa_text(model)
 
 
+def _told(pieces: Iterator[bytes | memoryview], report: Report) -> Iterator[bytes | memoryview]:
+    """The pieces, and how much they come to."""
+    written = 0
+    for piece in pieces:
+        yield piece
+        written += len(piece)
+        report(f"{written / 1e6:,.0f} MB written")
+
+
 def import_arpa(
     path: str | Path,
     output: str | Path,
@@ -54,6 +64,7 @@ def import_arpa(
     *,
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | None = None,
+    report: Report = silent,
 ) -> NgramModel:
     """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder `output`.
 
@@ -66,7 +77,7 @@ def import_arpa(
     began = time.perf_counter()
     output = Path(output)
     model_folder.check_output(output, overwrite)
-    symbols, levels = read_arpa(str(path))
+    symbols, levels = read_arpa(str(path), report)
     if tokenizer_from is None:
         tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
     else:

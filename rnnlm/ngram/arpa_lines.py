@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnnlm.compression import naming_errors, open_decompressed
+from rnnlm.corpus import Report, silent
 from rnnlm.errors import ModelError
 
 BLOCK_BYTES = 1 << 24
@@ -19,10 +20,11 @@ _IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits;
 
 
 class ArpaLines:
-    """The lines of an open ARPA file. `number`: how many were taken so far."""
+    """The lines of an open ARPA file. `number`: how many were taken so far; `report` hears of them."""
 
-    def __init__(self, stream: IO[bytes], name: str) -> None:
+    def __init__(self, stream: IO[bytes], name: str, report: Report = silent) -> None:
         self.name = name
+        self.report = report
         self.number = 0
         self._stream = stream
         self._data = b""
@@ -57,6 +59,7 @@ class ArpaLines:
         self._check_utf8(block, first_line)
         newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
         self.number += len(newlines)
+        self.report(f"{self.number:,} lines read")
         lengths = np.diff(newlines, prepend=-1)
         if lengths.max() > LONGEST_LINE:
             raise self._too_long(first_line + int(lengths.argmax()))
@@ -114,7 +117,7 @@ class Fields:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[ArpaLines]:
+def opened(path: str, report: Report = silent) -> Iterator[ArpaLines]:
     """The lines of the file at `path`, or of standard input: `-`.
 
     Raises:
@@ -122,7 +125,7 @@ def opened(path: str) -> Iterator[ArpaLines]:
     """
     with naming_errors(path, ModelError):
         if path == "-":
-            yield ArpaLines(sys.stdin.buffer, "standard input")
+            yield ArpaLines(sys.stdin.buffer, "standard input", report)
             return
         with open_decompressed(path) as stream:
-            yield ArpaLines(stream, path)
+            yield ArpaLines(stream, path, report)

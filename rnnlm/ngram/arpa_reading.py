@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnlm.corpus import Report, silent
 from rnnlm.errors import ModelError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.ngram.arpa import MISSING_LOG10, SENTENCE_START, nats
@@ -25,13 +26,14 @@ BOUNDARY_ID = 0
 _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 
 
-def read_arpa(path: str) -> tuple[list[str], list[BackoffLevel]]:
-    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model.
+def read_arpa(path: str, report: Report = silent) -> tuple[list[str], list[BackoffLevel]]:
+    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. `report` hears
+    how far reading is.
 
     Raises:
         ModelError: the file cannot be read, or is damaged: where, and how.
     """
-    with opened(path) as lines:
+    with opened(path, report) as lines:
         promised = _header(lines)
         symbols, spellings, tables = _unigrams(lines, promised[0], len(promised) == 1)
         vocabulary = pa.array(spellings)
