@@ -25,6 +25,7 @@ from rnnlm import model_folder
 from rnnlm.corpus import Text, no_text
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.interface import UNKNOWN
+from rnnlm.memory import peak_bytes
 
 PARTS = (16, 4, 1)  # of the text, one part in so many
 UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
@@ -194,8 +195,7 @@ def _run(name: str, command: list[str]) -> _Process:
         seconds = time.perf_counter() - began
         if process.returncode:
             raise RnnlmError(f"{name} failed", _last_words(_content(err)))
-        peak = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
-        return _Process(seconds, peak, _content(out))
+        return _Process(seconds, peak_bytes(usage), _content(out))
 
 
 def _content(stream: IO[bytes]) -> str:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 FLOORS = {
-    0: "interface arrays config errors signature events corpora checkpoints",
+    0: "interface arrays config errors memory signature events corpora checkpoints",
     1: "corpus sources compression vocabulary tokenizers encoding batches reading threads",
     2: "ngram neural",
     3: "",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import reading
+from rnnlm import memory, reading
 from rnnlm.config import Resolved
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError, notice
@@ -21,7 +21,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
 from rnnlm.threads import processors
-from rnnlm.ngram.workspace import Workspace, held_bytes, parse_size, peak_bytes, return_freed_memory
+from rnnlm.ngram.workspace import Workspace
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
 SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN, BUFFERS = 50_000_000, 400, 2
@@ -37,7 +37,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     pruning_thresholds(settings.prune, settings.order)
     check_join(settings)
     if settings.memory is not None:
-        parse_size(settings.memory)
+        memory.parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
     if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
         way_out = "name it with --valid" + (", or set the constant: --set additive_k=0.1" if needed != "always" else "")
@@ -98,7 +98,7 @@ def fit(
     model = NgramModel.from_levels(list(estimated), data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
-    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, peak_bytes(), time.perf_counter() - began)
+    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, memory.peak_bytes(), time.perf_counter() - began)
     ppl = None
     if valid:
         ppl = reading.stream_perplexity(model, valid.ids)
@@ -114,11 +114,11 @@ def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
     """
     if settings.memory is None:
         return Workspace(threads=settings.threads)
-    return_freed_memory()
-    held = held_bytes()
+    memory.return_freed()
+    held = memory.held_bytes()
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
-    buffers = parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
-    if parse_size(settings.memory) < held + least:
+    buffers = memory.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
+    if memory.parse_size(settings.memory) < held + least:
         why = f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} tokens takes {least / 1e6:,.0f} MB more at least"
         raise SettingsError(f"memory = {settings.memory} is too little", why, f"give {(held + least) / 1e6 + 1:.0f}M or more")
     _check_temporary_folder()

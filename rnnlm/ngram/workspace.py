@@ -1,23 +1,17 @@
 """Room for large arrays: in memory, or, where memory is limited, in files that vanish with the process, however it ends."""
 
-import contextlib
-import ctypes
 import math
 import mmap
 import os
-import re
-import sys
 import tempfile
 from typing import Any
 
 import numpy as np
 
 from rnnlm.arrays import drop_pages
-from rnnlm.errors import OutputError, SettingsError
+from rnnlm.errors import OutputError
 from rnnlm.threads import processors
 
-_M_MMAP_THRESHOLD = -3
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
 BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for the moment
 
@@ -60,32 +54,6 @@ class Workspace:
             drop_pages(array)
 
 
-def held_bytes() -> int:
-    """How much memory this process holds now, where the system tells; elsewhere the most it has held."""
-    with contextlib.suppress(OSError):
-        with open("/proc/self/statm") as statistics:
-            return int(statistics.read().split()[1]) * mmap.PAGESIZE
-    return peak_bytes()
-
-
-def peak_bytes() -> int:
-    """The most memory this process has held so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def return_freed_memory() -> None:
-    """Have the C library return large arrays to the system as soon as they are freed, not keep them for later (glibc; else nothing)."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-
-
 def _reserve(descriptor: int, length: int) -> None:
     """Take the space on disk now: writing to a mapped file on a full disk would end the process."""
     if hasattr(os, "posix_fallocate"):
@@ -94,16 +62,3 @@ def _reserve(descriptor: int, length: int) -> None:
     block = bytes(1 << 20)
     for start in range(0, length, len(block)):
         os.write(descriptor, block[: length - start])
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `500M`, `1.5G`, `800MiB`, `1000000`.
-
-    Raises:
-        SettingsError: the text has none of these forms, or is not above zero.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
-    with contextlib.suppress(KeyError, OverflowError):
-        if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
-            return size
-    raise SettingsError(f"memory = {text!r} is not understood", way_out="write for instance 500M, 2G or 1.5GiB")

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from reference.backoff_dictionary import BackoffDictionary
 from tiny_ngrams import END, counts_of, ids_of
 
+from rnnlm import threads
 from rnnlm.errors import RnnlmWarning
 from rnnlm.interface import PADDING
 from rnnlm.ngram import levels as levels_module
 from rnnlm.ngram import model as model_module
-from rnnlm.ngram import pruning, threads
+from rnnlm.ngram import pruning
 from rnnlm.ngram.estimation import estimate
 from rnnlm.ngram.fitting import pruning_thresholds
 from rnnlm.ngram.heldout import heldout_counts
