@@ -8,8 +8,9 @@ import numpy as np
 from rnnlm.corpus import WORD_SPACE, Block, Text, no_text, split_words
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.signature import LinesHash
-from rnnlm.threads import in_threads
+from rnnlm.threads import in_threads, processors
 
+MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 
@@ -48,7 +49,8 @@ def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
         TextError: it cannot be read, or holds no line with words.
     """
     collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
-    for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks()):
+    threads = min(processors(), MOST_THREADS)
+    for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks(), threads):
         collector.add(block, encoded)
     if not collector.parts:
         raise no_text(corpus)
