@@ -80,7 +80,7 @@ def plan(request: Request, report: Report = silent) -> Plan:
             not here: all that can be known before hours go into training.
     """
     recipe, kind, resolved = settle(request)
-    kind.check(resolved, has_valid=bool(request.valid or not request.text))
+    kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
     output = request.output or _fresh_folder(recipe or kind.name)
     model_folder.check_output(output, request.overwrite)
     text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
@@ -169,13 +169,19 @@ def _validation(
     """(what is trained on, what is validated on, in words)."""
     if valid:
         return train_text, valid, ", ".join(valid.sources)
-    share = resolved.make(HoldoutSettings).holdout
-    if not kind.holds_out or not share:
+    share = _held_out(kind, resolved)
+    if not share:
         return train_text, None, "none"
     parts = hold_out(train_text, share)
     if parts is None:
         return train_text, None, SINGLE_LINE
     return *parts, f"the last {share:.0%} of the training text, held out"
+
+
+def _held_out(kind: registry.Kind, resolved: Resolved) -> float:
+    """The share of the training text that is held out where no validation text is named: by kinds that do so, or if asked for."""
+    asked_for = resolved.origins["holdout"] != "default"
+    return resolved.make(HoldoutSettings).holdout if kind.holds_out or asked_for else 0.0
 
 
 def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from rnnlm import planning
-from rnnlm.errors import DeviceError, SettingsError, TextError
+from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
 from rnnlm.planning import Request, plan, settle
 from tiny_models import LINES
 
@@ -57,6 +57,14 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
     with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
         plan(dataclasses.replace(request_, text=(text,)))
     assert caught.value.way_out == "add --model ngram"
+
+
+def test_an_n_gram_holds_out_text_only_if_asked_to(text):
+    assert plan(Request(text=(text,), model="ngram")).valid is None
+    made = plan(Request(text=(text,), model="ngram", assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"}))
+    assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
+    with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):
+        plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
 
 
 def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):

@@ -40,7 +40,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         memory.parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
     if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
-        way_out = "name it with --valid" + (", or set the constant: --set additive_k=0.1" if needed != "always" else "")
+        way_out = "name it with --valid, or hold out a part: --set holdout=0.05" + (", or set the constant: --set additive_k=0.1" if needed != "always" else "")
         raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", way_out)
 
 

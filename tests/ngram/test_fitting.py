@@ -67,9 +67,9 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 
 @pytest.mark.parametrize(
     ("settings", "way_out"),
-    [({"smoothing": "jelinek-mercer"}, "name it with --valid"),
-     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid"),
-     ({"smoothing": "additive"}, "name it with --valid, or set the constant: --set additive_k=0.1")],
+    [({"smoothing": "jelinek-mercer"}, "name it with --valid, or hold out a part: --set holdout=0.05"),
+     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid, or hold out a part: --set holdout=0.05"),
+     ({"smoothing": "additive"}, "name it with --valid, or hold out a part: --set holdout=0.05, or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, way_out):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
