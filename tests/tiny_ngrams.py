@@ -14,7 +14,7 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.counts import NgramCounts, count
 from rnnlm.ngram.estimation import estimate
 from rnnlm.ngram.heldout import heldout_counts
-from rnnlm.ngram.levels import BackoffLevel
+from rnnlm.ngram.levels import BackoffLevel, make_keys
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import estimator
 
@@ -29,6 +29,12 @@ def ids_of(sentences: Sentences) -> np.ndarray:
 
 def counts_of(sentences: Sentences, size: int, order: int, **options: Any) -> NgramCounts:
     return NgramCounts(size, tuple(count(ids_of(sentences), END, size, order, **options)))
+
+
+def level_of(size: int, contexts, words, logprob, logbackoff) -> BackoffLevel:
+    """A level from arrays of their own, in the order of the keys."""
+    values = np.stack([logprob, logbackoff], axis=1).astype(np.float32)
+    return BackoffLevel(size, make_keys(np.asarray(contexts), np.asarray(words), size), values)
 
 
 def grams_of(levels: Sequence[Any], size: int) -> list[list[Gram]]:

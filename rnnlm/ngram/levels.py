@@ -28,13 +28,6 @@ class BackoffLevel:
     keys_M: np.ndarray
     values_MK: np.ndarray
 
-    @classmethod
-    def of(
-        cls, size: int, contexts_M: np.ndarray, words_M: np.ndarray, logprob_M: np.ndarray, logbackoff_M: np.ndarray
-    ) -> "BackoffLevel":
-        """From arrays of their own, in the order of the keys."""
-        return cls(size, make_keys(contexts_M, words_M, size), np.stack([logprob_M, logbackoff_M], axis=1).astype(np.float32))
-
     def __len__(self) -> int:
         return len(self.keys_M)
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
 from tiny_models import LINES, fit, make_tokenizer
+from tiny_ngrams import level_of
 
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.ngram import arpa_writing
 from rnnlm.ngram.arpa_reading import read_arpa
 from rnnlm.ngram.arpa_writing import arpa_text, spelled
-from rnnlm.ngram.levels import BackoffLevel
 from rnnlm.ngram.model import NgramModel
 
 no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -66,8 +66,8 @@ def test_each_number_reads_back_as_the_same_float32(tmp_path):
     numbers = -(10 ** chance.uniform(-12, 2.3, 20000)).astype(np.float32)
     tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(len(numbers) - 2))])
     logprob = np.append(numbers, np.float32(0))
-    unigrams = BackoffLevel.of(len(numbers), np.zeros(len(logprob), dtype=np.int64), np.arange(len(logprob)), logprob, -logprob)
-    bigrams = BackoffLevel.of(len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32))
+    unigrams = level_of(len(numbers), np.zeros(len(logprob), dtype=np.int64), np.arange(len(logprob)), logprob, -logprob)
+    bigrams = level_of(len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32))
     path = saved(NgramModel.from_levels([unigrams, bigrams], tokenizer, normalised=False), tmp_path)
     _, (found, _) = read_arpa(str(path))
     assert np.array_equal(found.logprob_M, logprob) and np.array_equal(found.logbackoff_M, -logprob)

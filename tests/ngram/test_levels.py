@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tiny_ngrams import level_of
 
 from rnnlm.ngram import levels
 from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find, find_many, make_keys, renumbered, split_keys, word_bits
@@ -107,7 +108,7 @@ def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
     for n in range(1, max(map(len, grams)) + 1):
         level = sorted((gram for gram in grams if len(gram) == n), key=lambda gram: (numbers[gram[:-1]], gram[-1]))
         contexts_M, words_M = np.array([numbers[gram[:-1]] for gram in level]), np.array([gram[-1] for gram in level])
-        levels.append(BackoffLevel.of(5, contexts_M, words_M, -np.arange(len(level)) - 1.0, np.full(len(level), n)))
+        levels.append(level_of(5, contexts_M, words_M, -np.arange(len(level)) - 1.0, np.full(len(level), n)))
         numbers |= {gram: number for number, gram in enumerate(level)}
     expected = {tuple(new[word] for word in gram): value for gram, value in grams_of(levels).items() if set(gram) <= set(kept)}
     found = renumbered(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
@@ -115,7 +116,7 @@ def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
 
 
 def test_a_table_knows_its_contexts_words_and_values():
-    level = BackoffLevel.of(9, np.array([0, 2, 2]), np.array([4, 1, 9]), np.array([-1.0, -2.0, -np.inf]), np.array([0.5, 0.0, -0.5]))
+    level = level_of(9, np.array([0, 2, 2]), np.array([4, 1, 9]), np.array([-1.0, -2.0, -np.inf]), np.array([0.5, 0.0, -0.5]))
     assert level.keys_M.tolist() == [4, (2 << 4) | 1, (2 << 4) | 9] and len(level) == 3
     assert (level.contexts_M.tolist(), level.words_M.tolist()) == ([0, 2, 2], [4, 1, 9])
     assert (level.logprob_M.tolist(), level.logbackoff_M.tolist()) == ([-1, -2, -np.inf], [0.5, 0, -0.5])

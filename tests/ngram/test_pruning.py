@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import LINES, Lines, fit, make_tokenizer
+from tiny_ngrams import level_of
 
 from rnnlm import corpora
 from rnnlm.encoding import encode_text
@@ -88,7 +89,7 @@ def counts_of(model: NgramModel, lines) -> list:
 def order_of(contexts, words, prob, backoff=None) -> BackoffLevel:
     """One order over the four words </s> 0, <unk> 1, a 2, b 3; <s> is 4."""
     logarithms = np.log([prob, np.ones(len(words)) if backoff is None else backoff])
-    return BackoffLevel.of(4, np.array(contexts), np.array(words), *logarithms)
+    return level_of(4, np.array(contexts), np.array(words), *logarithms)
 
 
 def unigrams(*backoff: float) -> BackoffLevel:
