@@ -1,6 +1,7 @@
 """An ARPA file as numbered lines, read a block at a time: no more than a block is held, however long a line claims to be."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from typing import IO
@@ -16,6 +17,7 @@ BLOCK_BYTES = 1 << 24
 LONGEST_LINE = 1 << 20
 _NEWLINE = ord("\n")
 _BLANK = b"\0\t\r "
+_BLANK_LINES = re.compile(rb"(?:[\0\t\r ]*\n)+")
 _IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits; U+00A0 is part of a word
 
 
@@ -42,7 +44,10 @@ class ArpaLines:
         return line.strip(_BLANK)
 
     def marker(self) -> bytes | None:
-        """The next line if it begins with a backslash, b"" at the end; it is not taken. None: it is neither."""
+        """The next line that is not blank if it begins with a backslash, b"" at the end; it is not taken. None: it is neither."""
+        while self._fill() and (blank := _BLANK_LINES.match(self._data, self._at)):
+            self.number += self._data.count(b"\n", self._at, blank.end())
+            self._at = blank.end()
         if not self._fill():
             return b""
         end = self._data.index(b"\n", self._at)
