@@ -186,6 +186,8 @@ def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str
     name, revision, config = source.removeprefix(HUB), None, None
     if not os.path.isdir(name):  # a local folder may have @ or # in its name
         name, revision, config = parse_hub_name(name)
+    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
+        raise TextError(f"{source} is a model, not a text", way_out="name a text; a model is named with -m")
     if os.path.isdir(name) and not _holds_data(name):
         raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
     try:

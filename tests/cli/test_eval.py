@@ -75,3 +75,8 @@ def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, 
     results = {way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out) for way, flags in ways.items()}
     assert {way: result["sentences"] for way, result in results.items()} == {"skip": 2, "keep": 3, "documents": 2}
     assert all(f"|blank:{way}|" in result["signature"] for way, result in results.items())
+
+
+def test_a_model_given_as_a_text_is_told_as_such(rnnlm, models):
+    ended = rnnlm("eval", "-m", models.unigram, models.unigram)
+    assert (ended.code, ended.errors) == (1, [f"error: {models.unigram} is a model, not a text", "  try: name a text; a model is named with -m"])
