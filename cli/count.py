@@ -73,7 +73,6 @@ def _tokenizer(given: dict[str, Any]) -> Any:
         return TokenizerSettings(**flags)
     if flags:
         raise click.UsageError("-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
-    from rnnlm import loading, model_folder
+    from rnnlm.loading import load_tokenizer
 
-    folder = loading.find(name)
-    return model_folder.content(folder, model_folder.read_manifest(folder))[1]
+    return load_tokenizer(name)

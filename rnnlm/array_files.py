@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError
+from rnnlm.interface import Shapes
 
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
@@ -23,7 +24,6 @@ ALIGNMENT = 8
 MOST_DIMENSIONS = 8
 PIECE = 1 << 24  # bytes written at a time
 LARGEST_HEADER = 100 << 20
-Shapes = dict[str, tuple[str, tuple[int, ...]]]
 
 
 class _Entry(msgspec.Struct):

@@ -17,7 +17,7 @@ from rnnlm import arrays as array_types
 from rnnlm import loading, model_folder
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.ngram.levels import split_keys
+from rnnlm.ngram.levels import SENTENCE_START, split_keys
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.soundness import TOLERANCE, disorders
 
@@ -143,7 +143,7 @@ def _shown(model: LanguageModel, ids_T: np.ndarray) -> str:
     """A context as a person reads it; the boundary it may begin with is the start of a line."""
     symbols = model.tokenizer.symbols()
     words = [symbols[id] for id in ids_T]
-    return repr(" ".join(["<s>", *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words))
+    return repr(" ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words))
 
 
 def _ngram_contexts(model: NgramModel, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:

@@ -2,7 +2,7 @@
 
 import bz2
 import contextlib
-import importlib
+import gzip
 import io
 import lzma
 import zlib
@@ -13,8 +13,8 @@ from typing import IO, Any
 from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
-_MODULES = {".gz": "gzip", ".xz": "lzma", ".bz2": "bz2"}
-SUFFIXES = (*_MODULES, ".zst")
+_OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+SUFFIXES = (*_OPEN, ".zst")
 
 
 def open_decompressed(path: str) -> IO[bytes]:
@@ -25,8 +25,8 @@ def open_decompressed(path: str) -> IO[bytes]:
             it is damaged.
     """
     suffix = Path(path).suffix.lower()
-    if suffix in _MODULES:
-        return importlib.import_module(_MODULES[suffix]).open(path, "rb")
+    if suffix in _OPEN:
+        return _OPEN[suffix](path, "rb")
     stream = open(path, "rb")
     return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
 

@@ -76,7 +76,7 @@ class Corpus:
         if self.settings.blank_lines == "keep":
             return Block(["" if is_blank(line) else line for line in lines], []), False
         if self.settings.blank_lines == "skip":
-            return Block([line for line in lines if line.strip(WORD_SPACE)], []), False
+            return Block([line for line in lines if line.strip(WORD_SPACE)], []), False  # is_blank, without its calls
         kept, document_starts = [], []
         for line in lines:
             if is_blank(line):

@@ -18,9 +18,9 @@ from rnnlm.encoding import encode_text
 from rnnlm.errors import TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counts import Level, count
+from rnnlm.ngram.levels import SENTENCE_START
 from rnnlm.tokenizers import TokenizerSettings
 
-SENTENCE_START = "<s>"
 BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
 

@@ -81,8 +81,7 @@ def import_arpa(
     if tokenizer_from is None:
         tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
     else:
-        folder = loading.find(tokenizer_from)
-        tokenizer = model_folder.content(folder, model_folder.read_manifest(folder))[1]
+        tokenizer = loading.load_tokenizer(tokenizer_from)
         levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
     model = NgramModel.from_levels(levels, tokenizer, normalised=False)
     values = {"order": model.order, **tokenizer.to_settings()}

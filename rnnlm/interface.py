@@ -13,6 +13,8 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
 
+Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
+
 PADDING = -1
 BOUNDARY = "</s>"
 UNKNOWN = "<unk>"

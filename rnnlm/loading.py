@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rnnlm import checkpoints, model_folder
 from rnnlm.errors import ModelError
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, Tokenizer
 
 
 def load(name: str | Path, device: str = "auto") -> LanguageModel:
@@ -16,6 +16,16 @@ def load(name: str | Path, device: str = "auto") -> LanguageModel:
     """
     model, _ = model_folder.load(find(str(name)), device)
     return model
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer of a model given as for :func:`load`; its weights are not read.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    folder = find(name)
+    return model_folder.content(folder, model_folder.read_manifest(folder))[1]
 
 
 def find(name: str) -> Path:

@@ -22,7 +22,7 @@ import numpy as np
 from rnnlm import array_files, registry, safe_files, tokenizers
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.safe_files import UNFINISHED, replace_file, writing
 
 FORMAT_VERSION = 1
@@ -160,12 +160,12 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
         return load(folder, device)  # the model was replaced while we read
     try:
         return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
-    except ModelError as error:
+    except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
 
 
-def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, array_files.Shapes]:
+def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
     """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are read.
 
     Raises:
@@ -275,7 +275,7 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
 
 
-def _read_arrays(path: Path, shapes: array_files.Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, shapes: Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
     """The arrays of a file, if they are those of `shapes`: mapped, or read and seen to be numbers."""
     arrays = array_files.mapped(path)
     array_files.check_shapes(arrays, shapes)

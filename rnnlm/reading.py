@@ -32,11 +32,12 @@ def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.
 
 def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     """Spans that follow one upon the other, with a boundary between them, as one: which is faster to read."""
-    follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0)
-    follows &= ids[spans[1:, 0] - 1] == boundary_id
-    starts = np.flatnonzero(np.concatenate(([True], ~follows))) if len(spans) else np.zeros(0, dtype=np.int64)
+    if not len(spans):
+        return spans
+    follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0) & (ids[spans[1:, 0] - 1] == boundary_id)
+    starts = np.flatnonzero(np.append(True, ~follows))
     ends = np.append(starts[1:], len(spans)) - 1
-    return np.stack([spans[starts, 0], spans[ends, 1]], axis=1) if len(spans) else spans
+    return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
 
 
 def _scored_windows(

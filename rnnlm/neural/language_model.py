@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.config import from_stored
-from rnnlm.interface import Array, Tokenizer
+from rnnlm.interface import Array, Shapes, Tokenizer
 from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import RecurrentNetwork
@@ -101,7 +101,7 @@ class NeuralLanguageModel:
             self.network.train(was_training)
 
 
-def array_shapes(settings: dict[str, Any], size: int, stored: Any = None) -> dict[str, tuple[str, tuple[int, ...]]]:
+def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
     with torch.device("meta"):
         network = RecurrentNetwork(from_stored(NetworkSettings, settings), size)

@@ -9,7 +9,6 @@
 
 import numpy as np
 
-SENTENCE_START = "<s>"  # context only, and no symbol of a tokenizer
 ZERO_LOG10 = -99.0  # what programs write for log10 of zero
 MISSING_LOG10 = -100.0  # what KenLM takes for <unk> where a file has none
 

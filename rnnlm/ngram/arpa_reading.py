@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from rnnlm.corpus import Report, silent
 from rnnlm.errors import ModelError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
-from rnnlm.ngram.arpa import MISSING_LOG10, SENTENCE_START, nats
+from rnnlm.ngram.arpa import MISSING_LOG10, nats
 from rnnlm.ngram.arpa_entries import Entries, read_entries, refuse, shown
 from rnnlm.ngram.arpa_lines import ArpaLines, opened
 from rnnlm.ngram.arpa_tables import ArpaTables, moved
-from rnnlm.ngram.levels import NOWHERE, BackoffLevel, make_keys
+from rnnlm.ngram.levels import NOWHERE, SENTENCE_START, BackoffLevel, make_keys
 
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0
@@ -58,8 +58,9 @@ def _header(lines: ArpaLines) -> list[int]:
         if found and int(found[1]) != len(promised) + 1:
             raise lines.error(lines.number, f"the count of {len(promised) + 1}-grams is missing")
         promised += [int(found[2])] if found else []
-    if not promised or not promised[0] or len(promised) > HIGHEST_ORDER:
-        what = "there are no unigrams" if not promised or not promised[0] else f"a model of order {len(promised)}"
+    has_unigrams = bool(promised and promised[0])
+    if not has_unigrams or len(promised) > HIGHEST_ORDER:
+        what = f"a model of order {len(promised)}" if has_unigrams else "there are no unigrams"
         raise lines.error(lines.number, what, f"orders 1 to {HIGHEST_ORDER} can be read")
     return promised
 

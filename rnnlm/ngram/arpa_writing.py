@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import OutputError, notice
-from rnnlm.ngram.arpa import SENTENCE_START, ZERO_LOG10, nats
+from rnnlm.ngram.arpa import ZERO_LOG10, nats
+from rnnlm.ngram.levels import SENTENCE_START
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.soundness import check_tables
 

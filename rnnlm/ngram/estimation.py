@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.ngram.counts import IN_MEMORY, NgramCounts
 from rnnlm.ngram.levels import BackoffLevel, make_keys, split_keys, word_bits
-from rnnlm.ngram.smoothing import CountsOfCounts, OrderCounts, Smoothing
+from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts
 from rnnlm.threads import in_threads
 from rnnlm.ngram.workspace import Workspace
 
@@ -22,7 +22,7 @@ SMALLEST_UNSEEN = 1e-9  # of the lower order's probability; below that no word i
 
 
 def estimate(
-    counts: NgramCounts, smoothing: Smoothing, thresholds: Sequence[int] = (), workspace: Workspace = IN_MEMORY
+    counts: NgramCounts, smoothing: Estimator, thresholds: Sequence[int] = (), workspace: Workspace = IN_MEMORY
 ) -> Iterator[BackoffLevel]:
     """The levels of the model, from the unigrams up. n-grams of order n that occur at most `thresholds[n - 1]` times are left out.
 
@@ -70,7 +70,7 @@ class _Task:
     """All that it takes to work through order n."""
 
     def __init__(
-        self, n: int, counts: NgramCounts, smoothing: Smoothing, threshold: int, below: _Order, workspace: Workspace
+        self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _Order, workspace: Workspace
     ) -> None:
         self.n, self.size, self.smoothing, self.below, self.workspace = n, counts.size, smoothing, below, workspace
         self.level = counts.levels[n - 1]
@@ -144,7 +144,7 @@ def _estimate_block(task: _Task, block: _Block) -> tuple[np.ndarray | None, np.n
 
 
 def _join(
-    smoothing: Smoothing, share_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
+    smoothing: Estimator, share_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of n-grams, and the backoff weights of their contexts. lower_M: what the lower order says of them."""
     if smoothing.join == "interpolate":

@@ -13,6 +13,7 @@ import numpy as np
 
 WORTH_SORTING = 4096  # so many keys are looked up faster in order
 SEARCH_BLOCK = 8192  # sorted keys searched for together
+SENTENCE_START = "<s>"  # word V: context only, and no symbol of a tokenizer
 NOWHERE = -1  # the number of an n-gram that does not exist
 
 

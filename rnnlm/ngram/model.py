@@ -17,11 +17,10 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
-from rnnlm.interface import PADDING, Array, Tokenizer
+from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
 from rnnlm.threads import in_threads, processors
 
-Shapes = dict[str, tuple[str, tuple[int, ...]]]
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line
 

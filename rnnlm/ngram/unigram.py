@@ -15,7 +15,7 @@ from rnnlm import reading
 from rnnlm.config import Resolved
 from rnnlm.encoding import TrainingData
 from rnnlm.events import Event, Fitted, Started, Validated
-from rnnlm.interface import PADDING, Array, Tokenizer
+from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.settings import UnigramSettings
 
 
@@ -95,7 +95,7 @@ def fit(
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 
 
-def array_shapes(settings: dict[str, Any], size: int, stored: Any = None) -> dict[str, tuple[str, tuple[int, ...]]]:
+def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the model's arrays."""
     return {"logprob": ("F64", (size,))}
 

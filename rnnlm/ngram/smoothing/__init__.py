@@ -11,7 +11,7 @@ Below the unigrams lies the uniform distribution 1/V. What pruning takes away fr
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
@@ -78,54 +78,6 @@ class Shares:
     left_H: np.ndarray
 
 
-class Smoothing(Protocol):
-    """An estimator, made for one set of counts. `normalised`: its probabilities sum to one after every context.
-
-    join "fixed weight": what is left is the weight of the lower order itself, and nothing need sum to one.
-    """
-
-    counts: Literal["raw", "adjusted"]
-    join: Join
-    normalised: bool
-    unseen_context_logprob: float  # what giving up a context that was never seen costs (nats)
-
-    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Estimate what all n-grams of an order have in common, such as discounts. Comes before their shares are asked for."""
-        ...
-
-    def shares(self, seen: OrderCounts) -> Shares:
-        """The shares after some of the contexts of the order begun last."""
-        ...
-
-    def report(self) -> dict[str, Any]:
-        """What was estimated on the way, for people: discounts, weights."""
-        ...
-
-
-class Estimator:
-    """What most estimators are: interpolated, over raw counts, summing to one.
-
-    counts: of the whole training text. heldout: where the estimator needs held-out text.
-    """
-
-    counts: Literal["raw", "adjusted"] = "raw"
-    joins: tuple[Join, ...] = ("interpolate",)  # the first is taken unless another is asked for
-    normalised = True
-    unseen_context_logprob = 0.0
-    heldout: Literal["never", "always", "without additive_k"] = "never"  # is held-out text needed?
-
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: "HeldoutCounts | None" = None) -> None:
-        self.settings = settings
-        self.join: Join = self.joins[0] if settings.interpolate is None else _asked_for(settings)
-        self.estimated: dict[str, Any] = {}
-
-    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Most estimators look at each context alone."""
-
-    def report(self) -> dict[str, Any]:
-        return self.estimated
-
-
 @dataclass(frozen=True)
 class HeldoutCounts:
     """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at the token was seen in
@@ -134,6 +86,39 @@ class HeldoutCounts:
     ngrams_NT: np.ndarray
     contexts_NT: np.ndarray
     size: int
+
+
+class Estimator:
+    """An estimator, made for the counts of the whole training text. Most are as the attributes say here.
+
+    counts: what shares are made of. joins: how it goes with the lower order; the first is taken unless another is asked for.
+    "fixed weight": what is left is the weight of the lower order itself, and nothing need sum to one. normalised: probabilities sum to
+    one after every context. unseen_context_logprob: what giving up a context that was never seen costs (nats). heldout: when
+    held-out text is needed.
+    """
+
+    counts: Literal["raw", "adjusted"] = "raw"
+    joins: tuple[Join, ...] = ("interpolate",)
+    normalised = True
+    unseen_context_logprob = 0.0
+    heldout: Literal["never", "always", "without additive_k"] = "never"
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+        self.settings = settings
+        self.join: Join = self.joins[0] if settings.interpolate is None else _asked_for(settings)
+        self.estimated: dict[str, Any] = {}
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        """Estimate what all n-grams of an order have in common, such as discounts; most estimators look at each context alone.
+        Comes before their shares are asked for."""
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        """The shares after some of the contexts of the order begun last."""
+        raise NotImplementedError
+
+    def report(self) -> dict[str, Any]:
+        """What was estimated on the way, for people: discounts, weights."""
+        return self.estimated
 
 
 def _asked_for(settings: NgramSettings) -> Join:
