@@ -40,21 +40,20 @@ class Kind:
         return _find(f"{self.loading}:from_arrays")
 
 
-_NEURAL_SETTINGS = tuple(f"rnnlm.neural.settings:{name}" for name in ("NetworkSettings", "FittingSettings", "RunSettings"))
+_FITTING_SETTINGS = tuple(f"rnnlm.neural.fitting_settings:{name}" for name in ("FittingSettings", "RunSettings"))
 
 
-def _recurrent(name: str, about: str) -> Kind:
-    return Kind(
-        name, "neural", about, _NEURAL_SETTINGS, "rnnlm.neural.fitting", "rnnlm.neural.language_model", holds_out=True
-    )
+def _neural(name: str, about: str, settings: str) -> Kind:
+    classes = (f"rnnlm.neural.network_settings:{settings}", *_FITTING_SETTINGS)
+    return Kind(name, "neural", about, classes, "rnnlm.neural.fitting", "rnnlm.neural.language_model", holds_out=True)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        _recurrent("rnn", "Elman network (tanh, ReLU or sigmoid)"),
-        _recurrent("gru", "gated recurrent unit"),
-        _recurrent("lstm", "long short-term memory"),
+        _neural("rnn", "Elman network (tanh, ReLU or sigmoid)", "ElmanSettings"),
+        _neural("gru", "gated recurrent unit", "GruSettings"),
+        _neural("lstm", "long short-term memory", "LstmSettings"),
         Kind(
             "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
             "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,

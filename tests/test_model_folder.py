@@ -34,14 +34,13 @@ def make_unigram(k=0.5, lines=LINES):
 def make_lstm():
     import torch
 
-    from rnnlm.config import from_stored
     from rnnlm.neural.language_model import NeuralLanguageModel
     from rnnlm.neural.network import RecurrentNetwork
-    from rnnlm.neural.settings import NetworkSettings
+    from rnnlm.neural import network_settings
 
     torch.manual_seed(1)
     tokenizer = make_tokenizer()
-    return NeuralLanguageModel(RecurrentNetwork(from_stored(NetworkSettings, SETTINGS), tokenizer.size), tokenizer)
+    return NeuralLanguageModel(RecurrentNetwork(network_settings.stored(SETTINGS), tokenizer.size), tokenizer)
 
 
 def save_unigram(folder, k=0.5, step=1, lines=LINES):

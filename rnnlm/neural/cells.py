@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural.network_settings import RecurrentSettings
 
 RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c)
 
@@ -21,7 +21,7 @@ RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c)
 class RecurrentStack(nn.Module):
     """`settings.layers` recurrent layers with dropout between them."""
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
         self.kernel = _kernel(settings)
@@ -76,7 +76,7 @@ class SigmoidElman(nn.Module):
         return torch.stack(steps)
 
 
-def _kernel(settings: NetworkSettings) -> nn.Module:
+def _kernel(settings: RecurrentSettings) -> nn.Module:
     sizes = (settings.embedding_size, settings.hidden_size, settings.layers)
     dropout = settings.dropout_between if settings.layers > 1 else 0.0
     if settings.model == "lstm":

@@ -29,7 +29,8 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import RecurrentNetwork
 from rnnlm.neural.optimizers import LearningRate, clip_gradients, make_optimizer
 from rnnlm.neural.report import Report
-from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
+from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.network_settings import KINDS, NetworkSettings
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
@@ -73,7 +74,7 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     keep_freed_memory(device)
     torch.manual_seed(run.seed)
     with memory_errors(device):
-        network = make_network(resolved.make(NetworkSettings), data, device, initial)
+        network = make_network(resolved.make(KINDS[resolved.values["model"]]), data, device, initial)
         return Trainer(network, resolved.make(FittingSettings), run, data, precision)
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.config import from_stored
 from rnnlm.interface import Array, Shapes, Tokenizer
 from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import RecurrentNetwork
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural import network_settings
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class NeuralLanguageModel:
 def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
     with torch.device("meta"):
-        network = RecurrentNetwork(from_stored(NetworkSettings, settings), size)
+        network = RecurrentNetwork(network_settings.stored(settings), size)
     return {name: ("F32", tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 
@@ -118,7 +117,7 @@ def from_arrays(
     """
     target = resolve_device(device)
     with torch.device("meta"):
-        network = RecurrentNetwork(from_stored(NetworkSettings, settings), tokenizer.size)
+        network = RecurrentNetwork(network_settings.stored(settings), tokenizer.size)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network.load_state_dict(state, assign=True)
     network.to(target).eval()

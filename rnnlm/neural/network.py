@@ -9,21 +9,21 @@ from torch import Tensor, nn
 from rnnlm.neural.cells import RecurrentStack, RecurrentState
 from rnnlm.neural.output import SoftmaxOutput
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural.network_settings import RecurrentSettings
 
 
 class RecurrentNetwork(nn.Module):
     """A recurrent language model. Tied output (Press & Wolf 2017; Inan et al. 2017) reuses the embedding's weights."""
 
-    def __init__(self, settings: NetworkSettings, size: int) -> None:
+    def __init__(self, settings: RecurrentSettings, size: int) -> None:
         super().__init__()
         self.settings = settings
         E, H = settings.embedding_size, settings.hidden_size
         # not nn.Embedding(size, E): its own initialisation, replaced below, makes the meta device import torch's compiler
         self.embedding = nn.Embedding.from_pretrained(torch.empty(size, E), freeze=False)
         self.stack = RecurrentStack(settings)
-        self.projection = nn.Linear(H, E) if settings.tied and H != E else None
-        self.output = SoftmaxOutput(size, E if settings.tied else H, settings.tied)
+        self.projection = nn.Linear(H, E) if settings.is_tied and H != E else None
+        self.output = SoftmaxOutput(size, E if settings.is_tied else H, settings.is_tied)
         self._initialise(settings.init_range)
 
     def features(self, inputs_TB: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
@@ -41,7 +41,7 @@ class RecurrentNetwork(nn.Module):
 
     @property
     def output_weight(self) -> Tensor:
-        return self.embedding.weight if self.settings.tied else self.output.weight
+        return self.embedding.weight if self.settings.is_tied else self.output.weight
 
     def initial_state(self, rows: int) -> RecurrentState:
         return self.stack.initial_state(rows)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from rnnlm.neural.settings import FittingSettings
+from rnnlm.neural.fitting_settings import FittingSettings
 
 FUSED_DEVICES = ("cpu", "cuda")
 

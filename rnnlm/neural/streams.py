@@ -11,7 +11,7 @@ from rnnlm.encoding import EncodedText
 from rnnlm.errors import TrainingError, notice
 from rnnlm.interface import PADDING
 from rnnlm.neural.cells import RecurrentState
-from rnnlm.neural.settings import FittingSettings
+from rnnlm.neural.fitting_settings import FittingSettings
 
 
 class TextStreams:

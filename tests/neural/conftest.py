@@ -10,7 +10,8 @@ from rnnlm import tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.neural.fitting import Trainer, make_network
-from rnnlm.neural.settings import FittingSettings, NetworkSettings, RunSettings
+from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.network_settings import KINDS
 from rnnlm.tokenizers import TokenizerSettings
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.
@@ -55,9 +56,12 @@ def make_trainer():
     """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told otherwise."""
 
     def make(data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings) -> Trainer:
-        of_network = {name: settings.pop(name) for name in list(settings) if name in NetworkSettings.__dataclass_fields__}
+        shape = KINDS[settings.get("model", NETWORK["model"])]
+        if "activation" not in shape.__dataclass_fields__:
+            settings.pop("activation", None)
+        own = {**NETWORK, **{name: settings.pop(name) for name in list(settings) if name in shape.__dataclass_fields__}}
         torch.manual_seed(seed)
-        network = make_network(NetworkSettings(**{**NETWORK, **of_network}), data, torch.device(device))
+        network = make_network(shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data, torch.device(device))
         return Trainer(network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision)
 
     return make

@@ -6,15 +6,17 @@ import torch
 from reference import recurrent
 
 from rnnlm.neural.cells import RecurrentStack
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural.network_settings import KINDS as SETTINGS
 
 KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
 
 
 def make_stack(model, activation="tanh", layers=1, sizes=(5, 7), dtype=torch.float32, **more):
     torch.manual_seed(3)
-    settings = NetworkSettings(
-        model=model, activation=activation, layers=layers, embedding_size=sizes[0], hidden_size=sizes[1],
+    if model == "rnn":
+        more["activation"] = activation
+    settings = SETTINGS[model](
+        model=model, layers=layers, embedding_size=sizes[0], hidden_size=sizes[1],
         dropout_between=more.pop("dropout_between", 0.0), **more,
     )  # fmt: skip
     return RecurrentStack(settings).to(dtype)

@@ -1,22 +1,22 @@
 """The whole network: its parameters, its unigram start, dropout, and its loss against a numpy transcription."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from reference import recurrent
 
 from rnnlm.neural.network import RecurrentNetwork
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural.network_settings import KINDS
 
 V, T, B = 11, 5, 3
-PLAIN = NetworkSettings(embedding_size=4, hidden_size=6, dropout_input=0.0, dropout_between=0.0, dropout_output=0.0)
+PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 
 
 def make_network(dtype=torch.float32, **settings):
     torch.manual_seed(8)
-    network = RecurrentNetwork(dataclasses.replace(PLAIN, **settings), V).to(dtype)
+    shape = KINDS[settings.get("model", "lstm")]
+    settings = {name: value for name, value in settings.items() if name in shape.__dataclass_fields__}
+    network = RecurrentNetwork(shape(**{**PLAIN, **settings}), V).to(dtype)
     with torch.no_grad():
         network.output.bias.uniform_(-1, 1)
     return network

@@ -8,7 +8,7 @@ from torch import nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.neural.optimizers import LearningRate, clip_gradients, make_optimizer
-from rnnlm.neural.settings import FittingSettings
+from rnnlm.neural.fitting_settings import FittingSettings
 
 CPU = torch.device("cpu")
 

@@ -54,10 +54,10 @@ def log_softmax(logits):
 def network_loss(settings, weights, inputs_TB, targets_TB, state):
     """Mean cross-entropy in nats and the final state; `weights` under the names of the network's state_dict."""
     kernel = {name.removeprefix("stack.kernel."): value for name, value in weights.items() if name.startswith("stack.")}
-    y, state = stack(settings.model, kernel, weights["embedding.weight"][inputs_TB], state, settings.layers, settings.activation)
+    y, state = stack(settings.model, kernel, weights["embedding.weight"][inputs_TB], state, settings.layers, getattr(settings, "activation", "tanh"))
     if "projection.weight" in weights:
         y = y @ weights["projection.weight"].T + weights["projection.bias"]
-    output = weights["embedding.weight"] if settings.tied else weights["output.weight"]
+    output = weights["embedding.weight"] if settings.is_tied else weights["output.weight"]
     logprob = log_softmax(y @ output.T + weights["output.bias"])
     kept = targets_TB >= 0
     chosen = np.take_along_axis(logprob, np.maximum(targets_TB, 0)[..., None], axis=-1)[..., 0]

@@ -1,4 +1,4 @@
-"""What can be asked of a recurrent network and of its training. Knows nothing of torch."""
+"""How a neural network is trained: what can be asked for. Knows nothing of torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -7,32 +7,9 @@ from msgspec import Meta
 
 from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
+from rnnlm.neural.network_settings import Width
 
-# Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
-Depth = Annotated[int, Meta(ge=1, le=100)]
-Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """The shape of a recurrent network: embedding, recurrent layers, output."""
-
-    model: Annotated[Literal["rnn", "gru", "lstm"], Meta(description="kind of recurrent layer")] = "lstm"
-    activation: Annotated[
-        Literal["tanh", "relu", "sigmoid"], Meta(description="rnn: activation of the hidden layer")
-    ] = "tanh"
-    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
-    hidden_size: Annotated[Width, Meta(description="width of the recurrent layers")] = 256
-    tied: Annotated[
-        bool, Meta(description="output weights are the word vectors (projected where the widths differ)")
-    ] = True
-    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
-    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
-    init_range: Annotated[Positive, Meta(description="word vectors start uniform in [-r, r]")] = 0.1
-    forget_bias: Annotated[float, Meta(description="lstm: the forget gate's bias at the start")] = 1.0
 
 
 @dataclass(frozen=True)

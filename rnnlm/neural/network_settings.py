@@ -1,0 +1,226 @@
+"""The shape of each kind of network: what can be asked for, and what contradicts itself. Knows nothing of torch.
+
+One class a kind of model, each with what all networks have (word vectors, dropout, initialisation, output layer).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import Count, Natural, Positive, Probability, from_stored
+from rnnlm.errors import SettingsError
+
+# Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
+Depth = Annotated[int, Meta(ge=1, le=100)]
+Width = Annotated[int, Meta(ge=1, le=1 << 20)]
+
+Activation = Literal["tanh", "relu", "sigmoid"]
+Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
+Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7})*\s*$")]  # 650,650,400
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What every neural network has."""
+
+    model: Annotated[str, Meta(description="kind of model")] = "lstm"
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
+    hidden_size: Annotated[Width, Meta(description="width of the hidden layers")] = 256
+
+    characters: Annotated[
+        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
+    ] = None
+    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = False
+    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
+    character_filters: Annotated[
+        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
+    ] = "25,50,75,100,125,150"
+    character_highways: Annotated[Natural, Meta(description="characters=cnn: highway layers after the filters")] = 1
+    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
+
+    output: Annotated[
+        Literal["softmax", "adaptive", "class", "hierarchical"], Meta(description="output layer")
+    ] = "softmax"
+    tied: Annotated[
+        bool | None,
+        Meta(description="output weights are the word vectors (projected where the widths differ); none: where that can be"),
+    ] = None
+    loss: Annotated[
+        Literal["full", "sampled", "nce"], Meta(description="output=softmax: what is trained; evaluation is always exact")
+    ] = "full"
+    samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window")] = 1024
+    cutoffs: Annotated[
+        Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from the counts")
+    ] = None
+    cluster_shrink: Annotated[
+        Positive, Meta(description="output=adaptive: each cluster is so many times narrower than the one before")
+    ] = 4.0
+    classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
+
+    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
+    locked_dropout: Annotated[
+        bool, Meta(description="variational dropout: one mask for each row, the same at all places of a window")
+    ] = False
+
+    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
+    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers start")] = "torch"
+    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = "torch"
+    init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
+    init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1
+    init_gain: Annotated[Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.tied and (why := self._cannot_tie()):
+            raise SettingsError("tied = true cannot be", why, "leave tied out, or set tied=false")
+        if self.loss != "full" and self.output != "softmax":
+            raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output is {self.output}", "set output=softmax")
+        if self.characters_beside and not self.characters:
+            raise SettingsError("characters_beside = true needs characters", way_out="set characters=cnn or characters=lstm")
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output layer's weights are the word vectors."""
+        return self.tied is not False and not self._cannot_tie()
+
+    @property
+    def has_word_vectors(self) -> bool:
+        return not self.characters or self.characters_beside
+
+    @property
+    def input_width(self) -> int:
+        """Width of what the body reads for each word: its vector, what its characters say, or both."""
+        words = self.embedding_size if self.has_word_vectors else 0
+        spelled = {"cnn": sum(sizes(self.character_filters)), "lstm": 2 * self.character_hidden_size, None: 0}
+        return words + spelled[self.characters]
+
+    @property
+    def output_width(self) -> int:
+        """Width of what the body hands to the output layer, before a projection."""
+        return self.hidden_size
+
+    def _cannot_tie(self) -> str:
+        """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
+        if not self.has_word_vectors:
+            return "words are read as characters: there are no word vectors"
+        if self.output in ("adaptive", "hierarchical"):
+            return f"the {self.output} softmax has no weights for each word"
+        return ""
+
+
+@dataclass(frozen=True)
+class RecurrentSettings(NetworkSettings):
+    """What RNN, GRU and LSTM share: a stack of recurrent layers."""
+
+    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
+    layer_sizes: Annotated[Sizes | None, Meta(description="width of each layer: 650,650,400; none: hidden_size for all")] = None
+    connections: Annotated[
+        Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")
+    ] = "plain"
+    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layer_sizes is not None and len(self.widths) != self.layers:
+            raise SettingsError(
+                f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths", f"layers is {self.layers}",
+                f"set layers={len(self.widths)}",
+            )  # fmt: skip
+        if not all(self.widths):
+            raise SettingsError(f"layer_sizes = {self.layer_sizes}: a layer has a width of 0")
+        if self.connections in ("residual", "highway") and len(set(self.widths)) > 1:
+            raise SettingsError(
+                f"{self.connections} connections need layers of equal width", f"layer_sizes is {self.layer_sizes}",
+                "set connections=dense or plain, or equal widths",
+            )  # fmt: skip
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of each recurrent layer."""
+        return sizes(self.layer_sizes) if self.layer_sizes else (self.hidden_size,) * self.layers
+
+    @property
+    def output_width(self) -> int:
+        return self.input_width + sum(self.widths) if self.connections == "dense" else self.widths[-1]
+
+
+@dataclass(frozen=True)
+class ElmanSettings(RecurrentSettings):
+    """Of `rnn`."""
+
+    activation: Annotated[Activation, Meta(description="activation of the hidden layers")] = "tanh"
+
+
+@dataclass(frozen=True)
+class GruSettings(RecurrentSettings):
+    """Of `gru`."""
+
+    reset_gate: Annotated[
+        Literal["after", "before"],
+        Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"),
+    ] = "after"
+    update_gate: Annotated[
+        Literal["keep", "renew"], Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
+    ] = "keep"
+
+
+@dataclass(frozen=True)
+class LstmSettings(RecurrentSettings):
+    """Of `lstm`."""
+
+    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
+    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
+    coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
+
+
+@dataclass(frozen=True)
+class JordanSettings(NetworkSettings):
+    """Of `jordan`: the previous output feeds the hidden layer."""
+
+    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "sigmoid"
+    feedback: Annotated[
+        Literal["distribution", "embedding"],
+        Meta(description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"),
+    ] = "distribution"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feedback == "embedding" and not self.has_word_vectors:
+            raise SettingsError("feedback = embedding needs word vectors", "words are read as characters", "set characters_beside=true")
+
+
+@dataclass(frozen=True)
+class FeedForwardSettings(NetworkSettings):
+    """Of `ffnn`: a window of words, no recurrence."""
+
+    context_words: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")] = 4
+    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "tanh"
+    direct_connections: Annotated[bool, Meta(description="the window's word vectors reach the output layer, too")] = False
+
+    @property
+    def output_width(self) -> int:
+        window = self.context_words * self.input_width if self.direct_connections else 0
+        return self.hidden_size + window
+
+    def _cannot_tie(self) -> str:
+        return "direct_connections are weights of their own" if self.direct_connections else super()._cannot_tie()
+
+
+KINDS: dict[str, type[NetworkSettings]] = {
+    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "jordan": JordanSettings, "ffnn": FeedForwardSettings,
+}  # fmt: skip
+
+
+def stored(settings: dict[str, Any]) -> NetworkSettings:
+    """The network settings that a model folder stores.
+
+    Raises:
+        ModelError: a value is not valid.
+    """
+    return from_stored(KINDS[settings["model"]], settings)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """The numbers of a list such as 650,650,400."""
+    return tuple(int(number) for number in text.split(","))
