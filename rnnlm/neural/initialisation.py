@@ -1,0 +1,54 @@
+"""How weights start, by name."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural.network_settings import Initialisation
+
+
+@torch.no_grad()
+def initialise(
+    weight: Tensor, name: Initialisation, *, init_range: float, gain: float, hidden_size: int, blocks: int = 1
+) -> None:
+    """Fill a weight matrix, in place, as `name` says:
+
+    uniform: in [-r, r], r = init_range;
+    glorot: uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16);
+    he: normal with deviation gain sqrt(2 / fan_in) (He et al. 2015, eq. 10);
+    orthogonal: gain Q, Q random with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014);
+    identity: gain I (Le et al. 2015, with gain 1); square matrices only;
+    torch: uniform in +-1 / sqrt(hidden_size), as torch's recurrent layers start.
+
+    The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, and each starts by itself: its fans are K and
+    H. Nothing happens on the meta device, whose weights are read from a file later.
+
+    Raises:
+        SettingsError: identity of a matrix that is not square.
+    """
+    if name == "identity" and weight.shape[0] != blocks * weight.shape[1]:
+        shape = f"{weight.shape[0] // blocks} x {weight.shape[1]}"
+        raise SettingsError(
+            "initialisation identity needs square weights", f"these are {shape}", "choose another of init_..., or equal widths"
+        )
+    if weight.is_meta:  # normal numbers there would import torch's compiler
+        return
+    for block in weight.chunk(blocks):
+        _fill(block, name, init_range, gain, hidden_size)
+
+
+def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, hidden_size: int) -> None:
+    if name == "uniform":
+        nn.init.uniform_(weight, -init_range, init_range)
+    elif name == "torch":
+        nn.init.uniform_(weight, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
+    elif name == "glorot":
+        nn.init.xavier_uniform_(weight, gain)
+    elif name == "he":
+        nn.init.kaiming_normal_(weight, nonlinearity="relu").mul_(gain)
+    elif name == "orthogonal":
+        nn.init.orthogonal_(weight, gain)
+    else:
+        nn.init.eye_(weight).mul_(gain)
