@@ -8,6 +8,9 @@ import torch
 from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
 from rnnlm.memory import keep_freed
 
+# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: what they say.
+OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
+
 
 def resolve_device(name: str) -> torch.device:
     """`auto` (CUDA, else MPS, else CPU) or a device by name.
@@ -77,10 +80,14 @@ def memory_errors(device: torch.device) -> Iterator[None]:
     """Turns torch's words for memory that ran out into a TrainingError with a way out."""
     try:
         yield
-    except RuntimeError as error:  # the CPU's allocator has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        is_told_by_class = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not is_told_by_class and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        way_out = "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens"
+        way_out = (
+            "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens; "
+            "for a large vocabulary set max_vocab or output=adaptive"
+        )
         raise TrainingError(f"out of memory on {device}", "the network and its batch do not fit", way_out) from None
 
 
