@@ -71,13 +71,14 @@ class Validated:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The family's own fitting ended. `model` holds the best weights, those of `step`; `steps` were done in all."""
+    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good ones); `steps` were done in all."""
 
     step: int
     steps: int
     tokens: int
     seconds: float
-    stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked), "diverged" (weights no longer numbers)
+    stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked),
+    # "diverged" (`facts["divergence"]` says how)
     model: LanguageModel = field(repr=False)
     best_ppl_token: float | None = None  # None where there was no validation
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model

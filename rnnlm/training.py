@@ -43,7 +43,8 @@ def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
     """Fit the model, save it whenever it got better, evaluate it exactly at the end.
 
     Raises:
-        TrainingError: the loss is no longer a number. OutputError: the model cannot be written.
+        TrainingError: the run diverged; its last good weights, if there were some, are saved.
+        OutputError: the model cannot be written.
     """
     with contextlib.closing(MetricsLog(plan.output)) as log:
         for event in _work(plan, stop, log):
@@ -53,22 +54,23 @@ def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
 
 def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Event]:
     began = time.perf_counter()
-    manifest, best_ppl = None, None
+    manifest = None
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial):
         yield event
-        if isinstance(event, Fitted) and event.stopped == "diverged":
-            _raise_diverged(plan, event, best_ppl)
         if isinstance(event, Fitted) and not event.steps:
             raise TrainingError("stopped before there was a model", "nothing is saved")
-        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None):
-            best_ppl = event.best_ppl_token
+        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
             manifest = _save(plan, event, time.perf_counter() - began)
             log.write_to_folder()
             yield Saved(str(plan.output), event.step)
-    results = {} if event.stopped == "request" else _results(plan, event.model, manifest)
+    if manifest is None:
+        _raise_diverged(plan, event)
+    results = {} if event.stopped in ("request", "diverged") else _results(plan, event.model, manifest)
     facts = _facts(plan, time.perf_counter() - began, event)
     manifest = model_folder.save_results(plan.output, manifest, results, facts)
     model_card.write(plan.output, manifest, plan.data.tokenizer)
+    if event.stopped == "diverged":
+        _raise_diverged(plan, event)
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
@@ -105,9 +107,12 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
     return {**_texts(plan), "tokens_read": event.tokens, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
 
 
-def _raise_diverged(plan: Plan, event: Fitted, best_ppl: float | None) -> None:
-    kept = f"the best model, of step {event.step}, is in {plan.output}" if best_ppl else "no good model was reached, none is saved"
+def _raise_diverged(plan: Plan, event: Fitted) -> None:
+    kept = "no good model was reached, none is saved"
+    if event.step:
+        weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
+        kept = f"{weights}, of step {event.step}, are in {plan.output}"
     raise TrainingError(
-        f"training diverged by {event.tokens} tokens: the loss is not a number", kept,
-        "lower learning_rate or clip_norm, or use --precision fp32",
+        f"training diverged: {event.facts['divergence']}", kept,
+        "lower learning_rate or clip_norm, raise warmup, or use --precision fp32",
     )  # fmt: skip

@@ -70,3 +70,34 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
 def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
     (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
     assert settle(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "halving"])
+def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
+    with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*--valid"):
+        plan(Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"}))
+
+
+@pytest.mark.parametrize("name, value, bound", [
+    ("bptt_tokens", "0", ">= 1"), ("batch_rows", "0", ">= 1"), ("hidden_size", "0", ">= 1"),
+    ("clip_norm", "0", "> 0"), ("clip_value", "-1", "> 0"), ("learning_rate", "0", "> 0"), ("learning_rate", "-1", "> 0"),
+    ("dropout_input", "1", "< 1"), ("dropout_between", "1.0", "< 1"), ("dropout_output", "-0.1", ">= 0"),
+    ("momentum", "1", "< 1"), ("ema_decay", "1", "< 1"), ("rms_decay", "1", "< 1"), ("l1", "-1", ">= 0"), ("l2", "-1", ">= 0"),
+    ("decay_factor", "0", "> 0"), ("decay_after_epochs", "0", ">= 1"), ("min_improvement", "0.9", ">= 1"),
+    ("plateau_factor", "1", "< 1"), ("asgd_start", "-1", ">= 0"), ("patience", "0", ">= 1"),
+])  # fmt: skip
+def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
+    with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:
+        settle(Request(model="lstm", assignments={name: value}))
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("assignments, way_out", [
+    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
+    ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
+    ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, way_out):
+    with pytest.raises(SettingsError) as caught:
+        settle(Request(model="lstm", assignments=assignments))
+    assert way_out in caught.value.way_out

@@ -421,12 +421,27 @@ def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
 
 
 def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
-    from rnnlm.neural import optimizers
+    from rnnlm.neural import learning_rate
 
-    monkeypatch.setattr(optimizers.LearningRate, "at", lambda self, progress: 1e-3 if progress < 0.5 else 1e38)
-    with pytest.raises(TrainingError, match="the best model, of step 2, is in m"):
+    monkeypatch.setattr(learning_rate.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    with pytest.raises(TrainingError, match="the best weights, of step 2, are in m"):
         list(train(text, output="m", validate_every_steps=2, optimizer="sgd", clip_norm=None, **SMALL))
     assert model_folder.read_manifest(Path("m")).step == 2
+    assert all(np.isfinite(array).all() for array in numbers("m").values())
+
+
+def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
+    from rnnlm.neural import divergence, learning_rate, report
+
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(learning_rate.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    with pytest.raises(TrainingError, match="not a number by step 5.*the last good weights, of step 3, are in m.*lower learning_rate") as caught:
+        list(train(text, output="m", holdout=0.0, optimizer="sgd", clip_norm=None, **SMALL))
+    assert caught.value.exit_code == 1
+    manifest = model_folder.read_manifest(Path("m"))
+    assert (manifest.step, manifest.training["stopped"], manifest.results) == (3, "diverged", {})
+    assert "not a number" in manifest.training["divergence"]
     assert all(np.isfinite(array).all() for array in numbers("m").values())
 
 

@@ -2,7 +2,7 @@
 
 B contiguous streams are read side by side in windows of T tokens; the state is carried from window to window and
 detached, so gradients reach T tokens back at most. Validation happens at intervals, the best weights are kept, and
-the run ends with its budget, without improvement (early stopping), or when the caller asks.
+the run ends with its budget, without improvement (early stopping), when the caller asks, or when it diverges.
 """
 
 import math
@@ -15,7 +15,9 @@ from torch import Tensor
 from rnnlm.batches import Window
 from rnnlm.config import Budget, Resolved
 from rnnlm.encoding import TrainingData
+from rnnlm.errors import UsageError
 from rnnlm.events import Event, Fitted, Started, Step, Validated
+from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock
 from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import (
@@ -25,24 +27,31 @@ from rnnlm.neural.device import (
     resolve_precision,
     training_products,
 )
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import RecurrentNetwork
-from rnnlm.neural.optimizers import LearningRate, clip_gradients, make_optimizer
-from rnnlm.neural.report import Report
+from rnnlm.neural.divergence import Divergence, Snapshots
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.learning_rate import LearningRate
+from rnnlm.neural.network import RecurrentNetwork
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
+from rnnlm.neural.optimizers import clip_gradients, make_optimizer
+from rnnlm.neural.penalties import Penalty
+from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
-    """Whether the device and the precision asked for are here.
+    """Whether the device and the precision asked for are here, and validation text for a schedule that needs it.
 
     Raises:
-        DeviceError: they are not. SettingsError: there is no such device.
+        DeviceError: they are not. SettingsError: there is no such device. UsageError: there is no validation text.
     """
     run = resolved.make(RunSettings)
     resolve_precision(run.precision, resolve_device(run.device))
+    schedule = resolved.make(FittingSettings).schedule
+    if schedule in ("plateau", "halving") and not has_valid:
+        way_out = "name one with --valid, or hold some out: --set holdout=0.05"
+        raise UsageError(f"schedule {schedule} needs validation text", way_out=way_out)
 
 
 def fit(
@@ -104,8 +113,13 @@ class Trainer:
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
+        self.penalty = Penalty(settings, network)
+        self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget), self.streams.steps_per_epoch)
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
+        is_cross_entropy = network.settings.loss == "full"
+        self.divergence = Divergence(math.log(data.tokenizer.size) if is_cross_entropy else None)
+        self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
 
     def started(self) -> Started:
@@ -135,27 +149,27 @@ class Trainer:
             if stop():
                 stopped = "request"
                 break
-            loss, state = self.step(window, state, self.learning_rate.at(progress))
+            loss, state = self.step(window, state, self.learning_rate.at(progress, epoch))
             epoch = epoch_after
             self.token_count += int((window.end_B - window.start_B).sum())
             report.add(loss, self.token_count)
             validation_due = self.validation.due(self.step_count)
             if validation_due or report.due():
-                event = self._report(report, epoch, progress)
-                yield event
-                if not math.isfinite(event.loss_nats):
-                    stopped = "diverged"
+                yield self._report(report, epoch, progress)
+                if self.divergence.why:
                     break
             if validation_due:
-                yield self._validate(epoch)
+                with self.averaging.in_place():
+                    yield self._validate(epoch)
                 report.restart()
-                if self.validation.is_hopeless:
+                if self.validation.is_hopeless or self.learning_rate.is_used_up:
                     stopped = "early"
                     break
         if report.steps:
             yield self._report(report, epoch, progress)
-        if self.data.valid and stopped == "budget" and self.step_count > self.validation.step:
-            yield self._validate(epoch)
+        if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
+            with self.averaging.in_place():
+                yield self._validate(epoch)
         yield self._fitted(stopped)
 
     def step(self, window: Window, state: RecurrentState, rate: float) -> tuple[Tensor, RecurrentState]:
@@ -167,36 +181,52 @@ class Trainer:
             loss, state = self.network.loss(inputs_TB, targets_TB, state)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.penalty.add_gradients()
         clip_gradients(self.settings, self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.step_count += 1
+        self.averaging.update(self.step_count)
         return loss.detach(), tuple(tensor.detach() for tensor in state)
 
     def _report(self, report: Report, epoch: float, progress: float) -> Step:
         rate = self.optimizer.param_groups[0]["lr"]
-        return report.event(self.step_count, epoch, rate, progress, self.clock.elapsed())
+        event = report.event(self.step_count, epoch, rate, progress, self.clock.elapsed())
+        self.divergence.read(event)
+        if self.validation.best_weights:
+            self.snapshots.clear()
+        elif self.divergence.is_sound:
+            self.snapshots.take(event.step, event.seconds)
+        return event
 
     def _validate(self, epoch: float) -> Validated:
-        improved = self.validation.read(self.step_count)
-        self.learning_rate.after_validation(improved)
+        """Read the validation text; where the schedule says so, the weights go back to the best ones. What the optimizer
+        remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
         found = self.validation
+        improved = found.read(self.step_count)
+        if self.learning_rate.after_validation(found.ppl, improved):
+            found.restore_best()
         return Validated(self.step_count, epoch, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())
 
     def _model(self, precision: str = "fp32") -> NeuralLanguageModel:
         return NeuralLanguageModel(self.network, self.data.tokenizer, precision)
 
     def _fitted(self, stopped: str) -> Fitted:
-        """The best weights go back into the network (the last ones, where nothing was validated).
-
-        Weights that are no numbers are a run that diverged, whatever ended it.
-        """
-        best = self.validation
+        """The best weights go back into the network; where nothing was validated, the last ones or their average, and the
+        last good ones of a run that diverged (none: `step` is 0). Weights that are no numbers are such a run, too."""
         if not all(bool(tensor.isfinite().all()) for tensor in self.network.state_dict().values()):
-            stopped = "diverged"
+            self.divergence.why = self.divergence.why or f"a weight is not a number after step {self.step_count}"
+        facts = {"divergence": self.divergence.why} if self.divergence.why else {}
+        best = self.validation
+        step, ppl = self.step_count, None
         if best.best_weights:
-            self.network.load_state_dict(best.best_weights)
+            best.restore_best()
+            step, ppl = best.best_step, best.best_ppl
+        elif facts:
+            step = self.snapshots.restore()
+        else:
+            self.averaging.install()
         self.network.eval()
-        step, ppl = (best.best_step, best.best_ppl) if best.best_weights else (self.step_count, None)
-        return Fitted(step, self.step_count, self.token_count, self.clock.elapsed(), stopped, self._model(), ppl)
+        stopped = "diverged" if facts else stopped
+        return Fitted(step, self.step_count, self.token_count, self.clock.elapsed(), stopped, self._model(), ppl, facts)

@@ -18,22 +18,46 @@ class FittingSettings:
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B)")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
-    optimizer: Annotated[Literal["adamw", "adam", "sgd"], Meta(description="optimizer")] = "adamw"
+    optimizer: Annotated[
+        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
+        Meta(description="optimizer; asgd: sgd whose weights are averaged"),
+    ] = "adamw"
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
-    momentum: Annotated[Probability, Meta(description="sgd: momentum")] = 0.0
+    momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
+    nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
+    rms_decay: Annotated[Probability, Meta(description="rmsprop: decay of the mean of squared gradients")] = 0.99
+    asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
+    ema_decay: Annotated[
+        Probability | None,
+        Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
+    ] = None
     beta1: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of gradients")] = 0.9
     beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.999
     weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
+    l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
+    l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
+    penalised: Annotated[
+        Literal["all", "recurrent"], Meta(description="l1, l2: on all weight matrices, or on the recurrent ones")
+    ] = "all"
     clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
     clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
     schedule: Annotated[
-        Literal["constant", "cosine", "linear", "plateau"], Meta(description="learning rate over the budget")
+        Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
+        Meta(description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"),
     ] = "cosine"
     warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
     plateau_factor: Annotated[
         Annotated[float, Meta(gt=0, lt=1)], Meta(description="plateau: factor when validation does not improve")
     ] = 0.5
     plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
+    return_to_best: Annotated[
+        bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
+    ] = False
+    decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls with each epoch")] = 4
+    decay_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="step: factor of each epoch after those")] = 0.5
+    min_improvement: Annotated[
+        Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
+    ] = 1.003
     final_rate: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="cosine, linear: share of the rate left at the end")
     ] = 0.0
@@ -48,8 +72,31 @@ class FittingSettings:
     ] = 0.0
 
     def __post_init__(self) -> None:
-        if self.momentum and self.optimizer != "sgd":
-            raise SettingsError("momentum is a setting of sgd", f"the optimizer is {self.optimizer}")
+        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
+        if self.momentum and name not in ("sgd", "rmsprop"):
+            raise SettingsError("momentum is a setting of sgd and rmsprop", why, "set momentum=0, or optimizer=sgd")
+        if self.nesterov and name != "sgd":
+            raise SettingsError("nesterov is a setting of sgd", why, "set nesterov=false, or optimizer=sgd")
+        if self.nesterov and not self.momentum:
+            raise SettingsError("nesterov is a kind of momentum", "momentum is 0", "set momentum=0.9, or nesterov=false")
+        if self.asgd_start and name != "asgd":
+            raise SettingsError("asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd")
+        if self.return_to_best and self.schedule != "plateau":
+            what = "return_to_best is a setting of the plateau schedule"
+            raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")
+        self._check_averages()
+
+    def _check_averages(self) -> None:
+        """One average at most; and none where training goes back to the best weights, which would be averages."""
+        is_asgd, is_ema = self.optimizer == "asgd", self.ema_decay is not None
+        if is_asgd and is_ema:
+            what = "ema_decay and optimizer = asgd are two averages of the weights"
+            raise SettingsError(what, way_out="set ema_decay=none, or optimizer=sgd")
+        if (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"):
+            back = "return_to_best" if self.return_to_best else "schedule = halving"
+            average = "optimizer = asgd" if is_asgd else "ema_decay"
+            why = "the best weights are averages, and training goes on from weights that are not"
+            raise SettingsError(f"{back} cannot be with {average}", why, "leave one of them out")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rnnlm import reading
 from rnnlm.batches import stream_bounds
 from rnnlm.encoding import EncodedText
 from rnnlm.neural.budget import BudgetClock
+from rnnlm.neural.divergence import copied_weights
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.streams import fitting_rows
@@ -67,12 +68,17 @@ class Validation:
         improved = self.ppl < self.best_ppl
         if improved:
             self.best_ppl, self.best_step = self.ppl, step
-            self.best_weights = {name: t.detach().clone() for name, t in self.model.network.state_dict().items()}
+            self.best_weights = copied_weights(self.model.network)
         self.without_improvement = 0 if improved else self.without_improvement + 1
         self.step, self.read_at = step, self.clock.elapsed()
         self.cost = self.read_at - began
         self.clock.set_aside = 1.1 * self.cost  # for the last one
         return improved
+
+    def restore_best(self) -> None:
+        """The best weights, if there are any, go back into the network."""
+        if self.best_weights:
+            self.model.network.load_state_dict(self.best_weights)
 
     @property
     def is_hopeless(self) -> bool:

@@ -104,10 +104,15 @@ def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
 
 
 def test_memory_that_runs_out_is_an_error_with_a_way_out():
-    with pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size"), memory_errors(CPU):
+    with pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"), memory_errors(CPU):
         torch.empty(1 << 50)
-    with pytest.raises(TrainingError, match="out of memory"), memory_errors(CPU):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("MPS backend out of memory (...)"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ):  # fmt: skip
+        with pytest.raises(TrainingError, match="out of memory"), memory_errors(CPU):
+            raise error
     with pytest.raises(RuntimeError, match="another matter"), memory_errors(CPU):
         raise RuntimeError("another matter")
 
@@ -115,12 +120,15 @@ def test_memory_that_runs_out_is_an_error_with_a_way_out():
 # ---- device independence, shown on torch's meta device, where mixing devices raises
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-@pytest.mark.parametrize("model, activation", KINDS)
+@pytest.mark.parametrize(
+    "model, activation, optimizer",
+    [(*kind, "adamw") for kind in KINDS] + [("rnn", "tanh", name) for name in ("adam", "sgd", "asgd", "adagrad", "rmsprop")],
+)
 def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, sentences, model, activation, optimizer):
     trainer = make_trainer(
         make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2, batch_rows=3, optimizer=optimizer,
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0, state_reset=0.5,
+        l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
     state = trainer.network.initial_state(3)
     for _, window in zip(range(3), (window for _, window in trainer.streams.windows()), strict=False):
@@ -193,7 +201,7 @@ def waits(function):
 
 
 def step_functions():
-    modules = ("output", "cells", "network", "regularization", "optimizers", "streams", "fitting")
+    modules = ("output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting")
     functions = {}
     for name in modules:
         functions |= functions_of(f"rnnlm.neural.{name}")
@@ -215,6 +223,7 @@ def step_functions():
 
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
+    assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_chunk_rows"} <= names
     assert {"cells.forward", "output.forward", "output.backward"} <= names
     assert "_validate" not in names and "_fitted" not in names

@@ -15,7 +15,7 @@ from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Fitted, Started, Step, Validated
-from rnnlm.neural import budget, fitting, validation
+from rnnlm.neural import budget, divergence, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
 
@@ -318,6 +318,55 @@ def test_plateau_halves_the_rate_when_validation_does_not_improve(make_data, mak
     assert rates == [0.008] * 4 + [0.004] * 4 + [0.002] * 2
 
 
+def test_step_lowers_the_rate_epoch_by_epoch(make_data, make_trainer, sentences):
+    trainer = make_trainer(
+        make_data(sentences[:20]), budget="4epochs", batch_rows=4, schedule="step", warmup=0.0, learning_rate=0.08,
+        decay_after_epochs=2, decay_factor=0.5,
+    )  # fmt: skip
+    rates, step = [], trainer.step
+    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    list(trainer.train(never))
+    epoch = trainer.streams.steps_per_epoch
+    assert epoch > 1 and rates == [0.08] * 2 * epoch + [0.04] * epoch + [0.02] * epoch
+
+
+@pytest.mark.parametrize("settings, goes_back", [
+    ({"schedule": "plateau", "return_to_best": True}, True), ({"schedule": "plateau"}, False), ({"schedule": "halving"}, True),
+])  # fmt: skip
+def test_weights_go_back_to_the_best_ones_and_training_goes_on_from_there(
+    make_data, make_trainer, sentences, monkeypatch, settings, goes_back
+):
+    script_validations(monkeypatch, [90.0, 95.0, 80.0])
+    trainer = make_trainer(
+        make_data(sentences[:40], sentences[40:50]), budget="6steps", validate_every_steps=2, batch_rows=4, warmup=0.0, **settings
+    )
+    at_validation, before_step, step = {}, {}, trainer.step
+
+    def recording(window, state, rate):
+        before_step[trainer.step_count] = weights_of(trainer)
+        return step(window, state, rate)
+
+    trainer.step = recording
+    for event in trainer.train(never):
+        if isinstance(event, Validated):
+            at_validation[event.step] = weights_of(trainer)
+    assert same(before_step[4], at_validation[2]) == goes_back
+    assert same(dict(event.model.network.state_dict()), at_validation[6])  # going on, it found better ones
+
+
+def test_halving_stops_early_when_it_is_used_up(make_data, make_trainer, sentences, monkeypatch):
+    script_validations(monkeypatch, [200.0, 150.0, 149.9, 140.0, 139.9, 120.0])
+    trainer = make_trainer(
+        make_data(sentences[:40], sentences[40:50]), budget="100steps", validate_every_steps=2, batch_rows=4, warmup=0.0,
+        learning_rate=0.008, schedule="halving", optimizer="sgd",
+    )  # fmt: skip
+    rates, step = [], trainer.step
+    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    *_, fitted = trainer.train(never)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 10, 10)
+    assert rates == [0.008] * 6 + [0.004] * 2 + [0.002] * 2
+
+
 def test_a_request_to_stop_ends_it_with_the_best_weights(make_data, make_trainer, sentences, monkeypatch):
     script_validations(monkeypatch, [90.0, 95.0])
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="100steps", validate_every_steps=2, batch_rows=4)
@@ -348,6 +397,51 @@ def test_weights_that_are_no_numbers_after_the_last_step_are_noticed(make_data, 
     )  # fmt: skip
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "diverged"
+
+
+def losing(trainer, loss, after):
+    """The losses of its steps are `loss` from the step `after` on, as if the weights were lost."""
+    step = trainer.step
+
+    def wrapped(window, state, rate):
+        found, state = step(window, state, rate)
+        return torch.full_like(found, loss) if trainer.step_count > after else found, state
+
+    trainer.step = wrapped
+
+
+@pytest.mark.parametrize("loss, steps, why", [(math.nan, 11, "not a number"), (300.0, 12, "300.0 nats per token by step 12; a uniform guess")])
+def test_without_validation_a_diverging_run_hands_back_the_last_weights_known_to_be_good(
+    make_data, make_trainer, sentences, monkeypatch, loss, steps, why
+):
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "SNAPSHOT_SECONDS", 0.0)
+    trainer = make_trainer(make_data(sentences[:40]), budget="50steps", batch_rows=4)
+    losing(trainer, loss, after=10)
+    seen = {}
+    for event in trainer.train(never):
+        if isinstance(event, Step):
+            seen[event.step] = weights_of(trainer)
+    assert (event.stopped, event.steps, event.best_ppl_token) == ("diverged", steps, None)
+    assert event.step == 9 and same(dict(event.model.network.state_dict()), seen[9])  # the losses after step 10 are bad already
+    assert why in event.facts["divergence"]
+
+
+def test_snapshots_are_let_go_when_validation_keeps_the_best_weights(make_data, make_trainer, sentences, monkeypatch):
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="8steps", batch_rows=4, validate_every_steps=5)
+    held = {}
+    for event in trainer.train(never):
+        if isinstance(event, Step):
+            held[event.step] = bool(trainer.snapshots.weights)
+    assert held[4] and not held[7]
+    assert "divergence" not in event.facts
+
+
+def test_a_loss_of_noise_words_is_not_held_against_the_uniforms(make_data, make_trainer, sentences):
+    data = make_data(sentences[:20])
+    assert make_trainer(data).divergence.uniform_nats == pytest.approx(math.log(data.tokenizer.size))
+    assert make_trainer(data, loss="nce").divergence.uniform_nats is None
 
 
 def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):

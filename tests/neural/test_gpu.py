@@ -47,12 +47,13 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"])
 def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, optimizer, precision):
     data = make_data(sentences)
     trainer = make_trainer(
         data, device="cuda", precision=precision, optimizer=optimizer, layers=2, state_reset=0.2,
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0,
+        l1=1e-6, l2=1e-6, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
     state = trainer.network.initial_state(trainer.streams.rows)
     windows = [window for _, (_, window) in zip(range(6), trainer.streams.windows(), strict=False)]

@@ -1,4 +1,4 @@
-"""Learning rates at points worked out by hand, clipping by definition, and optimizers against their update rules."""
+"""Clipping by definition, and optimizers against their update rules."""
 
 import math
 
@@ -7,14 +7,10 @@ import torch
 from torch import nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.optimizers import LearningRate, clip_gradients, make_optimizer
 from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.optimizers import FUSED, clip_gradients, make_optimizer
 
 CPU = torch.device("cpu")
-
-
-def rate(progress, **settings):
-    return LearningRate(FittingSettings(**{"learning_rate": 2.0, "final_rate": 0.0, **settings})).at(progress)
 
 
 def network_of(matrix, bias, matrix_gradient, bias_gradient):
@@ -30,53 +26,6 @@ def network_of(matrix, bias, matrix_gradient, bias_gradient):
 @pytest.fixture
 def network():
     return network_of([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5], [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0])  # norm 13
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "plateau"])
-def test_warm_up_rises_linearly_to_the_peak(schedule):
-    assert rate(0.05, schedule=schedule, warmup=0.2) == pytest.approx(0.5)
-    assert rate(0.1, schedule=schedule, warmup=0.2) == pytest.approx(1.0)
-    assert rate(0.2, schedule=schedule, warmup=0.2) == pytest.approx(2.0)
-
-
-def test_warm_up_does_not_begin_at_zero():
-    assert rate(0.0, schedule="constant", warmup=0.2) > 0
-
-
-@pytest.mark.parametrize(
-    "progress, expected", [(0.2, 2.0), (0.4, 0.2 + 1.8 * (1 + math.cos(math.pi / 4)) / 2), (0.6, 1.1), (1.0, 0.2), (1.5, 0.2)]
-)
-def test_cosine_falls_to_the_final_share(progress, expected):
-    assert rate(progress, schedule="cosine", warmup=0.2, final_rate=0.1) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("progress, expected", [(0.0, 2.0), (0.25, 1.5), (0.5, 1.0), (1.0, 0.0)])
-def test_linear_falls_in_a_line(progress, expected):
-    assert rate(progress, schedule="linear", warmup=0.0) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
-def test_constant_stays(progress):
-    assert rate(progress, schedule="constant", warmup=0.0) == 2.0
-
-
-def test_plateau_lowers_the_rate_after_more_bad_validations_than_its_patience():
-    learning_rate = LearningRate(
-        FittingSettings(learning_rate=2.0, schedule="plateau", warmup=0.0, plateau_factor=0.25, plateau_patience=1)
-    )
-    rates = []
-    for improved in (False, True, False, False, False, False, True, False):
-        learning_rate.after_validation(improved)
-        rates.append(learning_rate.at(0.5))
-    assert rates == [2.0, 2.0, 2.0, 0.5, 0.5, 0.125, 0.125, 0.125]
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear"])
-def test_other_schedules_do_not_care_about_validations(schedule):
-    learning_rate = LearningRate(FittingSettings(learning_rate=2.0, schedule=schedule, warmup=0.0))
-    before = learning_rate.at(0.3)
-    learning_rate.after_validation(False)
-    assert learning_rate.at(0.3) == before
 
 
 def test_clipping_by_norm_scales_all_gradients_to_the_global_norm(network):
@@ -153,7 +102,75 @@ def test_momentum_sums_past_gradients(network):
     torch.testing.assert_close(bias, b - 0.1 * h * (1 + 1.5 + 1.75))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_momentum_without_sgd_is_refused(name):
-    with pytest.raises(SettingsError, match="momentum"):
-        FittingSettings(optimizer=name, momentum=0.9)
+def test_nesterov_looks_ahead(network):
+    """Sutskever et al. (2013), in torch's form: the step is g + momentum v, v summing the gradients up to now."""
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    _, bias = steps_of(network, count=3, optimizer="sgd", momentum=0.5, nesterov=True)
+    torch.testing.assert_close(bias, b - 0.1 * h * ((1 + 0.5) + (1 + 0.75) + (1 + 0.875)))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adagrad_divides_by_the_root_of_all_squares(network, decay):
+    """Duchi et al. (2011)."""
+    w, g = network.weight.detach().clone(), network.weight.grad.clone()
+    weight, _ = steps_of(network, optimizer="adagrad", weight_decay=decay)
+    squares = torch.zeros_like(w)
+    for _ in range(3):
+        gradient = g + decay * w
+        squares += gradient**2
+        w = w - 0.1 * gradient / (squares.sqrt() + 1e-10)
+    torch.testing.assert_close(weight, w)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_rmsprop_divides_by_the_root_of_the_mean_square(network, momentum):
+    """Tieleman & Hinton (2012), lecture 6.5."""
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    _, bias = steps_of(network, optimizer="rmsprop", rms_decay=0.75, momentum=momentum)
+    mean, step = torch.zeros_like(b), torch.zeros_like(b)
+    for _ in range(3):
+        mean = 0.75 * mean + 0.25 * h**2
+        step = momentum * step + h / (mean.sqrt() + 1e-8)
+        b = b - 0.1 * step
+    torch.testing.assert_close(bias, b)
+
+
+def test_asgd_takes_the_steps_of_torchs(network):
+    """Its average is of :mod:`rnnlm.neural.averaging`, and is held against torch's there."""
+    other = nn.Linear(2, 2)
+    other.load_state_dict(network.state_dict())
+    for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+        theirs.grad = mine.grad.clone()
+    optimizer = torch.optim.ASGD(other.parameters(), lr=0.1, lambd=0.0)
+    for _ in range(3):
+        optimizer.step()
+    weight, bias = steps_of(network, count=3, optimizer="asgd")
+    torch.testing.assert_close(weight, other.weight.detach())
+    torch.testing.assert_close(bias, other.bias.detach())
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"])
+def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_them(network, name):
+    network.weight.requires_grad = False
+    before = network.weight.clone()
+    optimizer = make_optimizer(FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1), network, CPU)
+    assert bool(optimizer.defaults.get("fused")) == (name in FUSED)
+    optimizer.step()
+    assert torch.equal(network.weight, before) and network.bias.tolist() != [0.5, -0.5]
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"optimizer": "adam", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop.*set momentum=0"),
+    ({"optimizer": "asgd", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop"),
+    ({"optimizer": "sgd", "nesterov": True}, "nesterov.*momentum is 0.*set momentum=0.9"),
+    ({"optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}, "nesterov.*the optimizer is rmsprop"),
+    ({"optimizer": "sgd", "asgd_start": 5}, "asgd_start.*set asgd_start=0"),
+    ({"optimizer": "asgd", "ema_decay": 0.9}, "two averages"),
+    ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
+    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best cannot be with ema_decay"),
+    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving cannot be with optimizer = asgd"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        FittingSettings(**settings)
+    assert caught.value.way_out
