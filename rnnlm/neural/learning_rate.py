@@ -11,7 +11,7 @@ class LearningRate:
     constant; cosine, linear: down to `final_rate` over the budget;
     step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch;
     plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement;
-    halving (Mikolov's rnnlm toolkit; Mikolov 2012, section 3.3): half at every validation from the first one on that
+    halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
     """
 
