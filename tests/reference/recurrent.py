@@ -27,6 +27,44 @@ def lstm_step(x, h, cell, U, W, b, c):
     return sigmoid(o) * np.tanh(cell), cell
 
 
+def gru_variant_step(x, h, U, W, b, c, reset_gate, update_gate):
+    (Ur, Uz, Un), (Wr, Wz, Wn) = np.split(U, 3), np.split(W, 3)
+    (br, bz, bn), (cr, cz, cn) = np.split(b, 3), np.split(c, 3)
+    r, z = sigmoid(x @ Ur.T + br + h @ Wr.T + cr), sigmoid(x @ Uz.T + bz + h @ Wz.T + cz)
+    recurrent = r * (h @ Wn.T + cn) if reset_gate == "after" else (r * h) @ Wn.T + cn
+    n = np.tanh(x @ Un.T + bn + recurrent)
+    return (1 - z) * n + z * h if update_gate == "keep" else z * n + (1 - z) * h
+
+
+def lstm_variant_step(x, h, cell, U, W, b, c, peepholes, coupled):
+    names = "fgo" if coupled else "ifgo"
+    a = dict(zip(names, np.split(x @ U.T + b + h @ W.T + c, len(names), axis=1)))
+    p = dict.fromkeys("ifo", 0.0)
+    if peepholes is not None:
+        p.update(zip(names.replace("g", ""), np.split(peepholes, len(names) - 1)))
+    f = sigmoid(a["f"] + p["f"] * cell)
+    i = 1 - f if coupled else sigmoid(a["i"] + p["i"] * cell)
+    cell = f * cell + i * np.tanh(a["g"])
+    return sigmoid(a["o"] + p["o"] * cell) * np.tanh(cell), cell
+
+
+def layer(kind, form, x_TBE, *given):
+    """y_TBH and the last states of one layer of any form; `given`: states, weights, biases, peepholes."""
+    outputs = []
+    if kind == "lstm":
+        h, cell, *weights = given
+        peepholes = weights[4] if form["with_peepholes"] else None
+        for x in x_TBE:
+            h, cell = lstm_variant_step(x, h, cell, *weights[:4], peepholes, form["coupled"])
+            outputs.append(h)
+        return np.stack(outputs), h, cell
+    h, *weights = given
+    for x in x_TBE:
+        h = gru_variant_step(x, h, *weights, **form) if kind == "gru" else elman_step(x, h, *weights, 0.0, **form)
+        outputs.append(h)
+    return np.stack(outputs), h
+
+
 def stack(kind, weights, x_TBE, state, layers, activation="tanh"):
     """y_TBH and the final state of `layers` layers; `weights` without a prefix, `state` a tuple of (L, B, H)."""
     state = [part.copy() for part in state]
