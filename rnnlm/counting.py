@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm import tokenizers
 from rnnlm.corpus import Report, Text, Watched, silent
-from rnnlm.encoding import encode_text
+from rnnlm.encoding import encode_text, known_ids
 from rnnlm.errors import TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counts import Level, count
@@ -46,7 +46,7 @@ def count_text(
     watched = Watched(text, report)
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched.blocks())
-    ids_T = encode_text(watched, tokenizer).ids
+    ids_T = known_ids(encode_text(watched, tokenizer).ids, tokenizer)
     names, number_V = _in_byte_order(tokenizer)
     start_rank = bisect(names, SENTENCE_START)
     names.append(SENTENCE_START)

@@ -16,7 +16,8 @@ _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 @dataclass(frozen=True)
 class EncodedText:
-    """ids: (N,) uint16 or int32, each line ends in the boundary id. Lines and documents as offsets into `ids`.
+    """ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. Lines and
+    documents as offsets into `ids`.
 
     line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None where the text is one stream.
     oov: ascending positions of unknown tokens. words: the text's words, split on white space. characters and bytes
@@ -49,7 +50,7 @@ def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
         TextError: it cannot be read, or holds no line with words.
     """
     collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
-    threads = min(processors(), MOST_THREADS)
+    threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)  # unseen words are numbered in the order of reading
     for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks(), threads):
         collector.add(block, encoded)
     if not collector.parts:
@@ -63,7 +64,7 @@ class _Collector:
     def __init__(self, tokenizer: Tokenizer, has_documents: bool) -> None:
         self.tokenizer = tokenizer
         self.has_documents = has_documents
-        self.compact = np.uint16 if tokenizer.input_size <= 1 << 16 else np.int32
+        self.compact = np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
         self.hash = LinesHash()
         self.parts: list[np.ndarray] = []
         self.line_ends: list[np.ndarray] = []
@@ -127,6 +128,16 @@ def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenize
     touched = np.unique(np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1)
     alone = tokenizer.encode(split_words("\n".join(lines[index] for index in touched)))
     return len(np.unique(np.searchsorted(alone.offsets, alone.oov, side="right")))
+
+
+def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """`ids` as a model reads them that knows no characters: unseen words (ids from V on) are unk_id, whatever their spelling.
+
+    They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there are none.
+    """
+    if tokenizer.unk_id is None or ids.max(initial=0) < tokenizer.size:
+        return ids
+    return np.where(ids < tokenizer.size, ids, ids.dtype.type(tokenizer.unk_id))
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,11 @@ def generate(
 
 
 def _prompt_ids(model: LanguageModel, prompt: str) -> np.ndarray:
-    """The prompt's tokens without a boundary at the end; unknown words are named in a notice."""
+    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a notice."""
     if not prompt:  # some tokenizers begin every line with a piece of its own, which nobody asked to begin with here
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
-    if len(encoded.oov):
+    if len(encoded.oov) and not model.tokenizer.spells:
         surface = model.tokenizer.surface(prompt)
         unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
         notice(f"the prompt has words the model does not know, read as <unk>: {unknown}")

@@ -25,7 +25,8 @@ class Encoded:
     """Lines as token ids; each line ends in the boundary id.
 
     ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`.
-    oov: (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not).
+    oov: (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not); `ids` has unk_id
+    there, or, from a tokenizer that spells, an id from V on.
     """
 
     ids: np.ndarray
@@ -39,7 +40,8 @@ class Tokenizer(Protocol):
 
     name: str  # "word", "char", "byte", "sentencepiece"
     size: int  # V: what a model predicts, boundary included
-    input_size: int  # >= size; ids from V on are spelled inputs of character-aware models
+    input_size: int  # >= size; ids from V on are unseen words that a spelling tokenizer has met
+    spells: bool  # unseen words get ids from V on, in the order of reading, and are spelled as inputs; as targets they are unk_id
     boundary_id: int
     unk_id: int | None
     counts_V: np.ndarray | None  # training counts, None where unknown
@@ -61,6 +63,18 @@ class Tokenizer(Protocol):
 
     def symbols(self) -> list[str]:
         """What a person is shown for each id of V."""
+        ...
+
+    def spellings(self, start: int = 0) -> list[str]:
+        """The text of the ids from `start` to `input_size`, for a model that reads characters."""
+        ...
+
+    def spelling(self) -> "Tokenizer":
+        """This tokenizer as a model that reads characters needs it: same ids, files and fingerprint, but it `spells`.
+
+        Raises:
+            SettingsError: its tokens are not made of characters.
+        """
         ...
 
     def to_files(self) -> dict[str, bytes]:

@@ -78,6 +78,8 @@ class NetworkSettings:
             raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output is {self.output}", "set output=softmax")
         if self.characters_beside and not self.characters:
             raise SettingsError("characters_beside = true needs characters", way_out="set characters=cnn or characters=lstm")
+        if not any(sizes(self.character_filters)):
+            raise SettingsError(f"character_filters = {self.character_filters} names no filter")
 
     @property
     def is_tied(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm import memory, reading
 from rnnlm.config import Resolved
-from rnnlm.encoding import TrainingData
+from rnnlm.encoding import TrainingData, known_ids
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated
 from rnnlm.ngram.counts import Level, NgramCounts, count
@@ -134,7 +134,8 @@ def _check_temporary_folder() -> None:
 
 def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:
     """The counts, order by order."""
-    ids_T, tokenizer, watch = data.train.ids, data.tokenizer, 0
+    tokenizer, watch = data.tokenizer, 0
+    ids_T = known_ids(data.train.ids, tokenizer)
     if settings.discounts == "lmplz":
         watch = last_read(ids_T, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order)
     return count(ids_T, tokenizer.boundary_id, tokenizer.size, settings.order, watch, workspace)
@@ -144,6 +145,6 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
     kind = estimator(settings.smoothing)
     heldout = None
     if kind.heldout != "never" and data.valid is not None:
-        heldout = heldout_counts(counts, data.valid.ids, data.tokenizer.boundary_id)
+        heldout = heldout_counts(counts, known_ids(data.valid.ids, data.tokenizer), data.tokenizer.boundary_id)
     return kind(settings, counts, heldout)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm.encoding import known_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
@@ -99,7 +100,7 @@ class NgramModel:
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
         inputs_BL = self._with_state(inputs_BT, state)
-        targets_BT = array_types.as_numpy(targets_BT)
+        targets_BT = known_ids(array_types.as_numpy(targets_BT), self.tokenizer)
         if not targets_BT.size:
             return np.zeros(targets_BT.shape), state
         length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
@@ -159,7 +160,7 @@ class NgramModel:
 
     def _with_state(self, inputs_BT: Array, state: NgramState) -> np.ndarray:
         """The inputs after those that the state remembers, (B, L)."""
-        inputs_BT = array_types.as_numpy(inputs_BT).astype(state.inputs_BN.dtype)
+        inputs_BT = known_ids(array_types.as_numpy(inputs_BT), self.tokenizer).astype(state.inputs_BN.dtype)
         return np.concatenate([state.inputs_BN, inputs_BT], axis=1)
 
     def _next(self, inputs_BL: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm import reading
 from rnnlm.config import Resolved
-from rnnlm.encoding import TrainingData
+from rnnlm.encoding import TrainingData, known_ids
 from rnnlm.events import Event, Fitted, Started, Validated
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.settings import UnigramSettings
@@ -56,7 +56,7 @@ class UnigramModel:
         return EmptyState(rows)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
-        targets = array_types.as_numpy(targets_BT)
+        targets = known_ids(array_types.as_numpy(targets_BT), self.tokenizer)
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
@@ -86,7 +86,7 @@ def fit(
     began = time.perf_counter()
     valid, size = data.valid, data.tokenizer.size
     yield Started("unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64")
-    counts_V = np.bincount(data.train.ids, minlength=size)
+    counts_V = np.bincount(known_ids(data.train.ids, data.tokenizer), minlength=size)
     model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
     ppl = None
     if valid:

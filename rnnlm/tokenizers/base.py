@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import ModelError, SettingsError, TextError
 from rnnlm.interface import Encoded
 from rnnlm.tokenizers.settings import TokenizerSettings
 from rnnlm.vocabulary import Vocabulary
@@ -23,6 +23,7 @@ class VocabularyTokenizer:
     unk_id: int | None = 1
     relevant: tuple[str, ...] = ()  # the settings that shape its ids, for the fingerprint
     segmentation = ""  # what else shapes them: a hash
+    spells = False
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
         self.settings = settings
@@ -63,6 +64,15 @@ class VocabularyTokenizer:
 
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
+
+    def spellings(self, start: int = 0) -> list[str]:
+        return list(self.vocabulary.symbols[start:])
+
+    def spelling(self) -> "VocabularyTokenizer":
+        raise SettingsError(
+            f"the {self.name} tokenizer has no words to spell", "its tokens are characters or bytes already",
+            "set tokenizer=word or sentencepiece, or leave characters out",
+        )  # fmt: skip
 
     def to_files(self) -> dict[str, bytes]:
         return {VOCABULARY_FILE: self.vocabulary.to_bytes()}

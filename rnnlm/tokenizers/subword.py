@@ -75,6 +75,9 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def to_files(self) -> dict[str, bytes]:
         return {**super().to_files(), MODEL_FILE: self._model}
 
+    def spelling(self) -> "SentencePieceTokenizer":
+        return self  # every text is made of its pieces: none is unseen
+
     def encode(self, lines: Sequence[str]) -> Encoded:
         prepared = [_prepared(line, self.settings) for line in lines]
         if any(self._special.search(line) for line in prepared):

@@ -5,6 +5,7 @@ block, and only those are looked up one by one. A byte that UTF-8 never uses sta
 """
 
 import functools
+import itertools
 import re
 import string
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
 from rnnlm.tokenizers.settings import TokenizerSettings
+from rnnlm.tokenizers.unseen import UnseenWords, unseen_words
 from rnnlm.vocabulary import Vocabulary
 
 _LINE_END = b"\xfd"
@@ -63,21 +65,60 @@ class WordTokenizer(VocabularyTokenizer):
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
-        ids = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))[numbers]
-        oov = np.flatnonzero(ids < 0)
-        ids[oov] = self.unk_id
-        return cut_into_lines(ids, oov, self.boundary_id, lines)
+        ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))
+        is_unseen_W = ids_W < 0
+        ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
+        return cut_into_lines(ids_W[numbers], np.flatnonzero(is_unseen_W[numbers]), self.boundary_id, lines)
+
+    def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int | None:
+        return self.unk_id
 
     def surface(self, line: str) -> list[str]:
         words, numbers = _split([line], self.settings)
         return [*(words[number].decode("utf-8") for number in numbers[:-1]), BOUNDARY]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        words = ["\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids]
+        words = ["\n" if id == self.boundary_id else self._word(id) for id in ids]
         if words and words[-1] == "\n":
             words.pop()
         text = " ".join(words).replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
         return _join_punctuation(text) if self.settings.split_punctuation else text
+
+    def _word(self, id: int) -> str:
+        return self.vocabulary.symbols[id]
+
+    def spelling(self) -> "SpellingWordTokenizer":
+        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen_words(self.fingerprint))
+
+
+class SpellingWordTokenizer(WordTokenizer):
+    """The word tokenizer of models that read characters: an unseen word gets an id from V on, which stays its own as long as
+    the process lives, and is the same in all spelling tokenizers of this vocabulary (the parts of a mixture read the same ids).
+
+    Unseen words are never forgotten. They are numbered in the order of reading.
+    """
+
+    spells = True
+
+    def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary, unseen: UnseenWords) -> None:
+        super().__init__(settings, vocabulary)
+        self._unseen = unseen
+
+    @property
+    def input_size(self) -> int:
+        return self.size + len(self._unseen.words)
+
+    def spellings(self, start: int = 0) -> list[str]:
+        return [*self.vocabulary.symbols[start:], *self._unseen.words[max(0, start - self.size) :]]
+
+    def spelling(self) -> "SpellingWordTokenizer":
+        return self
+
+    def _unseen_ids(self, words: list[bytes]) -> np.ndarray:
+        return self.size + self._unseen.numbers(words)
+
+    def _word(self, id: int) -> str:
+        return super()._word(id) if id < self.size else self._unseen.words[id - self.size]
 
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:

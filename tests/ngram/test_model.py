@@ -36,7 +36,7 @@ def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interp
     counts = counts_of(sentences, size, order)
     made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
     smoothing = estimator(name)(made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
-    tokenizer = SimpleNamespace(size=size, boundary_id=END)
+    tokenizer = SimpleNamespace(size=size, boundary_id=END, unk_id=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         levels = list(estimate(counts, smoothing, pruning_thresholds(prune, counts.order)))

@@ -1,0 +1,74 @@
+"""What a network reads for each word: its vector, its characters, or both side by side."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.characters import CharacterCNN, CharacterLSTM
+from rnnlm.neural.network_settings import NetworkSettings
+from rnnlm.neural.spelling import SpelledWords
+
+WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
+
+
+class WordInput(nn.Module):
+    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters say.
+
+    size: V, of the word vectors. tokenizer: one that spells (`tokenizer.spelling()`); used where words are read as
+    characters. Ids from V on, unseen words, have the vector of `<unk>` and characters of their own.
+    """
+
+    def __init__(self, settings: NetworkSettings, size: int, tokenizer: Tokenizer | None = None) -> None:
+        super().__init__()
+        self.size = size
+        self.unk_id = tokenizer.unk_id if tokenizer else None
+        self.embedding = _word_vectors(settings, size) if settings.has_word_vectors else None
+        self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The word vectors (V, E), for an output layer to share; None where there are none."""
+        return None if self.embedding is None else self.embedding.weight
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        if self.characters is None:
+            return self.embedding(ids_TB)
+        x_TBE = self.characters(ids_TB)
+        if self.embedding is None:
+            return x_TBE
+        known_TB = ids_TB if self.unk_id is None else ids_TB.masked_fill(ids_TB >= self.size, self.unk_id)
+        return torch.cat([self.embedding(known_TB), x_TBE], dim=2)
+
+
+class CharacterInput(nn.Module):
+    """ids_TB to what the words' characters say."""
+
+    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.spelled = SpelledWords(tokenizer)
+        reader = {"cnn": CharacterCNN, "lstm": CharacterLSTM}[settings.characters]
+        self.reader = reader(settings, self.spelled.alphabet.size)
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        """On a CPU each different word is read once. Elsewhere all are: to know how many differ, the host would wait for the
+        device (and the meta device cannot tell at all)."""
+        if ids_TB.device.type == "cpu":
+            different_N, at_TB = torch.unique(ids_TB, return_inverse=True)
+            return F.embedding(at_TB, self._read(different_N))
+        return self._read(ids_TB.flatten()).unflatten(0, ids_TB.shape)
+
+    def _read(self, ids_N: Tensor) -> Tensor:
+        return torch.cat([self.reader(self._shortened(self.spelled(part_N))) for part_N in ids_N.split(WORDS_AT_ONCE)])
+
+    def _shortened(self, characters_NL: Tensor) -> Tensor:
+        """On a CPU, without the columns that are padding alone; elsewhere as they are, for the same reason."""
+        if characters_NL.device.type != "cpu":
+            return characters_NL
+        return characters_NL[:, : int((characters_NL >= 0).sum(dim=1).max())]
+
+
+def _word_vectors(settings: NetworkSettings, size: int) -> nn.Embedding:
+    """Uniform in [-init_range, init_range]."""
+    weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
+    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta
