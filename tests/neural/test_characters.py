@@ -5,6 +5,7 @@ import pytest
 import torch
 from reference import characters as reference
 
+from rnnlm.errors import SettingsError
 from rnnlm.neural.characters import CharacterCNN, CharacterLSTM, Highway
 from rnnlm.neural.network_settings import LstmSettings
 
@@ -83,6 +84,11 @@ def test_padding_has_no_influence(characters, options, width):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
     for name, value in module.named_parameters():
         torch.testing.assert_close(gradients[name], value.grad, rtol=0, atol=1e-10, msg=name)
+
+
+def test_filters_of_which_there_are_none_are_wrong():
+    with pytest.raises(SettingsError, match="names no filter"):
+        LstmSettings(characters="cnn", character_filters="0,0")
 
 
 def test_a_highway_lets_nearly_all_pass_at_its_start():

@@ -158,7 +158,7 @@ WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
     "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))",  # numpy's, on the host already
-    "torch.unique(ids_TB, return_inverse=True)", "int((characters_NL >= 0).sum(dim=1).max())",  # where the device is a CPU
+    "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
 

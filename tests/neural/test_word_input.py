@@ -103,16 +103,16 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, _ = make(characters, tokenizer)
     ids_TB = ids_of(tokenizer, LINES + TEXT).view(-1, 3)
-    read = []
+    shapes = []
     whole = module.characters.reader.forward
-    monkeypatch.setattr(module.characters.reader, "forward", lambda characters_NL: read.append(len(characters_NL)) or whole(characters_NL))
+    monkeypatch.setattr(module.characters.reader, "forward", lambda part_NL: shapes.append(tuple(part_NL.shape)) or whole(part_NL))
     on_cpu = module(ids_TB)
-    assert sum(read) == len(ids_TB.unique())
+    assert shapes == [(len(ids_TB.unique()), 5)]  # begin, three characters, end: <unk> is one
     everywhere = whole(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)  # as on other devices
     torch.testing.assert_close(on_cpu, everywhere, rtol=0, atol=1e-6)
-    monkeypatch.setattr(word_input, "WORDS_AT_ONCE", 3)
+    monkeypatch.setattr(word_input, "WORDS_OF_A_LENGTH", 4)
     torch.testing.assert_close(module(ids_TB), on_cpu, rtol=0, atol=1e-6)
-    assert max(read[1:]) == 3
+    assert shapes[1:] == [(4, 4), (4, 5), (3, 5)]
 
 
 @pytest.mark.parametrize("characters", KINDS)
@@ -147,9 +147,10 @@ def test_made_on_the_meta_device_and_loaded_it_reads_the_same(characters):
 
 
 @pytest.mark.parametrize("characters", KINDS)
-def test_it_runs_on_the_meta_device(characters):
+def test_it_runs_on_the_meta_device(characters, monkeypatch):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, settings = make(characters, tokenizer, characters_beside=True)
+    monkeypatch.setattr(word_input, "WORDS_AT_ONCE", 3)
     x_TBE = module.to("meta")(ids_of(tokenizer, LINES).to("meta"))
     assert x_TBE.device.type == "meta" and x_TBE.shape == (11, 1, settings.input_width)
     x_TBE.sum().backward()
