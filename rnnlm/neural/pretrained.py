@@ -1,7 +1,8 @@
 """Word vectors made elsewhere, from the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
 
-Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a word may have spaces inside. The file is
-read line by line, and only what the vocabulary knows is kept. Words are compared as they are: no other case is tried.
+Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a word may have spaces inside.
+The file is read line by line; only the vectors of words in the vocabulary are parsed and kept. Words are compared as they are:
+no other case is tried.
 """
 
 import re
