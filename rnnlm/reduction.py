@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm import loading, model_card, model_folder
 from rnnlm.corpus import Corpus, Text, TextSettings
-from rnnlm.encoding import encode_text, known_ids
+from rnnlm.encoding import encode_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import Evaluation, evaluate
 from rnnlm.ngram import pruning
@@ -121,7 +121,7 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
         model = pruning.by_order(model, limits.max_order)
     if counted is not None:
         thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
-        ids = known_ids(encode_text(counted, model.tokenizer).ids, model.tokenizer)
+        ids = encode_text(counted, model.tokenizer).ids
         counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
         model = pruning.by_count(model, counts, thresholds)
     if limits.threshold is None and limits.ngrams is None:

@@ -180,6 +180,18 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch, cuts):
     assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
 
 
+def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_unknown_ones(case):
+    name, settings, model = case
+    if settings["tokenizer"] != "word" or registry.kind_of(name).family != "ngram":
+        return
+    lines = ["the zebra sat", "a yak zebra on it", *LINES]
+    plain, spelled = (tokenizer.encode(lines).ids for tokenizer in (model.tokenizer, model.tokenizer.spelling()))
+    assert (spelled >= model.tokenizer.size).any()
+    span = reading.whole_text(plain)
+    assert np.array_equal(reading.score_spans(model, spelled, span), reading.score_spans(model, plain, span))
+    close(*(predict(model, ids[None].astype(np.int64))[0] for ids in (plain, spelled)), tolerance=0)
+
+
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
     resolved = small_settings(registry.kind_of(name), **settings)

@@ -85,6 +85,11 @@ def test_characters_bytes_and_a_given_tokenizer_are_counted():
     ]  # fmt: skip
 
 
+def test_unseen_words_that_a_tokenizer_spells_are_unknown():
+    tokenizer = make_tokenizer(["a b"])
+    assert counted(["a x y"], 2, tokenizer=tokenizer.spelling()) == counted(["a x y"], 2, tokenizer=tokenizer)
+
+
 def test_what_lower_casing_makes_a_reserved_word_is_unknown():
     found = counted(["<S> a"], 1, tokenizer=TokenizerSettings(lowercase=True))
     assert found == [("</s>", 1), ("<s>", 1), ("<unk>", 1), ("a", 1)]

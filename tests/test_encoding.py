@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tiny_models import LINES, Lines, make_tokenizer
 
 from rnnlm.corpus import Corpus, TextSettings
-from rnnlm.encoding import encode_text
+from rnnlm.encoding import encode_text, known_ids
 from rnnlm.errors import TextError
 
 
@@ -80,3 +80,24 @@ def test_a_text_without_words_is_an_error_that_names_it(tmp_path):
     (tmp_path / "empty.txt").write_text("\n  \n")
     with pytest.raises(TextError, match="no text in .*empty.txt"):
         encode_text(Corpus((str(tmp_path / "empty.txt"),)), make_tokenizer(LINES))
+
+
+def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_path, monkeypatch):
+    words = [f"word{number}" for number in range(300)]
+    (tmp_path / "text.txt").write_text("".join(f"{word} {word}\n" for word in words))
+    tokenizer = make_tokenizer(["a b c"]).spelling()
+    monkeypatch.setattr("rnnlm.sources.CHUNK_BYTES", 50)
+    text = encode_text(Corpus((str(tmp_path / "text.txt"),)), tokenizer)
+    assert text.ids.dtype == np.int32 and text.oov_words == len(text.oov) == 600
+    assert tokenizer.spellings(tokenizer.size) == words
+    assert text.ids.reshape(300, 3).tolist() == [[id, id, 0] for id in range(5, 305)]
+
+
+def test_unseen_words_are_unknown_to_who_reads_no_characters():
+    tokenizer = make_tokenizer(["a b"])
+    ids = tokenizer.spelling().encode(["a x <unk> y"]).ids
+    for known in (known_ids(ids, tokenizer), known_ids(ids, tokenizer.spelling())):
+        assert known.tolist() == [2, 1, 1, 1, 0] and known.dtype == ids.dtype
+    plain = tokenizer.encode(["a x"]).ids
+    assert known_ids(plain, tokenizer) is plain
+    assert known_ids(np.array([[0, -1]]), make_tokenizer(["a"], tokenizer="byte")).tolist() == [[0, -1]]

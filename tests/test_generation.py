@@ -84,6 +84,15 @@ def test_unknown_words_of_a_prompt_are_named_in_a_warning(lstm):
     assert text.startswith("the <unk> <unk> <unk>")
 
 
+def test_words_of_a_prompt_that_are_spelled_come_back_as_they_are():
+    model = fit("unigram")
+    model.tokenizer = model.tokenizer.spelling()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (text,) = texts(model, prompt="the zebra yak zebra", max_tokens=1)
+    assert text.startswith("the zebra yak zebra")
+
+
 @pytest.mark.parametrize("prompt", ["a\nb", "a </s>", "<s> a"])
 def test_a_prompt_that_ends_a_line_is_an_error(lstm, pieces, prompt):
     for model in (lstm, pieces):

@@ -17,7 +17,8 @@ class CharacterCNN(nn.Module):
 
         f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    A filter stands at all places where it covers characters of the word alone; over a shorter word at its begin alone, with zeros behind.
+    A filter stands at all places where it covers characters of the word alone; on a word shorter than it, at the begin, with
+    zeros behind.
     """
 
     def __init__(self, settings: NetworkSettings, alphabet_size: int) -> None:

@@ -1,7 +1,8 @@
 """Word vectors made elsewhere, from the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
 
-Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a word may have spaces inside. The file is
-read line by line, and only what the vocabulary knows is kept. Words are compared as they are: no other case is tried.
+Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a word may have spaces inside.
+The file is read line by line; only the vectors of words in the vocabulary are parsed and kept. Words are compared as they are:
+no other case is tried.
 """
 
 import re
@@ -17,7 +18,7 @@ from rnnlm.compression import naming_errors, open_decompressed
 from rnnlm.corpus import TextSettings, numbered_lines
 from rnnlm.errors import SettingsError, TextError, notice
 
-_HEADER = re.compile(r"(\d+) (\d+)")
+_HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
 _BEGIN_BYTES = 1 << 16
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -120,7 +121,7 @@ class _Reader:
 
     def result(self) -> FoundVectors:
         if not self.vectors:
-            raise TextError(f"no vectors in {self.path}", "it is empty")
+            raise TextError(f"no vectors in {self.path}", "no line holds any")
         if self.promised is not None and self.vectors < self.promised:
             raise TextError(f"{self.path} is cut off", f"it has {self.vectors:,} vectors, its first line says {self.promised:,}")
         if self.repeated:

@@ -1,8 +1,9 @@
 """Words as rows of character numbers, for networks that read words by their characters.
 
 The characters are those of the vocabulary's words, so what a network's weights look like follows from settings and tokenizer
-alone; any other is the unknown character. `</s>` and `<unk>` are each one character of their own. A word is read between a mark for its begin and
-one for its end, 65 with these at most (the bound of Kim et al. 2016): of a longer one, the characters behind are not read.
+alone; any other is the unknown character. `</s>` and `<unk>` are each one character of their own. A word is read between a
+mark for its begin and one for its end, 65 with these at most (the bound of Kim et al. 2016): what a longer one has behind that
+is not read.
 """
 
 import numpy as np
@@ -51,8 +52,8 @@ class Alphabet:
 class SpelledWords(nn.Module):
     """The characters of every word that has an id, looked up on the network's device.
 
-    The table is no weight, and is not stored. It is made when first asked for and grows with the tokenizer's unseen words; what is new is
-    spelled on the host, and nothing waits for the device.
+    The table is no weight, and is not stored. It is made when first asked for and grows with the tokenizer's unseen words;
+    what is new is spelled on the host, and nothing waits for the device.
     """
 
     characters_WL: Tensor

@@ -92,10 +92,10 @@ class WordTokenizer(VocabularyTokenizer):
 
 
 class SpellingWordTokenizer(WordTokenizer):
-    """The word tokenizer of models that read characters: an unseen word gets an id from V on, which stays its own as long as
-    the process lives, and is the same in all spelling tokenizers of this vocabulary (the parts of a mixture read the same ids).
+    """The word tokenizer of models that read characters: an unseen word gets an id from V on, in the order of reading.
 
-    Unseen words are never forgotten. They are numbered in the order of reading.
+    All spelling tokenizers of one vocabulary share these ids (the parts of a mixture read the same ones). They stay, and take memory, as
+    long as one of them lives.
     """
 
     spells = True

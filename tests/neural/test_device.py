@@ -164,7 +164,11 @@ def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, s
 WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "unique", "equal", "allclose", "is_nonzero"}
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
-ON_THE_HOST = {"int((window.end_B - window.start_B).max())"}  # numpy's, on the host already
+ON_THE_HOST = {
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))",  # numpy's, on the host already
+    "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
+    "int(w)",  # a name
+}  # fmt: skip
 
 
 def functions_of(module_name):
@@ -201,7 +205,10 @@ def waits(function):
 
 
 def step_functions():
-    modules = ("output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting")
+    modules = (
+        "output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting", "word_input",
+        "characters", "spelling",
+    )  # fmt: skip
     functions = {}
     for name in modules:
         functions |= functions_of(f"rnnlm.neural.{name}")

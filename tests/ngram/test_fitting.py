@@ -210,6 +210,20 @@ def test_temporary_files_that_go_elsewhere_than_asked_are_told(little_memory, mo
     assert fitted.model.order == 2
 
 
+@pytest.mark.parametrize("name", ["ngram", "unigram"])
+def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
+    kind, plain = registry.kind_of(name), make_tokenizer(LINES, min_count=2)
+    heldout = {"smoothing": "jelinek-mercer"} if name == "ngram" else {}
+    models = []
+    for tokenizer in (plain, plain.spelling()):
+        train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, HELD_OUT))
+        *_, fitted = kind.fit(small_settings(kind, **heldout), TrainingData(tokenizer, train, valid), lambda: False, None)
+        models.append(fitted.model.to_arrays())
+    assert (train.ids >= plain.size).any() and (valid.ids >= plain.size).any()
+    assert models[0].keys() == models[1].keys()
+    assert all(np.array_equal(array, models[1][name]) for name, array in models[0].items())
+
+
 def test_discounts_that_mean_nothing_to_an_estimator_are_told():
     with pytest.warns(RnnlmWarning, match="discounts = lmplz means nothing to smoothing kn"):
         list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))

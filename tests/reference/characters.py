@@ -1,0 +1,53 @@
+"""Words read by their characters, written from the papers' equations in plain numpy, one word at a time: a second implementation.
+
+Weights are given under torch's names and shapes. A word is a list of rows of the table of character vectors.
+"""
+
+import numpy as np
+from reference.recurrent import lstm_step, sigmoid
+
+
+def alphabet(words):
+    """Character to row: behind begin, end, unknown, </s> and <unk>, in the order of Unicode."""
+    return {character: row for row, character in enumerate(sorted(set("".join(words))), start=5)}
+
+
+def rows_of(word, rows, special=None):
+    """Begin, the characters (or a special symbol's one row), end."""
+    inner = [special] if special else [rows.get(character, 2) for character in word]
+    return [0, *inner, 1]
+
+
+def cnn(weights, rows, highways):
+    """Kim et al. 2016, eq. 5 to 8, of one word."""
+    vectors_LC = weights["vectors.weight"][rows]
+    C = vectors_LC.shape[1]
+    best = []
+    for w in range(1, 1000):
+        if f"filters.{w}.weight" not in weights:
+            continue
+        kernel_FCw = weights[f"filters.{w}.weight"].reshape(-1, C, w)
+        word_LC = np.concatenate([vectors_LC, np.zeros((max(0, w - len(rows)), C))])
+        places = [
+            np.tanh(np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w]) + weights[f"filters.{w}.bias"])
+            for p in range(len(word_LC) - w + 1)
+        ]
+        best.append(np.max(places, axis=0))
+    y = np.concatenate(best)
+    for layer in range(highways):
+        part = {name: weights[f"highways.{layer}.{name}"] for name in ("candidate.weight", "candidate.bias", "gate.weight", "gate.bias")}
+        t = sigmoid(part["gate.weight"] @ y + part["gate.bias"])
+        y = t * np.maximum(part["candidate.weight"] @ y + part["candidate.bias"], 0) + (1 - t) * y
+    return y
+
+
+def lstm(weights, rows):
+    """The last state of an LSTM over the word, beside that of one over the word backwards."""
+    ends = []
+    for name, read in (("onwards", rows), ("backwards", rows[::-1])):
+        part = [weights[f"{name}.{kind}_l0"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        h = cell = np.zeros((1, part[1].shape[1]))
+        for row in read:
+            h, cell = lstm_step(weights["vectors.weight"][row][None], h, cell, *part)
+        ends.append(h[0])
+    return np.concatenate(ends)
