@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnlm.neural import output
-from rnnlm.neural.output import LinearCrossEntropy, SoftmaxOutput
+from rnnlm.neural.output import LinearCrossEntropy, SoftmaxOutput, log_likelihood
 
 N, E, V = 13, 6, 17
 CHUNKS = [1, V, 3 * V, 5 * V + 3, 1 << 22]  # logits at once: a row, three rows, five, all
@@ -94,26 +94,20 @@ def test_a_target_of_vanishing_probability_gives_a_finite_loss():
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
-@pytest.mark.parametrize("tied", [True, False])
-def test_score_equals_predict_at_the_target(monkeypatch, chunk, tied):
+def test_log_likelihood_equals_torchs_chunk_by_chunk(monkeypatch, chunk):
     monkeypatch.setattr(output, "CHUNK_LOGITS", chunk)
+    *inputs, targets_N = example()
+    expected_N = -F.cross_entropy(F.linear(*inputs), targets_N, ignore_index=-1, reduction="none")
+    torch.testing.assert_close(log_likelihood(*inputs, targets_N), expected_N)
+
+
+def test_a_tied_layer_has_no_weight_and_computes_with_the_word_vectors():
     features_NE, weight_VE, bias_V, targets_N = example()
-    layer = SoftmaxOutput(V, E, tied)
+    tied, own = SoftmaxOutput(V, E, tied=True), SoftmaxOutput(V, E, tied=False)
+    assert tied.weight is None and list(tied.state_dict()) == ["bias"] and tied.matrices() == []
     with torch.no_grad():
-        layer.bias.copy_(bias_V)
-        predicted_NV = layer.predict(features_NE, weight_VE)
-        scored_N = layer.score(features_NE, weight_VE, targets_N)
-    expected_N = predicted_NV.gather(1, targets_N.clamp(min=0)[:, None])[:, 0]
-    kept_N = targets_N >= 0
-    torch.testing.assert_close(scored_N[kept_N], expected_N[kept_N], atol=1e-6, rtol=1e-6)
-    assert not scored_N[~kept_N].any()
-    torch.testing.assert_close(predicted_NV.exp().sum(dim=1), torch.ones(N))
-
-
-def test_mean_of_scores_is_minus_the_loss():
-    features_NE, weight_VE, bias_V, targets_N = example(torch.float64)
-    layer = SoftmaxOutput(V, E, tied=True).double()
-    with torch.no_grad():
-        layer.bias.copy_(bias_V)
-    loss = layer.loss(features_NE, weight_VE, targets_N)
-    torch.testing.assert_close(-layer.score(features_NE, weight_VE, targets_N).sum() / (targets_N >= 0).sum(), loss)
+        own.weight.copy_(weight_VE)
+        for layer in (tied, own):
+            layer.bias.copy_(bias_V)
+    assert torch.equal(tied.predict(features_NE, weight_VE), own.predict(features_NE))
+    assert torch.equal(tied.loss(features_NE, targets_N, weight_VE), own.loss(features_NE, targets_N))

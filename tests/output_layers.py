@@ -1,0 +1,73 @@
+"""Small output layers with random weights, ready to compute."""
+
+import torch
+
+from rnnlm.neural.adaptive_softmax import AdaptiveSoftmax
+from rnnlm.neural.class_softmax import ClassSoftmax
+from rnnlm.neural.hierarchical_softmax import HierarchicalSoftmax
+from rnnlm.neural.noise_contrastive import NoiseContrastiveSoftmax
+from rnnlm.neural.output import SoftmaxOutput
+from rnnlm.neural.sampled_softmax import SampledSoftmax
+
+E = 6
+
+
+def adaptive(size, tied, width):
+    return AdaptiveSoftmax(size, width, tuple(sorted({max(1, size // 4), max(1, size // 2)} - {size})), 2.0)
+
+
+LAYERS = {
+    "softmax": lambda size, tied, width: SoftmaxOutput(size, width, tied),
+    "adaptive": adaptive,
+    "adaptive head": lambda size, tied, width: AdaptiveSoftmax(size, width, None, 4.0),
+    "class": lambda size, tied, width: ClassSoftmax(size, width, None, tied),
+    "hierarchical": lambda size, tied, width: HierarchicalSoftmax(size, width),
+    "sampled": lambda size, tied, width: SampledSoftmax(size, width, tied, 8),
+    "nce": lambda size, tied, width: NoiseContrastiveSoftmax(size, width, tied, 8),
+}
+EXACT = ["softmax", "adaptive", "adaptive head", "class", "hierarchical"]
+NOISY = ["sampled", "nce"]
+TIED = ["softmax", "class", *NOISY]
+
+
+def counts_of(size):
+    """Zipf's, but out of order, with zeros and equal counts."""
+    generator = torch.Generator().manual_seed(size)
+    return (100 / (torch.randperm(size, generator=generator) + 1)).long()
+
+
+def ready(layer, counts_V=None, dtype=torch.float32, seed=1):
+    """`layer` arranged for `counts_V`, prepared, every parameter drawn at random."""
+    torch.manual_seed(seed)
+    if counts_V is not None:
+        layer.arrange(counts_V)
+        layer.prepare()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_()
+    return layer.to(dtype)
+
+
+def make(kind, size, dtype=torch.float32, tied=False, width=E):
+    return ready(LAYERS[kind](size, tied, width), counts_of(size), dtype)
+
+
+def window(size, rows=17, dtype=torch.float32, padded=5, width=E, seed=2):
+    """Features that want gradients, and targets, some of them padding."""
+    torch.manual_seed(seed)
+    features_NE = torch.randn(rows, width, dtype=dtype).requires_grad_()
+    targets_N = torch.randint(size, (rows,))
+    targets_N[torch.randperm(rows)[:padded]] = -1
+    return features_NE, targets_N
+
+
+def gradients(value, layer, *more):
+    """By name, of all parameters and of `more`; zeros where there is none."""
+    named = dict(layer.named_parameters()) | {f"input {i}": tensor for i, tensor in enumerate(more)}
+    found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+    return {name: torch.zeros_like(named[name]) if g is None else g for name, g in zip(named, found, strict=True)}
+
+
+def plain_loss(layer, features_NE, targets_N, tied_VE=None):
+    """Mean cross-entropy by automatic differentiation through `predict`."""
+    return torch.nn.functional.nll_loss(layer.predict(features_NE, tied_VE), targets_N, ignore_index=-1)
