@@ -23,12 +23,9 @@ class ScheduledElman(torch.autograd.Function):
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
         before_TBH = xU_TBH.new_empty((T if keep else 1, B, H))  # h' of each step, for its product
-        a = xU_TBH.new_empty((B, H))
         before, h = before_TBH.unbind(0), h_BH
         for t, (xU, y) in enumerate(zip(xU_TBH.unbind(0), y_TBH.unbind(0), strict=True)):
-            h16 = before[t if keep else 0].copy_(h)
-            torch.addmm(xU, h16, W, out=a)
-            h = act_(y.copy_(a))
+            h = act_(y.copy_(xU.addmm_(before[t if keep else 0].copy_(h), W)))
         ctx.save_for_backward(x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH)
         ctx.activation = activation
         return y_TBH

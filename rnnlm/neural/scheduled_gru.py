@@ -82,9 +82,9 @@ class ResetBeforeGRU(torch.autograd.Function):
             slot = t if keep else 0
             r, z, n = gates_TBG[slot].chunk(3, 1)
             rz = gates_TBG[slot][:, : 2 * H]
-            rz.copy_(torch.addmm(xU_TBG[t][:, : 2 * H], before_TBH[slot].copy_(h), W_rz)).sigmoid_()
+            rz.copy_(xU_TBG[t][:, : 2 * H].addmm_(before_TBH[slot].copy_(h), W_rz)).sigmoid_()
             reset = reset_TBH[slot].copy_(r * h)
-            tanh_(n.copy_(torch.addmm(xU_TBG[t][:, 2 * H :], reset, W_n)))
+            tanh_(n.copy_(xU_TBG[t][:, 2 * H :].addmm_(reset, W_n)))
             h = torch.lerp(n, h, z, out=y_TBH[t])
         saved = x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, reset_TBH, gates_TBG
         ctx.save_for_backward(*saved)

@@ -19,11 +19,10 @@ class ScheduledLSTM(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, products: torch.dtype, keep: bool):
         T, B, H = len(x_TBE), *h_BH.shape
-        G = len(weight_hh)
-        first = 4 * H - G
+        first = 4 * H - len(weight_hh)
         p_o, p_KH = _peepholes(peepholes, H)
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
-        W, a = weight_hh.to(products).t(), xU_TBG.new_empty((B, G))
+        W = weight_hh.to(products).t()
         slots = T if keep else 1
         before_TBH, gates_TB4H = xU_TBG.new_empty((slots, B, H)), weight_hh.new_empty((slots, B, 4 * H))
         y_TBH, c_TBH, tanh_c_TBH = (weight_hh.new_empty((count, B, H)) for count in (T, slots, slots))
@@ -32,8 +31,7 @@ class ScheduledLSTM(torch.autograd.Function):
             slot = t if keep else 0
             i, f, g, o = gates_TB4H[slot].chunk(4, 1)
             i_and_f = gates_TB4H[slot][:, first : 2 * H]
-            torch.addmm(xU_TBG[t], before_TBH[slot].copy_(h), W, out=a)
-            gates_TB4H[slot][:, first:].copy_(a)
+            gates_TB4H[slot][:, first:].copy_(xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W))
             if peepholes is not None:
                 i_and_f.unflatten(1, p_KH.shape).addcmul_(p_KH, c.unsqueeze(1))
             i_and_f.sigmoid_()
