@@ -102,7 +102,8 @@ class AdaptiveSoftmax(OutputLayer):
         """Of each cluster: the rows with targets in it, their projected features, its weight and bias, targets within it.
 
         Picking the rows needs their number on the host. On the CPU that is free. Another device would have to be waited
-        for, and pays less for idle rows: there all rows are taken, with padding for targets elsewhere.
+        for, and pays less for idle rows: there all rows are taken, with padding for targets elsewhere. A cluster without
+        targets comes, too: its gradient is zero, not missing.
         """
         rows = [slice(None)] * len(self.weights)
         if len(self.weights) and picks_rows(features_NE):
@@ -111,8 +112,6 @@ class AdaptiveSoftmax(OutputLayer):
             rows = order_N.split(counts)[1:]
         for i, (start, end) in enumerate(pairwise(self.ends)):
             local_n = rank_N[rows[i]]
-            if not len(local_n):
-                continue
             local_n = torch.where((local_n >= start) & (local_n < end), local_n - start, PADDING)
             features_nD = self._project(features_NE[rows[i]], self.projections[i])
             yield rows[i], features_nD, self.weights[i], self.biases[i], local_n

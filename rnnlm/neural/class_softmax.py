@@ -129,18 +129,17 @@ class ClassSoftmax(OutputLayer):
     ) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]]:
         """Of each class among the targets: its rows, and their features, the class's weight and bias, targets within it.
 
-        For the CPU. All is sorted and cut once, so that its gradient is put together once, not class by class.
+        For the CPU. All is sorted and cut once, so that its gradient is put together once, not class by class. The first
+        class always comes: a window of padding has a gradient of zero, not none.
         """
         order_N, counts = rows_by_group(torch.where(class_N == PADDING, len(self.sizes), class_N), len(self.sizes))
         local_N = (rank_N - self.starts_C[class_N.clamp(min=0)])[order_N]
         rows, words, first, start = [], [], 0, 0
         for count, size in zip(counts, self.sizes, strict=False):  # padding comes last and has no class
-            if count:
+            if count or not start:
                 rows.append(slice(first, first + count))
                 words.append(slice(start, start + size))
             first, start = first + count, start + size
-        if not rows:
-            return iter(())
         features = Slices.apply(features_NE.index_select(0, order_N), *rows)
         weights, biases = Slices.apply(weight_VE, *words), Slices.apply(self.bias, *words)
         parts = zip(features, weights, biases, (local_N[each] for each in rows), strict=True)

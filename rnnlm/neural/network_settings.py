@@ -51,7 +51,7 @@ class NetworkSettings:
     ] = "full"
     samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window")] = 1024
     cutoffs: Annotated[
-        Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from the counts")
+        Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from V")
     ] = None
     cluster_shrink: Annotated[
         Positive, Meta(description="output=adaptive: each cluster is so many times narrower than the one before")
