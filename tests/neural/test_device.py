@@ -193,7 +193,8 @@ def waits(function):
 
 
 def step_functions():
-    modules = ("output", "cells", "network", "regularization", "optimizers", "streams", "fitting")
+    layers = ("recurrence", "scheduled_window", "scheduled_elman", "scheduled_gru", "scheduled_lstm", "linear_cross_entropy")
+    modules = (*layers, "output", "cells", "network", "regularization", "optimizers", "streams", "fitting")
     functions = {}
     for name in modules:
         functions |= functions_of(f"rnnlm.neural.{name}")
@@ -215,8 +216,8 @@ def step_functions():
 
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
-    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_chunk_rows"} <= names
-    assert {"cells.forward", "output.forward", "output.backward"} <= names
+    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_even_rows"} <= names
+    assert {"cells.forward", "scheduled_lstm.backward", "linear_cross_entropy.forward", "linear_cross_entropy.backward"} <= names
     assert "_validate" not in names and "_fitted" not in names
 
 
