@@ -40,7 +40,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
             logits = torch.mm(features[part], weight.t()).add_(bias)
-            p = torch.softmax(logits, dim=1, out=logits)
+            p = _softmax(logits)
             p_target = p.gather(1, index_N1[part])
             loss -= (p_target.to(wide).clamp(min=SMALLEST).log() * share_N1[part]).sum()
             difference = p.scatter_(1, index_N1[part], p_target - 1)  # p - y
@@ -57,6 +57,12 @@ class LinearCrossEntropy(torch.autograd.Function):
         if grad.device.type == "cpu" and grad == 1:  # as in `loss.backward()`: spares one pass over all of W's gradient
             return *gradients, None
         return *(gradient * grad for gradient in gradients), None
+
+
+def _softmax(logits_NV: Tensor) -> Tensor:
+    """Over V; on a CPU in place (torch.softmax with `out` makes a new array, and copies it)."""
+    place = logits_NV if logits_NV.device.type == "cpu" else torch.empty_like(logits_NV)
+    return torch.ops.aten._softmax.out(logits_NV, 1, False, out=place)
 
 
 def _even_rows(count: int, most: int) -> int:

@@ -114,14 +114,14 @@ def test_chunks_are_of_about_the_same_size(count, most, rows):
 
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
     monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * V * 4)
-    largest, softmax = 0, torch.softmax
+    largest, softmax = 0, linear_cross_entropy._softmax
 
-    def watched(logits, **settings):
+    def watched(logits):
         nonlocal largest
         largest = max(largest, logits.nbytes)
-        return softmax(logits, **settings)
+        return softmax(logits)
 
-    monkeypatch.setattr(torch, "softmax", watched)
+    monkeypatch.setattr(linear_cross_entropy, "_softmax", watched)
     *inputs, targets_N = example()
     LinearCrossEntropy.apply(*inputs, targets_N)
     assert 0 < largest <= 5 * V * 4
@@ -144,3 +144,14 @@ def test_runs_forward_and_backward_on_the_meta_device():
     inputs = [part.detach().to("meta").requires_grad_() for part in inputs]
     LinearCrossEntropy.apply(*inputs, targets_N.to("meta")).backward()
     assert all(part.grad.shape == part.shape for part in inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 1000), (40, 10007)])
+def test_softmax_in_place_equals_torchs(rows, columns, dtype):
+    logits = torch.randn(rows, columns).mul(3).to(dtype)
+    expected = torch.softmax(logits, dim=1)
+    given = logits.data_ptr()
+    p = linear_cross_entropy._softmax(logits)
+    assert p.data_ptr() == given
+    assert torch.equal(p, expected)
