@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import PADDING
-from rnnlm.neural.output import LinearCrossEntropy, linear_logits, log_likelihood
+from rnnlm.neural.linear_cross_entropy import LinearCrossEntropy
+from rnnlm.neural.output import linear_logits, log_likelihood
 from rnnlm.neural.output_layer import OutputLayer, derived, unigram
 from rnnlm.neural.word_groups import order_by_count, picks_rows, ranks, rows_by_group
 

@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import PADDING
-from rnnlm.neural.output import CHUNK_LOGITS, LinearCrossEntropy, linear_logits, log_likelihood
+from rnnlm.neural.linear_cross_entropy import LinearCrossEntropy
+from rnnlm.neural.output import CHUNK_LOGITS, linear_logits, log_likelihood
 from rnnlm.neural.output_layer import OutputLayer, derived, unigram
 from rnnlm.neural.word_groups import order_by_count, picks_rows, ranks, rows_by_group
 

@@ -1,58 +1,17 @@
 """The full softmax over the vocabulary, logits = features W^T + b, and its cross-entropy.
 
-The loss never holds all logits of a large vocabulary: :class:`LinearCrossEntropy` works through them a chunk of rows
-at a time and finds the gradients on the way. The other output layers are built of the same parts.
+The loss never holds all logits of a large vocabulary, see linear_cross_entropy.py; nor does the score. The other output
+layers are built of the same parts.
 """
 
 import torch
 from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
+from rnnlm.neural.linear_cross_entropy import LinearCrossEntropy
 from rnnlm.neural.output_layer import OutputLayer, unigram
 
 CHUNK_LOGITS = 1 << 22
-SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
-
-
-class LinearCrossEntropy(torch.autograd.Function):
-    """Mean over the targets that are not padding of -log softmax(features W^T + b)[target].
-
-    With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients of features, W and b
-    are products of (p - y), formed chunk by chunk in the forward pass. Products run in the type of `features`
-    (bf16 or fp32), the softmax in fp32 (or in fp64 where the features are).
-    """
-
-    @staticmethod
-    def forward(ctx, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
-        weight = weight_VE.detach().to(features_NE.dtype)
-        bias = bias_V.detach().to(features_NE.dtype)
-        kept_N = targets_N != PADDING
-        index_N1 = targets_N.clamp(min=0).unsqueeze(1)
-        count = kept_N.sum().clamp(min=1)
-        wide = torch.promote_types(features_NE.dtype, torch.float32)
-        loss = torch.zeros((), dtype=wide, device=features_NE.device)
-        grad_features = torch.empty_like(features_NE)
-        grad_weight, grad_bias = torch.zeros_like(weight_VE), torch.zeros_like(bias_V)
-        rows = _chunk_rows(len(weight))
-        for start in range(0, len(features_NE), rows):
-            part = slice(start, start + rows)
-            features, index = features_NE[part], index_N1[part]
-            kept_n1 = kept_N[part].to(features.dtype).unsqueeze(1)
-            p = torch.softmax(torch.addmm(bias, features, weight.t()), dim=1, dtype=wide)
-            p_target = p.gather(1, index)
-            loss -= (p_target.clamp(min=SMALLEST).log() * kept_n1).sum()
-            difference = p.scatter_(1, index, p_target - 1).to(features.dtype)  # p - y
-            grad_features[part] = torch.mm(difference, weight) * kept_n1
-            grad_weight += torch.mm(difference.t(), features * kept_n1)
-            grad_bias += torch.mm(kept_n1.t(), difference)[0]
-        ctx.gradients = grad_features, grad_weight, grad_bias, count
-        return loss / count
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        grad_features, grad_weight, grad_bias, count = ctx.gradients
-        scale = grad / count
-        return grad_features * scale.to(grad_features.dtype), grad_weight * scale, grad_bias * scale, None
 
 
 class SoftmaxOutput(OutputLayer):

@@ -7,7 +7,7 @@ from output_layers import counts_of, make, ready
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural import class_softmax
 from rnnlm.neural.class_softmax import ClassSoftmax, Slices, class_starts
-from rnnlm.neural.output import LinearCrossEntropy
+from rnnlm.neural.linear_cross_entropy import LinearCrossEntropy
 
 
 @pytest.mark.parametrize(
