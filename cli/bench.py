@@ -21,25 +21,60 @@ def command() -> None:
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds after the one to warm up.")
 @click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
+@click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
+@click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
+@click.option("--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary, bptt_tokens instead; on random text.")
 @json_option
-def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], rounds: int, steps: int, as_json: bool) -> None:
-    """Tokens/s of training: ours, a bare loop over the same network, and a plain textbook loop, in turns.
+def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+    """Tokens/s of training: ours, a bare loop over the same network, its matrix products alone, a plain textbook loop, in turns.
 
     On TEXT, or the bundled corpus. Nothing is saved.
     """
+    from rnnlm.config import parse_assignments
+    from rnnlm.errors import UsageError
+
+    settings, as_json = parse_assignments(assignments), given.pop("as_json")
+    if not given.pop("growth"):
+        _bench_loops(text, recipe or "demo", settings, as_json, **given)
+    elif text:
+        raise UsageError("--growth makes its own text", f"{text[0]} is given", "leave it out")
+    else:
+        _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
+
+
+def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], as_json: bool, **given: Any) -> None:
     import tempfile
 
     from rnnlm.benchmark import Round, bench_training
-    from rnnlm.config import parse_assignments
     from rnnlm.planning import Request, plan
 
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(text=text, recipe=recipe or "demo", assignments=parse_assignments(assignments), output=Path(folder))
-        results = list(bench_training(plan(request), rounds, steps))
+        request = Request(text=text, recipe=recipe, assignments=settings, output=Path(folder))
+        results = list(bench_training(plan(request), **given))
     if as_json:
         terminal.print_json(asdict(results[-1]))
         return
     _show([result for result in results if isinstance(result, Round)], results[-1])
+
+
+def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bool) -> None:
+    from rnnlm.training_growth import bench_growth
+
+    done = []
+    for growth in bench_growth(recipe, settings, steps):
+        terminal.say(f"{growth.setting} {growth.value:,}: {growth.tokens_per_second:,.0f} tokens/s")
+        done.append(growth)
+    if as_json:
+        for growth in done:
+            terminal.print_json(asdict(growth))
+        return
+    columns = ["setting", "value", "tokens/s", "peak MB", "time over products", "time grows by power", "memory by power"]
+    rows = [
+        [g.setting, f"{g.value:,}", f"{g.tokens_per_second:,.0f}", f"{g.peak_bytes / 1e6:,.0f}", terminal.number(g.ratio_products),
+         terminal.number(g.time_exponent), terminal.number(g.memory_exponent)]
+        for g in done
+    ]  # fmt: skip
+    terminal.print_table(columns, rows, right=columns[1:])
 
 
 @command.command()
@@ -88,8 +123,15 @@ def _show_growth(sizes: list[Any], sort_speed: float) -> None:
 
 
 def _show(rounds: list[Any], summary: Any) -> None:
-    columns = ["round", "rnnlm tokens/s", "same network, bare loop", "plain loop", "ratio to bare", "ratio to plain"]
-    rows = [[str(r.number), r.ours, r.bare, r.plain, r.ours / r.bare, r.ours / r.plain] for r in rounds]
-    rows.append(["median", *asdict(summary).values()])
-    cells = [[row[0], *(f"{v:,.0f}" for v in row[1:4]), *(f"{v:.3f}" for v in row[4:])] for row in rows]
+    columns = ["round", "rnnlm tokens/s", "bare products", "same network, bare loop", "plain loop",
+               "time over products", "ratio to bare", "ratio to plain"]  # fmt: skip
+    rows = [
+        [str(r.number), r.ours, r.products, r.bare, r.plain, r.products / r.ours, r.bare and r.ours / r.bare, r.plain and r.ours / r.plain]
+        for r in rounds
+    ]
+    s = summary
+    rows.append(["median", s.tokens_per_second, s.products_tokens_per_second, s.bare_tokens_per_second, s.plain_tokens_per_second,
+                 s.ratio_products, s.ratio_bare, s.ratio_plain])  # fmt: skip
+    cells = [[row[0], *("-" if v is None else f"{v:,.0f}" for v in row[1:5]), *(terminal.number(v, 3) for v in row[5:])] for row in rows]
     terminal.print_table(columns, cells, right=columns[1:])
+    click.echo(f"peak memory of our loop: {summary.peak_bytes / 1e6:,.0f} MB")

@@ -38,7 +38,7 @@ run_options = stacked(
 @click.argument("text", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
 @click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
-@click.option("--model", metavar="KIND", help="rnn, gru, lstm, ngram or unigram.")
+@click.option("--model", metavar="KIND", help="rnn, gru, lstm, ffnn, jordan, ngram or unigram.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings from a file.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
@@ -48,6 +48,7 @@ run_options = stacked(
 @ngram_options
 @run_options
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
+@click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
@@ -59,6 +60,7 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train                                       the demo, in about three minutes
     rnnlm train my.txt --model gru --budget 10m       your own text
     rnnlm train my.txt --model ngram --order 3        an n-gram model, in seconds
+    rnnlm train my.txt --recipe zaremba-small         a model of the literature; see rnnlm recipes
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.

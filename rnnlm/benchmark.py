@@ -1,8 +1,9 @@
 """How fast training is here, beside bare PyTorch loops in the same run.
 
-Three loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop
-over the same network, and a plain one that works out all logits at once (F.linear, F.cross_entropy under autocast) with
-the optimizer's defaults. Ratios hold where the machine's speed drifts; single figures do not.
+Loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop over the
+same network, the matrix products of its steps alone, and the loop of the textbooks: torch's own layers, all logits at
+once (F.linear, F.cross_entropy under autocast), the optimizer's defaults. Ratios hold where the machine's speed drifts;
+single figures do not.
 """
 
 import statistics
@@ -14,34 +15,45 @@ from typing import Any
 
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import UsageError
+from rnnlm.memory import peak_bytes
 from rnnlm.planning import Plan
 
 Batches = list[tuple[Any, Any]]  # inputs_TB, targets_TB
+Loop = Callable[[], int]  # gives the tokens it has read
 
 
 @dataclass(frozen=True)
 class Round:
-    """Tokens per second of each loop in one round."""
+    """Tokens per second of each loop in one round; None where a loop is left out."""
 
     number: int
     ours: float
-    bare: float
-    plain: float
+    products: float
+    bare: float | None
+    plain: float | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians over the rounds. ratio_*: ours over the other, round by round."""
+    """Medians over the rounds. ratio_bare, ratio_plain: our speed over the other's, round by round; ratio_products: our
+    time over that of the products. peak_bytes: the most memory this process held while our loop alone had run."""
 
     tokens_per_second: float
-    bare_tokens_per_second: float
-    plain_tokens_per_second: float
-    ratio_bare: float
-    ratio_plain: float
+    products_tokens_per_second: float
+    ratio_products: float
+    peak_bytes: int
+    bare_tokens_per_second: float | None = None
+    plain_tokens_per_second: float | None = None
+    ratio_bare: float | None = None
+    ratio_plain: float | None = None
 
 
-def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summary]:
-    """`rounds` rounds of `steps` steps of each loop, after one to warm up; then the summary.
+def bench_training(
+    plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None
+) -> Iterator[Round | Summary]:
+    """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to warm up; then the summary.
+
+    `plain_rows`: parallel streams of the plain loop; None: as many as ours.
 
     Raises:
         UsageError: the plan's model is not trained step by step.
@@ -49,21 +61,31 @@ def bench_training(plan: Plan, rounds: int, steps: int) -> Iterator[Round | Summ
     if plan.kind.family != "neural":
         raise UsageError(f"a {plan.kind.name} has no training loop to time", way_out="choose the recipe of a neural model")
     trainer = _trainer(plan, steps)
+    _ours(trainer)
+    peak = peak_bytes()
     batches = [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
-    loops = (lambda: _ours(trainer), _bare_loop(trainer.network, trainer, batches), _plain_loop(trainer, batches))
+    loops: list[Loop | None] = [lambda: _ours(trainer), _products_loop(trainer, batches), None, None]
+    if not alone:
+        loops[2:] = _bare_loop(trainer.network, trainer, batches), _plain_loop(plan, trainer, steps, plain_rows or trainer.streams.rows)
     done = []
     for number in range(rounds + 1):
-        result = Round(number, *(_timed(loop, trainer.device) for loop in loops))
+        speeds = [loop and _timed(loop, trainer.device) for loop in loops]
         if number:
-            done.append(result)
-            yield result
-    yield Summary(
-        statistics.median(r.ours for r in done),
-        statistics.median(r.bare for r in done),
-        statistics.median(r.plain for r in done),
-        statistics.median(r.ours / r.bare for r in done),
-        statistics.median(r.ours / r.plain for r in done),
-    )
+            done.append(Round(number, *speeds))
+            yield done[-1]
+    yield _summary(done, peak)
+
+
+def _summary(done: list[Round], peak: int) -> Summary:
+    def median(figure: Callable[[Round], float | None]) -> float | None:
+        figures = [figure(each) for each in done]
+        return None if None in figures else statistics.median(figures)
+
+    return Summary(
+        median(lambda r: r.ours), median(lambda r: r.products), median(lambda r: r.products / r.ours), peak,
+        median(lambda r: r.bare), median(lambda r: r.plain),
+        median(lambda r: r.bare and r.ours / r.bare), median(lambda r: r.plain and r.ours / r.plain),
+    )  # fmt: skip
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
@@ -76,8 +98,8 @@ def _trainer(plan: Plan, steps: int) -> Any:
     return trainer
 
 
-def _timed(loop: Callable[[], int], device: Any) -> float:
-    """Tokens per second of `loop`, which returns its tokens."""
+def _timed(loop: Loop, device: Any) -> float:
+    """Tokens per second of `loop`."""
     import torch
 
     began = time.perf_counter()
@@ -94,7 +116,7 @@ def _ours(trainer: Any) -> int:
     return trainer.token_count
 
 
-def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Callable[[], int]:
+def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Loop:
     """The same network and optimizer in the shortest loop there is, over windows cut beforehand."""
     from rnnlm.neural.device import training_products
     from rnnlm.neural.optimizers import clip_gradients, make_optimizer
@@ -117,32 +139,42 @@ def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Callable[[], int
     return loop
 
 
-def _plain_loop(trainer: Any, batches: Batches) -> Callable[[], int]:
-    """The same layers with the loss of the textbooks: all logits, then F.cross_entropy."""
-    import copy
-
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
+def _products_loop(trainer: Any, batches: Batches) -> Loop:
+    """The matrix products of one step, again and again."""
+    from rnnlm.bare_products import BareProducts
     from rnnlm.neural.device import training_products
 
-    network = copy.deepcopy(trainer.network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=trainer.settings.learning_rate)
+    inputs_TB, targets_TB = batches[0]
+    state = trainer.network.initial_state(trainer.streams.rows)
+    trainer.network.train()
+    with BareProducts() as recorded:
+        with training_products(trainer.precision, trainer.device):
+            loss, _ = trainer.network.loss(inputs_TB, targets_TB, state)
+        loss.backward()
+    trainer.optimizer.zero_grad()
+    multiply = recorded.repeat()
 
     def loop() -> int:
-        state = network.initial_state(trainer.streams.rows)
-        network.train()
-        for inputs_TB, targets_TB in batches:
-            with training_products(trainer.precision, trainer.device):
-                features_TBE, state = network.features(inputs_TB, state)
-                logits_TBV = F.linear(features_TBE, network.output_weight, network.output.bias)
-            loss = F.cross_entropy(logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), trainer.settings.clip_norm or 1.0)
-            optimizer.step()
-            state = tuple(tensor.detach() for tensor in state)
+        for _ in batches:
+            multiply()
         return sum(targets_TB.numel() for _, targets_TB in batches)
 
     return loop
+
+
+def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
+    """The loop of the textbooks at `rows` rows, over `steps` windows of the same text; None where torch has no such layers."""
+    from dataclasses import replace
+
+    from rnnlm.neural.streams import TextStreams
+    from rnnlm.textbook_loop import KERNELS, make_loop
+
+    settings = trainer.network.settings
+    if settings.model not in KERNELS or settings.characters or settings.output != "softmax":
+        return None
+    of_rows = replace(trainer.settings, batch_rows=rows)
+    streams = TextStreams(plan.data.train, plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
+    batches = [streams.gather(window) for _, window in islice(streams.windows(), steps)]
+    return make_loop(
+        settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device
+    )

@@ -174,9 +174,9 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     with _naming(folder):
         kind = registry.kind_of(manifest.model)
         tokenizer = tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
-        shapes = kind.array_shapes(manifest.settings, tokenizer.size)
+        shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(manifest.settings, tokenizer.size, array_files.shapes(_file(folder, manifest, "weights")))
+            shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(_file(folder, manifest, "weights")))
         return kind, tokenizer, shapes
 
 

@@ -6,18 +6,13 @@ turns with ours. Ratios hold where the machine's speed drifts; single figures do
 """
 
 import json
-import math
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -25,7 +20,7 @@ from rnnlm import model_folder
 from rnnlm.corpus import Text, no_text
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.interface import UNKNOWN
-from rnnlm.memory import peak_bytes
+from rnnlm.processes import Process, exponent, run, run_rnnlm
 
 PARTS = (16, 4, 1)  # of the text, one part in so many
 UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
@@ -60,16 +55,9 @@ class SortSpeed:
 
 
 @dataclass(frozen=True)
-class _Process:
-    seconds: float
-    peak_bytes: int
-    out: str
-
-
-@dataclass(frozen=True)
 class _Round:
-    train: _Process
-    evaluation: _Process
+    train: Process
+    evaluation: Process
     ngrams: int
     lmplz_seconds: float | None
 
@@ -114,8 +102,8 @@ def _round(path: Path, work: Path, order: int, lmplz: "_Lmplz | None", ours_firs
     work.mkdir()
     theirs = lmplz.seconds(path, work) if lmplz and not ours_first else None
     model = work / "model"
-    train = _run_rnnlm("train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json")
-    evaluation = _run_rnnlm("eval", "-m", str(model), str(path), "--json")
+    train = run_rnnlm("train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json")
+    evaluation = run_rnnlm("eval", "-m", str(model), str(path), "--json")
     ngrams = sum(model_folder.read_manifest(model).training["ngrams"])
     if lmplz and ours_first:
         theirs = lmplz.seconds(path, work)
@@ -132,19 +120,12 @@ def _growth(part: str, done: list[_Round], before: Growth | None) -> Growth:
     paired = [each for each in done if each.lmplz_seconds is not None]
     return Growth(
         part, tokens, done[0].ngrams, seconds, tokens / seconds, peak,
-        _exponent(seconds, tokens, before and before.seconds, before and before.tokens),
-        _exponent(peak, tokens, before and before.peak_bytes, before and before.tokens),
+        exponent(seconds, tokens, before and before.seconds, before and before.tokens),
+        exponent(peak, tokens, before and before.peak_bytes, before and before.tokens),
         eval_seconds, result["words"] / eval_seconds,
         statistics.median(each.lmplz_seconds for each in paired) if paired else None,
         statistics.median(each.train.seconds / each.lmplz_seconds for each in paired) if paired else None,
     )  # fmt: skip
-
-
-def _exponent(value: float, tokens: int, value_before: float | None, tokens_before: int | None) -> float | None:
-    """a, where value grew as tokens to the power of a."""
-    if not value_before or not tokens_before or tokens == tokens_before:
-        return None
-    return math.log(value / value_before) / math.log(tokens / tokens_before)
 
 
 @dataclass(frozen=True)
@@ -166,48 +147,11 @@ class _Lmplz:
         arpa, binary = str(work / "lmplz.arpa"), str(work / "lmplz.binary")
         options = ["-o", str(self.order), "-S", LMPLZ_MEMORY, "-T", str(work), "--discount_fallback"]
         try:
-            counted = _run("lmplz", [self.lmplz, *options, "--text", str(path), "--arpa", arpa])
-            return counted.seconds + _run("build_binary", [self.build_binary, arpa, binary]).seconds
+            counted = run("lmplz", [self.lmplz, *options, "--text", str(path), "--arpa", arpa])
+            return counted.seconds + run("build_binary", [self.build_binary, arpa, binary]).seconds
         except RnnlmError as error:
             notice(f"no comparison with lmplz: {error}")
             return None
-
-
-def _run_rnnlm(command: str, *arguments: str) -> _Process:
-    return _run(f"rnnlm {command}", [sys.executable, "-m", "rnnlm", command, *arguments])
-
-
-def _run(name: str, command: list[str]) -> _Process:
-    """A command in a process of its own.
-
-    Raises:
-        RnnlmError: it failed.
-    """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        began = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
-            try:
-                _, status, usage = os.wait4(process.pid, 0)
-            except BaseException:
-                process.kill()
-                raise
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - began
-        if process.returncode:
-            raise RnnlmError(f"{name} failed", _last_words(_content(err)))
-        return _Process(seconds, peak_bytes(usage), _content(out))
-
-
-def _content(stream: IO[bytes]) -> str:
-    stream.seek(0)
-    return stream.read().decode("utf-8", "replace")
-
-
-def _last_words(messages: str) -> str:
-    """What a failed program said: its error, else its last line."""
-    lines = [line for line in messages.splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it said nothing"])[-1]
 
 
 def _sort_speed() -> float:

@@ -68,7 +68,7 @@ class Plan:
 
     def parameters(self) -> int | None:
         """How many numbers the model has; nothing is allocated. None where only counting tells."""
-        shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer.size)
+        shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
@@ -95,6 +95,8 @@ def plan(request: Request, report: Report = silent) -> Plan:
     train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
     train_part = Watched(train_part, report)
     tokenizer = _tokenizer(request, resolved, train_part)
+    if resolved.values.get("characters"):
+        tokenizer = tokenizer.spelling()
     data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
     if valid_is == SINGLE_LINE:
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
@@ -109,7 +111,7 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
         SettingsError: something is unknown or not valid.
     """
     if request.recipe and request.model:
-        chosen = recipes.load(request.recipe)[1].get("model")
+        chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
             raise UsageError(f"recipe {request.recipe} makes a {chosen}, not a {request.model}", way_out="give one of them")
     own = _own_layers(request)
@@ -152,7 +154,7 @@ def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
     """A recipe's settings; those of its tokenizer go with it, and are left out where another one is asked for."""
     if recipe is None:
         return []
-    _, values = recipes.load(recipe)
+    values = recipes.load(recipe).settings
     if tokenizer not in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
         values = {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
     return [Layer(f"recipe {recipe}", values)]
@@ -192,8 +194,8 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
             if not any(True for _ in text.blocks()):
                 raise no_text(text) from None
             raise
-    model, _ = model_folder.load(loading.find(request.tokenizer_from), "cpu")
-    stored = model.tokenizer.to_settings()
+    tokenizer = loading.load_tokenizer(request.tokenizer_from)
+    stored = tokenizer.to_settings()
     for name, value in stored.items():
         if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
             raise UsageError(
@@ -201,7 +203,7 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
             )
     resolved.values.update(stored)
     resolved.origins.update(dict.fromkeys(stored, f"tokenizer of {request.tokenizer_from}"))
-    return model.tokenizer
+    return tokenizer
 
 
 def _readable(text: Corpus | None) -> Corpus | None:
@@ -219,7 +221,7 @@ def _initial_weights(
         return None
     model, _ = model_folder.load(loading.find(request.init_from), "cpu")
     arrays = model.to_arrays()
-    shapes = kind.array_shapes(resolved.values, data.tokenizer.size)
+    shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
         raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
     wanted = {name: shape for name, (_, shape) in shapes.items()}

@@ -17,7 +17,7 @@ class Kind:
     about: str
     settings: tuple[str, ...]
     fitting: str  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial)
-    loading: str  # module with array_shapes(settings, size, stored) and from_arrays(...)
+    loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
     mapped: bool = False  # its arrays stay in the file, mapped into memory
 
@@ -53,6 +53,8 @@ KINDS = {
     for kind in (
         _neural("rnn", "Elman network (tanh, ReLU or sigmoid)", "ElmanSettings"),
         _neural("gru", "gated recurrent unit", "GruSettings"),
+        _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
+        _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
         _neural("lstm", "long short-term memory", "LstmSettings"),
         Kind(
             "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),

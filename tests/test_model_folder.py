@@ -35,12 +35,12 @@ def make_lstm():
     import torch
 
     from rnnlm.neural.language_model import NeuralLanguageModel
-    from rnnlm.neural.network import RecurrentNetwork
+    from rnnlm.neural.network import make_network
     from rnnlm.neural import network_settings
 
     torch.manual_seed(1)
     tokenizer = make_tokenizer()
-    return NeuralLanguageModel(RecurrentNetwork(network_settings.stored(SETTINGS), tokenizer.size), tokenizer)
+    return NeuralLanguageModel(make_network(network_settings.stored(SETTINGS), tokenizer), tokenizer)
 
 
 def save_unigram(folder, k=0.5, step=1, lines=LINES):

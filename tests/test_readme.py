@@ -79,6 +79,8 @@ def folder(tmp_path_factory):
         if not name.startswith("/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+    vectors = (f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split())))
+    (folder / "vectors.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
     for name in set(re.findall(r"[\w.-]+\.toml\b", "".join(code for _, _, code in BLOCKS))):
         (folder / name).write_text("layers = 1\n")
     (folder / "demo.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")

@@ -21,21 +21,24 @@ def text(tmp_path_factory):
 
 
 def test_the_recipes_promised_are_shipped():
-    assert {"demo", "rnn", "gru", "lstm", "lstm-char", "lstm-sentencepiece", "unigram"} <= set(recipes.names())
+    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m"}
+    assert {"demo", "rnn", "lstm", "lstm-char", "lstm-sentencepiece", "unigram", *issued} <= set(recipes.names())
     assert recipes.names() == sorted(recipes.names())
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_recipe_resolves_to_valid_settings_from_itself(name):
-    about, values = recipes.load(name)
-    assert about and "description" not in values
+    recipe = recipes.load(name)
+    values = recipe.settings
+    assert recipe.description and recipe.published and recipe.measured and recipe.cpu_time and recipe.gpu_time
+    assert recipe.source or recipe.published == "none"
     found, kind, resolved = settle(Request(recipe=name))
     assert (found, kind.name) == (name, values["model"])
     assert all(resolved.values[key] == value and resolved.origins[key] == f"recipe {name}" for key, value in values.items())
 
 
 def test_the_demo_takes_less_than_three_minutes():
-    assert Budget.parse(recipes.load("demo")[1]["budget"]).seconds < 180
+    assert Budget.parse(recipes.load("demo").settings["budget"]).seconds < 180
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -43,9 +46,9 @@ def test_the_demo_takes_less_than_three_minutes():
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu"}
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
-    assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name)[1]["model"]).family == "ngram" else "budget")
+    assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram" else "budget")
     model, manifest = model_folder.load(tmp_path / "m", "cpu")
-    assert manifest.training["recipe"] == name and manifest.model == recipes.load(name)[1]["model"]
+    assert manifest.training["recipe"] == name and manifest.model == recipes.load(name).settings["model"]
     for result in finished.results.values():
         assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
 

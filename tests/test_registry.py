@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from rnnlm.errors import SettingsError
 
 
 def test_the_kinds_are_those_documented():
-    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "unigram", "ngram"}
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "ffnn", "jordan", "unigram", "ngram"}
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
@@ -20,9 +21,10 @@ def test_each_kind_has_settings_with_its_name_and_shapes(kind):
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
     settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {"model": kind.name}
     model_class(**settings)
-    shapes = kind.array_shapes(settings, 10)
+    tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)
+    shapes = kind.array_shapes(settings, tokenizer)
     if shapes is None:  # only counting tells
-        shapes = kind.array_shapes(settings, 10, {"values_1": ("F32", (11, 1))})
+        shapes = kind.array_shapes(settings, tokenizer, {"values_1": ("F32", (11, 1))})
     assert shapes and all(dtype in ("F32", "F64") and all(size > 0 for size in shape) for dtype, shape in shapes.values())
     assert any(10 in shape or 11 in shape for _, shape in shapes.values())
 
@@ -39,7 +41,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "gru, lstm, ngram, rnn, unigram")])
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, ngram, rnn, unigram")])
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)
@@ -48,8 +50,8 @@ def test_an_unknown_kind_suggests_the_nearest(name, nearest):
 @pytest.mark.parametrize("name", ["unigram", "ngram"])
 def test_n_gram_models_are_reached_without_torch(name):
     code = (
-        f"import sys; from rnnlm import registry; kind = registry.kind_of('{name}'); kind.settings_classes();"
-        "kind.array_shapes({}, 3); kind.from_arrays; registry._find(kind.fitting + ':fit');"
+        f"import sys, types; from rnnlm import registry; kind = registry.kind_of('{name}'); kind.settings_classes();"
+        "kind.array_shapes({}, types.SimpleNamespace(size=3)); kind.from_arrays; registry._find(kind.fitting + ':fit');"
         "registry.kind_of('lstm').settings_classes(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

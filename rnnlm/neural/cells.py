@@ -1,103 +1,145 @@
-"""The recurrent layers, apart from embedding and output: torch's fused kernels where it has them, one loop where not.
+"""The recurrent layers, and the stack of them, apart from word input and output layer.
 
-All take x_TBE and a state, a tuple of tensors (L, B, H), and give y_TBH and the state after the last step.
-Elman (1990), with activation f:      h = f(x U + b + h' W + b')
-GRU (Cho et al. 2014, torch's form):  r = s(..), z = s(..), n = tanh(x Un + bn + r * (h' Wn + bn')), h = (1 - z) n + z h'
-LSTM (Gers et al. 2000):              c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c)
+A layer takes x_TBE and its state, tensors (1, B, H), and gives y_TBH and the state after the last step.
+Elman (1990), with activation f:            h = f(x U + b + h' W)
+GRU, reset after the product (torch):       r, z = s(..), n = tanh(x Un + bn + r * (h' Wn + bn')), h = (1 - z) n + z h'
+GRU, reset before it (Cho et al. 2014):     n = tanh(x Un + bn + (r * h') Wn + bn')
+LSTM (Gers et al. 2000):                    c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c)
+   with peepholes (Gers & Schmidhuber 2000): i and f also read c', o reads c; coupled gates: s(i) is 1 - s(f)
 """
 
-import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from rnnlm.neural import recurrence
+from rnnlm.neural.network_settings import ElmanSettings, GruSettings, LstmSettings, RecurrentSettings
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.network_settings import RecurrentSettings
 
-RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c)
+RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c), of each layer
+HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
+
+
+class RecurrentLayer(nn.Module):
+    """The weights all kinds have, under torch's names: `gates` blocks of H rows each. Biases start at zero."""
+
+    gates = 1
+    states = 1  # tensors of state: h, or h and c
+
+    def __init__(self, input_width: int, width: int) -> None:
+        super().__init__()
+        rows = self.gates * width
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_width))
+        self.weight_hh = nn.Parameter(torch.empty(rows, width))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.width = width
+
+
+class ElmanLayer(RecurrentLayer):
+    """One bias: a second one would add nothing."""
+
+    def __init__(self, settings: ElmanSettings, input_width: int, width: int) -> None:
+        super().__init__(input_width, width)
+        self.activation = settings.activation
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        y_TBH = recurrence.elman(x_TBE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        return y_TBH, (y_TBH[-1:],)
+
+
+class GruLayer(RecurrentLayer):
+    """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
+
+    gates = 3
+
+    def __init__(self, settings: GruSettings, input_width: int, width: int) -> None:
+        super().__init__(input_width, width)
+        self.bias_hh = nn.Parameter(torch.zeros(3 * width))
+        self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        y_TBH = recurrence.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        return y_TBH, (y_TBH[-1:],)
+
+
+class LstmLayer(RecurrentLayer):
+    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number a unit."""
+
+    gates = 4
+    states = 2
+
+    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+        self.gates = 3 if settings.coupled_gates else 4
+        super().__init__(input_width, width)
+        self.coupled = settings.coupled_gates
+        self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+        with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
+            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        h_BH, c_BH = state[0][0], state[1][0]
+        y_TBH, c_BH = recurrence.lstm(
+            x_TBE, h_BH, c_BH, self.weight_ih, self.weight_hh, self.bias_ih, torch.zeros_like(self.bias_ih), self.peepholes, self.coupled
+        )
+        return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
 
 class RecurrentStack(nn.Module):
-    """`settings.layers` recurrent layers with dropout between them."""
+    """Layers on top of each other, with dropout between them. From the second layer f on, with x what it reads:
+
+    plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1 - t) x, t = s(A x + a).
+    dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
+    """
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.kernel = _kernel(settings)
-        if settings.model == "lstm":
-            _set_forget_bias(self.kernel, settings.forget_bias)
+        layer = {"rnn": ElmanLayer, "gru": GruLayer, "lstm": LstmLayer}[settings.model]
+        dense = settings.connections == "dense"
+        below, layers = settings.input_width, []
+        for width in settings.widths:
+            layers.append(layer(settings, below, width))
+            below = below + width if dense else width
+        self.layers = nn.ModuleList(layers)
+        self.highways = nn.ModuleList(
+            _highway(width) for width in settings.widths[1:] if settings.connections == "highway"
+        )
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        if self.settings.model == "lstm":
-            return self.kernel(x_TBE, state)
-        y_TBH, h_LBH = self.kernel(x_TBE, state[0])
-        return y_TBH, (h_LBH,)
+        after: RecurrentState = ()
+        for number, layer in enumerate(self.layers):
+            if number:
+                x_TBE = dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout)
+            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + layer.states])
+            after += layer_state
+            x_TBE = self._connect(number, x_TBE, y_TBH)
+        return x_TBE, after
 
-    def initial_state(self, rows: int) -> RecurrentState:
-        """Zeros: the state before the first token."""
-        weight = next(self.parameters())
-        shape = (self.settings.layers, rows, self.settings.hidden_size)
-        return tuple(weight.new_zeros(shape) for _ in range(2 if self.settings.model == "lstm" else 1))
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [(1, layer.width) for layer in self.layers for _ in range(layer.states)]
 
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        for layer in self.layers:
+            yield layer.weight_ih, "input", layer.gates
+            yield layer.weight_hh, "recurrent", layer.gates
 
-class SigmoidElman(nn.Module):
-    """Elman layers with the sigmoid, for which torch has no kernel. Parameters are named and shaped as nn.RNN's."""
-
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.num_layers = num_layers
-        self.dropout = dropout
-        bound = 1 / math.sqrt(hidden_size)
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size
-            self.register_parameter(f"weight_ih_l{layer}", _uniform((hidden_size, width), bound))
-            self.register_parameter(f"weight_hh_l{layer}", _uniform((hidden_size, hidden_size), bound))
-            self.register_parameter(f"bias_ih_l{layer}", _uniform((hidden_size,), bound))
-            self.register_parameter(f"bias_hh_l{layer}", _uniform((hidden_size,), bound))
-
-    def forward(self, x_TBE: Tensor, h_LBH: Tensor) -> tuple[Tensor, Tensor]:
-        last = []
-        for layer in range(self.num_layers):
-            if layer and self.dropout:
-                x_TBE = dropout(x_TBE, self.dropout, self.training)
-            x_TBE = self._layer(layer, x_TBE, h_LBH[layer])
-            last.append(x_TBE[-1])
-        return x_TBE, torch.stack(last)
-
-    def _layer(self, layer: int, x_TBE: Tensor, h_BH: Tensor) -> Tensor:
-        U_HE, W_HH, b_H, c_H = (
-            getattr(self, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        steps = []
-        for inputs_BH in F.linear(x_TBE, U_HE, b_H + c_H):  # one product for the whole window
-            h_BH = torch.sigmoid(inputs_BH + F.linear(h_BH, W_HH))
-            steps.append(h_BH)
-        return torch.stack(steps)
+    def _connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
+        connections = self.settings.connections
+        if connections == "dense":
+            return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
+        if number == 0 or connections == "plain":
+            return y_TBH
+        if connections == "residual":
+            return x_TBE + y_TBH
+        t_TBH = torch.sigmoid(self.highways[number - 1](x_TBE))
+        return x_TBE + t_TBH * (y_TBH - x_TBE)
 
 
-def _kernel(settings: RecurrentSettings) -> nn.Module:
-    sizes = (settings.embedding_size, settings.hidden_size, settings.layers)
-    dropout = settings.dropout_between if settings.layers > 1 else 0.0
-    if settings.model == "lstm":
-        return nn.LSTM(*sizes, dropout=dropout)
-    if settings.model == "gru":
-        return nn.GRU(*sizes, dropout=dropout)
-    if settings.activation == "sigmoid":
-        return SigmoidElman(*sizes, dropout=dropout)
-    return nn.RNN(*sizes, nonlinearity=settings.activation, dropout=dropout)
-
-
-def _set_forget_bias(lstm: nn.Module, bias: float) -> None:
-    """All biases zero, the forget gate's `bias` (Gers et al. 2000; Jozefowicz et al. 2015)."""
-    for layer in range(lstm.num_layers):
-        forget = slice(lstm.hidden_size, 2 * lstm.hidden_size)  # torch's gate order: i, f, g, o
-        bias_ih, bias_hh = getattr(lstm, f"bias_ih_l{layer}"), getattr(lstm, f"bias_hh_l{layer}")
-        nn.init.zeros_(bias_ih)
-        nn.init.zeros_(bias_hh)
-        with torch.no_grad():
-            bias_ih[forget] = bias
-
-
-def _uniform(shape: tuple[int, ...], bound: float) -> nn.Parameter:
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+def _highway(width: int) -> nn.Linear:
+    gate = nn.Linear(width, width)
+    nn.init.constant_(gate.bias, HIGHWAY_BIAS)
+    return gate

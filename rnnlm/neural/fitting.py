@@ -15,11 +15,11 @@ from torch import Tensor
 from rnnlm.batches import Window
 from rnnlm.config import Budget, Resolved
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import UsageError
+from rnnlm.errors import SettingsError, UsageError
 from rnnlm.events import Event, Fitted, Started, Step, Validated
+from rnnlm.interface import Tokenizer
 from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock
-from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import (
     keep_freed_memory,
     memory_errors,
@@ -31,10 +31,11 @@ from rnnlm.neural.divergence import Divergence, Snapshots
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.learning_rate import LearningRate
-from rnnlm.neural.network import RecurrentNetwork
+from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
 from rnnlm.neural.optimizers import clip_gradients, make_optimizer
 from rnnlm.neural.penalties import Penalty
+from rnnlm.neural.pretrained import load_vectors, read_vectors
 from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
@@ -83,33 +84,49 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     keep_freed_memory(device)
     torch.manual_seed(run.seed)
     with memory_errors(device):
-        network = make_network(resolved.make(KINDS[resolved.values["model"]]), data, device, initial)
-        return Trainer(network, resolved.make(FittingSettings), run, data, precision)
+        network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, initial)
+        settings = resolved.make(FittingSettings)
+        _place_vectors(network, settings, data.tokenizer)
+        return Trainer(network, settings, run, data, precision)
 
 
-def make_network(
-    settings: NetworkSettings, data: TrainingData, device: torch.device, initial: dict[str, np.ndarray] | None = None
-) -> RecurrentNetwork:
+def start_network(
+    settings: NetworkSettings, tokenizer: Tokenizer, device: torch.device, initial: dict[str, np.ndarray] | None = None
+) -> Network:
     """A network with random (drawn on the CPU, so the same on every device) or `initial` weights, on `device`."""
-    network = RecurrentNetwork(settings, data.tokenizer.size)
-    if data.tokenizer.counts_V is not None:
-        network.set_output_bias(torch.from_numpy(data.tokenizer.counts_V))
+    network = make_network(settings, tokenizer)
     if initial is not None:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
-    return network.to(device)
+    return network.prepare().to(device)
+
+
+def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer) -> None:
+    """Word vectors from a file, and whether they are trained.
+
+    Raises:
+        SettingsError: there are no word vectors, or they have another width. TextError: the file is damaged.
+    """
+    if not settings.embeddings and not settings.freeze_embeddings:
+        return
+    weight_VE = network.input.weight
+    if weight_VE is None:
+        raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
+    if settings.embeddings:
+        load_vectors(weight_VE, read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1]))
+    weight_VE.requires_grad_(not settings.freeze_embeddings)
 
 
 class Trainer:
     """One run: the network, its optimizer, its place in the text, its validation."""
 
     def __init__(
-        self, network: RecurrentNetwork, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str
+        self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str
     ) -> None:
         self.network = network
         self.settings = settings
         self.data = data
         self.precision = precision
-        self.device = network.embedding.weight.device
+        self.device = next(network.parameters()).device
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
@@ -117,8 +134,7 @@ class Trainer:
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget), self.streams.steps_per_epoch)
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
-        is_cross_entropy = network.settings.loss == "full"
-        self.divergence = Divergence(math.log(data.tokenizer.size) if is_cross_entropy else None)
+        self.divergence = Divergence(math.log(data.tokenizer.size) if network.output.is_exact else None)
         self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
 
@@ -172,7 +188,7 @@ class Trainer:
                 yield self._validate(epoch)
         yield self._fitted(stopped)
 
-    def step(self, window: Window, state: RecurrentState, rate: float) -> tuple[Tensor, RecurrentState]:
+    def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
         """One window: loss, gradients, update. Nothing here waits for the device."""
         inputs_TB, targets_TB = self.streams.gather(window)
         state = self.streams.refresh(state, window.fresh_B)

@@ -1,4 +1,4 @@
-"""A recurrent network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
+"""A neural network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,25 +10,26 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Array, Shapes, Tokenizer
-from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.device import exact_products, resolve_device, training_products
-from rnnlm.neural.network import RecurrentNetwork
+from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural import network_settings
+
+
+_TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 
 @dataclass(frozen=True)
 class NeuralState:
-    """The recurrent state: tensors of shape (L, B, H), one for RNN and GRU, two (h, c) for the LSTM."""
+    """What the network's body remembers: tensors of shape (places, B, width)."""
 
-    tensors: RecurrentState
+    tensors: NetworkState
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "NeuralState":
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.tensors[0].device)
         return NeuralState(tuple(tensor.index_select(1, index) for tensor in self.tensors))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        names = ("h", "c")
-        return {name: t.float().cpu().numpy() for name, t in zip(names, self.tensors, strict=False)}
+        return {f"state_{number}": tensor.float().cpu().numpy() for number, tensor in enumerate(self.tensors)}
 
 
 class NeuralLanguageModel:
@@ -40,7 +41,7 @@ class NeuralLanguageModel:
     forgets_at_boundary = False
 
     def __init__(
-        self, network: RecurrentNetwork, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None
+        self, network: Network, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
@@ -49,25 +50,20 @@ class NeuralLanguageModel:
 
     @property
     def device(self) -> torch.device:
-        return self.network.embedding.weight.device
+        return next(self.network.parameters()).device
 
     def initial_state(self, rows: int) -> NeuralState:
         return NeuralState(self.network.initial_state(rows))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         with self._reading():
-            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
-            targets_TB = self._ids(targets_BT).t()
-            logprob_N = self.network.output.score(
-                features_TBE.flatten(0, 1), self.network.output_weight, targets_TB.flatten()
-            )
-        return logprob_N.view(targets_TB.shape).t(), NeuralState(after)
+            logprob_TB, after = self.network.score(self._ids(inputs_BT).t(), self._ids(targets_BT).t(), state.tensors)
+        return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         with self._reading():
-            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
-            logprob_NV = self.network.output.predict(features_TBE.flatten(0, 1), self.network.output_weight)
-        return logprob_NV.view(*features_TBE.shape[:2], -1).transpose(0, 1), NeuralState(after)
+            logprob_TBV, after = self.network.predict(self._ids(inputs_BT).t(), state.tensors)
+        return logprob_TBV.transpose(0, 1), NeuralState(after)
 
     def hidden(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         with self._reading():
@@ -78,8 +74,7 @@ class NeuralLanguageModel:
         return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralState:
-        names = [name for name in ("h", "c") if name in arrays]
-        return NeuralState(tuple(torch.as_tensor(arrays[name], device=self.device) for name in names))
+        return NeuralState(tuple(torch.as_tensor(arrays[f"state_{n}"], device=self.device) for n in range(len(arrays))))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
@@ -100,11 +95,11 @@ class NeuralLanguageModel:
             self.network.train(was_training)
 
 
-def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes:
+def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
     with torch.device("meta"):
-        network = RecurrentNetwork(network_settings.stored(settings), size)
-    return {name: ("F32", tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+        network = Network(network_settings.stored(settings), tokenizer)
+    return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 
 def from_arrays(
@@ -116,9 +111,12 @@ def from_arrays(
         DeviceError: the device is not here.
     """
     target = resolve_device(device)
+    shape = network_settings.stored(settings)
+    if shape.characters:
+        tokenizer = tokenizer.spelling()
     with torch.device("meta"):
-        network = RecurrentNetwork(network_settings.stored(settings), tokenizer.size)
+        network = Network(shape, tokenizer)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network.load_state_dict(state, assign=True)
-    network.to(target).eval()
+    network.prepare().to(target).eval()
     return NeuralLanguageModel(network, tokenizer, fingerprint=fingerprint)

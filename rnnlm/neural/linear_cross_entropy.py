@@ -32,7 +32,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(products, torch.float32)
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
         index_N1 = targets_N.clamp(min=0).unsqueeze(1)
-        share_N1 = kept_N1 / kept_N1.sum(dtype=wide).clamp(min=1)  # of each row in the mean, 0 for padding
+        share = 1 / kept_N1.sum(dtype=wide).clamp(min=1)
+        share_N1 = kept_N1 * share  # of each row in the mean, 0 for padding
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_1V = torch.zeros((1, len(bias)), dtype=wide, device=features_NE.device)
@@ -47,7 +48,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
             _add_slices(grad_weight, difference, (features[part] * share_N1[part]).to(products), is_first=start == 0)
             sum_1V += torch.mm(kept_N1[part].t(), difference)
-        grad_bias = sum_1V[0] * share_N1.amax()
+        grad_bias = sum_1V[0] * share
         ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, grad_bias.to(bias_V.dtype))
         return loss
 

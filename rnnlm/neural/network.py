@@ -1,58 +1,127 @@
-"""The whole model: embedding -> recurrent stack -> (projection) -> softmax. Mikolov et al. 2010; Sundermeyer et al. 2012.
+"""The whole model: words -> body -> (projection) -> output layer. Bengio et al. 2003; Mikolov et al. 2010; Sundermeyer et al. 2012.
 
-Shapes: T time, B rows, E embedding, H hidden, V vocabulary. Time comes first inside, as the recurrent kernels want it.
+The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it is the same.
+Shapes: T time, B rows, E width of what is read, H of what the body gives, V vocabulary. Time comes first inside, as the
+recurrent kernels want it. A state is a tuple of tensors (places, B, width), all zeros before the first token.
 """
 
 import torch
 from torch import Tensor, nn
 
-from rnnlm.neural.cells import RecurrentStack, RecurrentState
-from rnnlm.neural.output import SoftmaxOutput
+from rnnlm.errors import SettingsError
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.cells import RecurrentStack
+from rnnlm.neural.feedforward import WordWindow
+from rnnlm.neural.initialisation import initialise
+from rnnlm.neural.jordan import JordanLayer
+from rnnlm.neural.network_settings import FeedForwardSettings, JordanSettings, NetworkSettings
+from rnnlm.neural.outputs import make_output
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.network_settings import RecurrentSettings
+from rnnlm.neural.word_input import WordInput
+
+NetworkState = tuple[Tensor, ...]
 
 
-class RecurrentNetwork(nn.Module):
-    """A recurrent language model. Tied output (Press & Wolf 2017; Inan et al. 2017) reuses the embedding's weights."""
+class Network(nn.Module):
+    """A neural language model. A tied output (Press & Wolf 2017; Inan et al. 2017) uses the word vectors as its weights."""
 
-    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.settings = settings
-        E, H = settings.embedding_size, settings.hidden_size
-        # not nn.Embedding(size, E): its own initialisation, replaced below, makes the meta device import torch's compiler
-        self.embedding = nn.Embedding.from_pretrained(torch.empty(size, E), freeze=False)
-        self.stack = RecurrentStack(settings)
-        self.projection = nn.Linear(H, E) if settings.is_tied and H != E else None
-        self.output = SoftmaxOutput(size, E if settings.is_tied else H, settings.is_tied)
-        self._initialise(settings.init_range)
+        width, E = settings.output_width, settings.embedding_size
+        self.input = WordInput(settings, tokenizer)
+        self.body = _body(settings, tokenizer.size)
+        self.projection = nn.Linear(width, E) if settings.is_tied and width != E else None
+        self.output = make_output(settings, tokenizer.size, E if settings.is_tied else width)
 
-    def features(self, inputs_TB: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """What the softmax multiplies, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
-        x_TBE = dropout(self.embedding(inputs_TB), self.settings.dropout_input, self.training)
-        y_TBH, state = self.stack(x_TBE, state)
-        if self.projection is not None:
-            y_TBH = self.projection(y_TBH)
-        return dropout(y_TBH, self.settings.dropout_output, self.training), state
+    def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """What the output layer reads, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
+        y_TBH, state = self._read(self._drop(self.input(inputs_TB), self.settings.dropout_input), state)
+        return self._drop(self._project(y_TBH), self.settings.dropout_output), state
 
-    def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        """Mean cross-entropy (nats) of the targets that are not padding, and the state after the last input."""
+    def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """What training minimises, a mean in nats over the targets that are not padding, and the state after the last input."""
         features_TBE, state = self.features(inputs_TB, state)
-        return self.output.loss(features_TBE.flatten(0, 1), self.output_weight, targets_TB.flatten()), state
+        targets_N = self.input.known(targets_TB).flatten()
+        return self.output.loss(features_TBE.flatten(0, 1), targets_N, self.tied_VE), state
+
+    def score(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """Log-probability (nats) of each target, (T, B), 0 where it is padding, and the state."""
+        features_TBE, state = self.features(inputs_TB, state)
+        targets_N = self.input.known(targets_TB).flatten()
+        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(targets_TB.shape), state
+
+    def predict(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """Log-probabilities (nats) of every next token, (T, B, V), and the state."""
+        features_TBE, state = self.features(inputs_TB, state)
+        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1), state
 
     @property
-    def output_weight(self) -> Tensor:
-        return self.embedding.weight if self.settings.is_tied else self.output.weight
+    def tied_VE(self) -> Tensor | None:
+        """The word vectors where the output layer uses them, too."""
+        return self.input.weight if self.settings.is_tied else None
 
-    def initial_state(self, rows: int) -> RecurrentState:
-        return self.stack.initial_state(rows)
+    def initial_state(self, rows: int) -> NetworkState:
+        """Zeros: the state before the first token."""
+        weight = next(self.body.parameters())
+        return tuple(weight.new_zeros((places, rows, width)) for places, width in self.body.state_shapes())
 
-    def set_output_bias(self, counts_V: Tensor) -> None:
-        """Start from the unigram distribution: the bias is the logarithm of each token's (add-half) frequency."""
-        frequency_V = counts_V.float() + 0.5
-        with torch.no_grad():
-            self.output.bias.copy_((frequency_V / frequency_V.sum()).log())
+    def prepare(self) -> "Network":
+        """Works out what follows from loaded or arranged weights; to be called after either."""
+        self.output.prepare()
+        return self
 
-    def _initialise(self, init_range: float) -> None:
-        nn.init.uniform_(self.embedding.weight, -init_range, init_range)
-        if self.output.weight is not None:
-            nn.init.uniform_(self.output.weight, -init_range, init_range)
+    def _read(self, x_TBE: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        if isinstance(self.body, JordanLayer):
+            return self.body(x_TBE, state, self._fed_back)
+        return self.body(x_TBE, state)
+
+    def _fed_back(self, y_BH: Tensor) -> Tensor:
+        """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the expected word vector (B, E)."""
+        p_BV = self.output.predict(self._project(y_BH), self.tied_VE).exp()
+        return p_BV if self.settings.feedback == "distribution" else p_BV.to(y_BH.dtype) @ self.input.weight.to(y_BH.dtype)
+
+    def _project(self, y: Tensor) -> Tensor:
+        return y if self.projection is None else self.projection(y)
+
+    def _drop(self, x_TBE: Tensor, p: float) -> Tensor:
+        return dropout(x_TBE, p, self.training, self.settings.locked_dropout)
+
+
+def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
+    """A network with random weights as the settings ask for, whose output layer begins at the unigram distribution.
+
+    Raises:
+        SettingsError: an initialisation does not fit its weights; the output layer needs counts and the tokenizer has none.
+    """
+    network = Network(settings, tokenizer)
+    if tokenizer.counts_V is not None:
+        network.output.arrange(torch.from_numpy(tokenizer.counts_V))
+    elif network.output.needs_counts:
+        raise SettingsError(
+            f"output = {settings.output}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
+            "use output=softmax with loss=full, or a tokenizer trained on text",
+        )  # fmt: skip
+    _initialise(network)
+    return network.prepare()
+
+
+def _initialise(network: Network) -> None:
+    settings = network.settings
+    names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
+    matrices = [(weight, names[kind], blocks) for weight, kind, blocks in network.body.matrices()]
+    matrices += [(weight, settings.init_output, 1) for weight in network.output.matrices()]
+    if network.input.weight is not None:
+        matrices.append((network.input.weight, settings.init_embedding, 1))
+    for weight, name, blocks in matrices:
+        initialise(
+            weight, name, init_range=settings.init_range, gain=settings.init_gain, hidden_size=settings.hidden_size, blocks=blocks
+        )
+
+
+def _body(settings: NetworkSettings, size: int) -> nn.Module:
+    if isinstance(settings, FeedForwardSettings):
+        return WordWindow(settings)
+    if isinstance(settings, JordanSettings):
+        return JordanLayer(settings, settings.embedding_size if settings.feedback == "embedding" else size)
+    return RecurrentStack(settings)

@@ -10,8 +10,8 @@ from rnnlm.batches import Window, count_windows, stream_bounds, tbptt_windows, w
 from rnnlm.encoding import EncodedText
 from rnnlm.errors import TrainingError, notice
 from rnnlm.interface import PADDING
-from rnnlm.neural.cells import RecurrentState
 from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.network import NetworkState
 
 
 class TextStreams:
@@ -60,7 +60,7 @@ class TextStreams:
         targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
         return self.stream[position_TB].long(), targets_TB
 
-    def refresh(self, state: RecurrentState, fresh_B: np.ndarray) -> RecurrentState:
+    def refresh(self, state: NetworkState, fresh_B: np.ndarray) -> NetworkState:
         """`state` with the initial one (zeros) in the rows that begin anew."""
         if not fresh_B.any():
             return state

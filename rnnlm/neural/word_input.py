@@ -16,15 +16,14 @@ WORDS_OF_A_LENGTH = 128  # are read side by side on a CPU: half to three quarter
 class WordInput(nn.Module):
     """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters say.
 
-    size: V, of the word vectors. tokenizer: one that spells (`tokenizer.spelling()`); used where words are read as
-    characters. Ids from V on, unseen words, have the vector of `<unk>` and characters of their own.
+    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`). Ids from V on, unseen
+    words, have the vector of `<unk>` and characters of their own.
     """
 
-    def __init__(self, settings: NetworkSettings, size: int, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.size = size
-        self.unk_id = tokenizer.unk_id if tokenizer else None
-        self.embedding = _word_vectors(settings, size) if settings.has_word_vectors else None
+        self.size, self.unk_id = tokenizer.size, tokenizer.unk_id
+        self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
         self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
 
     @property
@@ -33,13 +32,14 @@ class WordInput(nn.Module):
         return None if self.embedding is None else self.embedding.weight
 
     def forward(self, ids_TB: Tensor) -> Tensor:
-        if self.characters is None:
-            return self.embedding(ids_TB)
-        x_TBE = self.characters(ids_TB)
-        if self.embedding is None:
-            return x_TBE
-        known_TB = ids_TB if self.unk_id is None else ids_TB.masked_fill(ids_TB >= self.size, self.unk_id)
-        return torch.cat([self.embedding(known_TB), x_TBE], dim=2)
+        parts = [self.embedding(self.known(ids_TB))] if self.embedding is not None else []
+        if self.characters is not None:
+            parts.append(self.characters(ids_TB))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def known(self, ids: Tensor) -> Tensor:
+        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is spelled."""
+        return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
 
 
 class CharacterInput(nn.Module):

@@ -241,7 +241,7 @@ def _naming_damage() -> Iterator[None]:
         raise ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more") from None
 
 
-def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes | None:
+def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
     """Name to (safetensors type, shape) of the model's arrays; how many n-grams there are only the `stored` ones tell.
 
     Raises:
@@ -253,7 +253,7 @@ def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = No
     shapes: Shapes = {"facts": ("F64", (2,))}
     for n in range(1, order + 1):
         _, found = stored.get(f"values_{n}", ("", ()))
-        ngrams = found[0] if found and n > 1 else size + 1
+        ngrams = found[0] if found and n > 1 else tokenizer.size + 1
         if not ngrams:
             raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         shapes[f"values_{n}"] = ("F32", (ngrams, 2 if n < order else 1))

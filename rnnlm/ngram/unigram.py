@@ -95,9 +95,9 @@ def fit(
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 
 
-def array_shapes(settings: dict[str, Any], size: int, stored: Shapes | None = None) -> Shapes:
+def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the model's arrays."""
-    return {"logprob": ("F64", (size,))}
+    return {"logprob": ("F64", (tokenizer.size,))}
 
 
 def from_arrays(

@@ -4,26 +4,59 @@ import shutil
 
 import pytest
 
-from rnnlm import ngram_benchmark
+from rnnlm import ngram_benchmark, processes, training_growth
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
 
 
-def test_three_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
+def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
     shown = rnnlm("bench", "train", models.text, *TINY, "--rounds", 2, "--steps", 3)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert shown.code == 0
-    assert columns[1:4] == ["rnnlm tokens/s", "same network, bare loop", "plain loop"]
-    assert [row[0] for row in rows] == ["1", "2", "median"]
+    *rows, memory = rows
+    assert columns[1:5] == ["rnnlm tokens/s", "bare products", "same network, bare loop", "plain loop"]
+    assert [row[0] for row in rows] == ["1", "2", "median"] and "-" not in sum(rows, [])
+    assert memory[0].startswith("peak memory of our loop: ")
     assert list(here.iterdir()) == []
 
 
 def test_json_is_the_summary(rnnlm, models):
     summary = json.loads(rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--json").out)
     assert summary.keys() == {
-        "tokens_per_second", "bare_tokens_per_second", "plain_tokens_per_second", "ratio_bare", "ratio_plain",
+        "tokens_per_second", "products_tokens_per_second", "ratio_products", "peak_bytes",
+        "bare_tokens_per_second", "plain_tokens_per_second", "ratio_bare", "ratio_plain",
     }  # fmt: skip
     assert all(value > 0 for value in summary.values())
+
+
+def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
+    summary = json.loads(rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--alone", "--json").out)
+    assert summary["tokens_per_second"] > 0 and summary["ratio_products"] > 0
+    assert summary["plain_tokens_per_second"] is summary["ratio_bare"] is None
+
+
+@pytest.mark.parametrize("setting", ["model=ffnn", "output=class"])
+def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, setting):
+    ended = rnnlm("bench", "train", models.text, "--recipe", "ffnn" if "ffnn" in setting else "lstm", *TINY, "--set", setting, "--rounds", 1, "--steps", 2)
+    columns, row, *_ = [line.split("\t") for line in ended.out.splitlines()]
+    assert row[columns.index("plain loop")] == row[columns.index("ratio to plain")] == "-"
+    assert row[columns.index("ratio to bare")] != "-"
+
+
+def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
+    monkeypatch.setattr(training_growth, "VALUES", {"hidden_size": (8, 16), "vocabulary": (50,)})
+    monkeypatch.setattr(training_growth, "TOKENS", 2_000)
+    ended = rnnlm("bench", "train", "--growth", "--steps", 1, "--set", "precision=fp32")
+    columns, *rows = [line.split("\t") for line in ended.out.splitlines()]
+    assert (ended.code, list(here.iterdir())) == (0, [])
+    assert [row[:2] for row in rows] == [["hidden_size", "8"], ["hidden_size", "16"], ["vocabulary", "50"]]
+    powers = [row[columns.index("time grows by power")] for row in rows]
+    assert powers[0] == powers[2] == "-" != powers[1]
+    assert len([line for line in ended.err.splitlines() if line.endswith("tokens/s")]) == 3
+
+
+def test_growth_on_a_text_is_wrong_usage(rnnlm, models):
+    assert rnnlm("bench", "train", models.text, "--growth").errors[0] == "error: --growth makes its own text"
 
 
 def test_a_model_without_a_training_loop_is_wrong_usage(rnnlm, models):
@@ -107,6 +140,6 @@ def test_a_text_without_words_is_an_error(rnnlm, here):
 def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeypatch, without_kenlm):
     folder = tmp_path_factory.mktemp("bin")
     fake(folder, "python", "echo 'note: a note' >&2\necho 'error: no space' >&2\necho '  try: less' >&2\nexit 1")
-    monkeypatch.setattr(ngram_benchmark.sys, "executable", str(folder / "python"))
+    monkeypatch.setattr(processes.sys, "executable", str(folder / "python"))
     ended = rnnlm("bench", "ngram", models.text, "--rounds", 1)
     assert (ended.code, ended.out, ended.errors) == (1, "", ["error: rnnlm train failed", "  why: no space"])

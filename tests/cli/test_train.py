@@ -77,7 +77,7 @@ def test_dry_run_counts_the_parameters_training_then_has(rnnlm, models):
 def test_dry_run_for_people_is_a_table_and_sizes(rnnlm, models):
     lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
     assert lines[0].split("\t") == ["setting", "value", "origin", "what it is"]
-    assert "hidden_size\t8\t--set\twidth of the recurrent layers" in lines
+    assert "hidden_size\t8\t--set\twidth of the hidden layers" in lines
     assert any(line.startswith("train_tokens: ") for line in lines)
 
 

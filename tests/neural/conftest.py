@@ -9,7 +9,7 @@ import rnnlm.corpora
 from rnnlm import tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
-from rnnlm.neural.fitting import Trainer, make_network
+from rnnlm.neural.fitting import Trainer, start_network
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.network_settings import KINDS
 from rnnlm.tokenizers import TokenizerSettings
@@ -61,7 +61,7 @@ def make_trainer():
             settings.pop("activation", None)
         own = {**NETWORK, **{name: settings.pop(name) for name in list(settings) if name in shape.__dataclass_fields__}}
         torch.manual_seed(seed)
-        network = make_network(shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data, torch.device(device))
+        network = start_network(shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device))
         return Trainer(network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision)
 
     return make

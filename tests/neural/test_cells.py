@@ -1,71 +1,61 @@
-"""The recurrent stack against the equations, by hand and in numpy, and its gradients against finite differences."""
+"""The recurrent stack: connections between layers and their gradients, widths, dropout, how each kind starts."""
 
 import numpy as np
 import pytest
 import torch
-from reference import recurrent
+from reference import recurrent_network
 
 from rnnlm.neural.cells import RecurrentStack
-from rnnlm.neural.network_settings import KINDS as SETTINGS
+from rnnlm.neural.network_settings import KINDS
 
-KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
+VARIANTS = [
+    ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}), ("rnn", {"activation": "sigmoid"}),
+    ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
+    ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
+]  # fmt: skip
+SHAPES = [
+    {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"}, {"layers": 2, "connections": "residual"},
+    {"layers": 3, "connections": "highway"}, {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
+]  # fmt: skip
+variants = pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
-def make_stack(model, activation="tanh", layers=1, sizes=(5, 7), dtype=torch.float32, **more):
+def make_stack(model, dtype=torch.float32, **settings):
     torch.manual_seed(3)
-    if model == "rnn":
-        more["activation"] = activation
-    settings = SETTINGS[model](
-        model=model, layers=layers, embedding_size=sizes[0], hidden_size=sizes[1],
-        dropout_between=more.pop("dropout_between", 0.0), **more,
-    )  # fmt: skip
-    return RecurrentStack(settings).to(dtype)
-
-
-def random_state(stack, rows):
-    return tuple(torch.randn_like(part) for part in stack.initial_state(rows))
-
-
-def weights_of(stack):
-    return {name: value.detach().numpy() for name, value in stack.kernel.state_dict().items()}
-
-
-def test_worked_example_of_a_relu_elman_network():
-    stack = make_stack("rnn", "relu", sizes=(3, 2))
-    U = torch.tensor([[1.0, 1], [2, 0], [0.5, 1]])  # row vectors: h = ReLU(x U + h W)
-    W = torch.tensor([[0.0, 1], [1, 0]])
+    settings = {"embedding_size": 5, "hidden_size": 7, "dropout_between": 0.0, **settings}
+    stack = RecurrentStack(KINDS[model](model=model, **settings)).to(dtype)
     with torch.no_grad():
-        stack.kernel.weight_ih_l0.copy_(U.t())
-        stack.kernel.weight_hh_l0.copy_(W.t())
-        stack.kernel.bias_ih_l0.zero_()
-        stack.kernel.bias_hh_l0.zero_()
-    x_TBE = torch.tensor([[1.0, 0, 0], [1, 1, 2], [1, -1, 1]]).unsqueeze(1)
-    y_TBH, (h_LBH,) = stack(x_TBE, stack.initial_state(1))
-    assert y_TBH[:, 0].tolist() == [[1, 1], [5, 4], [3.5, 7]]
-    assert h_LBH[0, 0].tolist() == [3.5, 7]
+        for parameter in stack.parameters():
+            parameter.uniform_(-0.6, 0.6)
+    return stack
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("model, activation", KINDS)
-def test_forward_pass_equals_the_equations(model, activation, layers):
-    stack = make_stack(model, activation, layers)
+def random_state(stack, rows, dtype=torch.float32):
+    return tuple(torch.randn(places, rows, width, dtype=dtype) for places, width in stack.state_shapes())
+
+
+@shapes
+@variants
+def test_outputs_and_states_equal_the_equations(model, variant, shape):
+    stack = make_stack(model, **variant, **shape)
     x_TBE, state = torch.randn(6, 3, 5), random_state(stack, 3)
     y_TBH, after = stack(x_TBE, state)
-    expected, expected_after = recurrent.stack(
-        model, weights_of(stack), x_TBE.numpy(), [part.numpy() for part in state], layers, activation
-    )
+    weights = {f"body.{name}": value.detach().numpy() for name, value in stack.state_dict().items()}
+    expected, expected_after = recurrent_network.stack(stack.settings, weights, x_TBE.numpy(), [part.numpy() for part in state])
     np.testing.assert_allclose(y_TBH.detach().numpy(), expected, atol=1e-5)
-    assert len(after) == len(expected_after) == (2 if model == "lstm" else 1)
+    assert y_TBH.shape[2] == stack.settings.output_width
+    assert [tuple(part.shape) for part in after] == [(places, 3, width) for places, width in stack.state_shapes()]
     for ours, theirs in zip(after, expected_after, strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("model, activation", KINDS)
-def test_gradients_equal_finite_differences(model, activation, layers):
-    stack = make_stack(model, activation, layers, sizes=(3, 4), dtype=torch.float64)
+@pytest.mark.parametrize("shape", [{"layers": 2, "connections": kind} for kind in ("plain", "residual", "highway", "dense")], ids=str)
+@variants
+def test_gradients_equal_finite_differences(model, variant, shape):
+    stack = make_stack(model, torch.float64, embedding_size=3, hidden_size=4, **variant, **shape)
     x_TBE = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
-    state = tuple(part.requires_grad_() for part in random_state(stack, 2))
+    state = tuple(part.requires_grad_() for part in random_state(stack, 2, torch.float64))
     names, parameters = zip(*stack.named_parameters(), strict=True)
 
     def run(x, *rest):
@@ -76,9 +66,9 @@ def test_gradients_equal_finite_differences(model, activation, layers):
     assert torch.autograd.gradcheck(run, (x_TBE, *state, *parameters))
 
 
-@pytest.mark.parametrize("model, activation", KINDS)
-def test_a_window_cut_in_two_gives_the_same_outputs(model, activation):
-    stack = make_stack(model, activation, layers=2)
+@variants
+def test_a_window_cut_in_two_gives_the_same_outputs(model, variant):
+    stack = make_stack(model, layers=2, **variant)
     x_TBE, state = torch.randn(7, 2, 5), random_state(stack, 2)
     whole, after = stack(x_TBE, state)
     head, between = stack(x_TBE[:3], state)
@@ -88,38 +78,56 @@ def test_a_window_cut_in_two_gives_the_same_outputs(model, activation):
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("model, activation", KINDS)
-def test_dropout_between_layers_is_active_in_training_only(model, activation):
-    stack = make_stack(model, activation, layers=2, dropout_between=0.5)
-    x_TBE, state = torch.randn(4, 2, 5), stack.initial_state(2)
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
+def test_dropout_between_layers_is_active_in_training_only(model, locked):
+    stack = make_stack(model, layers=2, dropout_between=0.5, locked_dropout=locked)
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
     stack.train()
     assert not torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
     stack.eval()
     assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(layers):
-    stack = make_stack("lstm", layers=layers, forget_bias=1.5)
-    for layer in range(layers):
-        total = getattr(stack.kernel, f"bias_ih_l{layer}") + getattr(stack.kernel, f"bias_hh_l{layer}")
-        i, f, g, o = total.detach().split(7)
-        assert torch.equal(f, torch.full((7,), 1.5))
-        assert not any(part.any() for part in (i, g, o))
+def test_a_single_layer_has_nothing_to_drop_between():
+    stack = make_stack("lstm", dropout_between=0.5).train()
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
+    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled):
+    stack = RecurrentStack(KINDS["lstm"](layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled))
+    for layer in stack.layers:
+        blocks = list(layer.bias_ih.detach().split(7))
+        forget = blocks.pop(0 if coupled else 1)
+        assert torch.equal(forget, torch.full((7,), 1.5))
+        assert not any(block.any() for block in blocks)
 
 
 def test_an_open_forget_gate_keeps_the_cell():
     """What the bias is for: with it large and nothing coming in, the cell stays."""
-    stack = make_stack("lstm", forget_bias=50.0)
+    stack = make_stack("lstm")
     with torch.no_grad():
-        stack.kernel.weight_ih_l0.zero_()
-        stack.kernel.weight_hh_l0.zero_()
+        for parameter in stack.parameters():
+            parameter.zero_()
+        stack.layers[0].bias_ih[7:14] = 50.0
     h, c = torch.zeros(1, 1, 7), torch.randn(1, 1, 7)
     _, (_, after) = stack(torch.randn(20, 1, 5), (h, c))
     torch.testing.assert_close(after, c)
 
 
-def test_sigmoid_elman_has_the_names_and_shapes_of_torchs_own():
-    ours = make_stack("rnn", "sigmoid", layers=2).kernel.state_dict()
-    theirs = make_stack("rnn", "tanh", layers=2).kernel.state_dict()
-    assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}
+def test_coupled_gates_hold_a_quarter_less_weights():
+    count = {coupled: sum(p.numel() for p in make_stack("lstm", coupled_gates=coupled).parameters()) for coupled in (False, True)}
+    assert count[True] * 4 == count[False] * 3
+
+
+def test_a_highway_starts_by_carrying_its_input():
+    stack = RecurrentStack(KINDS["gru"](model="gru", layers=2, connections="highway"))
+    assert (stack.highways[0].bias < 0).all()
+
+
+@pytest.mark.parametrize("connections, shape", [("plain", 4), ("residual", 4), ("highway", 4), ("dense", 5 + 4 + 4)])
+def test_what_the_output_layer_reads_is_as_wide_as_the_connections_make_it(connections, shape):
+    stack = make_stack("gru", layers=2, hidden_size=4, connections=connections)
+    assert stack(torch.randn(2, 1, 5), random_state(stack, 1))[0].shape == (2, 1, shape)

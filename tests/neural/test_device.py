@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from network_variants import VARIANTS
 
 from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
 from rnnlm.neural import device as devices
@@ -137,6 +138,20 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
 
 
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(make_data, make_trainer, sentences, settings):
+    trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
+    _, window = next(trainer.streams.windows())
+    loss, state = trainer.step(window, trainer.network.initial_state(3), 0.1)
+    assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
+    model = NeuralLanguageModel(trainer.network, trainer.data.tokenizer)
+    ids_BT = np.zeros((3, 5), dtype=np.int64)
+    logprob_BT, state = model.score(ids_BT, ids_BT, model.initial_state(3))
+    logprob_BTV, _ = model.predict(ids_BT[:, :1], state)
+    assert logprob_BT.device.type == logprob_BTV.device.type == "meta"
+    assert logprob_BTV.shape == (3, 1, trainer.data.tokenizer.size)
+
+
 @pytest.mark.parametrize("model, activation", KINDS)
 def test_evaluation_and_sampling_steps_run_on_the_meta_device(make_data, make_trainer, sentences, model, activation):
     data = make_data(sentences[:20])
@@ -171,10 +186,18 @@ ON_THE_HOST = {
 }  # fmt: skip
 
 
-def functions_of(module_name):
-    """name -> syntax of each function and method of a module."""
-    tree = ast.parse(Path(inspect.getfile(importlib.import_module(module_name))).read_text(encoding="utf-8"))
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+def tree_of(module):
+    return ast.parse(Path(inspect.getfile(importlib.import_module(f"rnnlm.neural.{module}"))).read_text(encoding="utf-8"))
+
+
+def functions_of(modules):
+    """name -> syntax of each function and method of that name, in all modules."""
+    found = {}
+    for module in modules:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef) and node.name not in ON_THE_CPU:
+                found.setdefault(node.name, []).append(node)
+    return found
 
 
 def called_names(function):
@@ -189,7 +212,7 @@ def reachable(start, functions):
         name = waiting.pop()
         if name in functions and name not in found and name not in TORCHS_OWN:
             found[name] = functions[name]
-            waiting += called_names(functions[name])
+            waiting += [called for function in functions[name] for called in called_names(function) - BEFORE]
     return found
 
 
@@ -204,40 +227,38 @@ def waits(function):
             yield ast.unparse(node)
 
 
+STEP_MODULES = (
+    "output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting", "word_input",
+    "characters", "spelling", "feedforward", "jordan", "recurrence", "scheduled_elman", "scheduled_gru", "scheduled_lstm",
+    "scheduled_window", "output_layer", "outputs", "adaptive_softmax", "class_softmax", "hierarchical_softmax", "noise",
+    "noise_contrastive", "sampled_softmax", "word_groups", "linear_cross_entropy",
+)  # fmt: skip
+ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
+BEFORE = {"prepare", "arrange"}  # what is called before the first step and reached by the names of buffers
+
+
 def step_functions():
-    modules = (
-        "output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting", "word_input",
-        "characters", "spelling",
-    )  # fmt: skip
-    functions = {}
-    for name in modules:
-        functions |= functions_of(f"rnnlm.neural.{name}")
-    functions |= {"training_products": functions_of("rnnlm.neural.device")["training_products"]}
-    forwards = {  # a module's forward and an autograd.Function's halves are called under other names
-        f"{name}.{node.name}": node
-        for name in modules
-        for parent in ast.walk(ast.parse(Path(inspect.getfile(importlib.import_module(f"rnnlm.neural.{name}"))).read_text("utf-8")))
-        if isinstance(parent, ast.ClassDef)
-        for node in parent.body
-        if isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward")
-    }
-    found = reachable("step", functions)
-    for node in forwards.values():
-        for name in called_names(node):
-            found |= reachable(name, functions)
-    return {**found, **forwards}
+    """name -> the functions of that name that a step may call; a module's forward and an autograd.Function's halves are
+    called under other names, so all of them are."""
+    functions = functions_of(STEP_MODULES)
+    functions["training_products"] = functions_of(["device"])["training_products"]
+    found = {}
+    for start in ("step", "forward", "backward"):
+        found |= reachable(start, functions)
+    return found
 
 
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
-    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_layer", "_chunk_rows"} <= names
-    assert {"cells.forward", "output.forward", "output.backward"} <= names
+    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_connect", "_even_rows"} <= names
+    assert {"forward", "backward", "draw", "_by_class", "_tails", "_paths"} <= names
+    assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "_validate" not in names and "_fitted" not in names
 
 
 def test_nothing_in_a_training_step_waits_for_the_device():
-    found = {name: list(waits(function)) for name, function in step_functions().items()}
+    found = {name: [call for each in same for call in waits(each)] for name, same in step_functions().items()}
     assert {name: calls for name, calls in found.items() if calls} == {}
 
 

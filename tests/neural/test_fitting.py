@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from rnnlm import reading
 from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.events import Fitted, Started, Step, Validated
 from rnnlm.neural import budget, divergence, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
@@ -78,7 +78,7 @@ def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
         if start == 0:
             state = network.initial_state(rows)
         features, state = network.features(inputs[start : start + length], state)
-        logits = features @ network.output_weight.t() + network.output.bias
+        logits = features @ network.tied_VE.t() + network.output.bias
         loss = F.cross_entropy(logits.flatten(0, 1), targets[start : start + length].flatten())
         gradients = torch.autograd.grad(loss, list(network.parameters()))
         norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients))
@@ -122,7 +122,7 @@ def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentenc
     network, total, token = trainer.network, 0.0, 0
     for target in data.train.ids.tolist():
         features, state = network.features(torch.tensor([[token]]), state)
-        logits = features[0] @ network.output_weight.t() + network.output.bias
+        logits = features[0] @ network.tied_VE.t() + network.output.bias
         total, token = total - torch.log_softmax(logits, dim=1)[0, target], target
     unrolled = total / data.train.tokens
     assert loss.item() == pytest.approx(unrolled.item(), abs=1e-5)
@@ -523,7 +523,7 @@ def test_a_network_too_large_for_the_memory_is_an_error(make_data, sentences, mo
     from rnnlm.errors import TrainingError
 
     kind = registry.kind_of("lstm")
-    monkeypatch.setattr(fitting, "make_network", lambda *given: torch.empty(1 << 50))
+    monkeypatch.setattr(fitting, "start_network", lambda *given: torch.empty(1 << 50))
     resolved = resolve(kind.settings_classes(), [Layer("test", {"device": "cpu", "precision": "fp32"})])
     with pytest.raises(TrainingError, match="out of memory"):
         list(kind.fit(resolved, make_data(sentences[:5]), never, None))
@@ -533,7 +533,7 @@ def test_initial_weights_are_where_training_starts(make_data, make_trainer, sent
     data = make_data(sentences[:10])
     first = make_trainer(data)
     arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
-    network = fitting.make_network(first.network.settings, data, torch.device("cpu"), arrays)
+    network = fitting.start_network(first.network.settings, data.tokenizer, torch.device("cpu"), arrays)
     assert same(dict(network.state_dict()), dict(first.network.state_dict()))
 
 
@@ -558,3 +558,46 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     exact = reading.score_spans(model, documents.ids, reading.spans_between(documents.document_offsets)).mean()
     assert trainer._validate(0.0).ppl_token == pytest.approx(math.exp(-exact))
     assert "document" in trainer.started().validation
+
+
+# ---- word vectors from a file
+
+
+def resolved_for(data, tmp_path, **settings):
+    from rnnlm.config import Layer, resolve
+    from rnnlm.registry import kind_of
+
+    values = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "cpu", "precision": "fp32", "model": "lstm", **settings}
+    return resolve(kind_of("lstm").settings_classes(), [Layer("test", values)])
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("the 1 2 3\nzebra 4 5 6\n")
+    return str(path)
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("frozen", [False, True])
+def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(make_data, sentences, tmp_path, vectors, frozen):
+    data = make_data([*sentences[:20], "the end"])
+    trainer = fitting.make_trainer(resolved_for(data, tmp_path, embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data)
+    row = data.tokenizer.symbols().index("the")
+    start = trainer.network.input.weight.detach().clone()
+    assert start[row].tolist() == [1, 2, 3]
+    list(trainer.train(never))
+    assert torch.equal(trainer.network.input.weight, start) == frozen
+
+
+def test_word_vectors_of_another_width_are_refused(make_data, sentences, tmp_path, vectors):
+    data = make_data(sentences[:20])
+    with pytest.raises(SettingsError, match="set embedding_size=3"):
+        fitting.make_trainer(resolved_for(data, tmp_path, embeddings=vectors, embedding_size=5), data)
+
+
+@pytest.mark.parametrize("asked", [{"embeddings": "x.txt"}, {"freeze_embeddings": True}])
+def test_word_vectors_without_word_vectors_are_refused(make_data, sentences, tmp_path, asked):
+    data = make_data(sentences[:20])
+    with pytest.raises(SettingsError, match="set characters_beside=true"):
+        fitting.make_trainer(resolved_for(data, tmp_path, characters="cnn", **asked), data)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from network_variants import VARIANTS
 
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
 
@@ -31,6 +32,19 @@ def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentence
     torch.testing.assert_close(
         device.predict(inputs_BT[:, :1], other)[0].cpu(), host.predict(inputs_BT[:, :1], state)[0], atol=1e-3, rtol=0
     )
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_every_variant_scores_as_on_the_cpu_and_learns(make_data, make_trainer, sentences, settings):
+    data = make_data(sentences[:100], sentences[100:150])
+    trainer = make_trainer(data, device="cuda", budget="60steps", learning_rate=0.02, **settings)
+    before = trainer._validate(0.0).ppl_token
+    *_, fitted = trainer.train(never)
+    assert fitted.best_ppl_token < before
+    host = from_arrays({**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None)
+    ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(4, 30))
+    found, expected = (each.score(ids_BT[:, :-1], ids_BT[:, 1:], each.initial_state(4))[0] for each in (fitted.model, host))
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

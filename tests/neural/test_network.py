@@ -1,22 +1,37 @@
 """The whole network: its parameters, its unigram start, dropout, and its loss against a numpy transcription."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from reference import recurrent
+from reference import recurrent_network
 
-from rnnlm.neural.network import RecurrentNetwork
+from rnnlm.errors import SettingsError
+from rnnlm.neural.network import make_network as start
 from rnnlm.neural.network_settings import KINDS
 
 V, T, B = 11, 5, 3
-PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
+PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_output": 0.0}
+VARIANTS = [
+    ("rnn", {"activation": "relu"}), ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
+    ("lstm", {"layers": 2, "layer_sizes": "5,7"}), ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
+    ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}), ("ffnn", {"context_words": 9, "direct_connections": True}),
+    ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
+]  # fmt: skip
+TYING = [{"tied": True, "hidden_size": 4}, {"tied": True}, {"tied": False}]
 
 
-def make_network(dtype=torch.float32, **settings):
+def make_settings(model="lstm", **settings):
+    if settings.get("direct_connections"):
+        settings.pop("tied", None)
+    between = {} if model in ("ffnn", "jordan") else {"dropout_between": 0.0}
+    return KINDS[model](model=model, **{**PLAIN, **between, **settings})
+
+
+def make_network(model="lstm", dtype=torch.float32, **settings):
     torch.manual_seed(8)
-    shape = KINDS[settings.get("model", "lstm")]
-    settings = {name: value for name, value in settings.items() if name in shape.__dataclass_fields__}
-    network = RecurrentNetwork(shape(**{**PLAIN, **settings}), V).to(dtype)
+    network = start(make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))).to(dtype)
     with torch.no_grad():
         network.output.bias.uniform_(-1, 1)
     return network
@@ -31,7 +46,7 @@ def text(seed=1):
 
 
 def lstm_parameters(E, H):
-    return 4 * H * (E + H + 2)
+    return 4 * H * (E + H + 1)
 
 
 @pytest.mark.parametrize(
@@ -45,26 +60,26 @@ def lstm_parameters(E, H):
 )
 def test_parameters_are_those_of_the_shape_asked_for(settings, parts, count):
     network = make_network(**settings)
-    kernel = {f"stack.kernel.{kind}_{what}_l0" for kind in ("weight", "bias") for what in ("ih", "hh")}
-    assert set(network.state_dict()) == {"embedding.weight", "output.bias", *kernel, *parts}
+    layer = {f"body.layers.0.{name}" for name in ("weight_ih", "weight_hh", "bias_ih")}
+    assert set(network.state_dict()) == {"input.embedding.weight", "output.bias", *layer, *parts}
     assert sum(parameter.numel() for parameter in network.parameters()) == count
-    assert (network.output_weight is network.embedding.weight) == settings["tied"]
+    assert (network.tied_VE is network.input.weight) == settings["tied"]
 
 
 def test_word_vectors_start_within_the_range_asked_for():
-    weight = make_network(init_range=0.25, tied=False).embedding.weight
+    weight = make_network(init_range=0.25, tied=False).input.weight
     assert 0.2 < weight.abs().max() <= 0.25
 
 
-@pytest.mark.parametrize("model, activation", [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")])
-@pytest.mark.parametrize("settings", [{"tied": True, "hidden_size": 4}, {"tied": True, "layers": 2}, {"tied": False}])
-def test_loss_and_state_equal_the_numpy_transcription(model, activation, settings):
-    network = make_network(model=model, activation=activation, **settings)
+@pytest.mark.parametrize("tying", TYING, ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
+    network = make_network(model, **variant, **tying)
     inputs_TB, targets_TB = text()
     state = tuple(torch.randn_like(part) for part in network.initial_state(B))
     loss, after = network.loss(inputs_TB, targets_TB, state)
     weights = {name: value.detach().numpy().astype(np.float64) for name, value in network.state_dict().items()}
-    expected, expected_after = recurrent.network_loss(
+    expected, expected_after = recurrent_network.network_loss(
         network.settings, weights, inputs_TB.numpy(), targets_TB.numpy(), [part.double().numpy() for part in state]
     )
     assert loss.item() == pytest.approx(expected, abs=1e-5)
@@ -72,10 +87,10 @@ def test_loss_and_state_equal_the_numpy_transcription(model, activation, setting
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("tied", [True, False])
-def test_gradients_of_the_loss_equal_central_differences(model, tied):
-    network = make_network(torch.float64, model=model, tied=tied, layers=2)
+@pytest.mark.parametrize("tying", TYING, ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_gradients_of_the_loss_equal_central_differences(model, variant, tying):
+    network = make_network(model, torch.float64, **variant, **tying)
     inputs_TB, targets_TB = text()
     state = network.initial_state(B)
     network.loss(inputs_TB, targets_TB, state)[0].backward()
@@ -93,18 +108,17 @@ def test_gradients_of_the_loss_equal_central_differences(model, tied):
 
 
 def test_output_bias_from_counts_makes_the_network_a_unigram():
-    network = make_network()
     counts_V = torch.arange(V) * 10
-    network.set_output_bias(counts_V)
-    features_NE = torch.zeros(1, 4)
-    logprob_V = network.output.predict(features_NE, network.output_weight)[0]
+    network = start(make_settings(), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=counts_V.numpy()))
+    logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
     expected = (counts_V + 0.5) / (counts_V + 0.5).sum()
     torch.testing.assert_close(logprob_V.exp(), expected)
 
 
 @pytest.mark.parametrize("where", ["dropout_input", "dropout_between", "dropout_output"])
-def test_dropout_acts_in_training_and_not_in_evaluation(where):
-    network = make_network(**{where: 0.5}, layers=2)
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
+    network = make_network(**{where: 0.5}, layers=2, locked_dropout=locked)
     inputs_TB, targets_TB = text()
     state = network.initial_state(B)
 
@@ -126,3 +140,61 @@ def test_padding_neither_counts_nor_costs():
     changed = inputs_TB.clone()
     changed[4, 1] = (changed[4, 1] + 1) % V  # an input whose target, and all later ones of the row, are padding
     assert network.loss(changed, targets_TB, state)[0].item() == network.loss(inputs_TB, targets_TB, state)[0].item()
+
+
+def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
+    """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
+    network = start(
+        make_settings("rnn", activation="relu", init_recurrent="identity", embedding_size=6, tied=False),
+        SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V)),
+    )
+    layer = network.body.layers[0]
+    assert torch.equal(layer.weight_hh, torch.eye(6)) and not layer.bias_ih.any()
+    with torch.no_grad():
+        layer.weight_ih.copy_(torch.eye(6))
+    x_TBE = torch.rand(T, B, 6)
+    torch.testing.assert_close(network.body(x_TBE, network.initial_state(B))[0], x_TBE.cumsum(0))
+
+
+def test_a_feed_forward_network_with_direct_connections_alone_is_log_linear():
+    """Bengio et al. 2003 without hidden units: the log-odds of two words are linear in the word vectors of the window."""
+    network = make_network("ffnn", context_words=3, direct_connections=True, activation="tanh")
+    with torch.no_grad():
+        network.body.weight_ih.zero_()
+    inputs_TB, _ = text()
+    logprob_TBV, _ = network.predict(inputs_TB, network.initial_state(B))
+    vectors = network.input.weight.detach()
+    window_BX = torch.cat([vectors[inputs_TB[2]], vectors[inputs_TB[3]], vectors[inputs_TB[4]]], dim=1)
+    weight_VX, bias_V = network.output.weight.detach()[:, network.settings.hidden_size :], network.output.bias.detach()
+    expected_BV = torch.log_softmax(window_BX @ weight_VX.t() + bias_V, dim=1)
+    torch.testing.assert_close(logprob_TBV[4].detach(), expected_BV)
+
+
+def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
+    network = make_network("jordan", feedback="distribution")
+    inputs_TB, _ = text()
+    with torch.no_grad():
+        network.body.weight_hh.zero_()
+        state = tuple(torch.randn_like(part) for part in network.initial_state(B))
+        first, _ = network.predict(inputs_TB, state)
+        again, _ = network.predict(inputs_TB, network.initial_state(B))
+    torch.testing.assert_close(first, again)
+
+
+@pytest.mark.parametrize(
+    "model, settings, what",
+    [
+        ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
+        ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"),
+        ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
+        ("lstm", {"tied": True, "output": "adaptive"}, "adaptive softmax has no weights"),
+        ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
+        ("lstm", {"loss": "nce", "output": "class"}, "set output=softmax"),
+        ("lstm", {"characters_beside": True}, "needs characters"),
+        ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
+        ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(model, settings, what):
+    with pytest.raises(SettingsError, match=what):
+        KINDS[model](model=model, **settings)

@@ -23,7 +23,7 @@ def make(characters, tokenizer, **options):
         characters=characters, embedding_size=7, character_size=4, character_filters="3,4,5", character_hidden_size=5,
         init_range=0.7, **options,
     )  # fmt: skip
-    return WordInput(settings, tokenizer.size, tokenizer), settings
+    return WordInput(settings, tokenizer), settings
 
 
 def ids_of(tokenizer, lines):
@@ -122,7 +122,7 @@ def test_gradients_equal_finite_differences(characters):
         characters=characters, characters_beside=True, embedding_size=2, character_size=2, character_filters="2,1", character_hidden_size=2
     )
     torch.manual_seed(4)
-    module = WordInput(settings, tokenizer.size, tokenizer).double()
+    module = WordInput(settings, tokenizer).double()
     ids_TB = ids_of(tokenizer, ["ab bba a", "ab"])
     names, values = zip(*module.named_parameters(), strict=True)
 
@@ -137,7 +137,7 @@ def test_made_on_the_meta_device_and_loaded_it_reads_the_same(characters):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, settings = make(characters, tokenizer, characters_beside=True)
     with torch.device("meta"):
-        empty = WordInput(settings, tokenizer.size, tokenizer)
+        empty = WordInput(settings, tokenizer)
     shapes = {name: value.shape for name, value in empty.state_dict().items()}
     assert shapes == {name: value.shape for name, value in module.state_dict().items()}
     empty.load_state_dict(module.state_dict(), assign=True)

@@ -232,7 +232,7 @@ def test_a_model_goes_through_its_arrays(order):
     arrays = model.to_arrays()
     kinds = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.uint64): "U64"}
     stored = {name: (kinds[array.dtype], array.shape) for name, array in arrays.items()}
-    assert array_shapes({}, SIZE, stored) == stored and array_shapes({}, SIZE) is None
+    assert array_shapes({}, model.tokenizer, stored) == stored and array_shapes({}, model.tokenizer) is None
     again = from_arrays({}, model.tokenizer, arrays, "cpu", "abc")
     assert (again.normalised, again.fingerprint, again.order) == (False, "abc", order)
     ids_BT = np.array([[END, 1, 2, 6, 3, 4, END, 5]])

@@ -1,0 +1,58 @@
+"""The training loop of the tutorials, to be compared with: torch's own layers, all logits at once, an optimizer as it comes."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.neural.device import training_products
+from rnnlm.neural.network_settings import RecurrentSettings
+
+KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class TextbookNetwork(nn.Module):
+    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear; tied where `settings` tie, through a projection if widths differ."""
+
+    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+        super().__init__()
+        E, H = settings.embedding_size, settings.hidden_size
+        self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
+        self.embedding = nn.Embedding(size, E)
+        between = settings.dropout_between if settings.layers > 1 else 0.0
+        self.kernel = KERNELS[settings.model](E, H, settings.layers, dropout=between)
+        self.projection = nn.Linear(H, E) if settings.is_tied and E != H else nn.Identity()
+        self.decoder = nn.Linear(E if settings.is_tied else H, size)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if settings.is_tied:
+            self.decoder.weight = self.embedding.weight
+
+    def forward(self, inputs_TB: Tensor, state: tuple[Tensor, ...] | Tensor | None) -> tuple[Tensor, tuple[Tensor, ...] | Tensor]:
+        y_TBH, state = self.kernel(self.drop_input(self.embedding(inputs_TB)), state)
+        return self.decoder(self.drop_output(self.projection(y_TBH))), state
+
+
+def make_loop(
+    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, Tensor]], precision: str, device: torch.device
+) -> Callable[[], int]:
+    """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were."""
+    network = TextbookNetwork(settings, size).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate)
+
+    def loop() -> int:
+        state, tokens = None, 0
+        network.train()
+        for inputs_TB, targets_TB in batches:
+            with training_products(precision, device):
+                logits_TBV, state = network(inputs_TB, state)
+            loss = F.cross_entropy(logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 0.25)
+            optimizer.step()
+            state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+            tokens += targets_TB.numel()
+        return tokens
+
+    return loop

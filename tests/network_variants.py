@@ -1,0 +1,10 @@
+"""Settings of networks beyond the plain RNN, GRU and LSTM: one of each thing that can be asked for."""
+
+VARIANTS = [
+    {"model": "ffnn"}, {"model": "ffnn", "direct_connections": True, "tied": None}, {"model": "jordan"},
+    {"model": "jordan", "feedback": "embedding"}, {"model": "gru", "reset_gate": "before"},
+    {"model": "lstm", "peepholes": True, "connections": "highway", "layers": 2}, {"model": "lstm", "coupled_gates": True, "locked_dropout": True},
+    {"output": "adaptive", "cutoffs": "20,90", "tied": None}, {"output": "class"}, {"output": "hierarchical", "tied": None},
+    {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}, {"characters": "cnn", "tied": None},
+    {"characters": "lstm", "characters_beside": True},
+]  # fmt: skip

@@ -1,0 +1,89 @@
+"""Whole networks written from their equations in plain numpy, one step at a time: a second implementation.
+
+Weights go by the names of the network's state_dict; time comes first.
+"""
+
+import numpy as np
+
+from reference.recurrent import ACTIVATIONS, elman_step, gru_variant_step, lstm_variant_step, sigmoid
+
+
+def stack(settings, weights, x_TBE, state):
+    """What a stack of recurrent layers gives, and its final state; `state` a sequence of (1, B, H)."""
+    state, after = list(state), []
+    for number in range(settings.layers):
+        part = {name.split(".")[-1]: value for name, value in weights.items() if name.startswith(f"body.layers.{number}.")}
+        own = [tensor[0] for tensor in (state.pop(0) for _ in range(2 if settings.model == "lstm" else 1))]
+        outputs = []
+        for x in x_TBE:
+            own = layer_step(settings, part, x, own)
+            outputs.append(own[0])
+        after += [tensor[None] for tensor in own]
+        x_TBE = connect(settings, weights, number, x_TBE, np.stack(outputs))
+    return x_TBE, after
+
+
+def layer_step(settings, part, x, state):
+    U, W, b = part["weight_ih"], part["weight_hh"], part["bias_ih"]
+    if settings.model == "rnn":
+        return [elman_step(x, state[0], U, W, b, 0, settings.activation)]
+    if settings.model == "gru":
+        return [gru_variant_step(x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate)]
+    return list(lstm_variant_step(x, *state, U, W, b, 0, part.get("peepholes"), settings.coupled_gates))
+
+
+def connect(settings, weights, number, x, y):
+    if settings.connections == "dense":
+        return np.concatenate([x, y], axis=2)
+    if number == 0 or settings.connections == "plain":
+        return y
+    if settings.connections == "residual":
+        return x + y
+    gate = f"body.highways.{number - 1}"
+    t = sigmoid(x @ weights[f"{gate}.weight"].T + weights[f"{gate}.bias"])
+    return t * y + (1 - t) * x
+
+
+def word_window(settings, weights, x_TBE, state):
+    """A feed-forward model: for each word, the vectors of it and of those before it, oldest first."""
+    before = list(state[0])
+    outputs = []
+    for x in x_TBE:
+        window = np.concatenate([*before, x], axis=1)
+        h = ACTIVATIONS[settings.activation](window @ weights["body.weight_ih"].T + weights["body.bias_ih"])
+        outputs.append(np.concatenate([h, window], axis=1) if settings.direct_connections else h)
+        before = [*before, x][1:]
+    return np.stack(outputs), [np.stack(before) if before else state[0]]
+
+
+def jordan(settings, weights, x_TBE, state):
+    h, outputs = state[0][0], []
+    for x in x_TBE:
+        fed_back = np.exp(log_softmax(logits(settings, weights, h)))
+        if settings.feedback == "embedding":
+            fed_back = fed_back @ weights["input.embedding.weight"]
+        h = ACTIVATIONS[settings.activation](x @ weights["body.weight_ih"].T + fed_back @ weights["body.weight_hh"].T + weights["body.bias_ih"])
+        outputs.append(h)
+    return np.stack(outputs), [h[None]]
+
+
+def logits(settings, weights, y):
+    if "projection.weight" in weights:
+        y = y @ weights["projection.weight"].T + weights["projection.bias"]
+    output = weights["input.embedding.weight"] if settings.is_tied else weights["output.weight"]
+    return y @ output.T + weights["output.bias"]
+
+
+def log_softmax(logits):
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def network_loss(settings, weights, inputs_TB, targets_TB, state):
+    """Mean cross-entropy in nats and the final state of a network with a full softmax."""
+    body = {"ffnn": word_window, "jordan": jordan}.get(settings.model, stack)
+    y, state = body(settings, weights, weights["input.embedding.weight"][inputs_TB], state)
+    logprob = log_softmax(logits(settings, weights, y))
+    kept = targets_TB >= 0
+    chosen = np.take_along_axis(logprob, np.maximum(targets_TB, 0)[..., None], axis=-1)[..., 0]
+    return -(chosen * kept).sum() / max(1, kept.sum()), state

@@ -1,0 +1,33 @@
+"""The products of a step are recorded as they are done, forward and backward, and can be repeated."""
+
+import torch
+
+from rnnlm.bare_products import BareProducts
+
+
+def test_products_forward_and_backward_are_recorded_with_their_shapes_and_types():
+    x, weight = torch.randn(5, 3), torch.randn(4, 3, requires_grad=True)
+    bias = torch.randn(4)
+    with BareProducts() as recorded:
+        torch.addmm(bias, x, weight.t()).sum().backward()
+    shapes = [(product.left.size, product.right.size) for product in recorded.products]
+    assert shapes == [((5, 3), (3, 4)), ((3, 5), (5, 4))] or shapes == [((5, 3), (3, 4)), ((4, 5), (5, 3))]
+    assert all(product.left.dtype == torch.float32 and not product.batched for product in recorded.products)
+
+
+def test_what_is_no_product_is_not_recorded():
+    with BareProducts() as recorded:
+        torch.randn(3, 3).tanh().sum()
+    assert recorded.products == []
+
+
+def test_recorded_products_are_repeated_in_their_layout():
+    left, right = torch.randn(2, 6).t(), torch.randn(2, 4).to(torch.bfloat16)
+    with BareProducts() as recorded:
+        torch.mm(left, right.float())
+        torch.mm(left.to(torch.bfloat16), right)
+        torch.bmm(torch.randn(3, 2, 2), torch.randn(3, 2, 2))
+    with BareProducts() as again:
+        recorded.repeat()()
+    assert again.products == recorded.products
+    assert again.products[0].left.stride == (1, 6) and again.products[1].right.dtype == torch.bfloat16
