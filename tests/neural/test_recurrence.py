@@ -176,10 +176,20 @@ def test_an_irnn_sums_inputs_that_are_not_negative():
 
 
 def test_on_a_cpu_torch_has_the_quicker_lstm_alone():
-    x_TBE = torch.zeros(T, B, E)
-    assert [kind for kind in GATES if QUICKER(kind, x_TBE)] == ["lstm"]
-    assert not QUICKER("lstm", x_TBE.double())
-    assert all(QUICKER(kind, x_TBE.to("meta")) for kind in GATES)
+    x_TBE, h_BH = torch.zeros(T, B, E), torch.zeros(B, H)
+    assert [kind for kind in GATES if QUICKER(kind, x_TBE, h_BH)] == ["lstm"]
+    assert not QUICKER("lstm", x_TBE.double(), h_BH.double())
+    assert all(QUICKER(kind, x_TBE.to("meta"), h_BH.to("meta")) for kind in GATES)
+
+
+def test_wide_lstms_are_trained_in_bf16_by_the_loops():
+    x_TBE, wide_BH = torch.zeros(T, B, E), torch.zeros(B, recurrence.WIDE_LSTM)
+    assert QUICKER("lstm", x_TBE, wide_BH)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not QUICKER("lstm", x_TBE, wide_BH)
+        assert QUICKER("lstm", x_TBE, wide_BH[:, :512])
+        with torch.no_grad():
+            assert QUICKER("lstm", x_TBE, wide_BH)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
