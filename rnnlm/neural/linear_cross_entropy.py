@@ -33,7 +33,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(products, torch.float32)
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
         index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
-        share_N1 = kept_N1 / kept_N1.sum(dtype=wide).clamp(min=1)  # of each row in the mean, 0 for padding
+        count = kept_N1.sum(dtype=wide).clamp(min=1)
+        share_N1 = kept_N1 / count  # of each row in the mean, 0 for padding
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
@@ -48,8 +49,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
             weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
             _add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
-        grad_bias = sum_V * share_N1.amax()
-        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, grad_bias.to(bias_V.dtype))
+        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
         return loss
 
     @staticmethod

@@ -16,7 +16,8 @@ ELMAN = [{"activation": name} for name in ("tanh", "relu", "sigmoid")]
 GRU = [{"reset_gate": reset, "update_gate": update} for reset in ("after", "before") for update in ("keep", "renew")]
 LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes in (False, True) for coupled in (False, True)]
 FORMS = [(kind, form) for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM)) for form in forms]
-all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())))
+NAMES = ["-".join((kind, *map(str, form.values()))) for kind, form in FORMS]
+all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=NAMES)
 
 
 @pytest.fixture(autouse=True)
