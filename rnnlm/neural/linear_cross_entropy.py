@@ -12,7 +12,8 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.scheduled_window import product_type
 
 CHUNK_BYTES = 1 << 28  # the more rows at once, the more a product does with each weight it reads
-SLICE_WEIGHTS = 1 << 22
+SLICE_WEIGHTS = 1 << 20
+ONES = 16  # columns of ones beside the features: one would do, but widths of sixteens multiply faster
 SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
 
 
@@ -31,25 +32,24 @@ class LinearCrossEntropy(torch.autograd.Function):
         features, weight, bias = (given.detach().to(products) for given in (features_NE, weight_VE, bias_V))
         wide = torch.promote_types(products, torch.float32)
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
-        index_N1 = targets_N.clamp(min=0).unsqueeze(1)
-        share = 1 / kept_N1.sum(dtype=wide).clamp(min=1)
-        share_N1 = kept_N1 * share  # of each row in the mean, 0 for padding
+        index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
+        count = kept_N1.sum(dtype=wide).clamp(min=1)
+        share_N1 = kept_N1 / count  # of each row in the mean, 0 for padding
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
-        sum_1V = torch.zeros((1, len(bias)), dtype=wide, device=features_NE.device)
+        sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
         rows = _even_rows(len(features), CHUNK_BYTES // (len(weight) * features.element_size()))
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
-            logits = torch.mm(features[part], weight.t()).add_(bias)
-            p = _softmax(logits)
-            p_target = p.gather(1, index_N1[part])
-            loss -= (p_target.to(wide).clamp(min=SMALLEST).log() * share_N1[part]).sum()
-            difference = p.scatter_(1, index_N1[part], p_target - 1)  # p - y
+            p = _softmax(torch.mm(features[part], weight.t()).add_(bias))
+            target = row_N[: len(p)], index_N[part]
+            p_target_n = p[target]
+            loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
+            difference = p.index_put_(target, p_target_n - 1)  # p - y
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
-            _add_slices(grad_weight, difference, (features[part] * share_N1[part]).to(products), is_first=start == 0)
-            sum_1V += torch.mm(kept_N1[part].t(), difference)
-        grad_bias = sum_1V[0] * share
-        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, grad_bias.to(bias_V.dtype))
+            weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
+            _add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
         return loss
 
     @staticmethod
@@ -72,11 +72,12 @@ def _even_rows(count: int, most: int) -> int:
     return max(1, -(-count // max(1, chunks)))
 
 
-def _add_slices(sum_VE: Tensor, difference_NV: Tensor, features_NE: Tensor, is_first: bool) -> None:
-    """Adds difference^T features to `sum_VE`; the `is_first` such product is written there instead."""
-    V, E = sum_VE.shape
+def _add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
+    """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
+    V, E = grad_weight_VE.shape
     size = max(1, SLICE_WEIGHTS // E)
     for start in range(0, V, size):
         part = slice(start, start + size)
-        product = torch.mm(difference_NV[:, part].t(), features_NE)
-        sum_VE[part].copy_(product) if is_first else sum_VE[part].add_(product)
+        product = torch.mm(difference_NV[:, part].t(), weighted_NF)
+        grad_weight_VE[part].copy_(product[:, :E]) if is_first else grad_weight_VE[part].add_(product[:, :E])
+        sum_V[part] += product[:, E]

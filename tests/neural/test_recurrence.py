@@ -16,13 +16,17 @@ ELMAN = [{"activation": name} for name in ("tanh", "relu", "sigmoid")]
 GRU = [{"reset_gate": reset, "update_gate": update} for reset in ("after", "before") for update in ("keep", "renew")]
 LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes in (False, True) for coupled in (False, True)]
 FORMS = [(kind, form) for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM)) for form in forms]
-all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())))
+NAMES = ["-".join((kind, *map(str, form.values()))) for kind, form in FORMS]
+all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=NAMES)
 
 
 @pytest.fixture(autouse=True)
 def own_loops(monkeypatch):
-    """Whatever the sizes: torch's own kernels are the reference here."""
+    """Everywhere, as torch's own kernels are the reference here."""
     monkeypatch.setattr(recurrence, "_torch_is_quicker", lambda *_: False)
+
+
+QUICKER = recurrence._torch_is_quicker  # as it is outside these tests
 
 
 def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
@@ -170,3 +174,33 @@ def test_an_irnn_sums_inputs_that_are_not_negative():
     x_TBE = torch.rand(T, B, H)
     y_TBH = recurrence.elman(x_TBE, torch.zeros(B, H), torch.eye(H), torch.eye(H), torch.zeros(H), "relu")
     torch.testing.assert_close(y_TBH, x_TBE.cumsum(0))
+
+
+def test_on_a_cpu_torch_has_the_quicker_lstm_alone():
+    x_TBE, h_BH = torch.zeros(T, B, E), torch.zeros(B, H)
+    assert [kind for kind in GATES if QUICKER(kind, x_TBE, h_BH)] == ["lstm"]
+    assert not QUICKER("lstm", x_TBE.double(), h_BH.double())
+    assert all(QUICKER(kind, x_TBE.to("meta"), h_BH.to("meta")) for kind in GATES)
+
+
+def test_wide_lstms_are_trained_in_bf16_by_the_loops():
+    x_TBE, wide_BH = torch.zeros(T, B, E), torch.zeros(B, recurrence.WIDE_LSTM)
+    assert QUICKER("lstm", x_TBE, wide_BH)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not QUICKER("lstm", x_TBE, wide_BH)
+        assert QUICKER("lstm", x_TBE, wide_BH[:, :512])
+        with torch.no_grad():
+            assert QUICKER("lstm", x_TBE, wide_BH)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@all_forms
+def test_torchs_kernels_and_the_loops_agree_in_values_types_and_gradients(monkeypatch, kind, form, precision):
+    inputs = example(kind, form)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        ours = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+        monkeypatch.setattr(recurrence, "_torch_is_quicker", lambda *_: True)
+        theirs = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == other.dtype == torch.float32
+        assert (mine - other).norm() < (1e-5 if precision == torch.float32 else 0.03) * other.norm()
