@@ -81,7 +81,7 @@ class LstmLayer(RecurrentLayer):
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         h_BH, c_BH = state[0][0], state[1][0]
         y_TBH, c_BH = recurrence.lstm(
-            x_TBE, h_BH, c_BH, self.weight_ih, self.weight_hh, self.bias_ih, torch.zeros_like(self.bias_ih), self.peepholes, self.coupled
+            x_TBE, h_BH, c_BH, self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes, self.coupled
         )
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 

@@ -75,8 +75,7 @@ def lstm(
     c_BH: Tensor,
     weight_ih: Tensor,
     weight_hh: Tensor,
-    bias_ih: Tensor,
-    bias_hh: Tensor,
+    bias: Tensor,
     peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -89,10 +88,10 @@ def lstm(
     et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the order f o.
     """
     if peepholes is None and not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
-        weights = [weight_ih, weight_hh, bias_ih, bias_hh]
+        weights = [weight_ih, weight_hh, bias, torch.zeros_like(bias)]
         y_TBH, _, c_1BH = torch.lstm(x_TBE, (h_BH[None], c_BH[None]), weights, *_one_layer())
         return y_TBH.to(h_BH.dtype), c_1BH[0].to(c_BH.dtype)
-    weights = weight_ih, weight_hh, bias_ih + bias_hh, peepholes
+    weights = weight_ih, weight_hh, bias, peepholes
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 
 

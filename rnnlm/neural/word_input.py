@@ -22,7 +22,7 @@ class WordInput(nn.Module):
 
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.size, self.unk_id = tokenizer.size, tokenizer.unk_id
+        self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
         self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
         self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
 
@@ -32,10 +32,15 @@ class WordInput(nn.Module):
         return None if self.embedding is None else self.embedding.weight
 
     def forward(self, ids_TB: Tensor) -> Tensor:
-        parts = [self.embedding(self.known(ids_TB))] if self.embedding is not None else []
+        parts = [F.embedding(self.known(ids_TB), self.weight, sparse=self._adds_rows(ids_TB))] if self.embedding is not None else []
         if self.characters is not None:
             parts.append(self.characters(ids_TB))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _adds_rows(self, ids_TB: Tensor) -> bool:
+        """Whether the gradient is of the rows read alone: where the output layer shares the word vectors, its own gradient is
+        there already, and on a CPU rows are added to it in place, which spares an array of zeros of that size."""
+        return self.is_shared and ids_TB.device.type == "cpu"
 
     def known(self, ids: Tensor) -> Tensor:
         """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is spelled."""

@@ -34,7 +34,7 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
     T, B, E, H = sizes
     generator = torch.Generator().manual_seed(3)
     count = GATES[kind] - form.get("coupled", False)
-    states, biases = (2 if kind == "lstm" else 1), (1 if kind == "elman" else 2)
+    states, biases = (2 if kind == "lstm" else 1), (2 if kind == "gru" else 1)
     shapes = [(T, B, E)] + [(B, H)] * states + [(count * H, E), (count * H, H)] + [(count * H,)] * biases
     if form.get("with_peepholes"):
         shapes.append(((count - 1) * H,))
@@ -48,8 +48,8 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
 def run(kind, form, inputs):
     """y_TBH and the last states, h first."""
     if kind == "lstm":
-        peepholes = inputs[7] if form["with_peepholes"] else None
-        y_TBH, c_BH = recurrence.lstm(*inputs[:7], peepholes=peepholes, coupled=form["coupled"])
+        peepholes = inputs[6] if form["with_peepholes"] else None
+        y_TBH, c_BH = recurrence.lstm(*inputs[:6], peepholes, form["coupled"])
         return y_TBH, y_TBH[-1], c_BH
     y_TBH = getattr(recurrence, kind)(*inputs, **form)
     return y_TBH, y_TBH[-1]
@@ -92,7 +92,7 @@ def test_standard_forms_equal_torchs_layers(kind, form, layer):
     with torch.no_grad():
         for mine, theirs in zip(weights, layer.parameters(), strict=False):
             theirs.copy_(mine)
-        if kind == "elman":
+        if kind != "gru":
             layer.bias_hh_l0.zero_()
     state = tuple(part[None] for part in inputs[1 : 1 + states])
     y_TBH, last = layer(inputs[0], state if kind == "lstm" else state[0])

@@ -119,7 +119,8 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
 def test_gradients_equal_finite_differences(characters):
     tokenizer = make_tokenizer(["ab a", "b"]).spelling()
     settings = LstmSettings(
-        characters=characters, characters_beside=True, embedding_size=2, character_size=2, character_filters="2,1", character_hidden_size=2
+        characters=characters, characters_beside=True, embedding_size=2, character_size=2, character_filters="2,1",
+        character_hidden_size=2, tied=False,
     )
     torch.manual_seed(4)
     module = WordInput(settings, tokenizer).double()

@@ -45,9 +45,9 @@ def lstm(weights, rows):
     """The last state of an LSTM over the word, beside that of one over the word backwards."""
     ends = []
     for name, read in (("onwards", rows), ("backwards", rows[::-1])):
-        part = [weights[f"{name}.{kind}_l0"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        h = cell = np.zeros((1, part[1].shape[1]))
+        U, W, b, c = (weights[f"{name}.{kind}_l0"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        h = cell = np.zeros((1, W.shape[1]))
         for row in read:
-            h, cell = lstm_step(weights["vectors.weight"][row][None], h, cell, *part)
+            h, cell = lstm_step(weights["vectors.weight"][row][None], h, cell, U, W, b + c)
         ends.append(h[0])
     return np.concatenate(ends)

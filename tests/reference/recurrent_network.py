@@ -5,7 +5,7 @@ Weights go by the names of the network's state_dict; time comes first.
 
 import numpy as np
 
-from reference.recurrent import ACTIVATIONS, elman_step, gru_variant_step, lstm_variant_step, sigmoid
+from reference.recurrent import ACTIVATIONS, elman_step, gru_step, lstm_step, sigmoid
 
 
 def stack(settings, weights, x_TBE, state):
@@ -26,10 +26,10 @@ def stack(settings, weights, x_TBE, state):
 def layer_step(settings, part, x, state):
     U, W, b = part["weight_ih"], part["weight_hh"], part["bias_ih"]
     if settings.model == "rnn":
-        return [elman_step(x, state[0], U, W, b, 0, settings.activation)]
+        return [elman_step(x, state[0], U, W, b, settings.activation)]
     if settings.model == "gru":
-        return [gru_variant_step(x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate)]
-    return list(lstm_variant_step(x, *state, U, W, b, 0, part.get("peepholes"), settings.coupled_gates))
+        return [gru_step(x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate)]
+    return list(lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.coupled_gates))
 
 
 def connect(settings, weights, number, x, y):
