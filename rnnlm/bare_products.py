@@ -43,8 +43,8 @@ class BareProducts(TorchDispatchMode):
         if product is not None:
             left, right = args[-2:]
             self.products.append(Product(_operand(left), _operand(right), product is torch.bmm))
-        if func.overloadpacket is _aten.mkldnn_rnn_layer or func.overloadpacket is _aten.mkldnn_rnn_layer_backward:
-            self.products += _fused_layer(args)
+        if func.overloadpacket in (_aten.mkldnn_rnn_layer, _aten.mkldnn_rnn_layer_backward):
+            self.products += _of_fused_layer(*args[:3], is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer)
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
@@ -61,6 +61,19 @@ class BareProducts(TorchDispatchMode):
                 multiply(tensors[product.left], tensors[product.right])
 
         return run
+
+
+def _of_fused_layer(x_TBE: Tensor, weight_ih: Tensor, weight_hh: Tensor, is_forward: bool) -> list[Product]:
+    """What oneDNN's recurrent layer multiplies inside: the window's inputs at once, states step by step."""
+    (T, B, E), (G, H), like = x_TBE.shape, weight_hh.shape, x_TBE
+
+    def product(rows: int, inner: int, columns: int) -> Product:
+        left, right = ((rows, inner), (inner, 1)), ((inner, columns), (columns, 1))
+        return Product(*(Operand(*shape, like.dtype, like.device) for shape in (left, right)), batched=False)
+
+    if is_forward:
+        return [product(T * B, E, G), *[product(B, H, G)] * T]
+    return [product(T * B, G, E), product(G, T * B, E), product(G, T * B, H), *[product(B, G, H)] * T]
 
 
 def _operand(tensor: Tensor) -> Operand:

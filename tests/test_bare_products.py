@@ -31,3 +31,12 @@ def test_recorded_products_are_repeated_in_their_layout():
         recorded.repeat()()
     assert again.products == recorded.products
     assert again.products[0].left.stride == (1, 6) and again.products[1].right.dtype == torch.bfloat16
+
+
+def test_what_a_fused_layer_multiplies_inside_is_recorded():
+    T, B, E, H = 5, 3, 4, 6
+    layer = torch.nn.LSTM(E, H)
+    with BareProducts() as recorded, torch.autocast("cpu", torch.bfloat16):
+        layer(torch.randn(T, B, E, requires_grad=True))[0].float().sum().backward()
+    flops = sum(2 * product.left.size[0] * product.left.size[1] * product.right.size[1] for product in recorded.products)
+    assert flops == 3 * 2 * T * B * 4 * H * (E + H)
