@@ -1,5 +1,6 @@
 """What a training step cannot do without: its matrix products, recorded as it runs and repeated alone."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,19 +33,31 @@ class Product:
 
 
 class BareProducts(TorchDispatchMode):
-    """A context that records the products done in it, in order; `repeat` does them again on numbers of no meaning."""
+    """A context that records the products done in it, in order; `repeat` does them again on numbers of no meaning.
+
+    torch's recurrent layers are taken apart for it: of a kernel that does a whole layer no product would be seen.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.products: list[Product] = []
+
+    def __enter__(self) -> "BareProducts":
+        self._kernels = contextlib.ExitStack()
+        self._kernels.enter_context(torch.backends.cudnn.flags(enabled=False))
+        self._kernels.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+        torch._C._set_mkldnn_enabled(False)  # torch.backends.mkldnn.flags warns of TF32, which nobody asked for
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._kernels.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         product = _PRODUCTS.get(func.overloadpacket)
         if product is not None:
             left, right = args[-2:]
             self.products.append(Product(_operand(left), _operand(right), product is torch.bmm))
-        if func.overloadpacket is _aten.mkldnn_rnn_layer or func.overloadpacket is _aten.mkldnn_rnn_layer_backward:
-            self.products += _fused_layer(args)
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
