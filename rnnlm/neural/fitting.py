@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rnnlm.batches import Window
 from rnnlm.config import Budget, Resolved
+from rnnlm.corpus import TextSettings
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.events import Event, Fitted, Started, Step, Validated
@@ -61,7 +62,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, np.ndarray] | None = None,
 ) -> Iterator[Event]:
-    """Train a recurrent network on `data`; `initial` weights replace the random ones; `stop` is asked at every step.
+    """Train a network on `data`; `initial` weights replace the random ones; `stop` is asked at every step.
 
     Yields Started, then Step and Validated as they come, at the end Fitted with the best weights.
 
@@ -86,7 +87,7 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     with memory_errors(device):
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, initial)
         settings = resolved.make(FittingSettings)
-        _place_vectors(network, settings, data.tokenizer)
+        _place_vectors(network, settings, data.tokenizer, resolved.values.get("encoding_errors", TextSettings.encoding_errors))
         return Trainer(network, settings, run, data, precision)
 
 
@@ -100,7 +101,7 @@ def start_network(
     return network.prepare().to(device)
 
 
-def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer) -> None:
+def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str) -> None:
     """Word vectors from a file, and whether they are trained.
 
     Raises:
@@ -112,7 +113,8 @@ def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Token
     if weight_VE is None:
         raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
     if settings.embeddings:
-        load_vectors(weight_VE, read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1]))
+        found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
+        load_vectors(weight_VE, found)
     weight_VE.requires_grad_(not settings.freeze_embeddings)
 
 

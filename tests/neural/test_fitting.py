@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from rnnlm import reading
 from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import RnnlmWarning, SettingsError
+from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
 from rnnlm.neural import budget, divergence, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.planning import Request, plan
 
 KEEP_WEIGHTS = {"optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
 needs_bf16 = pytest.mark.skipif(not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products")
@@ -588,6 +589,19 @@ def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(m
     assert start[row].tolist() == [1, 2, 3]
     list(trainer.train(never))
     assert torch.equal(trainer.network.input.weight, start) == frozen
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
+    (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
+    (tmp_path / "vectors.txt").write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
+    settings = {"model": "lstm", "embedding_size": 3, "hidden_size": 4, "device": "cpu", "embeddings": str(tmp_path / "vectors.txt")}
+    request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
+    with pytest.raises(TextError, match="--encoding-errors replace"):
+        fitting.make_trainer((strict := plan(request)).resolved, strict.data)
+    made = plan(dataclasses.replace(request, flags={**settings, "encoding_errors": "replace"}))
+    weight_VE = fitting.make_trainer(made.resolved, made.data).network.input.weight
+    assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]
 
 
 def test_word_vectors_of_another_width_are_refused(make_data, sentences, tmp_path, vectors):
