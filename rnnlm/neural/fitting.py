@@ -136,7 +136,7 @@ class Trainer:
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget), self.streams.steps_per_epoch)
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
-        self.divergence = Divergence(math.log(data.tokenizer.size) if network.output.is_exact else None)
+        self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
         self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
 
@@ -180,11 +180,15 @@ class Trainer:
                 with self.averaging.in_place():
                     yield self._validate(epoch)
                 report.restart()
+                if self.divergence.why:
+                    break
                 if self.validation.is_hopeless or self.learning_rate.is_used_up:
                     stopped = "early"
                     break
         if report.steps:
             yield self._report(report, epoch, progress)
+        if self.step_count and stopped == "budget":
+            self.divergence.end(float(loss), self.step_count)
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
             with self.averaging.in_place():
                 yield self._validate(epoch)
@@ -223,6 +227,7 @@ class Trainer:
         remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
         found = self.validation
         improved = found.read(self.step_count)
+        self.divergence.read_validation(found.ppl, self.step_count)
         if self.learning_rate.after_validation(found.ppl, improved):
             found.restore_best()
         return Validated(self.step_count, epoch, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())

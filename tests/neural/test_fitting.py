@@ -439,10 +439,27 @@ def test_snapshots_are_let_go_when_validation_keeps_the_best_weights(make_data, 
     assert "divergence" not in event.facts
 
 
-def test_a_loss_of_noise_words_is_not_held_against_the_uniforms(make_data, make_trainer, sentences):
-    data = make_data(sentences[:20])
-    assert make_trainer(data).divergence.uniform_nats == pytest.approx(math.log(data.tokenizer.size))
-    assert make_trainer(data, loss="nce").divergence.uniform_nats is None
+WILD = {"optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+
+
+@pytest.mark.parametrize("output", [{}, {"output": "adaptive", "cutoffs": "4"}, {"output": "class"}, {"output": "hierarchical"}], ids=str)
+def test_a_short_run_that_ends_far_above_the_uniform_guess_is_lost(make_data, make_trainer, sentences, output):
+    *_, event = make_trainer(make_data(sentences[:40]), budget="9steps", tied=None, **WILD, **output).train(never)
+    assert (event.stopped, event.step) == ("diverged", 0) and event.facts["divergence"]
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_a_run_on_noise_words_is_lost_where_validations_say_so_and_not_by_its_loss(make_data, make_trainer, sentences, monkeypatch):
+    data = make_data(sentences[:20], sentences[20:30])
+    noise = {"loss": "nce", "samples": 9, "validate_every_steps": 2}
+    script_validations(monkeypatch, [50.0, 1e30, 1e31, 1.0])
+    *_, event = make_trainer(data, budget="20steps", **noise).train(never)
+    assert (event.stopped, event.step, event.steps) == ("diverged", 2, 6) and "validation text has 71.4 nats" in event.facts["divergence"]
+    script_validations(monkeypatch, [50.0, 49.0])
+    trainer = amplify(amplify(amplify(make_trainer(data, budget="4steps", **noise, **KEEP_WEIGHTS))))
+    *reports, event = trainer.train(never)
+    assert max(report.loss_nats for report in reports if isinstance(report, Step)) > trainer.divergence.limit
+    assert event.stopped == "budget"
 
 
 def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):
