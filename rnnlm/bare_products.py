@@ -32,11 +32,23 @@ class Product:
 
 
 class BareProducts(TorchDispatchMode):
-    """A context that records the products done in it, in order; `repeat` does them again on numbers of no meaning."""
+    """A context that records the products done in it, in order; `repeat` does them again on numbers of no meaning.
+
+    Of a kernel that does a whole recurrent layer no product is seen: oneDNN's are known, cuDNN is left out meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.products: list[Product] = []
+
+    def __enter__(self) -> "BareProducts":
+        self._without_cudnn = torch.backends.cudnn.flags(enabled=False)
+        self._without_cudnn.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._without_cudnn.__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         product = _PRODUCTS.get(func.overloadpacket)

@@ -167,10 +167,10 @@ def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     from dataclasses import replace
 
     from rnnlm.neural.streams import TextStreams
-    from rnnlm.textbook_loop import KERNELS, make_loop
+    from rnnlm.textbook_loop import is_in_torch, make_loop
 
     settings = trainer.network.settings
-    if settings.model not in KERNELS or settings.characters or settings.output != "softmax":
+    if not is_in_torch(settings):
         return None
     of_rows = replace(trainer.settings, batch_rows=rows)
     streams = TextStreams(plan.data.train, plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)

@@ -100,7 +100,7 @@ def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
         return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
     except SettingsError as error:
-        raise ModelError("the stored settings are damaged", error.what, error.why) from None
+        raise ModelError("the stored settings are damaged", ": ".join(part for part in (error.what, error.why) if part)) from None
 
 
 def describe(cls: type) -> dict[str, str]:

@@ -7,21 +7,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.network_settings import RecurrentSettings
+from rnnlm.neural.network_settings import NetworkSettings, RecurrentSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+NOT_IN_TORCH = {"activation": "sigmoid", "reset_gate": "before", "peepholes": True, "coupled_gates": True}
+
+
+def is_in_torch(settings: NetworkSettings) -> bool:
+    """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal widths, a softmax."""
+    if not isinstance(settings, RecurrentSettings) or settings.characters or settings.output != "softmax":
+        return False
+    is_plain = settings.connections == "plain" and len(set(settings.widths)) == 1
+    return is_plain and not any(getattr(settings, name, None) == value for name, value in NOT_IN_TORCH.items())
 
 
 class TextbookNetwork(nn.Module):
-    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear; tied where `settings` tie, through a projection if widths differ."""
+    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear; tied where `settings` tie, through a projection if widths differ.
+
+    For settings that are :func:`is_in_torch`.
+    """
 
     def __init__(self, settings: RecurrentSettings, size: int) -> None:
         super().__init__()
-        E, H = settings.embedding_size, settings.hidden_size
+        E, H = settings.embedding_size, settings.widths[0]
         self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
         self.embedding = nn.Embedding(size, E)
         between = settings.dropout_between if settings.layers > 1 else 0.0
-        self.kernel = KERNELS[settings.model](E, H, settings.layers, dropout=between)
+        form = {"nonlinearity": settings.activation} if settings.model == "rnn" else {}
+        self.kernel = KERNELS[settings.model](E, H, settings.layers, dropout=between, **form)
         self.projection = nn.Linear(H, E) if settings.is_tied and E != H else nn.Identity()
         self.decoder = nn.Linear(E if settings.is_tied else H, size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)

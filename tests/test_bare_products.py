@@ -1,5 +1,6 @@
 """The products of a step are recorded as they are done, forward and backward, and can be repeated."""
 
+import pytest
 import torch
 
 from rnnlm.bare_products import BareProducts
@@ -13,6 +14,20 @@ def test_products_forward_and_backward_are_recorded_with_their_shapes_and_types(
     shapes = [(product.left.size, product.right.size) for product in recorded.products]
     assert shapes == [((5, 3), (3, 4)), ((3, 5), (5, 4))] or shapes == [((5, 3), (3, 4)), ((4, 5), (5, 3))]
     assert all(product.left.dtype == torch.float32 and not product.batched for product in recorded.products)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_torchs_recurrent_layers_are_taken_apart(layer, bf16):
+    """Forward one product for all inputs and one a step; backward at least as many."""
+    before = torch._C._get_mkldnn_enabled(), torch.backends.cudnn.enabled
+    with BareProducts() as recorded, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        y_TBH, _ = layer(3, 4)(torch.randn(5, 2, 3))
+        y_TBH.sum().backward()
+    rows = [product.left.size[0] for product in recorded.products]
+    forward = 1 + 5
+    assert rows[:forward] == [10, 2, 2, 2, 2, 2] and len(rows) >= 2 * forward
+    assert before == (torch._C._get_mkldnn_enabled(), torch.backends.cudnn.enabled)
 
 
 def test_what_is_no_product_is_not_recorded():

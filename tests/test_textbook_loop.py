@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.neural.network import make_network
 from rnnlm.neural.network_settings import KINDS
-from rnnlm.textbook_loop import TextbookNetwork, make_loop
+from rnnlm.textbook_loop import TextbookNetwork, is_in_torch, make_loop
 
 V = 13
 
@@ -21,6 +21,24 @@ def test_it_has_the_matrices_of_our_network(model, settings):
     theirs, ours = TextbookNetwork(shape, V), make_network(shape, tokenizer)
     matrices = [sorted(tuple(p.shape) for p in network.parameters() if p.dim() > 1) for network in (theirs, ours)]
     assert matrices[0] == matrices[1]
+
+
+@pytest.mark.parametrize(
+    "model, settings, expected",
+    [
+        ("lstm", {"layers": 2, "layer_sizes": "5,5"}, True), ("rnn", {"activation": "relu"}, True), ("gru", {"update_gate": "renew"}, True),
+        ("lstm", {"layers": 2, "layer_sizes": "5,6"}, False), ("lstm", {"layers": 2, "connections": "dense"}, False),
+        ("lstm", {"peepholes": True}, False), ("lstm", {"coupled_gates": True}, False), ("gru", {"reset_gate": "before"}, False),
+        ("rnn", {"activation": "sigmoid"}, False), ("lstm", {"characters": "cnn"}, False), ("lstm", {"output": "class"}, False),
+        ("ffnn", {}, False), ("jordan", {}, False),
+    ],
+)  # fmt: skip
+def test_only_what_torch_has_is_compared_with(model, settings, expected):
+    shape = KINDS[model](model=model, **settings)
+    assert is_in_torch(shape) == expected
+    if expected:
+        kernel = TextbookNetwork(shape, V).kernel
+        assert kernel.hidden_size == shape.widths[0] and getattr(kernel, "nonlinearity", "relu") == "relu"
 
 
 def test_it_learns_and_counts_its_tokens():

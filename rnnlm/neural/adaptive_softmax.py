@@ -28,14 +28,14 @@ class AdaptiveSoftmax(OutputLayer):
     Unlike in the paper, clusters have biases, so that training can start at the unigram distribution.
 
     Raises:
-        SettingsError: the cut-offs do not ascend between 1 and V - 1, or `shrink` is below 1.
+        SettingsError: the cut-offs do not ascend between 1 and V - 1.
     """
 
     needs_counts = True
 
     def __init__(self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float) -> None:
         super().__init__()
-        self.ends = (*_checked(default_cutoffs(size, shrink) if cutoffs is None else cutoffs, size, shrink), size)
+        self.ends = (*_checked(default_cutoffs(size, shrink) if cutoffs is None else cutoffs, size), size)
         sizes = [end - start for start, end in pairwise(self.ends)]
         widths = [cluster_width(width, shrink, i) for i in range(1, len(self.ends))]
         head_size = self.ends[0] + len(sizes)
@@ -143,9 +143,7 @@ def cluster_width(width: int, shrink: float, i: int) -> int:
     return min(width, max(NARROWEST_CLUSTER, int(width / shrink**i)))
 
 
-def _checked(cutoffs: tuple[int, ...], size: int, shrink: float) -> tuple[int, ...]:
-    if shrink < 1:
-        raise SettingsError(f"cluster_shrink = {shrink} makes clusters of rare words the widest", way_out="set it to 1 or more")
+def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
     if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
         raise SettingsError(
             f"cutoffs = {','.join(map(str, cutoffs))} cannot be",

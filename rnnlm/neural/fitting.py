@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rnnlm.batches import Window
 from rnnlm.config import Budget, Resolved
+from rnnlm.corpus import TextSettings
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.events import Event, Fitted, Started, Step, Validated
@@ -61,7 +62,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, np.ndarray] | None = None,
 ) -> Iterator[Event]:
-    """Train a recurrent network on `data`; `initial` weights replace the random ones; `stop` is asked at every step.
+    """Train a network on `data`; `initial` weights replace the random ones; `stop` is asked at every step.
 
     Yields Started, then Step and Validated as they come, at the end Fitted with the best weights.
 
@@ -86,7 +87,7 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     with memory_errors(device):
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, initial)
         settings = resolved.make(FittingSettings)
-        _place_vectors(network, settings, data.tokenizer)
+        _place_vectors(network, settings, data.tokenizer, resolved.values.get("encoding_errors", TextSettings.encoding_errors))
         return Trainer(network, settings, run, data, precision)
 
 
@@ -100,7 +101,7 @@ def start_network(
     return network.prepare().to(device)
 
 
-def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer) -> None:
+def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str) -> None:
     """Word vectors from a file, and whether they are trained.
 
     Raises:
@@ -112,7 +113,8 @@ def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Token
     if weight_VE is None:
         raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
     if settings.embeddings:
-        load_vectors(weight_VE, read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1]))
+        found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
+        load_vectors(weight_VE, found)
     weight_VE.requires_grad_(not settings.freeze_embeddings)
 
 
@@ -134,7 +136,7 @@ class Trainer:
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget), self.streams.steps_per_epoch)
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
-        self.divergence = Divergence(math.log(data.tokenizer.size) if network.output.is_exact else None)
+        self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
         self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
 
@@ -178,11 +180,15 @@ class Trainer:
                 with self.averaging.in_place():
                     yield self._validate(epoch)
                 report.restart()
+                if self.divergence.why:
+                    break
                 if self.validation.is_hopeless or self.learning_rate.is_used_up:
                     stopped = "early"
                     break
         if report.steps:
             yield self._report(report, epoch, progress)
+        if self.step_count and stopped == "budget":
+            self.divergence.end(float(loss), self.step_count)
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
             with self.averaging.in_place():
                 yield self._validate(epoch)
@@ -221,6 +227,7 @@ class Trainer:
         remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
         found = self.validation
         improved = found.read(self.step_count)
+        self.divergence.read_validation(found.ppl, self.step_count)
         if self.learning_rate.after_validation(found.ppl, improved):
             found.restore_best()
         return Validated(self.step_count, epoch, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())

@@ -14,12 +14,12 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 @dataclass(frozen=True)
 class FittingSettings:
-    """How a recurrent network is trained with truncated back-propagation through time."""
+    """How a network is trained with truncated back-propagation through time."""
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B)")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     embeddings: Annotated[str | None, Meta(description="file of word vectors to start from, text of word2vec or GloVe")] = None
-    freeze_embeddings: Annotated[bool, Meta(description="word vectors stay as they start")] = False
+    freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
         Meta(description="optimizer; asgd: sgd whose weights are averaged"),

@@ -11,7 +11,7 @@ from rnnlm.neural.network_settings import Initialisation
 
 @torch.no_grad()
 def initialise(
-    weight: Tensor, name: Initialisation, *, init_range: float, gain: float, hidden_size: int, blocks: int = 1
+    weight: Tensor, name: Initialisation, *, init_range: float, gain: float, width: int, blocks: int = 1
 ) -> None:
     """Fill a weight matrix, in place, as `name` says:
 
@@ -20,7 +20,7 @@ def initialise(
     he: normal with deviation gain sqrt(2 / fan_in) (He et al. 2015, eq. 10);
     orthogonal: gain Q, Q random with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014);
     identity: gain I (Le et al. 2015, with gain 1); square matrices only;
-    torch: uniform in +-1 / sqrt(hidden_size), as torch's recurrent layers start.
+    torch: uniform in +-1 / sqrt(width), as torch's layers start: `width` is H of recurrent ones, K of linear ones.
 
     The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, and each starts by itself: its fans are K and
     H. Nothing happens on the meta device, whose weights are read from a file later.
@@ -36,14 +36,14 @@ def initialise(
     if weight.is_meta:  # normal numbers there would import torch's compiler
         return
     for block in weight.chunk(blocks):
-        _fill(block, name, init_range, gain, hidden_size)
+        _fill(block, name, init_range, gain, width)
 
 
-def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, hidden_size: int) -> None:
+def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, width: int) -> None:
     if name == "uniform":
         nn.init.uniform_(weight, -init_range, init_range)
     elif name == "torch":
-        nn.init.uniform_(weight, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
+        nn.init.uniform_(weight, -1 / math.sqrt(width), 1 / math.sqrt(width))
     elif name == "glorot":
         nn.init.xavier_uniform_(weight, gain)
     elif name == "he":

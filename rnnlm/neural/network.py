@@ -14,7 +14,7 @@ from rnnlm.neural.cells import RecurrentStack
 from rnnlm.neural.feedforward import WordWindow
 from rnnlm.neural.initialisation import initialise
 from rnnlm.neural.jordan import JordanLayer
-from rnnlm.neural.network_settings import FeedForwardSettings, JordanSettings, NetworkSettings
+from rnnlm.neural.network_settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
 from rnnlm.neural.outputs import make_output
 from rnnlm.neural.regularization import dropout
 from rnnlm.neural.word_input import WordInput
@@ -108,15 +108,17 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
 
 def _initialise(network: Network) -> None:
     settings = network.settings
+
+    def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
+        initialise(weight, name, init_range=settings.init_range, gain=settings.init_gain, width=width, blocks=blocks)
+
     names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
-    matrices = [(weight, names[kind], blocks) for weight, kind, blocks in network.body.matrices()]
-    matrices += [(weight, settings.init_output, 1) for weight in network.output.matrices()]
+    for weight, kind, blocks in network.body.matrices():
+        start(weight, names[kind], len(weight) // blocks, blocks)
+    for weight in network.output.matrices():
+        start(weight, settings.init_output, weight.shape[1])
     if network.input.weight is not None:
-        matrices.append((network.input.weight, settings.init_embedding, 1))
-    for weight, name, blocks in matrices:
-        initialise(
-            weight, name, init_range=settings.init_range, gain=settings.init_gain, hidden_size=settings.hidden_size, blocks=blocks
-        )
+        start(network.input.weight, settings.init_embedding, settings.embedding_size)
 
 
 def _body(settings: NetworkSettings, size: int) -> nn.Module:

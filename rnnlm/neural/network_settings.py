@@ -3,13 +3,13 @@
 One class a kind of model, each with what all networks have (word vectors, dropout, initialisation, output layer).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Natural, Positive, Probability, from_stored
-from rnnlm.errors import SettingsError
+from rnnlm.config import Count, Positive, Probability, from_stored
+from rnnlm.errors import ModelError, SettingsError
 
 # Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
 Depth = Annotated[int, Meta(ge=1, le=100)]
@@ -17,7 +17,20 @@ Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Activation = Literal["tanh", "relu", "sigmoid"]
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
-Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7})*\s*$")]  # 650,650,400
+Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$")]  # 650,650,400
+
+# Settings that mean something under some choices of another one only.
+OWNERS = {
+    "characters_beside": ("characters", ("cnn", "lstm")),
+    "character_size": ("characters", ("cnn", "lstm")),
+    "character_filters": ("characters", ("cnn",)),
+    "character_highways": ("characters", ("cnn",)),
+    "character_hidden_size": ("characters", ("lstm",)),
+    "samples": ("loss", ("sampled", "nce")),
+    "cutoffs": ("output", ("adaptive",)),
+    "cluster_shrink": ("output", ("adaptive",)),
+    "classes": ("output", ("class",)),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class NetworkSettings:
     character_filters: Annotated[
         Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
     ] = "25,50,75,100,125,150"
-    character_highways: Annotated[Natural, Meta(description="characters=cnn: highway layers after the filters")] = 1
+    character_highways: Annotated[Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")] = 1
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
     output: Annotated[
@@ -54,7 +67,8 @@ class NetworkSettings:
         Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from V")
     ] = None
     cluster_shrink: Annotated[
-        Positive, Meta(description="output=adaptive: each cluster is so many times narrower than the one before")
+        Annotated[float, Meta(ge=1, le=1000)],
+        Meta(description="output=adaptive: each cluster is so many times narrower than the one before"),
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
 
@@ -76,8 +90,7 @@ class NetworkSettings:
             raise SettingsError("tied = true cannot be", why, "leave tied out, or set tied=false")
         if self.loss != "full" and self.output != "softmax":
             raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output is {self.output}", "set output=softmax")
-        if self.characters_beside and not self.characters:
-            raise SettingsError("characters_beside = true needs characters", way_out="set characters=cnn or characters=lstm")
+        self._check_owners()
         if not any(sizes(self.character_filters)):
             raise SettingsError(f"character_filters = {self.character_filters} names no filter")
 
@@ -101,6 +114,15 @@ class NetworkSettings:
     def output_width(self) -> int:
         """Width of what the body hands to the output layer, before a projection."""
         return self.hidden_size
+
+    def _check_owners(self) -> None:
+        """A setting that differs from its default belongs to what was chosen."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, (owner, choices) in OWNERS.items():
+            if getattr(self, name) != defaults[name] and getattr(self, owner) not in choices:
+                what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
+                way_out = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
+                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", way_out)
 
     def _cannot_tie(self) -> str:
         """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
@@ -220,7 +242,10 @@ def stored(settings: dict[str, Any]) -> NetworkSettings:
     Raises:
         ModelError: a value is not valid.
     """
-    return from_stored(KINDS[settings["model"]], settings)
+    kind = settings.get("model")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ModelError("the stored settings are damaged", f"model = {kind!r} is no kind of network")
+    return from_stored(KINDS[kind], settings)
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -52,11 +52,6 @@ def test_cutoffs_that_do_not_ascend_within_the_vocabulary_are_an_error(cutoffs):
     assert "leave cutoffs out" in caught.value.way_out
 
 
-def test_clusters_that_grow_wider_are_an_error():
-    with pytest.raises(SettingsError, match="cluster_shrink = 0.5"):
-        AdaptiveSoftmax(V, E, None, 0.5)
-
-
 def zipf_columns(size, cutoffs, shrink):
     """Columns of full width that a token costs on average, where counts are Zipf's."""
     p = [1 / rank for rank in range(1, size + 1)]

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from rnnlm import reading
 from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import RnnlmWarning, SettingsError
+from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
 from rnnlm.neural import budget, divergence, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.planning import Request, plan
 
 KEEP_WEIGHTS = {"optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
 needs_bf16 = pytest.mark.skipif(not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products")
@@ -438,10 +439,27 @@ def test_snapshots_are_let_go_when_validation_keeps_the_best_weights(make_data, 
     assert "divergence" not in event.facts
 
 
-def test_a_loss_of_noise_words_is_not_held_against_the_uniforms(make_data, make_trainer, sentences):
-    data = make_data(sentences[:20])
-    assert make_trainer(data).divergence.uniform_nats == pytest.approx(math.log(data.tokenizer.size))
-    assert make_trainer(data, loss="nce").divergence.uniform_nats is None
+WILD = {"optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+
+
+@pytest.mark.parametrize("output", [{}, {"output": "adaptive", "cutoffs": "4"}, {"output": "class"}, {"output": "hierarchical"}], ids=str)
+def test_a_short_run_that_ends_far_above_the_uniform_guess_is_lost(make_data, make_trainer, sentences, output):
+    *_, event = make_trainer(make_data(sentences[:40]), budget="9steps", tied=None, **WILD, **output).train(never)
+    assert (event.stopped, event.step) == ("diverged", 0) and event.facts["divergence"]
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_a_run_on_noise_words_is_lost_where_validations_say_so_and_not_by_its_loss(make_data, make_trainer, sentences, monkeypatch):
+    data = make_data(sentences[:20], sentences[20:30])
+    noise = {"loss": "nce", "samples": 9, "validate_every_steps": 2}
+    script_validations(monkeypatch, [50.0, 1e30, 1e31, 1.0])
+    *_, event = make_trainer(data, budget="20steps", **noise).train(never)
+    assert (event.stopped, event.step, event.steps) == ("diverged", 2, 6) and "validation text has 71.4 nats" in event.facts["divergence"]
+    script_validations(monkeypatch, [50.0, 49.0])
+    trainer = amplify(amplify(amplify(make_trainer(data, budget="4steps", **noise, **KEEP_WEIGHTS))))
+    *reports, event = trainer.train(never)
+    assert max(report.loss_nats for report in reports if isinstance(report, Step)) > trainer.divergence.limit
+    assert event.stopped == "budget"
 
 
 def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):
@@ -588,6 +606,19 @@ def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(m
     assert start[row].tolist() == [1, 2, 3]
     list(trainer.train(never))
     assert torch.equal(trainer.network.input.weight, start) == frozen
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
+    (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
+    (tmp_path / "vectors.txt").write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
+    settings = {"model": "lstm", "embedding_size": 3, "hidden_size": 4, "device": "cpu", "embeddings": str(tmp_path / "vectors.txt")}
+    request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
+    with pytest.raises(TextError, match="--encoding-errors replace"):
+        fitting.make_trainer((strict := plan(request)).resolved, strict.data)
+    made = plan(dataclasses.replace(request, flags={**settings, "encoding_errors": "replace"}))
+    weight_VE = fitting.make_trainer(made.resolved, made.data).network.input.weight
+    assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]
 
 
 def test_word_vectors_of_another_width_are_refused(make_data, sentences, tmp_path, vectors):

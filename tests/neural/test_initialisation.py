@@ -13,10 +13,10 @@ from rnnlm.neural.initialisation import initialise
 H, K = 120, 200
 
 
-def weight_of(name, rows=H, columns=K, blocks=1, init_range=0.1, gain=1.0, hidden_size=H):
+def weight_of(name, rows=H, columns=K, blocks=1, init_range=0.1, gain=1.0, width=H):
     torch.manual_seed(1)
     weight = torch.nn.Parameter(torch.full((rows, columns), math.nan))
-    initialise(weight, name, init_range=init_range, gain=gain, hidden_size=hidden_size, blocks=blocks)
+    initialise(weight, name, init_range=init_range, gain=gain, width=width, blocks=blocks)
     assert weight.isfinite().all() and weight.requires_grad
     return weight.detach()
 
@@ -46,7 +46,7 @@ def test_he_keeps_the_mean_square_through_layers_of_relu():
     for seed in range(4):
         torch.manual_seed(seed)
         weight = torch.empty(K, K)
-        initialise(weight, "he", init_range=0.1, gain=1.0, hidden_size=K)
+        initialise(weight, "he", init_range=0.1, gain=1.0, width=K)
         x = torch.relu(x @ weight.t())
     assert (x**2).mean().item() == pytest.approx(1.0, rel=0.2)
 
@@ -81,7 +81,7 @@ def test_the_gain_is_not_for_those_with_a_range_of_their_own(name):
 def test_identity_of_a_matrix_that_is_not_square_is_refused_on_any_device():
     for device in ("cpu", "meta"):
         with pytest.raises(SettingsError, match="identity needs square weights; these are 120 x 200"):
-            initialise(torch.empty(4 * H, K, device=device), "identity", init_range=0.1, gain=1.0, hidden_size=H, blocks=4)
+            initialise(torch.empty(4 * H, K, device=device), "identity", init_range=0.1, gain=1.0, width=H, blocks=4)
 
 
 def test_nothing_is_done_or_imported_on_the_meta_device():
@@ -89,7 +89,7 @@ def test_nothing_is_done_or_imported_on_the_meta_device():
     code = (
         "import sys, torch\nfrom rnnlm.neural.initialisation import initialise\n"
         "for name in ('uniform', 'glorot', 'he', 'orthogonal', 'identity', 'torch'):\n"
-        "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, hidden_size=8)\n"
+        "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, width=8)\n"
         "print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -33,7 +33,7 @@ def make_network(model="lstm", dtype=torch.float32, **settings):
     torch.manual_seed(8)
     network = start(make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))).to(dtype)
     with torch.no_grad():
-        network.output.bias.uniform_(-1, 1)
+        network.output.bias.uniform_(-1, 1) if hasattr(network.output, "bias") else None
     return network
 
 
@@ -142,6 +142,42 @@ def test_padding_neither_counts_nor_costs():
     assert network.loss(changed, targets_TB, state)[0].item() == network.loss(inputs_TB, targets_TB, state)[0].item()
 
 
+@pytest.mark.parametrize("model, settings, layers", [
+    ("lstm", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32, "body.layers.1.weight_hh": 32}),
+    ("gru", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
+    ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}), ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
+])  # fmt: skip
+def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
+    weights = dict(make_network(model, **settings, embedding_size=40, tied=False, init_output="torch").named_parameters())
+    for name, width in {**layers, "output.weight": weights["output.weight"].shape[1]}.items():
+        assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
+
+
+@pytest.mark.parametrize("chosen", ["embedding", "input", "recurrent", "output"])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "jordan", "ffnn"])
+def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
+    """One kind is orthogonal, so much larger than the others are at a small uniform range."""
+    kinds = {f"init_{kind}": "uniform" for kind in ("embedding", "input", "recurrent", "output")}
+    network = make_network(model, **{**kinds, f"init_{chosen}": "orthogonal"}, init_range=1e-4, tied=False)
+    large = {name for name, weight in network.named_parameters() if weight.dim() > 1 and weight.abs().max() > 1e-3}
+    kind = {"embedding": "input.embedding.weight", "input": "weight_ih", "recurrent": "weight_hh", "output": "output.weight"}[chosen]
+    assert large == {name for name, _ in network.named_parameters() if name.endswith(kind)}
+    assert large or (model, chosen) == ("ffnn", "recurrent")
+
+
+@pytest.mark.parametrize("output", [{}, {"output": "class"}, {"output": "hierarchical"}, {"output": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
+def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
+    network = make_network(**output)
+    inputs_TB, targets_TB = text()
+    unseen_TB = targets_TB.masked_fill(targets_TB == 1, V + 3)
+    assert (targets_TB == 1).any() and network.training
+    for ask in (network.loss, network.score):
+        torch.manual_seed(1)
+        known = ask(inputs_TB, targets_TB, network.initial_state(B))[0]
+        torch.manual_seed(1)
+        assert torch.equal(known, ask(inputs_TB, unseen_TB, network.initial_state(B))[0])
+
+
 def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
     """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
     network = start(
@@ -190,7 +226,15 @@ def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
         ("lstm", {"tied": True, "output": "adaptive"}, "adaptive softmax has no weights"),
         ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
         ("lstm", {"loss": "nce", "output": "class"}, "set output=softmax"),
-        ("lstm", {"characters_beside": True}, "needs characters"),
+        ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
+        ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
+        ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
+        ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
+        ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
+        ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
+        ("lstm", {"cutoffs": "10,20"}, "set output=adaptive, or cutoffs=none"),
+        ("lstm", {"cluster_shrink": 2.0, "output": "class"}, "set output=adaptive"),
+        ("jordan", {"classes": 10}, "output is softmax; set output=class, or classes=none"),
         ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
         ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
     ],
