@@ -83,8 +83,12 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         value = None
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {name} = {value!r} is not valid", _uncapitalised(str(error)), _choices(value, kind)) from None
+    except msgspec.ValidationError:
+        schemas = _schemas(kind)
+        if isinstance(value, list) and any("pattern" in schema for schema in schemas):  # TOML's form of 650,650,400
+            return convert(name, ",".join(map(str, value)), kind, is_text)
+        needed = " or ".join(map(_in_words, schemas))
+        raise SettingsError(f"setting {name} = {value!r} is not valid", f"{needed} is needed", _way_out(value, schemas)) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(f"setting {name} = {value!r} is not valid", "a finite number is needed")
     return converted
@@ -173,14 +177,34 @@ class Budget:
         return cls(steps=int(number))
 
 
-def _choices(value: Any, kind: Any) -> str:
-    """A way out where only some texts are valid."""
-    plain = typing.get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
-    return nearest(str(value), typing.get_args(plain)) if typing.get_origin(plain) is typing.Literal else ""
+def _schemas(kind: Any) -> list[dict[str, Any]]:
+    """The alternatives of a type, as JSON schemas."""
+    schema = msgspec.json.schema(kind)
+    return schema.get("anyOf", [schema])
 
 
-def _uncapitalised(text: str) -> str:
-    return text[:1].lower() + text[1:]
+_BOUNDS = {"minimum": "of at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}"}
+
+
+def _in_words(schema: dict[str, Any]) -> str:
+    """What a value must be."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if "pattern" in schema:
+        return "a list of whole numbers"
+    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
+    bounds = " and ".join(text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema)
+    return f"{kinds[schema['type']]} {bounds}".rstrip()
+
+
+def _way_out(value: Any, schemas: list[dict[str, Any]]) -> str:
+    """The nearest of the texts that are valid, or an example."""
+    for schema in schemas:
+        if "enum" in schema:
+            return nearest(str(value), schema["enum"])
+        if "examples" in schema:
+            return f"for instance {schema['examples'][0]}"
+    return ""
 
 
 def _default(field: dataclasses.Field) -> Any:

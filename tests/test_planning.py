@@ -72,6 +72,11 @@ def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
     assert settle(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
 
 
+def test_widths_of_layers_may_be_a_list_in_toml(tmp_path):
+    (tmp_path / "c.toml").write_text('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n')
+    assert settle(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
+
+
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
 def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
     with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*--valid"):
@@ -79,12 +84,12 @@ def test_a_schedule_that_follows_validations_needs_validation_text(text, schedul
 
 
 @pytest.mark.parametrize("name, value, bound", [
-    ("bptt_tokens", "0", ">= 1"), ("batch_rows", "0", ">= 1"), ("hidden_size", "0", ">= 1"),
-    ("clip_norm", "0", "> 0"), ("clip_value", "-1", "> 0"), ("learning_rate", "0", "> 0"), ("learning_rate", "-1", "> 0"),
-    ("dropout_input", "1", "< 1"), ("dropout_between", "1.0", "< 1"), ("dropout_output", "-0.1", ">= 0"),
-    ("momentum", "1", "< 1"), ("ema_decay", "1", "< 1"), ("rms_decay", "1", "< 1"), ("l1", "-1", ">= 0"), ("l2", "-1", ">= 0"),
-    ("decay_factor", "0", "> 0"), ("decay_after_epochs", "0", ">= 1"), ("min_improvement", "0.9", ">= 1"),
-    ("plateau_factor", "1", "< 1"), ("asgd_start", "-1", ">= 0"), ("patience", "0", ">= 1"),
+    ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
+    ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
+    ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
+    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1", "at least 0"),
+    ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
+    ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"), ("patience", "0", "at least 1"),
 ])  # fmt: skip
 def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
     with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:

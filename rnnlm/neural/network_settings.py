@@ -17,7 +17,7 @@ Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Activation = Literal["tanh", "relu", "sigmoid"]
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
-Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$")]  # 650,650,400
+Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
 
 # Settings that mean something under some choices of another one only.
 OWNERS = {
