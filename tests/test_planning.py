@@ -83,6 +83,14 @@ def test_a_schedule_that_follows_validations_needs_validation_text(text, schedul
         plan(Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"}))
 
 
+@pytest.mark.parametrize("content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")])
+def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_read(text, tmp_path, content, what):
+    if content is not None:
+        (tmp_path / "vectors").write_bytes(content)
+    with pytest.raises(TextError, match=what):
+        plan(Request(text=("no such text",), model="lstm", flags={"embeddings": str(tmp_path / "vectors")}))
+
+
 @pytest.mark.parametrize("name, value, bound", [
     ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
     ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),

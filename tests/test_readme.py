@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import corpora
+from rnnlm import corpora, training_growth
 from rnnlm.cli.main import COMMANDS, run
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -92,6 +92,8 @@ def folder(tmp_path_factory):
 def test_the_commands_of_the_readme_run(folder, monkeypatch, capsys, words):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    monkeypatch.setattr(training_growth, "VALUES", {"hidden_size": (8,), "vocabulary": (50,)})
+    monkeypatch.setattr(training_growth, "TOKENS", 2_000)
     if any(word in ("|", "<", ">") for word in words):
         _run_in_shell(words)
     elif is_rnnlm(words):

@@ -36,21 +36,25 @@ from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
 from rnnlm.neural.optimizers import clip_gradients, make_optimizer
 from rnnlm.neural.penalties import Penalty
-from rnnlm.neural.pretrained import load_vectors, read_vectors
+from rnnlm.neural.pretrained import check_text, load_vectors, read_vectors
 from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
-    """Whether the device and the precision asked for are here, and validation text for a schedule that needs it.
+    """Whether the device and the precision asked for are here, the file of word vectors, and validation text for a schedule
+    that needs it.
 
     Raises:
-        DeviceError: they are not. SettingsError: there is no such device. UsageError: there is no validation text.
+        DeviceError: they are not. SettingsError: there is no such device. TextError: the file of word vectors cannot be
+            read, or is binary. UsageError: there is no validation text.
     """
-    run = resolved.make(RunSettings)
+    run, settings = resolved.make(RunSettings), resolved.make(FittingSettings)
     resolve_precision(run.precision, resolve_device(run.device))
-    schedule = resolved.make(FittingSettings).schedule
+    if settings.embeddings:
+        check_text(settings.embeddings)
+    schedule = settings.schedule
     if schedule in ("plateau", "halving") and not has_valid:
         way_out = "name one with --valid, or hold some out: --set holdout=0.05"
         raise UsageError(f"schedule {schedule} needs validation text", way_out=way_out)

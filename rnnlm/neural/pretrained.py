@@ -41,12 +41,24 @@ def read_vectors(path: str | Path, symbols: Sequence[str], width: int, encoding_
             encoding_errors is not "replace"), cut off, or a vector is not made of numbers.
     """
     path = str(path)
-    _check_text(path)
+    check_text(path)
     reader = _Reader(path, symbols, width)
     for first, lines in numbered_lines(path, TextSettings(encoding_errors=encoding_errors)):
         for number, line in enumerate(lines, start=first):
             reader.add(number, line.rstrip(" "))
     return reader.result()
+
+
+def check_text(path: str) -> None:
+    """Look at the begin of a file of vectors, which costs nothing.
+
+    Raises:
+        TextError: it cannot be read, or is binary.
+    """
+    with naming_errors(path, TextError), open_decompressed(path) as stream:
+        if b"\0" in stream.read(_BEGIN_BYTES):
+            way_out = "write it as text (gensim: save_word2vec_format(..., binary=False))"
+            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", way_out)
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
@@ -145,10 +157,3 @@ def _is_number(field: str) -> bool:
         return abs(float(field)) <= _LARGEST
     except ValueError:
         return False
-
-
-def _check_text(path: str) -> None:
-    with naming_errors(path, TextError), open_decompressed(path) as stream:
-        if b"\0" in stream.read(_BEGIN_BYTES):
-            way_out = "write it as text (gensim: save_word2vec_format(..., binary=False))"
-            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", way_out)
