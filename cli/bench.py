@@ -17,13 +17,13 @@ def command() -> None:
 
 @command.command()
 @click.argument("text", nargs=-1)
-@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo]")
+@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo; lstm for --growth]")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds after the one to warm up.")
 @click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
 @click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
 @click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
-@click.option("--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary, bptt_tokens instead; on random text.")
+@click.option("--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")
 @json_option
 def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
     """Tokens/s of training: ours, a bare loop over the same network, its matrix products alone, a plain textbook loop, in turns.
@@ -36,10 +36,10 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
     settings, as_json = parse_assignments(assignments), given.pop("as_json")
     if not given.pop("growth"):
         _bench_loops(text, recipe or "demo", settings, as_json, **given)
-    elif text:
-        raise UsageError("--growth makes its own text", f"{text[0]} is given", "leave it out")
-    else:
-        _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
+        return
+    if text or given["alone"] or given["plain_rows"]:
+        raise UsageError("--growth makes its own text, and times our loop alone", way_out="leave TEXT, --alone and --plain-rows out")
+    _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
 
 
 def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], as_json: bool, **given: Any) -> None:

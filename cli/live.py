@@ -45,7 +45,7 @@ class PlainDisplay:
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self._line(
-                f"step {event.step:,}, epoch {event.epoch:.2f}: perplexity {training_perplexity(event):.1f}, "
+                f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
             )
 
@@ -116,12 +116,12 @@ class LiveDisplay(PlainDisplay):
         step, left = self.step, terminal.duration(seconds_left(self.step))
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
-        train = f"train {training_perplexity(step):.1f}"
-        valid = [f"valid {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
+        train = f"train {training_figure(step)}"
+        valid = [f"valid perplexity {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        return [", ".join([*progress, *speed]), "perplexity: " + ", ".join([train, *valid, *saved])]
+        return [", ".join([*progress, *speed]), ", ".join([train, *valid, *saved])]
 
 
 def started_line(event: Started) -> str:
@@ -133,8 +133,11 @@ def started_line(event: Started) -> str:
     )
 
 
-def training_perplexity(event: Step) -> float:
-    return math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf
+def training_figure(event: Step) -> str:
+    """The perplexity since the last report; the loss itself where it is on noise words."""
+    if not event.is_exact:
+        return f"loss {event.loss_nats:.3f}"
+    return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"
 
 
 def seconds_left(event: Step) -> float:

@@ -16,7 +16,8 @@ SHOWN = ("model", "about", "published", "measured", "time on 2 cores", "time on 
 def command(name: str | None, as_json: bool) -> None:
     """List the recipes, or show one: its settings, what it aims at and what it reached.
 
-    Published and measured figures are perplexities unless they say otherwise; `rnnlm recipes NAME` names the source.
+    Figures are perplexities unless they say otherwise; PTB is the Penn Treebank as prepared by Mikolov (not part of this
+    project). `rnnlm recipes NAME` names the source of a published figure.
     """
     from rnnlm import recipes
 

@@ -54,6 +54,7 @@ class Step:
     tokens_per_second: float
     progress: float  # share of the budget used, 0 to 1
     seconds: float
+    is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,14 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
-            raise UsageError(f"recipe {request.recipe} makes a {chosen}, not a {request.model}", way_out="give one of them")
+            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", way_out="leave one of them out")
     own = _own_layers(request)
     named = _topmost(own, "model")
     recipe = request.recipe or (named if named in recipes.names() else None)
     if recipe is None and named is None:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
+    if named in recipes.names() and named not in registry.KINDS:
+        raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
     layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     kind = registry.kind_of(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
@@ -219,18 +221,25 @@ def _initial_weights(
     """The weights of `--init-from`, if they fit."""
     if request.init_from is None:
         return None
-    model, _ = model_folder.load(loading.find(request.init_from), "cpu")
+    model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
     arrays = model.to_arrays()
     shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
         raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
+    found = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: shape for name, (_, shape) in shapes.items()}
-    if model.tokenizer.fingerprint != data.tokenizer.fingerprint or {k: v.shape for k, v in arrays.items()} != wanted:
-        raise UsageError(
-            f"--init-from {request.init_from}: its weights do not fit",
-            "the shape of the network or the tokenizer differs",
-            f"use its settings, and --tokenizer-from {request.init_from}",
-        )
+    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+    why = ""
+    if manifest.model != kind.name:
+        why = f"it is of kind {manifest.model}, not {kind.name}"
+    elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
+        why = "its tokenizer is another one"
+    elif differing:
+        name = differing[0]
+        why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
+    if why:
+        way_out = f"use its settings, and --tokenizer-from {request.init_from}"
+        raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, way_out)
     return arrays
 
 

@@ -66,7 +66,7 @@ def check_scores(logprob: np.ndarray) -> None:
         ModelError: they are not.
     """
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
-        raise ModelError("the model's scores are not numbers", "its weights may be damaged", "see rnnlm doctor, or train it anew")
+        raise ModelError("the model's scores are not numbers", "its weights are damaged, or its state overflowed on a long text", "see rnnlm doctor, or try --context reset")
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:

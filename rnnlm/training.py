@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import model_card, model_folder
-from rnnlm.errors import TrainingError, UsageError
+from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Saved, Validated
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
+
+FAR = 1.25  # between two ways of reading one text
 
 
 def train(text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = lambda: False, **request: Any) -> Iterator[Event]:
@@ -66,6 +68,7 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
     if manifest is None:
         _raise_diverged(plan, event)
     results = {} if event.stopped in ("request", "diverged") else _results(plan, event.model, manifest)
+    _tell_growing_states(results, event.best_ppl_token)
     facts = _facts(plan, time.perf_counter() - began, event)
     manifest = model_folder.save_results(plan.output, manifest, results, facts)
     model_card.write(plan.output, manifest, plan.data.tokenizer)
@@ -90,6 +93,17 @@ def _results(plan: Plan, model: Any, manifest: model_folder.Manifest) -> dict[st
     return {name: evaluate(model, text).to_dict() for name, text in texts.items() if text is not None}
 
 
+def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
+    """Validation during training reads short streams; a state that grows over a long one (ReLU units) shows at the end alone."""
+    exact = results.get("valid", {}).get("ppl_token", 0.0)
+    if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
+        figure = "no number" if exact is None else f"{exact:.4g}"
+        notice(
+            f"the exact validation perplexity, of one long stream, is {figure}; in training, of short ones, it was {ppl_in_training:.4g}. "
+            "The hidden state grows with the text: read lines alone (--context reset), or train with state_reset or init_gain below 1"
+        )
+
+
 def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
@@ -112,7 +126,11 @@ def _raise_diverged(plan: Plan, event: Fitted) -> None:
     if event.step:
         weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
         kept = f"{weights}, of step {event.step}, are in {plan.output}"
-    raise TrainingError(
-        f"training diverged: {event.facts['divergence']}", kept,
-        "lower learning_rate or clip_norm, raise warmup, or use --precision fp32",
-    )  # fmt: skip
+    settings = plan.resolved.values
+    clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
+    ways = ["lower learning_rate", clipping, "raise warmup"]
+    if settings.get("activation") == "relu":
+        ways.append("set init_gain below 1")
+    if settings["precision"] != "fp32":
+        ways.append("use --precision fp32")
+    raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, f"{', '.join(ways[:-1])}, or {ways[-1]}")

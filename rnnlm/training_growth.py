@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.errors import UsageError
+from rnnlm.planning import Request, settle
 from rnnlm.processes import exponent, run_rnnlm
 
 TOKENS = 120_000
@@ -39,8 +41,12 @@ def bench_growth(recipe: str, assignments: dict[str, str], steps: int, values: d
     """Every value of every setting (`values`: VALUES), on texts of random words, as often as words of that rank are (Zipf).
 
     Raises:
-        RnnlmError: training failed.
+        UsageError: a setting is asked for that is varied. SettingsError: a setting is unknown. RnnlmError: training failed.
     """
+    varied = sorted({*BASE, "embedding_size"} & assignments.keys())
+    if varied:
+        raise UsageError(f"{varied[0]} is what is varied here", way_out=f"leave {varied[0]} out")
+    settle(Request(recipe=recipe, assignments=assignments))
     with tempfile.TemporaryDirectory() as name:
         for setting, chosen in (VALUES if values is None else values).items():
             before: Growth | None = None

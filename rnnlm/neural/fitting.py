@@ -161,7 +161,7 @@ class Trainer:
 
     def train(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights."""
-        report = Report(self.device)
+        report = Report(self.device, self.network.output.is_exact)
         state = self.network.initial_state(self.streams.rows)
         stopped, epoch, progress = "budget", 0.0, 0.0
         for epoch_after, window in self.streams.windows():

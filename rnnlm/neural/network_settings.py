@@ -62,7 +62,7 @@ class NetworkSettings:
     loss: Annotated[
         Literal["full", "sampled", "nce"], Meta(description="output=softmax: what is trained; evaluation is always exact")
     ] = "full"
-    samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window")] = 1024
+    samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")] = 1024
     cutoffs: Annotated[
         Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from V")
     ] = None

@@ -24,7 +24,7 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
     if settings.output == "hierarchical":
         return HierarchicalSoftmax(size, width)
     if settings.loss == "sampled":
-        return SampledSoftmax(size, width, settings.is_tied, settings.samples)
+        return SampledSoftmax(size, width, settings.is_tied, min(settings.samples, size))
     if settings.loss == "nce":
-        return NoiseContrastiveSoftmax(size, width, settings.is_tied, settings.samples)
+        return NoiseContrastiveSoftmax(size, width, settings.is_tied, min(settings.samples, size))
     return SoftmaxOutput(size, width, settings.is_tied)

@@ -139,9 +139,10 @@ class _Reader:
         if self.repeated:
             notice(f"{self.path}: {self.repeated:,} lines repeat a word; its first vector is taken")
         found, size = len(self.values), len(self.ids)
+        if not found:
+            raise TextError(f"{self.path} has a vector for none of the {size:,} words", "it is of other words, or in another case", "see --lowercase")
         notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
-        values_KE = np.stack(list(self.values.values())) if found else np.zeros((0, self.width), dtype=np.float32)
-        return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), values_KE)
+        return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:
         odd = next(field for field in fields if not _is_number(field))

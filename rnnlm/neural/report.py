@@ -17,8 +17,9 @@ REPORT_SECONDS = 0.5
 class Report:
     """Gathers losses from one report to the next."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, is_exact: bool = True) -> None:
         self.device = device
+        self.is_exact = is_exact
         self.tokens = 0
         self.restart()
 
@@ -39,7 +40,7 @@ class Report:
         sent = self.sent or self._send()
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
-        event = Step(step, epoch, sent.tokens, sent.read() / max(1, tokens), rate, speed, min(1.0, progress), seconds)
+        event = Step(step, epoch, sent.tokens, sent.read() / max(1, tokens), rate, speed, min(1.0, progress), seconds, self.is_exact)
         self.losses -= sent.losses
         self.steps -= sent.steps
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None

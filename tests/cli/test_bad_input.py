@@ -125,7 +125,7 @@ BAD_SETTINGS = {
     "seed": (["--seed", "x"], "Invalid value for '--seed'", "--help"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
     "momentum of adam": (["--set", "momentum=0.9"], "momentum is a setting of sgd", ""),
-    "recipe and model": (["--recipe", "gru", "--model", "lstm"], "recipe gru makes a gru", ""),
+    "recipe and model": (["--recipe", "gru", "--model", "lstm"], "recipe gru is of kind gru", ""),
     "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),
     "config missing": (["--config", "none.toml"], "cannot read settings from none.toml", "No such file"),
     "config broken": (["--config", "broken.toml"], "broken.toml is not TOML", "line 1"),

@@ -56,7 +56,15 @@ def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
 
 
 def test_growth_on_a_text_is_wrong_usage(rnnlm, models):
-    assert rnnlm("bench", "train", models.text, "--growth").errors[0] == "error: --growth makes its own text"
+    for arguments in ([models.text], ["--alone"], ["--plain-rows", 3]):
+        ended = rnnlm("bench", "train", *arguments, "--growth")
+        assert (ended.code, ended.errors[0]) == (2, "error: --growth makes its own text, and times our loop alone")
+
+
+@pytest.mark.parametrize("setting, what", [("hidden_size=9", "hidden_size is what is varied here"), ("bogus=3", "unknown setting 'bogus' in --set")])
+def test_growth_refuses_settings_that_cannot_be(rnnlm, setting, what):
+    ended = rnnlm("bench", "train", "--growth", "--set", setting)
+    assert (ended.code, ended.errors[0]) == (2, f"error: {what}")
 
 
 def test_a_model_without_a_training_loop_is_wrong_usage(rnnlm, models):

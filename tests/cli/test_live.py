@@ -31,7 +31,7 @@ def drawn(width: int, *events, **settings) -> list[str]:
 def test_at_80_columns_bar_and_figures_have_their_lines():
     lines = drawn(80, STARTED, STEP, VALIDATED, SAVED)
     assert "25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s" in lines
-    assert "perplexity: train 148.4, valid 150.12, best 149.50, saved at step 1,100" in lines
+    assert "train perplexity 148.4, valid perplexity 150.12, best 149.50, saved at step 1,100" in lines
     assert any(set(line) <= {"━", "╸", "╺"} and len(line) == 60 for line in lines if line)
 
 
@@ -95,7 +95,8 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
 
 
 def test_a_loss_beyond_floats_is_an_infinite_perplexity():
-    assert live.training_perplexity(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == float("inf")
+    assert live.training_figure(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == "perplexity inf"
+    assert live.training_figure(Step(1, 0, 1, 5.9, 0, 1, 0.5, 1, is_exact=False)) == "loss 5.900"
 
 
 def test_counting_tells_each_order_and_what_was_estimated(capsys):

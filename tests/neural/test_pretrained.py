@@ -91,7 +91,8 @@ def test_words_may_have_spaces_inside(tmp_path):
 
 
 def test_words_are_compared_as_they_are(tmp_path):
-    assert read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")[0] == {}
+    with pytest.raises(TextError, match="has a vector for none of the 6 words.*another case"):
+        read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
 
 
 def test_a_word_that_is_a_number(tmp_path):
