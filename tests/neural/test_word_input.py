@@ -19,10 +19,8 @@ LINES = ["the tam <unk> dog", "", "god tam sat the"]
 
 def make(characters, tokenizer, **options):
     torch.manual_seed(2)
-    settings = LstmSettings(
-        characters=characters, embedding_size=7, character_size=4, character_filters="3,4,5", character_hidden_size=5,
-        init_range=0.7, **options,
-    )  # fmt: skip
+    own = {"cnn": {"character_size": 4, "character_filters": "3,4,5"}, "lstm": {"character_size": 4, "character_hidden_size": 5}, None: {}}
+    settings = LstmSettings(characters=characters, embedding_size=7, init_range=0.7, **own[characters], **options)
     return WordInput(settings, tokenizer), settings
 
 
@@ -118,9 +116,8 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
 @pytest.mark.parametrize("characters", KINDS)
 def test_gradients_equal_finite_differences(characters):
     tokenizer = make_tokenizer(["ab a", "b"]).spelling()
-    settings = LstmSettings(
-        characters=characters, characters_beside=True, embedding_size=2, character_size=2, character_filters="2,1", character_hidden_size=2
-    )
+    own = {"cnn": {"character_filters": "2,1"}, "lstm": {"character_hidden_size": 2}}[characters]
+    settings = LstmSettings(characters=characters, characters_beside=True, embedding_size=2, character_size=2, **own)
     torch.manual_seed(4)
     module = WordInput(settings, tokenizer).double()
     ids_TB = ids_of(tokenizer, ["ab bba a", "ab"])
