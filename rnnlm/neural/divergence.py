@@ -25,7 +25,8 @@ class Divergence:
         self.uniform_nats = math.log(size)
         self.limit = 2 * self.uniform_nats + 5
         self.loss_limit = self.limit if is_exact else math.inf
-        self.last_loss = self.last_validation = math.inf
+        self.last_loss = math.inf
+        self.last_validation = 0.0  # none yet, which is no bad one
         self.why = ""
 
     def read(self, report: Step) -> None:

@@ -51,7 +51,8 @@ def test_a_loss_on_another_scale_may_be_large():
 
 @pytest.mark.parametrize("is_exact", [True, False])
 def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
-    for found, lost in [*((nats, False) for nats in SOUND), *((nats, True) for nats in LOST), ([6.0, math.inf, math.inf], True)]:
+    endless = [([math.inf], False), ([6.0, math.inf], False), ([6.0, math.inf, math.inf], True)]
+    for found, lost in [*((nats, False) for nats in SOUND), *((nats, True) for nats in LOST), *endless]:
         divergence = Divergence(V, is_exact)
         for step, nats in enumerate(found, start=1):
             divergence.read_validation(math.exp(nats), step)
