@@ -91,7 +91,8 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     with memory_errors(device):
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, initial)
         settings = resolved.make(FittingSettings)
-        _place_vectors(network, settings, data.tokenizer, resolved.values.get("encoding_errors", TextSettings.encoding_errors))
+        encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
+        _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
         return Trainer(network, settings, run, data, precision)
 
 
@@ -105,17 +106,22 @@ def start_network(
     return network.prepare().to(device)
 
 
-def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str) -> None:
-    """Word vectors from a file, and whether they are trained.
+def _place_vectors(
+    network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str, is_started: bool
+) -> None:
+    """Word vectors from a file, and whether they are trained; `is_started`: whether the network has weights of another model.
 
     Raises:
-        SettingsError: there are no word vectors, or they have another width. TextError: the file is damaged.
+        SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged.
     """
     if not settings.embeddings and not settings.freeze_embeddings:
         return
     weight_VE = network.input.weight
     if weight_VE is None:
         raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
+    if not settings.embeddings and not is_started:
+        way_out = "name a file with --embeddings, or a model with --init-from"
+        raise SettingsError("freeze_embeddings = true would keep random word vectors", way_out=way_out)
     if settings.embeddings:
         found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
         load_vectors(weight_VE, found)

@@ -581,7 +581,7 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
 # ---- word vectors from a file
 
 
-def resolved_for(data, tmp_path, **settings):
+def resolved_for(**settings):
     from rnnlm.config import Layer, resolve
     from rnnlm.registry import kind_of
 
@@ -598,9 +598,9 @@ def vectors(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("frozen", [False, True])
-def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(make_data, sentences, tmp_path, vectors, frozen):
+def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(make_data, sentences, vectors, frozen):
     data = make_data([*sentences[:20], "the end"])
-    trainer = fitting.make_trainer(resolved_for(data, tmp_path, embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data)
+    trainer = fitting.make_trainer(resolved_for(embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data)
     row = data.tokenizer.symbols().index("the")
     start = trainer.network.input.weight.detach().clone()
     assert start[row].tolist() == [1, 2, 3]
@@ -621,14 +621,23 @@ def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentenc
     assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]
 
 
-def test_word_vectors_of_another_width_are_refused(make_data, sentences, tmp_path, vectors):
+def test_word_vectors_of_another_width_are_refused(make_data, sentences, vectors):
     data = make_data(sentences[:20])
     with pytest.raises(SettingsError, match="set embedding_size=3"):
-        fitting.make_trainer(resolved_for(data, tmp_path, embeddings=vectors, embedding_size=5), data)
+        fitting.make_trainer(resolved_for(embeddings=vectors, embedding_size=5), data)
 
 
 @pytest.mark.parametrize("asked", [{"embeddings": "x.txt"}, {"freeze_embeddings": True}])
-def test_word_vectors_without_word_vectors_are_refused(make_data, sentences, tmp_path, asked):
+def test_word_vectors_without_word_vectors_are_refused(make_data, sentences, asked):
     data = make_data(sentences[:20])
     with pytest.raises(SettingsError, match="set characters_beside=true"):
-        fitting.make_trainer(resolved_for(data, tmp_path, characters="cnn", **asked), data)
+        fitting.make_trainer(resolved_for(characters="cnn", **asked), data)
+
+
+def test_random_word_vectors_are_not_frozen(make_data, sentences):
+    data = make_data(sentences[:20])
+    resolved = resolved_for(freeze_embeddings=True)
+    with pytest.raises(SettingsError, match="would keep random word vectors.*--init-from"):
+        fitting.make_trainer(resolved, data)
+    trained = NeuralLanguageModel(fitting.make_trainer(resolved_for(), data).network, data.tokenizer)
+    assert not fitting.make_trainer(resolved, data, trained.to_arrays()).network.input.weight.requires_grad
