@@ -116,12 +116,12 @@ class LiveDisplay(PlainDisplay):
         step, left = self.step, terminal.duration(seconds_left(self.step))
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
-        train = f"train {training_figure(step)}"
-        valid = [f"valid perplexity {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
+        train = f"train {training_figure(step).removeprefix('perplexity ')}"
+        valid = [f"valid {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        return [", ".join([*progress, *speed]), ", ".join([train, *valid, *saved])]
+        return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved])]
 
 
 def started_line(event: Started) -> str:

@@ -2,12 +2,12 @@
 
 import torch
 
-from rnnlm.neural.adaptive_softmax import AdaptiveSoftmax
-from rnnlm.neural.class_softmax import ClassSoftmax
-from rnnlm.neural.hierarchical_softmax import HierarchicalSoftmax
-from rnnlm.neural.noise_contrastive import NoiseContrastiveSoftmax
-from rnnlm.neural.output import SoftmaxOutput
-from rnnlm.neural.sampled_softmax import SampledSoftmax
+from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax
+from rnnlm.neural.outputs.class_factored import ClassSoftmax
+from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from rnnlm.neural.outputs.noise_contrastive import NoiseContrastiveSoftmax
+from rnnlm.neural.outputs.sampled import SampledSoftmax
+from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
 E = 6
 

@@ -63,6 +63,13 @@ def training_products(precision: str, device: torch.device) -> contextlib.Abstra
     return contextlib.nullcontext()
 
 
+def product_type(x: torch.Tensor) -> torch.dtype:
+    """In which type products run: autocast's where it is on, but never less than float64 where `x` is that."""
+    device = x.device.type
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_on and x.dtype != torch.float64 else x.dtype
+
+
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
     """IEEE fp32: no TF32 in cuBLAS or cuDNN while this lasts."""

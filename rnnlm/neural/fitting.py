@@ -36,10 +36,10 @@ from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
 from rnnlm.neural.optimizers import clip_gradients, make_optimizer
 from rnnlm.neural.penalties import Penalty
-from rnnlm.neural.pretrained import check_text, load_vectors, read_vectors
 from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
+from rnnlm.neural.words.pretrained import check_text, load_vectors, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:

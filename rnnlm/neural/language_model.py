@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Array, Shapes, Tokenizer
+from rnnlm.neural import network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import Network, NetworkState
-from rnnlm.neural import network_settings
 
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}

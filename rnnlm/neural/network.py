@@ -17,7 +17,7 @@ from rnnlm.neural.jordan import JordanLayer
 from rnnlm.neural.network_settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
 from rnnlm.neural.outputs import make_output
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.word_input import WordInput
+from rnnlm.neural.words.word_input import WordInput
 
 NetworkState = tuple[Tensor, ...]
 

@@ -10,8 +10,8 @@ from rnnlm.batches import stream_bounds
 from rnnlm.encoding import EncodedText
 from rnnlm.neural.budget import BudgetClock
 from rnnlm.neural.divergence import copied_weights
-from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.streams import fitting_rows
 
 ROWS = 32

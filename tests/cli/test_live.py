@@ -31,7 +31,7 @@ def drawn(width: int, *events, **settings) -> list[str]:
 def test_at_80_columns_bar_and_figures_have_their_lines():
     lines = drawn(80, STARTED, STEP, VALIDATED, SAVED)
     assert "25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s" in lines
-    assert "train perplexity 148.4, valid perplexity 150.12, best 149.50, saved at step 1,100" in lines
+    assert "perplexity: train 148.4, valid 150.12, best 149.50, saved at step 1,100" in lines
     assert any(set(line) <= {"━", "╸", "╺"} and len(line) == 60 for line in lines if line)
 
 

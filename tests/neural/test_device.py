@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import pkgutil
 import warnings
 from pathlib import Path
 
@@ -228,10 +229,10 @@ def waits(function):
 
 
 STEP_MODULES = (
-    "output", "cells", "network", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting", "word_input",
-    "characters", "spelling", "feedforward", "jordan", "recurrence", "scheduled_elman", "scheduled_gru", "scheduled_lstm",
-    "scheduled_window", "output_layer", "outputs", "adaptive_softmax", "class_softmax", "hierarchical_softmax", "noise",
-    "noise_contrastive", "sampled_softmax", "word_groups", "linear_cross_entropy",
+    "network", "cells", "feedforward", "jordan", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting",
+    *(f"{room}.{module.name}" for room in ("outputs", "recurrence", "words") for module in pkgutil.iter_modules(
+        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
+    "outputs", "recurrence",
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
 BEFORE = {"prepare", "arrange"}  # what is called before the first step and reached by the names of buffers

@@ -1,0 +1,87 @@
+"""The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and gradients in one.
+
+Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks. Each chunk's gradient
+of W is added slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W once
+more, in the type of the products.
+"""
+
+import torch
+from torch import Tensor
+
+from rnnlm.interface import PADDING
+from rnnlm.neural.device import product_type
+
+CHUNK_BYTES = 1 << 28  # the more rows at once, the more a product does with each weight it reads
+SLICE_WEIGHTS = 1 << 20
+ONES = 16  # columns of ones beside the features: one would do, but widths of sixteens multiply faster
+SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Mean over the targets that are not padding of -log softmax(features W^T + b)[target], in nats.
+
+    With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients of features, W and b
+    are products of (p - y), formed chunk by chunk in the forward pass. Logits and p have the type of the products:
+    autocast's (bf16) or that of `features`; the softmax itself is worked out in fp32 or wider. A p in bf16 is right to
+    2^-9 of itself, so that a token's loss is right to 0.002 nats, apart from what the logits' own rounding does.
+    """
+
+    @staticmethod
+    def forward(ctx, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
+        products = product_type(features_NE)
+        features, weight, bias = (given.detach().to(products) for given in (features_NE, weight_VE, bias_V))
+        wide = torch.promote_types(products, torch.float32)
+        kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
+        index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
+        count = kept_N1.sum(dtype=wide).clamp(min=1)
+        share_N1 = kept_N1 / count  # of each row in the mean, 0 for padding
+        loss = torch.zeros((), dtype=wide, device=features_NE.device)
+        grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
+        sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
+        rows = _even_rows(len(features), CHUNK_BYTES // (len(weight) * features.element_size()))
+        for start in range(0, max(1, len(features)), rows):
+            part = slice(start, start + rows)
+            p = _softmax(torch.mm(features[part], weight.t()).add_(bias))
+            target = row_N[: len(p)], index_N[part]
+            p_target_n = p[target]
+            loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
+            difference = p.index_put_(target, p_target_n - 1)  # p - y
+            grad_features[part] = torch.mm(difference, weight) * share_N1[part]
+            weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
+            _add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        gradients = ctx.saved_tensors
+        if grad.device.type == "cpu" and grad == 1:  # as in `loss.backward()`: spares one pass over all of W's gradient
+            return *gradients, None
+        return *(gradient * grad for gradient in gradients), None
+
+
+def _softmax(logits_NV: Tensor) -> Tensor:
+    """Over V; on a CPU in place (torch.softmax with `out` makes a new array, and copies it)."""
+    place = logits_NV if logits_NV.device.type == "cpu" else torch.empty_like(logits_NV)
+    return torch.ops.aten._softmax.out(logits_NV, 1, False, out=place)
+
+
+def _even_rows(count: int, most: int) -> int:
+    """Rows of a chunk, at most `most`, so that chunks are about the same size."""
+    chunks = -(-count // max(1, most))
+    return max(1, -(-count // max(1, chunks)))
+
+
+def _add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
+    """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
+    V, E = grad_weight_VE.shape
+    size = max(1, SLICE_WEIGHTS // E)
+    wide_vE = grad_weight_VE.new_empty((min(size, V), E))  # adding from bf16, with gaps between rows, takes twice as long
+    for start in range(0, V, size):
+        part = slice(start, start + size)
+        product = torch.mm(difference_NV[:, part].t(), weighted_NF)
+        if is_first:
+            grad_weight_VE[part].copy_(product[:, :E])
+        else:
+            grad_weight_VE[part].add_(wide_vE[: len(product)].copy_(product[:, :E]))
+        sum_V[part] += product[:, E]

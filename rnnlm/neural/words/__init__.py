@@ -1,0 +1,1 @@
+"""What a network reads of words: vectors, characters, vectors made elsewhere."""
