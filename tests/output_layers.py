@@ -9,7 +9,18 @@ from rnnlm.neural.outputs.noise_contrastive import NoiseContrastiveSoftmax
 from rnnlm.neural.outputs.sampled import SampledSoftmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
-E = 6
+N, E, V = 13, 6, 17
+
+
+def example(dtype=torch.float32, padded=4):
+    """features_NE, weight_VE, bias_V, and targets_N of which `padded` are padding."""
+    torch.manual_seed(5)
+    features_NE = torch.randn(N, E, dtype=dtype, requires_grad=True)
+    weight_VE = torch.randn(V, E, dtype=dtype, requires_grad=True)
+    bias_V = torch.randn(V, dtype=dtype, requires_grad=True)
+    targets_N = torch.randint(V, (N,))
+    targets_N[torch.randperm(N)[:padded]] = -1
+    return features_NE, weight_VE, bias_V, targets_N
 
 
 def adaptive(size, tied, width):

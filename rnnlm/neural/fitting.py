@@ -103,7 +103,8 @@ def start_network(
     network = make_network(settings, tokenizer)
     if initial is not None:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
-    return network.prepare().to(device)
+        network.prepare()
+    return network.to(device)
 
 
 def _place_vectors(

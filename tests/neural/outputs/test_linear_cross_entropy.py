@@ -2,22 +2,12 @@
 
 import pytest
 import torch
+from output_layers import E, N, V, example
 from torch.nn import functional as F
 
 from rnnlm.neural.outputs import linear_cross_entropy
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 
-N, E, V = 13, 6, 17
-
-
-def example(dtype=torch.float32, padded=4):
-    torch.manual_seed(5)
-    features_NE = torch.randn(N, E, dtype=dtype, requires_grad=True)
-    weight_VE = torch.randn(V, E, dtype=dtype, requires_grad=True)
-    bias_V = torch.randn(V, dtype=dtype, requires_grad=True)
-    targets_N = torch.randint(V, (N,))
-    targets_N[torch.randperm(N)[:padded]] = -1
-    return features_NE, weight_VE, bias_V, targets_N
 
 
 def torchs_own(features_NE, weight_VE, bias_V, targets_N):
