@@ -14,7 +14,6 @@ from rnnlm.neural import network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import Network, NetworkState
 
-
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 

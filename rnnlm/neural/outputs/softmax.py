@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
+from rnnlm.neural.device import product_type
 from rnnlm.neural.outputs.layer import OutputLayer, unigram
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 
@@ -51,7 +52,8 @@ def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Ten
 
 def log_likelihood(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
     """log softmax(features W^T + b) (nats) at each target, 0 where it is padding, shape (N,); chunk by chunk."""
-    weight_VE = weight_VE.to(features_NE.dtype)
+    products = product_type(features_NE)  # once, not by autocast for every chunk: W is large
+    features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
     index_N1 = targets_N.clamp(min=0).unsqueeze(1)
     parts = []
     for features_nE, index_n1 in zip(features_NE.split(rows := _chunk_rows(len(weight_VE))), index_N1.split(rows), strict=True):
