@@ -128,9 +128,9 @@ def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Loop:
         network.train()
         for inputs_TB, targets_TB in batches:
             with training_products(trainer.precision, trainer.device):
-                loss, state = network.loss(inputs_TB, targets_TB, state)
+                loss, penalty, state = network.loss(inputs_TB, targets_TB, state)
             optimizer.zero_grad()
-            loss.backward()
+            (loss + penalty).backward()
             clip_gradients(trainer.settings, network)
             optimizer.step()
             state = tuple(tensor.detach() for tensor in state)
@@ -149,7 +149,7 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
     trainer.network.train()
     with BareProducts() as recorded:
         with training_products(trainer.precision, trainer.device):
-            loss, _ = trainer.network.loss(inputs_TB, targets_TB, state)
+            loss, _, _ = trainer.network.loss(inputs_TB, targets_TB, state)
         loss.backward()
     trainer.optimizer.zero_grad()
     multiply = recorded.repeat()

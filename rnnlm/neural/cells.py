@@ -27,24 +27,31 @@ class RecurrentLayer(nn.Module):
     gates = 1
     states = 1  # tensors of state: h, or h and c
 
-    def __init__(self, input_width: int, width: int) -> None:
+    def __init__(self, settings: RecurrentSettings, input_width: int, width: int) -> None:
         super().__init__()
         rows = self.gates * width
         self.weight_ih = nn.Parameter(torch.empty(rows, input_width))
         self.weight_hh = nn.Parameter(torch.empty(rows, width))
         self.bias_ih = nn.Parameter(torch.zeros(rows))
         self.width = width
+        self.weight_drop = settings.weight_drop
+
+    def recurrent_weights(self) -> Tensor:
+        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
+        all its steps go through the same weights, and gradients reach the weights themselves."""
+        return dropout(self.weight_hh, self.weight_drop, self.training)
 
 
 class ElmanLayer(RecurrentLayer):
     """One bias: a second one would add nothing."""
 
     def __init__(self, settings: ElmanSettings, input_width: int, width: int) -> None:
-        super().__init__(input_width, width)
+        super().__init__(settings, input_width, width)
         self.activation = settings.activation
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        y_TBH = recurrence.elman(x_TBE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        y_TBH = recurrence.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
 
 
@@ -54,12 +61,12 @@ class GruLayer(RecurrentLayer):
     gates = 3
 
     def __init__(self, settings: GruSettings, input_width: int, width: int) -> None:
-        super().__init__(input_width, width)
+        super().__init__(settings, input_width, width)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
         y_TBH = recurrence.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
 
@@ -72,7 +79,7 @@ class LstmLayer(RecurrentLayer):
 
     def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
         self.gates = 3 if settings.coupled_gates else 4
-        super().__init__(input_width, width)
+        super().__init__(settings, input_width, width)
         self.coupled = settings.coupled_gates
         self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
         with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
@@ -80,9 +87,8 @@ class LstmLayer(RecurrentLayer):
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         h_BH, c_BH = state[0][0], state[1][0]
-        y_TBH, c_BH = recurrence.lstm(
-            x_TBE, h_BH, c_BH, self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes, self.coupled
-        )
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        y_TBH, c_BH = recurrence.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
 

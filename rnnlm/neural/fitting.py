@@ -211,9 +211,9 @@ class Trainer:
         state = self.streams.refresh(state, window.fresh_B)
         self.network.train()
         with training_products(self.precision, self.device):
-            loss, state = self.network.loss(inputs_TB, targets_TB, state)
+            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + penalty).backward()
         self.penalty.add_gradients()
         clip_gradients(self.settings, self.network)
         for group in self.optimizer.param_groups:

@@ -16,7 +16,7 @@ from rnnlm.neural.initialisation import initialise
 from rnnlm.neural.jordan import JordanLayer
 from rnnlm.neural.network_settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
 from rnnlm.neural.outputs import make_output
-from rnnlm.neural.regularization import dropout
+from rnnlm.neural.regularization import activation_penalty, dropout
 from rnnlm.neural.words.word_input import WordInput
 
 NetworkState = tuple[Tensor, ...]
@@ -36,14 +36,17 @@ class Network(nn.Module):
 
     def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """What the output layer reads, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
-        y_TBH, state = self._read(self._drop(self.input(inputs_TB), self.settings.dropout_input), state)
-        return self._drop(self._project(y_TBH), self.settings.dropout_output), state
+        y_TBE, state = self._activations(inputs_TB, state)
+        return self._drop(y_TBE, self.settings.dropout_output), state
 
-    def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """What training minimises, a mean in nats over the targets that are not padding, and the state after the last input."""
-        features_TBE, state = self.features(inputs_TB, state)
+    def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor | float, NetworkState]:
+        """The loss, a mean in nats over the targets that are not padding; what training minimises beside it, the penalty on
+        activations (0.0 where there is none); and the state after the last input."""
+        y_TBE, state = self._activations(inputs_TB, state)
+        features_TBE = self._drop(y_TBE, self.settings.dropout_output)
         targets_N = self.input.known(targets_TB).flatten()
-        return self.output.loss(features_TBE.flatten(0, 1), targets_N, self.tied_VE), state
+        loss = self.output.loss(features_TBE.flatten(0, 1), targets_N, self.tied_VE)
+        return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 
     def score(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """Log-probability (nats) of each target, (T, B), 0 where it is padding, and the state."""
@@ -71,6 +74,12 @@ class Network(nn.Module):
         self.output.prepare()
         return self
 
+    def _activations(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """What the output layer reads, before dropout, and the state after the last input."""
+        x_TBE = self._drop_words(self.input(inputs_TB), inputs_TB)
+        y_TBH, state = self._read(self._drop(x_TBE, self.settings.dropout_input), state)
+        return self._project(y_TBH), state
+
     def _read(self, x_TBE: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         if isinstance(self.body, JordanLayer):
             return self.body(x_TBE, state, self._fed_back)
@@ -83,6 +92,15 @@ class Network(nn.Module):
 
     def _project(self, y: Tensor) -> Tensor:
         return y if self.projection is None else self.projection(y)
+
+    def _drop_words(self, x_TBE: Tensor, inputs_TB: Tensor) -> Tensor:
+        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the matrix of word vectors, so a
+        word that is drawn is zero at all its places in the window. As output weights the word vectors stay whole."""
+        p = self.settings.dropout_embedding
+        if not self.training or p == 0:
+            return x_TBE
+        kept_V = dropout(x_TBE.new_ones(self.input.size), p, training=True)
+        return x_TBE * kept_V[self.input.known(inputs_TB)].unsqueeze(2)
 
     def _drop(self, x_TBE: Tensor, p: float) -> Tensor:
         return dropout(x_TBE, p, self.training, self.settings.locked_dropout)

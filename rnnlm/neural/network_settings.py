@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Positive, Probability, from_stored
+from rnnlm.config import Count, NonNegative, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 
 # Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
@@ -72,6 +72,9 @@ class NetworkSettings:
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
 
+    dropout_embedding: Annotated[
+        Probability, Meta(description="dropout of whole words: what is drawn is zero wherever it stands in a window")
+    ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
     locked_dropout: Annotated[
@@ -143,6 +146,11 @@ class RecurrentSettings(NetworkSettings):
         Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")
     ] = "plain"
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
+    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights, drawn once a window")] = 0.0
+    activation_penalty: Annotated[NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")] = 0.0
+    temporal_penalty: Annotated[
+        NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
+    ] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -77,7 +77,7 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     network = make_network(model, **variant, **tying)
     inputs_TB, targets_TB = text()
     state = tuple(torch.randn_like(part) for part in network.initial_state(B))
-    loss, after = network.loss(inputs_TB, targets_TB, state)
+    loss, _, after = network.loss(inputs_TB, targets_TB, state)
     weights = {name: value.detach().numpy().astype(np.float64) for name, value in network.state_dict().items()}
     expected, expected_after = recurrent_network.network_loss(
         network.settings, weights, inputs_TB.numpy(), targets_TB.numpy(), [part.double().numpy() for part in state]
