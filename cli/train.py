@@ -129,6 +129,8 @@ def _train(plan: Any, stop: _StopRequest) -> Any:
     from .live import display_for
 
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
+    if plan.request.resume:
+        terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with stop, display_for(plan.kind.family) as display:
