@@ -23,7 +23,7 @@ from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, Sta
 from rnnlm.neural.device import exact_products
 
 NO_WORD = -1
-CHUNK_CELLS = 1 << 22  # of similarities, rows times places times pairs
+CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what stays in the processor's cache
 
 
 @dataclass(frozen=True)
