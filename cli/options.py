@@ -92,14 +92,15 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
     """
     if settings and not kind:
         raise click.UsageError("--set is for an adaptation: name it with --adapt.")
+    name = named(name)
     if not kind:
         from rnnlm.loading import load
 
-        return load(named(name), device)
+        return load(name, device)
     from rnnlm.adaptation import load_adapted
     from rnnlm.config import parse_assignments
 
-    return load_adapted(named(name), kind, parse_assignments(settings), device)
+    return load_adapted(name, kind, parse_assignments(settings), device)
 
 
 def named(model_name: str | None) -> str:

@@ -37,10 +37,10 @@ class DynamicSettings:
     adaptation_rule: Annotated[
         Literal["sgd", "rms"], Meta(description="plain gradients, or divided by their root mean square on training text")
     ] = "sgd"
-    adaptation_rate: Annotated[NonNegative, Meta(description="eta: how far the weights go along a gradient")] = 0.1
+    adaptation_rate: Annotated[NonNegative, Meta(description="eta: how far the weights go along a gradient")] = 0.05
     adaptation_decay: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="lambda: share of the way back to the trained weights after each segment")
-    ] = 0.001
+    ] = 0.005
     adaptation_epsilon: Annotated[Positive, Meta(description="rule=rms: added to the root mean square")] = 0.001
 
 
