@@ -62,7 +62,8 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
-        raise ModelError(f"the settings in {path} are damaged", str(error), f"tune anew: rnnlm tune --adapt {kind}, or delete the file") from None
+        way_out = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+        raise ModelError(f"the settings in {path} are damaged", str(error), way_out) from None
 
 
 def settings_path(folder: Path, kind: str) -> Path:
@@ -96,8 +97,13 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
         raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
     owner = found.pop(_OWNER, np.zeros(0, dtype=np.uint8)).tobytes()
     if owner != (fingerprint or "").encode():
-        raise ModelError(f"the gradient statistics in {path} are of other weights", "the model was trained anew since they were gathered", _ANEW)
+        why = "the model was trained anew since they were gathered"
+        raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
     is_whole = {name: array.shape for name, array in found.items()} == weights
-    if not is_whole or not all(array.dtype == np.float32 and (array >= 0).all() and np.isfinite(array).all() for array in found.values()):
+    if not is_whole or not all(_are_squares(array) for array in found.values()):
         raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
     return found
+
+
+def _are_squares(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and bool((array >= 0).all() and np.isfinite(array).all())

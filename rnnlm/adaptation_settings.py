@@ -49,5 +49,5 @@ KINDS: dict[str, type] = {"dynamic": DynamicSettings, "cache": NeuralCacheSettin
 
 def describe(kind: str, settings: Any) -> str:
     """Kind and settings as a signature names them, e.g. `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
-    parts = (f"{field.name.removeprefix('cache_').removeprefix('adaptation_')}={getattr(settings, field.name)}" for field in fields(settings))
-    return f"{kind}({','.join(parts)})"
+    values = {field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name) for field in fields(settings)}
+    return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"

@@ -80,7 +80,10 @@ class DynamicEvaluation(AdaptedModel):
         return logprob_T1.t() * (targets_BT != PADDING), after
 
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
-        logprob_T1V, after = self._run(self.reader.ids(inputs_BT), state, lambda features_T1E, *_: self.network.predict_features(features_T1E))
+        def give(features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+            return self.network.predict_features(features_T1E)
+
+        logprob_T1V, after = self._run(self.reader.ids(inputs_BT), state, give)
         return logprob_T1V.transpose(0, 1), after
 
     def concat_states(self, states: Sequence[DynamicState]) -> DynamicState:
@@ -108,8 +111,9 @@ class DynamicEvaluation(AdaptedModel):
                     features_T1E, hidden = self.network.features(stream_S1[at : at + size], hidden)
                     logprob_T1 = self.network.score_features(features_T1E, next_T1)
                     loss = -logprob_T1.mean()
-                if (new := max(at, before)) < at + size:
-                    parts.append(give(features_T1E.detach()[new - at :], slice(new - before, at + size - before), logprob_T1.detach()[new - at :]))
+                if (new := max(at, before)) < at + size:  # what comes earlier was given in calls before
+                    places = slice(new - before, at + size - before)
+                    parts.append(give(features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
                 self._step(loss)
                 hidden = tuple(tensor.detach() for tensor in hidden)
                 at += size
@@ -136,7 +140,10 @@ class DynamicEvaluation(AdaptedModel):
         if self.settings.adaptation_rule == "sgd":
             return [rate] * len(self.weights), [decay] * len(self.weights)
         if statistics is None:
-            raise UsageError("rule rms needs gradient statistics", "none were gathered for this model", "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd")
+            raise UsageError(
+                "rule rms needs gradient statistics", "none were gathered for this model",
+                "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
+            )  # fmt: skip
         roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.network.named_parameters()]
         mean = torch.cat([root.flatten() for root in roots]).mean()
         rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]

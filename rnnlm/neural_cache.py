@@ -57,10 +57,12 @@ class NeuralCache(AdaptedModel):
         super().__init__(check_hidden(model, HiddenStateModel), settings)
 
     def initial_state(self, rows: int) -> NeuralCacheState:
-        inner = self.model.initial_state(rows)
-        device = self.model.device
-        none = torch.zeros((rows, 1, self.model.hidden_size), device=device)
-        return NeuralCacheState(inner, none, torch.zeros((rows, 0), dtype=torch.int64, device=device), torch.zeros(rows, dtype=torch.bool, device=device))
+        def none(*shape: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=self.model.device)
+
+        hidden_B1H = none(rows, 1, self.model.hidden_size, dtype=torch.float32)
+        words_B0, has_read_B = none(rows, 0, dtype=torch.int64), none(rows, dtype=torch.bool)
+        return NeuralCacheState(self.model.initial_state(rows), hidden_B1H, words_B0, has_read_B)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralCacheState) -> tuple[Tensor, NeuralCacheState]:
         hidden_BTH, inner = self.model.hidden(inputs_BT, state.model)

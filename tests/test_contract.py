@@ -50,12 +50,13 @@ CASES = [
 
 SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 ADAPTED = [
-    *(("unigram", name, settings) for name, settings in (("ngram", {"order": 3}), ("lstm", {}), ("lstm", {"tokenizer": "char"}), ("lstm", SPELLING))),
-    *(("cache", name, settings) for name, settings in (("lstm", {}), ("gru", {"tied": True, "layers": 2}), ("lstm", {"output": "adaptive", "cutoffs": "4,8"}), ("lstm", SPELLING))),
-    *(("sgd", name, settings) for name, settings in (("lstm", {}), ("gru", {"tied": False}), ("lstm", SPELLING), ("ffnn", {}), ("jordan", {}))),
-    *(("sgd", "lstm", {"output": output}) for output in ("adaptive", "class", "hierarchical")),
+    ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
+    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output": "adaptive", "cutoffs": "4,8"}),
+    ("cache", "gru", {"tied": True, "layers": 2}),
+    ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
+    ("sgd", "lstm", {"output": "adaptive"}), ("sgd", "lstm", {"output": "class"}), ("sgd", "lstm", {"output": "hierarchical"}),
     ("sgd", "lstm", {"loss": "sampled", "samples": 8}),
-    *(("rms", name, settings) for name, settings in (("lstm", {}), ("lstm", {"tokenizer": "char", "layers": 2}))),
+    ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
 ]  # fmt: skip
 
 
@@ -65,7 +66,8 @@ def adapted(kind: str, model):
         return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
     if kind == "cache":
         return NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5))
-    settings = DynamicSettings(adaptation_rule=kind, segment_tokens=3, adaptation_rate=0.5 if kind == "sgd" else 0.01, adaptation_decay=0.05)
+    rate = {"sgd": 0.5, "rms": 0.01}[kind]
+    settings = DynamicSettings(segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05)
     ids = encode_text(Lines(LINES), model.tokenizer).ids
     return DynamicEvaluation(model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None)
 

@@ -87,5 +87,6 @@ def test_what_needs_a_network_names_the_way_out(rnnlm, models, kind, command):
 
 def test_damaged_settings_name_the_way_out(rnnlm, models, copied):
     (copied / "adapt-cache.json").write_text("{")
-    lines = checked_error(rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid), 1, f"the settings in {copied / 'adapt-cache.json'} are damaged")
+    ended = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid)
+    lines = checked_error(ended, 1, f"the settings in {copied / 'adapt-cache.json'} are damaged")
     assert "rnnlm tune --adapt cache" in lines[-1]
