@@ -21,6 +21,7 @@ from . import terminal
 
 COMMANDS = (
     "bench", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "prune", "recipes", "score", "train",
+    "tune",
 )  # fmt: skip
 
 

@@ -27,20 +27,24 @@ _PUBLIC = {
     "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
     "Validated": "rnnlm.events",
+    "adapt": "rnnlm.adaptation",
     "audit": "rnnlm.auditing",
     "evaluate": "rnnlm.evaluation",
     "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
     "load": "rnnlm.loading",
+    "load_adapted": "rnnlm.adaptation",
     "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
+    "tune": "rnnlm.tuning",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from rnnlm.adaptation import adapt, load_adapted
     from rnnlm.auditing import audit
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
+    from rnnlm.tuning import tune
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The only doors between numpy arrays and the arrays of a model's own device. Never imports torch itself."""
 
+import math
 import mmap
 from typing import Any
 
@@ -29,6 +30,17 @@ def like(values: Any, reference: Array) -> Array:
     import torch
 
     return torch.as_tensor(values, device=reference.device)
+
+
+def mixed(logprob: Array, share: Array, weight: float) -> Array:
+    """log((1 - weight) exp(logprob) + weight share), nats, in the type of `logprob`; `share` is a probability."""
+    if isinstance(logprob, np.ndarray):
+        with np.errstate(divide="ignore"):
+            return np.logaddexp(logprob + math.log1p(-weight), np.log(weight * share)).astype(logprob.dtype)
+    import torch
+
+    share = torch.as_tensor(share, device=logprob.device).to(logprob.dtype)
+    return torch.logaddexp(logprob + math.log1p(-weight), (weight * share).log())
 
 
 def drop_pages(array: np.ndarray | memoryview) -> None:

@@ -5,6 +5,9 @@ import pytest
 import torch
 from network_variants import VARIANTS
 
+from rnnlm.adaptation import adapt
+from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.gradient_statistics import gather_statistics
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
@@ -98,3 +101,24 @@ def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_dat
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("kind, settings", [
+    ("unigram", UnigramCacheSettings(cache_tokens=50)), ("cache", NeuralCacheSettings(cache_tokens=50)),
+    ("dynamic", DynamicSettings()), ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
+])  # fmt: skip
+def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentences, kind, settings):
+    data = make_data(sentences)
+    network = make_trainer(data, hidden_size=64, init_range=0.5).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    inputs_BT, targets_BT = data.train.ids[None, :300].astype(np.int64), data.train.ids[None, 1:301].astype(np.int64)
+    found = []
+    for model in (host, device):
+        statistics = gather_statistics(model, data.train.ids[:2000], 5) if kind == "dynamic" else None
+        adapted = adapt(model, kind, settings, statistics)
+        logprob_BT, state = adapted.score(inputs_BT[:, :200], targets_BT[:, :200], adapted.initial_state(1))
+        rest_BT, _ = adapted.score(inputs_BT[:, 200:], targets_BT[:, 200:], adapted.state_from_arrays(state.to_arrays()))
+        assert logprob_BT.device.type == model.device.type
+        found.append(torch.cat([logprob_BT, rest_BT], dim=1).cpu())
+    torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=0)
