@@ -17,6 +17,8 @@ _PUBLIC = {
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
+    "Mixed": "rnnlm.mixing",
+    "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.scoring",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
@@ -33,6 +35,7 @@ _PUBLIC = {
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
     "load": "rnnlm.loading",
+    "mix": "rnnlm.mixing",
     "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
     "score_sentences": "rnnlm.scoring",
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
+    from rnnlm.mixing import Mixed, mix
+    from rnnlm.mixture import Mixture
     from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
