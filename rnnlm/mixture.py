@@ -22,7 +22,8 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer
 
 MixtureKind = Literal["linear", "log-linear"]
-MOST_CELLS = 1 << 23  # tokens times vocabulary that each part of a log-linear mixture is asked for at a time
+MOST_CELLS = 1 << 20  # tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit a cache
+FEWEST_TOKENS = 16  # but no fewer tokens than that: a network reads all its output weights for them
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
 
@@ -119,7 +120,7 @@ class Mixture:
 
     @property
     def _tokens_at_a_time(self) -> int:
-        return max(1, MOST_CELLS // self.tokenizer.size)
+        return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
     def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs afterwards."""
@@ -155,7 +156,8 @@ def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.nda
     xp = array_types.library(logprobs_KV[0])
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
-        total_V = total_V + xp.where(xp.isneginf(logprob_V), -np.inf, float(weight) * logprob_V)
+        weighted_V = float(weight) * logprob_V
+        total_V = total_V + (weighted_V if weight > 0 else xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V))
     highest = xp.amax(total_V, axis=-1, keepdims=True)
     highest = xp.where(xp.isneginf(highest), 0.0, highest)
     sum_of_all = xp.sum(xp.exp(total_V - highest), axis=-1, keepdims=True)
