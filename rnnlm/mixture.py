@@ -92,8 +92,9 @@ class Mixture:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
+        inputs_BT, targets_BT = array_types.as_numpy(inputs_BT), array_types.as_numpy(targets_BT)  # which every model takes
         if self.kind == "log-linear":
-            known_BT = known_ids(array_types.as_numpy(targets_BT), self.tokenizer).astype(np.int64)
+            known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)
         scores_KBT, after = self._asked(lambda part, its: part.score(inputs_BT, targets_BT, its), state)
         logprob_BT = added(scores_KBT, self.weights_K[self._counting])
@@ -106,7 +107,8 @@ class Mixture:
 
     def predict_parts(self, inputs_BT: Array, state: MixtureState) -> tuple[list[Array], MixtureState]:
         """What each part that counts predicts, (B, T, V) each, and the state after the last input."""
-        return self._asked(lambda part, its: part.predict(inputs_BT, its), state)
+        ids_BT = array_types.as_numpy(inputs_BT)
+        return self._asked(lambda part, its: part.predict(ids_BT, its), state)
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
         each_part = zip(*(state.parts for state in states), strict=True)
