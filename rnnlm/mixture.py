@@ -92,6 +92,7 @@ class Mixture:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
+        """Of a log-linear mixture by predicting all tokens, in pieces of the time."""
         inputs_BT, targets_BT = array_types.as_numpy(inputs_BT), array_types.as_numpy(targets_BT)  # which every model takes
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
