@@ -23,11 +23,11 @@ class _Weights(click.ParamType):
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
-@click.option("--on", multiple=True, metavar="TEXT", help="Tune the weights on TEXT, which no model was trained on; may be repeated.")
+@click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated.")
 @click.option("--log-linear", is_flag=True, help="Multiply probabilities and normalise, instead of adding them up.")
 @click.option("--weights", type=_Weights(), metavar="0.7,0.3", help="One weight for each model, instead of tuned ones.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", default=Path("checkpoints/mixture"), show_default=True,
-              help="Folder for the mixture.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", default=Path("checkpoints/mixture"),
+              show_default=True, help="Folder for the mixture.")  # fmt: skip
 @click.option("--bundle", is_flag=True, help="Copy the models into DIR, so that it can be moved and they can go.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
 @click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,

@@ -46,12 +46,13 @@ def mix(
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
-    kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the folder
-    `output`; else they are referred to, and must stay what they are. `report` hears how far tuning is.
+    kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the
+    folder `output`; else they are referred to, and must stay what they are. `report` hears how far tuning is.
 
     Raises:
-        UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or neither they nor a text is
-            given. TextError: the text cannot be read. ModelError: a model is missing or damaged. OutputError: `output` cannot be written.
+        UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
+            a text nor weights. TextError: the text cannot be read. ModelError: a model is missing or damaged.
+            OutputError: `output` cannot be written.
     """
     began = time.perf_counter()
     output, names = Path(output), [str(name) for name in names]

@@ -3,8 +3,8 @@
     linear:      p(w|h) = sum over k of weight_k p_k(w|h)                     (Jelinek & Mercer 1980)
     log-linear:  p(w|h) = product over k of p_k(w|h)^weight_k / Z(h)          (Klakow 1998)
 
-Z(h) is the sum over the whole vocabulary, taken anew at each place, so a log-linear mixture sums to one whatever its parts do. A part of
-weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
+Z(h) is the sum over the whole vocabulary, taken anew at each place, so a log-linear mixture sums to one whatever its parts do. A
+part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
 import math
@@ -54,8 +54,9 @@ class Mixture:
     """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
 
     def __init__(
-        self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray, kind: MixtureKind = "linear", fingerprint: str | None = None
-    ) -> None:
+        self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray, kind: MixtureKind = "linear",
+        fingerprint: str | None = None,
+    ) -> None:  # fmt: skip
         """Raises:
         UsageError: the parts have different tokenizers, or the weights are not valid (:func:`check_weights`).
         """
@@ -125,7 +126,9 @@ class Mixture:
     def _tokens_at_a_time(self) -> int:
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
-    def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
+    def _asked(
+        self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState
+    ) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs afterwards."""
         answers, states = [], list(state.parts)
         for k in self._counting:
@@ -154,8 +157,8 @@ def added(logprobs_K: Sequence[Array], weights_K: Sequence[float] | np.ndarray) 
 
 
 def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
-    """sum over k of weight_k logprob_k, normalised over the last axis. What one part holds impossible is so; so is all, where nothing is
-    possible for every part."""
+    """sum over k of weight_k logprob_k, normalised over the last axis. What one part holds impossible is so; where nothing is
+    possible for every part, nothing is."""
     xp = array_types.library(logprobs_KV[0])
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
@@ -197,7 +200,7 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
 
 
 def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:
-    """The tokenizer of all parts; one that spells unseen words, if a part reads characters: the others take those words for `<unk>`.
+    """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the others take these for `<unk>`.
 
     Raises:
         UsageError: they are different ones.
@@ -224,7 +227,8 @@ def _difference(one: Tokenizer, other: Tokenizer) -> str:
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any]) -> str:
-    return ", ".join(f"{name} is {one.get(name)} and {other.get(name)}" for name in {**one, **other} if one.get(name) != other.get(name))
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return ", ".join(f"{name} is {one.get(name)} and {other.get(name)}" for name in names)
 
 
 def _prefix(number: int) -> str:
@@ -236,7 +240,7 @@ def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
-    """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked: there is a weight for each part."""
+    """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked how many parts there are."""
     if stored is None:
         return None
     _, shape = stored.get("weights", ("F64", (1,)))

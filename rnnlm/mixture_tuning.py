@@ -1,13 +1,14 @@
 """The weights of a mixture under which a text is most probable.
 
-Linear: EM (Dempster, Laird & Rubin 1977; Jelinek & Mercer 1980). With g_k the mean over the tokens of p_k / sum over j of weight_j p_j,
-each round multiplies weight_k by g_k; the text never gets less probable. As the mean log-probability is concave in the weights and g is its
-gradient, it is within log(max over k of g_k) of the best there is: so it is known when to stop.
+Linear: EM (Dempster, Laird & Rubin 1977; Jelinek & Mercer 1980). With g_k the mean over the tokens of p_k / sum over j of
+weight_j p_j, each round multiplies weight_k by g_k; the text never gets less probable. With other weights v in place of w, the mean
+of log(sum v_k p_k / sum w_k p_k) is by Jensen's inequality at most log(sum v_k g_k), so at most log(max over k of g_k): that is how
+far the best weights can be, and when to stop.
 
-Log-linear: Newton's method. With s_k = log p_k, the mean of -log p is convex in the weights; its gradient is the mean of E[s_k] - s_k(target),
-its Hessian the mean of Cov[s_j, s_k], both taken exactly, over the whole vocabulary, under the mixture as it is.
+Log-linear: Newton's method. With s_k = log p_k, the mean of -log p is convex in the weights; its gradient is the mean of
+E[s_k] - s_k(target), its Hessian the mean of Cov[s_j, s_k], both exact: over the whole vocabulary, under the mixture as it is.
 
-Tokens that are impossible under any weights are left out: no weights change that. Shapes: K parts, N tokens, R places, V vocabulary.
+Tokens that are impossible under any weights are left out, as no weights change that. Shapes: K parts, N tokens, R places, V vocabulary.
 """
 
 import math
@@ -65,7 +66,7 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Rep
     for step in range(1, MOST_STEPS + 1):
         loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
         report(f"Newton, step {step}: {loss:.4f} nats a token")
-        if loss > good_loss + TOLERANCE_NATS:  # too far
+        if not loss <= good_loss + TOLERANCE_NATS:  # too far, perhaps beyond what numbers can hold
             weights_K = (good_K + weights_K) / 2
             continue
         good_K, good_loss = weights_K, loss
@@ -78,7 +79,7 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Rep
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the parts of a mixture predict at each place of a text, some places at a time; read anew whenever they are gone through."""
+    """What the parts of a mixture predict at each place of a text, some places at a time; made anew for whoever goes through."""
 
     mixture: Mixture
     ids: np.ndarray

@@ -1,7 +1,7 @@
-"""The models that a combination is made of: referred to where they lie, by path and fingerprint, or bundled, copied into its folder.
+"""The models that a combination is made of: referred to by path and fingerprint, or bundled, copied into its folder.
 
-A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copy is never changed: where the name is taken by another
-model, the fingerprint is added to it, so that what was there works until config.json names the new ones.
+A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copy is never changed: where the name is taken by
+another model, the fingerprint is added to it, so that what was there works until config.json names the new ones.
 """
 
 import contextlib

@@ -5,7 +5,11 @@ import pytest
 import torch
 from network_variants import VARIANTS
 
+from rnnlm.mixture import Mixture
+from rnnlm.mixture_tuning import Predictions, log_linear_weights
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.reading import score_spans, whole_text
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -98,3 +102,19 @@ def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_dat
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("kind", ["linear", "log-linear"])
+def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(make_data, make_trainer, sentences, kind):
+    data = make_data(sentences)
+    network = make_trainer(data, hidden_size=64, init_range=0.5).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
+    ids, span = data.train.ids[:500], whole_text(data.train.ids[:500])
+    expected, found = (Mixture([each, counts], [0.25, 0.75], kind) for each in (host, device))
+    inputs_BT = ids[None, :20].astype(np.int64)
+    assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == "cuda"
+    np.testing.assert_allclose(score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3)
+    tuned = [log_linear_weights(Predictions(each, ids, span), 2).weights_K for each in (found, expected)]
+    np.testing.assert_allclose(*tuned, atol=1e-2)
