@@ -17,6 +17,8 @@ _PUBLIC = {
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
+    "Mixed": "rnnlm.mixing",
+    "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.scoring",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
@@ -35,6 +37,7 @@ _PUBLIC = {
     "import_arpa": "rnnlm.exchange",
     "load": "rnnlm.loading",
     "load_adapted": "rnnlm.adaptation",
+    "mix": "rnnlm.mixing",
     "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
     "score_sentences": "rnnlm.scoring",
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
+    from rnnlm.mixing import Mixed, mix
+    from rnnlm.mixture import Mixture
     from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train

@@ -131,7 +131,7 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
     layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    kind = registry.kind_of(str(_topmost(layers, "model")))
+    kind = registry.trained_kind(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
@@ -155,7 +155,7 @@ def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.
     for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
         owners = [
             other.name for other in registry.KINDS.values()
-            if any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
+            if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
         ]  # fmt: skip
         if owners:
             what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"

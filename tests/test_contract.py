@@ -5,7 +5,7 @@ A new kind is taken up by itself; what more there is to try of a kind stands in 
 
 import numpy as np
 import pytest
-from tiny_models import LINES, Lines, fit, small_settings
+from tiny_models import LINES, Lines, fit, save
 
 from rnnlm import arrays, model_folder, reading, registry
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
@@ -34,18 +34,36 @@ VARIANTS = {
     + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
 }
+MIXTURES = [
+    {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}), ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4), "mixing": "log-linear"},
+    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0), "mixing": "log-linear"},
+    {
+        "parts": (
+            ("mixture", {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}),
+            ("gru", {}),
+        ),
+        "weights": (0.5, 0.5),
+    },
+    {
+        "parts": (("ngram", {"order": 3}), ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5})),
+        "weights": (0.5, 0.5), "mixing": "log-linear",
+    },
+]  # fmt: skip
 TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
 SPELLED = [  # tokenizers of words alone
     ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
     ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
 ]  # fmt: skip
+TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CASES = [
     (name, {**variant, **tokenizer})
-    for name in registry.KINDS
+    for name in TRAINED
     for variant in VARIANTS.get(name, [{}])
     for tokenizer in TOKENIZERS
-] + SPELLED
+] + SPELLED + [("mixture", settings) for settings in MIXTURES]  # fmt: skip
 
 
 SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
@@ -250,8 +268,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
     if isinstance(model, AdaptedModel):  # it is not saved: its settings are kept beside the model
         return
-    resolved = small_settings(registry.kind_of(name), **settings)
-    manifest = model_folder.save(tmp_path / "model", model, name, resolved.values, 6, {})
+    manifest = save(tmp_path / "model", model, name, **settings)
     loaded, _ = model_folder.load(tmp_path / "model", "cpu")
     assert loaded.fingerprint == manifest.fingerprint
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
@@ -263,7 +280,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
 
 
 def test_two_models_of_one_text_share_their_vocabulary():
-    sizes = {name: fit(name).tokenizer.fingerprint for name in registry.KINDS}
+    sizes = {name: fit(name).tokenizer.fingerprint for name in TRAINED}
     assert len(set(sizes.values())) == 1
 
 

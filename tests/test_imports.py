@@ -58,9 +58,12 @@ def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, ki
         ["generate", "-m", "uni", "--num", "2"],
         ["info", "uni"],
         ["doctor", "uni"],
+        ["mix", "uni", "uni", "--on", text, "-o", "both", "--bundle"],
+        ["generate", "-m", "both"],
+        ["doctor", "both"],
         cwd=tmp_path,
     )
-    assert [result[0] for result in results] == ["0"] * 8
+    assert [result[0] for result in results] == ["0"] * 11
     assert not {"torch", "datasets", "sentencepiece"} & {name for result in results for name in result[2:]}
 
 

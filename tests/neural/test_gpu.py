@@ -8,7 +8,11 @@ from network_variants import VARIANTS
 from rnnlm.adaptation import adapt
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.gradient_statistics import gather_statistics
+from rnnlm.mixture import Mixture
+from rnnlm.mixture_tuning import Predictions, log_linear_weights
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.reading import score_spans, whole_text
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -122,3 +126,19 @@ def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentence
         assert logprob_BT.device.type == model.device.type
         found.append(torch.cat([logprob_BT, rest_BT], dim=1).cpu())
     torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["linear", "log-linear"])
+def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(make_data, make_trainer, sentences, kind):
+    data = make_data(sentences)
+    network = make_trainer(data, hidden_size=64, init_range=0.5).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
+    ids, span = data.train.ids[:500], whole_text(data.train.ids[:500])
+    expected, found = (Mixture([each, counts], [0.25, 0.75], kind) for each in (host, device))
+    inputs_BT = ids[None, :20].astype(np.int64)
+    assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == "cuda"
+    np.testing.assert_allclose(score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3)
+    tuned = [log_linear_weights(Predictions(each, ids, span), 2).weights_K for each in (found, expected)]
+    np.testing.assert_allclose(*tuned, atol=1e-2)
