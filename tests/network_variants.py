@@ -5,6 +5,7 @@ VARIANTS = [
     {"model": "jordan", "feedback": "embedding"}, {"model": "gru", "reset_gate": "before"},
     {"model": "lstm", "peepholes": True, "connections": "highway", "layers": 2}, {"model": "lstm", "coupled_gates": True, "locked_dropout": True},
     {"output": "adaptive", "cutoffs": "20,90", "tied": None}, {"output": "class"}, {"output": "hierarchical", "tied": None},
+    {"output": "mos", "mixture_components": 3, "dropout_latent": 0.2, "locked_dropout": True}, {"output": "mos", "tied": False},
     {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}, {"characters": "cnn", "tied": None},
     {"characters": "lstm", "characters_beside": True},
 ]  # fmt: skip

@@ -30,6 +30,8 @@ OWNERS = {
     "cutoffs": ("output", ("adaptive",)),
     "cluster_shrink": ("output", ("adaptive",)),
     "classes": ("output", ("class",)),
+    "mixture_components": ("output", ("mos",)),
+    "dropout_latent": ("output", ("mos",)),
 }
 
 
@@ -53,7 +55,7 @@ class NetworkSettings:
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
     output: Annotated[
-        Literal["softmax", "adaptive", "class", "hierarchical"], Meta(description="output layer")
+        Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
     ] = "softmax"
     tied: Annotated[
         bool | None,
@@ -71,12 +73,16 @@ class NetworkSettings:
         Meta(description="output=adaptive: each cluster is so many times narrower than the one before"),
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
+    mixture_components: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)], Meta(description="output=mos: softmaxes that are mixed")
+    ] = 15
 
     dropout_embedding: Annotated[
         Probability, Meta(description="dropout of whole words: what is drawn is zero wherever it stands in a window")
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
+    dropout_latent: Annotated[Probability, Meta(description="output=mos: dropout on what each softmax reads")] = 0.0
     locked_dropout: Annotated[
         bool, Meta(description="variational dropout: one mask for each row, the same at all places of a window")
     ] = False
@@ -117,6 +123,12 @@ class NetworkSettings:
     def output_width(self) -> int:
         """Width of what the body hands to the output layer, before a projection."""
         return self.hidden_size
+
+    @property
+    def features_width(self) -> int:
+        """Width of what the output layer reads: that of the word vectors it is tied to, else the body's. A mixture of softmaxes
+        maps the body's width itself."""
+        return self.embedding_size if self.is_tied and self.output != "mos" else self.output_width
 
     def _check_owners(self) -> None:
         """A setting that differs from its default belongs to what was chosen."""

@@ -235,6 +235,8 @@ def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
         ("lstm", {"cutoffs": "10,20"}, "set output=adaptive, or cutoffs=none"),
         ("lstm", {"cluster_shrink": 2.0, "output": "class"}, "set output=adaptive"),
         ("jordan", {"classes": 10}, "output is softmax; set output=class, or classes=none"),
+        ("gru", {"mixture_components": 10}, "output is softmax; set output=mos, or mixture_components=15"),
+        ("lstm", {"dropout_latent": 0.1, "output": "class"}, "set output=mos, or dropout_latent=0.0"),
         ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
         ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
     ],
