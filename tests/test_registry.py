@@ -11,7 +11,7 @@ from rnnlm.errors import SettingsError
 
 
 def test_the_kinds_are_those_documented():
-    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "ffnn", "jordan", "unigram", "ngram"}
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram"}
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
@@ -41,7 +41,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, ngram, rnn, unigram")])
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, ngram, qrnn, rnn, unigram")])
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)

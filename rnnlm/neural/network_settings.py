@@ -158,7 +158,7 @@ class RecurrentSettings(NetworkSettings):
         Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")
     ] = "plain"
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
-    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights, drawn once a window")] = 0.0
+    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")] = 0.0
     activation_penalty: Annotated[NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")] = 0.0
     temporal_penalty: Annotated[
         NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
@@ -216,6 +216,29 @@ class LstmSettings(RecurrentSettings):
     forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
     peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
     coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
+    mogrifier_rounds: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="rounds in which input and last output gate each other (Melis et al. 2020)")
+    ] = 0
+    mogrifier_rank: Annotated[Width | None, Meta(description="rank of the matrices of these gates; none: full")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
+            what = "mogrifier_rank is the rank of a Mogrifier LSTM's gates"
+            raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
+
+
+@dataclass(frozen=True)
+class QrnnSettings(RecurrentSettings):
+    """Of `qrnn`."""
+
+    convolution_words: Annotated[
+        Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
+    ] = 2
+    pooling: Annotated[
+        Literal["f", "fo", "ifo"],
+        Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"),
+    ] = "fo"
 
 
 @dataclass(frozen=True)
@@ -252,7 +275,8 @@ class FeedForwardSettings(NetworkSettings):
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
-    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "jordan": JordanSettings, "ffnn": FeedForwardSettings,
+    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "qrnn": QrnnSettings, "jordan": JordanSettings,
+    "ffnn": FeedForwardSettings,
 }  # fmt: skip
 
 
