@@ -15,7 +15,7 @@ from rnnlm.training import train
 # Narrower, where two steps at full width take seconds.
 NARROW = {
     "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8}, "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
-    "qrnn": {"layer_sizes": "155,155,155,40", "embedding_size": 40},
+    "qrnn-ptb": {"layer_sizes": "155,155,155,40", "embedding_size": 40},
 }  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def text(tmp_path_factory):
 
 
 def test_the_recipes_promised_are_shipped():
-    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m", "mos-ptb", "mogrifier-ptb", "qrnn"}
+    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m", "mos-ptb", "mogrifier-ptb", "qrnn", "qrnn-ptb"}
     assert {"demo", "rnn", "lstm", "lstm-char", "lstm-sentencepiece", "unigram", *issued} <= set(recipes.names())
     assert recipes.names() == sorted(recipes.names())
 
