@@ -57,6 +57,7 @@ KINDS = {
         _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
         _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
         _neural("lstm", "long short-term memory", "LstmSettings"),
+        _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time", "QrnnSettings"),
         Kind(
             "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
             "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,

@@ -15,7 +15,9 @@ NOT_IN_TORCH = {"activation": "sigmoid", "reset_gate": "before", "peepholes": Tr
 
 def is_in_torch(settings: NetworkSettings) -> bool:
     """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal widths, a softmax."""
-    if not isinstance(settings, RecurrentSettings) or settings.characters or settings.output != "softmax":
+    if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS or getattr(settings, "mogrifier_rounds", 0):
+        return False
+    if settings.characters or settings.output != "softmax":
         return False
     is_plain = settings.connections == "plain" and len(set(settings.widths)) == 1
     return is_plain and not any(getattr(settings, name, None) == value for name, value in NOT_IN_TORCH.items())

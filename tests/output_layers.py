@@ -5,6 +5,7 @@ import torch
 from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax
 from rnnlm.neural.outputs.class_factored import ClassSoftmax
 from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.noise_contrastive import NoiseContrastiveSoftmax
 from rnnlm.neural.outputs.sampled import SampledSoftmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
@@ -33,12 +34,13 @@ LAYERS = {
     "adaptive head": lambda size, tied, width: AdaptiveSoftmax(size, width, None, 4.0),
     "class": lambda size, tied, width: ClassSoftmax(size, width, None, tied),
     "hierarchical": lambda size, tied, width: HierarchicalSoftmax(size, width),
+    "mos": lambda size, tied, width: MixtureOfSoftmaxes(size, width, tied, E, 3, 0.0, False),
     "sampled": lambda size, tied, width: SampledSoftmax(size, width, tied, 8),
     "nce": lambda size, tied, width: NoiseContrastiveSoftmax(size, width, tied, 8),
 }
-EXACT = ["softmax", "adaptive", "adaptive head", "class", "hierarchical"]
+EXACT = ["softmax", "adaptive", "adaptive head", "class", "hierarchical", "mos"]
 NOISY = ["sampled", "nce"]
-TIED = ["softmax", "class", *NOISY]
+TIED = ["softmax", "class", "mos", *NOISY]
 
 
 def counts_of(size):

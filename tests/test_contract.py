@@ -25,9 +25,10 @@ VARIANTS = {
         {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
         {"coupled_gates": True}, {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
         {"output": "adaptive", "cutoffs": "4,8"}, {"output": "class"}, {"output": "class", "classes": 3, "tied": False},
-        {"output": "hierarchical"}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
-        {"ema_decay": 0.9}, {"optimizer": "asgd"},
+        {"output": "hierarchical"}, {"output": "mos", "mixture_components": 3}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
+        {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
     ],
+    "qrnn": [{}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"}],
     "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1}],
     "jordan": [{}, {"feedback": "embedding"}],
     "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]

@@ -12,6 +12,13 @@ from rnnlm.planning import Request, settle
 from rnnlm.training import train
 
 
+# Narrower, where two steps at full width take seconds.
+NARROW = {
+    "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8}, "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
+    "qrnn-ptb": {"layer_sizes": "155,155,155,40", "embedding_size": 40},
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "tiny.txt"
@@ -21,7 +28,7 @@ def text(tmp_path_factory):
 
 
 def test_the_recipes_promised_are_shipped():
-    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m"}
+    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m", "mos-ptb", "mogrifier-ptb", "qrnn", "qrnn-ptb"}
     assert {"demo", "rnn", "lstm", "lstm-char", "lstm-sentencepiece", "unigram", *issued} <= set(recipes.names())
     assert recipes.names() == sorted(recipes.names())
 
@@ -44,7 +51,7 @@ def test_the_demo_takes_less_than_three_minutes():
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("name", recipes.names())
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
-    fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu"}
+    fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
     assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram" else "budget")
     model, manifest = model_folder.load(tmp_path / "m", "cpu")

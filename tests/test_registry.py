@@ -13,7 +13,7 @@ STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64"
 
 
 def test_the_kinds_are_those_documented():
-    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "ffnn", "jordan", "unigram", "ngram", "mixture"}
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture"}
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
@@ -50,7 +50,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, rnn, unigram")])
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")])
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)

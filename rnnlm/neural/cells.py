@@ -6,6 +6,8 @@ GRU, reset after the product (torch):       r, z = s(..), n = tanh(x Un + bn + r
 GRU, reset before it (Cho et al. 2014):     n = tanh(x Un + bn + (r * h') Wn + bn')
 LSTM (Gers et al. 2000):                    c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c)
    with peepholes (Gers & Schmidhuber 2000): i and f also read c', o reads c; coupled gates: s(i) is 1 - s(f)
+   Mogrifier (Melis et al. 2020): before that, x and h' gate each other
+Quasi-recurrent (Bradbury et al. 2017):     see quasi_recurrent.py
 """
 
 from collections.abc import Iterator
@@ -14,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.neural import recurrence
-from rnnlm.neural.network_settings import ElmanSettings, GruSettings, LstmSettings, RecurrentSettings
+from rnnlm.neural.network_settings import ElmanSettings, GruSettings, LstmSettings, QrnnSettings, RecurrentSettings
+from rnnlm.neural.quasi_recurrent import QuasiRecurrentLayer
+from rnnlm.neural.recurrence.mogrifier import mogrifier_lstm
 from rnnlm.neural.regularization import dropout
 
-RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c), of each layer
+RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c), of each layer; (c, inputs) of a quasi-recurrent one
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
 
@@ -40,6 +44,15 @@ class RecurrentLayer(nn.Module):
         """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
         all its steps go through the same weights, and gradients reach the weights themselves."""
         return dropout(self.weight_hh, self.weight_drop, self.training)
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [(1, self.width)] * self.states
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        yield self.weight_ih, "input", self.gates
+        yield self.weight_hh, "recurrent", self.gates
 
 
 class ElmanLayer(RecurrentLayer):
@@ -87,9 +100,33 @@ class LstmLayer(RecurrentLayer):
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         h_BH, c_BH = state[0][0], state[1][0]
-        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
-        y_TBH, c_BH = recurrence.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
+        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih))
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return recurrence.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
+
+
+class MogrifierLayer(LstmLayer):
+    """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step (Melis et al. 2020). Odd
+    rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of (., k) and (k, .)."""
+
+    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
+        shapes = []
+        for number in range(self.rounds):
+            rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)
+            shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+        self.mogrifier = nn.ParameterList(torch.empty(shape) for shape in shapes)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        yield from super().matrices()
+        for place, factor in enumerate(self.mogrifier):
+            yield factor, "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent", 1
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
 
 
 class RecurrentStack(nn.Module):
@@ -102,11 +139,10 @@ class RecurrentStack(nn.Module):
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
-        layer = {"rnn": ElmanLayer, "gru": GruLayer, "lstm": LstmLayer}[settings.model]
         dense = settings.connections == "dense"
         below, layers = settings.input_width, []
         for width in settings.widths:
-            layers.append(layer(settings, below, width))
+            layers.append(_layer(settings, len(layers), below, width))
             below = below + width if dense else width
         self.layers = nn.ModuleList(layers)
         self.highways = nn.ModuleList(
@@ -118,20 +154,19 @@ class RecurrentStack(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 x_TBE = dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout)
-            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + layer.states])
+            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
             after += layer_state
             x_TBE = self._connect(number, x_TBE, y_TBH)
         return x_TBE, after
 
     def state_shapes(self) -> list[tuple[int, int]]:
         """(places, width) of each tensor of the state."""
-        return [(1, layer.width) for layer in self.layers for _ in range(layer.states)]
+        return [shape for layer in self.layers for shape in layer.state_shapes()]
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised."""
         for layer in self.layers:
-            yield layer.weight_ih, "input", layer.gates
-            yield layer.weight_hh, "recurrent", layer.gates
+            yield from layer.matrices()
 
     def _connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
         connections = self.settings.connections
@@ -143,6 +178,15 @@ class RecurrentStack(nn.Module):
             return x_TBE + y_TBH
         t_TBH = torch.sigmoid(self.highways[number - 1](x_TBE))
         return x_TBE + t_TBH * (y_TBH - x_TBE)
+
+
+def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> nn.Module:
+    if isinstance(settings, QrnnSettings):
+        return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
+    if isinstance(settings, LstmSettings):
+        kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
+        return kind(settings, input_width, width)
+    return {"rnn": ElmanLayer, "gru": GruLayer}[settings.model](settings, input_width, width)
 
 
 def _highway(width: int) -> nn.Linear:

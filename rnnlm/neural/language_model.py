@@ -71,7 +71,7 @@ class NeuralLanguageModel:
 
     @property
     def hidden_size(self) -> int:
-        return self.network.features_width
+        return self.network.settings.features_width
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
         with self.reading():

@@ -28,11 +28,11 @@ class Network(nn.Module):
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.settings = settings
-        width, E = settings.output_width, settings.embedding_size
+        width = settings.features_width
         self.input = WordInput(settings, tokenizer)
         self.body = _body(settings, tokenizer.size)
-        self.projection = nn.Linear(width, E) if settings.is_tied and width != E else None
-        self.output = make_output(settings, tokenizer.size, self.features_width)
+        self.projection = nn.Linear(settings.output_width, width) if width != settings.output_width else None
+        self.output = make_output(settings, tokenizer.size, width)
 
     def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """What the output layer reads, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
@@ -44,8 +44,7 @@ class Network(nn.Module):
         activations (0.0 where there is none); and the state after the last input."""
         y_TBE, state = self._activations(inputs_TB, state)
         features_TBE = self._drop(y_TBE, self.settings.dropout_output)
-        targets_N = self.input.known(targets_TB).flatten()
-        loss = self.output.loss(features_TBE.flatten(0, 1), targets_N, self.tied_VE)
+        loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 
     def score(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
@@ -66,11 +65,6 @@ class Network(nn.Module):
     def predict_features(self, features_TBE: Tensor) -> Tensor:
         """What :meth:`predict` makes of the features: log-probabilities (nats), (T, B, V)."""
         return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1)
-
-    @property
-    def features_width(self) -> int:
-        """Of what the output layer reads: E if tied, else H."""
-        return self.settings.embedding_size if self.settings.is_tied else self.settings.output_width
 
     @property
     def tied_VE(self) -> Tensor | None:

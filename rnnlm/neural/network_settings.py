@@ -30,6 +30,8 @@ OWNERS = {
     "cutoffs": ("output", ("adaptive",)),
     "cluster_shrink": ("output", ("adaptive",)),
     "classes": ("output", ("class",)),
+    "mixture_components": ("output", ("mos",)),
+    "dropout_latent": ("output", ("mos",)),
 }
 
 
@@ -53,7 +55,7 @@ class NetworkSettings:
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
     output: Annotated[
-        Literal["softmax", "adaptive", "class", "hierarchical"], Meta(description="output layer")
+        Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
     ] = "softmax"
     tied: Annotated[
         bool | None,
@@ -71,12 +73,16 @@ class NetworkSettings:
         Meta(description="output=adaptive: each cluster is so many times narrower than the one before"),
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
+    mixture_components: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)], Meta(description="output=mos: softmaxes that are mixed")
+    ] = 15
 
     dropout_embedding: Annotated[
         Probability, Meta(description="dropout of whole words: what is drawn is zero wherever it stands in a window")
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
+    dropout_latent: Annotated[Probability, Meta(description="output=mos: dropout on what each softmax reads")] = 0.0
     locked_dropout: Annotated[
         bool, Meta(description="variational dropout: one mask for each row, the same at all places of a window")
     ] = False
@@ -118,6 +124,12 @@ class NetworkSettings:
         """Width of what the body hands to the output layer, before a projection."""
         return self.hidden_size
 
+    @property
+    def features_width(self) -> int:
+        """Width of what the output layer reads: that of the word vectors it is tied to, else the body's. A mixture of softmaxes
+        maps the body's width itself."""
+        return self.embedding_size if self.is_tied and self.output != "mos" else self.output_width
+
     def _check_owners(self) -> None:
         """A setting that differs from its default belongs to what was chosen."""
         defaults = {field.name: field.default for field in fields(self)}
@@ -146,7 +158,7 @@ class RecurrentSettings(NetworkSettings):
         Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")
     ] = "plain"
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
-    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights, drawn once a window")] = 0.0
+    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")] = 0.0
     activation_penalty: Annotated[NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")] = 0.0
     temporal_penalty: Annotated[
         NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
@@ -204,6 +216,29 @@ class LstmSettings(RecurrentSettings):
     forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
     peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
     coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
+    mogrifier_rounds: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="rounds in which input and last output gate each other (Melis et al. 2020)")
+    ] = 0
+    mogrifier_rank: Annotated[Width | None, Meta(description="rank of the matrices of these gates; none: full")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
+            what = "mogrifier_rank is the rank of a Mogrifier LSTM's gates"
+            raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
+
+
+@dataclass(frozen=True)
+class QrnnSettings(RecurrentSettings):
+    """Of `qrnn`."""
+
+    convolution_words: Annotated[
+        Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
+    ] = 2
+    pooling: Annotated[
+        Literal["f", "fo", "ifo"],
+        Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"),
+    ] = "fo"
 
 
 @dataclass(frozen=True)
@@ -240,7 +275,8 @@ class FeedForwardSettings(NetworkSettings):
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
-    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "jordan": JordanSettings, "ffnn": FeedForwardSettings,
+    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "qrnn": QrnnSettings, "jordan": JordanSettings,
+    "ffnn": FeedForwardSettings,
 }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}), ("rnn", {"activation": "sigmoid"}),
     ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
     ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
+    ("lstm", {"mogrifier_rounds": 3}), ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),
+    ("qrnn", {}), ("qrnn", {"convolution_words": 1, "pooling": "f"}), ("qrnn", {"convolution_words": 3, "pooling": "ifo"}),
 ]  # fmt: skip
 SHAPES = [
     {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"}, {"layers": 2, "connections": "residual"},
@@ -51,7 +53,7 @@ def test_outputs_and_states_equal_the_equations(model, variant, shape):
 
 
 @pytest.mark.parametrize("shape", [{"layers": 2, "connections": kind} for kind in ("plain", "residual", "highway", "dense")], ids=str)
-@variants
+@pytest.mark.parametrize("model, variant", [each for each in VARIANTS if "mogrifier_rounds" not in each[1]], ids=str)  # those by themselves
 def test_gradients_equal_finite_differences(model, variant, shape):
     stack = make_stack(model, torch.float64, embedding_size=3, hidden_size=4, **variant, **shape)
     x_TBE = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
@@ -79,7 +81,7 @@ def test_a_window_cut_in_two_gives_the_same_outputs(model, variant):
 
 
 @pytest.mark.parametrize("locked", [False, True])
-@pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn"])
 def test_dropout_between_layers_is_active_in_training_only(model, locked):
     stack = make_stack(model, layers=2, dropout_between=0.5, locked_dropout=locked)
     x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
@@ -131,3 +133,52 @@ def test_a_highway_starts_by_carrying_its_input():
 def test_what_the_output_layer_reads_is_as_wide_as_the_connections_make_it(connections, shape):
     stack = make_stack("gru", layers=2, hidden_size=4, connections=connections)
     assert stack(torch.randn(2, 1, 5), random_state(stack, 1))[0].shape == (2, 1, shape)
+
+
+def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one():
+    stack = make_stack("qrnn", layers=3, convolution_words=3, layer_sizes="7,4,6")
+    assert [layer.weight_ih.shape for layer in stack.layers] == [(21, 15), (12, 7), (18, 4)]
+    assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
+
+
+@pytest.mark.parametrize("pooling, blocks", [("f", 2), ("fo", 3), ("ifo", 4)])
+def test_a_quasi_recurrent_layer_has_a_block_of_weights_for_each_gate(pooling, blocks):
+    assert len(make_stack("qrnn", pooling=pooling).layers[0].weight_ih) == 7 * blocks
+
+
+def test_a_quasi_recurrent_layer_whose_forget_gate_is_open_keeps_its_state():
+    stack = make_stack("qrnn", pooling="f")
+    with torch.no_grad():
+        stack.layers[0].weight_ih.zero_()
+        stack.layers[0].bias_ih.copy_(torch.cat((torch.ones(7), torch.full((7,), 50.0))))
+    c, before = torch.randn(1, 1, 7), torch.zeros(1, 1, 5)
+    y_TBH, (after, _) = stack(torch.randn(20, 1, 5), (c, before))
+    torch.testing.assert_close(after, c)
+    torch.testing.assert_close(y_TBH, c.expand(20, 1, 7))
+
+
+@pytest.mark.parametrize("model, settings, weight", [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")])
+def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, settings, weight):
+    stack = make_stack(model, weight_drop=0.5, **settings)
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
+    stack.train()
+    first, second = stack(x_TBE, state)[0], stack(x_TBE, state)[0]
+    assert not torch.equal(first, second)
+    gradient = torch.autograd.grad(first.sum(), getattr(stack.layers[0], weight))[0]
+    assert 0.2 < (gradient == 0).double().mean() < 0.8  # those that were dropped
+    stack.eval()
+    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+
+
+def test_low_rank_gates_of_a_mogrifier_hold_two_thin_matrices_a_round():
+    full, thin = (make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier for rank in (None, 2))
+    assert [tuple(factor.shape) for factor in full] == [(5, 7), (7, 5), (5, 7)]
+    assert [tuple(factor.shape) for factor in thin] == [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_mogrifiers_matrices_start_by_what_they_read(rank):
+    stack = make_stack("lstm", mogrifier_rounds=2, mogrifier_rank=rank)
+    kinds = [kind for _, kind, _ in stack.matrices()]
+    assert kinds == ["input", "recurrent", *(["recurrent", "input"] if rank is None else ["recurrent", "recurrent", "input", "input"])]
+    assert {id(each) for each, _, _ in stack.matrices()} == {id(p) for p in stack.parameters() if p.dim() > 1}

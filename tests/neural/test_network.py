@@ -16,6 +16,7 @@ PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_o
 VARIANTS = [
     ("rnn", {"activation": "relu"}), ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
     ("lstm", {"layers": 2, "layer_sizes": "5,7"}), ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}),
     ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}), ("ffnn", {"context_words": 9, "direct_connections": True}),
     ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
 ]  # fmt: skip
@@ -145,6 +146,7 @@ def test_padding_neither_counts_nor_costs():
 @pytest.mark.parametrize("model, settings, layers", [
     ("lstm", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32, "body.layers.1.weight_hh": 32}),
     ("gru", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
+    ("qrnn", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
     ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}), ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
 ])  # fmt: skip
 def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
@@ -154,7 +156,7 @@ def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
 
 
 @pytest.mark.parametrize("chosen", ["embedding", "input", "recurrent", "output"])
-@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "jordan", "ffnn"])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn", "jordan", "ffnn"])
 def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     """One kind is orthogonal, so much larger than the others are at a small uniform range."""
     kinds = {f"init_{kind}": "uniform" for kind in ("embedding", "input", "recurrent", "output")}
@@ -162,7 +164,7 @@ def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     large = {name for name, weight in network.named_parameters() if weight.dim() > 1 and weight.abs().max() > 1e-3}
     kind = {"embedding": "input.embedding.weight", "input": "weight_ih", "recurrent": "weight_hh", "output": "output.weight"}[chosen]
     assert large == {name for name, _ in network.named_parameters() if name.endswith(kind)}
-    assert large or (model, chosen) == ("ffnn", "recurrent")
+    assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
 
 
 @pytest.mark.parametrize("output", [{}, {"output": "class"}, {"output": "hierarchical"}, {"output": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
@@ -235,6 +237,9 @@ def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
         ("lstm", {"cutoffs": "10,20"}, "set output=adaptive, or cutoffs=none"),
         ("lstm", {"cluster_shrink": 2.0, "output": "class"}, "set output=adaptive"),
         ("jordan", {"classes": 10}, "output is softmax; set output=class, or classes=none"),
+        ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
+        ("gru", {"mixture_components": 10}, "output is softmax; set output=mos, or mixture_components=15"),
+        ("lstm", {"dropout_latent": 0.1, "output": "class"}, "set output=mos, or dropout_latent=0.0"),
         ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
         ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
     ],

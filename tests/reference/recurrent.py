@@ -34,6 +34,34 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
     return sigmoid(a["o"] + p["o"] * cell) * np.tanh(cell), cell
 
 
+def mogrifier_matrices(rounds, factors):
+    """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows, rank)."""
+    return factors if len(factors) == rounds else [left @ right for right, left in zip(factors[::2], factors[1::2])]
+
+
+def mogrify(x, h, matrices):
+    """Melis et al. 2020, equations 1 and 2."""
+    for number, matrix in enumerate(matrices, start=1):
+        if number % 2:
+            x = 2 * sigmoid(h @ matrix.T) * x
+        else:
+            h = 2 * sigmoid(x @ matrix.T) * h
+    return x, h
+
+
+def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
+    """y_TBH, the last c and the last inputs; `before` a list of the inputs that the convolution reads before the first."""
+    outputs, before = [], list(before)
+    for x in x_TBE:
+        a = np.concatenate([*before, x], axis=1) @ W.T + b
+        z, f, *more = np.split(a, 1 + len(pooling), axis=1)
+        f = sigmoid(f)
+        c = f * c + (sigmoid(more[1]) if pooling == "ifo" else 1 - f) * np.tanh(z)
+        outputs.append(c if pooling == "f" else sigmoid(more[0]) * c)
+        before = [*before, x][1:]
+    return np.stack(outputs), c, before
+
+
 def layer(kind, form, x_TBE, *given):
     """y_TBH and the last states of one layer of any form; `given`: states, weights, biases, peepholes."""
     outputs = []

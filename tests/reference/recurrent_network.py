@@ -5,14 +5,30 @@ Weights go by the names of the network's state_dict; time comes first.
 
 import numpy as np
 
-from reference.recurrent import ACTIVATIONS, elman_step, gru_step, lstm_step, sigmoid
+from reference.recurrent import (
+    ACTIVATIONS,
+    elman_step,
+    gru_step,
+    lstm_step,
+    mogrifier_matrices,
+    mogrify,
+    quasi_recurrent_layer,
+    sigmoid,
+)
 
 
 def stack(settings, weights, x_TBE, state):
     """What a stack of recurrent layers gives, and its final state; `state` a sequence of (1, B, H)."""
     state, after = list(state), []
     for number in range(settings.layers):
-        part = {name.split(".")[-1]: value for name, value in weights.items() if name.startswith(f"body.layers.{number}.")}
+        layer = f"body.layers.{number}."
+        part = {name.removeprefix(layer): value for name, value in weights.items() if name.startswith(layer)}
+        if settings.model == "qrnn":
+            c, before = state.pop(0)[0], list(state.pop(0)) if number == 0 and settings.convolution_words > 1 else []
+            y, c, before = quasi_recurrent_layer(x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.pooling)
+            after += [c[None], *([np.stack(before)] if before else [])]
+            x_TBE = connect(settings, weights, number, x_TBE, y)
+            continue
         own = [tensor[0] for tensor in (state.pop(0) for _ in range(2 if settings.model == "lstm" else 1))]
         outputs = []
         for x in x_TBE:
@@ -29,6 +45,9 @@ def layer_step(settings, part, x, state):
         return [elman_step(x, state[0], U, W, b, settings.activation)]
     if settings.model == "gru":
         return [gru_step(x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate)]
+    factors = [value for name, value in part.items() if name.startswith("mogrifier.")]
+    if factors:
+        x, state[0] = mogrify(x, state[0], mogrifier_matrices(settings.mogrifier_rounds, factors))
     return list(lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.coupled_gates))
 
 

@@ -5,6 +5,7 @@ from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax
 from rnnlm.neural.outputs.class_factored import ClassSoftmax
 from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
 from rnnlm.neural.outputs.layer import OutputLayer
+from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.noise_contrastive import NoiseContrastiveSoftmax
 from rnnlm.neural.outputs.sampled import SampledSoftmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
@@ -23,6 +24,9 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
         return ClassSoftmax(size, width, settings.classes, settings.is_tied)
     if settings.output == "hierarchical":
         return HierarchicalSoftmax(size, width)
+    if settings.output == "mos":
+        mixture = settings.embedding_size, settings.mixture_components, settings.dropout_latent, settings.locked_dropout
+        return MixtureOfSoftmaxes(size, width, settings.is_tied, *mixture)
     if settings.loss == "sampled":
         return SampledSoftmax(size, width, settings.is_tied, min(settings.samples, size))
     if settings.loss == "nce":

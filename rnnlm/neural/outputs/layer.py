@@ -37,6 +37,10 @@ class OutputLayer(nn.Module):
         """What training minimises, in nats: a mean over the targets that are not padding (-1)."""
         raise NotImplementedError
 
+    def window_loss(self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+        """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for each row."""
+        return self.loss(features_TBE.flatten(0, 1), targets_TB.flatten(), tied_VE)
+
     def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not grow with N V."""
         raise NotImplementedError

@@ -38,32 +38,42 @@ class LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
-        rows = _even_rows(len(features), CHUNK_BYTES // (len(weight) * features.element_size()))
+        rows = chunk_rows(len(features), len(weight) * features.element_size())
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
-            p = _softmax(torch.mm(features[part], weight.t()).add_(bias))
+            p = softmax_over_V(torch.mm(features[part], weight.t()).add_(bias))
             target = row_N[: len(p)], index_N[part]
             p_target_n = p[target]
             loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
             difference = p.index_put_(target, p_target_n - 1)  # p - y
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
             weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
-            _add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+            add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
         ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
         return loss
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        gradients = ctx.saved_tensors
-        if grad.device.type == "cpu" and grad == 1:  # as in `loss.backward()`: spares one pass over all of W's gradient
-            return *gradients, None
-        return *(gradient * grad for gradient in gradients), None
+        return *scaled(ctx.saved_tensors, grad), None
 
 
-def _softmax(logits_NV: Tensor) -> Tensor:
+def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
+    """Each times the gradient of the loss; as they are where that is 1 and no device is to be waited for: as in
+    `loss.backward()`, which spares one pass over all of W's gradient."""
+    if grad.device.type == "cpu" and grad == 1:
+        return gradients
+    return tuple(gradient * grad for gradient in gradients)
+
+
+def softmax_over_V(logits_NV: Tensor) -> Tensor:
     """Over V; on a CPU in place (torch.softmax with `out` makes a new array, and copies it)."""
     place = logits_NV if logits_NV.device.type == "cpu" else torch.empty_like(logits_NV)
     return torch.ops.aten._softmax.out(logits_NV, 1, False, out=place)
+
+
+def chunk_rows(count: int, row_bytes: int) -> int:
+    """Rows of a chunk of `count`, whose logits take `row_bytes` each."""
+    return _even_rows(count, CHUNK_BYTES // row_bytes)
 
 
 def _even_rows(count: int, most: int) -> int:
@@ -72,7 +82,7 @@ def _even_rows(count: int, most: int) -> int:
     return max(1, -(-count // max(1, chunks)))
 
 
-def _add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
+def add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
     """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
     size = max(1, SLICE_WEIGHTS // E)

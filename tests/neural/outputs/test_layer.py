@@ -9,7 +9,7 @@ from output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, m
 from rnnlm.neural.outputs import adaptive
 from rnnlm.neural.outputs import class_factored
 from rnnlm.neural.outputs import hierarchical as hierarchical_softmax
-from rnnlm.neural.outputs import softmax
+from rnnlm.neural.outputs import linear_cross_entropy, softmax
 from rnnlm.neural.outputs.layer import unigram
 
 SIZES = [2, 3, 11, 50]
@@ -20,6 +20,7 @@ def chunked(request, monkeypatch):
     """Everything at once; in the smallest pieces; and in them by the way that never asks the device for numbers."""
     if request.param != "whole":
         monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
+        monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 1)
         monkeypatch.setattr(class_factored, "CHUNK_LOGITS", 1)
         monkeypatch.setattr(hierarchical_softmax, "CHUNK_NUMBERS", 1)
     if request.param == "as on a GPU":
@@ -192,4 +193,4 @@ def test_a_layer_learns(kind):
 
 def test_only_losses_on_noise_are_no_cross_entropy():
     assert {kind for kind in LAYERS if not LAYERS[kind](11, False, E).is_exact} == set(NOISY)
-    assert {kind for kind in LAYERS if not LAYERS[kind](11, False, E).needs_counts} == {"softmax"}
+    assert {kind for kind in LAYERS if not LAYERS[kind](11, False, E).needs_counts} == {"softmax", "mos"}

@@ -104,14 +104,14 @@ def test_chunks_are_of_about_the_same_size(count, most, rows):
 
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
     monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * V * 4)
-    largest, softmax = 0, linear_cross_entropy._softmax
+    largest, softmax = 0, linear_cross_entropy.softmax_over_V
 
     def watched(logits):
         nonlocal largest
         largest = max(largest, logits.nbytes)
         return softmax(logits)
 
-    monkeypatch.setattr(linear_cross_entropy, "_softmax", watched)
+    monkeypatch.setattr(linear_cross_entropy, "softmax_over_V", watched)
     *inputs, targets_N = example()
     LinearCrossEntropy.apply(*inputs, targets_N)
     assert 0 < largest <= 5 * V * 4
@@ -120,13 +120,13 @@ def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
 def test_the_gradient_of_the_weights_is_handed_on_without_a_copy(monkeypatch):
     """At 250,000 words a copy of it takes as long as a tenth of the step."""
     made = []
-    original = linear_cross_entropy._add_slices
+    original = linear_cross_entropy.add_slices
 
     def watched(grad_weight_VE, *rest, **more):
         made.append(grad_weight_VE.data_ptr())
         original(grad_weight_VE, *rest, **more)
 
-    monkeypatch.setattr(linear_cross_entropy, "_add_slices", watched)
+    monkeypatch.setattr(linear_cross_entropy, "add_slices", watched)
     *inputs, targets_N = example()
     LinearCrossEntropy.apply(*inputs, targets_N).backward()
     assert inputs[1].grad.data_ptr() == made[0]
@@ -145,7 +145,7 @@ def test_softmax_in_place_equals_torchs(rows, columns, dtype):
     logits = torch.randn(rows, columns).mul(3).to(dtype)
     expected = torch.softmax(logits, dim=1)
     given = logits.data_ptr()
-    p = linear_cross_entropy._softmax(logits)
+    p = linear_cross_entropy.softmax_over_V(logits)
     assert p.data_ptr() == given
     assert torch.equal(p, expected)
 

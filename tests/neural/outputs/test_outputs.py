@@ -15,6 +15,7 @@ from rnnlm.neural.outputs import make_output
         ({"output": "adaptive"}, "AdaptiveSoftmax"),
         ({"output": "class"}, "ClassSoftmax"),
         ({"output": "hierarchical"}, "HierarchicalSoftmax"),
+        ({"output": "mos"}, "MixtureOfSoftmaxes"),
         ({"loss": "sampled"}, "SampledSoftmax"),
         ({"loss": "nce"}, "NoiseContrastiveSoftmax"),
     ],
@@ -44,6 +45,10 @@ def test_shapes_of_what_is_stored():
     }  # fmt: skip
     assert shapes({"output": "hierarchical"}, 50) == {
         "weight": ((49, 64), "torch.float32"), "bias": ((49,), "torch.float32"), "parent_M": ((98,), "torch.int32"),
+    }  # fmt: skip
+    assert shapes({"output": "mos", "mixture_components": 3, "embedding_size": 7}, 50) == {
+        "weight": ((50, 7), "torch.float32"), "bias": ((50,), "torch.float32"), "prior_weight": ((3, 64), "torch.float32"),
+        "latent_weight": ((21, 64), "torch.float32"), "latent_bias": ((21,), "torch.float32"),
     }  # fmt: skip
     assert shapes({"loss": "nce"}, 50) == {
         "weight": ((50, 64), "torch.float32"), "bias": ((50,), "torch.float32"),
