@@ -1,0 +1,91 @@
+"""Recorded iterations equal plain ones: shown with a stand-in that, like a graph, knows only the arrays of its recording."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.batches import Window
+from rnnlm.errors import SettingsError
+from rnnlm.neural.cuda_graphs import PLAIN_USES, GraphedIteration
+from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.iteration import Iteration
+
+ROWS = 3
+LENGTHS = [4, 6, 4, 4, 6, 4, 3, 6, 4, 6, 6, 4, 3, 4, 6]  # 4 and 6 are frequent, 3 is not
+
+
+class Repeater:
+    """Does the recorded run again; its results overwrite those of the time before."""
+
+    def __init__(self):
+        self.warm_ups = self.replays = 0
+
+    def warm_up(self, run):
+        self.warm_ups += 1
+        return run()
+
+    def record(self, run):
+        kept = []
+
+        def replay():
+            self.replays += 1
+            loss, state = run()
+            kept[:] = kept or [loss.clone(), *(tensor.clone() for tensor in state)]
+            for place, result in zip(kept, (loss, *state), strict=True):
+                place.copy_(result)
+            return kept[0], tuple(kept[1:])
+
+        return replay
+
+
+def windows(trainer):
+    start_B = trainer.streams.bounds[:-1].copy()
+    for number, length in enumerate(LENGTHS):
+        yield Window(start_B, start_B + length, np.arange(ROWS) == number % 4)
+        start_B = start_B + length
+
+
+def trained(make_data, make_trainer, sentences, recorder=None, **settings):
+    """The trainer after a step for each of LENGTHS, and the losses."""
+    trainer = make_trainer(make_data(sentences[:40]), batch_rows=ROWS, layers=2, dropout_output=0.3, weight_drop=0.3, **settings)
+    if recorder is not None:
+        trainer.iteration = GraphedIteration(trainer.iteration, recorder)
+    state, losses = trainer.network.initial_state(ROWS), []
+    for number, window in enumerate(windows(trainer)):
+        rate = 0.01 * (1 + number % 5)
+        loss, state = trainer.step(window, state, rate)
+        losses.append(float(loss))
+        assert trainer.optimizer.param_groups[0]["lr"] == rate and type(trainer.optimizer.param_groups[0]["lr"]) is float
+    return trainer, losses, [tensor.clone() for tensor in state]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 5}, {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1}], ids=str
+)
+def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plain_ones(make_data, make_trainer, sentences, settings):
+    plain, losses, state = trained(make_data, make_trainer, sentences, **settings)
+    recorder = Repeater()
+    graphed, found, state_found = trained(make_data, make_trainer, sentences, recorder, **settings)
+    np.testing.assert_allclose(found, losses, rtol=1e-5)
+    torch.testing.assert_close(state_found, state)
+    torch.testing.assert_close(graphed.network.state_dict(), plain.network.state_dict())
+    torch.testing.assert_close(graphed.averaging.averages, plain.averaging.averages)
+    assert (graphed.step_count, graphed.averaging.count) == (plain.step_count, plain.averaging.count)
+    plain_uses = 2 * PLAIN_USES + LENGTHS.count(3)
+    assert (recorder.warm_ups, recorder.replays) == (plain_uses, len(LENGTHS) - plain_uses)
+
+
+def test_only_frequent_shapes_are_recorded_once_each(make_data, make_trainer, sentences):
+    trainer, _, _ = trained(make_data, make_trainer, sentences, Repeater())
+    assert {shape[0] for shape in trainer.iteration.graphs} == {4, 6}
+
+
+def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:20]), cuda_graphs=True)
+    assert type(trainer.iteration) is Iteration
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])
+def test_an_optimizer_that_cannot_be_recorded_is_refused(optimizer):
+    with pytest.raises(SettingsError, match=f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"):
+        FittingSettings(optimizer=optimizer, cuda_graphs=True)
