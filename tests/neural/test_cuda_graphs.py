@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.batches import Window
 from rnnlm.errors import SettingsError
-from rnnlm.neural.cuda_graphs import PLAIN_USES, GraphedIteration
+from rnnlm.neural.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedIteration
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
 
@@ -89,3 +89,59 @@ def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sen
 def test_an_optimizer_that_cannot_be_recorded_is_refused(optimizer):
     with pytest.raises(SettingsError, match=f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"):
         FittingSettings(optimizer=optimizer, cuda_graphs=True)
+
+
+class Cuda:
+    """torch.cuda's streams and graphs, as far as recordings need them; `told` is what they were asked for, in order."""
+
+    def __init__(self):
+        self.told = []
+        cuda, self.current = self, self.Stream("current", self)
+
+        class CUDAGraph:
+            def replay(self):
+                cuda.told.append("replay")
+
+        self.CUDAGraph = CUDAGraph
+
+    class Stream:
+        def __init__(self, name, cuda):
+            self.name, self.cuda = name, cuda
+
+        def wait_stream(self, other):
+            self.cuda.told.append(f"{self.name} waits for {other.name}")
+
+        def __enter__(self):
+            self.cuda.told.append(f"on {self.name}")
+
+        def __exit__(self, *_):
+            self.cuda.told.append(f"off {self.name}")
+
+    def graph(self, graph, pool, stream):
+        assert pool == "pool"
+        return stream
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    fake = Cuda()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Cuda.Stream("side", fake))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: fake.current)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", fake.CUDAGraph)
+    monkeypatch.setattr(torch.cuda, "graph", fake.graph)
+    return fake
+
+
+def test_warming_up_is_in_order_with_what_is_before_and_after(cuda):
+    results = CudaRecorder(torch.device("cuda")).warm_up(lambda: cuda.told.append("run") or "results")
+    assert results == "results"
+    assert cuda.told == ["side waits for current", "on side", "run", "off side", "current waits for side"]
+
+
+def test_a_recording_is_made_once_on_the_side_stream_and_replayed_from_then_on(cuda):
+    replay = CudaRecorder(torch.device("cuda")).record(lambda: cuda.told.append("run") or "results")
+    assert cuda.told == ["on side", "run", "off side"]
+    assert [replay(), replay()] == ["results", "results"]
+    assert cuda.told[3:] == ["replay", "replay"]
