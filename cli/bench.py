@@ -135,3 +135,5 @@ def _show(rounds: list[Any], summary: Any) -> None:
     cells = [[row[0], *("-" if v is None else f"{v:,.0f}" for v in row[1:5]), *(terminal.number(v, 3) for v in row[5:])] for row in rows]
     terminal.print_table(columns, cells, right=columns[1:])
     click.echo(f"peak memory of our loop: {summary.peak_bytes / 1e6:,.0f} MB")
+    if summary.kernel_share is not None:
+        click.echo(f"of its time kernels ran: {summary.kernel_share:.0%}")
