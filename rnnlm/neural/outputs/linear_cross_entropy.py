@@ -75,7 +75,7 @@ def _even_rows(count: int, most: int) -> int:
 def _add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
     """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
-    size = max(1, SLICE_WEIGHTS // E)
+    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V  # smaller products would leave a GPU half empty
     wide_vE = grad_weight_VE.new_empty((min(size, V), E))  # adding from bf16, with gaps between rows, takes twice as long
     for start in range(0, V, size):
         part = slice(start, start + size)
