@@ -1,8 +1,8 @@
 """The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and gradients in one.
 
 Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks. Each chunk's gradient
-of W is added slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W once
-more, in the type of the products.
+of W is added, on a CPU slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W
+once more, in the type of the products.
 """
 
 import torch
