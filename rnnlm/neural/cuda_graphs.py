@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from rnnlm.errors import TrainingError
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
 from rnnlm.neural.network import NetworkState
@@ -96,9 +97,16 @@ class CudaRecorder:
         return results
 
     def record(self, run: Run) -> Run:
+        """Raises TrainingError: something in `run` waits for the device, or cannot be recorded for another reason."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-            results = run()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+                results = run()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            what = "these settings cannot be trained as a CUDA graph"
+            raise TrainingError(what, str(error).partition("\n")[0], "set cuda_graphs=false") from error
 
         def replay() -> Results:
             graph.replay()

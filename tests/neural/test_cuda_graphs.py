@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.batches import Window
-from rnnlm.errors import SettingsError
+from rnnlm.errors import SettingsError, TrainingError
 from rnnlm.neural.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedIteration
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
@@ -145,3 +145,19 @@ def test_a_recording_is_made_once_on_the_side_stream_and_replayed_from_then_on(c
     assert cuda.told == ["on side", "run", "off side"]
     assert [replay(), replay()] == ["results", "results"]
     assert cuda.told[3:] == ["replay", "replay"]
+
+
+def test_what_cannot_be_recorded_is_told_with_a_way_out(cuda):
+    def run():
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    with pytest.raises(TrainingError, match="CUDA graph; operation not permitted when stream is capturing; set cuda_graphs=false"):
+        CudaRecorder(torch.device("cuda")).record(run)
+
+
+def test_memory_that_runs_out_in_a_recording_stays_that(cuda):
+    def run():
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        CudaRecorder(torch.device("cuda")).record(run)
