@@ -22,21 +22,22 @@ from rnnlm.interface import Tokenizer
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock
+from rnnlm.neural.cuda_graphs import with_graphs
 from rnnlm.neural.device import (
     keep_freed_memory,
     memory_errors,
     resolve_device,
     resolve_precision,
-    training_products,
 )
 from rnnlm.neural.divergence import Divergence, Snapshots
 from rnnlm.neural.fine_tuning import FineTuning
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.iteration import Iteration
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.learning_rate import LearningRate
 from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
-from rnnlm.neural.optimizers import clip_gradients, make_optimizer
+from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
 from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
@@ -153,7 +154,8 @@ class Trainer:
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
-        self.penalty = Penalty(settings, network)
+        iteration = Iteration(network, settings, self.optimizer, Penalty(settings, network), precision)
+        self.iteration = with_graphs(iteration, settings, self.device)
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget))
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
@@ -232,19 +234,10 @@ class Trainer:
         """One window: loss, gradients, update. Nothing here waits for the device."""
         inputs_TB, targets_TB = self.streams.gather(window)
         state = self.streams.refresh(state, window.fresh_B)
-        self.network.train()
-        with training_products(self.precision, self.device):
-            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
-        self.penalty.add_gradients()
-        clip_gradients(self.settings, self.network)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        loss, state = self.iteration(inputs_TB, targets_TB, state, rate)
         self.step_count += 1
         self.averaging.update(self.step_count)
-        return loss.detach(), tuple(tensor.detach() for tensor in state)
+        return loss, state
 
     def _report(self, report: Report) -> Step:
         rate = self.optimizer.param_groups[0]["lr"]

@@ -87,6 +87,11 @@ class FittingSettings:
     state_reset: Annotated[
         Probability, Meta(description="chance that a stream starts a window from the initial state")
     ] = 0.0
+    cuda_graphs: Annotated[
+        bool,
+        Meta(description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "
+             "that gives on your GPU"),
+    ] = False
 
     def __post_init__(self) -> None:
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
@@ -106,6 +111,9 @@ class FittingSettings:
         if self.fine_tune_after and not self.nonmonotone_interval:
             what = "fine_tune_after needs the rule by which fine-tuning ends"
             raise SettingsError(what, "nonmonotone_interval is none", "set optimizer=asgd and nonmonotone_interval=5")
+        if self.cuda_graphs and name in ("adagrad", "rmsprop"):
+            way_out = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+            raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, way_out)
         if self.return_to_best and self.schedule != "plateau":
             what = "return_to_best is a setting of the plateau schedule"
             raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")

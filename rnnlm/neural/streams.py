@@ -90,7 +90,9 @@ class TextStreams:
         return tuple(tensor.masked_fill(fresh_1B1, 0.0) for tensor in state)
 
     def _on_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+        """From memory that may be paged out, the host would wait until the device has come to the copy."""
+        host = torch.from_numpy(np.ascontiguousarray(array))
+        return (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
 
 
 def fitting_rows(rows: int, tokens: int) -> int:
