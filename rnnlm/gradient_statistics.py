@@ -8,12 +8,13 @@ would take up to a hundred times as long.
 
 import copy
 from collections.abc import Callable
+from itertools import repeat
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.batches import count_windows, gather, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import gather, stream_bounds, tbptt_windows, with_boundary
 from rnnlm.interface import PADDING
 from rnnlm.neural.language_model import NeuralLanguageModel
 
@@ -37,10 +38,10 @@ def gather_statistics(
     weights = dict(network.named_parameters())
     sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
     bounds = stream_bounds(len(ids), max(1, min(ROWS, len(ids) // segment_tokens)))
-    stream, segments = with_boundary(ids, model.tokenizer.boundary_id), count_windows(bounds, segment_tokens)
+    stream, segments = with_boundary(ids, model.tokenizer.boundary_id), list(tbptt_windows(bounds, repeat(segment_tokens)))
     state = network.initial_state(len(bounds) - 1)
     with reader.reading(), torch.enable_grad():
-        for done, window in enumerate(tbptt_windows(bounds, segment_tokens), start=1):
+        for done, window in enumerate(segments, start=1):
             inputs_TB, targets_TB = (reader.ids(each).t() for each in gather(ids, stream, window.start_B, window.end_B))
             logprob_TB, state = network.score(inputs_TB, targets_TB, state)
             loss = -logprob_TB.sum() / (targets_TB != PADDING).sum()
@@ -48,8 +49,8 @@ def gather_statistics(
                 total.addcmul_(gradient, gradient)
             state = tuple(tensor.detach() for tensor in state)
             if report:
-                report(done, segments)
-    return {name: total / segments for name, total in sums.items()}
+                report(done, len(segments))
+    return {name: total / len(segments) for name, total in sums.items()}
 
 
 def gradients(loss: Tensor, weights: list[Tensor]) -> list[Tensor]:
