@@ -54,7 +54,7 @@ def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, d
     stored = [Layer("the model's folder", tuned.settings)] if tuned else []
     settings = resolve([cls], [*stored, *is_text]).make(cls)
     adapted = adapt(model, kind, settings, load_statistics(folder, model, settings))
-    _tell(describe(kind, settings), tuned, model)
+    _tell(describe(kind, settings), tuned, model, bool(given))
     return adapted
 
 
@@ -79,10 +79,10 @@ def _settings_class(kind: str) -> type:
     return KINDS[kind]
 
 
-def _tell(description: str, tuned: adaptation_files.Tuned | None, model: LanguageModel) -> None:
+def _tell(description: str, tuned: adaptation_files.Tuned | None, model: LanguageModel, is_changed: bool) -> None:
     if tuned is None:
         notice(f"{description}: defaults, nothing was tuned for this model; rnnlm tune does")
     elif tuned.model != model.fingerprint:
         notice(f"{description}: tuned for the weights that the model had before it was trained anew; rnnlm tune does it again")
     else:
-        notice(f"{description}: as tuned on {tuned.tokens:,} tokens")
+        notice(f"{description}: as tuned on {tuned.tokens:,} tokens{', but for what is given' if is_changed else ''}")

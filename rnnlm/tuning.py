@@ -37,7 +37,7 @@ LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
     "sgd": {"adaptation_rate": tuple(0.0125 * 2**n for n in range(-2, 10)), "adaptation_decay": _DECAYS},
     "rms": {"adaptation_rate": tuple(0.0000625 * 2**n for n in range(-2, 12)), "adaptation_decay": _DECAYS},
 }
-RMS_START = {"adaptation_rule": "rms", "adaptation_rate": 0.0005, "adaptation_decay": 0.01}  # where the ladders of this rule are entered
+RMS_START = {"adaptation_rule": "rms", "adaptation_rate": 0.00025, "adaptation_decay": 0.002}  # where the ladders of this rule are entered
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,13 @@ def test_they_stay_when_the_model_is_trained_anew_and_that_is_noticed(lstm):
         load_adapted(str(lstm), "dynamic", device="cpu")
 
 
+def test_given_settings_come_before_tuned_ones(lstm):
+    _, tuned = tuned_of(lstm, "cache")
+    with pytest.warns(RnnlmWarning, match="but for what is given"):
+        adapted = load_adapted(str(lstm), "cache", {"cache_weight": "0.7"}, "cpu")
+    assert adapted.settings == NeuralCacheSettings(**{**tuned.settings, "cache_weight": 0.7})
+
+
 def test_without_tuning_there_are_defaults_and_a_notice(lstm):
     with pytest.warns(RnnlmWarning, match="defaults, nothing was tuned"):
         adapted = load_adapted(str(lstm), "dynamic", {"segment_tokens": "7"}, "cpu")
