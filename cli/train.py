@@ -50,6 +50,7 @@ run_options = stacked(
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR; its budget counts from its start.")
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
 @click.pass_context

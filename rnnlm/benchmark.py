@@ -122,6 +122,7 @@ def _timed(loop: Loop, device: Any) -> float:
 
 def _ours(trainer: Any) -> int:
     trainer.step_count = trainer.token_count = 0
+    trainer.epochs = 0.0
     for _ in trainer.train(lambda: False):
         pass
     return trainer.token_count
