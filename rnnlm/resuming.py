@@ -15,7 +15,7 @@ from rnnlm.errors import UsageError
 from rnnlm.events import TrainingState
 from rnnlm.training_state import Run
 
-MAY_CHANGE = {"budget", "device", "threads", "resumable"}
+MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs"}
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:

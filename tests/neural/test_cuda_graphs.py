@@ -6,6 +6,7 @@ import torch
 
 from rnnlm.batches import Window
 from rnnlm.errors import SettingsError, TrainingError
+from rnnlm.neural import fitting
 from rnnlm.neural.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedIteration
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
@@ -41,7 +42,7 @@ class Repeater:
 def windows(trainer):
     start_B = trainer.streams.bounds[:-1].copy()
     for number, length in enumerate(LENGTHS):
-        yield Window(start_B, start_B + length, np.arange(ROWS) == number % 4)
+        yield Window(start_B, start_B + length, np.arange(ROWS) == number % 4, length)
         start_B = start_B + length
 
 
@@ -73,6 +74,20 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
     assert (graphed.step_count, graphed.averaging.count) == (plain.step_count, plain.averaging.count)
     plain_uses = 2 * PLAIN_USES + LENGTHS.count(3)
     assert (recorder.warm_ups, recorder.replays) == (plain_uses, len(LENGTHS) - plain_uses)
+
+
+def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, monkeypatch):
+    def weights_after(**more):
+        settings = {"bptt_tokens": 8, "bptt_deviation": 2.0, "bptt_multiple": 4, "batch_rows": 4, "budget": "40steps", "dropout_output": 0.2}
+        trainer = make_trainer(make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more)
+        return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
+
+    _, expected = weights_after()
+    monkeypatch.setattr(fitting, "with_graphs", lambda iteration, settings, device: GraphedIteration(iteration, Repeater()))
+    trainer, found = weights_after(cuda_graphs=True)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6)
+    assert len(trainer.iteration.graphs) >= 2
 
 
 def test_only_frequent_shapes_are_recorded_once_each(make_data, make_trainer, sentences):
