@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import corpus_of, device_option, json_option, load_model, model_option, text_flags, text_options
+from .options import (
+    adapt_option, corpus_of, device_option, json_option, load_model, model_option, settings_option, text_flags, text_options,
+)  # fmt: skip
 
 
 @click.command()
@@ -13,13 +15,22 @@ from .options import corpus_of, device_option, json_option, load_model, model_op
 @model_option
 @click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
               help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@adapt_option
+@settings_option
 @text_options
 @device_option
 @json_option
-def command(text: tuple[str, ...], model_name: str | None, context: str, device: str, as_json: bool, **given: Any) -> None:
-    """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32."""
+def command(
+    text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
+    device: str, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32.
+
+    With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
+    defaults, and --set changes them.
+    """
     corpus = corpus_of(text, text_flags(given), terminal.Progress())
-    model = load_model(model_name, device)
+    model = load_model(model_name, device, kind, settings)
     from rnnlm.evaluation import evaluate
 
     result = evaluate(model, corpus, context=context).to_dict()

@@ -30,6 +30,8 @@ def command(model: str | None, model_name: str | None, as_json: bool) -> None:
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for name, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(number): each for number, each in enumerate(value, start=1)}
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:

@@ -20,7 +20,8 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "prune", "recipes", "score", "train",
+    "bench", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "score", "train",
+    "tune",
 )  # fmt: skip
 
 

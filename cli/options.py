@@ -25,6 +25,11 @@ model_option = click.option(
 )  # fmt: skip
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+adapt_option = click.option(
+    "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
+    help="Dynamic evaluation, the neural cache, or a cache of words (for any model).",
+)  # fmt: skip
+settings_option = click.option("--set", "settings", multiple=True, metavar="name=value", help="A setting of --adapt; may be repeated.")
 special_symbols_option = click.option(
     "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
     help="What to do with <s> and </s> in the text.  [default: error]",
@@ -79,14 +84,31 @@ def checked_utf8(text: str, what: str) -> str:
     return text
 
 
-def load_model(name: str | None, device: str) -> Any:
-    """The model of `-m`.
+def load_model(name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()) -> Any:
+    """The model of `-m`, adapting itself as `--adapt` and `--set` say.
 
     Raises:
-        UsageError: none is named.
+        UsageError: none is named, or there are settings without --adapt.
     """
-    if not name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
-    from rnnlm.loading import load
+    if settings and not kind:
+        raise click.UsageError("--set is for an adaptation: name it with --adapt.")
+    name = named(name)
+    if not kind:
+        from rnnlm.loading import load
 
-    return load(name, device)
+        return load(name, device)
+    from rnnlm.adaptation import load_adapted
+    from rnnlm.config import parse_assignments
+
+    return load_adapted(name, kind, parse_assignments(settings), device)
+
+
+def named(model_name: str | None) -> str:
+    """What `-m` or its environment variable names.
+
+    Raises:
+        UsageError: nothing.
+    """
+    if not model_name:
+        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    return model_name

@@ -50,6 +50,7 @@ run_options = stacked(
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR; its budget counts from its start.")
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
 @click.pass_context
@@ -128,6 +129,8 @@ def _train(plan: Any, stop: _StopRequest) -> Any:
     from .live import display_for
 
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
+    if plan.request.resume:
+        terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with stop, display_for(plan.kind.family) as display:

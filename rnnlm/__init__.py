@@ -17,6 +17,8 @@ _PUBLIC = {
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
+    "Mixed": "rnnlm.mixing",
+    "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.scoring",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
@@ -27,20 +29,25 @@ _PUBLIC = {
     "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
     "Validated": "rnnlm.events",
+    "adapt": "rnnlm.adaptation",
     "audit": "rnnlm.auditing",
     "evaluate": "rnnlm.evaluation",
     "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
     "load": "rnnlm.loading",
+    "load_adapted": "rnnlm.adaptation",
+    "mix": "rnnlm.mixing",
     "pair_accuracies": "rnnlm.scoring",
     "score_pairs": "rnnlm.scoring",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
+    "tune": "rnnlm.tuning",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from rnnlm.adaptation import adapt, load_adapted
     from rnnlm.auditing import audit
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
@@ -50,9 +57,12 @@ if TYPE_CHECKING:
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
+    from rnnlm.mixing import Mixed, mix
+    from rnnlm.mixture import Mixture
     from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
+    from rnnlm.tuning import tune
 
 
 def __getattr__(name: str) -> Any:

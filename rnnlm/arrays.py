@@ -1,6 +1,8 @@
 """The only doors between numpy arrays and the arrays of a model's own device. Never imports torch itself."""
 
+import math
 import mmap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,37 @@ def like(values: Any, reference: Array) -> Array:
     import torch
 
     return torch.as_tensor(values, device=reference.device)
+
+
+def mixed(logprob: Array, share: Array, weight: float) -> Array:
+    """log((1 - weight) exp(logprob) + weight share), nats, in the type of `logprob`; `share` is a probability."""
+    if isinstance(logprob, np.ndarray):
+        with np.errstate(divide="ignore"):
+            return np.logaddexp(logprob + math.log1p(-weight), np.log(weight * share)).astype(logprob.dtype)
+    import torch
+
+    share = torch.as_tensor(share, device=logprob.device).to(logprob.dtype)
+    return torch.logaddexp(logprob + math.log1p(-weight), (weight * share).log())
+
+
+def alike(values: Sequence[Array]) -> list[Array]:
+    """`values` as arrays of one type: that of the first that is no numpy array, on its device; float64 where all are numpy's."""
+    reference = next((each for each in values if not isinstance(each, np.ndarray)), None)
+    if reference is None:
+        return [each.astype(np.float64, copy=False) for each in values]
+    import torch
+
+    writable = [np.require(each, requirements="W") if isinstance(each, np.ndarray) else each for each in values]
+    return [torch.as_tensor(each, dtype=reference.dtype, device=reference.device) for each in writable]
+
+
+def library(values: Array) -> Any:
+    """numpy or torch: the library whose array `values` is. Many functions (exp, where, logaddexp) have one name in both."""
+    if isinstance(values, np.ndarray):
+        return np
+    import torch
+
+    return torch
 
 
 def drop_pages(array: np.ndarray | memoryview) -> None:

@@ -1,11 +1,12 @@
 """Is a model whole, and does it sum to one? One check after another, each told as it ends.
 
 Whole: config.json can be read, every file has its length and SHA-256, the arrays are what the settings imply and hold numbers,
-and the tables of an n-gram model are in order. Sums: the probabilities of all next tokens are asked of the model itself, as
-anybody would ask, after all contexts where they are few, else after a random sample. A model that does not claim to sum to one
-does not fail for that.
+and the tables of an n-gram model are in order; the parts of a combination are the models that were put in, and whole. Sums: the
+probabilities of all next tokens are asked of the model itself, as anybody would ask, after all contexts where they are few, else
+after a random sample. A model that does not claim to sum to one does not fail for that.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm import loading, model_folder
+from rnnlm import loading, model_folder, model_parts
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.ngram.levels import SENTENCE_START, split_keys
@@ -46,7 +47,11 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", way_out="ask for one at least")
-    folder = loading.find(name)
+    yield from _audit(loading.find(name), sample, seed, device)
+
+
+def _audit(folder: Path, sample: int | None, seed: int, device: str) -> Iterator[Check]:
+    """The checks of the model in `folder`; those of the models it is made of come before what needs them."""
     try:
         manifest = model_folder.read_manifest(folder)
     except ModelError as error:
@@ -54,6 +59,14 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
         return
     yield Check("config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}")
     yield _files(folder, manifest)
+    try:
+        parts = model_parts.part_folders(folder, manifest)
+    except ModelError as error:
+        yield Check("parts", "failed", f"{error.what}: {error.why}")
+        return
+    for number, part in enumerate(parts, start=1):
+        for check in _audit(part, sample, seed, device):
+            yield dataclasses.replace(check, name=f"part {number}: {check.name}")
     try:
         model, _ = model_folder.load(folder, device)
     except ModelError as error:

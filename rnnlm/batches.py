@@ -4,7 +4,7 @@ Everywhere input t is the target of t-1 and the input before the first token is 
 `stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs `stream[s:e]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,13 @@ class Window:
     """One step of truncated BPTT: row b reads targets `ids[start_B[b]:end_B[b]]`.
 
     fresh_B: rows that begin from the initial state (a row's first window, a document's start).
+    length: the tokens asked for; where the text ends, rows have fewer.
     """
 
     start_B: np.ndarray
     end_B: np.ndarray
     fresh_B: np.ndarray
+    length: int
 
 
 def stream_bounds(tokens: int, rows: int) -> np.ndarray:
@@ -29,30 +31,26 @@ def stream_bounds(tokens: int, rows: int) -> np.ndarray:
     return np.arange(rows + 1, dtype=np.int64) * tokens // rows
 
 
-def tbptt_windows(bounds: np.ndarray, length: int, document_offsets: np.ndarray | None = None) -> Iterator[Window]:
-    """Windows of at most `length` tokens over the streams between `bounds`; every token is a target once.
+def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], document_offsets: np.ndarray | None = None) -> Iterator[Window]:
+    """Windows of at most so many tokens (one of `lengths` after the other) over the streams between `bounds`; every token
+    is a target once.
 
     With documents, a row's window ends where a document does, and its next one is fresh.
     """
     position_B, stop_B = bounds[:-1].copy(), bounds[1:]
     fresh_B = np.ones(len(position_B), dtype=bool)
-    while (position_B < stop_B).any():
+    for length in lengths:
+        if not (position_B < stop_B).any():
+            return
         end_B = np.minimum(position_B + length, stop_B)
         fresh_after_B = np.zeros_like(fresh_B)
         if document_offsets is not None:
             next_border = np.searchsorted(document_offsets, position_B, side="right").clip(max=len(document_offsets) - 1)
             end_B = np.minimum(end_B, document_offsets[next_border])
             fresh_after_B = end_B == document_offsets[next_border]
-        yield Window(position_B.copy(), end_B, fresh_B)
+        yield Window(position_B.copy(), end_B, fresh_B, length)
         fresh_B = fresh_after_B
         position_B = end_B
-
-
-def count_windows(bounds: np.ndarray, length: int, document_offsets: np.ndarray | None = None) -> int:
-    """How many windows :func:`tbptt_windows` yields: the steps of an epoch."""
-    if document_offsets is None:
-        return int(-(-np.diff(bounds).max() // length))
-    return sum(1 for _ in tbptt_windows(bounds, length, document_offsets))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 Loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop over the
 same network, the matrix products of its steps alone, and the loop of the textbooks: torch's own layers, all logits at
-once (F.linear, F.cross_entropy under autocast), the optimizer's defaults. Ratios hold where the machine's speed drifts;
+once (F.linear, F.cross_entropy under autocast), the optimizer's defaults; for recipes with weight-drop, AWD-LSTM as its
+scripts have it. Ratios hold where the machine's speed drifts;
 single figures do not.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -36,7 +37,8 @@ class Round:
 @dataclass(frozen=True)
 class Summary:
     """Medians over the rounds. ratio_bare, ratio_plain: our speed over the other's, round by round; ratio_products: our
-    time over that of the products. peak_bytes: the most memory this process held while our loop alone had run."""
+    time over that of the products. peak_bytes: the most memory this process held while our loop alone had run. kernel_share: of our
+    time, that in which a CUDA device worked; None elsewhere."""
 
     tokens_per_second: float
     products_tokens_per_second: float
@@ -46,6 +48,7 @@ class Summary:
     plain_tokens_per_second: float | None = None
     ratio_bare: float | None = None
     ratio_plain: float | None = None
+    kernel_share: float | None = None
 
 
 def bench_training(
@@ -73,7 +76,15 @@ def bench_training(
         if number:
             done.append(Round(number, *speeds))
             yield done[-1]
-    yield _summary(done, peak)
+    yield replace(_summary(done, peak), kernel_share=_kernel_share(trainer, done))
+
+
+def _kernel_share(trainer: Any, done: list[Round]) -> float | None:
+    """Kernels are timed in a round of their own, which watching them slows down; the time of a token is that of the others."""
+    from rnnlm.kernel_time import kernel_seconds
+
+    seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
+    return seconds and seconds / trainer.token_count * statistics.median(each.ours for each in done)
 
 
 def _summary(done: list[Round], peak: int) -> Summary:
@@ -111,6 +122,7 @@ def _timed(loop: Loop, device: Any) -> float:
 
 def _ours(trainer: Any) -> int:
     trainer.step_count = trainer.token_count = 0
+    trainer.epochs = 0.0
     for _ in trainer.train(lambda: False):
         pass
     return trainer.token_count
@@ -164,8 +176,6 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
 
 def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     """The loop of the textbooks at `rows` rows, over `steps` windows of the same text; None where torch has no such layers."""
-    from dataclasses import replace
-
     from rnnlm.neural.streams import TextStreams
     from rnnlm.textbook_loop import is_in_torch, make_loop
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from rnnlm import reading
+from rnnlm.adapted_model import AdaptedModel
 from rnnlm.corpus import Corpus, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, nearest
@@ -71,15 +72,29 @@ def evaluate(
         UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
     """
     began = time.perf_counter()
+    check_context(context)
+    text = as_text(text, text_settings)
+    encoded = encode_text(text, model.tokenizer)
+    logprob_N = reading.score_spans(model, encoded.ids, spans_of(encoded, context))
+    return summary(model, logprob_N, encoded, context, text.settings, began)
+
+
+def check_context(context: str) -> None:
+    """Whether there is such a way to read.
+
+    Raises:
+        UsageError: there is none.
+    """
     if context not in get_args(Context):
         raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
-    if not isinstance(text, Text):
-        paths = [text] if isinstance(text, (str, Path)) else text
-        text = Corpus(tuple(str(path) for path in paths), text_settings or TextSettings())
-    encoded = encode_text(text, model.tokenizer)
-    logprob_N = reading.score_spans(model, encoded.ids, _spans(encoded, context))
-    signature = sign(model, encoded, context, text.settings)
-    return _summary(model, encoded, logprob_N, context, str(signature), began)
+
+
+def as_text(text: str | Path | list[str] | Text, settings: TextSettings | None = None) -> Text:
+    """A text, itself or by its path or paths."""
+    if isinstance(text, Text):
+        return text
+    paths = [text] if isinstance(text, (str, Path)) else text
+    return Corpus(tuple(str(path) for path in paths), settings or TextSettings())
 
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings: TextSettings) -> Signature:
@@ -94,12 +109,12 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings:
         unk="spell" if tokenizer.literal_unk == "spell" else "literal",
         eos="yes",
         prec=model.precision,
-        adapt="none",
+        adapt=model.adaptation if isinstance(model, AdaptedModel) else "none",
         model=model.fingerprint or "unsaved",
     )
 
 
-def _spans(encoded: EncodedText, context: Context) -> np.ndarray:
+def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
     """What is read from the initial state: lines, documents, or the whole text."""
     if context == "reset":
         return reading.spans_between(encoded.line_offsets)
@@ -108,9 +123,14 @@ def _spans(encoded: EncodedText, context: Context) -> np.ndarray:
     return reading.whole_text(encoded.ids)
 
 
-def _summary(
-    model: LanguageModel, encoded: EncodedText, logprob_N: np.ndarray, context: Context, signature: str, began: float
+def summary(
+    model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, context: Context, settings: TextSettings, began: float
 ) -> Evaluation:
+    """The evaluation of a text whose tokens have these log-probabilities (nats); `settings` say how it was read.
+
+    Raises:
+        ModelError: they are no numbers.
+    """
     reading.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())
     total = float(logprob_N.sum(dtype=np.float64))
@@ -137,6 +157,6 @@ def _summary(
         closed_vocabulary=closed,
         normalised=model.normalised,
         context=context,
-        signature=signature,
+        signature=str(sign(model, encoded, context, settings)),
         seconds=time.perf_counter() - began,
     )

@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rnnlm.interface import LanguageModel
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a run that was cut off goes on from: facts that JSON can hold (`step` among them), and arrays by name."""
+
+    facts: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class Fitted:
     model: LanguageModel = field(repr=False)
     best_ppl_token: float | None = None  # None where there was no validation
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
+    state: TrainingState | None = field(default=None, repr=False)  # where the run can go on, if it can
 
 
 @dataclass(frozen=True)

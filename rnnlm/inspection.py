@@ -1,5 +1,6 @@
 """What a model is, told from its folder alone."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -25,6 +26,7 @@ def describe(name: str) -> dict[str, Any]:
         "bytes": sum(entry.bytes for entry in manifest.files.values()),
         "vocabulary_size": tokenizer.size,
         "tokenizer": f"{tokenizer.name}:{tokenizer.fingerprint}",
+        "parts": [dataclasses.asdict(part) for part in manifest.parts],
         "step": manifest.step,
         "training": manifest.training,
         "results": manifest.results,

@@ -130,6 +130,17 @@ class LanguageModel(Protocol):
 class HiddenStateModel(LanguageModel, Protocol):
     """A language model with hidden states: what caches and probes need."""
 
+    hidden_size: int  # H, the width of `hidden`
+    device: Any  # where its numbers are
+
     def hidden(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
         """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the state."""
+        ...
+
+    def score_hidden(self, hidden_BTH: Array, targets_BT: Array) -> Array:
+        """What `score` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T)."""
+        ...
+
+    def predict_hidden(self, hidden_BTH: Array) -> Array:
+        """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T, V)."""
         ...

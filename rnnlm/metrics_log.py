@@ -13,10 +13,14 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only."""
+    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only.
 
-    def __init__(self, folder: Path) -> None:
+    goes_on: the run goes on from an earlier one of the folder, and so does the file; else it is replaced.
+    """
+
+    def __init__(self, folder: Path, goes_on: bool = False) -> None:
         self.folder = folder
+        self.mode = "a" if goes_on else "w"
         self.pending: list[str] = []
         self.stream: IO[str] | None = None
         self.last_step = -STEP_LOG_SECONDS
@@ -40,11 +44,11 @@ class MetricsLog:
             self.stream.flush()
 
     def write_to_folder(self) -> None:
-        """From now on lines go to the file; an earlier run's is replaced."""
+        """From now on lines go to the file."""
         if self.stream is not None:
             return
         with writing(self.folder):
-            self.stream = open(self.folder / METRICS, "w", encoding="utf-8", errors="backslashreplace")
+            self.stream = open(self.folder / METRICS, self.mode, encoding="utf-8", errors="backslashreplace")
             self.stream.writelines(self.pending)
             self.stream.flush()
 
@@ -55,6 +59,6 @@ class MetricsLog:
 
 
 def _plain(event: Event) -> dict[str, Any]:
-    """The fields JSON can hold: no model; it has no infinity either, so such values become null."""
-    fields = {name: value for name, value in vars(event).items() if name != "model" or isinstance(value, str)}
+    """The fields JSON can hold: no model, no state of training; it has no infinity either, so such values become null."""
+    fields = {name: value for name, value in vars(event).items() if name != "state" and (name != "model" or isinstance(value, str))}
     return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}

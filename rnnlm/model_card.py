@@ -59,12 +59,18 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def _origin(training: dict[str, Any]) -> str:
+    if "mixed" in training:
+        return "mixed with rnnlm"
     return f"imported from `{training['imported_from']}`" if "imported_from" in training else "trained with rnnlm"
 
 
 def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
     training = manifest.training
-    if "imported_from" not in training:
+    if "mixed" in training:
+        for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
+            yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
+        yield "weights", training["weights"]
+    elif "imported_from" not in training:
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} lines"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{_listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"

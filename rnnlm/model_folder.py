@@ -6,98 +6,76 @@ names each file that belongs to the model with its length and SHA-256; everythin
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from rnnlm import array_files, registry, safe_files, tokenizers
+from rnnlm import array_files, model_parts, registry, safe_files, tokenizers
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
-from rnnlm.safe_files import UNFINISHED, replace_file, writing
+from rnnlm.manifest import CONFIG, DATA, FileEntry, Manifest, damaged_files, is_model, read_manifest, write_manifest
+from rnnlm.safe_files import replace_file, writing
 
-FORMAT_VERSION = 1
-CONFIG = "config.json"
-LARGEST_CONFIG = 16 << 20
-_DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
-    rf"({re.escape(UNFINISHED)})?"
-)
+__all__ = ["Manifest", "check_output", "content", "damaged_files", "is_model", "load", "read_manifest", "save", "save_results"]
+
+DEEPEST = 16  # models made of models made of models ...
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """One file that belongs to the model. role: `weights`, or the tokenizer's name for it."""
-
-    role: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The content of config.json."""
-
-    model: str
-    family: str
-    settings: dict[str, Any]
-    tokenizer: dict[str, Any]
-    files: dict[str, FileEntry]
-    step: int = 0
-    training: dict[str, Any] = field(default_factory=dict)  # texts, counts, command, seconds
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files."""
-        hashes = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12]
-
-
-def save(folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any]) -> Manifest:
+def save(
+    folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
+    parts: Sequence[Path] = (), bundle: bool = False,
+) -> Manifest:  # fmt: skip
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
 
+    parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
+
     Raises:
-        OutputError: it cannot be written; what was there before is whole.
+        OutputError: it cannot be written; what was there before is whole. ModelError: a part is damaged. UsageError: it would
+            replace one of its parts.
     """
-    contents = {("weights", f"weights-{step:08d}.safetensors"): list(array_files.chunks(model.to_arrays()))}
-    contents |= {(role, role): [data] for role, data in model.tokenizer.to_files().items()}
     files: dict[str, FileEntry] = {}
     family = registry.kind_of(name).family
     with writing(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            for (role, wanted), pieces in contents.items():
-                digest = safe_files.digest(_in_passing(pieces))
-                path = folder / wanted
-                found = safe_files.sha256(path)
-                if found != digest and path.exists():  # a file is immutable once named
-                    path = path.with_stem(f"{path.stem}-{digest[:8]}")
-                    found = safe_files.sha256(path)
-                files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
-                if found != digest:
-                    replace_file(path, _in_passing(pieces))
-            manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training)
-            _replace_config(folder, manifest)
+            for role, path, pieces in _contents(folder, model, step):
+                _write(role, path, pieces, files)
+            entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
+            manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training, parts=entries)
+            write_manifest(folder, manifest)
         except BaseException:
             _remove_unnamed(folder, files)
             with contextlib.suppress(OSError):
                 if is_new:
                     folder.rmdir()
             raise
-        _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if _DATA.fullmatch(entry.name)))
+        _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name)))
     return manifest
+
+
+def _contents(folder: Path, model: LanguageModel, step: int) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
+    """(role, wanted path, content in pieces) of the files of a model, weights first."""
+    yield "weights", folder / f"weights-{step:08d}.safetensors", list(array_files.chunks(model.to_arrays()))
+    for role, data in model.tokenizer.to_files().items():
+        yield role, folder / role, [data]
+
+
+def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]) -> None:
+    """Write a file and enter it in `files`, before it is written; a file is immutable once named."""
+    digest = safe_files.digest(_in_passing(pieces))
+    found = safe_files.sha256(path)
+    if found != digest and path.exists():
+        path = path.with_stem(f"{path.stem}-{digest[:8]}")
+        found = safe_files.sha256(path)
+    files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
+    if found != digest:
+        replace_file(path, _in_passing(pieces))
 
 
 def save_results(
@@ -106,45 +84,13 @@ def save_results(
     """The same model with its evaluation `results` and facts of its training."""
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
-        _replace_config(folder, manifest)
+        write_manifest(folder, manifest)
     return manifest
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """config.json of a model folder, checked.
-
-    Raises:
-        ModelError: there is none, it is damaged, of a newer format, or names files outside the folder.
-    """
-    path = folder / CONFIG
-    if not folder.exists():
-        raise ModelError(f"no model at {folder}", "there is no such folder")
-    if not folder.is_dir():
-        raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
-    if not path.is_file():
-        raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}")
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} is larger than {LARGEST_CONFIG} bytes")
-    try:
-        content = json.loads(path.read_bytes())
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelError(
-                f"the model at {folder} has format {version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm"
-            )
-        manifest = msgspec.convert(content, Manifest)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not of this form
-        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG}: {error}") from None
-    for name in manifest.files:
-        if name != os.path.basename(name) or name in ("", ".", ".."):
-            raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names a file outside the folder: {name!r}")
-    return manifest
-
-
-def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
-    """The model in `folder`, on `device`. Lengths, names, types and shapes are checked before anything is allocated.
+def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
+    """The model in `folder`, on `device`, with the models it is made of. Lengths, names, types and shapes are checked before
+    anything is allocated. depth: of how many models this one is a part of a part.
 
     Raises:
         ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device is not here.
@@ -154,15 +100,23 @@ def load(folder: Path, device: str = "auto") -> tuple[LanguageModel, Manifest]:
         kind, tokenizer, shapes = content(folder, manifest)
         with _naming(folder):
             arrays = _read_arrays(_file(folder, manifest, "weights"), shapes, kind.mapped)
+        parts = _load_parts(folder, manifest, device, depth + 1)
     except ModelError:
         if read_manifest(folder) == manifest:
             raise
-        return load(folder, device)  # the model was replaced while we read
+        return load(folder, device, depth)  # the model was replaced while we read
     try:
-        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint), manifest
+        made_of = {"parts": parts} if kind.family == "combination" else {}
+        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of), manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
+
+
+def _load_parts(folder: Path, manifest: Manifest, device: str, depth: int) -> list[LanguageModel]:
+    if manifest.parts and depth > DEEPEST:
+        raise ModelError(f"the model at {folder} is damaged", f"it is made of models within models, more than {DEEPEST} deep")
+    return [load(part, device, depth)[0] for part in model_parts.part_folders(folder, manifest)]
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
@@ -192,11 +146,6 @@ def _naming(folder: Path) -> Iterator[None]:
         raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
 
 
-def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Files that cannot be read or whose SHA-256 is not the one recorded."""
-    return [name for name, entry in manifest.files.items() if safe_files.sha256(folder / name) != entry.sha256]
-
-
 def is_model(folder: Path) -> bool:
     return os.path.isfile(folder / CONFIG)
 
@@ -224,17 +173,11 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 def _is_cut_off(names: list[str]) -> bool:
     """Whether a folder of these files is what our own writing leaves when it is killed before config.json: weights come first."""
-    ours = all(_DATA.fullmatch(name) or name == CONFIG + UNFINISHED for name in names)
-    return ours and any(name.startswith("weights-") for name in names)
-
-
-def _replace_config(folder: Path, manifest: Manifest) -> None:
-    data = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")  # a file's name may be no UTF-8
+    return all(map(model_parts.is_ours, names)) and any(name.startswith("weights-") for name in names)
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
-    """Delete those of the files `names` that config.json, as it stands now, does not name."""
+    """Delete those of the files `names`, and the copies of parts, that config.json, as it stands now, does not name."""
     named = set()
     if is_model(folder):
         try:
@@ -244,6 +187,7 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
     for name in set(names) - named:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
+    model_parts.remove_unnamed(folder)
 
 
 def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:

@@ -1,18 +1,19 @@
 """What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
 
-from rnnlm import corpora, loading, model_folder, recipes, registry, tokenizers
+from rnnlm import corpora, loading, model_folder, recipes, registry, resuming, tokenizers, training_state
 from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
 from rnnlm.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text, silent
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.events import TrainingState
 from rnnlm.interface import Tokenizer
 from rnnlm.sources import SourceSettings
 from rnnlm.tokenizers import TokenizerSettings
@@ -42,6 +43,7 @@ class Request:
     flags: dict[str, Any] = field(default_factory=dict)
     output: Path | None = None  # none: a new folder in ./checkpoints
     overwrite: bool = False
+    resume: bool = False  # go on with the run in `output`
     tokenizer_from: str | None = None
     init_from: str | None = None
 
@@ -55,7 +57,7 @@ class Plan:
     kind: registry.Kind
     resolved: Resolved
     data: TrainingData
-    initial: dict[str, np.ndarray] | None  # weights to start from
+    initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
     test: Corpus | None
     valid: Text | None
     valid_is: str  # what the validation text is, in words
@@ -79,10 +81,12 @@ def plan(request: Request, report: Report = silent) -> Plan:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
             not here: all that can be known before hours go into training.
     """
+    if request.resume:
+        request = _of_the_run(request)
     recipe, kind, resolved = settle(request)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
     output = request.output or _fresh_folder(recipe or kind.name)
-    model_folder.check_output(output, request.overwrite)
+    model_folder.check_output(output, request.overwrite or request.resume)
     text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
 
     def corpus(names: tuple[str, ...]) -> Corpus | None:
@@ -100,7 +104,10 @@ def plan(request: Request, report: Report = silent) -> Plan:
     data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
     if valid_is == SINGLE_LINE:
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
-    initial = _initial_weights(request, kind, resolved, data)
+    if request.resume:
+        initial = resuming.state_of(output, resuming.run_of(recipe, resolved, data))
+    else:
+        initial = _initial_weights(request, kind, resolved, data)
     return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output)
 
 
@@ -115,6 +122,8 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
         if chosen != request.model:
             raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", way_out="leave one of them out")
     own = _own_layers(request)
+    if request.resume:
+        own = [resuming.settings_layer(request.output), *own]
     named = _topmost(own, "model")
     recipe = request.recipe or (named if named in recipes.names() else None)
     if recipe is None and named is None:
@@ -122,11 +131,22 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
     layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    kind = registry.kind_of(str(_topmost(layers, "model")))
+    kind = registry.trained_kind(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
     return recipe, kind, resolve(classes, layers)
+
+
+def _of_the_run(request: Request) -> Request:
+    """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
+    if request.output is None:
+        raise UsageError("--resume needs the folder of the run", way_out="name it with -o DIR")
+    if request.overwrite or request.init_from:
+        other = "--overwrite" if request.overwrite else "--init-from"
+        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one")
+    run = training_state.load_run(request.output)
+    return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
 
 
 def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.Kind) -> None:
@@ -135,7 +155,7 @@ def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.
     for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
         owners = [
             other.name for other in registry.KINDS.values()
-            if any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
+            if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
         ]  # fmt: skip
         if owners:
             what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"

@@ -6,14 +6,15 @@ depends neither on the batch nor on the order.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.batches import SpanBatch, gather, span_batches, with_boundary
+from rnnlm.batches import gather, span_batches, with_boundary
 from rnnlm.errors import ModelError
-from rnnlm.interface import Array, LanguageModel
+from rnnlm.interface import LanguageModel, State
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 
@@ -23,7 +24,7 @@ def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(_scored_windows(model, ids, spans))  # on the model's device: they are copied once all is computed
+    scored = list(windows(model, ids, spans, model.score))  # on the model's device: they are copied once all is computed
     for start_B, end_B, logprob_BT in scored:
         for start, end, logprob_T in zip(start_B, end_B, arrays.as_numpy(logprob_BT), strict=True):
             logprob_N[start:end] = logprob_T[: end - start]
@@ -40,23 +41,18 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
 
 
-def _scored_windows(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
+def windows(
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried."""
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     rows = max(1, model.call_tokens // TOKENS_PER_ROW)
     for batch in span_batches(spans, min(rows, model.max_rows or rows), model.call_tokens):
-        yield from _batch_windows(model, ids, stream, batch)
-
-
-def _batch_windows(
-    model: LanguageModel, ids: np.ndarray, stream: np.ndarray, batch: SpanBatch
-) -> Iterator[tuple[np.ndarray, np.ndarray, Array]]:
-    state = model.initial_state(len(batch.spans))
-    for start_B, end_B in batch.windows(max(1, model.call_tokens // len(batch.spans))):
-        inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
-        logprob_BT, state = model.score(inputs_BT, targets_BT, state)
-        yield start_B, end_B, logprob_BT
+        state = model.initial_state(len(batch.spans))
+        for start_B, end_B in batch.windows(max(1, model.call_tokens // len(batch.spans))):
+            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
+            result, state = step(inputs_BT, targets_BT, state)
+            yield start_B, end_B, result
 
 
 def check_scores(logprob: np.ndarray) -> None:

@@ -16,10 +16,11 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    fitting: str  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial)
+    fitting: str | None  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see made_with
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
     mapped: bool = False  # its arrays stay in the file, mapped into memory
+    made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
 
     def settings_classes(self) -> tuple[type, ...]:
         return tuple(_find(path) for path in self.settings)
@@ -65,6 +66,10 @@ KINDS = {
             "ngram", "ngram", "n-grams with backoff: Kneser-Ney and the other classical estimators",
             ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model", holds_out=False, mapped=True,
         ),
+        Kind(
+            "mixture", "combination", "several models as one, each with a weight", ("rnnlm.mixture:MixtureSettings",),
+            None, "rnnlm.mixture", holds_out=False, made_with="rnnlm mix A B --on TEXT",
+        ),
     )
 }  # fmt: skip
 
@@ -78,6 +83,18 @@ def kind_of(name: str) -> Kind:
     if name not in KINDS:
         raise SettingsError(f"unknown model {name!r}", way_out=nearest(name, KINDS))
     return KINDS[name]
+
+
+def trained_kind(name: str) -> Kind:
+    """The kind of model called `name`, which is fitted to a text.
+
+    Raises:
+        SettingsError: there is none of that name, or it is made of other models.
+    """
+    kind = kind_of(name)
+    if kind.fitting is None:
+        raise SettingsError(f"a model of kind {name} is not trained", "it is made of models that are", f"{kind.made_with} makes one")
+    return kind
 
 
 def _find(path: str) -> Any:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm import model_card, model_folder
+from rnnlm import model_card, model_folder, resuming, training_state
 from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
-from rnnlm.events import Event, Finished, Fitted, Saved, Validated
+from rnnlm.events import Event, Finished, Fitted, Saved, TrainingState, Validated
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
 
@@ -48,7 +48,7 @@ def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         TrainingError: the run diverged; its last good weights, if there were some, are saved.
         OutputError: the model cannot be written.
     """
-    with contextlib.closing(MetricsLog(plan.output)) as log:
+    with contextlib.closing(MetricsLog(plan.output, goes_on=plan.request.resume)) as log:
         for event in _work(plan, stop, log):
             log.add(event)
             yield event
@@ -62,11 +62,15 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         if isinstance(event, Fitted) and not event.steps:
             raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
+            if manifest is None and not plan.request.resume:
+                training_state.remove(plan.output)
             manifest = _save(plan, event, time.perf_counter() - began)
             log.write_to_folder()
             yield Saved(str(plan.output), event.step)
     if manifest is None:
         _raise_diverged(plan, event)
+    if event.stopped != "diverged":
+        _keep_state(plan, event.state)
     results = {} if event.stopped in ("request", "diverged") else _results(plan, event.model, manifest)
     _tell_growing_states(results, event.best_ppl_token)
     facts = _facts(plan, time.perf_counter() - began, event)
@@ -75,6 +79,14 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
     if event.stopped == "diverged":
         _raise_diverged(plan, event)
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
+
+
+def _keep_state(plan: Plan, state: TrainingState | None) -> None:
+    """What the run can go on from, if it can, is beside the model."""
+    if state is None:
+        training_state.remove(plan.output)
+    else:
+        training_state.save(plan.output, state, resuming.run_of(plan.recipe, plan.resolved, plan.data))
 
 
 def _save(plan: Plan, event: Validated | Fitted, seconds: float) -> model_folder.Manifest:

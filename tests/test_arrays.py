@@ -21,3 +21,15 @@ def test_values_become_what_the_reference_is():
         for values in ([1, 2], np.array([1, 2]), torch.tensor([1, 2])):
             found = arrays.like(values, reference)
             assert type(found) is type(reference) and found.tolist() == [1, 2]
+
+
+def test_arrays_of_several_models_become_those_of_the_one_with_a_device():
+    numpy, read_only = np.ones(2, dtype=np.float32), np.broadcast_to(np.float64(0.5), 2)
+    assert [each.dtype for each in arrays.alike([numpy, read_only])] == [np.float64, np.float64]
+    found = arrays.alike([numpy, torch.zeros(2), read_only])
+    assert all(each.dtype == torch.float32 for each in found)
+    assert [each.tolist() for each in found] == [[1, 1], [0, 0], [0.5, 0.5]]
+
+
+def test_the_library_of_an_array_is_found():
+    assert arrays.library(np.zeros(1)) is np and arrays.library(torch.zeros(1)) is torch

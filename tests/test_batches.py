@@ -1,10 +1,11 @@
 from collections import Counter
+from itertools import repeat
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.batches import count_windows, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import gather, span_batches, stream_bounds, tbptt_windows, with_boundary
 from rnnlm.interface import PADDING
 
 
@@ -31,7 +32,7 @@ def test_every_token_is_a_target_exactly_once(text):
     ids = np.arange(tokens, dtype=np.uint16) + 100
     stream = with_boundary(ids, 7)
     seen = Counter()
-    for window in tbptt_windows(stream_bounds(tokens, rows), length, documents):
+    for window in tbptt_windows(stream_bounds(tokens, rows), repeat(length), documents):
         assert (window.end_B - window.start_B).max() <= length
         inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
         for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
@@ -48,7 +49,7 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
     tokens, rows, length, documents = text
     bounds = stream_bounds(tokens, rows)
     position_B = bounds[:-1]
-    for number, window in enumerate(tbptt_windows(bounds, length, documents)):
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), documents)):
         assert (window.start_B == position_B).all()
         for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
             if start == stop:
@@ -62,11 +63,12 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
     assert (position_B == bounds[1:]).all()
 
 
-@given(texts())
-def test_windows_are_counted(text):
-    tokens, rows, length, documents = text
-    bounds = stream_bounds(tokens, rows)
-    assert count_windows(bounds, length, documents) == len(list(tbptt_windows(bounds, length, documents)))
+@given(st.lists(st.integers(1, 9), min_size=60, max_size=60))
+def test_windows_may_differ_in_length(lengths):
+    windows = list(tbptt_windows(stream_bounds(60, 1), lengths))
+    assert [window.length for window in windows] == lengths[: len(windows)]
+    assert [int(window.end_B[0]) for window in windows] == np.minimum(np.cumsum(lengths[: len(windows)]), 60).tolist()
+    assert windows[-1].end_B[0] == 60
 
 
 @given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60), st.integers(1, 7))

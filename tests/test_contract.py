@@ -1,16 +1,22 @@
 """The contract that every model keeps (DESIGN section 3), over every kind in the registry.
 
-A new kind is taken up by itself; what more there is to try of a kind stands in VARIANTS.
+A new kind is taken up by itself; what more there is to try of a kind stands in VARIANTS, models that adapt in ADAPTED.
 """
 
 import numpy as np
 import pytest
-from tiny_models import LINES, Lines, fit, small_settings
+from tiny_models import LINES, Lines, fit, save
 
 from rnnlm import arrays, model_folder, reading, registry
+from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.adapted_model import AdaptedModel
+from rnnlm.dynamic_evaluation import DynamicEvaluation
 from rnnlm.encoding import encode_text
+from rnnlm.gradient_statistics import gather_statistics
 from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.neural_cache import NeuralCache
 from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm.unigram_cache import UnigramCache
 
 VARIANTS = {
     "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
@@ -29,24 +35,71 @@ VARIANTS = {
     + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
 }
+MIXTURES = [
+    {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}), ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4), "mixing": "log-linear"},
+    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0), "mixing": "log-linear"},
+    {
+        "parts": (
+            ("mixture", {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}),
+            ("gru", {}),
+        ),
+        "weights": (0.5, 0.5),
+    },
+    {
+        "parts": (("ngram", {"order": 3}), ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5})),
+        "weights": (0.5, 0.5), "mixing": "log-linear",
+    },
+]  # fmt: skip
 TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
 SPELLED = [  # tokenizers of words alone
     ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
     ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
 ]  # fmt: skip
+TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CASES = [
     (name, {**variant, **tokenizer})
-    for name in registry.KINDS
+    for name in TRAINED
     for variant in VARIANTS.get(name, [{}])
     for tokenizer in TOKENIZERS
-] + SPELLED
+] + SPELLED + [("mixture", settings) for settings in MIXTURES]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
+ADAPTED = [
+    ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
+    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output": "adaptive", "cutoffs": "4,8"}),
+    ("cache", "gru", {"tied": True, "layers": 2}),
+    ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
+    ("sgd", "lstm", {"output": "adaptive"}), ("sgd", "lstm", {"output": "class"}), ("sgd", "lstm", {"output": "hierarchical"}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}),
+    ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
+]  # fmt: skip
+
+
+def adapted(kind: str, model):
+    """A model around `model` that adapts much and fast; its memory is shorter than the texts here."""
+    if kind == "unigram":
+        return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
+    if kind == "cache":
+        return NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5))
+    rate = {"sgd": 0.5, "rms": 0.01}[kind]
+    settings = DynamicSettings(segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05)
+    ids = encode_text(Lines(LINES), model.tokenizer).ids
+    return DynamicEvaluation(model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None)
+
+
+@pytest.fixture(
+    scope="module", params=[*(("none", *case) for case in CASES), *ADAPTED],
+    ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
+)  # fmt: skip
 def case(request):
-    name, settings = request.param
-    return name, settings, fit(name, **settings)
+    """Name, settings and the model: as the registry makes it, or one around it."""
+    kind, name, settings = request.param
+    model = fit(name, **settings)
+    return name, settings, model if kind == "none" else adapted(kind, model)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +109,10 @@ def model(case):
 
 @pytest.fixture(scope="module")
 def batch(model) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_BT and targets_BT: three rows of eleven tokens of the text, the boundary among them."""
+    """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text, the boundary among them."""
     ids = encode_text(Lines(LINES), model.tokenizer).ids.astype(np.int64)
     stream = np.concatenate([[model.tokenizer.boundary_id], ids])
-    starts = [0, 7, 3]
+    starts = [0, 7, 3][: model.max_rows]
     inputs_BT = np.stack([stream[start : start + 11] for start in starts])
     return inputs_BT, np.stack([stream[start + 1 : start + 12] for start in starts])
 
@@ -88,9 +141,9 @@ def test_its_attributes_are_there(model):
 
 def test_probabilities_sum_to_one(model, batch):
     logprob_BTV, _ = predict(model, batch[0])
-    assert logprob_BTV.shape == (3, 11, model.tokenizer.size)
+    assert logprob_BTV.shape == (len(batch[0]), 11, model.tokenizer.size)
     if model.normalised:
-        close(np.exp(logprob_BTV.astype(np.float64)).sum(axis=2), np.ones((3, 11)))
+        close(np.exp(logprob_BTV.astype(np.float64)).sum(axis=2), 1)
 
 
 def test_scores_are_the_predictions_at_the_targets(model, batch):
@@ -131,6 +184,8 @@ def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch, rows):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
+    if model.max_rows == 1:
+        rows = [0]
     chosen = np.asarray(rows, dtype=np.int64)
     close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
     close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)  # the one selected from is as it was
@@ -140,6 +195,9 @@ def test_states_are_put_side_by_side(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
+    if model.max_rows == 1:
+        close(score(model, inputs_BT, targets_BT, model.concat_states([state]))[0], whole)
+        return
     joined = model.concat_states([state.select([1, 2]), state.select([0]), model.initial_state(1)])
     rows = [1, 2, 0, 0]
     found, _ = score(model, inputs_BT[rows], targets_BT[rows], joined)
@@ -160,11 +218,12 @@ def test_padding_scores_zero_and_disturbs_nobody(model, batch):
     inputs_BT, targets_BT = batch
     plain, _ = score(model, inputs_BT, targets_BT)
     padded_BT = targets_BT.copy()
-    padded_BT[1, 4:] = PADDING
+    row = len(padded_BT) // 2
+    padded_BT[row, 4:] = PADDING
     found, _ = score(model, inputs_BT, padded_BT)
-    assert not found[1, 4:].any()
-    close(found[1, :4], plain[1, :4])
-    close(found[[0, 2]], plain[[0, 2]])
+    assert not found[row, 4:].any()
+    close(found[row, :4], plain[row, :4])
+    close(np.delete(found, row, axis=0), np.delete(plain, row, axis=0))
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
@@ -172,13 +231,13 @@ def test_numpy_ids_of_any_width_are_taken(model, batch, kind):
     inputs_BT, targets_BT = batch
     plain, _ = score(model, inputs_BT, targets_BT)
     close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
-    assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (3, 1, model.tokenizer.size)
+    assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (len(inputs_BT), 1, model.tokenizer.size)
 
 
 def test_rows_are_independent(model, batch):
     inputs_BT, targets_BT = batch
     together, _ = score(model, inputs_BT, targets_BT)
-    for row in range(3):
+    for row in range(len(inputs_BT)):
         close(score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row])
 
 
@@ -186,7 +245,7 @@ def test_rows_are_independent(model, batch):
 def test_windows_of_any_cutting_give_the_same_scores(model, batch, cuts):
     inputs_BT, targets_BT = batch
     whole, _ = score(model, inputs_BT, targets_BT)
-    state, parts = model.initial_state(3), []
+    state, parts = model.initial_state(len(inputs_BT)), []
     for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
         part, state = score(model, inputs, targets, state)
         parts.append(part)
@@ -208,8 +267,9 @@ def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_
 
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
-    resolved = small_settings(registry.kind_of(name), **settings)
-    manifest = model_folder.save(tmp_path / "model", model, name, resolved.values, 6, {})
+    if isinstance(model, AdaptedModel):  # it is not saved: its settings are kept beside the model
+        return
+    manifest = save(tmp_path / "model", model, name, **settings)
     loaded, _ = model_folder.load(tmp_path / "model", "cpu")
     assert loaded.fingerprint == manifest.fingerprint
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
@@ -221,13 +281,13 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
 
 
 def test_two_models_of_one_text_share_their_vocabulary():
-    sizes = {name: fit(name).tokenizer.fingerprint for name in registry.KINDS}
+    sizes = {name: fit(name).tokenizer.fingerprint for name in TRAINED}
     assert len(set(sizes.values())) == 1
 
 
 def test_what_forgets_at_the_boundary_scores_the_same_whatever_came_before(model, batch):
     inputs_BT, targets_BT = batch
-    boundary = np.full((3, 1), model.tokenizer.boundary_id)
+    boundary = np.full((len(inputs_BT), 1), model.tokenizer.boundary_id)
     _, state = score(model, inputs_BT, targets_BT)
-    after, fresh = (score(model, boundary, targets_BT[:, :1], each)[0] for each in (state, model.initial_state(3)))
+    after, fresh = (score(model, boundary, targets_BT[:, :1], each)[0] for each in (state, model.initial_state(len(inputs_BT))))
     assert np.array_equal(after, fresh) or not model.forgets_at_boundary

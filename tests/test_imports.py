@@ -52,13 +52,18 @@ def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, ki
     results = run_apart(
         ["train", text, "--model", kind, "-o", "uni"],
         ["eval", "-m", "uni", text],
+        ["tune", "-m", "uni", "--adapt", "unigram", "--on", text],
+        ["eval", "-m", "uni", "--adapt", "unigram", text],
         ["score", "-m", "uni", "--tokens", "the man", "the day"],
         ["generate", "-m", "uni", "--num", "2"],
         ["info", "uni"],
         ["doctor", "uni"],
+        ["mix", "uni", "uni", "--on", text, "-o", "both", "--bundle"],
+        ["generate", "-m", "both"],
+        ["doctor", "both"],
         cwd=tmp_path,
     )
-    assert [result[0] for result in results] == ["0"] * 6
+    assert [result[0] for result in results] == ["0"] * 11
     assert not {"torch", "datasets", "sentencepiece"} & {name for result in results for name in result[2:]}
 
 

@@ -9,9 +9,11 @@ import pytest
 from rnnlm import registry
 from rnnlm.errors import SettingsError
 
+STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64", (2,))}}  # arrays whose shapes only the file tells
+
 
 def test_the_kinds_are_those_documented():
-    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram"}
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture"}
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
@@ -24,9 +26,16 @@ def test_each_kind_has_settings_with_its_name_and_shapes(kind):
     tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)
     shapes = kind.array_shapes(settings, tokenizer)
     if shapes is None:  # only counting tells
-        shapes = kind.array_shapes(settings, tokenizer, {"values_1": ("F32", (11, 1))})
+        shapes = kind.array_shapes(settings, tokenizer, STORED[kind.name])
     assert shapes and all(dtype in ("F32", "F64") and all(size > 0 for size in shape) for dtype, shape in shapes.values())
-    assert any(10 in shape or 11 in shape for _, shape in shapes.values())
+    assert any(10 in shape or 11 in shape for _, shape in shapes.values()) or shapes == STORED[kind.name]
+
+
+def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
+    assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
+    with pytest.raises(SettingsError, match="is not trained; it is made of models that are; rnnlm mix A B --on TEXT makes one"):
+        registry.trained_kind("mixture")
+    assert registry.trained_kind("lstm") is registry.KINDS["lstm"]
 
 
 def test_setting_names_are_unique_over_the_classes_of_a_kind():
@@ -41,7 +50,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, ngram, qrnn, rnn, unigram")])
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")])
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)

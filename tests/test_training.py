@@ -540,3 +540,71 @@ def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(te
 def test_an_empty_list_of_texts_is_not_the_bundled_corpus():
     with pytest.raises(UsageError, match="no text"):
         list(train([]))
+
+
+# ---- a run that goes on
+
+
+SMALL = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
+
+
+@pytest.fixture
+def cut(tmp_path):
+    """A text, and the folder of a run of five steps over it."""
+    text = tmp_path / "t.txt"
+    text.write_text("\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)), encoding="utf-8")
+    list(train(text, output=tmp_path / "run", budget="5steps", validate_every_steps=2, **SMALL))
+    return text, tmp_path / "run"
+
+
+def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
+    text, folder = cut
+    *_, finished = train(text, output=folder, resume=True, budget="12steps")
+    *_, whole = train(text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **SMALL)
+    assert finished.steps == whole.steps == 12
+    assert {name: result["ppl_token"] for name, result in finished.results.items()} == {
+        name: result["ppl_token"] for name, result in whole.results.items()
+    }
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [event["event"] for event in events].count("started") == 2  # one log of both pieces
+    assert (events[-1]["event"], events[-1]["steps"]) == ("finished", 12)
+    assert not list(model_folder.damaged_files(folder, model_folder.read_manifest(folder)))
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"hidden_size": 16}, "hidden_size is 8 there, 16 was asked for"), ({"learning_rate": 0.5}, "learning_rate is"),
+    ({"recipe": "gru"}, "the recipe is another one"), ({"text": "other"}, "training text is another one"),
+])  # fmt: skip
+def test_another_run_is_not_gone_on_with(cut, tmp_path, change, words):
+    text, folder = cut
+    if change.pop("text", None):
+        text = tmp_path / "other.txt"
+        text.write_text("the mat sat on cat\n" * 200, encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        list(train(text, output=folder, resume=True, budget="12steps", **change))
+
+
+def test_what_is_kept_for_going_on_is_whole_or_refused(cut):
+    text, folder = cut
+    (arrays,) = (folder / "training").glob("state-*.safetensors")
+    content = bytearray(arrays.read_bytes())
+    content[-1] ^= 1
+    arrays.write_bytes(content)
+    with pytest.raises(ModelError, match="missing or damaged"):
+        list(train(text, output=folder, resume=True, budget="12steps"))
+    (folder / "training" / "state.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="damaged"):
+        list(train(text, output=folder, resume=True, budget="12steps"))
+
+
+def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
+    text, folder = cut
+    with pytest.raises(UsageError, match="nothing to resume"):
+        list(train(text, output=tmp_path / "none", resume=True))
+    with pytest.raises(UsageError, match="name it with -o DIR|folder of the run"):
+        list(train(text, resume=True))
+    with pytest.raises(UsageError, match="contradict"):
+        list(train(text, output=folder, resume=True, overwrite=True))
+    list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **SMALL))
+    with pytest.raises(UsageError, match="nothing to resume"):
+        list(train(text, output=folder, resume=True))

@@ -3,13 +3,15 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rnnlm import registry, tokenizers
+from rnnlm import model_folder, registry, tokenizers
 from rnnlm.config import Layer, resolve
 from rnnlm.corpus import Block, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import RnnlmWarning
+from rnnlm.mixture import Mixture
 from rnnlm.tokenizers import TokenizerSettings
 
 LINES = (
@@ -50,8 +52,24 @@ def small_settings(kind: registry.Kind, **settings: Any) -> Any:
     return resolve(classes, [Layer("test", {"model": kind.name, **values, **settings})])
 
 
+def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
+    """Save a model of :func:`fit` in `folder`, the parts of a mixture beside it; its manifest."""
+    parts = [folder.with_name(f"{folder.name}.{number}") for number, _ in enumerate(settings.get("parts", ()), start=1)]
+    for place, part, (its_name, its_settings) in zip(parts, getattr(model, "parts", ()), settings.pop("parts", ()), strict=True):
+        save(place, part, its_name, **its_settings)
+    settings.pop("weights", None)
+    return model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts)
+
+
+def mixture(parts: Sequence[tuple[str, dict[str, Any]]], weights: Sequence[float], mixing: str = "linear", lines: Sequence[str] = LINES) -> Mixture:
+    """A mixture of models of :func:`fit`, each given by name and settings."""
+    return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
+
+
 def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
     """A model of the registry's kind `name`, trained for a few steps."""
+    if name == "mixture":
+        return mixture(lines=lines, **settings)
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())

@@ -6,7 +6,7 @@ the run ends with its budget, without improvement (early stopping), when the cal
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import torch
@@ -17,24 +17,27 @@ from rnnlm.config import Budget, Resolved
 from rnnlm.corpus import TextSettings
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError
-from rnnlm.events import Event, Fitted, Started, Step, Validated
+from rnnlm.events import Event, Fitted, Started, Step, TrainingState, Validated
 from rnnlm.interface import Tokenizer
+from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock
+from rnnlm.neural.cuda_graphs import with_graphs
 from rnnlm.neural.device import (
     keep_freed_memory,
     memory_errors,
     resolve_device,
     resolve_precision,
-    training_products,
 )
 from rnnlm.neural.divergence import Divergence, Snapshots
+from rnnlm.neural.fine_tuning import FineTuning
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.iteration import Iteration
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.learning_rate import LearningRate
 from rnnlm.neural.network import Network, NetworkState, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
-from rnnlm.neural.optimizers import clip_gradients, make_optimizer
+from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
 from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
@@ -54,19 +57,20 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     resolve_precision(run.precision, resolve_device(run.device))
     if settings.embeddings:
         check_text(settings.embeddings)
-    schedule = settings.schedule
-    if schedule in ("plateau", "halving") and not has_valid:
+    needing = "nonmonotone_interval" if settings.nonmonotone_interval else f"schedule {settings.schedule}"
+    if (settings.schedule in ("plateau", "halving") or settings.nonmonotone_interval) and not has_valid:
         way_out = "name one with --valid, or hold some out: --set holdout=0.05"
-        raise UsageError(f"schedule {schedule} needs validation text", way_out=way_out)
+        raise UsageError(f"{needing} needs validation text", way_out=way_out)
 
 
 def fit(
     resolved: Resolved,
     data: TrainingData,
     stop: Callable[[], bool] = lambda: False,
-    initial: dict[str, np.ndarray] | None = None,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
 ) -> Iterator[Event]:
-    """Train a network on `data`; `initial` weights replace the random ones; `stop` is asked at every step.
+    """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where it was cut off; `stop` is
+    asked at every step.
 
     Yields Started, then Step and Validated as they come, at the end Fitted with the best weights.
 
@@ -79,7 +83,9 @@ def fit(
         yield from trainer.train(stop)
 
 
-def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | None = None) -> "Trainer":
+def make_trainer(
+    resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | TrainingState | None = None
+) -> "Trainer":
     """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
     run = resolved.make(RunSettings)
     if run.threads:
@@ -88,12 +94,17 @@ def make_trainer(resolved: Resolved, data: TrainingData, initial: dict[str, np.n
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
     torch.manual_seed(run.seed)
+    goes_on = isinstance(initial, TrainingState)
     with memory_errors(device):
-        network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, initial)
+        weights = None if goes_on else initial
+        network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
         _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
-        return Trainer(network, settings, run, data, precision)
+        trainer = Trainer(network, settings, run, data, precision)
+        if goes_on:
+            continuing.put_back(trainer, initial)
+        return trainer
 
 
 def start_network(
@@ -143,13 +154,18 @@ class Trainer:
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
-        self.penalty = Penalty(settings, network)
+        iteration = Iteration(network, settings, self.optimizer, Penalty(settings, network), precision)
+        self.iteration = with_graphs(iteration, settings, self.device)
         self.averaging = Averaging(settings, network)
-        self.clock = BudgetClock(Budget.parse(run.budget), self.streams.steps_per_epoch)
+        self.clock = BudgetClock(Budget.parse(run.budget))
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
+        self.fine_tuning = FineTuning(settings, self.averaging, self.validation)
         self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
         self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
+        self.epochs = 0.0  # done of the text
+        self.state = network.initial_state(self.streams.rows)  # the hidden state, carried from window to window
+        self.resumable = run.resumable
 
     def started(self) -> Started:
         valid = self.data.valid
@@ -168,64 +184,64 @@ class Trainer:
 
     def train(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights."""
-        report = Report(self.device, self.network.output.is_exact)
-        state = self.network.initial_state(self.streams.rows)
-        stopped, epoch, progress = "budget", 0.0, 0.0
-        for epoch_after, window in self.streams.windows():
-            progress = self.clock.progress(self.step_count)
-            if progress >= 1.0:
+        report = Report(self.device, self.network.output.is_exact, self.token_count)
+        stopped, loss = yield from self._steps(report, stop)
+        if report.steps:
+            yield self._report(report)
+        if loss is not None and stopped == "budget":
+            self.divergence.end(float(loss), self.step_count)
+        can_go_on = self.resumable and self.step_count and stopped != "early" and not self.divergence.why
+        kept = continuing.taken(self) if can_go_on else None
+        if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
+            with self.averaging.in_place():
+                yield self._validate()
+        yield self._fitted(stopped, kept)
+
+    def _steps(self, report: Report, stop: Callable[[], bool]) -> Generator[Event, None, tuple[str, Tensor | None]]:
+        """Steps and validations as they are due; why they ended, and the last loss."""
+        loss = None
+        for epochs, window in self.streams.windows(self.epochs):
+            if self.progress() >= 1.0:
                 break
             if stop():
-                stopped = "request"
-                break
-            loss, state = self.step(window, state, self.learning_rate.at(progress, epoch))
-            epoch = epoch_after
+                return "request", loss
+            rate = self.learning_rate.at(self.progress(), self.epochs) * self.streams.rate_factor(window)
+            loss, self.state = self.step(window, self.state, rate)
+            self.epochs = epochs
             self.token_count += int((window.end_B - window.start_B).sum())
             report.add(loss, self.token_count)
-            validation_due = self.validation.due(self.step_count)
+            validation_due = self.validation.due(self.step_count, epochs)
             if validation_due or report.due():
-                yield self._report(report, epoch, progress)
+                yield self._report(report)
                 if self.divergence.why:
                     break
             if validation_due:
                 with self.averaging.in_place():
-                    yield self._validate(epoch)
+                    yield self._validate()
+                self.fine_tuning.after_validation(self.progress(), self.step_count)
                 report.restart()
                 if self.divergence.why:
                     break
-                if self.validation.is_hopeless or self.learning_rate.is_used_up:
-                    stopped = "early"
-                    break
-        if report.steps:
-            yield self._report(report, epoch, progress)
-        if self.step_count and stopped == "budget":
-            self.divergence.end(float(loss), self.step_count)
-        if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
-            with self.averaging.in_place():
-                yield self._validate(epoch)
-        yield self._fitted(stopped)
+                if self.validation.is_hopeless or self.learning_rate.is_used_up or self.fine_tuning.is_over:
+                    return "early", loss
+        return "budget", loss
+
+    def progress(self) -> float:
+        """The share of the budget that is used."""
+        return self.clock.progress(self.step_count, self.epochs)
 
     def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
         """One window: loss, gradients, update. Nothing here waits for the device."""
         inputs_TB, targets_TB = self.streams.gather(window)
         state = self.streams.refresh(state, window.fresh_B)
-        self.network.train()
-        with training_products(self.precision, self.device):
-            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
-        self.penalty.add_gradients()
-        clip_gradients(self.settings, self.network)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        loss, state = self.iteration(inputs_TB, targets_TB, state, rate)
         self.step_count += 1
         self.averaging.update(self.step_count)
-        return loss.detach(), tuple(tensor.detach() for tensor in state)
+        return loss, state
 
-    def _report(self, report: Report, epoch: float, progress: float) -> Step:
+    def _report(self, report: Report) -> Step:
         rate = self.optimizer.param_groups[0]["lr"]
-        event = report.event(self.step_count, epoch, rate, progress, self.clock.elapsed())
+        event = report.event(self.step_count, self.epochs, rate, self.progress(), self.clock.elapsed())
         self.divergence.read(event)
         if self.validation.best_weights:
             self.snapshots.clear()
@@ -233,20 +249,21 @@ class Trainer:
             self.snapshots.take(event.step, event.seconds)
         return event
 
-    def _validate(self, epoch: float) -> Validated:
+    def _validate(self) -> Validated:
         """Read the validation text; where the schedule says so, the weights go back to the best ones. What the optimizer
         remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
         found = self.validation
         improved = found.read(self.step_count)
         self.divergence.read_validation(found.ppl, self.step_count)
+        self.averaging.after_validation(found.ppl, self.step_count)
         if self.learning_rate.after_validation(found.ppl, improved):
             found.restore_best()
-        return Validated(self.step_count, epoch, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())
+        return Validated(self.step_count, self.epochs, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())
 
     def _model(self, precision: str = "fp32") -> NeuralLanguageModel:
         return NeuralLanguageModel(self.network, self.data.tokenizer, precision)
 
-    def _fitted(self, stopped: str) -> Fitted:
+    def _fitted(self, stopped: str, kept: TrainingState | None = None) -> Fitted:
         """The best weights go back into the network; where nothing was validated, the last ones or their average, and the
         last good ones of a run that diverged (none: `step` is 0). Weights that are no numbers are such a run, too."""
         if not all(bool(tensor.isfinite().all()) for tensor in self.network.state_dict().values()):
@@ -263,4 +280,5 @@ class Trainer:
             self.averaging.install()
         self.network.eval()
         stopped = "diverged" if facts else stopped
-        return Fitted(step, self.step_count, self.token_count, self.clock.elapsed(), stopped, self._model(), ppl, facts)
+        kept = None if facts else kept
+        return Fitted(step, self.step_count, self.token_count, self.clock.elapsed(), stopped, self._model(), ppl, facts, kept)

@@ -18,6 +18,11 @@ class FittingSettings:
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B)")] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
+    bptt_deviation: Annotated[
+        NonNegative, Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike")
+    ] = 0.0
+    bptt_short: Annotated[Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")] = 0.0
+    bptt_multiple: Annotated[Width, Meta(description="a window's tokens are a multiple of this (CUDA graphs: one for each length)")] = 1
     embeddings: Annotated[str | None, Meta(description="file of word vectors to start from, text of word2vec or GloVe")] = None
     freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
     optimizer: Annotated[
@@ -29,6 +34,15 @@ class FittingSettings:
     nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
     rms_decay: Annotated[Probability, Meta(description="rmsprop: decay of the mean of squared gradients")] = 0.99
     asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
+    nonmonotone_interval: Annotated[
+        Count | None,
+        Meta(description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); none: asgd_start"),
+    ] = None
+    fine_tune_after: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
+             "until validation is worse than the best one more than nonmonotone_interval before; none: never"),
+    ] = None
     ema_decay: Annotated[
         Probability | None,
         Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
@@ -55,8 +69,9 @@ class FittingSettings:
     return_to_best: Annotated[
         bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
     ] = False
-    decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls with each epoch")] = 4
-    decay_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="step: factor of each epoch after those")] = 0.5
+    decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
+    decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1
+    decay_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="step: factor of each fall")] = 0.5
     min_improvement: Annotated[
         Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
     ] = 1.003
@@ -72,6 +87,11 @@ class FittingSettings:
     state_reset: Annotated[
         Probability, Meta(description="chance that a stream starts a window from the initial state")
     ] = 0.0
+    cuda_graphs: Annotated[
+        bool,
+        Meta(description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "
+             "that gives on your GPU"),
+    ] = False
 
     def __post_init__(self) -> None:
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
@@ -83,10 +103,26 @@ class FittingSettings:
             raise SettingsError("nesterov is a kind of momentum", "momentum is 0", "set momentum=0.9, or nesterov=false")
         if self.asgd_start and name != "asgd":
             raise SettingsError("asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd")
+        if self.nonmonotone_interval and name != "asgd":
+            raise SettingsError("nonmonotone_interval is a setting of asgd", why, "set nonmonotone_interval=none, or optimizer=asgd")
+        if self.nonmonotone_interval and self.asgd_start:
+            what = "asgd_start and nonmonotone_interval both say when averaging begins"
+            raise SettingsError(what, way_out="set asgd_start=0, or nonmonotone_interval=none")
+        if self.fine_tune_after and not self.nonmonotone_interval:
+            what = "fine_tune_after needs the rule by which fine-tuning ends"
+            raise SettingsError(what, "nonmonotone_interval is none", "set optimizer=asgd and nonmonotone_interval=5")
+        if self.cuda_graphs and name in ("adagrad", "rmsprop"):
+            way_out = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+            raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, way_out)
         if self.return_to_best and self.schedule != "plateau":
             what = "return_to_best is a setting of the plateau schedule"
             raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")
         self._check_averages()
+
+    @property
+    def draws_lengths(self) -> bool:
+        """Whether windows differ in length."""
+        return bool(self.bptt_deviation or self.bptt_short)
 
     def _check_averages(self) -> None:
         """One average at most; and none where training goes back to the best weights, which would be averages."""
@@ -112,6 +148,7 @@ class RunSettings:
     ] = "auto"
     threads: Annotated[Annotated[int, Meta(ge=1, le=4096)] | None, Meta(description="CPU threads; none: torch's choice")] = None
     seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
+    resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = True
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)

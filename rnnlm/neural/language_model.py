@@ -55,19 +55,31 @@ class NeuralLanguageModel:
         return NeuralState(self.network.initial_state(rows))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        with self._reading():
-            logprob_TB, after = self.network.score(self._ids(inputs_BT).t(), self._ids(targets_BT).t(), state.tensors)
+        with self.reading():
+            logprob_TB, after = self.network.score(self.ids(inputs_BT).t(), self.ids(targets_BT).t(), state.tensors)
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        with self._reading():
-            logprob_TBV, after = self.network.predict(self._ids(inputs_BT).t(), state.tensors)
+        with self.reading():
+            logprob_TBV, after = self.network.predict(self.ids(inputs_BT).t(), state.tensors)
         return logprob_TBV.transpose(0, 1), NeuralState(after)
 
     def hidden(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        with self._reading():
-            features_TBE, after = self.network.features(self._ids(inputs_BT).t(), state.tensors)
+        with self.reading():
+            features_TBE, after = self.network.features(self.ids(inputs_BT).t(), state.tensors)
         return features_TBE.transpose(0, 1), NeuralState(after)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.network.settings.features_width
+
+    def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
+        with self.reading():
+            return self.network.score_features(hidden_BTH.transpose(0, 1), self.ids(targets_BT).t()).t()
+
+    def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
+        with self.reading():
+            return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
 
     def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
         return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
@@ -78,11 +90,12 @@ class NeuralLanguageModel:
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
-    def _ids(self, ids: Array) -> Tensor:
+    def ids(self, ids: Array) -> Tensor:
+        """Token ids as a tensor on the model's device."""
         return torch.as_tensor(ids, dtype=torch.int64, device=self.device)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
         """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
         was_training = self.network.training
         self.network.eval()

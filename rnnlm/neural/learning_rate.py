@@ -9,7 +9,8 @@ class LearningRate:
     """Warm-up over a share of the budget, then a schedule:
 
     constant; cosine, linear: down to `final_rate` over the budget;
-    step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch;
+    step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch,
+    or every so many;
     plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement;
     halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
@@ -60,7 +61,8 @@ class LearningRate:
         if progress < settings.warmup:
             return max(progress / settings.warmup, 0.01)
         if settings.schedule == "step":
-            return settings.decay_factor ** max(0, int(epochs) + 1 - settings.decay_after_epochs)
+            beyond = int(epochs) - settings.decay_after_epochs
+            return settings.decay_factor ** max(0, beyond // settings.decay_every_epochs + 1)
         if settings.schedule in ("constant", "plateau", "halving"):
             return 1.0
         done = (progress - settings.warmup) / (1.0 - settings.warmup)

@@ -50,13 +50,21 @@ class Network(nn.Module):
     def score(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """Log-probability (nats) of each target, (T, B), 0 where it is padding, and the state."""
         features_TBE, state = self.features(inputs_TB, state)
-        targets_N = self.input.known(targets_TB).flatten()
-        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(targets_TB.shape), state
+        return self.score_features(features_TBE, targets_TB), state
 
     def predict(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """Log-probabilities (nats) of every next token, (T, B, V), and the state."""
         features_TBE, state = self.features(inputs_TB, state)
-        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1), state
+        return self.predict_features(features_TBE), state
+
+    def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
+        """What :meth:`score` makes of the features: log-probabilities (nats), (T, B)."""
+        targets_N = self.input.known(targets_TB).flatten()
+        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(targets_TB.shape)
+
+    def predict_features(self, features_TBE: Tensor) -> Tensor:
+        """What :meth:`predict` makes of the features: log-probabilities (nats), (T, B, V)."""
+        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1)
 
     @property
     def tied_VE(self) -> Tensor | None:

@@ -29,7 +29,8 @@ def make_optimizer(settings: FittingSettings, network: nn.Module, device: torch.
     if name == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), **fused)
+    recorded = settings.cuda_graphs and device.type == "cuda"
+    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=recorded, **fused)
 
 
 def clip_gradients(settings: FittingSettings, network: nn.Module) -> None:

@@ -17,10 +17,10 @@ REPORT_SECONDS = 0.5
 class Report:
     """Gathers losses from one report to the next."""
 
-    def __init__(self, device: torch.device, is_exact: bool = True) -> None:
+    def __init__(self, device: torch.device, is_exact: bool = True, tokens: int = 0) -> None:
         self.device = device
         self.is_exact = is_exact
-        self.tokens = 0
+        self.tokens = tokens
         self.restart()
 
     def add(self, loss: Tensor, tokens: int) -> None:

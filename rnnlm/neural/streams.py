@@ -1,17 +1,21 @@
 """The training text on the device: B contiguous streams, read side by side in windows of T tokens."""
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.batches import Window, count_windows, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import Window, stream_bounds, tbptt_windows, with_boundary
 from rnnlm.encoding import EncodedText
 from rnnlm.errors import TrainingError, notice
 from rnnlm.interface import PADDING
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.network import NetworkState
+
+SHORTEST = 5  # tokens of a window whose length is drawn
 
 
 class TextStreams:
@@ -30,25 +34,43 @@ class TextStreams:
         if self.rows < settings.batch_rows:
             notice(f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {settings.batch_rows}")
         self.settings = settings
-        self.random = np.random.default_rng(seed)
+        self.seed = seed
         self.device = device
+        self.tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.document_offsets = text.document_offsets
-        self.steps_per_epoch = count_windows(self.bounds, settings.bptt_tokens, text.document_offsets)
         self.stream = self._on_device(with_boundary(text.ids, boundary_id).astype(np.int32))
 
-    def windows(self) -> Iterator[tuple[float, Window]]:
-        """(epochs done with it, window), epoch after epoch without end. An epoch's first window is fresh in every row,
-        any other one by the chance `state_reset`."""
-        epoch = 0
-        while True:
-            windows = tbptt_windows(self.bounds, self.settings.bptt_tokens, self.document_offsets)
-            for done, window in enumerate(windows, start=1):
+    def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
+        """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
+        epoch's first window is fresh in every row, any other one by the chance `state_reset`."""
+        for epoch in itertools.count(int(epochs_done)):
+            random = np.random.default_rng((self.seed, epoch))
+            read = 0
+            for window in tbptt_windows(self.bounds, self._lengths(random), self.document_offsets):
                 if self.settings.state_reset:
-                    drawn_B = self.random.random(self.rows) < self.settings.state_reset
-                    window = Window(window.start_B, window.end_B, window.fresh_B | drawn_B)
-                yield epoch + done / self.steps_per_epoch, window
-            epoch += 1
+                    drawn_B = random.random(self.rows) < self.settings.state_reset
+                    window = replace(window, fresh_B=window.fresh_B | drawn_B)
+                read += int((window.end_B - window.start_B).sum())
+                done = epoch + read / self.tokens
+                if done > epochs_done:
+                    yield done, window
+
+    def rate_factor(self, window: Window) -> float:
+        """By what a step's learning rate is multiplied, so that tokens of longer and shorter windows weigh alike (Merity et al.
+        2018, section 4.1); 1 where all windows have the same length."""
+        return window.length / self.settings.bptt_tokens if self.settings.draws_lengths else 1.0
+
+    def _lengths(self, random: np.random.Generator) -> Iterator[int]:
+        """Of an epoch's windows: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`,
+        around half of it; of :data:`SHORTEST` tokens at least, and a multiple of `bptt_multiple`."""
+        settings = self.settings
+        while True:
+            length = settings.bptt_tokens
+            if settings.draws_lengths:
+                mean = length / 2 if random.random() < settings.bptt_short else length
+                length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
+            yield -(-length // settings.bptt_multiple) * settings.bptt_multiple
 
     def gather(self, window: Window) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB on the device; targets past a row's end are padding."""
@@ -68,7 +90,9 @@ class TextStreams:
         return tuple(tensor.masked_fill(fresh_1B1, 0.0) for tensor in state)
 
     def _on_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+        """From memory that may be paged out, the host would wait until the device has come to the copy."""
+        host = torch.from_numpy(np.ascontiguousarray(array))
+        return (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
 
 
 def fitting_rows(rows: int, tokens: int) -> int:

@@ -44,16 +44,16 @@ class Validation:
         how = f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
         return f"{how}, {self.model.precision}"
 
-    def due(self, step: int) -> bool:
-        """Whether the text should be read after `step` steps: every so many, every epoch, or, under a budget in time,
+    def due(self, step: int, epochs: float) -> bool:
+        """Whether the text should be read after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time,
         as often as its cost allows."""
         if self.text is None:
             return False
         if self.settings.validate_every_steps:
             return step % self.settings.validate_every_steps == 0
         if self.clock.budget.seconds is None:
-            return step % self.clock.steps_per_epoch == 0
-        progress, elapsed = self.clock.progress(step), self.clock.elapsed()
+            return epochs.is_integer()
+        progress, elapsed = self.clock.progress(step, epochs), self.clock.elapsed()
         if not self.step:
             return progress >= FIRST or elapsed >= FIRST_SECONDS
         return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from rnnlm import ngram_benchmark, processes, training_growth
+from rnnlm import kernel_time, ngram_benchmark, processes, textbook_loop, training_growth
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
 
@@ -24,9 +24,28 @@ def test_json_is_the_summary(rnnlm, models):
     summary = json.loads(rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--json").out)
     assert summary.keys() == {
         "tokens_per_second", "products_tokens_per_second", "ratio_products", "peak_bytes",
-        "bare_tokens_per_second", "plain_tokens_per_second", "ratio_bare", "ratio_plain",
+        "bare_tokens_per_second", "plain_tokens_per_second", "ratio_bare", "ratio_plain", "kernel_share",
     }  # fmt: skip
+    assert summary.pop("kernel_share") is None
     assert all(value > 0 for value in summary.values())
+
+
+def test_the_share_of_kernels_is_shown_where_there_are_some(rnnlm, models, monkeypatch):
+    monkeypatch.setattr(kernel_time, "kernel_seconds", lambda run, device: run() * 1e-9)
+    shown = rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--alone")
+    *rows, share = shown.out.splitlines()
+    expected = float(rows[2].split("\t")[1].replace(",", "")) * 1e-9
+    assert share == f"of its time kernels ran: {expected:.0%}"
+
+
+def test_with_weight_drop_the_plain_loop_is_that_of_awd_lstms_scripts(rnnlm, models, monkeypatch):
+    made = []
+    kept = textbook_loop.WeightDropNetwork
+    monkeypatch.setattr(textbook_loop, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given))
+    awd = ("layers=2", "layer_sizes=10,8", "weight_drop=0.5", "dropout_embedding=0.1", "locked_dropout=true", "temporal_penalty=1")
+    arguments = [part for setting in awd for part in ("--set", setting)]
+    summary = json.loads(rnnlm("bench", "train", models.text, "--recipe", "lstm", *TINY, *arguments, "--rounds", 1, "--steps", 2, "--json").out)
+    assert len(made) == 1 and summary["ratio_plain"] > 0
 
 
 def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):

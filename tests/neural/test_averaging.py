@@ -6,7 +6,7 @@ from torch import nn
 
 from rnnlm.events import Validated
 from rnnlm.neural import validation
-from rnnlm.neural.averaging import Averaging
+from rnnlm.neural.averaging import Averaging, NonMonotone
 from rnnlm.neural.fitting_settings import FittingSettings
 
 
@@ -152,3 +152,65 @@ def test_without_validation_the_average_is_handed_back(make_data, make_trainer, 
     trainer = make_trainer(make_data(sentences[:40]), budget="12steps", batch_rows=4, ema_decay=0.9)
     *_, fitted = trainer.train(never)
     assert trainer.averaging.count == 12 and same(trainer.averaging.averages, fitted.model.network.parameters())
+
+
+# ---- NT-ASGD (Merity et al. 2018, algorithm 1), and the fine-tuning run
+
+
+@pytest.mark.parametrize("interval, perplexities, expected", [
+    (2, [9, 8, 7, 6, 5], None), (2, [9, 8, 8.5, 8.6, 8.7], 4), (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
+    (5, [5, 4, 6, 6, 6, 6, 6], 6), (1, [5, 5, 5], None), (1, [5, 4, 4.5, 4.6], 3),
+])  # fmt: skip
+def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(interval, perplexities, expected):
+    trigger = NonMonotone(interval)
+    heard = [trigger.hears(ppl) for ppl in perplexities]
+    assert (heard.index(True) if any(heard) else None) == expected
+
+
+def recorded(trainer):
+    """Parameters after each step, as training goes on with them."""
+    after, step = [], trainer.step
+
+    def recording(*arguments):
+        result = step(*arguments)
+        after.append(parameters_of(trainer))
+        return result
+
+    trainer.step = recording
+    return after
+
+
+NT_ASGD = {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5, "batch_rows": 4}
+
+
+def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):
+    perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])  # the fourth is worse than the first, two before the one before it
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(perplexities))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
+    after = recorded(trainer)
+    for event in trainer.train(never):
+        if isinstance(event, Validated):
+            kept = after[20 : event.step] or after[event.step - 1 : event.step]
+            for number, shown in enumerate(parameters_of(trainer)):
+                torch.testing.assert_close(shown, torch.stack([weights[number] for weights in kept]).mean(0))
+    assert trainer.averaging.start == 20 and trainer.averaging.count == 10
+    assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
+
+
+def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(make_data, make_trainer, sentences, monkeypatch):
+    #      step   5     10    15    20    25 begins  30    35    40    45: worse than the best of those before the last two
+    perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(perplexities))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="50steps", fine_tune_after=0.5, **NT_ASGD)
+    after = recorded(trainer)
+    for event in trainer.train(never):
+        if isinstance(event, Validated) and event.step == 10:
+            best = parameters_of(trainer)
+        if isinstance(event, Validated) and event.step == 30:
+            mean = torch.stack([weights[0] for weights in after[25:30]]).mean(0)
+            torch.testing.assert_close(parameters_of(trainer)[0], mean)
+    assert trainer.averaging.start == 25
+    moved = torch.stack([(one - other).norm() for one, other in zip(after[25], best, strict=True)]).norm()
+    usual = torch.stack([(one - other).norm() for one, other in zip(after[11], after[10], strict=True)]).norm()
+    assert moved < 3 * usual < torch.stack([(one - other).norm() for one, other in zip(after[24], best, strict=True)]).norm()
+    assert (event.stopped, event.steps, event.step) == ("early", 45, 35)

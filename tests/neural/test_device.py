@@ -230,6 +230,7 @@ def waits(function):
 
 STEP_MODULES = (
     "network", "cells", "quasi_recurrent", "feedforward", "jordan", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting",
+    "iteration", "cuda_graphs",
     *(f"{room}.{module.name}" for room in ("outputs", "recurrence", "words") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
     "outputs", "recurrence",
@@ -244,7 +245,7 @@ def step_functions():
     functions = functions_of(STEP_MODULES)
     functions["training_products"] = functions_of(["device"])["training_products"]
     found = {}
-    for start in ("step", "forward", "backward"):
+    for start in ("step", "forward", "backward", "__call__"):
         found |= reachable(start, functions)
     return found
 
@@ -253,6 +254,8 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_connect", "_even_rows"} <= names
+    assert {"__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"} <= names
+    assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
     assert {"forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"} <= names
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "_validate" not in names and "_fitted" not in names

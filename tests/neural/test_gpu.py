@@ -5,7 +5,14 @@ import pytest
 import torch
 from network_variants import VARIANTS
 
+from rnnlm.adaptation import adapt
+from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.gradient_statistics import gather_statistics
+from rnnlm.mixture import Mixture
+from rnnlm.mixture_tuning import Predictions, log_linear_weights
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.reading import score_spans, whole_text
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -38,7 +45,7 @@ def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentence
 def test_every_variant_scores_as_on_the_cpu_and_learns(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:100], sentences[100:150])
     trainer = make_trainer(data, device="cuda", budget="60steps", learning_rate=0.02, **settings)
-    before = trainer._validate(0.0).ppl_token
+    before = trainer._validate().ppl_token
     *_, fitted = trainer.train(never)
     assert fitted.best_ppl_token < before
     host = from_arrays({**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None)
@@ -54,7 +61,7 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
     trainer = make_trainer(
         data, device="cuda", precision=precision, model=model, activation=activation, budget="60steps", learning_rate=0.02
     )
-    before = trainer._validate(0.0).ppl_token
+    before = trainer._validate().ppl_token
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "budget" and fitted.best_ppl_token < before
     assert all(parameter.is_cuda for parameter in trainer.network.parameters())
@@ -98,3 +105,40 @@ def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_dat
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("kind, settings", [
+    ("unigram", UnigramCacheSettings(cache_tokens=50)), ("cache", NeuralCacheSettings(cache_tokens=50)),
+    ("dynamic", DynamicSettings()), ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
+])  # fmt: skip
+def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentences, kind, settings):
+    data = make_data(sentences)
+    network = make_trainer(data, hidden_size=64, init_range=0.5).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    inputs_BT, targets_BT = data.train.ids[None, :300].astype(np.int64), data.train.ids[None, 1:301].astype(np.int64)
+    found = []
+    for model in (host, device):
+        statistics = gather_statistics(model, data.train.ids[:2000], 5) if kind == "dynamic" else None
+        adapted = adapt(model, kind, settings, statistics)
+        logprob_BT, state = adapted.score(inputs_BT[:, :200], targets_BT[:, :200], adapted.initial_state(1))
+        rest_BT, _ = adapted.score(inputs_BT[:, 200:], targets_BT[:, 200:], adapted.state_from_arrays(state.to_arrays()))
+        assert logprob_BT.device.type == model.device.type
+        found.append(torch.cat([logprob_BT, rest_BT], dim=1).cpu())
+    torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["linear", "log-linear"])
+def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(make_data, make_trainer, sentences, kind):
+    data = make_data(sentences)
+    network = make_trainer(data, hidden_size=64, init_range=0.5).network
+    host = NeuralLanguageModel(network, data.tokenizer)
+    device = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), "cuda", None)
+    counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
+    ids, span = data.train.ids[:500], whole_text(data.train.ids[:500])
+    expected, found = (Mixture([each, counts], [0.25, 0.75], kind) for each in (host, device))
+    inputs_BT = ids[None, :20].astype(np.int64)
+    assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == "cuda"
+    np.testing.assert_allclose(score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3)
+    tuned = [log_linear_weights(Predictions(each, ids, span), 2).weights_K for each in (found, expected)]
+    np.testing.assert_allclose(*tuned, atol=1e-2)

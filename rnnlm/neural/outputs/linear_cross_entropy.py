@@ -1,8 +1,8 @@
 """The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and gradients in one.
 
 Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks. Each chunk's gradient
-of W is added slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W once
-more, in the type of the products.
+of W is added, on a CPU slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W
+once more, in the type of the products.
 """
 
 import torch
@@ -85,7 +85,7 @@ def _even_rows(count: int, most: int) -> int:
 def add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
     """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
-    size = max(1, SLICE_WEIGHTS // E)
+    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V  # smaller products would leave a GPU half empty
     wide_vE = grad_weight_VE.new_empty((min(size, V), E))  # adding from bf16, with gaps between rows, takes twice as long
     for start in range(0, V, size):
         part = slice(start, start + size)

@@ -1,6 +1,6 @@
 """Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window, time first.
 
-Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`), everything else goes to the loops
+Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`, torchs_layers.py), everything else goes to the loops
 of scheduled_elman.py, scheduled_gru.py and scheduled_lstm.py. Both compute the equations given here, take weights in
 torch's names, shapes and gate order, and give gradients for inputs, first states, weights and biases. Under autocast
 products run in its type (bf16), while outputs and states keep the type of the weights (fp32).
@@ -17,6 +17,7 @@ from rnnlm.neural.device import product_type
 from rnnlm.neural.recurrence.scheduled_elman import Activation, ScheduledElman
 from rnnlm.neural.recurrence.scheduled_gru import ResetAfterGRU, ResetBeforeGRU
 from rnnlm.neural.recurrence.scheduled_lstm import ScheduledLSTM
+from rnnlm.neural.recurrence.torchs_layers import torchs_layer
 
 WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
@@ -27,8 +28,7 @@ def elman(
     """Elman 1990: h = act(x U + h' W + b). Gives y_TBH; the last state is y_TBH[-1]."""
     if activation != "sigmoid" and _torch_is_quicker("elman", x_TBE, h_BH):
         layer = torch.rnn_tanh if activation == "tanh" else torch.rnn_relu
-        weights = [weight_ih_HE, weight_hh_HH, bias_H, torch.zeros_like(bias_H)]
-        return layer(x_TBE, h_BH[None], weights, *_one_layer())[0].to(h_BH.dtype)
+        return torchs_layer(layer, x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
     weights = weight_ih_HE, weight_hh_HH, bias_H
     return ScheduledElman.apply(x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled())
 
@@ -55,7 +55,7 @@ def gru(
     if update_gate == "renew":
         weights = tuple(swap_update_gate(weight) for weight in weights)
     if reset_gate == "after" and _torch_is_quicker("gru", x_TBE, h_BH):
-        return torch.gru(x_TBE, h_BH[None], list(weights), *_one_layer())[0].to(h_BH.dtype)
+        return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
     return kind.apply(x_TBE, h_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 
@@ -88,9 +88,7 @@ def lstm(
     et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the order f o.
     """
     if peepholes is None and not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
-        weights = [weight_ih, weight_hh, bias, torch.zeros_like(bias)]
-        y_TBH, _, c_1BH = torch.lstm(x_TBE, (h_BH[None], c_BH[None]), weights, *_one_layer())
-        return y_TBH.to(h_BH.dtype), c_1BH[0].to(c_BH.dtype)
+        return torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
     weights = weight_ih, weight_hh, bias, peepholes
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 
@@ -106,8 +104,3 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
         return True
     trains_in_bf16 = product_type(x_TBE) == torch.bfloat16 and torch.is_grad_enabled()
     return kind == "lstm" and x_TBE.dtype != torch.float64 and not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
-
-
-def _one_layer() -> tuple[bool, int, float, bool, bool, bool]:
-    """torch's settings after the weights: biases, layers, dropout, training, both directions, rows first."""
-    return True, 1, 0.0, torch.is_grad_enabled(), False, False

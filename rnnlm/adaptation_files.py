@@ -1,0 +1,109 @@
+"""What is kept in a model's folder for adapting it: tuned settings, and gradient statistics. Companions of the model, not part of it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm import array_files
+from rnnlm.adaptation_settings import KINDS
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.safe_files import replace_file, writing
+
+STATISTICS = "adapt-dynamic.safetensors"
+_OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
+_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Settings chosen on a text, the fingerprint of the model they were chosen for, and the perplexities on that text."""
+
+    kind: str
+    settings: dict[str, Any]
+    model: str | None = None
+    data: str = ""  # hash over the lines of the text
+    tokens: int = 0
+    ppl_before: float | None = None
+    ppl_after: float | None = None
+    format_version: int = field(default=1)
+
+
+def save_tuned(folder: Path, tuned: Tuned) -> Path:
+    """Write them into the model's folder, in the place of earlier ones.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    path = settings_path(folder, tuned.kind)
+    with writing(folder):
+        replace_file(path, json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False).encode() + b"\n")
+    return path
+
+
+def read_tuned(folder: Path, kind: str) -> Tuned | None:
+    """The tuned settings for `kind`, checked; None where there are none.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    path = settings_path(folder, kind)
+    try:
+        tuned = msgspec.json.decode(path.read_bytes(), type=Tuned)
+        resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
+        return tuned
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
+        way_out = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+        raise ModelError(f"the settings in {path} are damaged", str(error), way_out) from None
+
+
+def settings_path(folder: Path, kind: str) -> Path:
+    return folder / f"adapt-{kind}.json"
+
+
+def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint: str) -> Path:
+    """Write MS_g of each weight into the folder of the model with that fingerprint.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    owner = {_OWNER: np.frombuffer(fingerprint.encode(), dtype=np.uint8)}
+    with writing(folder):
+        replace_file(folder / STATISTICS, array_files.chunks({**statistics, **owner}))
+    return folder / STATISTICS
+
+
+def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None) -> dict[str, np.ndarray] | None:
+    """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where none were gathered.
+
+    Raises:
+        ModelError: they are damaged, or of the weights that the model had before it was trained anew.
+    """
+    path = folder / STATISTICS
+    if not path.exists():
+        return None
+    try:
+        found = {name: np.array(array) for name, array in array_files.mapped(path).items()}
+    except ModelError as error:
+        raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
+    owner = found.pop(_OWNER, np.zeros(0, dtype=np.uint8)).tobytes()
+    if owner != (fingerprint or "").encode():
+        why = "the model was trained anew since they were gathered"
+        raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
+    is_whole = {name: array.shape for name, array in found.items()} == weights
+    if not is_whole or not all(_are_squares(array) for array in found.values()):
+        raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
+    return found
+
+
+def _are_squares(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and bool((array >= 0).all() and np.isfinite(array).all())

@@ -1,0 +1,72 @@
+"""What all models have in common that adapt another one to what it reads, and how their states are stored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnlm.adaptation_settings import describe
+from rnnlm.errors import UsageError
+from rnnlm.interface import LanguageModel
+
+_PART = "model."
+
+
+class AdaptedModel:
+    """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
+
+    kind: ClassVar[str]
+    forgets_at_boundary = False
+
+    def __init__(self, model: LanguageModel, settings: Any) -> None:
+        self.model = model
+        self.settings = settings
+        self.tokenizer = model.tokenizer
+        self.normalised = model.normalised
+        self.max_rows = model.max_rows
+        self.call_tokens = model.call_tokens
+        self.precision = model.precision
+        self.fingerprint = model.fingerprint
+
+    @property
+    def adaptation(self) -> str:
+        """What a signature says of it."""
+        return describe(self.kind, self.settings)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.model.to_arrays()
+
+
+def check_hidden(model: LanguageModel, wanted: type) -> Any:
+    """`model` itself, which is `wanted`.
+
+    Raises:
+        UsageError: it has no hidden states or no weights that gradients could change.
+    """
+    if not isinstance(model, wanted):
+        raise UsageError(
+            f"{type(model).__name__} cannot be adapted so", "it is no neural network, with hidden states and gradients",
+            "use the cache of words, which works for every model: --adapt unigram",
+        )  # fmt: skip
+    return model
+
+
+def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of the inner model's state, named as such."""
+    return {f"{_PART}{name}": array for name, array in arrays.items()}
+
+
+def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What :func:`as_part` was given, out of all arrays of a state."""
+    return {name.removeprefix(_PART): array for name, array in arrays.items() if name.startswith(_PART)}
+
+
+def one_row(rows: Sequence[int] | np.ndarray | int) -> None:
+    """Make sure that what is asked for is one row.
+
+    Raises:
+        UsageError: it is more, or none.
+    """
+    count = rows if isinstance(rows, int) else len(rows)
+    if count != 1:
+        raise UsageError(f"{count} rows cannot be read at once", "the weights follow one text", "read the texts one by one")

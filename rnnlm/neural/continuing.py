@@ -1,0 +1,123 @@
+"""All that a training run carries from step to step, taken out as facts and arrays, and put back: what --resume goes on from.
+
+A trainer made with the same settings and texts, in which that is put back, takes the steps that the first one would have
+taken, bit by bit on one machine and number of threads.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import ModelError
+from rnnlm.events import TrainingState
+from rnnlm.neural.averaging import NonMonotone
+
+# What the parts of a trainer remember, beside tensors; all are numbers, infinity is stored as null.
+REMEMBERED = {
+    "learning_rate": ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up"),
+    "validation": ("ppl", "best_ppl", "step", "best_step", "without_improvement", "read_at", "cost"),
+    "divergence": ("last_loss", "last_validation"),
+    "averaging": ("start", "count"),
+    "clock": ("set_aside",),
+}
+
+
+def taken(trainer: Any) -> TrainingState:
+    """What `trainer` (a :class:`rnnlm.neural.fitting.Trainer`) would go on from."""
+    facts = {
+        part: {name: _storable(getattr(getattr(trainer, part), name)) for name in names} for part, names in REMEMBERED.items()
+    }
+    triggers = {name: trigger and [_storable(ppl) for ppl in trigger.heard] for name, trigger in _triggers(trainer).items()}
+    facts |= {
+        "step": trainer.step_count, "tokens": trainer.token_count, "epochs": trainer.epochs, "seconds": trainer.clock.elapsed(),
+        "heard": triggers,
+    }  # fmt: skip
+    return TrainingState(facts, {name: tensor.detach().cpu().numpy().copy() for name, tensor in _tensors(trainer).items()})
+
+
+def put_back(trainer: Any, stored: TrainingState) -> None:
+    """`trainer` goes on where the one stood that `stored` is of.
+
+    Where only the weights are there (of a run carried in compact form), the average, if one has begun, goes on from them;
+    optimizer and best weights begin anew.
+
+    Raises:
+        ModelError: it is not of such a run.
+    """
+    facts, arrays = stored.facts, {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
+    try:
+        for part, names in REMEMBERED.items():
+            for name in names:
+                setattr(getattr(trainer, part), name, _number(facts[part][name]))
+        trainer.step_count, trainer.token_count, trainer.epochs = facts["step"], facts["tokens"], float(facts["epochs"])
+        trainer.clock.started_at -= facts["seconds"]
+        _hear_again(trainer, facts["heard"])
+        with torch.no_grad():
+            _put_weights(trainer, arrays)
+        _put_random(arrays, trainer.device)
+        for number, tensor in enumerate(trainer.state):
+            tensor.copy_(arrays[f"hidden.{number}"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError("what --resume needs is damaged, or of another run", f"{type(error).__name__}: {error}") from None
+
+
+def _triggers(trainer: Any) -> dict[str, NonMonotone | None]:
+    return {"averaging": trainer.averaging.trigger, "fine_tuning": trainer.fine_tuning.trigger}
+
+
+def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> None:
+    if heard["fine_tuning"] is not None:
+        trainer.fine_tuning.begin()
+    for name, trigger in _triggers(trainer).items():
+        if trigger:
+            trigger.heard = [_number(ppl) for ppl in heard[name]]
+
+
+def _tensors(trainer: Any) -> dict[str, Tensor]:
+    """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N, random.*"""
+    found = {f"network.{name}": tensor for name, tensor in trainer.network.state_dict().items()}
+    found |= {f"best.{name}": tensor for name, tensor in trainer.validation.best_weights.items()}
+    found |= {f"average.{number}": tensor for number, tensor in enumerate(trainer.averaging.averages)}
+    for number, moments in trainer.optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{number}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
+    found |= {f"hidden.{number}": tensor for number, tensor in enumerate(trainer.state)}
+    found["random.cpu"] = torch.get_rng_state()
+    if trainer.device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
+    return found
+
+
+def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
+    trainer.network.load_state_dict(_named(arrays, "network."))
+    trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in _named(arrays, "best.").items()}
+    if not trainer.validation.best_weights:
+        trainer.validation.best_ppl = math.inf
+    averages = _named(arrays, "average.") or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
+    if trainer.averaging.count:
+        trainer.averaging.averages = [averages[str(number)].to(trainer.device) for number in range(len(averages))]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _named(arrays, "optimizer.").items():
+        number, _, moment = name.partition(".")
+        moments.setdefault(int(number), {})[moment] = tensor
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
+
+
+def _put_random(arrays: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(arrays["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in arrays:
+        torch.cuda.set_rng_state(arrays["random.cuda"], device)
+
+
+def _named(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}
+
+
+def _storable(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _number(stored: float | None) -> float:
+    return math.inf if stored is None else stored

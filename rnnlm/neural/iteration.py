@@ -1,0 +1,42 @@
+"""What of a training step runs on the device alone: loss, gradients, update. Nothing in it waits for the device."""
+
+import torch
+from torch import Tensor
+
+from rnnlm.neural.device import training_products
+from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.network import Network, NetworkState
+from rnnlm.neural.optimizers import clip_gradients
+from rnnlm.neural.penalties import Penalty
+
+
+class Iteration:
+    """One window after the other through `network`, whose weights `optimizer` updates."""
+
+    def __init__(
+        self, network: Network, settings: FittingSettings, optimizer: torch.optim.Optimizer, penalty: Penalty, precision: str
+    ) -> None:
+        self.network = network
+        self.settings = settings
+        self.optimizer = optimizer
+        self.penalty = penalty
+        self.precision = precision
+
+    def __call__(
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float | Tensor
+    ) -> tuple[Tensor, NetworkState]:
+        """The loss, and the state after the window; the weights take one step at the learning rate `rate`."""
+        self.network.train()
+        with training_products(self.precision, inputs_TB.device):
+            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + penalty).backward()
+        self.penalty.add_gradients()
+        clip_gradients(self.settings, self.network)
+        self.set_rate(rate)
+        self.optimizer.step()
+        return loss.detach(), tuple(tensor.detach() for tensor in state)
+
+    def set_rate(self, rate: float | Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate

@@ -1,0 +1,67 @@
+"""Going on with a training run that was cut off: its settings, and whether what is asked for is that run.
+
+Settings, text and tokenizer are those of the run; its length and where it runs may change.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm import model_folder, training_state
+from rnnlm.config import Layer, Resolved
+from rnnlm.encoding import TrainingData
+from rnnlm.errors import UsageError
+from rnnlm.events import TrainingState
+from rnnlm.training_state import Run
+
+MAY_CHANGE = {"budget", "device", "threads", "resumable"}
+
+
+def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:
+    """Which run a plan's settings, text and tokenizer make."""
+    valid = data.valid.lines_hash if data.valid else None
+    return Run(recipe, resolved.values, data.train.lines_hash, valid, data.tokenizer.fingerprint)
+
+
+def settings_layer(folder: Path) -> Layer:
+    """The settings of the run in `folder`.
+
+    Raises:
+        UsageError: there is none to go on with. ModelError: it is damaged.
+    """
+    return Layer(f"the run in {folder}", training_state.load_run(folder).settings)
+
+
+def state_of(folder: Path, run: Run) -> TrainingState:
+    """What the run in `folder` goes on from, if `run` is that one.
+
+    Raises:
+        UsageError: it is another one: the text, or a setting that may not change. ModelError: what is stored is damaged.
+    """
+    stored = training_state.load_run(folder)
+    for name in sorted(run.settings.keys() | stored.settings.keys()):
+        before, now = stored.settings.get(name), run.settings.get(name)
+        if before != now and name not in MAY_CHANGE:
+            raise _another(folder, f"{name} is {_text(before)} there, {_text(now)} was asked for")
+    for what, name in (("recipe", "recipe"), ("training text", "train_data"), ("validation text", "valid_data"), ("tokenizer", "tokenizer")):
+        if getattr(stored, name) != getattr(run, name):
+            raise _another(folder, f"the {what} is another one")
+    state = training_state.load(folder)
+    if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
+        model, _ = model_folder.load(folder, "cpu")
+        state = TrainingState(state.facts, {**state.arrays, **_prefixed(model.to_arrays())})
+    return state
+
+
+def _prefixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"network.{name}": array for name, array in arrays.items()}
+
+
+def _another(folder: Path, why: str) -> UsageError:
+    way_out = f"repeat its settings and texts; a new run starts from its weights with --init-from {folder}"
+    return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, way_out)
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

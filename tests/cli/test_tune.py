@@ -1,0 +1,92 @@
+import json
+import shutil
+
+import pytest
+from failures import checked_error
+
+
+@pytest.fixture
+def unigram(models, here):
+    return shutil.copytree(models.unigram, here / "unigram")
+
+
+FAST = ("--tokens", "60")
+
+
+def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
+    tuned = rnnlm("tune", "-m", copied, "--adapt", "cache", "--on", models.valid, "--json")
+    assert tuned.code == 0, tuned.err
+    result = json.loads(tuned.out)
+    assert result["ppl_after"] < result["ppl_before"]
+    assert tuned.err.splitlines()[0].startswith("perplexity ") and "cache_flatness=" in tuned.err.splitlines()[0]
+    assert tuned.err.splitlines()[-1] == f"saved in the folder of {copied}: rnnlm eval --adapt cache uses them"
+    shown = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid, "--json")
+    evaluated = json.loads(shown.out)
+    assert evaluated["ppl_token"] == pytest.approx(result["ppl_after"], rel=1e-4)
+    settings = result["settings"]
+    described = f"cache(tokens={settings['cache_tokens']},weight={settings['cache_weight']},flatness={settings['cache_flatness']})"
+    assert f"|adapt:{described}|" in evaluated["signature"]
+    assert shown.err == f"note: {described}: as tuned on {result['tokens']:,} tokens\n"
+
+
+def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
+    ended = rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid)
+    table = dict(row.split("\t") for row in ended.out.splitlines())
+    assert list(table) == ["what", "cache_tokens", "cache_weight", "tokens", "ppl_before", "ppl_after"]
+    assert float(table["ppl_after"]) < float(table["ppl_before"])
+
+
+def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
+    for more, rule in (((), "sgd"), (("--statistics", models.valid), "rms")):
+        ended = rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, *more, "--json")
+        assert ended.code == 0, ended.err
+        assert json.loads(ended.out)["settings"]["adaptation_rule"] == rule
+        signature = json.loads(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--json").out)["signature"]
+        assert f"|adapt:dynamic(segment_tokens=5,rule={rule},rate=" in signature
+
+
+def test_companions_disturb_nobody(rnnlm, models, copied):
+    before = json.loads(rnnlm("info", copied, "--json").out)
+    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
+    assert {path.name for path in copied.glob("adapt-*")} == {"adapt-dynamic.json", "adapt-dynamic.safetensors"}
+    assert json.loads(rnnlm("info", copied, "--json").out) == before
+    assert rnnlm("doctor", copied).code == 0
+    more = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "2steps", "--precision", "fp32", "-o", copied, "--overwrite")
+    assert rnnlm("train", models.text, *more).code == 0
+    assert len(list(copied.glob("adapt-*"))) == 2
+    lines = checked_error(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid), 1, "the gradient statistics in")
+    assert "trained anew" in lines[1] and "--statistics" in lines[2]
+
+
+def test_defaults_are_told_as_such(rnnlm, models):
+    ended = rnnlm("eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid)
+    assert ended.err == "note: unigram(tokens=9,weight=0.05): defaults, nothing was tuned for this model; rnnlm tune does\n"
+
+
+@pytest.mark.parametrize("arguments, code, what", [
+    (["eval", "TEXT", "--set", "cache_tokens=9"], 2, "--set is for an adaptation"),
+    (["eval", "TEXT", "--adapt", "cache", "--set", "cache_toks=9"], 2, "unknown setting 'cache_toks'"),
+    (["eval", "TEXT", "--adapt", "cache", "--set", "cache_weight=1"], 2, "setting cache_weight = '1' is not valid"),
+    (["eval", "TEXT", "--adapt", "dynamic", "--set", "adaptation_rule=rms"], 2, "rule rms needs gradient statistics"),
+    (["tune", "--on", "TEXT"], 2, "which adaptation?"),
+    (["tune", "--adapt", "cache", "--on", "nothere"], 1, "no such file"),
+    (["tune", "--adapt", "cache", "--on", "TEXT", "--tokens", "0"], 2, "0 tokens"),
+    (["tune", "--adapt", "cache", "--on", "TEXT", "--statistics", "TEXT"], 2, "the adaptation cache has no use"),
+])  # fmt: skip
+def test_bad_requests(rnnlm, models, copied, arguments, code, what):
+    checked_error(rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied), code, what)
+    assert not list(copied.glob("adapt-*"))
+
+
+@pytest.mark.parametrize("kind", ["cache", "dynamic"])
+@pytest.mark.parametrize("command", [["eval"], ["tune", "--on"]])
+def test_what_needs_a_network_names_the_way_out(rnnlm, models, kind, command):
+    lines = checked_error(rnnlm(*command, models.valid, "-m", models.unigram, "--adapt", kind), 2, "")
+    assert lines[-1].endswith("--adapt unigram")
+
+
+def test_damaged_settings_name_the_way_out(rnnlm, models, copied):
+    (copied / "adapt-cache.json").write_text("{")
+    ended = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid)
+    lines = checked_error(ended, 1, f"the settings in {copied / 'adapt-cache.json'} are damaged")
+    assert "rnnlm tune --adapt cache" in lines[-1]
