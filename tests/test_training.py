@@ -545,7 +545,7 @@ def test_an_empty_list_of_texts_is_not_the_bundled_corpus():
 # ---- a run that goes on
 
 
-SMALL = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
+RUN = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
 
 
 @pytest.fixture
@@ -553,14 +553,14 @@ def cut(tmp_path):
     """A text, and the folder of a run of five steps over it."""
     text = tmp_path / "t.txt"
     text.write_text("\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)), encoding="utf-8")
-    list(train(text, output=tmp_path / "run", budget="5steps", validate_every_steps=2, **SMALL))
+    list(train(text, output=tmp_path / "run", budget="5steps", validate_every_steps=2, **RUN))
     return text, tmp_path / "run"
 
 
 def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
     text, folder = cut
     *_, finished = train(text, output=folder, resume=True, budget="12steps")
-    *_, whole = train(text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **SMALL)
+    *_, whole = train(text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **RUN)
     assert finished.steps == whole.steps == 12
     assert {name: result["ppl_token"] for name, result in finished.results.items()} == {
         name: result["ppl_token"] for name, result in whole.results.items()
@@ -605,6 +605,6 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
         list(train(text, resume=True))
     with pytest.raises(UsageError, match="contradict"):
         list(train(text, output=folder, resume=True, overwrite=True))
-    list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **SMALL))
+    list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **RUN))
     with pytest.raises(UsageError, match="nothing to resume"):
         list(train(text, output=folder, resume=True))

@@ -185,7 +185,7 @@ class Trainer:
     def train(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights."""
         report = Report(self.device, self.network.output.is_exact, self.token_count)
-        stopped, loss = yield from self._steps(report, stop)
+        stopped, loss = yield from self._read_windows(report, stop)
         if report.steps:
             yield self._report(report)
         if loss is not None and stopped == "budget":
@@ -197,7 +197,7 @@ class Trainer:
                 yield self._validate()
         yield self._fitted(stopped, kept)
 
-    def _steps(self, report: Report, stop: Callable[[], bool]) -> Generator[Event, None, tuple[str, Tensor | None]]:
+    def _read_windows(self, report: Report, stop: Callable[[], bool]) -> Generator[Event, None, tuple[str, Tensor | None]]:
         """Steps and validations as they are due; why they ended, and the last loss."""
         loss = None
         for epochs, window in self.streams.windows(self.epochs):
