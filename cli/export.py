@@ -5,21 +5,30 @@ from pathlib import Path
 import click
 
 from . import terminal
-from .options import load_model, model_option
+from .options import load_model, model_option, named
 
 
 @click.command()
 @model_option
-@click.option("--arpa", "file", required=True, metavar="FILE",
+@click.option("--arpa", "file", metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
-def command(model_name: str | None, file: str, overwrite: bool) -> None:
-    """Write an n-gram model as an ARPA file, which KenLM, SRILM and others read.
+@click.option("--compact", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write a model folder with weights in bf16, in files below 15 MB.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
+def command(model_name: str | None, file: str | None, compact: Path | None, overwrite: bool) -> None:
+    """Write an n-gram model as an ARPA file, which KenLM, SRILM and others read; or a network in compact form, for carrying it,
+    or its training run (which goes on there with --resume), to another machine.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
+    rnnlm export -m my-lstm --compact carried
     """
+    if (file is None) == (compact is None):
+        raise click.UsageError("say what to write: --arpa FILE or --compact DIR.")
+    if compact is not None:
+        _compact(named(model_name), compact, overwrite)
+        return
     model = load_model(model_name, "cpu")
     from rnnlm import exchange
 
@@ -31,3 +40,10 @@ def command(model_name: str | None, file: str, overwrite: bool) -> None:
         return
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
     terminal.say(f"written to {file}")
+
+
+def _compact(name: str, folder: Path, overwrite: bool) -> None:
+    from rnnlm.compacting import compact
+
+    sizes = compact(name, folder, overwrite)
+    terminal.say(f"written to {folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB, the largest {max(sizes.values()) / 1e6:,.1f} MB")

@@ -15,8 +15,9 @@ import numpy as np
 from rnnlm.errors import ModelError
 from rnnlm.interface import Shapes
 
+BF16 = np.dtype([("bf16", "<u2")])  # numpy has no bfloat16: its bits
 DTYPES = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "BF16": BF16, "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
 NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}

@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 LARGEST_CONFIG = 16 << 20
 DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
+    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
     rf"({re.escape(UNFINISHED)})?"
 )
 

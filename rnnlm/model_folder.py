@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import array_files, model_parts, registry, safe_files, tokenizers
+from rnnlm import array_files, compact_arrays, model_parts, registry, safe_files, tokenizers
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
@@ -28,11 +28,12 @@ DEEPEST = 16  # models made of models made of models ...
 
 def save(
     folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
-    parts: Sequence[Path] = (), bundle: bool = False,
+    parts: Sequence[Path] = (), bundle: bool = False, compact: bool = False,
 ) -> Manifest:  # fmt: skip
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
 
     parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
+    compact: weights are rounded to bfloat16, in several files of bounded size.
 
     Raises:
         OutputError: it cannot be written; what was there before is whole. ModelError: a part is damaged. UsageError: it would
@@ -44,7 +45,7 @@ def save(
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            for role, path, pieces in _contents(folder, model, step):
+            for role, path, pieces in _contents(folder, model, step, compact):
                 _write(role, path, pieces, files)
             entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
             manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training, parts=entries)
@@ -59,9 +60,14 @@ def save(
     return manifest
 
 
-def _contents(folder: Path, model: LanguageModel, step: int) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
+def _contents(
+    folder: Path, model: LanguageModel, step: int, compact: bool
+) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """(role, wanted path, content in pieces) of the files of a model, weights first."""
-    yield "weights", folder / f"weights-{step:08d}.safetensors", list(array_files.chunks(model.to_arrays()))
+    files = compact_arrays.divided(model.to_arrays()) if compact else [model.to_arrays()]
+    for number, arrays in enumerate(files, start=1):
+        part = f"-part{number}" if compact else ""
+        yield "weights", folder / f"weights-{step:08d}{part}.safetensors", list(array_files.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
 
@@ -99,7 +105,7 @@ def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageMo
     try:
         kind, tokenizer, shapes = content(folder, manifest)
         with _naming(folder):
-            arrays = _read_arrays(_file(folder, manifest, "weights"), shapes, kind.mapped)
+            arrays = _read_arrays(_files(folder, manifest, "weights"), shapes, kind.mapped)
         parts = _load_parts(folder, manifest, device, depth + 1)
     except ModelError:
         if read_manifest(folder) == manifest:
@@ -130,7 +136,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         tokenizer = tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(_file(folder, manifest, "weights")))
+            shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(_files(folder, manifest, "weights")[0]))
         return kind, tokenizer, shapes
 
 
@@ -198,8 +204,9 @@ def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
             drop_pages(piece)
 
 
-def _file(folder: Path, manifest: Manifest, role: str) -> Path:
-    """The path of the file with that role, its length checked."""
+def _files(folder: Path, manifest: Manifest, role: str) -> list[Path]:
+    """The paths of the files with that role, their lengths checked; one at least."""
+    paths = []
     for name, entry in manifest.files.items():
         if entry.role == role:
             path = folder / name
@@ -207,21 +214,23 @@ def _file(folder: Path, manifest: Manifest, role: str) -> Path:
                 raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file")
             if (found := os.path.getsize(path)) != entry.bytes:
                 raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}")
-            return path
-    raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
+            paths.append(path)
+    if not paths:
+        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
+    return paths
 
 
 def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     roles = [entry.role for entry in manifest.files.values() if entry.role != "weights"]
     try:
-        return {role: _file(folder, manifest, role).read_bytes() for role in roles}
+        return {role: _files(folder, manifest, role)[0].read_bytes() for role in roles}
     except OSError as error:
         raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
 
 
-def _read_arrays(path: Path, shapes: Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
-    """The arrays of a file, if they are those of `shapes`: mapped, or read and seen to be numbers."""
-    arrays = array_files.mapped(path)
+def _read_arrays(paths: list[Path], shapes: Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
+    """The arrays of the files, if they are those of `shapes`: mapped, or read and seen to be numbers."""
+    arrays = compact_arrays.joined([array_files.mapped(path) for path in paths])
     array_files.check_shapes(arrays, shapes)
     if stay_mapped:
         return arrays

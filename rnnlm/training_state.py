@@ -70,6 +70,11 @@ def remove(folder: Path) -> None:
         place.rmdir()
 
 
+def is_there(folder: Path) -> bool:
+    """Whether `folder` holds what a run could go on from."""
+    return (folder / FOLDER / STATE).is_file()
+
+
 def load_run(folder: Path) -> Run:
     """Which run `folder` could go on with.
 

@@ -33,7 +33,7 @@ def taken(trainer: Any) -> TrainingState:
     triggers = {name: trigger and [_storable(ppl) for ppl in trigger.heard] for name, trigger in _triggers(trainer).items()}
     facts |= {
         "step": trainer.step_count, "tokens": trainer.token_count, "epochs": trainer.epochs, "seconds": trainer.clock.elapsed(),
-        "heard": triggers,
+        "heard": triggers, "averaged": [name for name, weight in trainer.network.named_parameters() if weight.requires_grad],
     }  # fmt: skip
     return TrainingState(facts, {name: tensor.detach().cpu().numpy().copy() for name, tensor in _tensors(trainer).items()})
 

@@ -36,3 +36,17 @@ def test_a_file_in_the_way_stays(rnnlm, trigrams, here):
 def test_other_models_cannot_be_exported(rnnlm, models, here):
     checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa"), 2, "this model has no ARPA form")
     assert rnnlm("export", "-m", models.lstm).code == 2
+
+
+def test_a_network_is_written_in_compact_form(rnnlm, models, here):
+    ended = rnnlm("export", "-m", models.lstm, "--compact", "carried")
+    assert ended.code == 0 and ended.err.splitlines()[-1].startswith("written to carried: ")
+    assert rnnlm("score", "-m", "carried", "the man").code == 0
+    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "carried"), 1, "carried holds a model already")
+    assert rnnlm("export", "-m", models.lstm, "--compact", "carried", "--overwrite").code == 0
+
+
+def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
+    checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--compact", "carried"), 2, "say what to write")
+    checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")
+    checked_error(rnnlm("export", "-m", trigrams, "--compact", "carried"), 2, "a model of kind ngram has no compact form")

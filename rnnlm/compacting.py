@@ -1,0 +1,66 @@
+"""A model folder in compact form, to be carried to another machine: weights in bfloat16, files below 15 MB.
+
+It is a model like any other. Of a run that can go on it holds the weights the run had reached, or their average where one has
+begun, and the small rest of what --resume needs: it goes on there, its optimizer and its best weights begin anew.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm import loading, model_card, model_folder, training_state
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.events import TrainingState
+from rnnlm.interface import LanguageModel
+
+CARRIED = ("hidden.", "random.")  # arrays of a training state that are carried beside the weights
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithArrays:
+    """A model's tokenizer with other weights: what saving asks for."""
+
+    tokenizer: object
+    arrays: dict[str, np.ndarray]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.arrays
+
+
+def compact(name: str, output: str | Path, overwrite: bool = False) -> dict[str, int]:
+    """Write the neural model called `name` to the folder `output` in compact form; the bytes of its files by name.
+
+    Raises:
+        UsageError: it is no neural model. ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
+            holds a model already.
+    """
+    folder, output = loading.find(str(name)), Path(output)
+    model_folder.check_output(output, overwrite)
+    if output.resolve() == folder.resolve():
+        raise UsageError(f"{output} cannot be written in compact form over itself", way_out="name another folder")
+    model, manifest = model_folder.load(folder, "cpu")
+    if manifest.family != "neural":
+        raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", "rnnlm prune makes n-gram models smaller")
+    state = training_state.load(folder) if training_state.is_there(folder) else None
+    arrays, step = (model.to_arrays(), manifest.step) if state is None else (_reached(model, state), state.facts["step"])
+    training = {**manifest.training, "compact": f"bfloat16, step {step:,} of `{manifest.fingerprint}`"}
+    stored = model_folder.save(
+        output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, compact=True
+    )
+    training_state.remove(output)
+    if state is not None:
+        small = {name: array for name, array in state.arrays.items() if name.startswith(CARRIED)}
+        training_state.save(output, TrainingState(state.facts, small), training_state.load_run(folder))
+    model_card.write(output, stored, model.tokenizer)
+    return {path.relative_to(output).as_posix(): path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file()}
+
+
+def _reached(model: LanguageModel, state: TrainingState) -> dict[str, np.ndarray]:
+    """The weights a run had reached, averaged where it averages."""
+    arrays = {name: state.arrays.get(f"network.{name}") for name in model.to_arrays()}
+    if any(array is None for array in arrays.values()):
+        raise ModelError("the run is in compact form already", "its weights are those of the model", "copy the folder as it is")
+    for number, name in enumerate(state.facts["averaged"]):
+        arrays[name] = state.arrays.get(f"average.{number}", arrays[name])
+    return arrays

@@ -1,0 +1,79 @@
+"""Models and runs carried to another machine in compact form."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm import compact_arrays, loading, model_folder
+from rnnlm.compacting import compact
+from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.training import train
+
+SETTINGS = {"model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)), encoding="utf-8")
+    return path
+
+
+def run(text, folder, **more):
+    list(train(text, output=folder, validate_every_steps=3, **{**SETTINGS, **more}))
+    return folder
+
+
+def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(compact_arrays, "MOST_BYTES", 3000)
+    monkeypatch.setattr(compact_arrays.divided, "__defaults__", (3000,))
+    folder = run(text, tmp_path / "run", budget="9steps", resumable=False)
+    sizes = compact(str(folder), tmp_path / "carried")
+    weights = [size for name, size in sizes.items() if name.startswith("weights")]
+    assert len(weights) > 1 and max(weights) < 3000 + 500
+    model, carried = (loading.load(each, "cpu") for each in (folder, tmp_path / "carried"))
+    for name, array in model.to_arrays().items():
+        np.testing.assert_array_equal(carried.to_arrays()[name], torch.from_numpy(array).bfloat16().float().numpy())
+    before, after = (rnnlm.evaluate(each, text).ppl_token for each in (model, carried))
+    assert after == pytest.approx(before, rel=0.02) and after != before
+    assert not model_folder.damaged_files(tmp_path / "carried", model_folder.read_manifest(tmp_path / "carried"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "asgd", "asgd_start": 3, "learning_rate": 1.0}], ids=str)
+def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, tmp_path, settings):
+    folder = run(text, tmp_path / "run", budget="10steps", **settings)
+    (arrays,) = (folder / "training").glob("*.safetensors")
+    stored = model_folder.array_files.mapped(arrays)
+    prefix = "average.0" if settings else "network.input.embedding.weight"
+    compact(str(folder), tmp_path / "carried")
+    carried = loading.load(tmp_path / "carried", "cpu").to_arrays()["input.embedding.weight"]
+    np.testing.assert_array_equal(carried, torch.from_numpy(np.array(stored[prefix])).bfloat16().float().numpy())
+    *_, finished = train(text, output=tmp_path / "carried", resume=True, budget="20steps")
+    assert finished.steps == 20
+    facts = json.loads((tmp_path / "carried" / "training" / "state.json").read_text(encoding="utf-8"))["facts"]
+    assert facts["tokens"] > 0 and facts["averaging"]["count"] == (17 if settings else 0)
+
+
+def test_what_cannot_be_made_compact_says_so(text, tmp_path):
+    folder = run(text, tmp_path / "run", budget="4steps")
+    with pytest.raises(OutputError, match="holds a model already"):
+        compact(str(folder), folder)
+    with pytest.raises(UsageError, match="over itself"):
+        compact(str(folder), folder, overwrite=True)
+    compact(str(folder), tmp_path / "carried")
+    with pytest.raises(ModelError, match="compact form already"):
+        compact(str(tmp_path / "carried"), tmp_path / "again")
+    list(train(text, output=tmp_path / "ngram", model="ngram"))
+    with pytest.raises(UsageError, match="no compact form"):
+        compact(str(tmp_path / "ngram"), tmp_path / "again")
+
+
+def test_a_missing_part_of_the_weights_is_noticed(text, tmp_path):
+    folder = run(text, tmp_path / "run", budget="4steps", resumable=False)
+    sizes = compact(str(folder), tmp_path / "carried")
+    (tmp_path / "carried" / next(name for name in sizes if name.startswith("weights"))).unlink()
+    with pytest.raises(ModelError, match="missing"):
+        loading.load(tmp_path / "carried", "cpu")
