@@ -144,6 +144,8 @@ def _show_results(plan: Any, finished: Any, as_json: bool) -> None:
 
     if finished.stopped == "request":
         terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
+        if plan.resolved.values.get("resumable"):
+            terminal.say(f"to go on: the same again with -o {finished.folder} --resume")
     else:
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds

@@ -129,7 +129,12 @@ def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, n
     _, rest = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert "stopped as asked; the best model (step " in rest and "is saved in made" in rest
+    assert "to go on: the same again with -o made --resume" in rest
     assert "Traceback" not in rest
+    steps = json.loads((here / "made" / "training" / "state.json").read_text(encoding="utf-8"))["facts"]["step"]
+    again = start("train", models.text, "--valid", models.valid, "-o", "made", "--resume", "--budget", f"{steps + 2}steps")
+    _, said = again.communicate(timeout=30)
+    assert again.returncode == 0 and f"going on with the run in made after step {steps:,}" in said
     assert library.evaluate(library.load(here / "made"), models.valid).ppl_token > 1
 
 
