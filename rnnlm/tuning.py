@@ -179,9 +179,10 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
         hidden.append(part)
         logprob.append(arrays.as_numpy(model.score_hidden(part, targets_1T[:, window]))[0])
     logprob_N = np.concatenate(logprob).astype(np.float64)
+    hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
-        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden, inputs_1T, targets_1T))
+        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
         return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
 
     return logprob_N, shares
