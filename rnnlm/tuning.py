@@ -69,6 +69,7 @@ def tune(
     """
     folder, given = loading.find(name), given or {}
     settings = _start(kind, given, on, tokens, statistics is not None)
+    adaptation_files.check_writable(folder)
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)

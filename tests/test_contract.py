@@ -137,6 +137,7 @@ def test_its_attributes_are_there(model):
     assert model.max_rows is None or model.max_rows >= 1
     assert model.call_tokens >= 1
     assert model.fingerprint is None
+    assert (model.adaptation != "none") == isinstance(model, AdaptedModel)
 
 
 def test_probabilities_sum_to_one(model, batch):

@@ -1,5 +1,7 @@
 """Settings chosen on held-out text, kept beside the model, and used again."""
 
+import errno
+import os
 import shutil
 
 import numpy as np
@@ -12,7 +14,7 @@ from rnnlm.adaptation_files import STATISTICS, Tuned
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings
 from rnnlm.corpus import TextSettings
 from rnnlm.encoding import encode_text
-from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.tuning import Try, best_weight, descend, tune
 
@@ -175,6 +177,16 @@ def test_impossible_requests(lstm, ngram):
     with pytest.raises(UsageError, match="did you mean 'cache'"):
         adaptation.adapt(loading.load(lstm, "cpu"), "cash")
     assert not list(lstm.glob("adapt-*"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):
+    def refuse(**where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(adaptation_files.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(model_folder, "load", None)
+    with pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"):
+        tuned_of(lstm, "cache")
 
 
 def test_every_kind_has_ladders_of_its_own_settings():
