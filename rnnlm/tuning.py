@@ -73,9 +73,9 @@ def tune(
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
+    encoded = encode_text(on, model.tokenizer)
     if statistics is not None:
         _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
-    encoded = encode_text(on, model.tokenizer)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
     if kind == "dynamic":
         logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))

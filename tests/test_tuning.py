@@ -12,9 +12,9 @@ from rnnlm import adaptation, adaptation_files, loading, model_folder, reading, 
 from rnnlm.adaptation import load_adapted
 from rnnlm.adaptation_files import STATISTICS, Tuned
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.corpus import TextSettings
+from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import encode_text
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.tuning import Try, best_weight, descend, tune
 
@@ -131,6 +131,12 @@ def test_statistics_are_gathered_saved_and_used(lstm):
     with pytest.warns(RnnlmWarning, match="rule=rms"):
         adapted = load_adapted(str(lstm), "dynamic", device="cpu")
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
+
+
+def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_gathered(lstm):
+    with pytest.raises(TextError, match="no such file"):
+        list(tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu"))
+    assert not (lstm / STATISTICS).exists()
 
 
 def test_they_stay_when_the_model_is_trained_anew_and_that_is_noticed(lstm):
