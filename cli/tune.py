@@ -65,4 +65,4 @@ def _listed(settings: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """What can be set about each way to adapt a model while it reads. Knows nothing of torch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -51,3 +52,8 @@ def describe(kind: str, settings: Any) -> str:
     """Kind and settings as a signature names them, e.g. `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
     values = {field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name) for field in fields(settings)}
     return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"
+
+
+def joined(adaptations: Iterable[str]) -> str:
+    """What a signature says of several adaptations at work in one model."""
+    return "+".join(dict.fromkeys(each for each in adaptations if each != "none")) or "none"

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnlm.adaptation_settings import describe
+from rnnlm.adaptation_settings import describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import LanguageModel
 
@@ -30,8 +30,7 @@ class AdaptedModel:
 
     @property
     def adaptation(self) -> str:
-        """What a signature says of it."""
-        return describe(self.kind, self.settings)
+        return joined([self.model.adaptation, describe(self.kind, self.settings)])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return self.model.to_arrays()

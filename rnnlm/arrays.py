@@ -34,14 +34,11 @@ def like(values: Any, reference: Array) -> Array:
 
 
 def mixed(logprob: Array, share: Array, weight: float) -> Array:
-    """log((1 - weight) exp(logprob) + weight share), nats, in the type of `logprob`; `share` is a probability."""
-    if isinstance(logprob, np.ndarray):
-        with np.errstate(divide="ignore"):
-            return np.logaddexp(logprob + math.log1p(-weight), np.log(weight * share)).astype(logprob.dtype)
-    import torch
-
-    share = torch.as_tensor(share, device=logprob.device).to(logprob.dtype)
-    return torch.logaddexp(logprob + math.log1p(-weight), (weight * share).log())
+    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`alike` makes arrays of both; `share` is a probability."""
+    logprob, share = alike([logprob, share])
+    xp = library(logprob)
+    with np.errstate(divide="ignore"):
+        return xp.logaddexp(logprob + math.log1p(-weight), xp.log(weight * share))
 
 
 def alike(values: Sequence[Array]) -> list[Array]:

@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from rnnlm import reading
-from rnnlm.adapted_model import AdaptedModel
 from rnnlm.corpus import Corpus, Text, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, nearest
@@ -109,7 +108,7 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings:
         unk="spell" if tokenizer.literal_unk == "spell" else "literal",
         eos="yes",
         prec=model.precision,
-        adapt=model.adaptation if isinstance(model, AdaptedModel) else "none",
+        adapt=model.adaptation,
         model=model.fingerprint or "unsaved",
     )
 

@@ -25,8 +25,7 @@ Statistics = dict[str, Tensor]  # weight by name: MS_g
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
     """The same model with weights of its own, all of which take gradients."""
-    shared = {id(model.tokenizer): model.tokenizer}  # one that spells goes on numbering unseen words for both
-    network = copy.deepcopy(model.network, shared).requires_grad_(True)
+    network = copy.deepcopy(model.network).requires_grad_(True)
     return NeuralLanguageModel(network, model.tokenizer, model.precision, model.fingerprint)
 
 

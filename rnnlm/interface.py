@@ -105,6 +105,7 @@ class LanguageModel(Protocol):
     call_tokens: int  # how many tokens, over all rows, are best scored in one call
     forgets_at_boundary: bool  # after the boundary as input, what came before makes no difference
     precision: str  # of the scores: fp32, bf16, fp64
+    adaptation: str  # how it adapts itself to what it reads, as a signature says it, or "none"
     fingerprint: str | None  # of weights and tokenizer, once saved
 
     def initial_state(self, rows: int) -> State: ...

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays as array_types
+from rnnlm.adaptation_settings import joined
 from rnnlm.config import from_stored
 from rnnlm.encoding import known_ids
 from rnnlm.errors import ModelError, UsageError
@@ -88,6 +89,10 @@ class Mixture:
     @property
     def precision(self) -> str:
         return min((self.parts[k].precision for k in self._counting), key=PRECISIONS.index)
+
+    @property
+    def adaptation(self) -> str:
+        return joined(self.parts[k].adaptation for k in self._counting)
 
     def initial_state(self, rows: int) -> MixtureState:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))

@@ -152,10 +152,6 @@ def _naming(folder: Path) -> Iterator[None]:
         raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
 
 
-def is_model(folder: Path) -> bool:
-    return os.path.isfile(folder / CONFIG)
-
-
 def check_output(folder: Path, overwrite: bool) -> None:
     """Make sure a model can be written to `folder`, before hours go into it.
 

@@ -8,6 +8,7 @@ With h_i the hidden state after input i, over the last `cache_tokens` pairs of h
 A pair enters the cache when its word is read; where there is none yet, p is the model's own.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -84,10 +85,10 @@ class NeuralCache(AdaptedModel):
         share_BTV, is_filled_BT1 = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         return self._mixed(logprob_BTV, share_BTV, is_filled_BT1), self._cut(seen)
 
-    def text_shares(self, hidden_BTH: Sequence[Tensor], inputs_BT: Array, targets_BT: Array) -> tuple[Tensor, Tensor]:
-        """:meth:`shares` of a text read from the initial state, whose hidden states are known, window by window."""
+    def text_shares(self, hidden_BTH: Tensor, inputs_BT: Array, targets_BT: Array) -> tuple[Tensor, Tensor]:
+        """:meth:`shares` of a text read from the initial state, whose hidden states are known."""
         state = self.initial_state(len(inputs_BT))
-        seen = self._read(torch.cat(list(hidden_BTH), dim=1), inputs_BT, state, state.model)
+        seen = self._read(hidden_BTH, inputs_BT, state, state.model)
         return self.shares(seen.hidden_BSH, seen.words_BR, self._known(targets_BT, seen.words_BR.device))
 
     def shares(self, hidden_BSH: Tensor, words_BR: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,8 +138,8 @@ class NeuralCache(AdaptedModel):
         """Chunk by chunk of the last T places: which they are, the weight of each pair (B, n, M), their words (B, M), and
         whether there is any, (B, n)."""
         B, R = words_BR.shape
-        size = self.settings.cache_tokens
-        rows = max(1, CHUNK_CELLS // (B * min(size, R)))
+        size = min(self.settings.cache_tokens, R)
+        rows = max(1, int(math.sqrt(size**2 / 4 + CHUNK_CELLS / B) - size / 2))  # so many places see rows + size pairs
         for start in range(0, T, rows):
             end = min(start + rows, T)
             now = torch.arange(R - T + start, R - T + end, device=words_BR.device)[:, None]  # the latest pair at each place

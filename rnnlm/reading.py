@@ -62,7 +62,10 @@ def check_scores(logprob: np.ndarray) -> None:
         ModelError: they are not.
     """
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
-        raise ModelError("the model's scores are not numbers", "its weights are damaged, or its state overflowed on a long text", "see rnnlm doctor, or try --context reset")
+        raise ModelError(
+            "the model's scores are not numbers", "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
+            "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
+        )  # fmt: skip
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:

@@ -69,12 +69,13 @@ def tune(
     """
     folder, given = loading.find(name), given or {}
     settings = _start(kind, given, on, tokens, statistics is not None)
+    adaptation_files.check_writable(folder)
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
+    encoded = encode_text(on, model.tokenizer)
     if statistics is not None:
         _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
-    encoded = encode_text(on, model.tokenizer)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
     if kind == "dynamic":
         logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
@@ -179,9 +180,10 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
         hidden.append(part)
         logprob.append(arrays.as_numpy(model.score_hidden(part, targets_1T[:, window]))[0])
     logprob_N = np.concatenate(logprob).astype(np.float64)
+    hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
-        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden, inputs_1T, targets_1T))
+        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
         return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
 
     return logprob_N, shares

@@ -24,7 +24,7 @@ def predicted(model, inputs_BT) -> np.ndarray:
 
 
 def assert_no_score_depends_on_later_tokens(model) -> None:
-    """Each token in turn is another one: what is before it scores the same, to the last bit, and something after it does not."""
+    """Each token in turn is another one: what is before it scores the same, and something after it does not."""
     inputs_1T, targets_1T = text_of(model)
     plain_T = read(model, inputs_1T, targets_1T)[0]
     for at in range(1, targets_1T.shape[1] - 8):

@@ -13,7 +13,7 @@ from rnnlm.adapted_model import AdaptedModel
 from rnnlm.dynamic_evaluation import DynamicEvaluation
 from rnnlm.encoding import encode_text
 from rnnlm.gradient_statistics import gather_statistics
-from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.neural_cache import NeuralCache
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.unigram_cache import UnigramCache
@@ -74,7 +74,7 @@ ADAPTED = [
     ("cache", "gru", {"tied": True, "layers": 2}),
     ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
     ("sgd", "lstm", {"output": "adaptive"}), ("sgd", "lstm", {"output": "class"}), ("sgd", "lstm", {"output": "hierarchical"}),
-    ("sgd", "lstm", {"loss": "sampled", "samples": 8}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
     ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
 ]  # fmt: skip
 
@@ -137,6 +137,7 @@ def test_its_attributes_are_there(model):
     assert model.max_rows is None or model.max_rows >= 1
     assert model.call_tokens >= 1
     assert model.fingerprint is None
+    assert (model.adaptation != "none") == isinstance(model, AdaptedModel)
 
 
 def test_probabilities_sum_to_one(model, batch):
@@ -152,6 +153,18 @@ def test_scores_are_the_predictions_at_the_targets(model, batch):
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
     assert not model.normalised or (logprob_BT < 0).all()
     close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
+
+
+def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):
+    if not isinstance(model, HiddenStateModel):
+        return
+    inputs_BT, targets_BT = batch
+    hidden_BTH, after = model.hidden(inputs_BT, model.initial_state(len(inputs_BT)))
+    assert hidden_BTH.shape == (*inputs_BT.shape, model.hidden_size)
+    plain_BT, also_after = score(model, inputs_BT, targets_BT)
+    close(arrays.as_numpy(model.score_hidden(hidden_BTH, targets_BT)), plain_BT)
+    close(arrays.as_numpy(model.predict_hidden(hidden_BTH)), predict(model, inputs_BT)[0])
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in (after, also_after)))
 
 
 def test_scoring_and_predicting_leave_the_same_state(model, batch):

@@ -1,4 +1,5 @@
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -17,9 +18,24 @@ RULES = {
 }
 
 
+MODELS = {
+    "lstm": {},
+    "gru": {},
+    "qrnn": {"layers": 2},
+    "awd": {"model": "lstm", "weight_drop": 0.5, "dropout_embedding": 0.3, "locked_dropout": True, "activation_penalty": 2.0},
+    "mos": {"model": "lstm", "output": "mos", "mixture_components": 3, "mogrifier_rounds": 2},
+}
+
+
 @pytest.fixture(scope="module", params=["lstm", "gru"])
 def model(request):
-    return fit(request.param, dropout_input=0.5, dropout_output=0.5)
+    return made(request.param)
+
+
+@functools.cache
+def made(name):
+    settings = {"model": name, "dropout_input": 0.5, "dropout_output": 0.5, **MODELS[name]}
+    return fit(settings.pop("model"), **settings)
 
 
 @pytest.fixture(params=RULES)
@@ -58,8 +74,11 @@ def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]
     return scores
 
 
-def test_it_is_the_papers_updates_segment_by_segment(model, settings, statistics):
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_the_papers_updates_segment_by_segment(name, settings):
+    model = made(name)
     inputs_1T, targets_1T = text_of(model)
+    statistics = gather_statistics(model, targets_1T[0], 4)
     found_T = read(DynamicEvaluation(model, settings, statistics), inputs_1T, targets_1T)[0]
     expected = transcribed(model, inputs_1T[0], targets_1T[0], settings, statistics)
     np.testing.assert_allclose(found_T, expected, atol=1e-4)

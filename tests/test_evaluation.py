@@ -159,7 +159,7 @@ def test_an_empty_text_is_an_error(text):
 
 def test_what_is_not_normalised_is_marked(text):
     base = fit("unigram")
-    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "call_tokens", "forgets_at_boundary", "precision", "fingerprint", "initial_state", "score")}
+    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "call_tokens", "forgets_at_boundary", "precision", "adaptation", "fingerprint", "initial_state", "score")}
     assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
 
 

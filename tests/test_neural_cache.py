@@ -39,6 +39,18 @@ def test_it_is_the_papers_equations_pair_by_pair(model, tokens, weight, flatness
     np.testing.assert_allclose(np.exp(read(cache, inputs_1T, targets_1T))[0], at_targets, atol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [1, 7, 1000])
+def test_no_chunk_is_larger_than_promised(model, tokens, monkeypatch):
+    """However short the cache is beside the text: the places of a chunk see the pairs between them, too."""
+    monkeypatch.setattr(neural_cache, "CHUNK_CELLS", 60)
+    _, state = NeuralCache(model).score(*text_of(model), NeuralCache(model).initial_state(1))
+    places = state.words_BR.shape[1]
+    cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=tokens))
+    chunks = list(cache._attend(state.hidden_BSH, state.words_BR, places))
+    assert [at for places, *_ in chunks for at in range(places.start, places.stop)] == list(range(places))
+    assert all(weight_BnM.numel() <= max(60, weight_BnM.shape[2]) for _, weight_BnM, *_ in chunks)
+
+
 def test_with_a_weight_of_zero_it_is_the_model(model):
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.0))

@@ -3,11 +3,14 @@ import dataclasses
 import pytest
 from tiny_models import LINES, Lines, fit, make_tokenizer
 
+from rnnlm.adaptation_settings import UnigramCacheSettings
 from rnnlm.corpus import TextSettings
 from rnnlm.encoding import encode_text
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import sign
+from rnnlm.mixture import Mixture
 from rnnlm.signature import LinesHash, Signature
+from rnnlm.unigram_cache import UnigramCache
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,12 @@ def test_line_borders_count_in_the_hash():
 
 def test_the_tokenizer_of_a_signature_is_the_models():
     assert make_tokenizer(LINES).fingerprint in signature(fit("unigram")).tok
+
+
+def test_it_names_adaptations_wherever_they_are_at_work():
+    ngram = fit("ngram")
+    cache = UnigramCache(ngram, UnigramCacheSettings(7, 0.25))
+    assert signature(cache).adapt == "unigram(tokens=7,weight=0.25)"
+    assert signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
+    assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
+    assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"

@@ -1,5 +1,7 @@
 """Settings chosen on held-out text, kept beside the model, and used again."""
 
+import errno
+import os
 import shutil
 
 import numpy as np
@@ -10,9 +12,9 @@ from rnnlm import adaptation, adaptation_files, loading, model_folder, reading, 
 from rnnlm.adaptation import load_adapted
 from rnnlm.adaptation_files import STATISTICS, Tuned
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.corpus import TextSettings
+from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import encode_text
-from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.tuning import Try, best_weight, descend, tune
 
@@ -131,6 +133,12 @@ def test_statistics_are_gathered_saved_and_used(lstm):
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
 
 
+def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_gathered(lstm):
+    with pytest.raises(TextError, match="no such file"):
+        list(tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu"))
+    assert not (lstm / STATISTICS).exists()
+
+
 def test_they_stay_when_the_model_is_trained_anew_and_that_is_noticed(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
@@ -175,6 +183,16 @@ def test_impossible_requests(lstm, ngram):
     with pytest.raises(UsageError, match="did you mean 'cache'"):
         adaptation.adapt(loading.load(lstm, "cpu"), "cash")
     assert not list(lstm.glob("adapt-*"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):
+    def refuse(**where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(adaptation_files.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(model_folder, "load", None)
+    with pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"):
+        tuned_of(lstm, "cache")
 
 
 def test_every_kind_has_ladders_of_its_own_settings():

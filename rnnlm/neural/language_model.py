@@ -38,6 +38,7 @@ class NeuralLanguageModel:
     max_rows = None
     call_tokens = 1 << 14
     forgets_at_boundary = False
+    adaptation = "none"
 
     def __init__(
         self, network: Network, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None

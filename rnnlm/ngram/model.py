@@ -51,6 +51,7 @@ class NgramModel:
     precision = "fp32"
     call_tokens = 1 << 21
     forgets_at_boundary = True
+    adaptation = "none"
 
     def __init__(
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,

@@ -39,6 +39,7 @@ class UnigramModel:
     max_rows = None
     call_tokens = 1 << 20
     forgets_at_boundary = True
+    adaptation = "none"
     precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:

@@ -36,6 +36,13 @@ def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
     assert float(table["ppl_after"]) < float(table["ppl_before"])
 
 
+def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
+    assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "--smoothing", "mle", "-o", "bare").code == 0
+    (here / "new.txt").write_text("speech the\n")
+    ended = rnnlm("tune", "-m", "bare", "--adapt", "unigram", "--on", "new.txt")
+    assert ended.code == 0 and "ppl_before\t-\nppl_after\t-\n" in ended.out
+
+
 def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
     for more, rule in (((), "sgd"), (("--statistics", models.valid), "rms")):
         ended = rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, *more, "--json")
