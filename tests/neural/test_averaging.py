@@ -115,6 +115,19 @@ def same(some, others):
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
+def recorded(trainer):
+    """Parameters after each step, as training goes on with them."""
+    after, step = [], trainer.step
+
+    def recording(*arguments):
+        result = step(*arguments)
+        after.append(parameters_of(trainer))
+        return result
+
+    trainer.step = recording
+    return after
+
+
 @pytest.mark.parametrize("settings, raw", [
     ({"ema_decay": 0.9}, {}),
     ({"optimizer": "asgd", "learning_rate": 1.0, "asgd_start": 3}, {"optimizer": "sgd", "learning_rate": 1.0}),
@@ -126,15 +139,7 @@ def test_averages_are_validated_and_handed_back_while_training_goes_on_without_t
     monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(perplexities))
     data = make_data(sentences[:40], sentences[40:50])
     trainer, plain = (make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own) for own in (settings, raw))
-    after_step, step = [], trainer.step
-
-    def recording(*arguments):
-        result = step(*arguments)
-        after_step.append(parameters_of(trainer))
-        return result
-
-    trainer.step = recording
-    plain_weights = {}
+    after_step, plain_weights = recorded(trainer), {}
     for event in plain.train(never):
         if isinstance(event, Validated):
             plain_weights[event.step] = parameters_of(plain)
@@ -165,19 +170,6 @@ def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last
     trigger = NonMonotone(interval)
     heard = [trigger.hears(ppl) for ppl in perplexities]
     assert (heard.index(True) if any(heard) else None) == expected
-
-
-def recorded(trainer):
-    """Parameters after each step, as training goes on with them."""
-    after, step = [], trainer.step
-
-    def recording(*arguments):
-        result = step(*arguments)
-        after.append(parameters_of(trainer))
-        return result
-
-    trainer.step = recording
-    return after
 
 
 NT_ASGD = {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5, "batch_rows": 4}
