@@ -100,12 +100,13 @@ def _summary(done: list[Round], peak: int) -> Summary:
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
-    """The trainer of `plan`, for `steps` steps at a time, without validation."""
+    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed."""
     from rnnlm.config import Budget
     from rnnlm.neural.fitting import make_trainer
 
     trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, plan.data.train, None))
     trainer.clock.budget = Budget(steps=steps)
+    trainer.resumable = False
     return trainer
 
 

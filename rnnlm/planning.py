@@ -144,7 +144,7 @@ def _of_the_run(request: Request) -> Request:
         raise UsageError("--resume needs the folder of the run", way_out="name it with -o DIR")
     if request.overwrite or request.init_from:
         other = "--overwrite" if request.overwrite else "--init-from"
-        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one")
+        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
     run = training_state.load_run(request.output)
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
 
@@ -220,9 +220,8 @@ def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
     stored = tokenizer.to_settings()
     for name, value in stored.items():
         if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
-            raise UsageError(
-                f"--tokenizer-from brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them"
-            )
+            option = "--resume" if request.resume else "--tokenizer-from"
+            raise UsageError(f"{option} brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
     resolved.values.update(stored)
     resolved.origins.update(dict.fromkeys(stored, f"tokenizer of {request.tokenizer_from}"))
     return tokenizer

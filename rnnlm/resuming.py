@@ -44,9 +44,10 @@ def state_of(folder: Path, run: Run) -> TrainingState:
         before, now = stored.settings.get(name), run.settings.get(name)
         if before != now and name not in MAY_CHANGE:
             raise _another(folder, f"{name} is {_text(before)} there, {_text(now)} was asked for")
-    for what, name in (("recipe", "recipe"), ("training text", "train_data"), ("validation text", "valid_data"), ("tokenizer", "tokenizer")):
-        if getattr(stored, name) != getattr(run, name):
-            raise _another(folder, f"the {what} is another one")
+    parts = {"recipe": "recipe", "training text": "train_data", "validation text": "valid_data", "tokenizer": "tokenizer"}
+    differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
+    if differing:
+        raise _another(folder, f"not the same: {', '.join(differing)}")
     state = training_state.load(folder)
     if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
         model, _ = model_folder.load(folder, "cpu")
@@ -59,7 +60,7 @@ def _prefixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _another(folder: Path, why: str) -> UsageError:
-    way_out = f"repeat its settings and texts; a new run starts from its weights with --init-from {folder}"
+    way_out = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
     return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, way_out)
 
 

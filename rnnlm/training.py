@@ -55,16 +55,17 @@ def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
 
 
 def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Event]:
-    began = time.perf_counter()
     manifest = None
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial):
+        if isinstance(event, Fitted):
+            began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
         yield event
         if isinstance(event, Fitted) and not event.steps:
             raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
             if manifest is None and not plan.request.resume:
                 training_state.remove(plan.output)
-            manifest = _save(plan, event, time.perf_counter() - began)
+            manifest = _save(plan, event)
             log.write_to_folder()
             yield Saved(str(plan.output), event.step)
     if manifest is None:
@@ -89,10 +90,10 @@ def _keep_state(plan: Plan, state: TrainingState | None) -> None:
         training_state.save(plan.output, state, resuming.run_of(plan.recipe, plan.resolved, plan.data))
 
 
-def _save(plan: Plan, event: Validated | Fitted, seconds: float) -> model_folder.Manifest:
+def _save(plan: Plan, event: Validated | Fitted) -> model_folder.Manifest:
     settings = plan.resolved.values
     manifest = model_folder.save(
-        plan.output, event.model, plan.kind.name, settings, event.step, {**_texts(plan), "seconds": round(seconds, 1)}
+        plan.output, event.model, plan.kind.name, settings, event.step, {**_texts(plan), "seconds": round(event.seconds, 1)}
     )
     model_card.write(plan.output, manifest, plan.data.tokenizer)
     return manifest

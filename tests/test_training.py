@@ -568,12 +568,24 @@ def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
     events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [event["event"] for event in events].count("started") == 2  # one log of both pieces
     assert (events[-1]["event"], events[-1]["steps"]) == ("finished", 12)
+    first, last = (event["seconds"] for event in events if event["event"] == "finished")
+    assert finished.seconds == last > first  # of the run, like its steps
     assert not list(model_folder.damaged_files(folder, model_folder.read_manifest(folder)))
+
+
+def test_a_budget_that_is_spent_is_told_and_the_model_stays(cut):
+    text, folder = cut
+    before = numbers(folder)
+    with pytest.warns(rnnlm.RnnlmWarning, match="budget, which counts from its start, is spent: raise it with --budget"):
+        *_, finished = train(text, output=folder, resume=True)
+    assert finished.steps == 5
+    assert all(np.array_equal(before[name], array) for name, array in numbers(folder).items())
 
 
 @pytest.mark.parametrize("change, words", [
     ({"hidden_size": 16}, "hidden_size is 8 there, 16 was asked for"), ({"learning_rate": 0.5}, "learning_rate is"),
-    ({"recipe": "gru"}, "the recipe is another one"), ({"text": "other"}, "training text is another one"),
+    ({"recipe": "gru"}, "not the same: recipe;"), ({"text": "other"}, "not the same: training text, validation text;"),
+    ({"lowercase": True}, "--resume brings lowercase = False; True was asked for"),
 ])  # fmt: skip
 def test_another_run_is_not_gone_on_with(cut, tmp_path, change, words):
     text, folder = cut

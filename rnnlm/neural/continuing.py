@@ -60,6 +60,8 @@ def put_back(trainer: Any, stored: TrainingState) -> None:
         _put_random(arrays, trainer.device)
         for number, tensor in enumerate(trainer.state):
             tensor.copy_(arrays[f"hidden.{number}"])
+    except torch.OutOfMemoryError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError("what --resume needs is damaged, or of another run", f"{type(error).__name__}: {error}") from None
 
@@ -92,6 +94,7 @@ def _tensors(trainer: Any) -> dict[str, Tensor]:
 
 def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
     trainer.network.load_state_dict(_named(arrays, "network."))
+    trainer.network.prepare()
     trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in _named(arrays, "best.").items()}
     if not trainer.validation.best_weights:
         trainer.validation.best_ppl = math.inf

@@ -16,7 +16,7 @@ from rnnlm.batches import Window
 from rnnlm.config import Budget, Resolved
 from rnnlm.corpus import TextSettings
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import SettingsError, UsageError
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Fitted, Started, Step, TrainingState, Validated
 from rnnlm.interface import Tokenizer
 from rnnlm.neural import continuing
@@ -79,6 +79,8 @@ def fit(
     """
     trainer = make_trainer(resolved, data, initial)
     yield trainer.started()
+    if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
+        notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
     with memory_errors(trainer.device):
         yield from trainer.train(stop)
 

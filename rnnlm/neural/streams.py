@@ -63,14 +63,14 @@ class TextStreams:
 
     def _lengths(self, random: np.random.Generator) -> Iterator[int]:
         """Of an epoch's windows: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`,
-        around half of it; of :data:`SHORTEST` tokens at least, and a multiple of `bptt_multiple`."""
-        settings = self.settings
+        around half of it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
+        settings, multiple = self.settings, self.settings.bptt_multiple
         while True:
             length = settings.bptt_tokens
             if settings.draws_lengths:
                 mean = length / 2 if random.random() < settings.bptt_short else length
                 length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
-            yield -(-length // settings.bptt_multiple) * settings.bptt_multiple
+            yield max(1, round(length / multiple)) * multiple
 
     def gather(self, window: Window) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB on the device; targets past a row's end are padding."""

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from rnnlm import kernel_time, ngram_benchmark, processes, textbook_loop, training_growth
+from rnnlm.neural import continuing
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
 
@@ -18,6 +19,11 @@ def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
     assert [row[0] for row in rows] == ["1", "2", "median"] and "-" not in sum(rows, [])
     assert memory[0].startswith("peak memory of our loop: ")
     assert list(here.iterdir()) == []
+
+
+def test_keeping_a_run_is_not_timed(rnnlm, models, monkeypatch):
+    monkeypatch.setattr(continuing, "taken", lambda trainer: pytest.fail("weights are copied"))
+    assert rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 2, "--alone").code == 0
 
 
 def test_json_is_the_summary(rnnlm, models):

@@ -106,6 +106,32 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
     assert fitted.steps == 24 and fitted.best_ppl_token < 1000
 
 
+def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, make_trainer, sentences):
+    """What the layer derives from its order of words is not stored: it follows from the order that is put back."""
+    data, settings = make_data(sentences[:40]), {"output": "class", "classes": 5, "tied": False}
+    cut = make(make_trainer, data, settings)
+    with torch.no_grad():
+        cut.network.output.arrange(torch.from_numpy(data.tokenizer.counts_V[::-1].copy()))
+    cut.network.prepare()
+    state = cut_after(cut, 3).state
+    trainer = make(make_trainer, data, settings)
+    continuing.put_back(trainer, state)
+    assert torch.equal(trainer.network.output.rank_V, cut.network.output.rank_V)
+    assert not torch.equal(trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V)
+
+
+def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, monkeypatch):
+    data = make_data(sentences[:40])
+    state, trainer = cut_after(make(make_trainer, data, {}), 3).state, make(make_trainer, data, {})
+
+    def full(trainer, arrays):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(continuing, "_put_weights", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        continuing.put_back(trainer, state)
+
+
 @pytest.mark.parametrize("damage", ["step", "learning_rate", "hidden", "network"])
 def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentences, damage):
     data = make_data(sentences[:40])
