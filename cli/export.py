@@ -14,8 +14,9 @@ from .options import load_model, model_option, named
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.")  # fmt: skip
 @click.option("--compact", type=click.Path(path_type=Path), metavar="DIR",
               help="Write a model folder with weights in bf16, in files below 15 MB.")  # fmt: skip
+@click.option("--run", is_flag=True, help="With --compact: the run's last weights, to go on there with --resume, not its best ones.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
-def command(model_name: str | None, file: str | None, compact: Path | None, overwrite: bool) -> None:
+def command(model_name: str | None, file: str | None, compact: Path | None, run: bool, overwrite: bool) -> None:
     """Write an n-gram model as an ARPA file, which KenLM, SRILM and others read; or a network in compact form, for carrying it,
     or its training run (which goes on there with --resume), to another machine.
 
@@ -23,11 +24,14 @@ def command(model_name: str | None, file: str | None, compact: Path | None, over
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
     rnnlm export -m my-lstm --compact carried
+    rnnlm export -m my-lstm --compact carried --run
     """
     if (file is None) == (compact is None):
         raise click.UsageError("say what to write: --arpa FILE or --compact DIR.")
+    if run and compact is None:
+        raise click.UsageError("--run goes with --compact DIR.")
     if compact is not None:
-        _compact(named(model_name), compact, overwrite)
+        _compact(named(model_name), compact, overwrite, run)
         return
     model = load_model(model_name, "cpu")
     from rnnlm import exchange
@@ -42,8 +46,8 @@ def command(model_name: str | None, file: str | None, compact: Path | None, over
     terminal.say(f"written to {file}")
 
 
-def _compact(name: str, folder: Path, overwrite: bool) -> None:
+def _compact(name: str, folder: Path, overwrite: bool, run: bool) -> None:
     from rnnlm.compacting import compact
 
-    sizes = compact(name, folder, overwrite)
+    sizes = compact(name, folder, overwrite, run)
     terminal.say(f"written to {folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB, the largest {max(sizes.values()) / 1e6:,.1f} MB")

@@ -98,7 +98,7 @@ def _request(given: dict[str, Any]) -> Any:
 
 
 class _StopRequest:
-    """Set by the first Ctrl-C or TERM, which are what they were before from then on: the second ends at once."""
+    """Set by the first Ctrl-C, TERM or HUP, which are what they were before from then on: the second ends at once."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -111,7 +111,8 @@ class _StopRequest:
         self.restore()
 
     def __enter__(self) -> None:
-        heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        asking = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        heard = [number for number in asking if signal.getsignal(number) != signal.SIG_IGN]
         self.before = {number: signal.signal(number, self.receive) for number in heard}
 
     def __exit__(self, *error: Any) -> None:

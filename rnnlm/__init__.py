@@ -23,6 +23,7 @@ _PUBLIC = {
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
     "SamplingSettings": "rnnlm.generation",
+    "Kept": "rnnlm.events",
     "Saved": "rnnlm.events",
     "SourceSettings": "rnnlm.sources",
     "Started": "rnnlm.events",
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate
-    from rnnlm.events import Counted, Estimated, Finished, Saved, Started, Step, Validated
+    from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
     from rnnlm.exchange import export_arpa, import_arpa
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel

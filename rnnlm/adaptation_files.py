@@ -77,6 +77,17 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
         raise ModelError(f"the settings in {path} are damaged", str(error), way_out) from None
 
 
+def remove(folder: Path) -> None:
+    """Forget what was chosen for a model that is no longer there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    with writing(folder):
+        for path in (*(settings_path(folder, kind) for kind in KINDS), folder / STATISTICS):
+            path.unlink(missing_ok=True)
+
+
 def settings_path(folder: Path, kind: str) -> Path:
     return folder / f"adapt-{kind}.json"
 

@@ -1,7 +1,8 @@
 """What can be set about each way to adapt a model while it reads. Knows nothing of torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -48,9 +49,10 @@ class DynamicSettings:
 KINDS: dict[str, type] = {"dynamic": DynamicSettings, "cache": NeuralCacheSettings, "unigram": UnigramCacheSettings}
 
 
-def describe(kind: str, settings: Any) -> str:
-    """Kind and settings as a signature names them, e.g. `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
+def describe(kind: str, settings: Any, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Kind and settings, and what else results depend on, as a signature names them: `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
     values = {field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name) for field in fields(settings)}
+    values |= more
     return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"
 
 

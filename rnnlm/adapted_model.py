@@ -27,10 +27,11 @@ class AdaptedModel:
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
+        self.also: dict[str, str] = {}  # what results depend on beside model and settings, for signatures
 
     @property
     def adaptation(self) -> str:
-        return joined([self.model.adaptation, describe(self.kind, self.settings)])
+        return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return self.model.to_arrays()

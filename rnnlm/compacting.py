@@ -1,7 +1,8 @@
 """A model folder in compact form, to be carried to another machine: weights in bfloat16, files below 15 MB.
 
-It is a model like any other. Of a run that can go on it holds the weights the run had reached, or their average where one has
-begun, and the small rest of what --resume needs: it goes on there, its optimizer and its best weights begin anew.
+It is a model like any other. There is room for one set of weights: the model's, which were the best on its validation text; or, to
+carry a training run, those that the run had reached, or their average where one has begun, and the small rest of what --resume
+needs: the run goes on there, its optimizer and its best weights begin anew.
 """
 
 import dataclasses
@@ -28,11 +29,13 @@ class _WithArrays:
         return self.arrays
 
 
-def compact(name: str, output: str | Path, overwrite: bool = False) -> dict[str, int]:
+def compact(name: str, output: str | Path, overwrite: bool = False, run: bool = False) -> dict[str, int]:
     """Write the neural model called `name` to the folder `output` in compact form; the bytes of its files by name.
 
+    run: the training run that made it, to go on there, instead of its best weights.
+
     Raises:
-        UsageError: it is no neural model. ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
+        UsageError: it is no neural model, or has no run to go on with. ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
             holds a model already.
     """
     folder, output = loading.find(str(name)), Path(output)
@@ -41,8 +44,9 @@ def compact(name: str, output: str | Path, overwrite: bool = False) -> dict[str,
         raise UsageError(f"{output} cannot be written in compact form over itself", way_out="name another folder")
     model, manifest = model_folder.load(folder, "cpu")
     if manifest.family != "neural":
-        raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", "rnnlm prune makes n-gram models smaller")
-    state = training_state.load(folder) if training_state.is_there(folder) else None
+        way_out = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
+        raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", way_out)
+    state = training_state.load(folder) if run else None
     arrays, step = (model.to_arrays(), manifest.step) if state is None else (_reached(model, state), state.facts["step"])
     training = {**manifest.training, "compact": f"bfloat16, step {step:,} of `{manifest.fingerprint}`"}
     stored = model_folder.save(

@@ -11,6 +11,7 @@ states are carried on as they were computed. Segments lie at fixed places of the
 is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -144,7 +145,16 @@ class DynamicEvaluation(AdaptedModel):
                 "rule rms needs gradient statistics", "none were gathered for this model",
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )  # fmt: skip
+        self.also = {"statistics": _digest(statistics)}
         roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.network.named_parameters()]
         mean = torch.cat([root.flatten() for root in roots]).mean()
         rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]
         return rates, [(decay * root / mean).clamp_(max=1) for root in roots]
+
+
+def _digest(statistics: Statistics) -> str:
+    """8 hexadecimal digits over gradient statistics."""
+    content = hashlib.sha256()
+    for name in sorted(statistics):
+        content.update(name.encode() + statistics[name].cpu().numpy().tobytes())
+    return content.hexdigest()[:8]

@@ -81,6 +81,15 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Where the run could go on, should it be cut off: to be stored, now and then."""
+
+    step: int
+    seconds: float
+    state: TrainingState = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Fitted:
     """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good ones); `steps` were done in all."""
 
@@ -116,4 +125,4 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Counted | Estimated | Step | Validated | Fitted | Saved | Finished
+Event = Started | Counted | Estimated | Step | Validated | Kept | Fitted | Saved | Finished

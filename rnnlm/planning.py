@@ -84,6 +84,7 @@ def plan(request: Request, report: Report = silent) -> Plan:
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = settle(request)
+    _tell_without_effect(resolved)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
     output = request.output or _fresh_folder(recipe or kind.name)
     model_folder.check_output(output, request.overwrite or request.resume)
@@ -136,6 +137,14 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
     return recipe, kind, resolve(classes, layers)
+
+
+def _tell_without_effect(resolved: Resolved) -> None:
+    """A width that was asked for, where a recipe gives one for each layer."""
+    asked = {name for name, origin in resolved.origins.items() if origin in ("--set", "the command line")}
+    if resolved.values.get("layer_sizes") and "hidden_size" in asked and "layer_sizes" not in asked:
+        sizes = resolved.values["layer_sizes"]
+        notice(f"hidden_size has no effect: layer_sizes = {sizes} names the width of each layer; set that, or layer_sizes=none")
 
 
 def _of_the_run(request: Request) -> Request:

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm import model_folder, training_state
 from rnnlm.config import Layer, Resolved
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.training_state import Run
 
@@ -48,11 +48,22 @@ def state_of(folder: Path, run: Run) -> TrainingState:
     differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
     if differing:
         raise _another(folder, f"not the same: {', '.join(differing)}")
+    _tell_other_rates(stored.settings, run.settings)
     state = training_state.load(folder)
     if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
         model, _ = model_folder.load(folder, "cpu")
         state = TrainingState(state.facts, {**state.arrays, **_prefixed(model.to_arrays())})
     return state
+
+
+def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Where the learning rate is worked out over the budget, another budget means other rates for the steps so far."""
+    follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
+    if follows and before.get("budget") != now.get("budget"):
+        notice(
+            f"the learning rate follows the budget: the steps so far were taken at the rates of {before.get('budget')}, so this is not "
+            f"the run that {now.get('budget')} from the start would have been (it would be with schedule=constant and warmup=0)"
+        )
 
 
 def _prefixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

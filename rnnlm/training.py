@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm import model_card, model_folder, resuming, training_state
+from rnnlm import adaptation_files, model_card, model_folder, resuming, training_state
 from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
-from rnnlm.events import Event, Finished, Fitted, Saved, TrainingState, Validated
+from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
 
@@ -63,11 +63,13 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         if isinstance(event, Fitted) and not event.steps:
             raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
-            if manifest is None and not plan.request.resume:
-                training_state.remove(plan.output)
-            manifest = _save(plan, event)
+            is_first, manifest = manifest is None, _save(plan, event)
+            if is_first and not plan.request.resume:
+                _forget_earlier_model(plan.output)
             log.write_to_folder()
             yield Saved(str(plan.output), event.step)
+        if isinstance(event, Kept) and (manifest or plan.request.resume):
+            _keep_state(plan, event.state)
     if manifest is None:
         _raise_diverged(plan, event)
     if event.stopped != "diverged":
@@ -88,6 +90,12 @@ def _keep_state(plan: Plan, state: TrainingState | None) -> None:
         training_state.remove(plan.output)
     else:
         training_state.save(plan.output, state, resuming.run_of(plan.recipe, plan.resolved, plan.data))
+
+
+def _forget_earlier_model(folder: Path) -> None:
+    """What was kept for a model that is no longer there: where its run could go on, how it adapts itself."""
+    training_state.remove(folder)
+    adaptation_files.remove(folder)
 
 
 def _save(plan: Plan, event: Validated | Fitted) -> model_folder.Manifest:

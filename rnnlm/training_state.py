@@ -16,6 +16,7 @@ import numpy as np
 from rnnlm import array_files, safe_files
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.events import TrainingState
+from rnnlm.manifest import is_model
 from rnnlm.safe_files import replace_file, writing
 
 FOLDER, STATE = "training", "state.json"
@@ -93,7 +94,7 @@ def load(folder: Path) -> TrainingState:
     stored = _read(folder)
     path = folder / FOLDER / stored.file
     if stored.file != path.name or safe_files.sha256(path) != stored.sha256:
-        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{stored.file} is missing or damaged", "start anew with --overwrite")
+        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{stored.file} is missing or damaged", _way_out(folder))
     return TrainingState(stored.facts, {name: np.array(array) for name, array in array_files.mapped(path).items()})
 
 
@@ -102,15 +103,21 @@ def _read(folder: Path) -> _Stored:
     try:
         stored = msgspec.convert(json.loads(path.read_bytes()), _Stored)
     except FileNotFoundError:
-        why = f"there is no {FOLDER}/{STATE}: no run was cut off there, or it ended early"
-        raise UsageError(f"there is nothing to resume in {folder}", why, "leave --resume out") from None
+        why = f"there is no {FOLDER}/{STATE}: there was no run, it ended early, was killed before that was written, or kept nothing"
+        raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder)) from None
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{STATE} is damaged: {error}", "start anew with --overwrite") from None
+        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{STATE} is damaged: {error}", _way_out(folder)) from None
     if stored.format_version > FORMAT_VERSION:
         raise ModelError(f"the run in {folder} has format {stored.format_version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm")
     return stored
+
+
+def _way_out(folder: Path) -> str:
+    if is_model(folder):
+        return f"start a run of its own from the model's weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER"
+    return "leave --resume out"
 
 
 def _remove(place: Path, but: str = "") -> None:

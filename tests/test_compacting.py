@@ -30,7 +30,7 @@ def run(text, folder, **more):
 def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path, monkeypatch):
     monkeypatch.setattr(compact_arrays, "MOST_BYTES", 3000)
     monkeypatch.setattr(compact_arrays.divided, "__defaults__", (3000,))
-    folder = run(text, tmp_path / "run", budget="9steps", resumable=False)
+    folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
     sizes = compact(str(folder), tmp_path / "carried")
     weights = [size for name, size in sizes.items() if name.startswith("weights")]
     assert len(weights) > 1 and max(weights) < 3000 + 500
@@ -48,7 +48,7 @@ def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, 
     (arrays,) = (folder / "training").glob("*.safetensors")
     stored = model_folder.array_files.mapped(arrays)
     prefix = "average.0" if settings else "network.input.embedding.weight"
-    compact(str(folder), tmp_path / "carried")
+    compact(str(folder), tmp_path / "carried", run=True)
     carried = loading.load(tmp_path / "carried", "cpu").to_arrays()["input.embedding.weight"]
     np.testing.assert_array_equal(carried, torch.from_numpy(np.array(stored[prefix])).bfloat16().float().numpy())
     *_, finished = train(text, output=tmp_path / "carried", resume=True, budget="20steps")
@@ -63,9 +63,12 @@ def test_what_cannot_be_made_compact_says_so(text, tmp_path):
         compact(str(folder), folder)
     with pytest.raises(UsageError, match="over itself"):
         compact(str(folder), folder, overwrite=True)
-    compact(str(folder), tmp_path / "carried")
+    compact(str(folder), tmp_path / "carried", run=True)
     with pytest.raises(ModelError, match="compact form already"):
-        compact(str(tmp_path / "carried"), tmp_path / "again")
+        compact(str(tmp_path / "carried"), tmp_path / "again", run=True)
+    compact(str(folder), tmp_path / "model")
+    with pytest.raises(UsageError, match="nothing to resume"):
+        compact(str(tmp_path / "model"), tmp_path / "again", run=True)
     list(train(text, output=tmp_path / "ngram", model="ngram"))
     with pytest.raises(UsageError, match="no compact form"):
         compact(str(tmp_path / "ngram"), tmp_path / "again")

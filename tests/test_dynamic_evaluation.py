@@ -143,3 +143,12 @@ def test_the_rule_rms_needs_statistics(model):
 def test_a_model_without_gradients_is_refused():
     with pytest.raises(UsageError, match="--adapt unigram"):
         DynamicEvaluation(fit("ngram"))
+
+
+def test_signatures_tell_statistics_of_different_texts_apart(model):
+    _, targets_1T = text_of(model)
+    settings = DynamicSettings(adaptation_rule="rms")
+    halves = [gather_statistics(model, ids_T, 4) for ids_T in np.array_split(targets_1T[0], 2)]
+    one, again, other = (DynamicEvaluation(model, settings, each).adaptation for each in (halves[0], halves[0], halves[1]))
+    assert one == again != other and "statistics=" in one
+    assert "statistics" not in DynamicEvaluation(model, DynamicSettings()).adaptation

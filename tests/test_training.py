@@ -14,6 +14,7 @@ import rnnlm
 from rnnlm import loading, model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
 from rnnlm.events import Finished, Fitted, Saved, Started, Step, Validated
+from rnnlm.neural import fitting
 from rnnlm.planning import Request, plan, settle
 from rnnlm.training import run, train
 
@@ -620,3 +621,37 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
     list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **RUN))
     with pytest.raises(UsageError, match="nothing to resume"):
         list(train(text, output=folder, resume=True))
+
+
+def test_what_a_run_can_go_on_from_is_written_now_and_then(cut, tmp_path, monkeypatch):
+    """A run that is killed goes on from the last time; in between it is told."""
+    text, folder = cut
+    monkeypatch.setattr(fitting, "KEEP_SECONDS", 0.0)
+    *_, whole = train(text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **RUN)
+    for event in train(text, output=tmp_path / "killed", budget="12steps", validate_every_steps=2, **RUN):
+        if isinstance(event, Validated) and event.step == 8:
+            break  # what was kept after the validation before this one is on disk
+    stored = json.loads((tmp_path / "killed" / "training" / "state.json").read_text(encoding="utf-8"))
+    assert stored["facts"]["step"] == 6
+    *_, finished = train(text, output=tmp_path / "killed", resume=True, budget="12steps")
+    assert finished.results["valid"]["ppl_token"] == whole.results["valid"]["ppl_token"]
+
+
+def test_another_budget_is_told_where_the_rate_follows_it(text):
+    list(train(text, output="m", budget="3steps", **{**RUN, "schedule": "cosine"}))
+    with pytest.warns(RnnlmWarning, match="follows the budget: the steps so far were taken at the rates of 3steps"):
+        list(train(text, output="m", resume=True, budget="5steps"))
+
+
+def test_a_new_model_does_not_adapt_as_the_one_before_it_did(text):
+    list(train(text, output="m", budget="3steps", **RUN))
+    (Path("m") / "adapt-cache.json").write_text("{}", encoding="utf-8")
+    list(train(text, output="m", resume=True, budget="4steps"))
+    assert (Path("m") / "adapt-cache.json").exists()
+    list(train(text, output="m", overwrite=True, budget="3steps", **RUN))
+    assert not (Path("m") / "adapt-cache.json").exists()
+
+
+def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
+    with pytest.warns(RnnlmWarning, match="hidden_size has no effect: layer_sizes = 1150,1150,400"):
+        plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))

@@ -17,7 +17,7 @@ from rnnlm.config import Budget, Resolved
 from rnnlm.corpus import TextSettings
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.events import Event, Fitted, Started, Step, TrainingState, Validated
+from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Validated
 from rnnlm.interface import Tokenizer
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
@@ -43,6 +43,8 @@ from rnnlm.neural.report import Report
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 from rnnlm.neural.words.pretrained import check_text, load_vectors, read_vectors
+
+KEEP_SECONDS = 600.0
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -168,6 +170,7 @@ class Trainer:
         self.epochs = 0.0  # done of the text
         self.state = network.initial_state(self.streams.rows)  # the hidden state, carried from window to window
         self.resumable = run.resumable
+        self.kept_at = 0.0  # seconds of the run
 
     def started(self) -> Started:
         valid = self.data.valid
@@ -224,9 +227,18 @@ class Trainer:
                 report.restart()
                 if self.divergence.why:
                     break
+                if self._keeping_due():
+                    yield Kept(self.step_count, self.clock.elapsed(), continuing.taken(self))
                 if self.validation.is_hopeless or self.learning_rate.is_used_up or self.fine_tuning.is_over:
                     return "early", loss
         return "budget", loss
+
+    def _keeping_due(self) -> bool:
+        """Whether it is long ago that what the run could go on from was told."""
+        if not self.resumable or self.clock.elapsed() - self.kept_at < KEEP_SECONDS:
+            return False
+        self.kept_at = self.clock.elapsed()
+        return True
 
     def progress(self) -> float:
         """The share of the budget that is used."""

@@ -120,7 +120,7 @@ def wait_for(process: subprocess.Popen, text: str) -> str:
     return seen
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, number):
     process = start("train", models.text, "--valid", models.valid, *TINY, "--budget", "60s",
                     "--set", "validate_every_steps=20", "-o", "made")  # fmt: skip
