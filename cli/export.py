@@ -16,8 +16,10 @@ from .options import load_model, model_option, named
               help="Write a model folder with weights in bf16, in files below 15 MB.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
 def command(model_name: str | None, file: str | None, compact: Path | None, overwrite: bool) -> None:
-    """Write an n-gram model as an ARPA file, which KenLM, SRILM and others read; or a network in compact form, for carrying it,
-    or its training run (which goes on there with --resume), to another machine.
+    """Write an ARPA file of n-grams, or a network in compact form.
+
+    KenLM, SRILM and others read ARPA files. The compact form is for carrying a network, or its training run (which goes on there
+    with --resume), to another machine.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
