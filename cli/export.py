@@ -17,8 +17,10 @@ from .options import load_model, model_option, named
 @click.option("--run", is_flag=True, help="With --compact: the run's last weights, to go on there with --resume, not its best ones.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
 def command(model_name: str | None, file: str | None, compact: Path | None, run: bool, overwrite: bool) -> None:
-    """Write an n-gram model as an ARPA file, which KenLM, SRILM and others read; or a network in compact form, for carrying it,
-    or its training run (which goes on there with --resume), to another machine.
+    """Write an ARPA file of n-grams, or a network in compact form.
+
+    KenLM, SRILM and others read ARPA files. The compact form is for carrying a network, or with --run
+    its training run, which goes on there with --resume, to another machine.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz

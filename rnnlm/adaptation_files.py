@@ -18,7 +18,7 @@ from rnnlm.safe_files import replace_file, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
-_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT"
+_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ def load(name: str | Path, device: str = "auto") -> LanguageModel:
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of a model given as for :func:`load`; its weights are not read.
+    """The tokenizer of a model given as for :func:`load`; nothing else is read.
 
     Raises:
         ModelError: there is none, or it is damaged.
     """
     folder = find(name)
-    return model_folder.content(folder, model_folder.read_manifest(folder))[1]
+    return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
 
 
 def find(name: str) -> Path:

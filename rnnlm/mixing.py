@@ -13,6 +13,7 @@ from rnnlm.corpus import Report, Text, TextSettings, silent
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import Context, Evaluation
+from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import LanguageModel
 from rnnlm.mixture import Mixture, MixtureKind, added, check_weights, shared_tokenizer
 from rnnlm.mixture_tuning import Predictions, Tuned, linear_weights, log_linear_weights
@@ -64,7 +65,10 @@ def mix(
     models = [model_folder.load(folder, device)[0] for folder in folders]
     shared_tokenizer([model.tokenizer for model in models], names)
     measured = None if on is None else _measure(models, evaluation.as_text(on, text_settings), context)
-    tuned = None if weights is not None or measured is None else measured.tune(kind, report)
+    tuned = None
+    if measured is not None and weights is None:
+        tell_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
+        tuned = measured.tune(kind, report)
     mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
     facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
     manifest = model_folder.save(output, mixture, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
@@ -88,7 +92,8 @@ def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
-        raise UsageError("nothing says how much each model weighs", way_out="name a text to tune the weights on, or give them")
+        way_out = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
+        raise UsageError("nothing says how much each model weighs", way_out=way_out)
 
 
 @dataclass(frozen=True)

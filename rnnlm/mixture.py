@@ -194,14 +194,14 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     """
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
-        raise UsageError(f"{weights_K.size} weights do not fit {parts} models", "each model has one")
+        raise UsageError(f"{weights_K.size} weights do not fit {parts} models", "each model has one", f"give {parts}")
     if not np.isfinite(weights_K).all():
-        raise UsageError(f"the weights {shown} are not all numbers")
+        raise UsageError(f"the weights {shown} are not all numbers", way_out="give finite numbers, one for each model")
     if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
         why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
         raise UsageError(f"the weights {shown} are not those of a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
     if not weights_K.any():
-        raise UsageError("all weights are 0", "nothing would be mixed")
+        raise UsageError("all weights are 0", "nothing would be mixed", "give one model at least a weight other than 0")
 
 
 def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:

@@ -21,7 +21,9 @@ from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.manifest import CONFIG, DATA, FileEntry, Manifest, damaged_files, is_model, read_manifest, write_manifest
 from rnnlm.safe_files import replace_file, writing
 
-__all__ = ["Manifest", "check_output", "content", "damaged_files", "is_model", "load", "read_manifest", "save", "save_results"]
+__all__ = [
+    "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer", "read_manifest", "save", "save_results",
+]  # fmt: skip
 
 DEEPEST = 16  # models made of models made of models ...
 
@@ -133,11 +135,21 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     """
     with _naming(folder):
         kind = registry.kind_of(manifest.model)
-        tokenizer = tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
+        tokenizer = load_tokenizer(folder, manifest)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
             shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(_files(folder, manifest, "weights")[0]))
         return kind, tokenizer, shapes
+
+
+def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
+    """The tokenizer of the model in `folder`, whatever kind of model that is.
+
+    Raises:
+        ModelError: its settings are not valid, or its files are missing or damaged.
+    """
+    with _naming(folder):
+        return tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from rnnlm.config import Layer, resolve
 from rnnlm.corpus import Text
 from rnnlm.encoding import encode_text, known_ids
 from rnnlm.errors import UsageError, nearest
+from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import HiddenStateModel, LanguageModel
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
@@ -74,6 +75,7 @@ def tune(
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = encode_text(on, model.tokenizer)
+    tell_trained_on(encoded.lines_hash, {name: folder}, "settings")
     if statistics is not None:
         _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
@@ -144,6 +146,8 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
         raise UsageError("adaptations are tuned on one stream of text", way_out="leave out --documents")
     layers = [Layer("the command line", given, is_text=True)]
     rule = resolve([KINDS[kind]], layers).values.get("adaptation_rule")
+    if rule == "sgd" and has_statistics and "adaptation_rule" in given:
+        raise UsageError("the rule sgd has no use for gradient statistics", way_out="leave out --statistics, or adaptation_rule=sgd")
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", RMS_START))
     return resolve([KINDS[kind]], layers).make(KINDS[kind])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tiny_models import fit, save
 
 from rnnlm import corpora
 from rnnlm.cli.main import COMMANDS
@@ -65,6 +66,14 @@ def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, ki
     )
     assert [result[0] for result in results] == ["0"] * 11
     assert not {"torch", "datasets", "sentencepiece"} & {name for result in results for name in result[2:]}
+
+
+def test_a_networks_tokenizer_is_taken_over_without_torch(tmp_path):
+    save(tmp_path / "lstm", fit("lstm"), "lstm")
+    text = str(corpora.part("english", "valid"))
+    (result,) = run_apart(["train", text, "--model", "ngram", "--tokenizer-from", "lstm", "-o", "kn"], cwd=tmp_path)
+    assert result[0] == "0"
+    assert "torch" not in result[2:]
 
 
 def test_lists_need_no_numpy(tmp_path):

@@ -158,6 +158,7 @@ def test_weights_that_cannot_be(weights, kind, what):
     with pytest.raises(UsageError) as error:
         Mixture([unigram(0.25, 0.25, 0.25, 0.25)] * 2, weights, kind)
     assert str(error.value).startswith(what)
+    assert error.value.way_out.startswith("give ")
 
 
 @pytest.mark.parametrize(

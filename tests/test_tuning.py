@@ -162,7 +162,7 @@ def test_without_tuning_there_are_defaults_and_a_notice(lstm):
     assert adapted.settings == DynamicSettings(segment_tokens=7)
 
 
-def test_impossible_requests(lstm, ngram):
+def test_impossible_requests(lstm, ngram, monkeypatch):
     for kind in ("cache", "dynamic"):
         with pytest.raises(UsageError, match="--adapt unigram"):
             tuned_of(ngram, kind)
@@ -174,6 +174,9 @@ def test_impossible_requests(lstm, ngram):
         load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
     with pytest.raises(UsageError, match="leave out --statistics"):
         tuned_of(lstm, "cache", statistics=Lines(LINES))
+    with pytest.raises(UsageError, match="rule sgd has no use.*leave out --statistics"), monkeypatch.context() as patched:
+        patched.setattr(model_folder, "load", None)  # before any work
+        tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
     with pytest.raises(UsageError, match="0 tokens"):
         tuned_of(lstm, "cache", tokens=0)
     with pytest.raises(UsageError, match="leave out --documents"):
@@ -183,6 +186,14 @@ def test_impossible_requests(lstm, ngram):
     with pytest.raises(UsageError, match="did you mean 'cache'"):
         adaptation.adapt(loading.load(lstm, "cpu"), "cash")
     assert not list(lstm.glob("adapt-*"))
+
+
+@pytest.mark.parametrize("name, words", [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")])
+@pytest.mark.parametrize("kind", ["cache", "dynamic"])
+def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
+    parts = {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]} if name == "mixture" else {}
+    with pytest.raises(UsageError, match=f"^{words} cannot be adapted so; that takes a neural network"):
+        adaptation.adapt(fit(name, **parts), kind)
 
 
 def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):

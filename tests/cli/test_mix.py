@@ -53,6 +53,18 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     assert "part 2: tables\tok" in rnnlm("doctor", "both").out
 
 
+def test_a_text_that_a_model_was_trained_on_is_told_where_weights_are_tuned_on_it(rnnlm, models, parts):
+    told = "note: this is the very text that kn and uni were trained on: weights found there flatter them; use held-out text\n"
+    assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
+    for arguments in (["--on", "valid.txt"], ["--on", models.text, "--weights", "0.5,0.5"]):
+        assert "very text" not in rnnlm("mix", "kn", "uni", *arguments, "--overwrite").err
+
+
+def test_what_says_the_weights_is_named(rnnlm, parts):
+    way_out = checked_error(rnnlm("mix", "kn", "uni"), 2, "nothing says")[-1]
+    assert "--on TEXT" in way_out and "--weights" in way_out
+
+
 def test_json_holds_all_of_it(rnnlm, parts):
     result = json.loads(rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "--log-linear", "-o", "both").out)
     assert (result["output"], result["kind"]) == ("both", "log-linear")

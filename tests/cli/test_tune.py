@@ -53,6 +53,12 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
         assert ("statistics=" in signature) == (rule == "rms")
 
 
+def test_a_text_that_the_model_was_trained_on_is_told(rnnlm, models, unigram):
+    told = f"note: this is the very text that {unigram} was trained on: settings found there flatter it; use held-out text\n"
+    assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
+    assert "very text" not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
+
+
 def test_companions_disturb_nobody(rnnlm, models, copied):
     before = json.loads(rnnlm("info", copied, "--json").out)
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
@@ -67,6 +73,8 @@ def test_companions_disturb_nobody(rnnlm, models, copied):
         path.write_bytes(content)
     lines = checked_error(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid), 1, "the gradient statistics in")
     assert "trained anew" in lines[1] and "--statistics" in lines[2]
+    assert lines[2].endswith("adaptation_rule=sgd")
+    assert rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--set", "adaptation_rule=sgd").code == 0
 
 
 def test_defaults_are_told_as_such(rnnlm, models):
@@ -83,6 +91,7 @@ def test_defaults_are_told_as_such(rnnlm, models):
     (["tune", "--adapt", "cache", "--on", "nothere"], 1, "no such file"),
     (["tune", "--adapt", "cache", "--on", "TEXT", "--tokens", "0"], 2, "0 tokens"),
     (["tune", "--adapt", "cache", "--on", "TEXT", "--statistics", "TEXT"], 2, "the adaptation cache has no use"),
+    (["tune", "--adapt", "dynamic", "--on", "TEXT", "--statistics", "TEXT", "--set", "adaptation_rule=sgd"], 2, "the rule sgd has no use"),
 ])  # fmt: skip
 def test_bad_requests(rnnlm, models, copied, arguments, code, what):
     checked_error(rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied), code, what)
@@ -92,7 +101,7 @@ def test_bad_requests(rnnlm, models, copied, arguments, code, what):
 @pytest.mark.parametrize("kind", ["cache", "dynamic"])
 @pytest.mark.parametrize("command", [["eval"], ["tune", "--on"]])
 def test_what_needs_a_network_names_the_way_out(rnnlm, models, kind, command):
-    lines = checked_error(rnnlm(*command, models.valid, "-m", models.unigram, "--adapt", kind), 2, "")
+    lines = checked_error(rnnlm(*command, models.valid, "-m", models.unigram, "--adapt", kind), 2, "an n-gram model cannot be adapted so")
     assert lines[-1].endswith("--adapt unigram")
 
 
