@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import adaptation_files, loading, model_folder
-from rnnlm.adaptation_settings import KINDS, describe
+from rnnlm.adaptation_settings import KINDS, OF_RMS, describe
 from rnnlm.adapted_model import check_hidden
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError, nearest, notice
@@ -50,9 +50,11 @@ def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, d
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
-    tuned = adaptation_files.read_tuned(folder, kind)
-    stored = [Layer("the model's folder", tuned.settings)] if tuned else []
-    settings = resolve([cls], [*stored, *is_text]).make(cls)
+    tuned, rule = adaptation_files.read_tuned(folder, kind), (given or {}).get("adaptation_rule")
+    if tuned and rule and rule != tuned.settings["adaptation_rule"]:
+        tuned = None  # rates of one rule mean nothing to the other
+    below = tuned.settings if tuned else OF_RMS if rule == "rms" else {}
+    settings = resolve([cls], [Layer("the model's folder", below), *is_text]).make(cls)
     adapted = adapt(model, kind, settings, load_statistics(folder, model, settings))
     _tell(describe(kind, settings), tuned, model, bool(given))
     return adapted

@@ -17,7 +17,7 @@ import numpy as np
 from rnnlm import adaptation_files, arrays, loading, model_folder, reading
 from rnnlm.adaptation import adapt, load_statistics
 from rnnlm.adaptation_files import Tuned
-from rnnlm.adaptation_settings import KINDS
+from rnnlm.adaptation_settings import KINDS, OF_RMS
 from rnnlm.adapted_model import check_hidden
 from rnnlm.batches import with_boundary
 from rnnlm.config import Layer, resolve
@@ -38,7 +38,6 @@ LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
     "sgd": {"adaptation_rate": tuple(0.0125 * 2**n for n in range(-2, 10)), "adaptation_decay": _DECAYS},
     "rms": {"adaptation_rate": tuple(0.0000625 * 2**n for n in range(-2, 12)), "adaptation_decay": _DECAYS},
 }
-RMS_START = {"adaptation_rule": "rms", "adaptation_rate": 0.00025, "adaptation_decay": 0.002}  # where the ladders of this rule are entered
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError("the rule sgd has no use for gradient statistics", way_out="leave out --statistics, or adaptation_rule=sgd")
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
-        layers.insert(0, Layer("the rule rms", RMS_START))
+        layers.insert(0, Layer("the rule rms", OF_RMS))
     return resolve([KINDS[kind]], layers).make(KINDS[kind])
 
 

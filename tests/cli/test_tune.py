@@ -59,6 +59,15 @@ def test_a_text_that_the_model_was_trained_on_is_told(rnnlm, models, unigram):
     assert "very text" not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
 
 
+def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, copied):
+    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
+    ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=sgd", models.valid)
+    assert ended.code == 0 and "rule=sgd,rate=0.05,decay=0.005" in ended.err and "defaults" in ended.err
+    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST)
+    ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=rms", models.valid)
+    assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
+
+
 def test_companions_disturb_nobody(rnnlm, models, copied):
     before = json.loads(rnnlm("info", copied, "--json").out)
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
