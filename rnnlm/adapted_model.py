@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rnnlm import arrays as array_types
 from rnnlm.adaptation_settings import describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import LanguageModel
@@ -63,12 +64,12 @@ def _in_words(model: LanguageModel) -> str:
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of the inner model's state, named as such."""
-    return {f"{_PART}{name}": array for name, array in arrays.items()}
+    return array_types.under(_PART, arrays)
 
 
 def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What :func:`as_part` was given, out of all arrays of a state."""
-    return {name.removeprefix(_PART): array for name, array in arrays.items() if name.startswith(_PART)}
+    return array_types.out_of(_PART, arrays)
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:

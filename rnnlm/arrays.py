@@ -2,7 +2,7 @@
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,16 @@ def mixed(logprob: Array, share: Array, weight: float) -> Array:
     xp = library(logprob)
     with np.errstate(divide="ignore"):
         return xp.logaddexp(logprob + math.log1p(-weight), xp.log(weight * share))
+
+
+def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """`arrays` with the names that they have as a part of more: `prefix` before each."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def out_of(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """What :func:`under` was given, out of all of `arrays`."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def alike(values: Sequence[Array]) -> list[Array]:

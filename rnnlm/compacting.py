@@ -35,8 +35,8 @@ def compact(name: str, output: str | Path, overwrite: bool = False, run: bool = 
     run: the training run that made it, to go on there, instead of its best weights.
 
     Raises:
-        UsageError: it is no neural model, or has no run to go on with. ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
-            holds a model already.
+        UsageError: it is no neural model, or has no run to go on with. ModelError: it is missing or damaged. OutputError: the
+            folder cannot be written, or holds a model already.
     """
     folder, output = loading.find(str(name)), Path(output)
     model_folder.check_output(output, overwrite)
@@ -52,7 +52,6 @@ def compact(name: str, output: str | Path, overwrite: bool = False, run: bool = 
     stored = model_folder.save(
         output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, compact=True
     )
-    training_state.remove(output)
     if state is not None:
         small = {name: array for name, array in state.arrays.items() if name.startswith(CARRIED)}
         training_state.save(output, TrainingState(state.facts, small), training_state.load_run(folder))

@@ -48,7 +48,8 @@ class MixtureState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         numbered = enumerate(self.parts, start=1)
-        return {_prefix(number) + name: array for number, part in numbered for name, array in part.to_arrays().items()}
+        parts = (array_types.under(_prefix(number), part.to_arrays()) for number, part in numbered)
+        return {name: array for part in parts for name, array in part.items()}
 
 
 class Mixture:
@@ -122,7 +123,7 @@ class Mixture:
         return MixtureState(tuple(part.concat_states(its) for part, its in zip(self.parts, each_part, strict=True)))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
-        return MixtureState(tuple(part.state_from_arrays(_named(arrays, _prefix(k))) for k, part in enumerate(self.parts, start=1)))
+        return MixtureState(tuple(part.state_from_arrays(array_types.out_of(_prefix(k), arrays)) for k, part in enumerate(self.parts, start=1)))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights_K}
@@ -238,10 +239,6 @@ def _unlike(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 def _prefix(number: int) -> str:
     return f"part_{number}."
-
-
-def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import array_files, compact_arrays, model_parts, registry, safe_files, tokenizers
+from rnnlm import adaptation_files, array_files, compact_arrays, model_parts, registry, safe_files, tokenizers, training_state
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
@@ -30,12 +30,13 @@ DEEPEST = 16  # models made of models made of models ...
 
 def save(
     folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
-    parts: Sequence[Path] = (), bundle: bool = False, compact: bool = False,
+    parts: Sequence[Path] = (), bundle: bool = False, compact: bool = False, goes_on: bool = False,
 ) -> Manifest:  # fmt: skip
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
 
     parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
-    compact: weights are rounded to bfloat16, in several files of bounded size.
+    compact: weights are rounded to bfloat16, in several files of bounded size. goes_on: the model there is of the same training
+    run; else what was kept for it is forgotten: where its run could go on, how it adapts itself.
 
     Raises:
         OutputError: it cannot be written; what was there before is whole. ModelError: a part is damaged. UsageError: it would
@@ -59,6 +60,9 @@ def save(
                     folder.rmdir()
             raise
         _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name)))
+        if not goes_on:
+            training_state.remove(folder)
+            adaptation_files.remove(folder)
     return manifest
 
 

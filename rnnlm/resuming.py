@@ -6,9 +6,7 @@ Settings, text and tokenizer are those of the run; its length and where it runs 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rnnlm import model_folder, training_state
+from rnnlm import arrays, model_folder, training_state
 from rnnlm.config import Layer, Resolved
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import UsageError, notice
@@ -52,7 +50,7 @@ def state_of(folder: Path, run: Run) -> TrainingState:
     state = training_state.load(folder)
     if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
         model, _ = model_folder.load(folder, "cpu")
-        state = TrainingState(state.facts, {**state.arrays, **_prefixed(model.to_arrays())})
+        state = TrainingState(state.facts, {**state.arrays, **arrays.under("network.", model.to_arrays())})
     return state
 
 
@@ -64,10 +62,6 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
             f"the learning rate follows the budget: the steps so far were taken at the rates of {before.get('budget')}, so this is not "
             f"the run that {now.get('budget')} from the start would have been (it would be with schedule=constant and warmup=0)"
         )
-
-
-def _prefixed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"network.{name}": array for name, array in arrays.items()}
 
 
 def _another(folder: Path, why: str) -> UsageError:

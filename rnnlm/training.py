@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm import adaptation_files, model_card, model_folder, resuming, training_state
+from rnnlm import model_card, model_folder, resuming, training_state
 from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
@@ -63,9 +63,7 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         if isinstance(event, Fitted) and not event.steps:
             raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
-            is_first, manifest = manifest is None, _save(plan, event)
-            if is_first and not plan.request.resume:
-                _forget_earlier_model(plan.output)
+            manifest = _save(plan, event, goes_on=plan.request.resume or manifest is not None)
             log.write_to_folder()
             yield Saved(str(plan.output), event.step)
         if isinstance(event, Kept) and (manifest or plan.request.resume):
@@ -92,17 +90,10 @@ def _keep_state(plan: Plan, state: TrainingState | None) -> None:
         training_state.save(plan.output, state, resuming.run_of(plan.recipe, plan.resolved, plan.data))
 
 
-def _forget_earlier_model(folder: Path) -> None:
-    """What was kept for a model that is no longer there: where its run could go on, how it adapts itself."""
-    training_state.remove(folder)
-    adaptation_files.remove(folder)
-
-
-def _save(plan: Plan, event: Validated | Fitted) -> model_folder.Manifest:
+def _save(plan: Plan, event: Validated | Fitted, goes_on: bool) -> model_folder.Manifest:
+    facts = {**_texts(plan), "seconds": round(event.seconds, 1)}
     settings = plan.resolved.values
-    manifest = model_folder.save(
-        plan.output, event.model, plan.kind.name, settings, event.step, {**_texts(plan), "seconds": round(event.seconds, 1)}
-    )
+    manifest = model_folder.save(plan.output, event.model, plan.kind.name, settings, event.step, facts, goes_on=goes_on)
     model_card.write(plan.output, manifest, plan.data.tokenizer)
     return manifest
 

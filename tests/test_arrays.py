@@ -33,3 +33,11 @@ def test_arrays_of_several_models_become_those_of_the_one_with_a_device():
 
 def test_the_library_of_an_array_is_found():
     assert arrays.library(np.zeros(1)) is np and arrays.library(torch.zeros(1)) is torch
+
+
+def test_arrays_keep_their_names_within_more():
+    some, others = {"w": np.zeros(2), "b.1": np.ones(1)}, {"w": np.ones(3)}
+    together = arrays.under("part_1.", some) | arrays.under("part_10.", others)
+    assert list(together) == ["part_1.w", "part_1.b.1", "part_10.w"]
+    assert arrays.out_of("part_1.", together).keys() == some.keys()
+    assert arrays.out_of("part_10.", together)["w"] is others["w"]

@@ -570,3 +570,19 @@ def test_a_failing_first_save_leaves_no_empty_folder(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         save_unigram(tmp_path / "new", 2.0, 1)
     assert not (tmp_path / "new").exists()
+
+
+def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_path):
+    folder = tmp_path / "m"
+    settings = {"model": "unigram", "additive_k": 0.5}
+
+    def save_again(goes_on):
+        model_folder.save(folder, make_unigram(0.5), "unigram", settings, 1, {}, goes_on=goes_on)
+        return sorted(path.name for path in folder.iterdir() if path.name in ("training", "adapt-unigram.json", "notes.txt"))
+
+    save_again(False)
+    (folder / "training").mkdir()
+    for name in ("training/state.json", "adapt-unigram.json", "notes.txt"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    assert save_again(True) == ["adapt-unigram.json", "notes.txt", "training"]
+    assert save_again(False) == ["notes.txt"]

@@ -21,9 +21,9 @@ from rnnlm.tuning import Try, best_weight, descend, tune
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
 
 
-def save(folder, name, **settings):
+def save(folder, name, goes_on=False, **settings):
     model = fit(name, **settings)
-    model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {})
+    model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, goes_on=goes_on)
     return folder
 
 
@@ -139,10 +139,10 @@ def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_ga
     assert not (lstm / STATISTICS).exists()
 
 
-def test_they_stay_when_the_model_is_trained_anew_and_that_is_noticed(lstm):
+def test_they_stay_when_the_model_is_trained_on_and_that_is_noticed(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
-    save(lstm, "lstm", budget="9steps")
+    save(lstm, "lstm", goes_on=True, budget="9steps")
     with pytest.warns(RnnlmWarning, match="before it was trained anew"):
         load_adapted(str(lstm), "cache", device="cpu")
     with pytest.raises(ModelError, match="are of other weights"):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.arrays import out_of, under
 from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState
 from rnnlm.neural.averaging import NonMonotone
@@ -80,8 +81,7 @@ def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> No
 
 def _tensors(trainer: Any) -> dict[str, Tensor]:
     """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N, random.*"""
-    found = {f"network.{name}": tensor for name, tensor in trainer.network.state_dict().items()}
-    found |= {f"best.{name}": tensor for name, tensor in trainer.validation.best_weights.items()}
+    found = under("network.", trainer.network.state_dict()) | under("best.", trainer.validation.best_weights)
     found |= {f"average.{number}": tensor for number, tensor in enumerate(trainer.averaging.averages)}
     for number, moments in trainer.optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{number}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
@@ -93,16 +93,16 @@ def _tensors(trainer: Any) -> dict[str, Tensor]:
 
 
 def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
-    trainer.network.load_state_dict(_named(arrays, "network."))
+    trainer.network.load_state_dict(out_of("network.", arrays))
     trainer.network.prepare()
-    trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in _named(arrays, "best.").items()}
+    trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in out_of("best.", arrays).items()}
     if not trainer.validation.best_weights:
         trainer.validation.best_ppl = math.inf
-    averages = _named(arrays, "average.") or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
+    averages = out_of("average.", arrays) or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
     if trainer.averaging.count:
         trainer.averaging.averages = [averages[str(number)].to(trainer.device) for number in range(len(averages))]
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _named(arrays, "optimizer.").items():
+    for name, tensor in out_of("optimizer.", arrays).items():
         number, _, moment = name.partition(".")
         moments.setdefault(int(number), {})[moment] = tensor
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
@@ -112,10 +112,6 @@ def _put_random(arrays: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(arrays["random.cpu"])
     if device.type == "cuda" and "random.cuda" in arrays:
         torch.cuda.set_rng_state(arrays["random.cuda"], device)
-
-
-def _named(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}
 
 
 def _storable(number: float) -> float | None:

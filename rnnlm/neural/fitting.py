@@ -59,10 +59,9 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     resolve_precision(run.precision, resolve_device(run.device))
     if settings.embeddings:
         check_text(settings.embeddings)
-    needing = "nonmonotone_interval" if settings.nonmonotone_interval else f"schedule {settings.schedule}"
-    if (settings.schedule in ("plateau", "halving") or settings.nonmonotone_interval) and not has_valid:
+    if settings.hearing_validations and not has_valid:
         way_out = "name one with --valid, or hold some out: --set holdout=0.05"
-        raise UsageError(f"{needing} needs validation text", way_out=way_out)
+        raise UsageError(f"{settings.hearing_validations} needs validation text", way_out=way_out)
 
 
 def fit(

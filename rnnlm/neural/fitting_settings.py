@@ -124,6 +124,13 @@ class FittingSettings:
         """Whether windows differ in length."""
         return bool(self.bptt_deviation or self.bptt_short)
 
+    @property
+    def hearing_validations(self) -> str:
+        """What goes by validations, and so needs validation text; "" if nothing does."""
+        if self.nonmonotone_interval:
+            return "nonmonotone_interval"
+        return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
+
     def _check_averages(self) -> None:
         """One average at most; and none where training goes back to the best weights, which would be averages."""
         is_asgd, is_ema = self.optimizer == "asgd", self.ema_decay is not None
