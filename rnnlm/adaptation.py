@@ -21,7 +21,7 @@ def adapt(model: LanguageModel, kind: str, settings: Any = None, statistics: Map
     Raises:
         UsageError: there is no such kind, the model cannot be adapted so, or statistics are needed.
     """
-    settings = settings or _settings_class(kind)()
+    settings = settings or settings_class(kind)()
     if kind == "unigram":
         from rnnlm.unigram_cache import UnigramCache
 
@@ -43,7 +43,7 @@ def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, d
         UsageError: see :func:`adapt`. SettingsError: a given setting is unknown or not valid. ModelError: there is no such
             model, or what was tuned for it is damaged. DeviceError: `device` is not here.
     """
-    cls = _settings_class(kind)
+    cls = settings_class(kind)
     is_text = [Layer("--set", given or {}, is_text=True)]
     resolve([cls], is_text)
     folder = loading.find(name)
@@ -75,7 +75,12 @@ def load_statistics(folder: Path, model: Any, settings: Any) -> dict[str, Any] |
     return found and {name: torch.from_numpy(array) for name, array in found.items()}
 
 
-def _settings_class(kind: str) -> type:
+def settings_class(kind: str) -> type:
+    """The class of the settings of a kind of adaptation.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of adaptation {kind!r}", way_out=nearest(kind, KINDS))
     return KINDS[kind]

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from rnnlm import adaptation_files, arrays, loading, model_folder, reading
-from rnnlm.adaptation import adapt, load_statistics
+from rnnlm.adaptation import adapt, load_statistics, settings_class
 from rnnlm.adaptation_files import Tuned
-from rnnlm.adaptation_settings import KINDS, OF_RMS
+from rnnlm.adaptation_settings import OF_RMS
 from rnnlm.adapted_model import check_hidden
 from rnnlm.batches import with_boundary
 from rnnlm.config import Layer, resolve
 from rnnlm.corpus import Text
 from rnnlm.encoding import encode_text, known_ids
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError
 from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import HiddenStateModel, LanguageModel
 
@@ -135,8 +135,7 @@ def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
 
 def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool) -> Any:
     """The settings that are tried first."""
-    if kind not in KINDS:
-        raise UsageError(f"unknown kind of adaptation {kind!r}", way_out=nearest(kind, KINDS))
+    cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
         raise UsageError(f"the adaptation {kind} has no use for gradient statistics", way_out="leave out --statistics")
     if tokens is not None and tokens < 1:
@@ -144,12 +143,12 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
     if on.settings.blank_lines == "documents":
         raise UsageError("adaptations are tuned on one stream of text", way_out="leave out --documents")
     layers = [Layer("the command line", given, is_text=True)]
-    rule = resolve([KINDS[kind]], layers).values.get("adaptation_rule")
+    rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError("the rule sgd has no use for gradient statistics", way_out="leave out --statistics, or adaptation_rule=sgd")
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))
-    return resolve([KINDS[kind]], layers).make(KINDS[kind])
+    return resolve([cls], layers).make(cls)
 
 
 def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None) -> None:
@@ -176,13 +175,13 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, Shares]
 def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
     inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
-    state, hidden, logprob = model.initial_state(1), [], []
-    for start in range(0, len(ids), model.call_tokens):
-        window = slice(start, start + model.call_tokens)
-        part, state = model.hidden(inputs_1T[:, window], state)
-        hidden.append(part)
-        logprob.append(arrays.as_numpy(model.score_hidden(part, targets_1T[:, window]))[0])
-    logprob_N = np.concatenate(logprob).astype(np.float64)
+
+    def read(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: Any) -> tuple[Any, Any]:
+        hidden_BTH, after = model.hidden(inputs_BT, state)
+        return (hidden_BTH, model.score_hidden(hidden_BTH, targets_BT)), after
+
+    hidden, logprob = zip(*(found for _, _, found in reading.windows(model, ids, reading.whole_text(ids), read)), strict=True)
+    logprob_N = np.concatenate([arrays.as_numpy(each)[0] for each in logprob]).astype(np.float64)
     hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
