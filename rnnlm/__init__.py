@@ -19,7 +19,7 @@ _PUBLIC = {
     "LanguageModel": "rnnlm.interface",
     "Mixed": "rnnlm.mixing",
     "Mixture": "rnnlm.mixture",
-    "Pair": "rnnlm.scoring",
+    "Pair": "rnnlm.minimal_pairs",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
     "SamplingSettings": "rnnlm.generation",
@@ -39,8 +39,8 @@ _PUBLIC = {
     "load": "rnnlm.loading",
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
-    "pair_accuracies": "rnnlm.scoring",
-    "score_pairs": "rnnlm.scoring",
+    "pair_accuracies": "rnnlm.minimal_pairs",
+    "score_pairs": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
     "tune": "rnnlm.tuning",
@@ -58,9 +58,10 @@ if TYPE_CHECKING:
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
+    from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
-    from rnnlm.scoring import Pair, pair_accuracies, score_pairs, score_sentences
+    from rnnlm.scoring import score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
     from rnnlm.tuning import tune

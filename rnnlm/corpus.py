@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rnnlm import sources
+from rnnlm.byte_streams import decode
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
 from rnnlm.sources import SourceSettings
@@ -212,7 +213,7 @@ def numbered_lines(
     next_line = 1
     for whole in _whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
         if isinstance(whole, bytes):
-            text = sources.decode(whole, source, next_line, settings.encoding_errors)
+            text = decode(whole, source, next_line, settings.encoding_errors)
             if next_line == 1:
                 text = text.removeprefix("\ufeff")
         else:

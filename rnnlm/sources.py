@@ -4,26 +4,23 @@
 (text files: decoding and lines are the matter of :mod:`rnnlm.corpus`) or as records (one string per row of a table).
 """
 
-import contextlib
-import functools
 import glob
-import io
 import itertools
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.compression import CHUNK_BYTES, naming_errors, open_decompressed, without_suffix
+from rnnlm import tables
+from rnnlm.byte_streams import opened
+from rnnlm.compression import CHUNK_BYTES, without_suffix
 from rnnlm.errors import TextError, UsageError, nearest
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
-TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -62,123 +59,27 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
     if source.startswith(HUB) or os.path.isdir(source):
         yield from _dataset_records(source, settings)
         return
-    kind = _kind(source)
-    if kind == ".parquet":
-        yield from _parquet_records(source, settings)
+    kind = tables.kind_of(source)
+    if kind == tables.CSV and not settings.column:
+        raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
+    if kind and (kind != tables.TSV or settings.column):
+        yield from _in_chunks(_text_of(row.values, row.where, settings) for row in _rows(source, kind, settings, errors))
         return
-    with _naming_errors(source), _open(source) as stream:
-        if kind in (".jsonl", ".ndjson", ".json"):
-            yield from _in_chunks(_json_records(source, _lines(source, stream, errors), settings))
-        elif kind in (".csv", ".tsv") and settings.column:
-            delimiter = "\t" if kind == ".tsv" else ","
-            yield from _in_chunks(_csv_records(source, _lines(source, stream, errors), settings, delimiter))
-        elif kind == ".csv":
-            raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
-        else:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+    with opened(source) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
-def _kind(source: str) -> str:
-    """The file's table suffix below any compression suffix, or ''."""
-    suffix = Path(without_suffix(source)).suffix
-    return suffix if suffix in TABLES else ""
-
-
-def _open(source: str) -> IO[bytes]:
-    if source == "-":
-        return io.BytesIO(_standard_input())
-    return open_decompressed(source)
-
-
-@functools.cache
-def _standard_input() -> bytes:
-    """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
-    if sys.stdin is None:
-        raise TextError("cannot read standard input", "it is closed")
-    return sys.stdin.buffer.read()
-
-
-@contextlib.contextmanager
-def _naming_errors(source: str) -> Iterator[None]:
-    """Turns the errors of reading into a TextError that names the source."""
-    with naming_errors(source, TextError):
-        try:
-            yield
-        except IsADirectoryError:
-            raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
+def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
+    """The rows of a table; of a Parquet file the text column alone is read."""
+    if kind == tables.PARQUET:
+        return tables.parquet_rows(source, [_column(tables.parquet_columns(source), source, settings)])
+    return tables.rows(source, kind, errors)
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
     while chunk := list(itertools.islice(records, RECORDS_PER_CHUNK)):
         yield chunk
-
-
-def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
-    """`data`, which begins with line `first_line` of `source`, as text.
-
-    Raises:
-        TextError: it is not UTF-8, and that is to be an error.
-    """
-    try:
-        return data.decode("utf-8", errors)
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = first_line + before.count(b"\n")
-        byte = error.start - (before.rfind(b"\n") + 1) + 1
-        hint = "convert it to UTF-8, or use --encoding-errors replace"
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
-            hint = "it looks like UTF-16: convert it to UTF-8"
-        raise TextError(
-            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
-        ) from None
-
-
-def _lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
-    """The lines of a table as text, without the byte order mark of the first."""
-    for number, line in enumerate(stream, start=1):
-        text = decode(line, source, number, errors)
-        yield text.removeprefix("\ufeff") if number == 1 else text
-
-
-def _json_records(source: str, lines: Iterator[str], settings: SourceSettings) -> Iterator[str]:
-    import msgspec
-
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
-            raise TextError(f"{source}, line {number}: not JSON", str(error), "one JSON object a line") from None
-        if not isinstance(row, dict):
-            raise TextError(f"{source}, line {number}: not a JSON object")
-        yield _text_of(row, f"{source}, line {number}", settings)
-
-
-def _csv_records(source: str, lines: Iterator[str], settings: SourceSettings, delimiter: str) -> Iterator[str]:
-    import csv
-
-    csv.field_size_limit(1 << 30)
-    rows = csv.DictReader(lines, delimiter=delimiter, strict=True)
-    try:
-        for row in rows:
-            yield _text_of(row, f"{source}, line {rows.line_num}", settings)
-    except csv.Error as error:
-        raise TextError(f"{source}, line {rows.line_num}: not readable as a table", str(error)) from None
-
-
-def _parquet_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(source)
-        column = _column(table.schema_arrow.names, source, settings)
-        for batch in table.iter_batches(batch_size=RECORDS_PER_CHUNK, columns=[column]):
-            yield [_as_text(value, source, column) for value in batch.column(0).to_pylist()]
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
 
 
 def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
@@ -230,7 +131,7 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 def _holds_data(folder: str) -> bool:
     """Whether files of a data set lie there; .json alone may be anything, a model's config.json for one."""
     suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
-    return bool(suffixes & {*TABLES, ".arrow"} - {".json"})
+    return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
 
 
 def _column(names: list[str], where: str, settings: SourceSettings) -> str:

@@ -9,7 +9,8 @@ from tiny_models import LINES, fit, make_tokenizer
 from rnnlm import corpora, reading
 from rnnlm.errors import TextError, UsageError
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.scoring import Pair, likelihood_ratio, pair_accuracies, score_lines, score_pairs, score_sentences
+from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
+from rnnlm.scoring import likelihood_ratio, score_lines, score_sentences
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
 

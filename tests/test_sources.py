@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import sources
+from rnnlm import byte_streams, sources
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.errors import TextError, UsageError
 from rnnlm.sources import SourceSettings, expand, parse_hub_name
@@ -23,13 +23,13 @@ def read(*names, column=None, split="train", errors="strict") -> list[str]:
 
 @pytest.fixture
 def stdin(monkeypatch):
-    sources._standard_input.cache_clear()
+    byte_streams.standard_input.cache_clear()
 
     def put(data: bytes) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
 
     yield put
-    sources._standard_input.cache_clear()
+    byte_streams.standard_input.cache_clear()
 
 
 def test_a_glob_stands_for_its_files_in_order(tmp_path):

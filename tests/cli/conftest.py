@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import corpora, sources
+from rnnlm import byte_streams, corpora
 from rnnlm.cli.main import run
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
@@ -88,7 +88,7 @@ def rnnlm(here, capsys, monkeypatch):
     """Runs a command in process."""
 
     def command(*arguments, stdin: bytes = b"") -> Outcome:
-        sources._standard_input.cache_clear()
+        byte_streams.standard_input.cache_clear()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         code = run([str(argument) for argument in arguments])

@@ -1,0 +1,71 @@
+"""The bytes of a source (a file, compressed or not, or standard input) and how they become text."""
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+from rnnlm.compression import naming_errors, open_decompressed
+from rnnlm.errors import TextError
+
+STANDARD_INPUT = "-"
+
+
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of `source`.
+
+    Raises:
+        TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
+    """
+    with naming_errors(source, TextError):
+        try:
+            with _open(source) as stream:
+                yield stream
+        except IsADirectoryError:
+            raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
+
+
+def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
+    """`data`, which begins with line `first_line` of `source`, as text.
+
+    Raises:
+        TextError: it is not UTF-8, and that is to be an error.
+    """
+    try:
+        return data.decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = first_line + before.count(b"\n")
+        byte = error.start - (before.rfind(b"\n") + 1) + 1
+        hint = "convert it to UTF-8, or use --encoding-errors replace"
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
+            hint = "it looks like UTF-16: convert it to UTF-8"
+        raise TextError(
+            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
+        ) from None
+
+
+def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
+    """The lines of a source with their ends, as text, without the byte order mark of the first.
+
+    Raises:
+        TextError: as :func:`decode`.
+    """
+    for number, line in enumerate(stream, start=1):
+        text = decode(line, source, number, errors)
+        yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _open(source: str) -> IO[bytes]:
+    return io.BytesIO(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
+
+
+@functools.cache
+def standard_input() -> bytes:
+    """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    return sys.stdin.buffer.read()

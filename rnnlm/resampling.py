@@ -1,0 +1,110 @@
+"""Confidence intervals and p-values by resampling the units of a text: lines, blocks of lines, utterances, pairs.
+
+Every figure we give intervals for is a ratio of two sums over units: errors over words, points over pairs, nats over tokens, and
+differences of these between two systems over the same units. Bootstrap: Efron & Tibshirani (1993), chapters 13 and 16; for test
+sets of language processing, Koehn (2004) and Bisani & Ney (2004). Permutation: Good (2005); the signs of paired differences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+
+RESAMPLES = 2000
+PERMUTATIONS = 9999
+LEVEL = 0.95
+BATCH_UNITS = 4_000_000  # units drawn at a time, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the bounds of its confidence interval at `level`."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = LEVEL
+
+
+def ratio_interval(
+    numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *, transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
+) -> Interval:  # fmt: skip
+    """Percentile bootstrap of sum(numerator_N) / sum(denominator_N) over N units drawn with replacement.
+
+    denominator_N: None for the mean over units. transform: applied to the ratio, as np.exp for a perplexity; it must be monotone.
+
+    Raises:
+        UsageError: there are no units, the denominators add up to zero, or a value is not finite.
+    """
+    numerator_N = np.asarray(numerator_N, dtype=np.float64)
+    denominator_N = np.ones_like(numerator_N) if denominator_N is None else np.asarray(denominator_N, dtype=np.float64)
+    _check(numerator_N, denominator_N)
+    estimate = numerator_N.sum() / denominator_N.sum()
+    low, high = estimate, estimate
+    if len(numerator_N) > 1:
+        low, high = _bootstrap(numerator_N, denominator_N, resamples, level, seed)
+    low, estimate, high = (float(transform(np.float64(value)) if transform else value) for value in (low, estimate, high))
+    return Interval(estimate, min(low, high), max(low, high), level)
+
+
+def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1) -> float:
+    """Two-sided p-value of paired differences: how often their sum is as far from zero when signs are drawn at random. Exact
+    where all signs can be tried.
+
+    Raises:
+        UsageError: there are no units, or a value is not finite.
+    """
+    difference_N = np.asarray(difference_N, dtype=np.float64)
+    _check(difference_N, np.ones_like(difference_N))
+    differing = difference_N[difference_N != 0]  # the sign of a zero makes no difference
+    if not len(differing):
+        return 1.0
+    from scipy.stats import permutation_test
+
+    def total(values: np.ndarray, axis: int = -1) -> np.ndarray:
+        return values.sum(axis=axis)
+
+    batch = max(1, BATCH_UNITS // len(differing))
+    result = permutation_test(
+        (differing,), total, permutation_type="samples", vectorized=True, n_resamples=resamples, batch=batch,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(result.pvalue)
+
+
+def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
+    """The sums of consecutive blocks of `length` units (the last may be shorter): units that lie close depend on each other.
+
+    Raises:
+        UsageError: `length` is below 1.
+    """
+    if length < 1:
+        raise UsageError(f"a block of {length} lines is none", way_out="1 or more")
+    values_N = np.asarray(values_N)
+    return np.add.reduceat(values_N, np.arange(0, len(values_N), length)) if len(values_N) else values_N
+
+
+def _bootstrap(numerator_N: np.ndarray, denominator_N: np.ndarray, resamples: int, level: float, seed: int) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
+        return numerator.sum(axis=axis) / denominator.sum(axis=axis)
+
+    batch = max(1, BATCH_UNITS // len(numerator_N))
+    result = bootstrap(
+        (numerator_N, denominator_N), ratio, n_resamples=resamples, confidence_level=level, method="percentile", paired=True,
+        vectorized=True, batch=batch, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return result.confidence_interval.low, result.confidence_interval.high
+
+
+def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
+    if not len(numerator_N):
+        raise UsageError("there is nothing to resample", "no line, pair or utterance is left")
+    if not np.isfinite(numerator_N).all() or not np.isfinite(denominator_N).all():
+        raise UsageError("resampling needs finite values", "a probability of zero makes an infinite one")
+    if denominator_N.sum() <= 0:
+        raise UsageError("there is nothing to resample", "the units hold no word")

@@ -1,0 +1,138 @@
+"""Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
+
+A row is a dict from column name to value, with the place it stands at, for messages. TSV has no quoting: a quotation mark is a
+character like any other there; CSV is quoted as RFC 4180 has it.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rnnlm.byte_streams import opened, text_lines
+from rnnlm.compression import without_suffix
+from rnnlm.errors import TextError
+
+JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
+SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
+ROWS_PER_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table. where: "FILE, line 3", for messages."""
+
+    where: str
+    values: dict[str, Any]
+
+
+def kind_of(source: str) -> str | None:
+    """What table the name of `source` says it is, below any suffix of compression; None: none."""
+    return SUFFIXES.get(Path(without_suffix(source)).suffix)
+
+
+def rows(source: str, kind: str | None = None, errors: str = "strict") -> Iterator[Row]:
+    """The rows of a table, as they come. `kind`: one of those above; None: as the name says. `errors`: bad UTF-8, "strict" or "replace".
+
+    Raises:
+        TextError: it cannot be read or decoded, or is not the table it is said to be.
+    """
+    kind = kind or kind_of(source)
+    if kind == PARQUET:
+        yield from parquet_rows(source)
+        return
+    with opened(source) as stream:
+        if kind in (CSV, TSV):
+            yield from _delimited(source, text_lines(source, stream, errors), kind)
+        elif kind == JSON_LINES:
+            yield from _json(source, stream, errors)
+        else:
+            raise TextError(f"{source} is no table by its name", "tables are " + ", ".join(SUFFIXES), "rename it")
+
+
+def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of a Parquet file, of those `columns` alone.
+
+    Raises:
+        TextError: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(source)
+        number = 0
+        for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(f"{source}, row {number}", values)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def parquet_columns(source: str) -> list[str]:
+    """The names of the columns of a Parquet file.
+
+    Raises:
+        TextError: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(source).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def _json(source: str, stream: IO[bytes], errors: str) -> Iterator[Row]:
+    """JSON-lines; or one array of objects, which may be spread over lines as one likes."""
+    lines = text_lines(source, stream, errors)
+    first = True
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if first and line.lstrip().startswith("["):
+            yield from _json_array(source, number, "".join([line, *lines]))
+            return
+        first = False
+        yield Row(f"{source}, line {number}", _object(line, f"{source}, line {number}"))
+
+
+def _json_array(source: str, first_line: int, text: str) -> Iterator[Row]:
+    import msgspec
+
+    try:
+        values = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise TextError(f"{source}, line {first_line}: not JSON", str(error), "one JSON object a line, or one array of objects") from None
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, dict):
+            raise TextError(f"{source}, element {number}: not a JSON object")
+        yield Row(f"{source}, element {number}", value)
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        value = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
+    if not isinstance(value, dict):
+        raise TextError(f"{where}: not a JSON object")
+    return value
+
+
+def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
+    csv.field_size_limit(1 << 30)
+    if kind == TSV:
+        table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        table = csv.DictReader(lines, strict=True)
+    try:
+        for values in table:
+            yield Row(f"{source}, line {table.line_num}", values)
+    except csv.Error as error:
+        raise TextError(f"{source}, line {table.line_num}: not readable as a table", str(error)) from None
