@@ -1,7 +1,8 @@
-"""Arrays rounded to bfloat16 and divided over files of bounded size: for carrying models about, at half the bytes.
+"""Arrays in 16 or 8 bits, divided over files of bounded size: for carrying models about, at half the bytes or a quarter.
 
-bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties to even. An array that is
-larger than a file is cut along its first axis; its pieces are named NAME#0, NAME#1, ...
+bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties to even. With 8 bits, each row of a
+matrix is whole numbers from -127 to 127 times a scale of its own, NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section
+2.1); vectors stay bfloat16. An array that is larger than a file is cut along its first axis; its pieces are named NAME#0, NAME#1, ...
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from rnnlm.errors import ModelError
 
 MOST_BYTES = 14_900_000  # of the arrays of a file, which stays below 15 MB with its header
 CUT = "#"
+SCALE = "@scale"
+LARGEST_WHOLE = 127  # of 8 bits, symmetric
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
@@ -30,11 +33,24 @@ def widened(array: np.ndarray) -> np.ndarray:
     return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def divided(arrays: Mapping[str, np.ndarray], most_bytes: int = MOST_BYTES) -> list[dict[str, np.ndarray]]:
-    """The arrays, rounded, file by file: as few as hold them in order of size."""
+def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """A float32 matrix as whole numbers and the scale of each row; other arrays rounded."""
+    if array.dtype != np.float32 or array.ndim < 2:
+        return {name: rounded(array)}
+    rows = array.reshape(len(array), -1)
+    scale = np.abs(rows).max(axis=1, initial=0.0) / LARGEST_WHOLE
+    wholes = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+    return {name: wholes.reshape(array.shape), name + SCALE: scale.astype(np.float32)}
+
+
+def divided(arrays: Mapping[str, np.ndarray], bits: int = 16, most_bytes: int = MOST_BYTES) -> list[dict[str, np.ndarray]]:
+    """The arrays in 16 or 8 bits, file by file: as few as hold them in order of size."""
+    small: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        small |= scaled(name, array) if bits == 8 else {name: rounded(array)}
     files: list[dict[str, np.ndarray]] = []
     room: list[int] = []
-    pieces = [piece for name, array in arrays.items() for piece in _pieces(name, rounded(array), most_bytes)]
+    pieces = [piece for name, array in small.items() for piece in _pieces(name, array, most_bytes)]
     for name, piece in sorted(pieces, key=lambda each: -each[1].nbytes):
         at = next((at for at, left in enumerate(room) if piece.nbytes <= left), None)
         if at is None:
@@ -47,10 +63,10 @@ def divided(arrays: Mapping[str, np.ndarray], most_bytes: int = MOST_BYTES) -> l
 
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of files that :func:`divided` made, or of one with whole arrays; widened.
+    """The arrays of files that :func:`divided` made, or of one with whole arrays; in float32 again.
 
     Raises:
-        ModelError: an array is there twice, or pieces of it do not fit together.
+        ModelError: an array is there twice, or pieces or scales do not fit.
     """
     found: dict[str, dict[int, np.ndarray]] = {}
     for name, array in (each for arrays in files for each in arrays.items()):
@@ -59,7 +75,17 @@ def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         if at in found.setdefault(whole, {}):
             raise ModelError("the weights cannot be read", f"array {name!r} is there twice")
         found[whole][at] = array
-    return {name: _whole(name, pieces) for name, pieces in found.items()}
+    return _multiplied({name: _whole(name, pieces) for name, pieces in found.items()})
+
+
+def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Whole numbers times their scales, as float32; other arrays as they are."""
+    for name in [name for name in arrays if name.endswith(SCALE)]:
+        scale, wholes = arrays.pop(name), arrays.get(name.removesuffix(SCALE))
+        if wholes is None or wholes.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
+            raise ModelError("the weights cannot be read", f"array {name!r} is no scale of another one")
+        arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
+    return arrays
 
 
 def _pieces(name: str, array: np.ndarray, most_bytes: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""A model folder in compact form, to be carried to another machine: weights in bfloat16, files below 15 MB.
+"""A model folder in compact form, to be carried to another machine: weights in bfloat16 or 8 bits, files below 15 MB.
 
 It is a model like any other. There is room for one set of weights: the model's, which were the best on its validation text; or, to
 carry a training run, those that the run had reached, or their average where one has begun, and the small rest of what --resume
@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm import loading, model_card, model_folder, training_state
+from rnnlm.corpus import Text
 from rnnlm.errors import ModelError, UsageError
+from rnnlm.evaluation import evaluate
 from rnnlm.events import TrainingState
 from rnnlm.interface import LanguageModel
 
@@ -29,15 +31,20 @@ class _WithArrays:
         return self.arrays
 
 
-def compact(name: str, output: str | Path, overwrite: bool = False, run: bool = False) -> dict[str, int]:
+def compact(
+    name: str, output: str | Path, overwrite: bool = False, run: bool = False, bits: int = 16, test: str | Path | Text | None = None
+) -> dict[str, int]:
     """Write the neural model called `name` to the folder `output` in compact form; the bytes of its files by name.
 
-    run: the training run that made it, to go on there, instead of its best weights.
+    run: the training run that made it, to go on there, instead of its best weights. bits: 16 or 8, of a weight. test: a text that
+    the compact model is evaluated on, for its card.
 
     Raises:
-        UsageError: it is no neural model, or has no run to go on with. ModelError: it is missing or damaged. OutputError: the
+        UsageError: it is no neural model, or has no run to go on with, or there is no such number of bits. ModelError: it is missing or damaged. OutputError: the
             folder cannot be written, or holds a model already.
     """
+    if bits not in (16, 8):
+        raise UsageError(f"weights of {bits} bits are not written", way_out="16 or 8")
     folder, output = loading.find(str(name)), Path(output)
     model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
@@ -48,13 +55,16 @@ def compact(name: str, output: str | Path, overwrite: bool = False, run: bool = 
         raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", way_out)
     state = training_state.load(folder) if run else None
     arrays, step = (model.to_arrays(), manifest.step) if state is None else (_reached(model, state), state.facts["step"])
-    training = {**manifest.training, "compact": f"bfloat16, step {step:,} of `{manifest.fingerprint}`"}
+    training = {**manifest.training, "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"}
     stored = model_folder.save(
-        output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, compact=True
+        output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, bits=bits
     )
     if state is not None:
         small = {name: array for name, array in state.arrays.items() if name.startswith(CARRIED)}
         training_state.save(output, TrainingState(state.facts, small), training_state.load_run(folder))
+    if test is not None:
+        result = evaluate(loading.load(output, "cpu"), test)
+        stored = model_folder.save_results(output, stored, {"test": result.to_dict()}, training)
     model_card.write(output, stored, model.tokenizer)
     return {path.relative_to(output).as_posix(): path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file()}
 

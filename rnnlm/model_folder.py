@@ -30,12 +30,12 @@ DEEPEST = 16  # models made of models made of models ...
 
 def save(
     folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
-    parts: Sequence[Path] = (), bundle: bool = False, compact: bool = False, goes_on: bool = False,
+    parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None, goes_on: bool = False,
 ) -> Manifest:  # fmt: skip
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
 
     parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
-    compact: weights are rounded to bfloat16, in several files of bounded size. goes_on: the model there is of the same training
+    bits: 16 or 8, of a weight in compact form, in files of bounded size; None: as it is. goes_on: the model there is of the same training
     run; else what was kept for it is forgotten: where its run could go on, how it adapts itself.
 
     Raises:
@@ -48,7 +48,7 @@ def save(
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            for role, path, pieces in _contents(folder, model, step, compact):
+            for role, path, pieces in _contents(folder, model, step, bits):
                 _write(role, path, pieces, files)
             entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
             manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training, parts=entries)
@@ -67,12 +67,12 @@ def save(
 
 
 def _contents(
-    folder: Path, model: LanguageModel, step: int, compact: bool
+    folder: Path, model: LanguageModel, step: int, bits: int | None
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """(role, wanted path, content in pieces) of the files of a model, weights first."""
-    files = compact_arrays.divided(model.to_arrays()) if compact else [model.to_arrays()]
+    files = compact_arrays.divided(model.to_arrays(), bits) if bits else [model.to_arrays()]
     for number, arrays in enumerate(files, start=1):
-        part = f"-part{number}" if compact else ""
+        part = f"-part{number}" if bits else ""
         yield "weights", folder / f"weights-{step:08d}{part}.safetensors", list(array_files.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rnnlm import array_files
-from rnnlm.compact_arrays import divided, joined, rounded, widened
+from rnnlm.compact_arrays import SCALE, divided, joined, rounded, scaled, widened
 from rnnlm.errors import ModelError
 
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
@@ -21,6 +21,23 @@ def test_rounding_is_torchs(array):
     assert rounded(array).nbytes * 2 == array.nbytes and rounded(array).shape == array.shape
 
 
+@given(npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE))
+def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
+    again = joined([scaled("w", array)])["w"]
+    assert again.dtype == np.float32 and again.shape == array.shape
+    step = np.abs(array.reshape(len(array), -1)).max(axis=1) / 127
+    off = np.abs(again.astype(np.float64) - array).reshape(len(array), -1).max(axis=1)
+    assert (off <= 0.5001 * step + 1e-44).all()
+
+
+def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():
+    arrays = {"w": np.array([[0, 0], [1, -2]], dtype=np.float32), "b": np.array([1.5, 2], dtype=np.float32), "n": np.arange(3)}
+    files = divided(arrays, 8)
+    assert files[0]["w"].dtype == np.int8 and files[0]["w"][1].tolist() == [64, -127]
+    again = joined(files)
+    assert again.keys() == arrays.keys() and again["w"][0].tolist() == [0, 0] and again["b"].tolist() == [1.5, 2]
+
+
 def test_other_types_stay_as_they_are():
     counts = np.arange(5, dtype=np.int32)
     assert rounded(counts) is counts and widened(counts) is counts
@@ -29,7 +46,7 @@ def test_other_types_stay_as_they_are():
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6), st.integers(40, 200))
 def test_arrays_come_back_whole_from_files_of_bounded_size(shapes, most_bytes):
     arrays = {f"w{at}": np.full(shape, at, dtype=np.float32) + np.arange(shape[1], dtype=np.float32) for at, shape in enumerate(shapes)}
-    files = divided(arrays, most_bytes)
+    files = divided(arrays, 16, most_bytes)
     assert all(sum(piece.nbytes for piece in each.values()) <= most_bytes for each in files)
     again = joined(files)
     assert again.keys() == arrays.keys()
@@ -39,11 +56,13 @@ def test_arrays_come_back_whole_from_files_of_bounded_size(shapes, most_bytes):
 
 def test_small_arrays_share_files():
     arrays = {f"w{at}": np.zeros(10, dtype=np.float32) for at in range(10)}
-    assert [len(each) for each in divided(arrays, 100)] == [5, 5]
+    assert [len(each) for each in divided(arrays, 16, 100)] == [5, 5]
 
 
 @pytest.mark.parametrize("files, words", [
     ([{"w#0": np.zeros(2)}, {"w#2": np.zeros(2)}], "a piece of array 'w' is missing"), ([{"w": np.zeros(2)}, {"w": np.zeros(2)}], "there twice"),
+    ([{"w": np.zeros((2, 2), np.int8), "w" + SCALE: np.zeros(3, np.float32)}], "no scale"), ([{"w" + SCALE: np.zeros(3, np.float32)}], "no scale"),
+    ([{"w": np.zeros((2, 2), np.float32), "w" + SCALE: np.zeros(2, np.float32)}], "no scale"),
     ([{"w#0": np.zeros((2, 3))}, {"w#1": np.zeros((2, 4))}], "do not fit together"), ([{"w": np.zeros(2), "w#0": np.zeros(2)}], "is missing"),
 ])  # fmt: skip
 def test_pieces_that_do_not_fit_are_an_error(files, words):

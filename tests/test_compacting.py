@@ -29,7 +29,7 @@ def run(text, folder, **more):
 
 def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path, monkeypatch):
     monkeypatch.setattr(compact_arrays, "MOST_BYTES", 3000)
-    monkeypatch.setattr(compact_arrays.divided, "__defaults__", (3000,))
+    monkeypatch.setattr(compact_arrays.divided, "__defaults__", (16, 3000))
     folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
     sizes = compact(str(folder), tmp_path / "carried")
     weights = [size for name, size in sizes.items() if name.startswith("weights")]
@@ -40,6 +40,22 @@ def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path, monke
     before, after = (rnnlm.evaluate(each, text).ppl_token for each in (model, carried))
     assert after == pytest.approx(before, rel=0.02) and after != before
     assert not model_folder.damaged_files(tmp_path / "carried", model_folder.read_manifest(tmp_path / "carried"))
+
+
+def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(text, tmp_path):
+    folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
+    sizes = compact(str(folder), tmp_path / "small", bits=8, test=text)
+    whole = sum(path.stat().st_size for path in folder.glob("weights-*"))
+    assert sum(size for name, size in sizes.items() if name.startswith("weights")) < 0.4 * whole
+    small = loading.load(tmp_path / "small", "cpu")
+    stored = model_folder.read_manifest(tmp_path / "small")
+    figures = rnnlm.evaluate(small, text)
+    assert stored.results["test"]["ppl_token"] == figures.ppl_token
+    assert stored.results["test"]["signature"] == figures.signature
+    assert f"{figures.ppl_token:.2f}" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert figures.ppl_token == pytest.approx(rnnlm.evaluate(loading.load(folder, "cpu"), text).ppl_token, rel=0.02)
+    with pytest.raises(UsageError, match="4 bits"):
+        compact(str(folder), tmp_path / "tiny", bits=4)
 
 
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "asgd", "asgd_start": 3, "learning_rate": 1.0}], ids=str)
