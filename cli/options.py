@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from . import terminal
+
 Decorator = Callable[[Callable], Callable]
 
 
@@ -22,6 +24,10 @@ def stacked(*decorators: Decorator) -> Decorator:
 model_option = click.option(
     "-m", "--model", "model_name", metavar="MODEL", envvar="RNNLM_MODEL",
     help="Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.",
+)  # fmt: skip
+model_or_demo_option = click.option(
+    "-m", "--model", "model_name", metavar="MODEL", envvar="RNNLM_MODEL",
+    help="Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.",
 )  # fmt: skip
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -101,6 +107,16 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
     from rnnlm.config import parse_assignments
 
     return load_adapted(name, kind, parse_assignments(settings), device)
+
+
+def or_demo(name: str | None) -> str:
+    """What `-m` or its environment variable names, else the shipped model, of which a word is said."""
+    if name:
+        return name
+    from rnnlm.loading import SHIPPED
+
+    terminal.say("note: the shipped model of plain English (rnnlm info demo); -m names another")
+    return str(SHIPPED)
 
 
 def named(model_name: str | None) -> str:

@@ -1,7 +1,7 @@
 """rnnlm: language modelling from Python. The names below are the public ones; each is imported when first used.
 
 >>> import rnnlm
->>> model = rnnlm.load("checkpoints/demo")                                 # doctest: +SKIP
+>>> model = rnnlm.load()                                                   # doctest: +SKIP
 >>> rnnlm.score_sentences(model, ["recognize speech"])[0].logprob_nats     # doctest: +SKIP
 """
 

@@ -7,9 +7,12 @@ from rnnlm import checkpoints, model_folder
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, Tokenizer
 
+SHIPPED = checkpoints.FOLDER / "demo"
 
-def load(name: str | Path, device: str = "auto") -> LanguageModel:
-    """The model in a folder, or of that name in ./checkpoints or among those shipped.
+
+def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
+    """The model in a folder, or of that name in ./checkpoints or among those shipped; without a name the shipped one, an LSTM of
+    the bundled corpus.
 
     Raises:
         ModelError: there is none, or it is damaged. DeviceError: `device` is not here.

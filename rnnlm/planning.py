@@ -86,7 +86,8 @@ def plan(request: Request, report: Report = silent) -> Plan:
     recipe, kind, resolved = settle(request)
     _tell_without_effect(resolved)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
-    output = request.output or _fresh_folder(recipe or kind.name)
+    name = DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name  # the model shipped is called demo
+    output = request.output or _fresh_folder(name)
     model_folder.check_output(output, request.overwrite or request.resume)
     text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
 

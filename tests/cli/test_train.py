@@ -84,7 +84,7 @@ def test_dry_run_for_people_is_a_table_and_sizes(rnnlm, models):
 def test_the_bundled_corpus_and_the_demo_recipe_are_the_default(rnnlm):
     plan = json.loads(rnnlm("train", "--dry-run", "--json").out)
     assert plan["settings"]["model"]["origin"] == "recipe demo"
-    assert plan["output"] == os.path.join("checkpoints", "demo")
+    assert plan["output"] == os.path.join("checkpoints", "english")
     assert 250_000 < plan["train_tokens"] < 350_000
 
 
