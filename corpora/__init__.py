@@ -13,3 +13,9 @@ def names() -> list[str]:
 def part(name: str, which: str) -> Path:
     """The file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
     return FOLDER / name / (which if "." in which else f"{which}.txt")
+
+
+def title(source: str) -> str:
+    """How a text is named in a model's card: a bundled one by what it is, wherever it is installed; others as they are given."""
+    path = Path(source)
+    return f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source

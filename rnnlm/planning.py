@@ -202,7 +202,7 @@ def _validation(
 ) -> tuple[Text, Text | None, str]:
     """(what is trained on, what is validated on, in words)."""
     if valid:
-        return train_text, valid, ", ".join(valid.sources)
+        return train_text, valid, ", ".join(map(corpora.title, valid.sources))
     share = _held_out(kind, resolved)
     if not share:
         return train_text, None, "none"
