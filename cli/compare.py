@@ -37,6 +37,7 @@ def command(
     \b
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
+    rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
 
     Models of different tokenizers compare per word, character and byte, if all of them know every word of the text. What does not
     compare is refused, and the part of the signature that differs is named.
@@ -66,6 +67,8 @@ def _show(result: Any, top: int) -> None:
     names = [model.name for model in result.models]
     rows = [[figure, *(_figure(model, figure) for model in result.models)] for figure in (*COUNTS, *result.figures)]
     terminal.print_table(["measure", *names], rows, right=names)
+    if result.models[0].evaluation.closed_vocabulary:
+        terminal.say("closed vocabulary: ppl_word compares between these models, not with figures of other tokenizers")
     for refused in result.refused:
         terminal.say(f"{refused.figure} is not compared: {refused.why}")
     for model in result.models:
@@ -95,8 +98,7 @@ def _figure(model: Any, figure: str) -> str:
 
 
 def _show_differences(result: Any) -> None:
-    per = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}[result.figure]
-    columns = ["difference", f"bits per {per}", "perplexity", "p"]
+    columns = ["difference", f"bits per {result.per}", "perplexity", "p"]
     rows = [[f"{d.second} - {d.first}", _interval(d.difference_bits, 4), _percent(d.ppl_ratio), _p(d.p)] for d in result.differences]
     click.echo()
     terminal.print_table(columns, rows, right=columns[1:])

@@ -18,6 +18,7 @@ PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
 PER_WORD = ("ppl_word", "ppl_word_no_oov")
 PER_TEXT = ("bits_per_char", "bits_per_byte")
 FIGURES = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
+UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}  # of the figures that models are compared by
 _WAY_OUT = {
     "data": "measure both on the same text",
     "case": "compare models of which all keep the case, or none",

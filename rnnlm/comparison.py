@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm import comparability, difference_tables, evaluation, loading, reading, text_units
+from rnnlm.adaptation import load_adapted
+from rnnlm.adaptation_settings import KINDS
 from rnnlm.calibration import Calibration, calibrate
 from rnnlm.comparability import Comparable, Refused, Subject
 from rnnlm.corpus import Held, Report, Text, TextSettings, silent
@@ -24,12 +26,15 @@ from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import Context, Evaluation
 from rnnlm.figure_intervals import LineSums, intervals_of
+from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.manifest import is_model
 from rnnlm.ngram.model import NgramModel
 from rnnlm.resampling import PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
 from rnnlm.text_units import Units
 
 MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
+LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
 TOP = 20
 
 
@@ -61,8 +66,8 @@ class Compared:
 @dataclass(frozen=True)
 class Difference:
     """Two models. difference_bits: bits per token, word or character, as the comparison's `figure` has it, of the second less the first;
-    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is no perplexity.
-    All are None where a token has probability zero."""
+    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is no perplexity or
+    that no number. All are None where a token has probability zero."""
 
     first: str
     second: str
@@ -100,6 +105,11 @@ class Comparison:
     seconds: float
     bits_KS: np.ndarray = field(repr=False, compare=False)
 
+    @property
+    def per(self) -> str:
+        """What the differences are per: token, word or character."""
+        return comparability.UNITS[self.figure]
+
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, without the lines' surprisals."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "bits_KS"}
@@ -111,7 +121,7 @@ def compare(
     settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None, device: str = "auto",
     text_settings: TextSettings | None = None, report: Report = silent,
 ) -> Comparison:  # fmt: skip
-    """Compare `models`, themselves or by their names, on `text`.
+    """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words are counted. names: what models are
     called in the result. `report` hears how far the work is.
@@ -123,10 +133,11 @@ def compare(
     began = time.perf_counter()
     names = _names(models, names)
     _check(names, settings)
-    folders = [loading.find(str(model)) if isinstance(model, (str, Path)) else None for model in models]
-    loaded = [model if folder is None else loading.load(folder, device) for model, folder in zip(models, folders, strict=True)]
+    opened = [_opened(str(model), device) if isinstance(model, (str, Path)) else (model, None) for model in models]
+    loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = Held.read(evaluation.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
+    tell_trained_on(read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
@@ -144,6 +155,15 @@ def compare(
         **tables, **_apart(units, names, sums, text, settings.top), seconds=time.perf_counter() - began,
         bits_KS=np.stack([each.logprob_S for each in sums]) / -math.log(2),
     )  # fmt: skip
+
+
+def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
+    """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
+    base, _, kind = name.rpartition("+")
+    if not base or kind not in KINDS or any(is_model(place) for place in (Path(name), Path("checkpoints") / name)):
+        folder = loading.find(name)
+        return loading.load(folder, device), folder
+    return load_adapted(base, kind, device=device), loading.find(base)
 
 
 def _names(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
@@ -238,7 +258,8 @@ def _difference(
     bits_N = by_block((first - second) / math.log(2), block_lines)
     counts_N = by_block(sums[0].counts_S(figure), block_lines)
     bits = ratio_interval(bits_N, counts_N, resamples=settings.resamples or RESAMPLES, seed=settings.seed)
-    ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if figure.startswith("ppl") else None
+    is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
+    ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
     return Difference(*names, bits, ratio, permutation_p(bits_N, resamples=settings.resamples or PERMUTATIONS, seed=settings.seed))
 
 

@@ -1,5 +1,6 @@
 """The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines against lines, calibration."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from rnnlm.difference_tables import GroupRow
 from rnnlm.metrics_log import read_events
 
 MOST_POINTS = 1000  # lines drawn
+LONGEST_NAME = 32  # characters in a plot
 MARKERS = "osD^vP"
-_PER = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def plots(comparison: Comparison) -> list[Plot]:
         _differences(comparison),
         _groups("Perplexity by training frequency", f"how often the {unit} occurred in training", comparison.bands, names, unit),
         _groups("Perplexity by position", f"position of the {unit} in its line", comparison.positions, names, unit),
-        _groups(f"Perplexity by n-grams of {comparison.ngram_source}", f"longest n-gram seen that ends at the {unit}", comparison.ngrams, names, unit),
+        _groups("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}", comparison.ngrams, names, unit),
         *(_lines(comparison, k) for k in range(1, len(names))),
         _calibration(comparison),
         _learning(comparison),
@@ -48,8 +50,7 @@ def _differences(comparison: Comparison) -> Plot | None:
     known = [(each, each.difference_bits) for each in comparison.differences if each.difference_bits]
     if not known:
         return None
-    per = _PER[comparison.figure]
-    figure, axes = plotting.new_figure("", f"difference in bits per {per}", "", height=1.0 + 0.5 * len(known))
+    figure, axes = plotting.new_figure("", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known))
     for row, (_, bits) in enumerate(known):
         axes.errorbar(bits.estimate, row, xerr=[[bits.estimate - bits.low], [bits.high - bits.estimate]], fmt="o", capsize=4, color=plotting.COLOURS[0])
     axes.axvline(0, color="#888888", linewidth=1)
@@ -75,10 +76,10 @@ def _groups(title: str, label: str, table: Sequence[GroupRow], names: Sequence[s
 
 def _lines(comparison: Comparison, k: int) -> Plot | None:
     first, other = comparison.models[0].name, comparison.models[k].name
-    counts = np.flatnonzero(np.isfinite(comparison.bits_KS[[0, k]]).all(axis=0))
-    if not len(counts):
+    finite = np.flatnonzero(np.isfinite(comparison.bits_KS[[0, k]]).all(axis=0))
+    if not len(finite):
         return None
-    chosen = counts[:: -(-len(counts) // MOST_POINTS)]
+    chosen = finite[np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)]
     figure, axes = plotting.new_figure("", f"bits under {_short(first)}", f"bits under {_short(other)}", height=5.0)
     bits_2S = comparison.bits_KS[[0, k]][:, chosen]
     axes.plot(*bits_2S, ".", markersize=4, alpha=0.5)
@@ -129,6 +130,12 @@ def _validations(model: Compared) -> list[tuple[float, float]]:
     return [point for point in points if all(isinstance(value, (int, float)) for value in point)]
 
 
+def legible(text: str) -> str:
+    """`text` with what a page must not hold (control characters, bidirectional overrides, lone surrogates) written out."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
 def _short(name: str) -> str:
     """A name that fits into a plot: the end of a long path."""
-    return name if len(name) <= 32 else "\u2026" + name[-31:]
+    name = legible(name)
+    return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]

@@ -1,18 +1,18 @@
 """A comparison as one page: self-contained HTML with SVG plots, no script, nothing fetched; made to be read and passed on."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import rnnlm
 from rnnlm import extras, safe_files
 from rnnlm.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.comparison import Comparison
-from rnnlm.signature import VERSION, Signature
+from rnnlm.comparison_plots import legible, plots
+from rnnlm.signature import Signature
 
 __all__ = ["CALIBRATION_TOKENS", "check", "render", "write"]
 
 TEMPLATE = "comparison.html"
-SIGNATURE_PARTS = ("data", "tok", "case", "ctx", "blank", "unk", "eos", "prec", "adapt", "model")
 
 
 def check(path: Path, overwrite: bool = False) -> None:
@@ -42,17 +42,15 @@ def render(comparison: Comparison) -> str:
     """
     import jinja2
 
-    from rnnlm.comparison_plots import plots
-
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rnnlm"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": _clean}
+    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": legible}
     signatures = [Signature.parse(model.evaluation.signature) for model in comparison.models]
-    parts = [(part, [getattr(signature, part) for signature in signatures]) for part in SIGNATURE_PARTS]
+    parts = [(part, [getattr(signature, part) for signature in signatures]) for part in (field.name for field in fields(Signature))]
     return environment.get_template(TEMPLATE).render(
         comparison=comparison, names=[model.name for model in comparison.models], parts=parts, plots=plots(comparison),
-        version=rnnlm.__version__, signature_version=VERSION, per={"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}[comparison.figure],
+        version=rnnlm.__version__,
     )  # fmt: skip
 
 
@@ -69,8 +67,3 @@ def _signed(value: float, digits: int = 2) -> str:
 def _percent(ratio: float) -> str:
     """A ratio as the change it is."""
     return f"{ratio - 1:+.1%}".replace("-", "\u2212")
-
-
-def _clean(text: Any) -> str:
-    """Text without the control characters that a page must not hold, which are written out."""
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(text))

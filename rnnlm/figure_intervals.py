@@ -63,8 +63,9 @@ class LineSums:
 def intervals_of(
     evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """The interval of each of the `figures` that the evaluation has, over the units of `sums`."""
-    return {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
+    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none where a bound is too large."""
+    found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
+    return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
 
 
 def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interval:
@@ -72,5 +73,6 @@ def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interva
     counts_N = sums.counts_S(figure)
     held = counts_N > 0  # a line of unknown words alone adds nothing to what leaves them out
     if figure.startswith("ppl"):
-        return ratio_interval(nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed)
+        with np.errstate(over="ignore"):
+            return ratio_interval(nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed)
     return ratio_interval(nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed)

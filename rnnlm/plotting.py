@@ -40,7 +40,7 @@ def log_y(axes: "Axes") -> None:
     low, high = axes.get_ylim()
     subs = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
     axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
