@@ -1,7 +1,7 @@
 """Which figures of several models on one text can be compared, and which part of their signatures forbids the others.
 
 Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line ends must be treated alike for
-anything to compare. Where tokenizers differ, tokens are different events; whole words, characters and bytes are the same ones,
+anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different events; whole words, characters and bytes are the same ones,
 if no word is unknown: an unknown word is one event to a model of words, and many to a model of pieces.
 """
 
@@ -23,7 +23,7 @@ _WAY_OUT = {
     "data": "measure both on the same text",
     "case": "compare models of which all keep the case, or none",
     "blank": "read blank lines alike",
-    "unk": "compare models trained with the same literal_unk",
+    "unk": "compare models trained with the same literal_unk, or on a text without <unk>",
     "eos": "count line ends alike",
 }
 
@@ -64,14 +64,14 @@ class Comparable:
     refused: tuple[Refused, ...]
 
 
-def comparable(subjects: Sequence[Subject]) -> Comparable:
-    """The figures of FIGURES that compare between all of `subjects`.
+def comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+    """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>` stands in the text.
 
     Raises:
         ComparisonError: none does; it names the part of the signatures that differs.
     """
     for part, way_out in _WAY_OUT.items():
-        if _differ(subjects, part):
+        if _differ(subjects, part) and (part != "unk" or holds_unk):
             what = f"these models cannot be compared: the part {part} of their signatures differs"
             raise ComparisonError(what, _values(subjects, part), way_out)
     if not _differ(subjects, "tok"):

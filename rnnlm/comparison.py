@@ -27,7 +27,7 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import Context, Evaluation
 from rnnlm.figure_intervals import LineSums, intervals_of
 from rnnlm.held_out import tell_trained_on
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.manifest import is_model
 from rnnlm.ngram.model import NgramModel
 from rnnlm.resampling import PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
@@ -211,7 +211,8 @@ class _Read:
             Subject.of(name, evaluation.sign(model, its, context, text.settings), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)
         ]
-        comparable = comparability.comparable(subjects)
+        holds_unk = any(UNKNOWN in line.lower() for block in text.blocks() for line in block.lines)
+        comparable = comparability.comparable(subjects, holds_unk)
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")
