@@ -84,6 +84,22 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
         assert compared.calibration.tokens
 
 
+def test_a_model_that_spells_unknown_words_is_compared_with_one_that_does_not(lstm, text):
+    spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
+    found = compare([lstm, spelling], path, settings=ComparisonSettings(calibration_tokens=10))
+    assert [each.evaluation.logprob_nats for each in found.models] == [rnnlm.evaluate(model, path).logprob_nats for model in (lstm, spelling)]
+    assert {row.group: row.units for row in found.bands}["unknown"] == 2
+
+
+def test_models_of_other_words_that_change_the_text_alike_are_compared_per_word(text):
+    settings = {"lowercase": True, "split_punctuation": True}
+    models = [fit("unigram", **settings), fit("unigram", [*LINES, "It's the end."], **settings)]
+    found = compare(models, text("The CAT sat", "it is"))
+    assert (found.figure, found.per, found.unit, found.units) == ("ppl_word", "word", "word", 7)
+    ratio = found.models[1].evaluation.ppl_word / found.models[0].evaluation.ppl_word
+    assert found.differences[0].ppl_ratio.estimate == pytest.approx(ratio)
+
+
 def test_a_model_does_not_differ_from_itself(lstm, text):
     found = compare([lstm, lstm], text(*LINES), names=["x", "x"])
     (difference,) = found.differences
