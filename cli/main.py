@@ -20,7 +20,7 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "score", "train",
+    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "score", "train",
     "tune",
 )  # fmt: skip
 

@@ -63,9 +63,10 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
     """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), tab-separated
     lines elsewhere."""
+    columns, right = [visible(column) for column in columns], [visible(column) for column in right]
     shown = [[visible(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in [list(columns), *shown]:
+        for row in [columns, *shown]:
             click.echo("\t".join(row))
         return
     from rich.console import Console
@@ -85,7 +86,7 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

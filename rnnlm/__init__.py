@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Comparison": "rnnlm.comparison",
+    "ComparisonSettings": "rnnlm.comparison",
     "Corpus": "rnnlm.corpus",
     "Counted": "rnnlm.events",
     "Estimated": "rnnlm.events",
@@ -32,6 +34,7 @@ _PUBLIC = {
     "Validated": "rnnlm.events",
     "adapt": "rnnlm.adaptation",
     "audit": "rnnlm.auditing",
+    "compare": "rnnlm.comparison",
     "evaluate": "rnnlm.evaluation",
     "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
@@ -50,6 +53,7 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from rnnlm.adaptation import adapt, load_adapted
     from rnnlm.auditing import audit
+    from rnnlm.comparison import Comparison, ComparisonSettings, compare
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate

@@ -158,7 +158,28 @@ class Watched:
             self.report(f"{lines:,} lines read")
 
 
-Text = Corpus | Part | Watched
+@dataclass(frozen=True)
+class Held:
+    """A text in memory, which is read again without its sources: they may be a pipe."""
+
+    sources: tuple[str, ...]
+    settings: TextSettings
+    held: tuple[Block, ...]
+
+    @classmethod
+    def read(cls, text: "Text") -> "Held":
+        """All of `text`.
+
+        Raises:
+            TextError: it cannot be read or decoded.
+        """
+        return cls(text.sources, text.settings, tuple(text.blocks()))
+
+    def blocks(self) -> Iterator[Block]:
+        yield from self.held
+
+
+Text = Corpus | Part | Watched | Held
 
 
 def no_text(text: Text) -> TextError:

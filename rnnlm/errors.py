@@ -55,6 +55,10 @@ class TrainingError(RnnlmError):
     """Training cannot go on: the loss is no longer a number, or there is nothing to train on."""
 
 
+class ComparisonError(RnnlmError):
+    """Numbers are not about the same events, so that none of them says which is better."""
+
+
 class RnnlmWarning(UserWarning):
     """Something the caller should know, though work goes on."""
 

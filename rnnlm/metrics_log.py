@@ -1,4 +1,4 @@
-"""metrics.jsonl of a model folder: one JSON line per event of a training run."""
+"""metrics.jsonl of a model folder: one JSON line per event of a training run, written and read."""
 
 import json
 import math
@@ -56,6 +56,21 @@ class MetricsLog:
         if self.stream is not None:
             with writing(self.folder):
                 self.stream.close()
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The events in the file of `folder`, oldest first; none where there is no file. A line cut short, as by a kill, is left out."""
+    try:
+        lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    events = []
+    for line in lines:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return [event for event in events if isinstance(event, dict)]
 
 
 def _plain(event: Event) -> dict[str, Any]:

@@ -32,6 +32,18 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
     return figure, axes
 
 
+def log_y(axes: "Axes") -> None:
+    """Make the y axis logarithmic, with plain numbers beside it."""
+    from matplotlib import ticker
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    subs = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+
+
 def as_svg(figure: "Figure") -> str:
     """The `<svg>` element of a figure, to stand in a page; the same figure gives the same text."""
     text = _rendered(figure, "svg").decode("utf-8")

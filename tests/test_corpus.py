@@ -1,6 +1,6 @@
 import pytest
 
-from rnnlm.corpus import Corpus, TextSettings, check_reserved, hold_out, numbered_lines, split_words
+from rnnlm.corpus import Corpus, Held, TextSettings, check_reserved, hold_out, numbered_lines, split_words
 from rnnlm.errors import TextError
 
 
@@ -177,3 +177,13 @@ class TestHoldOut:
         assert hold_out(corpus("a\n"), 0.5) is None
         assert hold_out(corpus("a\nb\n", blank_lines="documents"), 0.5) is None
         assert hold_out(corpus(""), 0.5) is None
+
+
+def test_a_held_text_is_read_again_without_its_source(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a b\n\nc\n")
+    text = Corpus((str(path),), TextSettings(blank_lines="documents"))
+    held, blocks = Held.read(text), list(text.blocks())
+    path.unlink()
+    assert list(held.blocks()) == list(held.blocks()) == blocks
+    assert (held.sources, held.settings) == (text.sources, text.settings)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 INSTALLED_AS = {"rnnlm": "rnnlm", "cli": "rnnlm/cli", "corpora": "rnnlm/corpora", "checkpoints": "rnnlm/checkpoints"}
-DATA = {".toml", ".txt", ".tsv", ".md", ".typed"}  # besides .py
+DATA = {".toml", ".txt", ".tsv", ".md", ".typed", ".html"}  # besides .py
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository")
 
@@ -62,7 +62,7 @@ def test_the_wheel_holds_exactly_the_modules_and_data_of_the_tree(contents):
 
 
 def test_what_must_not_be_forgotten_is_there(contents):
-    for name in ("rnnlm/py.typed", "rnnlm/recipes/demo.toml", "rnnlm/cli/main.py", "rnnlm/corpora/english/train.txt",
+    for name in ("rnnlm/py.typed", "rnnlm/recipes/demo.toml", "rnnlm/templates/comparison.html", "rnnlm/cli/main.py", "rnnlm/corpora/english/train.txt",
                  "rnnlm/corpora/english/homophones.tsv", "rnnlm/corpora/english/README.md", "rnnlm/checkpoints/__init__.py"):  # fmt: skip
         assert name in contents
 

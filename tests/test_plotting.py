@@ -39,3 +39,12 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(UsageError) as error:
         plotting.new_figure("", "", "")
     assert error.value.way_out == "pip install 'rnnlm[plots]'"
+
+
+@pytest.mark.parametrize("values, shown", [((1, 2.5e6), ["1", "1,000", "1,000,000"]), ((1.2, 4), ["1.5", "2", "3"]), ((80, 230), ["100", "150", "200"])])
+def test_a_logarithmic_axis_has_plain_numbers(values, shown):
+    drawn, axes = plotting.new_figure("", "", "")
+    axes.plot(values)
+    plotting.log_y(axes)
+    texts = [each.strip() for each in ElementTree.fromstring(plotting.as_svg(drawn)).itertext()]
+    assert set(shown) <= set(texts) and not any("$" in each for each in texts)

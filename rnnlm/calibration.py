@@ -1,0 +1,95 @@
+"""Calibration: whether what a model holds to be likeliest comes as often as the model says.
+
+The tokens are put into bins by the probability of the likeliest token; in each bin, how often it was the right one is set beside the
+mean of these probabilities. Expected calibration error: sum over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm import arrays, evaluation
+from rnnlm.batches import gather, span_batches, with_boundary
+from rnnlm.encoding import EncodedText, known_ids
+from rnnlm.evaluation import Context
+from rnnlm.interface import PADDING, LanguageModel
+
+BINS = 10
+MOST_TOKENS = 10_000  # sampled of a text
+MOST_CELLS = 1 << 22  # tokens times vocabulary that are predicted at a time
+ROWS, WINDOW_TOKENS = 16, 256
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Tokens whose likeliest candidate had a probability from `low` to `high`. Both means are None where there are none."""
+
+    low: float
+    high: float
+    tokens: int
+    mean_probability: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """tokens: how many were looked at, spread over a text of `text_tokens`."""
+
+    tokens: int
+    text_tokens: int
+    accuracy: float
+    expected_error: float
+    bins: tuple[Bin, ...]
+
+
+def calibrate(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int = MOST_TOKENS) -> Calibration:
+    """The calibration of `model` over `most_tokens` tokens or so, evenly spread over the text."""
+    pieces = [_likeliest(*piece) for piece in _predicted(model, encoded, context, most_tokens)]
+    probability_N, is_right_N = (np.concatenate(each) for each in zip(*pieces, strict=True))
+    bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
+    tokens_B = np.bincount(bin_N, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        mean_B = np.bincount(bin_N, probability_N, minlength=BINS) / tokens_B
+        accuracy_B = np.bincount(bin_N, is_right_N, minlength=BINS) / tokens_B
+    filled = tokens_B > 0
+    error = float((tokens_B * np.abs(accuracy_B - mean_B))[filled].sum() / len(bin_N))
+    bins = tuple(
+        Bin(b / BINS, (b + 1) / BINS, int(tokens_B[b]), *((float(mean_B[b]), float(accuracy_B[b])) if filled[b] else (None, None)))
+        for b in range(BINS)
+    )
+    return Calibration(len(bin_N), encoded.tokens, float(is_right_N.mean()), error, bins)
+
+
+def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of the likeliest token at each place that is no padding, and whether it was the right one."""
+    is_token_BT = targets_BT != PADDING
+    likeliest_N = logprob_BTV.argmax(axis=-1)[is_token_BT]
+    probability_N = np.exp(logprob_BTV.max(axis=-1)[is_token_BT].astype(np.float64))
+    return np.clip(probability_N, 0.0, 1.0), likeliest_N == targets_BT[is_token_BT]
+
+
+def _predicted(
+    model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """logprob_BTV and targets_BT of windows of the text. Where lines are read alone, every so many lines are; else the whole text is,
+    and every so many windows are predicted."""
+    apart = model.forgets_at_boundary or context == "reset"
+    spans = evaluation.spans_of(encoded, "reset" if apart else context)
+    stride = max(1, round(encoded.tokens / most_tokens))
+    spans, stride = (spans[::stride], 1) if apart else (spans, stride)
+    ids = encoded.ids
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    rows = min(ROWS if apart else 1, model.max_rows or ROWS)
+    length = max(1, min(WINDOW_TOKENS, MOST_CELLS // (rows * model.tokenizer.size)))
+    number = 0
+    for batch in span_batches(spans, rows, rows * int((spans[:, 1] - spans[:, 0]).max())):
+        state = model.initial_state(len(batch.spans))
+        for start_B, end_B in batch.windows(length):
+            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
+            if number % stride:
+                _, state = model.score(inputs_BT, targets_BT, state)
+            else:
+                logprob_BTV, state = model.predict(inputs_BT, state)
+                yield arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)
+            number += 1

@@ -1,0 +1,120 @@
+import json
+import shutil
+import warnings
+
+import pytest
+from failures import checked_error
+
+import rnnlm as library
+from rnnlm.errors import RnnlmWarning
+
+
+@pytest.fixture(scope="session")
+def trained(models, tmp_path_factory):
+    """A folder with two models of one tokenizer, and some of others."""
+    from rnnlm.cli.main import run
+
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copytree(models.lstm, folder / "lstm")
+    assert run(["train", str(models.text), "--model", "ngram", "--order", "3", "--tokenizer-from", str(models.lstm), "-o", str(folder / "kn")]) == 0
+    for name, *options in (("chars", "--set", "tokenizer=char"), ("bytes", "--set", "tokenizer=byte"), ("words",), ("lower", "--lowercase")):
+        assert run(["train", str(models.text), "--model", "unigram", *options, "-o", str(folder / name)]) == 0
+    shutil.copy(models.valid, folder / "valid.txt")
+    shutil.copy(models.text, folder / "train.txt")
+    return folder
+
+
+@pytest.fixture
+def parts(trained, here):
+    shutil.copytree(trained, here, dirs_exist_ok=True)
+    return here
+
+
+def tables(out: str) -> list[list[list[str]]]:
+    return [[line.split("\t") for line in part.splitlines()] for part in out.split("\n\n")]
+
+
+def test_figures_differences_and_tables_are_shown(rnnlm, parts):
+    shown = rnnlm("compare", "lstm", "kn", "--on", "valid.txt")
+    assert shown.code == 0
+    figures, differences, bands, positions, ngrams, lines, tokens, signatures = tables(shown.out)
+    assert figures[0] == ["measure", "lstm", "kn"]
+    alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
+    cells = dict((row[0], row[1:]) for row in figures)["ppl_token"]
+    assert [cell.split(" [")[0] for cell in cells] == [f"{ppl:,.2f}" for ppl in alone]
+    assert differences[0] == ["difference", "bits per token", "perplexity", "p"] and differences[1][0] == "kn - lstm"
+    assert [table[0][0] for table in (bands, positions, ngrams)] == ["training frequency", "position in line", "longest n-gram seen"]
+    assert lines[0][-1] == "line" and tokens[0][-1] == "token" and {row[0] for row in lines[1:]} <= {"lstm", "kn"}
+    assert len(lines) <= 1 + 6
+    assert [row[0].split(": ")[0] for row in signatures] == ["signature of lstm", "signature of kn"]
+
+
+def test_json_holds_all_of_it(rnnlm, parts):
+    shown = rnnlm("compare", "lstm", "kn", "chars", "--on", "valid.txt", "--json")
+    checked_error(shown, 1, "these models cannot be compared: the part tok of their signatures differs")
+    result = json.loads(rnnlm("compare", "lstm", "kn", "--on", "valid.txt", "--json", "--block", "2", "--resamples", "99", "--train", "train.txt").out)
+    assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
+    assert [model["evaluation"]["ppl_token"] for model in result["models"]] == [
+        library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")
+    ]
+    assert len(result["lines_apart"][0]["for_first"] + result["lines_apart"][0]["for_second"]) <= 40
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        found = library.compare(["lstm", "kn"], "valid.txt", train="train.txt", settings=library.ComparisonSettings(block_lines=2, resamples=99))
+    assert found.to_dict()["differences"] == result["differences"]
+
+
+def test_other_tokens_compare_per_character_and_what_does_not_is_named(rnnlm, parts):
+    shown = rnnlm("compare", "chars", "bytes", "--on", "train.txt")
+    assert shown.code == 0, shown.err
+    assert "ppl_token is not compared: tokens are different events: tok:char:" in shown.err
+    assert "bits per character" in shown.out and "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
+
+
+def test_the_report_is_written_once_and_replaced_when_told(rnnlm, parts):
+    pytest.importorskip("matplotlib")
+    arguments = ("compare", "lstm", "kn", "--on", "valid.txt", "--report", "compared.html", "--resamples", "99")
+    assert "the report is in compared.html\n" in rnnlm(*arguments).err
+    page = (parts / "compared.html").read_text(encoding="utf-8")
+    assert "Learning curves" in page and "Calibration" in page
+    checked_error(rnnlm(*arguments), 1, "compared.html is there already")
+    assert rnnlm(*arguments, "--overwrite").code == 0
+
+
+def test_on_a_terminal_names_are_no_markup(rnnlm, parts, terminal_of):
+    shutil.move("kn", "[red]kn")
+    terminal_of(160)
+    shown = rnnlm("compare", "lstm", "[red]kn", "--on", "valid.txt", "--top", "1")
+    assert shown.code == 0 and "[red]kn" in shown.plain
+
+
+def test_a_text_from_standard_input_is_read_once_for_all(rnnlm, parts):
+    data = (parts / "train.txt").read_bytes()
+    piped = rnnlm("compare", "chars", "bytes", "--on", "-", "--json", stdin=data)
+    assert json.loads(piped.out)["lines"] == 240
+
+
+def test_the_text_a_model_was_trained_on_is_told(rnnlm, parts):
+    told = "note: this is the very text that kn and kn+unigram were trained on: perplexities found there flatter them; use held-out text\n"
+    assert told in rnnlm("compare", "kn", "kn+unigram", "--on", "train.txt").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["kn", "--on", "valid.txt"], 2, "a comparison is of two models at least"),
+        (["kn", "lstm"], 2, "Missing option '--on'"),
+        (["kn", "nowhere", "--on", "valid.txt"], 1, "no model at nowhere"),
+        (["kn", "lstm", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),
+        (["kn", "lstm", "--on", "empty.txt"], 1, "no text in empty.txt"),
+        (["kn", "lower", "--on", "valid.txt"], 1, "these models cannot be compared: the part case of their signatures differs"),
+        (["kn", "chars", "--on", "valid.txt"], 1, "these models cannot be compared: the part tok of their signatures differs"),
+        (["kn", "kn+cache", "--on", "valid.txt"], 2, "an n-gram model cannot be adapted so"),
+        (["kn", "lstm", "--on", "valid.txt", "--block", "0"], 2, "Invalid value for '--block'"),
+        (["kn", "lstm", "--on", "valid.txt", "--train", "nowhere.txt"], 1, "no such file: nowhere.txt"),
+        (["kn", "lstm", "--on", "valid.txt", "--report", "no/where.html"], 1, "cannot write no/where.html"),
+    ],
+)
+def test_wrong_usage(rnnlm, parts, arguments, code, what):
+    (parts / "empty.txt").write_text("")
+    checked_error(rnnlm("compare", *arguments), code, what)
