@@ -54,12 +54,13 @@ class _Reader:
         way_out = "remove it, or give special_symbols=drop or replace"
         kept = [check_reserved(line, "the text", self.special_symbols, way_out) for line in lines if not is_blank(line)]
         encoded = self.tokenizer.encode(kept)
-        self.tokens += len(encoded.ids)
         if len(encoded.oov) and not self.tokenizer.spells:
             surface = [token for line in kept for token in self.tokenizer.surface(line)]
             for at in encoded.oov:
                 self.unknown[surface[at]] = self.unknown.get(surface[at], 0) + 1
-        return encoded.ids if is_blank(lines[-1]) else encoded.ids[:-1]
+        ids = encoded.ids if is_blank(lines[-1]) else encoded.ids[:-1]
+        self.tokens += len(ids)
+        return ids
 
     def pair(self, context: str, continuation: str) -> tuple[np.ndarray, int]:
         """The tokens of both, and where those of the continuation begin."""

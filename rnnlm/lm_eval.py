@@ -40,10 +40,10 @@ class HarnessModel(harness.LM):
         """
         super().__init__()
         try:
-            self.model = _loaded(pretrained, adapt, device or "auto")
+            self.model = _loaded(str(pretrained), adapt, device or "auto")
         except DeviceError as error:  # the harness names a GPU where nobody has named anything
             notice(f"{error.what}: the model goes where there is a place")
-            self.model = _loaded(pretrained, adapt, "auto")
+            self.model = _loaded(str(pretrained), adapt, "auto")
         self.special_symbols = special_symbols
         self.seed = seed
 

@@ -145,12 +145,11 @@ class WordTokens:
             raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: it is meant where bos is true")
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True
-        if word == UNKNOWN and tokenizer.literal_unk == "symbol" and tokenizer.unk_id is not None:
-            return (tokenizer.unk_id,), False
         if self._is_plain:
             id = self._id_of.get(word, tokenizer.unk_id)
             return (id,), id != tokenizer.unk_id
         if not word:
             return ((tokenizer.unk_id,), False) if self.is_closed else ((), True)
         encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
-        return tuple(encoded.ids[:-1].tolist()), not len(encoded.oov)
+        is_unknown = len(encoded.oov) or word == UNKNOWN and tokenizer.literal_unk == "symbol"
+        return tuple(encoded.ids[:-1].tolist()), not is_unknown
