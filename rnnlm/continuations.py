@@ -5,6 +5,7 @@ space at the end of a context belongs to the continuation. A continuation that g
 has other tokens than the two together, is cut where subwords allow it and read as new words otherwise, with a notice.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,8 @@ from rnnlm.encoding import known_ids
 from rnnlm.errors import notice
 from rnnlm.generation import SamplingSettings, draw, forbid_unknown
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
-from rnnlm.mixture import at_targets
 
-MOST_CELLS = 1 << 24  # tokens times vocabulary that are predicted at a time
+ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side
 UNKNOWN_SHOWN = 5
 
@@ -99,13 +99,15 @@ def score_continuations(
     read = [reader.pair(*pair) for pair in pairs]
     reader.tell()
     ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
+    told = [slice(start + first, start + len(text)) for (start, _), (text, first) in zip(spans, read, strict=True)]
+    for at in told:
+        ids[at] += ASKED
     logprob_N, is_best_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
-    for start_B, end_B, (logprob_BT, is_best_BT) in reading.windows(model, ids, spans, lambda *step: _predicted(model, *step)):
+    for start_B, end_B, (logprob_BT, is_best_BT) in reading.windows(model, ids, spans, lambda *step: _answered(model, *step)):
         for row, (start, end) in enumerate(zip(start_B, end_B, strict=True)):
             logprob_N[start:end] = logprob_BT[row, : end - start]
             is_best_N[start:end] = is_best_BT[row, : end - start]
     reading.check_scores(logprob_N)
-    told = [slice(start + first, start + len(text)) for (start, _), (text, first) in zip(spans, read, strict=True)]
     return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_best_N[at].all()), at.stop - at.start) for at in told]
 
 
@@ -137,9 +139,13 @@ def continue_texts(
     read = [reader.ids(context) for context in contexts]
     reader.tell()
     rows = min(ROWS, model.max_rows or ROWS)
-    written: list[str] = []
+    by_length = sorted(range(len(read)), key=lambda number: len(read[number]))
+    written = [""] * len(read)
     for first in range(0, len(read), rows):
-        written += _write(model, read[first : first + rows], first, [stop for stop in stops if stop], settings)
+        numbers = by_length[first : first + rows]
+        texts = _write(model, [read[number] for number in numbers], numbers, [stop for stop in stops if stop], settings)
+        for number, text in zip(numbers, texts, strict=True):
+            written[number] = text
     return written
 
 
@@ -151,20 +157,26 @@ def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.nda
     return ids, reading.spans_between(np.concatenate([[0], ends]))
 
 
-def _predicted(
+def _answered(
     model: LanguageModel, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
 ) -> tuple[tuple[np.ndarray, np.ndarray], State]:
-    """log p of the targets, and whether they are the likeliest tokens; predicted in pieces of the time."""
-    rows, length = targets_BT.shape
-    step = max(1, MOST_CELLS // max(1, rows * model.tokenizer.size))
-    known_BT = known_ids(targets_BT, model.tokenizer)
-    scores, best = [np.zeros((rows, 0))], [np.zeros((rows, 0), dtype=bool)]
-    for start in range(0, length, step):
-        here = slice(start, start + step)
-        logprob_BTV, state = model.predict(inputs_BT[:, here], state)
-        scores.append(arrays.as_numpy(at_targets(logprob_BTV, known_BT[:, here])))
-        best.append(arrays.as_numpy(_likeliest(logprob_BTV)) == known_BT[:, here])
-    return (np.concatenate(scores, axis=1), np.concatenate(best, axis=1)), state
+    """log p of the targets, and whether those that are ASKED for are the likeliest tokens, up to the first of a row that is not:
+    only so far the whole vocabulary is predicted, column by column."""
+    is_asked_BT = targets_BT >= ASKED
+    inputs_BT, targets_BT = (np.where(each >= ASKED, each - ASKED, each) for each in (inputs_BT, targets_BT))
+    known_BT, is_best_BT = known_ids(targets_BT, model.tokenizer), np.zeros(targets_BT.shape, dtype=bool)
+    is_open_B, scores, at = np.ones(len(targets_BT), dtype=bool), [], 0
+    while at < targets_BT.shape[1]:
+        waiting = np.flatnonzero((is_asked_BT[:, at:] & is_open_B[:, None]).any(axis=0))
+        end = targets_BT.shape[1] if not len(waiting) else at + max(1, int(waiting[0]))
+        rows = np.flatnonzero(is_asked_BT[:, at] & is_open_B)
+        if len(rows):
+            predicted, _ = model.predict(inputs_BT[rows, at : at + 1], state.select(rows))
+            is_best_BT[rows, at] = is_open_B[rows] = arrays.as_numpy(_likeliest(predicted))[:, 0] == known_BT[rows, at]
+        logprob_BT, state = model.score(inputs_BT[:, at:end], targets_BT[:, at:end], state)
+        scores.append(arrays.as_numpy(logprob_BT))
+        at = end
+    return (np.concatenate([np.zeros((len(targets_BT), 0)), *scores], axis=1), is_best_BT), state
 
 
 def _likeliest(logprob_BTV: Array) -> Array:
@@ -172,12 +184,12 @@ def _likeliest(logprob_BTV: Array) -> Array:
 
 
 def _write(
-    model: LanguageModel, texts: Sequence[np.ndarray], first: int, stops: Sequence[str], settings: SamplingSettings
+    model: LanguageModel, texts: Sequence[np.ndarray], numbers: Sequence[int], stops: Sequence[str], settings: SamplingSettings
 ) -> list[str]:
-    """What is written after each of `texts`, side by side; text i draws from the random stream first + i."""
-    keys = [np.array([settings.seed, first + row], dtype=np.uint64) for row in range(len(texts))]
+    """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
+    keys = [np.array([settings.seed, number], dtype=np.uint64) for number in numbers]
     streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
-    read = [_read(model, ids) for ids in texts]
+    read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
     logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
     drawn: list[list[int]] = [[] for _ in texts]
@@ -200,13 +212,14 @@ def _write(
     return written
 
 
-def _read(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, State]:
-    """The distribution after the boundary and `ids`, (1, V), and the state there."""
-    inputs_1T = np.concatenate([[model.tokenizer.boundary_id], ids]).astype(np.int64)[None]
-    state = model.initial_state(1)
-    if len(ids):
-        _, state = model.score(inputs_1T[:, :-1], inputs_1T[:, 1:], state)
-    return _next(model, inputs_1T[:, -1:], state)
+def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
+    """The distributions after the boundary and `ids_BT`, (B, V), and the state there."""
+    boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
+    inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
+    state = model.initial_state(len(ids_BT))
+    if ids_BT.shape[1]:
+        _, state = model.score(inputs_BT[:, :-1], inputs_BT[:, 1:], state)
+    return _next(model, inputs_BT[:, -1:], state)
 
 
 def _next(model: LanguageModel, inputs_B1: np.ndarray, state: State) -> tuple[np.ndarray, Any]:

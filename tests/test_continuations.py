@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
-from rnnlm import continuations, reading
+from rnnlm import reading
 from rnnlm.continuations import continue_texts, score_continuations, score_texts
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.generation import SamplingSettings
@@ -13,7 +13,8 @@ from rnnlm.ngram.unigram import UnigramModel
 
 MODELS = [
     ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("ffnn", {}), ("lstm", {"tokenizer": "char"}), ("gru", {"characters": "cnn"}),
-    ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 290}), ("mixture", {"parts": [("ngram", {}), ("lstm", {})], "weights": [0.5, 0.5]}),
+    ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 290}),
+    ("mixture", {"parts": [("ngram", {}), ("lstm", {})], "weights": [0.5, 0.5]}),
 ]  # fmt: skip
 PAIRS = [
     ("the cat", " sat on the mat"), ("the cat sat\na", " dog"), ("", "the cat"), ("the", " dog\n"), ("the cat sat\n\n", "a dog saw"),
@@ -57,7 +58,7 @@ def test_continuations_are_scored_as_a_slow_loop_scores_them(model):
 def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
     expected = {pair: score.logprob_nats for pair, score in zip(PAIRS, score_continuations(model, PAIRS), strict=True)}
     shuffled = random.Random(1).sample(PAIRS * 3, 3 * len(PAIRS))
-    monkeypatch.setattr(continuations, "MOST_CELLS", 1)
+    monkeypatch.setattr(type(model), "call_tokens", 5)
     found = score_continuations(model, shuffled)
     assert [score.logprob_nats for score in found] == pytest.approx([expected[pair] for pair in shuffled], abs=1e-4)
     assert score_continuations(model, []) == []
