@@ -94,6 +94,16 @@ def import_arpa(
     return model
 
 
+def load_arpa(path: str | Path, report: Report = silent) -> NgramModel:
+    """The model of an ARPA file, in memory; its words are what stands between white space.
+
+    Raises:
+        ModelError: the file cannot be read, or is damaged.
+    """
+    symbols, levels = read_arpa(str(path), report)
+    return NgramModel.from_levels(levels, WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None)), normalised=False)
+
+
 def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     """The id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an `<unk>` that it does without."""
     id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}

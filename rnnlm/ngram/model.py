@@ -238,8 +238,13 @@ def _naming_damage() -> Iterator[None]:
     try:
         yield
     except IndexError:
-        why = "an n-gram points to one that is not there"
-        raise ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more") from None
+        raise damaged() from None
+
+
+def damaged() -> ModelError:
+    """The error for tables that point to what is not there."""
+    why = "an n-gram points to one that is not there"
+    return ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more")
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
