@@ -16,6 +16,9 @@ from rnnlm.sentences import Sentence
 from rnnlm.word_surprisals import Words, WordScore, spelled, surprisals, word_scores
 
 
+Unit = Literal["logprob", "word", "token"]
+
+
 @dataclass(frozen=True)
 class ScoringSettings:
     """What is scored, and how much is told of it."""
@@ -59,6 +62,17 @@ class SentenceScore:
     next_words: tuple[tuple[NextWord, ...], ...] = ()
     id: int | str | None = None
     reason: str | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the sentence could be read: else its counts mean nothing."""
+        return self.reason is None or self.tokens > 0
+
+    def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
+        """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is scored) or by the tokens."""
+        if self.logprob_nats is None:
+            return None
+        return self.logprob_nats / max(1, {"logprob": 1, "word": self.words + eos, "token": self.tokens}[unit])
 
 
 @dataclass(frozen=True)

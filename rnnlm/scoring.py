@@ -4,6 +4,7 @@ Each is read from the initial state, or all of them as one stream; with its `</s
 Lines are read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -44,7 +45,7 @@ def score_sentences(
     """
     if isinstance(sentences, str):
         raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
-    settings = ScoringSettings(with_tokens, with_words, word_surprisal, next_words, eos, context, special_symbols, unscorable)
+    settings = ScoringSettings(with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable)
     sentences = list(sentences)
     before = [given] * len(sentences) if isinstance(given, str) else list(given)
     if len(before) != len(sentences):
@@ -110,22 +111,41 @@ class Scorer:
         settings = self.settings
         return signature_of(self.model, self._hash.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
 
+    def run(self) -> dict[str, str]:
+        """What makes a run of scoring, by name: the model and the settings."""
+        named = {name: str(value) for name, value in dataclasses.asdict(self.settings).items()}
+        signature = self.signature()
+        return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
+
+    def skip(self, sentences: Sequence[Sentence]) -> None:
+        """The next sentences have been scored before: they are read only as far as what follows depends on them."""
+        if self.state is not None:
+            self.score(sentences)
+        else:
+            self._check(sentences)
+
     def score(self, sentences: Sequence[Sentence]) -> list[SentenceScore]:
         """The scores of the next sentences, each in its place.
 
         Raises:
             TextError, ModelError: as :func:`score_sentences`.
         """
-        checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
-        if self.state is not None and any(each.given for each in checked):
-            raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
+        checked, reasons = self._check(sentences)
         readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
-        self._hash.update(f"{each.given}\t{each.text}" if each.given else each.text for each in readable)
         scores = iter(self._score(readable) if readable else ())
         return [
             next(scores) if reason is None else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason)
             for each, reason in zip(checked, reasons, strict=True)
         ]
+
+    def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
+        """The sentences as they are scored, and why one is not."""
+        checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
+        if self.state is not None and any(each.given for each in checked):
+            raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
+        readable = (each for each, reason in zip(checked, reasons, strict=True) if reason is None)
+        self._hash.update(f"{each.given}\t{each.text}" if each.given else each.text for each in readable)
+        return checked, reasons
 
     def _score(self, sentences: list[Sentence]) -> Iterator[SentenceScore]:
         lines = [line_of(each) if each.given else each.text for each in sentences]

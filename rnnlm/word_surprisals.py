@@ -116,9 +116,11 @@ def _sums(words: Words, logprob_N: np.ndarray) -> np.ndarray:
 def spelled(text: str, ids_T: np.ndarray, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
     """How the words of `text` read, `</s>` last. ids_T: its tokens; starts_W: where words begin among them."""
     words = split_words(text)
-    if len(words) != len(starts_W) - 1:  # punctuation is split off, or a piece holds white space in its middle
-        words = [tokenizer.decode(part).strip(WORD_SPACE) for part in np.split(ids_T, starts_W[1:])[:-1]]
-    return [*words, BOUNDARY]
+    if len(words) == len(starts_W) - 1:
+        return [*words, BOUNDARY]
+    if len(ids_T) == len(starts_W):  # punctuation is split off
+        return tokenizer.surface(text)
+    return [*(tokenizer.decode(part).strip(WORD_SPACE) for part in np.split(ids_T, starts_W[1:])[:-1]), BOUNDARY]
 
 
 def word_scores(shown: Sequence[str], bits_W: np.ndarray, is_oov_W: np.ndarray) -> tuple[WordScore, ...]:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rnnlm import corpora
-from rnnlm.cli.score import times
+from rnnlm.cli.score_table import times
 
 
 def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, models):
@@ -79,7 +79,7 @@ def test_ties_count_half_and_pairs_with_unknown_words_are_told_apart(rnnlm, mode
 
 
 def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
-    refused = rnnlm("score", "-m", models.unigram, "the </s> man")
+    refused = rnnlm("score", "-m", models.unigram, "--strict", "the </s> man")
     assert refused.code == 1 and "sentence 1" in refused.err and "--special-symbols" in refused.err
     dropped = json.loads(rnnlm("score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man").out)
     plain = json.loads(rnnlm("score", "-m", models.unigram, "--json", "the man").out)
