@@ -163,7 +163,7 @@ class Scorer:
             TextError: the tokenizer cuts a given text otherwise where something follows.
         """
         counts = np.zeros(len(sentences), dtype=np.int64)
-        having = [index for index, each in enumerate(sentences) if not is_blank(each.given)]
+        having = [index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)]
         if not having:
             return counts
         alone = self.model.tokenizer.encode([line_of(Sentence("", 0, sentences[index].given)) for index in having])
