@@ -78,16 +78,21 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
 def windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried.
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
+    to their end are read no further.
 
     call_tokens: the most of a window, over all rows; None: the model's.
     """
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     call_tokens = call_tokens or model.call_tokens
     rows = max(1, call_tokens // TOKENS_PER_ROW)
-    for batch in span_batches(spans, min(rows, model.max_rows or rows), call_tokens):
-        state = model.initial_state(len(batch.spans))
-        for start_B, end_B in batch.windows(max(1, call_tokens // len(batch.spans))):
+    for batch in span_batches(spans, min(rows, model.max_rows or rows)):
+        reading = len(batch.spans)
+        state = model.initial_state(reading)
+        for start_B, end_B in batch.windows(call_tokens):
+            if len(start_B) < reading:
+                reading = len(start_B)
+                state = state.select(np.arange(reading))
             inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
             result, state = step(inputs_BT, targets_BT, state)
             yield start_B, end_B, result

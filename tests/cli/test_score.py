@@ -151,8 +151,8 @@ def test_likely_next_words_stand_at_each_place(rnnlm, models):
 
 def test_a_table_is_ranked_by_word_or_token_where_that_is_asked(rnnlm, models):
     long, short = "the man was in the house and the man was in the house", "zorp"
-    rows = table(rnnlm("score", "-m", models.unigram, long, short).out)
-    assert [row["sentence"] for row in rows[:1]] == [short]
+    rows = table(rnnlm("score", "-m", models.unigram, long, "a zorp of zarp", short).out)
+    assert rows[0]["sentence"] == short
     rows = table(rnnlm("score", "-m", models.unigram, "--rank", "word", long, "a zorp of zarp", short).out)
     figures = [float(row["logprob_per_word"]) for row in rows]
     assert figures == sorted(figures, reverse=True) and rows[0]["sentence"] == long
@@ -181,9 +181,9 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
     assert scored == f"signature: {evaluated['signature']}"
 
 
-@pytest.mark.parametrize("name, options", [("s.jsonl", ["--words"]), ("s.tsv", []), ("s.tsv", ["--tokens", "--context", "carry"])])
+@pytest.mark.parametrize("name, options", [("s.jsonl", []), ("s.tsv", ["--tokens", "--context", "carry"])])
 def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, models, here, start, corpus_lines, name, options):
-    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 40)[:40_000]))
+    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 20)[:20_000]))
     command = ["score", "-m", models.unigram, "--input", "text", *options, "--output"]
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
