@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import json_option
+from .options import device_option, json_option, load_model, model_option
 
 
 @click.group()
@@ -105,6 +105,40 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
         terminal.print_json({"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes})
         return
     _show_growth(sizes, sort_speed)
+
+
+@command.command()
+@click.argument("text", nargs=-1)
+@model_option
+@click.option("--tokens", type=click.IntRange(1), default=100_000, show_default=True, help="Of each mix of lengths, about.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up; medians are shown.")
+@device_option
+@json_option
+def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: int, device: str, as_json: bool) -> None:
+    """Tokens/s and words/s of scoring sentences, from text to records, for several mixes of lengths.
+
+    Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare matrix products of the same run, in turns.
+    """
+    from rnnlm import corpora
+    from rnnlm.corpus import Corpus
+    from rnnlm.scoring_benchmark import bench_scoring
+
+    model = load_model(model_name, device)
+    done = []
+    for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
+        terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
+        done.append(speed)
+    if as_json:
+        for speed in done:
+            terminal.print_json(asdict(speed))
+        return
+    columns = ["tokens a line", "lines", "tokens", "seconds", "tokens/s", "words/s", "products seconds", "time over products"]
+    rows = [
+        [s.mix, f"{s.lines:,}", f"{s.tokens:,}", terminal.number(s.seconds, 3), f"{s.tokens_per_second:,.0f}",
+         f"{s.words_per_second:,.0f}", terminal.number(s.products_seconds, 3), terminal.number(s.ratio_products, 3)]
+        for s in done
+    ]  # fmt: skip
+    terminal.print_table(columns, rows, right=columns[1:])
 
 
 def _show_growth(sizes: list[Any], sort_speed: float) -> None:

@@ -1,6 +1,5 @@
-"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; minimal pairs."""
+"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal pairs."""
 
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,136 +8,179 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import (
-    checked_utf8,
-    corpus_of,
-    device_option,
-    json_option,
-    load_model,
-    model_option,
+from .options import corpus_of, device_option, load_model, model_option, source_options, special_symbols_option, stacked
+
+input_options = stacked(
+    click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
+                 "compressed or not; - is standard input. May be repeated."),
     source_options,
+    click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
+    click.option("--given", default="", metavar="TEXT", help="What comes before each sentence in its line: the score is conditional on it."),
+    click.option("--given-column", metavar="NAME", help="Column of a table that holds what is given."),
     special_symbols_option,
-)
+    click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
+)  # fmt: skip
+result_options = stacked(
+    click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
+    click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
+    click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
+                 help="Of models of subwords, characters, bytes: that the word ends is a part of it; or the sum of its pieces."),
+    click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K", help="The K likeliest words at each place."),
+    click.option("--no-eos", "eos", flag_value=False, default=True, type=bool, help="Score sentences without their end."),
+    click.option("--context", type=click.Choice(["reset", "carry"]), default="reset", show_default=True,
+                 help="Each line alone, or all lines as one stream."),
+    click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
+                 help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
+)  # fmt: skip
+output_options = stacked(
+    click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
+                 help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
+    click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
+    click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write records there, as they come."),
+    click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
+    click.option("--overwrite", is_flag=True, help="Replace the --output that is there."),
+)  # fmt: skip
 
 
 @click.command()
 @click.argument("sentences", nargs=-1)
 @model_option
-@click.option("--input", "input_file", metavar="FILE", help="Sentences from a file, one a line; - is standard input.")
-@click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits.")
+@input_options
+@result_options
 @click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), metavar="FILE.tsv",
               help="Accuracy on pairs: columns good, bad and, if there, kind.")  # fmt: skip
-@source_options
-@special_symbols_option
+@output_options
 @device_option
-@json_option
-def command(sentences: tuple[str, ...], model_name: str | None, input_file: str | None, with_tokens: bool,
-            pairs_file: Path | None, special_symbols: str | None, device: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
-    """Score sentences, each alone from the start and with its end: the likeliest first, or JSON-lines in input order.
+def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], pairs_file: Path | None, device: str,
+            form: str | None, as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
+    """Score sentences: the likeliest first, or records in input order.
 
     \b
     rnnlm score -m demo "recognize speech" "wreck a nice beach"
-    rnnlm score -m demo --input sentences.txt --json
+    rnnlm score -m demo --input sentences.txt --words --format tsv
+    rnnlm score -m demo --input stimuli.csv --column sentence --output scores.jsonl
     rnnlm score -m demo --pairs homophones.tsv
+
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
+    that cannot be scored has none of the figures, and the reason.
     """
-    if bool(sentences) + bool(pairs_file) + bool(input_file) > 1:
+    if bool(sentences) + bool(pairs_file) + bool(inputs) > 1:
         raise click.UsageError("give sentences, --input or --pairs, one of them.")
+    form = _format(form, as_json, output)
+    _check_options(form, output, resume, overwrite, rank, given)
     model = load_model(model_name, device)
-    policy = special_symbols or "error"
     if pairs_file:
         from .pairs import show_pairs
 
-        show_pairs(model, list(_lines(str(pairs_file), reading)), pairs_file, policy, as_json)
+        reading = {name: given[name] for name in ("column", "split", "encoding_errors")}
+        show_pairs(model, list(_lines(str(pairs_file), reading)), pairs_file, given["special_symbols"] or "error", as_json)
         return
-    from rnnlm.scoring import score_lines
+    from rnnlm.scoring import Scorer, chunks
 
-    lines = _arguments(sentences) if sentences else _lines(input_file or "-", reading)
-    scores = score_lines(model, lines, with_tokens=with_tokens, special_symbols=policy)
-    if as_json:
-        for score in scores:
-            terminal.print_json(_record(score, with_tokens))
-        return
-    _show(list(scores), with_tokens)
+    settings = _settings(given)
+    scorer = Scorer(model, settings)
+    parts = chunks(_sentences(sentences, inputs, given))
+    if output:
+        _write(output, scorer, parts, form, resume, overwrite)
+    else:
+        _print(scorer, parts, form, rank or "logprob", bool(inputs))
 
 
-def _arguments(sentences: tuple[str, ...]) -> Iterator[str]:
-    for number, sentence in enumerate(sentences, start=1):
-        yield checked_utf8(sentence, f"sentence {number}")
+def _format(form: str | None, as_json: bool, output: Path | None) -> str:
+    if as_json and form not in (None, "jsonl"):
+        raise click.UsageError(f"--json and --format {form} contradict each other.")
+    named = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv"}.get(output.suffix) if output else "table"
+    chosen = "jsonl" if as_json else form or named
+    if chosen is None or (output and chosen == "table"):
+        raise click.UsageError("--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv.")
+    return chosen
+
+
+def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, given: dict[str, Any]) -> None:
+    if (resume or overwrite) and not output:
+        raise click.UsageError("--resume and --overwrite are about a file: name it with --output.")
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite contradict each other.")
+    if rank and form != "table":
+        raise click.UsageError("--rank sorts the table; records keep the order of the input.")
+    if form == "tsv" and given["with_tokens"] and (given["with_words"] or given["next_words"]):
+        raise click.UsageError("--tokens and --words are two tables: choose one, or --format jsonl.")
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    from rnnlm.scoring import ScoringSettings
+
+    return ScoringSettings(
+        given["with_tokens"], given["with_words"] or given["next_words"] > 0, given["word_surprisal"], given["next_words"], given["eos"],
+        given["context"], given["special_symbols"] or "error", "raise" if given["strict"] else "null",
+    )  # fmt: skip
+
+
+def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[Any]:
+    from rnnlm.sentence_sources import SentenceSettings, of_texts, read_sentences
+
+    if sentences:
+        return of_texts(sentences, given["given"])
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+    return read_sentences(inputs or ("-",), SentenceSettings(
+        given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
+        given["encoding_errors"] or "strict",
+    ))  # fmt: skip
+
+
+def _print(scorer: Any, parts: Iterator[Any], form: str, rank: str, with_ids: bool) -> None:
+    from . import score_table, score_text
+
+    without, kept = 0, []
+    before, text = getattr(score_text, form)(scorer.settings) if form != "table" else ("", None)
+    click.echo(before, nl=False)
+    for part in parts:
+        scores = scorer.score(part)
+        without += sum(score.logprob_nats is None for score in scores)
+        if text:
+            click.echo("".join(map(text, scores)), nl=False)
+        else:
+            kept += scores
+    if not text:
+        score_table.show(kept, scorer.settings, rank, with_ids)
+    _say_about(scorer, without)
+
+
+def _write(path: Path, scorer: Any, parts: Iterator[Any], form: str, resume: bool, overwrite: bool) -> None:
+    from rnnlm import score_files
+
+    from . import score_text
+
+    header, text = getattr(score_text, form)(scorer.settings)
+    run = scorer.run() | {"format": form}
+    file = score_files.resume(path, run) if resume else score_files.begin(path, run, header, overwrite)
+    without, say = 0, terminal.Progress()
+    for part in parts:
+        if file.holds(part):
+            scorer.skip(part)
+            continue
+        scores = scorer.score(part)
+        without += sum(score.logprob_nats is None for score in scores)
+        file.append("".join(map(text, scores)))
+        say(f"{file.sentences:,} sentences written")
+    file.finish()
+    terminal.say(f"{file.sentences:,} sentences written to {path}")
+    _say_about(scorer, without)
+
+
+def _say_about(scorer: Any, without: int) -> None:
+    if without:
+        terminal.say(f"note: {without:,} {'line has' if without == 1 else 'lines have'} no score: each with its reason")
+    terminal.say(f"signature: {scorer.signature()}")
 
 
 def _lines(source: str, reading: dict[str, Any]) -> Iterator[str]:
-    """Every line of the input, blank ones too."""
+    """Every line of a file of pairs, blank ones too."""
     from rnnlm import sources
     from rnnlm.corpus import numbered_lines
 
-    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
     corpus = corpus_of((source,), {name: value for name, value in reading.items() if value is not None})
     for each in sources.expand(corpus.sources):
         for _, lines in numbered_lines(each, corpus.settings, corpus.source_settings):
             yield from lines
-
-
-def _record(score: Any, with_tokens: bool) -> dict[str, Any]:
-    record = {
-        "text": score.text, "logprob_nats": score.logprob_nats, "tokens": score.tokens, "words": score.words,
-        "ppl_word": score.ppl_word, "oov": list(score.oov),
-    }  # fmt: skip
-    if with_tokens:
-        record["surprisals"] = [
-            {"token": token.token, "surprisal_bits": token.surprisal_bits, "oov": token.is_oov} for token in score.token_scores
-        ]
-    return record
-
-
-def _show(scores: list[Any], with_tokens: bool) -> None:
-    if not scores:
-        from rnnlm.errors import TextError
-
-        raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
-    ranked = sorted(scores, key=lambda score: -math.inf if score.logprob_nats is None else score.logprob_nats, reverse=True)
-    columns = ["logprob_nats", "words", "ppl_word", "sentence"]
-    oov = any(score.oov for score in ranked)
-    rows = []
-    for score in ranked:
-        row = [terminal.number(score.logprob_nats), str(score.words), terminal.number(score.ppl_word), score.text]
-        rows.append([*row, ", ".join(score.oov)] if oov else row)
-    terminal.print_table([*columns, "unknown words"] if oov else columns, rows, right=columns[:3])
-    if with_tokens:
-        for score in ranked:
-            _show_tokens(score)
-    if len(ranked) == 2:
-        _show_odds(*ranked)
-
-
-def _show_tokens(score: Any) -> None:
-    click.echo()
-    rows = [[token.token, terminal.number(token.surprisal_bits), "unknown" if token.is_oov else ""] for token in score.token_scores]
-    terminal.print_table(["token", "surprisal_bits", ""], rows, right=["surprisal_bits"])
-
-
-def _show_odds(better: Any, worse: Any) -> None:
-    """How many times likelier the first of two sentences is, in total and per word."""
-    from rnnlm.scoring import likelihood_ratio
-
-    ratio = likelihood_ratio(better, worse)
-    if ratio is None:
-        return
-    total, per_word = ratio
-    if total == 0:
-        click.echo("Both are equally likely.")
-        return
-    text = f'"{terminal.visible(better.text)}" is {times(total)} likelier'
-    direction = f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
-    click.echo(f"{text} in total; per word, {direction}.")
-
-
-def times(log10: float) -> str:
-    """A ratio in words: "about 3.2 times", "about 10^6 times"."""
-    if log10 < math.log10(1.05):
-        return "hardly (less than 1.05 times)"
-    if log10 < 2:
-        return f"about {10**log10:.2g} times"
-    if log10 < 4:
-        return f"about {round(10**log10, -1):,.0f} times"
-    return f"about 10^{round(log10)} times"

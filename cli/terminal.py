@@ -55,9 +55,14 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout; never NaN or Infinity, nor a control character as it is."""
+    """One line of JSON on stdout."""
+    click.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """One line of JSON; never NaN or Infinity, nor a control character as it is."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:

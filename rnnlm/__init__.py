@@ -27,7 +27,10 @@ _PUBLIC = {
     "SamplingSettings": "rnnlm.generation",
     "Kept": "rnnlm.events",
     "Saved": "rnnlm.events",
+    "ScoringSettings": "rnnlm.score_records",
     "SourceSettings": "rnnlm.sources",
+    "Sentence": "rnnlm.sentences",
+    "SentenceScore": "rnnlm.score_records",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
@@ -43,6 +46,8 @@ _PUBLIC = {
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
     "pair_accuracies": "rnnlm.minimal_pairs",
+    "read_sentences": "rnnlm.sentence_sources",
+    "score_chunks": "rnnlm.scoring",
     "score_pairs": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
@@ -65,7 +70,10 @@ if TYPE_CHECKING:
     from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
-    from rnnlm.scoring import score_sentences
+    from rnnlm.score_records import ScoringSettings, SentenceScore
+    from rnnlm.scoring import score_chunks, score_sentences
+    from rnnlm.sentence_sources import read_sentences
+    from rnnlm.sentences import Sentence
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
     from rnnlm.tuning import tune

@@ -53,9 +53,12 @@ def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], document_offsets: 
         position_B = end_B
 
 
+PADDING_SHARE = 0.1  # of a window's cells, at most
+
+
 @dataclass(frozen=True)
 class SpanBatch:
-    """Spans of similar length, read side by side from their initial states.
+    """Spans of similar length, read side by side from their initial states, the longest first.
 
     spans: (B,) indices of the spans. start_B, end_B: their bounds in the ids.
     """
@@ -64,24 +67,31 @@ class SpanBatch:
     start_B: np.ndarray
     end_B: np.ndarray
 
-    def windows(self, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(start_B, end_B) of consecutive windows of `length` tokens; shorter rows run empty first."""
-        for offset in range(0, int((self.end_B - self.start_B).max(initial=0)), length):
-            start_B = np.minimum(self.start_B + offset, self.end_B)
-            yield start_B, np.minimum(start_B + length, self.end_B)
+    def windows(self, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(start_B, end_B) of consecutive windows of at most so many `cells`, rows times tokens (but one token a row at least).
+
+        Rows that have come to their end are left out, so that windows have ever fewer rows: the first ones of those before.
+        """
+        length_B, offset = self.end_B - self.start_B, 0
+        while rows := int((length_B > offset).sum()):
+            end = offset + _window_length(np.minimum(length_B[:rows] - offset, max(1, cells // rows)))
+            yield self.start_B[:rows] + offset, np.minimum(self.start_B[:rows] + end, self.end_B[:rows])
+            offset = end
 
 
-def span_batches(spans: np.ndarray, max_rows: int, max_tokens: int) -> Iterator[SpanBatch]:
-    """Batches of the `spans` ((S, 2) bounds), sorted by length, of at most `max_rows` rows and `max_tokens` with padding
-    (a single longer span is a batch of its own)."""
-    lengths = spans[:, 1] - spans[:, 0]
-    order = np.argsort(-lengths, kind="stable")
-    at = 0
-    while at < len(order):
-        rows = int(np.clip(max_tokens // max(1, lengths[order[at]]), 1, max_rows))
-        chosen = order[at : at + rows]
+def _window_length(length_B: np.ndarray) -> int:
+    """The longest window over rows of these descending lengths of whose cells no more than PADDING_SHARE are empty."""
+    shorter_B = length_B[::-1].cumsum()[::-1] - length_B  # tokens of the rows behind each
+    used_B = (np.arange(1, len(length_B) + 1) * length_B + shorter_B) / (len(length_B) * length_B)
+    return int(length_B[np.argmax(used_B >= 1 - PADDING_SHARE)])
+
+
+def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
+    """Batches of the `spans` ((S, 2) bounds), sorted by length, of at most `max_rows` rows."""
+    order = np.argsort(spans[:, 0] - spans[:, 1], kind="stable")
+    for at in range(0, len(order), max_rows):
+        chosen = order[at : at + max_rows]
         yield SpanBatch(chosen, spans[chosen, 0], spans[chosen, 1])
-        at += rows
 
 
 def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

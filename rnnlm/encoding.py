@@ -11,6 +11,7 @@ from rnnlm.signature import LinesHash
 from rnnlm.threads import in_threads, processors
 
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
+_NEWLINE = ord("\n")
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 
@@ -119,6 +120,14 @@ def _count_words(data: bytes) -> int:
     """How many words `data` holds, which ends in a newline: a word ends where white space follows."""
     is_space = _IS_SPACE[np.frombuffer(data, dtype=np.uint8)]
     return int(np.count_nonzero(is_space[1:] & ~is_space[:-1]))
+
+
+def words_by_line(lines: Sequence[str]) -> np.ndarray:
+    """How many words each line holds, (lines,) int64."""
+    bytes_N = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
+    is_space_N = _IS_SPACE[bytes_N]
+    word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1
+    return np.diff(np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0)
 
 
 def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenizer: Tokenizer) -> int:

@@ -98,15 +98,20 @@ def as_text(text: str | Path | list[str] | Text, settings: TextSettings | None =
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings: TextSettings) -> Signature:
     """The signature of numbers measured with `model` on that text."""
+    return signature_of(model, encoded.lines_hash, context, settings.blank_lines)
+
+
+def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
+    """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where `</s>` is not scored."""
     tokenizer = model.tokenizer
     return Signature(
-        data=encoded.lines_hash,
+        data=lines_hash,
         tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
-        blank=settings.blank_lines,
+        blank=blank_lines,
         unk="spell" if tokenizer.literal_unk == "spell" else "literal",
-        eos="yes",
+        eos=eos,
         prec=model.precision,
         adapt=model.adaptation,
         model=model.fingerprint or "unsaved",

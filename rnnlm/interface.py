@@ -61,6 +61,10 @@ class Tokenizer(Protocol):
         """What each token of `encode([line])` reads as in the line itself, unknown ones too; `</s>` last."""
         ...
 
+    def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        """:meth:`surface` of each of many lines, faster than one by one."""
+        ...
+
     def symbols(self) -> list[str]:
         """What a person is shown for each id of V."""
         ...

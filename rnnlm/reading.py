@@ -17,6 +17,7 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, State
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
+Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
 
 
 def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
@@ -26,9 +27,42 @@ def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
     scored = list(windows(model, ids, spans, model.score))  # on the model's device: they are copied once all is computed
     for start_B, end_B, logprob_BT in scored:
-        for start, end, logprob_T in zip(start_B, end_B, arrays.as_numpy(logprob_BT), strict=True):
-            logprob_N[start:end] = logprob_T[: end - start]
+        _put(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N
+
+
+def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """As :func:`score_spans`, of `ids` as the next part of a stream whose last token was a boundary; and the state after them."""
+    carried = Carried(model.score, state)
+    logprob_N = np.zeros(len(ids))
+    for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
+        _put(logprob_N, start_B, end_B, logprob_BT)
+    return logprob_N, carried.state
+
+
+class Carried:
+    """A step that goes on from the state that the last one left, whatever state it is given: so one stream is read in parts."""
+
+    def __init__(self, step: Step, state: State) -> None:
+        self._step = step
+        self.state = state
+
+    def step(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Any, State]:
+        """What the step makes of the window, and the state after it."""
+        result, self.state = self._step(inputs_BT, targets_BT, self.state)
+        return result, self.state
+
+
+def _put(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
+    """Each row's scores to their places."""
+    position_BT, inside_BT = positions(start_B, end_B)
+    logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+
+
+def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The position in the text of each cell of a window, (B, T), and whether it lies within its row."""
+    position_BT = start_B[:, None] + np.arange(int((end_B - start_B).max(initial=0)))
+    return position_BT, position_BT < end_B[:, None]
 
 
 def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
@@ -42,14 +76,23 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
 
 
 def windows(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried."""
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
+    to their end are read no further.
+
+    call_tokens: the most of a window, over all rows; None: the model's.
+    """
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    rows = max(1, model.call_tokens // TOKENS_PER_ROW)
-    for batch in span_batches(spans, min(rows, model.max_rows or rows), model.call_tokens):
-        state = model.initial_state(len(batch.spans))
-        for start_B, end_B in batch.windows(max(1, model.call_tokens // len(batch.spans))):
+    call_tokens = call_tokens or model.call_tokens
+    rows = max(1, call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(rows, model.max_rows or rows)):
+        reading = len(batch.spans)
+        state = model.initial_state(reading)
+        for start_B, end_B in batch.windows(call_tokens):
+            if len(start_B) < reading:
+                reading = len(start_B)
+                state = state.select(np.arange(reading))
             inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
             result, state = step(inputs_BT, targets_BT, state)
             yield start_B, end_B, result

@@ -73,7 +73,7 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
     """The rows of a table; of a Parquet file the text column alone is read."""
     if kind == tables.PARQUET:
-        return tables.parquet_rows(source, [_column(tables.parquet_columns(source), source, settings)])
+        return tables.parquet_rows(source, [column_of(tables.parquet_columns(source), source, settings)])
     return tables.rows(source, kind, errors)
 
 
@@ -134,7 +134,7 @@ def _holds_data(folder: str) -> bool:
     return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
 
 
-def _column(names: list[str], where: str, settings: SourceSettings) -> str:
+def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     """The column to read: the one asked for; else `text`, `sentence`, or the only one."""
     if settings.column:
         if settings.column in names:
@@ -149,7 +149,7 @@ def _column(names: list[str], where: str, settings: SourceSettings) -> str:
 
 
 def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:
-    column = _column([str(name) for name in row], where, settings)
+    column = column_of([str(name) for name in row], where, settings)
     return _as_text(row[column], where, column)
 
 

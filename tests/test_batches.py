@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.batches import gather, span_batches, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import PADDING_SHARE, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
 from rnnlm.interface import PADDING
 
 
@@ -71,21 +71,22 @@ def test_windows_may_differ_in_length(lengths):
     assert windows[-1].end_B[0] == 60
 
 
-@given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60), st.integers(1, 7))
-def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows, max_tokens, window):
+@given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60))
+def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows, cells):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
     seen_spans, seen = [], Counter()
-    for batch in span_batches(spans, max_rows, max_tokens):
-        rows, longest = len(batch.spans), int((batch.end_B - batch.start_B).max())
-        assert 1 <= rows <= max_rows and (rows * longest <= max_tokens or rows == 1)
+    for batch in span_batches(spans, max_rows):
+        assert 1 <= len(batch.spans) <= max_rows
         seen_spans += batch.spans.tolist()
-        position_B = batch.start_B
-        for start_B, end_B in batch.windows(window):
-            assert (start_B == position_B).all() and (end_B - start_B).max() <= window
+        position_B = batch.start_B.copy()
+        for start_B, end_B in batch.windows(cells):
+            rows, longest = len(start_B), int((end_B - start_B).max())
+            assert (start_B == position_B[:rows]).all() and (rows * longest <= cells or longest == 1)
+            assert rows * longest * (1 - PADDING_SHARE) <= (end_B - start_B).sum() and (end_B > start_B).all()
             for start, end in zip(start_B, end_B, strict=True):
                 seen.update(range(start, end))
-            position_B = end_B
+            position_B[:rows] = end_B
         assert (position_B == batch.end_B).all()
     assert sorted(seen_spans) == list(range(len(lengths)))
     assert seen == Counter(range(sum(lengths)))

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import LINES, Lines, make_tokenizer
 
-from rnnlm.corpus import Corpus, TextSettings
-from rnnlm.encoding import encode_text, known_ids
+from rnnlm.corpus import Corpus, TextSettings, split_words
+from rnnlm.encoding import encode_text, known_ids, words_by_line
 from rnnlm.errors import TextError
 
 
@@ -101,3 +101,9 @@ def test_unseen_words_are_unknown_to_who_reads_no_characters():
     plain = tokenizer.encode(["a x"]).ids
     assert known_ids(plain, tokenizer) is plain
     assert known_ids(np.array([[0, -1]]), make_tokenizer(["a"], tokenizer="byte")).tolist() == [[0, -1]]
+
+
+def test_words_are_counted_line_by_line():
+    lines = ["the cat", "", " a\tb\0c ", "\u00a0x \u2028", "one"]
+    assert words_by_line(lines).tolist() == [len(split_words(line)) for line in lines] == [2, 0, 3, 2, 1]
+    assert words_by_line([]).tolist() == []

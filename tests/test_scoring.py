@@ -7,10 +7,13 @@ import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm import corpora, reading
+from rnnlm.corpus import TextSettings
 from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation import evaluate
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
-from rnnlm.scoring import likelihood_ratio, score_lines, score_sentences
+from rnnlm.scoring import Scorer, ScoringSettings, likelihood_ratio, score_lines, score_sentences
+from rnnlm.sentences import Sentence
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
 
@@ -159,3 +162,102 @@ class TestPairs:
         for accuracy in pair_accuracies(scores):
             assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.kind
             assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.kind
+
+
+FAMILIES = [
+    ("lstm", {}), ("gru", {"layers": 2}), ("qrnn", {}), ("ffnn", {}), ("jordan", {}), ("unigram", {}), ("ngram", {"order": 3}),
+    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}), ("lstm", {"tokenizer": "char"}),
+    ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.5, 0.5)}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=str)
+def family(request):
+    return fit(request.param[0], **request.param[1])
+
+
+def test_scores_of_every_family_depend_neither_on_batch_nor_order_nor_padding(family, monkeypatch):
+    rng = random.Random(3)
+    lines = [" ".join(rng.choices([*"the cat sat dog mat on zebra".split(), "<unk>"], k=k)) for k in [*range(12), 40]]
+    alone = [score_sentences(family, [line], with_tokens=True)[0] for line in lines]
+    for call_tokens, per_chunk in ((None, 100), (9, 5)):
+        if call_tokens:
+            monkeypatch.setattr(type(family), "call_tokens", call_tokens)
+        monkeypatch.setattr("rnnlm.scoring.LINES_PER_CHUNK", per_chunk)
+        order = rng.sample(range(len(lines)), len(lines))
+        for index, score in zip(order, score_sentences(family, [lines[i] for i in order], with_tokens=True), strict=True):
+            assert score.logprob_nats == pytest.approx(alone[index].logprob_nats, abs=1e-4)
+            bits = [token.surprisal_bits for token in score.token_scores]
+            assert bits == pytest.approx([token.surprisal_bits for token in alone[index].token_scores], abs=2e-4)
+
+
+def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
+    (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
+    (first,) = score_sentences(family, ["the cat"], eos=False)
+    (rest, alone, blank) = score_sentences(family, ["saw a dog", "", "the cat"], given=["the cat  ", "the cat saw a dog", " "], with_tokens=True)
+    assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
+    assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
+    assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][first.tokens :]
+    assert (alone.tokens, alone.words, alone.text) == (1, 0, "")
+    assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(whole.token_scores[-1].surprisal_bits, abs=1e-4)
+    assert blank.logprob_nats == pytest.approx(first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats, abs=1e-4)
+
+
+def test_without_the_end_its_token_counts_nowhere(halves):
+    score, empty = score_sentences(halves, ["a b x", ""], eos=False, with_tokens=True, with_words=True)
+    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (score.tokens, score.words) == (3, 3)
+    assert score.ppl_word == pytest.approx(2 ** (7 / 3))
+    assert [t.token for t in score.token_scores] == [w.word for w in score.word_scores] == ["a", "b", "x"]
+    assert (empty.logprob_nats, empty.tokens, empty.ppl_word, empty.token_scores) == (0.0, 0, None, ())
+    assert score.logprob_by("word", eos=False) == score.logprob_by("token") == pytest.approx(score.logprob_nats / 3)
+
+
+@pytest.mark.parametrize("kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})])
+def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(kind, settings, tmp_path, monkeypatch):
+    model, path = fit(kind, **settings), tmp_path / "text"
+    lines = [*LINES, "", "a cat", "", *LINES[::-1]]
+    path.write_text("\n".join(lines) + "\n")
+    for context in ("carry", "reset"):
+        whole = evaluate(model, path, context=context, text_settings=TextSettings(blank_lines="keep"))
+        for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
+            monkeypatch.setattr("rnnlm.scoring.LINES_PER_CHUNK", per_chunk)
+            scores = score_sentences(model, lines, context=context, **wanted)
+            assert len(scores) == len(lines)
+            assert sum(score.logprob_nats for score in scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
+        scorer = Scorer(model, ScoringSettings(context=context))
+        scorer.score([Sentence(line, number) for number, line in enumerate(lines)])
+        assert str(scorer.signature()) == whole.signature
+
+
+def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_asked(halves):
+    texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
+    scores = score_sentences(halves, texts, unscorable="null", with_tokens=True, with_words=True)
+    assert [score.reason for score in scores] == [
+        None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)", "token 1, never, has probability zero", None
+    ]  # fmt: skip
+    assert [score.logprob_nats is None for score in scores] == [False, True, True, True, True, False]
+    assert [score.is_read for score in scores] == [True, False, False, False, True, True]
+    assert scores[3].text == "a \ufffd" and [score.id for score in scores] == [1, 2, 3, 4, 5, 6]
+    assert scores[0].logprob_nats == score_sentences(halves, ["a"])[0].logprob_nats
+    assert [score.reason for score in score_sentences(halves, ["</s>"], unscorable="null")] == ["the text holds </s>"]
+    for text in texts[1:4]:
+        with pytest.raises(TextError, match="sentence 1"):
+            score_sentences(halves, [text])
+
+
+def test_requests_that_contradict_themselves_are_refused(lstm):
+    with pytest.raises(UsageError, match="given"):
+        score_sentences(lstm, ["a", "b"], given=["x"])
+    with pytest.raises(UsageError, match="carry"):
+        score_sentences(lstm, ["a"], given="x", context="carry")
+    with pytest.raises(UsageError, match="context"):
+        score_sentences(lstm, ["a"], context="carried")
+
+
+def test_a_line_of_a_megabyte_is_scored_in_windows(lstm, monkeypatch):
+    widest = []
+    score = lstm.score
+    monkeypatch.setattr(lstm, "score", lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state))
+    long, short = score_sentences(lstm, ["the cat " * 60_000, "the cat"])
+    assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
+    assert long.logprob_nats < short.logprob_nats

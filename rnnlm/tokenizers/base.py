@@ -62,6 +62,9 @@ class VocabularyTokenizer:
     def surface(self, line: str) -> list[str]:
         return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
 
+    def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        return [self.surface(line) for line in lines]
+
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from rnnlm.corpus import WORD_SPACE
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
@@ -23,6 +24,7 @@ MODEL_FILE = "tokenizer.model"
 TRAINING_LINES = 1_000_000  # sentencepiece sees this many lines at most
 TRAINING_CHARACTERS = 4000  # a longer line is shown to it in parts
 _SPACE = "\u2581"
+_WORD_SPACE = WORD_SPACE.encode()
 
 
 class SentencePieceTokenizer(VocabularyTokenizer):
@@ -68,7 +70,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @property
     def starts_word_V(self) -> np.ndarray:
-        starts = np.array([piece.startswith(_SPACE) for piece in self.vocabulary.symbols])
+        starts = np.array([bool(data) and data[0] in _WORD_SPACE for data in self._bytes])
         starts[self.boundary_id] = True
         return starts
 

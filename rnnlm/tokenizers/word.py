@@ -74,8 +74,16 @@ class WordTokenizer(VocabularyTokenizer):
         return self.unk_id
 
     def surface(self, line: str) -> list[str]:
-        words, numbers = _split([line], self.settings)
-        return [*(words[number].decode("utf-8") for number in numbers[:-1]), BOUNDARY]
+        return self.surfaces([line])[0]
+
+    def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        if not lines:
+            return []
+        words, numbers = _split(lines, self.settings)
+        shown = [BOUNDARY if word == _LINE_END else word.decode("utf-8") for word in words]
+        tokens = [shown[number] for number in numbers.tolist()]
+        ends = (np.flatnonzero(numbers == words.index(_LINE_END)) + 1).tolist()
+        return [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         words = ["\n" if id == self.boundary_id else self._word(id) for id in ids]

@@ -176,3 +176,12 @@ def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeyp
     monkeypatch.setattr(processes.sys, "executable", str(folder / "python"))
     ended = rnnlm("bench", "ngram", models.text, "--rounds", 1)
     assert (ended.code, ended.out, ended.errors) == (1, "", ["error: rnnlm train failed", "  why: no space"])
+
+
+def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, models, here):
+    found = [json.loads(line) for line in rnnlm("bench", "score", "-m", models.lstm, "--tokens", 1500, "--rounds", 1, "--json").out.splitlines()]
+    assert [each["mix"] for each in found] == ["1 to 20", "1 to 1000", "1000", "mostly short"]
+    assert all(each["tokens"] >= 1500 and each["ratio_products"] > 0 for each in found)
+    shown = rnnlm("bench", "score", "-m", models.unigram, models.text, "--tokens", 1500, "--rounds", 1)
+    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert len(rows) == 4 and columns[-1] == "time over products" and {row[-1] for row in rows} == {"-"}

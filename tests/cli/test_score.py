@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rnnlm import corpora
-from rnnlm.cli.score import times
+from rnnlm.cli.score_table import times
 
 
 def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, models):
@@ -79,7 +79,7 @@ def test_ties_count_half_and_pairs_with_unknown_words_are_told_apart(rnnlm, mode
 
 
 def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
-    refused = rnnlm("score", "-m", models.unigram, "the </s> man")
+    refused = rnnlm("score", "-m", models.unigram, "--strict", "the </s> man")
     assert refused.code == 1 and "sentence 1" in refused.err and "--special-symbols" in refused.err
     dropped = json.loads(rnnlm("score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man").out)
     plain = json.loads(rnnlm("score", "-m", models.unigram, "--json", "the man").out)
@@ -104,3 +104,120 @@ def test_at_20_columns_every_cell_has_its_line(rnnlm, models, terminal_of):
     terminal_of(20)
     shown = rnnlm("score", "-m", models.unigram, "the man was in the house")
     assert "sentence: the man was in the house" in shown.out
+
+
+def records(shown) -> list[dict]:
+    return [json.loads(line) for line in shown.out.splitlines()]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    columns, *rows = [line.split("\t") for line in text.splitlines()]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def test_words_have_their_surprisals_in_every_format(rnnlm, models):
+    (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--words", "--tokens", "the zorp"))
+    assert [w["word"] for w in record["word_surprisals"]] == ["the", "zorp", "</s>"]
+    rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--words", "the zorp", "").out)
+    assert [(row["id"], row["position"], row["word"], row["oov"]) for row in rows] == [
+        ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"), ("2", "1", "</s>", "0")
+    ]  # fmt: skip
+    bits = [w["surprisal_bits"] for w in record["word_surprisals"]]
+    assert [float(row["surprisal_bits"]) for row in rows[:3]] == pytest.approx(bits, abs=1e-4)
+    assert "word\tsurprisal_bits" in rnnlm("score", "-m", models.lstm, "--words", "the zorp").out
+
+
+def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_figure(rnnlm, models, here):
+    (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
+    shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv")
+    rows = table(shown.out)
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert [row["reason"] for row in rows] == ["", "", "not UTF-8 (byte 5 is 0xff)", "", "the text holds <s>"]
+    assert [row["tokens"] for row in rows] == ["3", "1", "", "3", ""] and rows[3]["text"] == "the\\tzorp"
+    assert (rows[2]["logprob_nats"], rows[3]["oov"]) == ("", "zorp")
+    assert shown.code == 0 and "note: 2 lines have no score" in shown.err
+    assert records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))[2]["words"] is None
+    assert len(table(rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens").out)) == 3 + 1 + 1 + 3 + 1
+
+
+def test_likely_next_words_stand_at_each_place(rnnlm, models):
+    (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--next", 3, "the man"))
+    assert [len(w["next"]) for w in record["word_surprisals"]] == [3, 3, 3]
+    rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--next", 3, "the man").out)
+    assert [row["next_word"] for row in rows[:3]] == [each["word"] for each in record["word_surprisals"][0]["next"]]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"] * 3
+    assert "likeliest here" in rnnlm("score", "-m", models.lstm, "--next", 3, "the man").out
+
+
+def test_a_table_is_ranked_by_word_or_token_where_that_is_asked(rnnlm, models):
+    long, short = "the man was in the house and the man was in the house", "zorp"
+    rows = table(rnnlm("score", "-m", models.unigram, long, "a zorp of zarp", short).out)
+    assert rows[0]["sentence"] == short
+    rows = table(rnnlm("score", "-m", models.unigram, "--rank", "word", long, "a zorp of zarp", short).out)
+    figures = [float(row["logprob_per_word"]) for row in rows]
+    assert figures == sorted(figures, reverse=True) and rows[0]["sentence"] == long
+
+
+def test_what_is_given_conditions_and_is_not_scored(rnnlm, models, here):
+    (here / "t.csv").write_text("id,before,text\nx,the man,was here\ny,,was here\n")
+    by_row = records(rnnlm("score", "-m", models.lstm, "--input", "t.csv", "--given-column", "before", "--json"))
+    (by_text,) = records(rnnlm("score", "-m", models.lstm, "--given", "the man", "was here", "--json"))
+    assert [each["id"] for each in by_row] == ["x", "y"] and by_row[0]["tokens"] == 3
+    assert by_row[0]["logprob_nats"] == pytest.approx(by_text["logprob_nats"], abs=1e-4)
+    assert by_row[1]["logprob_nats"] != pytest.approx(by_text["logprob_nats"], abs=1e-3)
+
+
+def test_sentences_can_be_scored_without_their_end_or_as_one_stream(rnnlm, models):
+    (whole,), (open_end,) = (records(rnnlm("score", "-m", models.lstm, "--json", "the man", *end)) for end in ((), ("--no-eos",)))
+    assert (whole["tokens"], open_end["tokens"]) == (3, 2) and whole["logprob_nats"] < open_end["logprob_nats"]
+    first, second = records(rnnlm("score", "-m", models.lstm, "--json", "--context", "carry", "the man", "the man"))
+    assert first["logprob_nats"] == pytest.approx(whole["logprob_nats"], abs=1e-4)
+    assert second["logprob_nats"] != pytest.approx(whole["logprob_nats"], abs=1e-4)
+
+
+def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
+    scored = rnnlm("score", "-m", models.lstm, "--input", models.valid, "--json").err.splitlines()[-1]
+    evaluated = json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", "reset", "--keep-blank-lines", "--json").out)
+    assert scored == f"signature: {evaluated['signature']}"
+
+
+@pytest.mark.parametrize("name, options", [("s.jsonl", []), ("s.tsv", ["--tokens", "--context", "carry"])])
+def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, models, here, start, corpus_lines, name, options):
+    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 20)[:20_000]))
+    command = ["score", "-m", models.unigram, "--input", "text", *options, "--output"]
+    whole = rnnlm(*command, f"whole-{name}")
+    assert whole.code == 0 and whole.out == ""
+    process = start(*command, name)
+    while process.poll() is None and not (here / f"{name}.run").exists() or (here / name).stat().st_size < 1000:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    expected = (here / f"whole-{name}").read_bytes()
+    broken = (here / name).read_bytes()
+    assert len(broken) < len(expected) and expected.startswith(broken) and (here / f"{name}.run").exists()
+    refused = rnnlm(*command, name)
+    assert refused.code == 1 and (here / name).read_bytes() == broken
+    assert rnnlm(*command, name, "--resume", "--no-eos").code == 2
+    resumed = rnnlm(*command, name, "--resume")
+    assert resumed.code == 0 and (here / name).read_bytes() == expected and not (here / f"{name}.run").exists()
+    assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
+     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
+     ["--given", "a", "--context", "carry"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here, options):
+    ended = rnnlm("score", "-m", models.unigram, *options, "the man")
+    assert (ended.code, ended.out) == (2, "") and not list(here.iterdir())
+
+
+def test_binary_junk_and_a_line_of_a_megabyte_have_their_records(rnnlm, models, here):
+    junk = bytes(range(256)) * 40
+    (here / "text").write_bytes(junk + b"\n" + b"the man " * 125_000 + b"\n")
+    found = records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))
+    assert len(found) == junk.count(b"\n") + 2 and found[-1]["words"] == 250_000
+    assert all(each["reason"].startswith("not UTF-8") for each in found[1:-1])

@@ -1,6 +1,7 @@
 import warnings
 from itertools import islice
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,3 +157,9 @@ def test_a_line_of_a_million_words_is_encoded(tokenizer):
     line = "the dog ran " * 333_334
     encoded = tokenizer.encode([line])
     assert tokenizer.decode(encoded.ids) == line
+
+
+def test_a_tab_starts_a_word_like_a_space():
+    tokenizer = make_tokenizer(tokenizer="sentencepiece", vocab_size=280)
+    starting = {tokenizer.symbols()[id] for id in np.flatnonzero(tokenizer.starts_word_V)}
+    assert {"<0x09>", "<0x0D>", "<0x00>", "</s>", "\u2581"} <= starting and "<0x41>" not in starting

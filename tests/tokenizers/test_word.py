@@ -187,3 +187,10 @@ def test_a_million_words_are_encoded_within_a_second():
     began = time.process_time()
     assert len(tokenizer.encode(lines).ids) == 1_040_000
     assert time.process_time() - began < 1.0
+
+
+def test_the_surfaces_of_many_lines_are_those_of_each():
+    tokenizer = make_tokenizer(split_punctuation=True, lowercase=True)
+    lines = ["The cat, saw", "", "zebra <unk>", "  a  "]
+    assert tokenizer.surfaces(lines) == [tokenizer.surface(line) for line in lines]
+    assert tokenizer.surfaces(lines)[:2] == [["the", "cat", ",", "saw", "</s>"], ["</s>"]] and tokenizer.surfaces([]) == []

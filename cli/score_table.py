@@ -1,0 +1,91 @@
+"""Scores as tables for people: the likeliest first; surprisals; of two sentences the odds in words."""
+
+import math
+from typing import Any
+
+import click
+
+from . import terminal
+
+
+def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
+    """Print the scores, ranked by their log-probability as a whole, by word or by token.
+
+    Raises:
+        TextError: there are none.
+    """
+    if not scores:
+        from rnnlm.errors import TextError
+
+        raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
+    ranked = sorted(scores, key=lambda score: _rank(score.logprob_by(unit, settings.eos)), reverse=True)
+    cells = [_cells(score, unit, settings.eos) for score in ranked]
+    shown = ["logprob_nats", "words", "ppl_word", "sentence"]
+    if unit != "logprob":
+        shown.insert(0, f"logprob_per_{unit}")
+    if with_ids:
+        shown.insert(0, "id")
+    shown += [name for name in ("unknown words", "no score because") if any(row[name] for row in cells)]
+    terminal.print_table(shown, [[row[name] for name in shown] for row in cells], right=[name for name in shown if name in _FIGURES])
+    for score in ranked:
+        _show_surprisals(score, settings)
+    if len(ranked) == 2 and unit == "logprob":
+        _show_odds(*ranked)
+
+
+_FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
+
+
+def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
+    return {
+        "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
+        "logprob_nats": terminal.number(score.logprob_nats), "words": str(score.words) if score.is_read else "-",
+        "ppl_word": terminal.number(score.ppl_word), "sentence": score.text, "unknown words": ", ".join(score.oov),
+        "no score because": score.reason or "",
+    }  # fmt: skip
+
+
+def _rank(logprob_nats: float | None) -> float:
+    return -math.inf if logprob_nats is None else logprob_nats
+
+
+def _show_surprisals(score: Any, settings: Any) -> None:
+    if settings.with_tokens and score.token_scores:
+        rows = [[t.token, terminal.number(t.surprisal_bits), "unknown" if t.is_oov else ""] for t in score.token_scores]
+        click.echo()
+        terminal.print_table(["token", "surprisal_bits", ""], rows, right=["surprisal_bits"])
+    if settings.with_words and score.word_scores:
+        columns = ["word", "surprisal_bits", ""]
+        rows = [[w.word, terminal.number(w.surprisal_bits), "unknown" if w.is_oov else ""] for w in score.word_scores]
+        if settings.next_words:
+            columns.append("likeliest here")
+            rows = [[*row, ", ".join(f"{n.word} {n.probability:.2g}" for n in its)] for row, its in zip(rows, score.next_words, strict=True)]
+        click.echo()
+        terminal.print_table(columns, rows, right=["surprisal_bits"])
+
+
+def _show_odds(better: Any, worse: Any) -> None:
+    """How many times likelier the first of two sentences is, in total and per word."""
+    from rnnlm.scoring import likelihood_ratio
+
+    ratio = likelihood_ratio(better, worse)
+    if ratio is None:
+        return
+    total, per_word = ratio
+    if total == 0:
+        click.echo("Both are equally likely.")
+        return
+    text = f'"{terminal.visible(better.text)}" is {times(total)} likelier'
+    direction = f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
+    click.echo(f"{text} in total; per word, {direction}.")
+
+
+def times(log10: float) -> str:
+    """A ratio in words: "about 3.2 times", "about 10^6 times"."""
+    if log10 < math.log10(1.05):
+        return "hardly (less than 1.05 times)"
+    if log10 < 2:
+        return f"about {10**log10:.2g} times"
+    if log10 < 4:
+        return f"about {round(10**log10, -1):,.0f} times"
+    return f"about 10^{round(log10)} times"

@@ -1,0 +1,81 @@
+import gzip
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from rnnlm.errors import TextError, UsageError
+from rnnlm.sentence_sources import SentenceSettings, read_sentences
+
+
+def read(*names, **settings):
+    return [(s.id, s.given, s.text, s.reason) for s in read_sentences(tuple(map(str, names)), SentenceSettings(**settings))]
+
+
+def test_every_line_of_all_texts_is_a_record_numbered_over_all(tmp_path):
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt.gz"
+    one.write_bytes(b"\xef\xbb\xbfa b\r\n\n  \nlast")
+    two.write_bytes(gzip.compress(b"c\n"))
+    assert read(one, two, given="x") == [
+        (1, "x", "a b", None), (2, "x", "", None), (3, "x", "  ", None), (4, "x", "last", None), (5, "x", "c", None)
+    ]  # fmt: skip
+
+
+def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"a\nb \xff\nc\n")
+    assert [text for _, _, text, _ in read(path)] == ["a", "b \udcff", "c"]
+    assert [text for _, _, text, _ in read(path, encoding_errors="replace")] == ["a", "b \ufffd", "c"]
+    path.write_text("a\nb", encoding="utf-16")
+    with pytest.raises(TextError, match="line 1: not UTF-8"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet"])
+def test_rows_of_tables_keep_their_ids_and_what_is_given(tmp_path, kind):
+    rows = [{"id": "s1", "sentence": "a b", "before": "x"}, {"id": "s2", "sentence": "", "before": ""}]
+    path = tmp_path / f"table.{kind}"
+    if kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif kind.startswith("json"):
+        path.write_text(json.dumps(rows) if kind == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        mark = "," if kind == "csv" else "\t"
+        path.write_text("".join(mark.join(row) + "\n" for row in [rows[0].keys(), *(row.values() for row in rows)]))
+    assert read(path, column="sentence", given_column="before") == [("s1", "x", "a b", None), ("s2", "", "", None)]
+    assert read(path, column="before", id_column="sentence", given="g")[0] == ("a b", "g", "x", None)
+
+
+def test_ids_are_row_numbers_where_a_table_has_none(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("text,x\na,1\nb,2\n")
+    assert [id for id, *_ in read(path, path)] == [1, 2, 3, 4]
+
+
+def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
+    path = tmp_path / "table.jsonl"
+    path.write_text('{"id": 7, "text": "a"}\n{"id": 8, "text": 3}\n{"id": 9}\n{"text": "b", "id": null}\n')
+    assert read(path) == [
+        (7, "", "a", None), (8, "", "", "column 'text' holds int, not text"), (9, "", "", "column 'text' holds nothing, not text"), (4, "", "b", None)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, content, settings, what",
+    [
+        ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
+        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"), ("t.txt", "a\n", {"column": "c"}, "is no table by its name"),
+        ("t.jsonl", '{"text": "a"}\n{"text": \n', {}, "line 2: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
+        ("t.jsonl", '{"text": "a\udcff"}\n', {}, "not UTF-8"),
+    ],
+)  # fmt: skip
+def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
+    (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(TextError, match=what):
+        read(tmp_path / name, **settings)
+
+
+def test_two_ways_to_give_what_precedes_contradict_each_other(tmp_path):
+    with pytest.raises(UsageError, match="given"):
+        read(tmp_path, given="a", given_column="b")
