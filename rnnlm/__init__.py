@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "BeamSettings": "rnnlm.beam_search",
     "Corpus": "rnnlm.corpus",
     "Counted": "rnnlm.events",
     "Estimated": "rnnlm.events",
@@ -22,7 +23,7 @@ _PUBLIC = {
     "Pair": "rnnlm.minimal_pairs",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
-    "SamplingSettings": "rnnlm.generation",
+    "SamplingSettings": "rnnlm.sampling",
     "Kept": "rnnlm.events",
     "Saved": "rnnlm.events",
     "SourceSettings": "rnnlm.sources",
@@ -36,9 +37,11 @@ _PUBLIC = {
     "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
+    "likeliest": "rnnlm.beam_search",
     "load": "rnnlm.loading",
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
+    "next_words": "rnnlm.next_words",
     "pair_accuracies": "rnnlm.minimal_pairs",
     "score_pairs": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
@@ -50,17 +53,20 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from rnnlm.adaptation import adapt, load_adapted
     from rnnlm.auditing import audit
+    from rnnlm.beam_search import BeamSettings, likeliest
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate
     from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
     from rnnlm.exchange import export_arpa, import_arpa
-    from rnnlm.generation import SamplingSettings, generate
+    from rnnlm.generation import generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
     from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
+    from rnnlm.next_words import next_words
+    from rnnlm.sampling import SamplingSettings
     from rnnlm.scoring import score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train

@@ -8,8 +8,10 @@ from tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
-from rnnlm.generation import TILE_ROWS, SamplingSettings, draw, generate
+from rnnlm.drawing import FEWEST_ROWS
+from rnnlm.generation import generate
 from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.sampling import SamplingSettings, draw
 from rnnlm.scoring import score_sentences
 
 
@@ -37,7 +39,7 @@ def unigram_of(probabilities: list[float]) -> UnigramModel:
 
 
 def test_a_sample_depends_on_seed_and_number_alone(lstm):
-    assert TILE_ROWS < 40
+    assert FEWEST_ROWS < 40
     many = texts(lstm, 40, max_tokens=12, seed=3)
     assert texts(lstm, 1, max_tokens=12, seed=3) == many[:1]
     assert texts(lstm, 5, max_tokens=12, seed=3) == many[:5]
@@ -108,7 +110,7 @@ def test_without_a_prompt_pieces_begin_as_a_line_does(pieces):
         texts(pieces, max_tokens=1)
     finally:
         del pieces.predict
-    assert [inputs[:, 0].tolist() for inputs in seen] == [[pieces.tokenizer.boundary_id] * TILE_ROWS]
+    assert [inputs[:, 0].tolist() for inputs in seen] == [[pieces.tokenizer.boundary_id] * FEWEST_ROWS]
     for sample in generate(pieces, num=5, prompt="the cat", settings=SamplingSettings(max_tokens=5)):
         assert sample.text.startswith("the cat")
 
