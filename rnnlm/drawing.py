@@ -112,6 +112,7 @@ def draw_texts(
             return
         state, input_B = _arranged(model, start, state, input_B, origin_B)
         logprob_BV, state = predict(model, input_B, state)
+        input_B = input_B.copy()  # the state may hold the array that was read
         for row, token, logprob_nats in chooser.choose(rows, active, logprob_BV):
             text = rows[row]
             text.ids.append(token)

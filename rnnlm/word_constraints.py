@@ -18,7 +18,7 @@ from rnnlm.interface import Tokenizer
 
 _WORD = (string.ascii_letters + string.digits + "_").encode() + bytes(range(0x80, 0x100))
 _RUN = re.compile(b"[" + re.escape(_WORD) + b"]+")
-_LAST_RUN = re.compile(b"[" + re.escape(_WORD) + b"]*$")
+_LAST_RUN = re.compile(b"[" + re.escape(_WORD) + rb"]*\Z")
 _LONGEST_TOKEN_RUN = 256  # tokens that are looked back at, for the beginning of a word
 
 
