@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ WORDS, CONTINUATIONS, CONTINUATION_TOKENS = 10, 3, 12
 OTHER_LINES = 5  # beside words and continuations
 KEYS = "Tab: take the first word   Enter: draw again   Ctrl-U: clear   Ctrl-D: end"
 _BACKSPACE, _TAB, _ENTER, _CLEAR, _LAST_WORD, _END = "\x7f\b", "\t", "\r\n", "\x15", "\x17", "\x04"
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|O.|.)?")  # arrows and the like, which do nothing
 
 ReadKeys = Callable[[float | None], str]  # seconds to wait (None: until there is one) -> the keys pressed; "" if none
 
@@ -65,7 +68,7 @@ class Desk:
     def think(self) -> bool:
         """Works out what is missing, the words first; whether there was anything to do."""
         from rnnlm.errors import RnnlmWarning, TextError
-        from rnnlm.next_words import continuations, next_words
+        from rnnlm.typing_ahead import continuations, next_words
 
         if self.continuations is not None:
             return False
@@ -116,7 +119,7 @@ def drawn(desk: Desk, width: int, height: int) -> Any:
     from rich.text import Text
 
     typed = terminal.visible(desk.text)
-    room = max(1, width - 4)
+    room = max(2, width - 4)
     lines = [Text(f"> {typed if len(typed) <= room else '…' + typed[1 - room :]}█", style="bold")]
     shown = max(1, height - OTHER_LINES - CONTINUATIONS)
     for word in (desk.words or [])[:shown]:
@@ -156,7 +159,7 @@ def _raw_keys() -> Iterator[ReadKeys]:
         data = os.read(keyboard, 1024)
         if not data:  # the terminal is gone
             return _END
-        return "" if data.startswith(b"\x1b") else decoder.decode(data)  # arrows and the like do nothing
+        return _ESCAPE.sub("", decoder.decode(data))
 
     before = termios.tcgetattr(keyboard)
     try:

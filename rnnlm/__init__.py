@@ -41,7 +41,7 @@ _PUBLIC = {
     "load": "rnnlm.loading",
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
-    "next_words": "rnnlm.next_words",
+    "next_words": "rnnlm.typing_ahead",
     "pair_accuracies": "rnnlm.minimal_pairs",
     "score_pairs": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
@@ -65,12 +65,12 @@ if TYPE_CHECKING:
     from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
-    from rnnlm.next_words import next_words
     from rnnlm.sampling import SamplingSettings
     from rnnlm.scoring import score_sentences
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
     from rnnlm.tuning import tune
+    from rnnlm.typing_ahead import next_words
 
 
 def __getattr__(name: str) -> Any:

@@ -48,11 +48,11 @@ def next_words(model: LanguageModel, text: str, count: int = 10) -> list[NextWor
 
 
 def continuations(model: LanguageModel, text: str, num: int, settings: SamplingSettings) -> list[str]:
-    """`num` samples that begin with `text`; a word that is begun is the likeliest one that begins so."""
-    before, begun = _split(model, text)
+    """`num` samples that begin with `text`; a word that is begun becomes the likeliest one that begins so, if there is one."""
+    _, begun = _split(model, text)
     if begun and (ends := next_words(model, text, 1)):
-        before = ends[0].text
-    return [sample.text for sample in generate(model, prompt=before, num=num, settings=settings)]
+        text = ends[0].text
+    return [sample.text for sample in generate(model, prompt=text, num=num, settings=settings)]
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:
