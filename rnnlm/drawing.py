@@ -15,7 +15,7 @@ from rnnlm import arrays
 from rnnlm.interface import LanguageModel, State
 from rnnlm.reading import check_scores
 from rnnlm.sampling import SamplingSettings, draw, penalise
-from rnnlm.word_constraints import Ban
+from rnnlm.word_constraints import LOOK_BACK, Ban
 
 FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
 ROW_COUNTS = (16, 32, 64, 128)
@@ -33,6 +33,13 @@ class DrawnText:
     ids: list[int] = field(default_factory=list)
     logprob_nats: float = 0.0
     ended: bool = False
+    distinct: set[int] = field(default_factory=set)
+
+    def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
+        self.ids.append(token)
+        self.distinct.add(token)
+        self.logprob_nats += logprob_nats
+        self.ended = is_end
 
 
 @dataclass(frozen=True)
@@ -115,9 +122,7 @@ def draw_texts(
         input_B = input_B.copy()  # the state may hold the array that was read
         for row, token, logprob_nats in chooser.choose(rows, active, logprob_BV):
             text = rows[row]
-            text.ids.append(token)
-            text.logprob_nats += logprob_nats
-            text.ended = token == model.tokenizer.boundary_id
+            text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
             input_B[row] = token
             if (text.ended and not settings.running) or len(text.ids) == settings.max_tokens:
                 rows[row] = None
@@ -144,7 +149,9 @@ class _Chooser:
         self.start = start
         self.settings = settings
         self.ban = ban
-        self.prompt_ids = start.prompt_ids.tolist()
+        self.prompt_end = start.prompt_ids[-LOOK_BACK:].tolist()
+        self.is_in_prompt_V = np.zeros(self.tokenizer.size, dtype=bool)
+        self.is_in_prompt_V[start.prompt_ids[start.prompt_ids < self.tokenizer.size]] = True
 
     def choose(
         self, rows: Sequence[DrawnText | None], active: Sequence[int], logprob_BV: np.ndarray
@@ -167,14 +174,13 @@ class _Chooser:
                 allowed_RV[row, self.start.forbidden] = -np.inf
             if self.ban.looks_back:
                 is_last = len(text.ids) + 1 == self.settings.max_tokens
-                allowed_RV[row, self.ban.forbidden([*self.prompt_ids, *text.ids], is_last)] = -np.inf
+                allowed_RV[row, self.ban.forbidden([*self.prompt_end, *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""
-        seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
-        seen_RV[:, [id for id in self.prompt_ids if id < self.tokenizer.size]] = True
+        seen_RV = np.tile(self.is_in_prompt_V, (len(texts), 1))
         for row, text in enumerate(texts):
-            seen_RV[row, text.ids] = True
+            seen_RV[row, list(text.distinct)] = True
         seen_RV[:, self.tokenizer.boundary_id] = False
         return seen_RV
 

@@ -152,7 +152,8 @@ def _chosen(places: Places, random: np.random.Generator, settings: SamplingSetti
         UsageError: there is none.
     """
     if not places:
-        raise UsageError("there is no room for the words that must be there", f"max_tokens is {settings.max_tokens}", "allow more tokens, or fewer words")
+        why = f"max_tokens is {settings.max_tokens}"
+        raise UsageError("there is no room for the words that must be there", why, "allow more tokens, or ask for fewer words")
     weight_P = np.array([weight for weight, _ in places])
     if np.isneginf(weight_P).all():
         raise UsageError("a word that must be there has probability zero", "wherever it could stand", "leave it out")

@@ -57,7 +57,7 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
     """
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
-        raise UsageError("nothing is left to draw", "every token has probability zero or is forbidden", "forbid less")
+        raise UsageError("nothing is left to draw", "every token has probability zero or is forbidden", "forbid less, or take a smoothed model")
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
     p_BW = np.zeros((len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype)

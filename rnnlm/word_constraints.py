@@ -19,7 +19,7 @@ from rnnlm.interface import Tokenizer
 _WORD = (string.ascii_letters + string.digits + "_").encode() + bytes(range(0x80, 0x100))
 _RUN = re.compile(b"[" + re.escape(_WORD) + b"]+")
 _LAST_RUN = re.compile(b"[" + re.escape(_WORD) + rb"]*\Z")
-_LONGEST_TOKEN_RUN = 256  # tokens that are looked back at, for the beginning of a word
+LOOK_BACK = 256  # tokens, for the beginning of a word
 
 
 class Words:
@@ -53,7 +53,7 @@ class Words:
 
     def last_run(self, ids: Sequence[int]) -> bytes:
         """How much of a word stands at the end."""
-        return _LAST_RUN.search(self._text(ids[-_LONGEST_TOKEN_RUN:]))[0]
+        return _LAST_RUN.search(self._text(ids[-LOOK_BACK:]))[0]
 
     def is_end_V(self) -> np.ndarray:
         """Whether a token ends the word that stands before it."""

@@ -161,3 +161,12 @@ def test_a_token_of_several_words_ends_and_holds_banned_ones():
     assert set(ban.forbidden([1], is_last=False)) == {0, 3, 4, 5}  # "a" must not end; with "a a" it is "aa a"
     assert set(ban.forbidden([5], is_last=True)) == {6}  # "ba a" would have the word at its end
     assert set(ban.forbidden([], is_last=True)) >= {1, 6}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("line", ["a cat", "the cats cat", ""])
+def test_what_tokens_add_to_a_text_is_the_text(kind, line):
+    tokenizer = model_of(kind).tokenizer
+    texts = tokenizer.token_bytes()
+    assert len(texts) == tokenizer.size
+    assert b"".join(texts[id] for id in tokenizer.encode([line]).ids).decode().removeprefix(" ") == f"{line}\n"
