@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "BeamSettings": "rnnlm.beam_search",
     "Comparison": "rnnlm.comparison",
     "ComparisonSettings": "rnnlm.comparison",
     "Corpus": "rnnlm.corpus",
@@ -18,19 +19,19 @@ _PUBLIC = {
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
+    "Kept": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
     "Mixed": "rnnlm.mixing",
     "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.minimal_pairs",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
-    "SamplingSettings": "rnnlm.generation",
-    "Kept": "rnnlm.events",
+    "SamplingSettings": "rnnlm.sampling",
     "Saved": "rnnlm.events",
     "ScoringSettings": "rnnlm.score_records",
-    "SourceSettings": "rnnlm.sources",
     "Sentence": "rnnlm.sentences",
     "SentenceScore": "rnnlm.score_records",
+    "SourceSettings": "rnnlm.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TextSettings": "rnnlm.corpus",
@@ -42,9 +43,11 @@ _PUBLIC = {
     "export_arpa": "rnnlm.exchange",
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
+    "likeliest": "rnnlm.beam_search",
     "load": "rnnlm.loading",
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
+    "next_words": "rnnlm.typing_ahead",
     "pair_accuracies": "rnnlm.minimal_pairs",
     "read_sentences": "rnnlm.sentence_sources",
     "score_chunks": "rnnlm.scoring",
@@ -58,18 +61,20 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from rnnlm.adaptation import adapt, load_adapted
     from rnnlm.auditing import audit
+    from rnnlm.beam_search import BeamSettings, likeliest
     from rnnlm.comparison import Comparison, ComparisonSettings, compare
     from rnnlm.corpus import Corpus, TextSettings
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation import Evaluation, evaluate
     from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
     from rnnlm.exchange import export_arpa, import_arpa
-    from rnnlm.generation import SamplingSettings, generate
+    from rnnlm.generation import generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
     from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
+    from rnnlm.sampling import SamplingSettings
     from rnnlm.score_records import ScoringSettings, SentenceScore
     from rnnlm.scoring import score_chunks, score_sentences
     from rnnlm.sentence_sources import read_sentences
@@ -77,6 +82,7 @@ if TYPE_CHECKING:
     from rnnlm.sources import SourceSettings
     from rnnlm.training import train
     from rnnlm.tuning import tune
+    from rnnlm.typing_ahead import next_words
 
 
 def __getattr__(name: str) -> Any:

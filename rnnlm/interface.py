@@ -69,6 +69,10 @@ class Tokenizer(Protocol):
         """What a person is shown for each id of V."""
         ...
 
+    def token_bytes(self) -> list[bytes]:
+        """What each id of V adds to a text, as UTF-8: white space before a word belongs to it; the boundary is a newline."""
+        ...
+
     def spellings(self, start: int = 0) -> list[str]:
         """The text of the ids from `start` to `input_size`, for a model that reads characters."""
         ...

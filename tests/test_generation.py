@@ -1,15 +1,18 @@
 import math
 import warnings
-from collections import Counter
 
 import numpy as np
 import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm import arrays
+from rnnlm.adaptation import adapt
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
-from rnnlm.generation import TILE_ROWS, SamplingSettings, draw, generate
+from rnnlm.drawing import FEWEST_ROWS, ROW_COUNTS, row_counts
+from rnnlm.generation import generate
 from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.reading import score_spans
+from rnnlm.sampling import SamplingSettings
 from rnnlm.scoring import score_sentences
 
 
@@ -37,13 +40,14 @@ def unigram_of(probabilities: list[float]) -> UnigramModel:
 
 
 def test_a_sample_depends_on_seed_and_number_alone(lstm):
-    assert TILE_ROWS < 40
-    many = texts(lstm, 40, max_tokens=12, seed=3)
+    assert FEWEST_ROWS < 40
+    many = texts(lstm, 200, max_tokens=12, seed=3)
     assert texts(lstm, 1, max_tokens=12, seed=3) == many[:1]
     assert texts(lstm, 5, max_tokens=12, seed=3) == many[:5]
     assert texts(lstm, 17, max_tokens=12, seed=3) == many[:17]
-    assert len(set(many)) > 20
-    assert texts(lstm, 40, max_tokens=12, seed=4) != many
+    assert texts(lstm, 70, max_tokens=12, seed=3) == many[:70]
+    assert len(set(many)) > 100
+    assert texts(lstm, 200, max_tokens=12, seed=4) != many
 
 
 def test_samples_are_numbered_and_say_what_they_cost(lstm):
@@ -108,7 +112,7 @@ def test_without_a_prompt_pieces_begin_as_a_line_does(pieces):
         texts(pieces, max_tokens=1)
     finally:
         del pieces.predict
-    assert [inputs[:, 0].tolist() for inputs in seen] == [[pieces.tokenizer.boundary_id] * TILE_ROWS]
+    assert seen[-1][:, 0].tolist() == [pieces.tokenizer.boundary_id] * FEWEST_ROWS
     for sample in generate(pieces, num=5, prompt="the cat", settings=SamplingSettings(max_tokens=5)):
         assert sample.text.startswith("the cat")
 
@@ -159,61 +163,6 @@ def test_neighbouring_seeds_differ_however_large(lstm):
     assert len(set(samples)) == 5
 
 
-def drawn(probabilities: list[float], count: int, **settings) -> Counter:
-    logprob_V = np.log(probabilities)
-    uniform_B = np.random.default_rng(7).random(count)
-    return Counter(draw(np.tile(logprob_V, (count, 1)), uniform_B, SamplingSettings(**settings)).tolist())
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
-def test_draws_follow_the_distribution(temperature):
-    """Chi-square with 5 degrees of freedom; 20.5 has a probability of 0.001."""
-    p = np.array([0.4, 0.05, 0.25, 0.1, 0.15, 0.05])
-    expected = p ** (1 / temperature)
-    expected *= 20_000 / expected.sum()
-    found = drawn(p.tolist(), 20_000, temperature=temperature)
-    assert sum((found[id] - expected[id]) ** 2 / expected[id] for id in range(6)) < 20.5
-
-
-def test_top_k_keeps_exactly_the_k_likeliest():
-    p = [0.1, 0.3, 0.05, 0.25, 0.2, 0.1]
-    assert set(drawn(p, 2000, top_k=1)) == {1}
-    assert set(drawn(p, 2000, top_k=3)) == {1, 3, 4}
-    found = drawn(p, 20_000, top_k=2)
-    assert found[1] / 20_000 == pytest.approx(0.3 / 0.55, abs=0.02)
-    assert set(drawn(p, 2000, top_k=6)) == set(drawn(p, 2000, top_k=99)) == set(range(6))
-    assert len(drawn([0.25] * 4, 2000, top_k=2)) == 2  # ties do not widen it
-
-
-def test_top_p_keeps_exactly_the_nucleus():
-    p = [0.125, 0.5, 0.125, 0.25]
-    for top_p, kept in [(0.01, {1}), (0.5, {1}), (0.51, {1, 3}), (0.75, {1, 3}), (0.76, {1, 3, 0}), (0.875, {1, 3, 0}), (1.0, {0, 1, 2, 3})]:
-        assert set(drawn(p, 3000, top_p=top_p)) == kept, top_p
-    assert drawn(p, 20_000, top_p=0.75)[1] / 20_000 == pytest.approx(2 / 3, abs=0.02)
-
-
-def test_top_p_is_of_what_top_k_and_temperature_leave():
-    p = [0.4, 0.3, 0.2, 0.1]
-    assert set(drawn(p, 2000, top_k=2, top_p=0.5)) == {0}
-    assert set(drawn(p, 2000, temperature=0.25, top_p=0.7)) == {0}
-
-
-def test_draws_at_the_edges_never_take_what_has_no_probability():
-    logprob_BV = np.log(np.array([[1e-300, 0.5, 0.5, 1e-300]] * 3))
-    logprob_BV[:, [0, 3]] = -np.inf
-    edges = np.array([0.0, 0.5, np.nextafter(1.0, 0.0)])
-    assert draw(logprob_BV, edges, SamplingSettings()).tolist() == [1, 2, 2]
-    assert draw(logprob_BV, edges, SamplingSettings(top_p=0.6)).tolist() == [1, 2, 2]
-
-
-@pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])
-def test_extreme_temperatures_are_still_distributions(temperature):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = drawn([0.2, 0.5, 0.3], 300, temperature=temperature)
-    assert set(found) == ({1} if temperature < 1 else {0, 1, 2})
-
-
 def test_words_of_the_training_text_come_out(lstm):
     known = {word for line in LINES for word in line.split()}
     assert {word for text in texts(lstm, 5, max_tokens=10) for word in text.split()} <= known
@@ -223,3 +172,123 @@ def test_words_of_the_training_text_come_out(lstm):
 def test_room_is_taken_for_drawn_tokens_only():
     [sample] = generate(fit("unigram"), settings=SamplingSettings(max_tokens=10**12))
     assert sample.complete
+
+
+def test_samples_come_in_order_or_as_they_finish(lstm):
+    settings = SamplingSettings(max_tokens=30, seed=3)
+    in_order = list(generate(lstm, num=60, settings=settings))
+    finished = list(generate(lstm, num=60, settings=settings, as_finished=True))
+    assert [sample.number for sample in finished] != list(range(60))
+    assert sorted(finished, key=lambda sample: sample.number) == in_order
+
+
+def test_a_sample_comes_as_soon_as_those_before_it_are_there(lstm, monkeypatch):
+    calls = []
+    predict = lstm.predict
+    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
+    samples = generate(lstm, num=2000, settings=SamplingSettings(max_tokens=20))
+    next(samples)
+    before = len(calls)
+    list(samples)
+    assert before * 5 < len(calls)
+
+
+def test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end(lstm, monkeypatch):
+    assert row_counts(lstm, 1000) == (ROW_COUNTS, True)
+    calls, tokens = [], 0
+    predict = lstm.predict
+    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
+    tokens = sum(sample.tokens for sample in generate(lstm, num=1000, settings=SamplingSettings(max_tokens=60)))
+    assert tokens > 0.8 * sum(calls)
+    assert calls[-1] == FEWEST_ROWS
+
+
+def test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn(lstm, monkeypatch):
+    class Shaky:
+        """Predicts a bit more for the first word where there are many rows."""
+
+        def __getattr__(self, name):
+            return getattr(lstm, name)
+
+        def predict(self, inputs, state):
+            predicted, state = lstm.predict(inputs, state)
+            predicted = predicted.clone()
+            predicted[..., 2] += 1e-3 * (len(inputs) > self.limit)
+            return predicted, state
+
+    shaky = Shaky()
+    for shaky.limit, expected in [(16, ((16,), True)), (32, ((16, 32), True)), (15, ((16, 32, 64, 128), True))]:
+        assert row_counts(shaky, 500) == expected
+    shaky.limit = 16
+    assert texts(shaky, 60, max_tokens=10) == texts(lstm, 60, max_tokens=10)
+
+
+def test_where_bits_depend_on_the_row_each_text_has_a_row_of_its_own(lstm):
+    class Uneven:
+        """Predicts a bit more for the first word in later rows."""
+
+        def __getattr__(self, name):
+            return getattr(lstm, name)
+
+        def predict(self, inputs, state):
+            predicted, state = lstm.predict(inputs, state)
+            return arrays.as_numpy(predicted) + 1e-3 * np.arange(len(inputs), dtype=np.float32)[:, None, None], state
+
+    assert row_counts(Uneven(), 500) == ((FEWEST_ROWS,), False)
+    many = texts(Uneven(), 40, max_tokens=10)
+    assert texts(Uneven(), 20, max_tokens=10) == many[:20] and texts(Uneven(), 3, max_tokens=10) == many[:3]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "cache", "dynamic"])
+def test_models_that_adapt_themselves_draw_the_same_sample_whatever_num_is(lstm, kind):
+    model = adapt(lstm, kind)
+    num = 3 if kind == "dynamic" else 20
+    many = texts(model, num, prompt="the cat", max_tokens=6)
+    assert texts(model, 2, prompt="the cat", max_tokens=6) == many[:2]
+
+
+def test_running_text_goes_on_over_line_ends_as_the_model_does(lstm):
+    [sample] = generate(lstm, prompt="the cat", settings=SamplingSettings(max_tokens=80, running=True))
+    assert sample.tokens == 80 and sample.text.count("\n") > 2
+    lines = sample.text.split("\n")
+    ids = [id for line in lines for id in lstm.tokenizer.encode([line]).ids.tolist()][: 80 + 2]
+    logprob_N = score_spans(lstm, np.array(ids, dtype=np.int32), np.array([[0, len(ids)]]))
+    assert sample.logprob_nats == pytest.approx(logprob_N[2:].sum(), abs=1e-3)
+
+
+def test_a_prompt_may_be_longer_than_any_line(lstm, monkeypatch):
+    prompt = " ".join(["the cat sat on the mat"] * 500)
+    [sample] = generate(lstm, prompt=prompt, settings=SamplingSettings(max_tokens=3))
+    assert sample.text.startswith(prompt)
+    monkeypatch.setattr(lstm, "call_tokens", 7, raising=False)
+    assert [sample.text] == texts(lstm, prompt=prompt, max_tokens=3)
+
+
+def test_a_repetition_penalty_is_for_what_is_in_prompt_and_text_but_not_for_the_line_end():
+    model = unigram_of([0.1, 0.0, 0.3, 0.3, 0.3])
+    plain, penalised = (texts(model, 300, prompt="w0002", max_tokens=3, repetition_penalty=penalty) for penalty in (1.0, 50.0))
+    assert any(text.count("w0002") > 1 for text in plain)
+    assert all(len(set(text.split())) == len(text.split()) for text in penalised)
+    assert sum(text == "w0002" for text in plain) > 10 and sum(text == "w0002" for text in penalised) > 10
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_first_tokens_of_samples_are_as_frequent_as_predicted(lstm, temperature):
+    from scipy.stats import chisquare
+
+    size, unk_id, num = lstm.tokenizer.size, lstm.tokenizer.unk_id, 3000
+    inputs = np.array([[0, *lstm.tokenizer.encode(["the cat"]).ids[:-1]]])
+    predicted, _ = lstm.predict(inputs, lstm.initial_state(1))
+    p_V = np.exp(arrays.as_numpy(predicted)[0, -1].astype(np.float64) / temperature)
+    p_V[unk_id] = 0
+    p_V /= p_V.sum()
+    settings = SamplingSettings(temperature=temperature, max_tokens=1, seed=11)
+    samples = list(generate(lstm, prompt="the cat", num=num, settings=settings))
+    drawn = [0 if sample.complete else lstm.tokenizer.encode([sample.text]).ids[-2] for sample in samples]
+    found_V = np.bincount(drawn, minlength=size)
+    assert found_V[unk_id] == 0
+    often = p_V * num >= 5
+    expected, found = (np.append(each[often], each[~often].sum()) for each in (p_V * num, found_V))
+    keep = expected > 0
+    assert keep[:-1].all() and found[~keep].sum() == 0
+    assert chisquare(found[keep], expected[keep]).pvalue > 0.001

@@ -68,6 +68,9 @@ class VocabularyTokenizer:
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
 
+    def token_bytes(self) -> list[bytes]:
+        return [b"\n" if id == self.boundary_id else symbol.encode("utf-8") for id, symbol in enumerate(self.vocabulary.symbols)]
+
     def spellings(self, start: int = 0) -> list[str]:
         return list(self.vocabulary.symbols[start:])
 

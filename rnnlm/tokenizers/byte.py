@@ -37,6 +37,9 @@ class ByteTokenizer(VocabularyTokenizer):
         starts[[self.boundary_id, *(byte + 1 for byte in b" \t\r\0")]] = True
         return starts
 
+    def token_bytes(self) -> list[bytes]:
+        return [b"\n", *(bytes([byte]) for byte in range(256))]
+
     def encode(self, lines: Sequence[str]) -> Encoded:
         return cut_into_lines(_ids(lines), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 

@@ -74,6 +74,9 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         starts[self.boundary_id] = True
         return starts
 
+    def token_bytes(self) -> list[bytes]:
+        return list(self._bytes)
+
     def to_files(self) -> dict[str, bytes]:
         return {**super().to_files(), MODEL_FILE: self._model}
 

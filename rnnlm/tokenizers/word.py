@@ -63,6 +63,9 @@ class WordTokenizer(VocabularyTokenizer):
     def starts_word_V(self) -> np.ndarray:
         return np.ones(self.size, dtype=bool)
 
+    def token_bytes(self) -> list[bytes]:
+        return [text if text == b"\n" else b" " + text for text in super().token_bytes()]
+
     def encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
         ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))

@@ -42,9 +42,93 @@ def test_top_k_of_one_is_greedy(rnnlm, models):
 @pytest.mark.parametrize(
     "flags",
     [("--num", 0), ("--temperature", -1), ("--temperature", "nan"), ("--temperature", "inf"), ("--top-k", 0), ("--top-p", 0),
-     ("--top-p", 1.5), ("--max-tokens", 0), ("--seed", -1), ("--seed", 1 << 64), ("--num", "many")],
+     ("--top-p", 1.5), ("--max-tokens", 0), ("--seed", -1), ("--seed", 1 << 64), ("--num", "many"), ("--min-p", 0), ("--min-p", 1.5), ("--typical-p", 0),
+     ("--repetition-penalty", 0.5), ("--beam", 0)],
 )  # fmt: skip
 def test_values_out_of_range_are_wrong_usage(rnnlm, models, flags):
     ended = rnnlm("generate", "-m", models.unigram, *flags)
     assert (ended.code, ended.out) == (2, "")
     assert ended.errors and flags[0].strip("-").replace("-", "_") in ended.errors[0].replace("-", "_")
+
+
+CONTRADICTIONS = {
+    "beam and temperature": (["--beam", 4, "--temperature", 0.5], "--beam does not go with --temperature"),
+    "beam and more": (["--beam", 4, "--top-p", 0.5, "--seed", 3], "--beam does not go with --seed and --top-p"),
+    "beam and must": (["--beam", 4, "--must", "the"], "--beam does not go with --must"),
+    "beam and running": (["--beam", 4, "--running"], "--beam does not go with --running"),
+    "beam and check": (["--beam", 4, "--check"], "--beam does not go with --check"),
+    "power without beam": (["--length-power", 1], "--length-power is for --beam"),
+    "negative power": (["--beam", 2, "--length-power", -1], "setting length_power = -1.0 is not valid"),
+    "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
+    "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
+    "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),
+    "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
+    "ban and must": (["--ban", "the", "--must", "the"], "'the' is banned, and must be there"),
+    "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
+    "must of an unknown word": (["--must", "zorp"], "the model does not know 'zorp'"),
+    "banned prompt": (["--prompt", "the man", "--ban", "the"], "the prompt holds a banned word"),
+    "no room": (["--must", "the", "--must", "man", "--max-tokens", 1], "there is no room for the words"),
+    "settings without adapt": (["--set", "cache_tokens=5"], "--set is for an adaptation"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flags, what", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_contradictions_are_wrong_usage(rnnlm, models, flags, what):
+    ended = rnnlm("generate", "-m", models.unigram, *flags)
+    assert (ended.code, ended.out) == (2, "")
+    assert what in ended.errors[0]
+
+
+def test_words_are_banned_and_required(rnnlm, models, here):
+    free = rnnlm("generate", "-m", models.lstm, "--num", 40).out.split()
+    assert "the" in free
+    (here / "words").write_text("the\nof a\n")
+    shown = rnnlm("generate", "-m", models.lstm, "--num", 40, "--ban-list", "words", "--ban", "and")
+    assert shown.code == 0 and not {"the", "of", "a", "and"} & set(shown.out.split())
+    required = rnnlm("generate", "-m", models.lstm, "--num", 5, "--must", "the", "--must", "was", "--max-tokens", 12)
+    assert all({"the", "was"} <= set(line.split()) for line in required.out.splitlines())
+    assert rnnlm("generate", "-m", models.lstm, "--ban-list", "none").code == 1
+
+
+def test_the_likeliest_texts_are_ranked(rnnlm, models):
+    shown = rnnlm("generate", "-m", models.lstm, "--beam", 5, "--num", 3, "--prompt", "the", "--max-tokens", 6, "--json")
+    records = [json.loads(line) for line in shown.out.splitlines()]
+    assert [record["number"] for record in records] == [0, 1, 2]
+    assert records[0]["logprob_nats"] >= records[1]["logprob_nats"] >= records[2]["logprob_nats"]
+    assert all(record["text"].startswith("the") for record in records)
+
+
+def test_running_texts_have_their_lines_and_a_blank_one_between_them(rnnlm, models):
+    records = rnnlm("generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50, "--json").out.splitlines()
+    first, second = (json.loads(record)["text"] for record in records)
+    assert "\n" in first
+    assert rnnlm("generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50).out == f"{first}\n\n{second}\n"
+
+
+def test_samples_may_come_as_they_finish(rnnlm, models):
+    flags = ("generate", "-m", models.unigram, "--num", 60, "--json")
+    in_order, finished = rnnlm(*flags).out.splitlines(), rnnlm(*flags, "--as-finished").out.splitlines()
+    assert in_order != finished and sorted(in_order) == sorted(finished)
+
+
+def test_a_model_that_adapts_itself(rnnlm, models):
+    flags = ("generate", "-m", models.unigram, "--prompt", "the man the man", "--max-tokens", 30, "--num", 3)
+    plain, adapted = rnnlm(*flags), rnnlm(*flags, "--adapt", "unigram", "--set", "cache_weight=0.9")
+    assert plain.code == adapted.code == 0
+    assert adapted.out.count("man") > plain.out.count("man")
+
+
+def test_samples_are_checked_beside_a_text(rnnlm, models):
+    flags = ("generate", "-m", models.unigram, "--num", 60, "--check", models.text)
+    table = [line.split("\t") for line in rnnlm(*flags).out.splitlines()]
+    assert table[0] == ["measure", "samples", "text"] and table[1] == ["sentences", "60", "24"]
+    assert {"length_quantile_0.5", "types_per_token", "new_4grams", "repeated", "copied"} <= {row[0] for row in table}
+    record = json.loads(rnnlm(*flags, "--json").out)
+    assert record["samples"]["sentences"] == 60 and record["text"]["sentences"] == 24
+    assert record["samples"]["new_ngrams"][0] < record["samples"]["new_ngrams"][1] < record["samples"]["new_ngrams"][2]
+    assert rnnlm("generate", "-m", models.unigram, "--check", "none.txt").code == 1
+
+
+def test_without_a_text_samples_stand_beside_the_bundled_corpus(rnnlm, models):
+    shown = rnnlm("generate", "-m", models.unigram, "--num", 5, "--check", "--json")
+    assert json.loads(shown.out)["text"]["sentences"] > 1000

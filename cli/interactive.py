@@ -1,0 +1,169 @@
+"""Typing with a model: below what is typed stand the likeliest next words and continuations, drawn anew with each key."""
+
+import codecs
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import click
+
+from . import terminal
+
+WORDS, CONTINUATIONS, CONTINUATION_TOKENS = 10, 3, 12
+OTHER_LINES = 5  # beside words and continuations
+KEYS = "Tab: take the first word   Enter: draw again   Ctrl-U: clear   Ctrl-D: end"
+_BACKSPACE, _TAB, _ENTER, _CLEAR, _LAST_WORD, _END = "\x7f\b", "\t", "\r\n", "\x15", "\x17", "\x04"
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|O.|.)?")  # arrows and the like, which do nothing
+
+ReadKeys = Callable[[float | None], str]  # seconds to wait (None: until there is one) -> the keys pressed; "" if none
+
+
+def run_interactive(model: Any, prompt: str, settings: Any) -> None:
+    """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout.
+
+    Raises:
+        UsageError: stdin or stdout is no terminal, or one that cannot be redrawn. KeyboardInterrupt: Ctrl-C.
+    """
+    from rich.console import Console
+
+    console = Console()
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()) or console.is_dumb_terminal:
+        raise click.UsageError("--interactive needs a terminal to type in; without one, use --prompt.")
+    desk = Desk(model, settings, prompt)
+    with _raw_keys() as read_keys:
+        work(desk, console, read_keys)
+    click.echo(terminal.visible(desk.text))
+
+
+@dataclass
+class Desk:
+    """What is typed, and what the model makes of it."""
+
+    model: Any
+    settings: Any
+    text: str = ""
+    is_ended: bool = False
+    words: list[Any] | None = None
+    continuations: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def press(self, keys: str) -> None:
+        """Does what keys say; what stands below is worked out later."""
+        for key in keys:
+            if key == _END:
+                self.is_ended = True
+            elif key in _ENTER:
+                self.settings = replace(self.settings, seed=(self.settings.seed + 1) % (1 << 64))
+                self.continuations = None
+            else:
+                self.text = self._edited(key)
+                self.words = self.continuations = None
+
+    def think(self) -> bool:
+        """Works out what is missing, the words first; whether there was anything to do."""
+        from rnnlm.errors import RnnlmWarning, TextError
+        from rnnlm.typing_ahead import continuations, next_words
+
+        if self.continuations is not None:
+            return False
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", RnnlmWarning)
+            try:
+                if self.words is None:
+                    self.words = next_words(self.model, self.text, WORDS)
+                else:
+                    short = replace(self.settings, max_tokens=CONTINUATION_TOKENS)
+                    self.continuations = continuations(self.model, self.text, CONTINUATIONS, short)
+            except TextError as error:
+                self.words, self.continuations, self.notes = [], [], [str(error)]
+                return True
+        self.notes = list(dict.fromkeys(str(each.message) for each in told))
+        return True
+
+    def _edited(self, key: str) -> str:
+        if key in _BACKSPACE:
+            return self.text[:-1]
+        if key == _CLEAR:
+            return ""
+        if key == _LAST_WORD:
+            return self.text.rstrip(" ").rpartition(" ")[0]
+        if key == _TAB:
+            self.words is not None or self.think()
+            return f"{self.words[0].text} " if self.words and self.words[0].text else self.text
+        return self.text + key if key.isprintable() else self.text
+
+
+def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
+    """Draws the desk, and reads keys, until the text is ended. Keys that wait are read before more is worked out."""
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while not desk.is_ended:
+            live.update(drawn(desk, console.width, console.height), refresh=True)
+            keys = read_keys(0)
+            if keys:
+                desk.press(keys)
+            elif not desk.think():
+                desk.press(read_keys(None))
+
+
+def drawn(desk: Desk, width: int, height: int) -> Any:
+    """The text, the words with their probabilities, the continuations; no line wider, nor more lines, than the terminal has."""
+    from rich.table import Table
+    from rich.text import Text
+
+    typed = terminal.visible(desk.text)
+    room = max(2, width - 4)
+    lines = [Text(f"> {typed if len(typed) <= room else '…' + typed[1 - room :]}█", style="bold")]
+    shown = max(1, height - OTHER_LINES - CONTINUATIONS)
+    for word in (desk.words or [])[:shown]:
+        lines.append(Text(f"{word.probability:7.1%}  {terminal.visible(word.word)}"))
+    if desk.words == []:
+        lines.append(Text("  no word begins like this"))
+    lines += [Text(f"  {'...' if desk.continuations is None else ''}")]
+    lines += [Text(terminal.visible(each), style="italic") for each in desk.continuations or []]
+    lines += [Text(terminal.visible(note)) for note in desk.notes[:1]]
+    lines.append(Text(KEYS, style="dim"))
+    panel = Table.grid()
+    for line in lines[: max(1, height - 1)]:
+        line.no_wrap, line.overflow = True, "ellipsis"
+        panel.add_row(line)
+    return panel
+
+
+@contextmanager
+def _raw_keys() -> Iterator[ReadKeys]:
+    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before afterwards, whatever happens.
+
+    Raises:
+        UsageError: this system has no such terminals.
+    """
+    try:
+        import select
+        import termios
+        import tty
+    except ImportError:
+        raise click.UsageError("--interactive needs a terminal of a Unix system; without one, use --prompt.") from None
+    keyboard = sys.stdin.fileno()
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def read_keys(seconds: float | None) -> str:
+        if not select.select([keyboard], [], [], seconds)[0]:
+            return ""
+        data = os.read(keyboard, 1024)
+        if not data:  # the terminal is gone
+            return _END
+        return _ESCAPE.sub("", decoder.decode(data))
+
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        yield read_keys
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

@@ -1,0 +1,148 @@
+"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus, min-p and typical sampling.
+
+They work one after the other, in this order, each on what the ones before it leave:
+
+    repetition penalty   log p of what stands in the text already is multiplied by it (after Keskar et al. 2019, section 4.1)
+    temperature          log p / temperature
+    top-k                the k likeliest (Fan, Lewis & Dauphin 2018)
+    top-p                the nucleus: the fewest tokens, likeliest first, that hold probability p (Holtzman et al. 2020)
+    min-p                tokens at least min_p times as likely as the likeliest (Nguyen et al. 2024)
+    typical-p            the fewest tokens, nearest to the entropy first, that hold probability p (Meister et al. 2023)
+
+Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on its place.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from rnnlm.config import Count, Natural, NonNegative
+from rnnlm.errors import UsageError
+
+BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
+FIRST_CANDIDATES = 256  # so many are sorted; all of them only where these hold too little probability
+
+_Share = Annotated[float, Meta(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How the next token is drawn, and how long a text may be."""
+
+    temperature: Annotated[NonNegative, Meta(description="divides the log-probabilities; 0 takes the likeliest")] = 1.0
+    top_k: Annotated[Count | None, Meta(description="only the k likeliest tokens")] = None
+    top_p: Annotated[_Share | None, Meta(description="only the fewest tokens that hold this probability")] = None
+    min_p: Annotated[_Share | None, Meta(description="only tokens this many times as likely as the likeliest")] = None
+    typical_p: Annotated[
+        _Share | None, Meta(description="only the tokens of most typical information that hold this probability")
+    ] = None
+    repetition_penalty: Annotated[
+        Annotated[float, Meta(ge=1)], Meta(description="multiplies the log-probability of tokens that are in the text already")
+    ] = 1.0
+    max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
+    seed: Annotated[Natural, Meta(description="of the random streams")] = 1
+    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
+    running: Annotated[bool, Meta(description="go on over line ends, up to max_tokens")] = False
+
+
+def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:
+    """One token per row, by inverting the cumulative distribution at `uniform_B`, numbers in [0, 1); (B,) int64.
+
+    logprob_BV: nats; -inf where a token must not be drawn.
+
+    Raises:
+        UsageError: all tokens of a row are forbidden.
+    """
+    highest_B1 = logprob_BV.max(axis=1, keepdims=True)
+    if np.isneginf(highest_B1).any():
+        raise UsageError("nothing is left to draw", "every token has probability zero or is forbidden", "forbid less, or take a smoothed model")
+    if settings.temperature == 0:
+        return logprob_BV.argmax(axis=1)
+    p_BW = np.zeros((len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype)
+    p_BV = p_BW[:, : logprob_BV.shape[1]]
+    limits = np.finfo(p_BV.dtype)
+    with np.errstate(over="ignore", under="ignore"):  # at a temperature near 0 all but the likeliest become -inf
+        np.subtract(logprob_BV, highest_B1, out=p_BV)
+        if settings.temperature != 1:
+            p_BV /= min(max(settings.temperature, float(limits.tiny)), float(limits.max))
+        np.exp(p_BV, out=p_BV)
+    _narrow(p_BV, settings)
+    return _inverted(p_BW.reshape(len(p_BW), -1, BLOCK), uniform_B)
+
+
+def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
+    """Multiply the log-probabilities where `seen_BV` is true, in place. Keskar et al. 2019 divide positive logits of a
+    softmax that need not sum to one; log-probabilities are never positive, so there multiplying makes less likely."""
+    np.multiply(logprob_BV, penalty, out=logprob_BV, where=seen_BV)
+
+
+def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
+    """Set to 0, in place, what the settings leave out of unnormalised probabilities."""
+    if settings.top_k is not None and settings.top_k < p_BV.shape[1]:
+        p_BV[~_is_top_k(p_BV, settings.top_k)] = 0
+    if settings.top_p is not None and settings.top_p < 1:
+        p_BV[~_is_among_fewest(p_BV, -p_BV, settings.top_p)] = 0
+    if settings.min_p is not None:
+        p_BV[p_BV < settings.min_p * p_BV.max(axis=1, keepdims=True)] = 0
+    if settings.typical_p is not None and settings.typical_p < 1:
+        p_BV[~_is_among_fewest(p_BV, _distance_to_entropy(p_BV), settings.typical_p)] = 0
+
+
+def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
+    """Exactly the k largest of each row."""
+    mask_BV = np.zeros(p_BV.shape, dtype=bool)
+    np.put_along_axis(mask_BV, np.argpartition(-p_BV, k - 1, axis=1)[:, :k], True, axis=1)
+    return mask_BV
+
+
+def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
+    """| -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite where p is 0."""
+    total_B1 = p_BV.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information_BV = np.log(total_B1) - np.log(p_BV)
+        entropy_B1 = np.where(p_BV > 0, p_BV * information_BV, 0).sum(axis=1, keepdims=True) / total_B1
+    return np.abs(information_BV - entropy_B1)
+
+
+def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.ndarray:
+    """The fewest tokens, those of smallest key first, whose probabilities reach `share` of the sum."""
+    mask_BV = np.zeros(p_BV.shape, dtype=bool)
+    wanted_B = share * p_BV.sum(axis=1, dtype=np.float64)
+    rows, candidates, size = np.arange(len(p_BV)), FIRST_CANDIDATES, p_BV.shape[1]
+    while len(rows):
+        key_RV, p_RV = (key_BV, p_BV) if len(rows) == len(p_BV) else (key_BV[rows], p_BV[rows])
+        if candidates < size:
+            order = np.sort(np.argpartition(key_RV, candidates - 1, axis=1)[:, :candidates], axis=1)
+        else:
+            order = np.broadcast_to(np.arange(size), key_RV.shape)
+        order = np.take_along_axis(order, np.argsort(np.take_along_axis(key_RV, order, axis=1), axis=1, kind="stable"), axis=1)
+        p_RC = np.take_along_axis(p_RV, order, axis=1).astype(np.float64)
+        reached_RC = p_RC.cumsum(axis=1)
+        is_kept_RC = reached_RC - p_RC < wanted_B[rows, None]
+        is_enough_R = (reached_RC[:, -1] >= wanted_B[rows]) | (candidates >= size)
+        for row, ids, kept in zip(rows[is_enough_R], order[is_enough_R], is_kept_RC[is_enough_R], strict=True):
+            mask_BV[row, ids[kept]] = True
+        rows, candidates = rows[~is_enough_R], candidates * 8
+    return mask_BV
+
+
+def _inverted(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
+    """The token of each row in which the cumulative sum of unnormalised probabilities passes `uniform_B` of the total.
+
+    p_BKW: (B, blocks, BLOCK).
+    """
+    rows = np.arange(len(p_BKW))
+    reached_BK = p_BKW.sum(axis=2).cumsum(axis=1, dtype=np.float64)
+    threshold_B = _below(uniform_B * reached_BK[:, -1], reached_BK[:, -1])
+    block_B = (reached_BK <= threshold_B[:, None]).sum(axis=1)
+    rest_B = threshold_B - np.where(block_B > 0, reached_BK[rows, block_B - 1], 0.0)
+    inside_BW = p_BKW[rows, block_B].cumsum(axis=1, dtype=np.float64)
+    rest_B = _below(rest_B, inside_BW[:, -1])
+    return block_B * BLOCK + (inside_BW <= rest_B[:, None]).sum(axis=1)
+
+
+def _below(values_B: np.ndarray, total_B: np.ndarray) -> np.ndarray:
+    """`values_B`, where rounding brought them up to the total a bit less."""
+    return np.minimum(values_B, np.nextafter(total_B, 0))
