@@ -10,7 +10,7 @@ import numpy as np
 from rnnlm.encoding import words_by_line
 from rnnlm.evaluation import Context
 from rnnlm.interface import Encoded, Tokenizer
-from rnnlm.next_words import NextWord, WordSearch, tokens_as_words
+from rnnlm.word_search import NextWord, WordSearch, tokens_as_words
 from rnnlm.reading import perplexity
 from rnnlm.sentences import Sentence
 from rnnlm.word_surprisals import Words, WordScore, spelled, surprisals, word_scores

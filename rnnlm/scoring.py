@@ -15,7 +15,7 @@ from rnnlm.corpus import is_blank
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import Context, check_context, signature_of
 from rnnlm.interface import Encoded, LanguageModel
-from rnnlm.next_words import WordSearch
+from rnnlm.word_search import WordSearch
 from rnnlm.score_records import Chunk, ScoringSettings, SentenceScore, TokenScore, likelihood_ratio
 from rnnlm.sentences import Sentence, check, line_of
 from rnnlm.signature import LinesHash, Signature

@@ -52,7 +52,7 @@ def test_of_a_model_of_pieces_cost_what_they_cost_as_words(settings, monkeypatch
 
 
 def test_a_search_without_end_gives_what_it_has_found(monkeypatch):
-    monkeypatch.setattr("rnnlm.next_words.MOST_TRIED", 4)
+    monkeypatch.setattr("rnnlm.word_search.MOST_TRIED", 4)
     (score,) = score_sentences(fit("lstm", tokenizer="char"), ["the cat"], next_words=50)
     assert all(len(found) <= 8 for found in score.next_words)
 
