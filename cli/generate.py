@@ -8,7 +8,7 @@ import click
 
 from . import terminal
 from .options import (
-    adapt_option, checked_utf8, corpus_of, device_option, json_option, load_model, model_option, settings_option,
+    adapt_option, checked_utf8, corpus_of, device_option, json_option, load_model, model_or_demo_option, or_demo, settings_option,
 )  # fmt: skip
 
 CHECKED_SAMPLES = 500
@@ -18,7 +18,7 @@ _OF_TYPING = {"interactive", "prompt"}
 
 
 @click.command()
-@model_option
+@model_or_demo_option
 @click.option("--prompt", default="", help="How each sample begins.")
 @click.option("--num", type=int, help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest.")
@@ -60,7 +60,7 @@ def command(model_name: str | None, device: str, kind: str | None, settings: tup
     """
     _check_together(given, as_json)
     plan = _Plan(given)
-    model = load_model(model_name, device, kind, settings)
+    model = load_model(or_demo(model_name), device, kind, settings)
     if given["interactive"]:
         from .interactive import run_interactive
 
