@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +18,7 @@ from .options import (
     source_options,
     special_symbols_option,
 )
+from .pairs import pairs_options, show_pairs, take_request
 
 
 @click.command()
@@ -26,14 +26,13 @@ from .options import (
 @model_option
 @click.option("--input", "input_file", metavar="FILE", help="Sentences from a file, one a line; - is standard input.")
 @click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits.")
-@click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), metavar="FILE.tsv",
-              help="Accuracy on pairs: columns good, bad and, if there, kind.")  # fmt: skip
+@pairs_options
 @source_options
 @special_symbols_option
 @device_option
 @json_option
 def command(sentences: tuple[str, ...], model_name: str | None, input_file: str | None, with_tokens: bool,
-            pairs_file: Path | None, special_symbols: str | None, device: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
+            special_symbols: str | None, device: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
     """Score sentences, each alone from the start and with its end: the likeliest first, or JSON-lines in input order.
 
     \b
@@ -41,14 +40,13 @@ def command(sentences: tuple[str, ...], model_name: str | None, input_file: str 
     rnnlm score -m demo --input sentences.txt --json
     rnnlm score -m demo --pairs homophones.tsv
     """
-    if bool(sentences) + bool(pairs_file) + bool(input_file) > 1:
+    policy = special_symbols or "error"
+    pairs = take_request(reading, policy, as_json)
+    if bool(sentences) + bool(pairs) + bool(input_file) > 1:
         raise click.UsageError("give sentences, --input or --pairs, one of them.")
     model = load_model(model_name, device)
-    policy = special_symbols or "error"
-    if pairs_file:
-        from .pairs import show_pairs
-
-        show_pairs(model, list(_lines(str(pairs_file), reading)), pairs_file, policy, as_json)
+    if pairs:
+        show_pairs(model, pairs)
         return
     from rnnlm.scoring import score_lines
 

@@ -40,7 +40,9 @@ _PUBLIC = {
     "load_adapted": "rnnlm.adaptation",
     "mix": "rnnlm.mixing",
     "pair_accuracies": "rnnlm.minimal_pairs",
+    "read_pairs": "rnnlm.minimal_pairs",
     "score_pairs": "rnnlm.minimal_pairs",
+    "score_set": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
     "tune": "rnnlm.tuning",
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from rnnlm.generation import SamplingSettings, generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
-    from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
+    from rnnlm.minimal_pairs import Pair, pair_accuracies, read_pairs, score_pairs, score_set
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
     from rnnlm.scoring import score_sentences
