@@ -129,8 +129,8 @@ def _compared(read: ReadLines, good: int, bad: int, scoring: str) -> tuple[tuple
     if scoring == FULL:
         return (0, lengths[0]), (0, lengths[1])
     surfaces = read.surface(good), read.surface(bad)
-    if surfaces[0] == surfaces[1]:  # a tie, whatever is compared
-        return (0, lengths[0]), (0, lengths[1])
+    if surfaces[0] == surfaces[1]:  # a tie, whatever is compared: all but the end
+        return (0, lengths[0] - 1), (0, lengths[1] - 1)
     head, tail = differing_part(surfaces, (read.starts_word(good), read.starts_word(bad)))
     if scoring == PARTIAL:
         return (lengths[0] - tail, lengths[0]), (lengths[1] - tail, lengths[1])
