@@ -22,6 +22,9 @@ class Judged(Protocol):
     def labels(self) -> Any: ...
 
     @property
+    def is_tie(self) -> bool: ...
+
+    @property
     def has_oov(self) -> bool: ...
 
     @property
@@ -33,7 +36,7 @@ class PairAccuracy:
     """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap over pairs).
 
     by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all"; group: its name.
-    pairs: those scored, of which `ties` count half, `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown
+    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown
     word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is unknown.
     """
 
@@ -81,7 +84,7 @@ def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccura
         accuracy=interval.estimate if interval else None,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        ties=int(np.count_nonzero(points == 0.5)),
+        ties=sum(score.is_tie for score in scored),
         identical=sum(score.is_identical for score in scored),
         skipped=len(scores) - len(scored),
         oov_pairs=len(scored) - len(known),

@@ -37,12 +37,13 @@ _Value = Callable[[Surprisals], float]
 
 @dataclass(frozen=True)
 class Formula:
-    """A relation that is to hold. point_of: 1 where it holds for such surprisals (bits), 0 where not, 0.5 where a < or > compares
-    equal ones (within TIE_BITS); & is the least, | the greatest of its sides. It raises ArithmeticError where infinite ones cancel."""
+    """A relation that is to hold. truth_of: 1 where it holds for such surprisals (bits), 0 where not, 0.5 where that hangs on a < or >
+    between equal ones (within TIE_BITS); & is the least, | the greatest of its sides. It raises ArithmeticError where infinite ones cancel.
+    """
 
     text: str
     references: tuple[Reference, ...]
-    point_of: _Value
+    truth_of: _Value
 
 
 def parse(text: str) -> Formula:

@@ -34,5 +34,5 @@ def _prediction_record(score: PredictionScore) -> dict[str, Any]:
     return {
         "suite": score.suite, "item": score.item, "prediction": score.formula.text,
         "surprisal_bits": None if bits is None else {str(reference): value for reference, value in bits.items()},
-        "point": score.point, "has_oov": score.has_oov, "reason": score.reason, "where": score.where,
+        "point": score.point, "tie": score.is_tie, "has_oov": score.has_oov, "reason": score.reason, "where": score.where,
     }  # fmt: skip

@@ -53,6 +53,10 @@ class PairScore:
         return any(side.oov for side in (self.good, self.bad) if side)
 
     @property
+    def is_tie(self) -> bool:
+        return self.point == 0.5
+
+    @property
     def is_identical(self) -> bool:
         """Whether good and bad are the same sentence, which no model can tell apart."""
         return self.point is not None and self.pair.good == self.pair.bad

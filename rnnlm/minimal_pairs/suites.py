@@ -79,7 +79,8 @@ class PredictionLabels:
 
 @dataclass(frozen=True)
 class PredictionScore:
-    """A prediction about an item, scored: point as of a formula; None, with the reason, where it cannot be told.
+    """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs on a tie (< and > are hard in
+    SyntaxGym); None, with the reason, where it cannot be told.
 
     surprisal_bits: of the regions it speaks of; None where infinite.
     """
@@ -89,6 +90,7 @@ class PredictionScore:
     formula: Formula
     labels: PredictionLabels
     point: float | None
+    is_tie: bool = False
     has_oov: bool = False
     surprisal_bits: Mapping[Reference, float | None] | None = None
     reason: str | None = None
@@ -189,9 +191,10 @@ def _prediction_score(
         surprisal_bits={reference: each.bits if math.isfinite(each.bits) else None for reference, each in used.items()},
     )
     try:
-        return replace(score, point=formula.point_of({reference: each.bits for reference, each in used.items()}))
+        truth = formula.truth_of({reference: each.bits for reference, each in used.items()})
     except ArithmeticError as problem:
         return replace(score, reason=str(problem))
+    return replace(score, point=float(truth == 1), is_tie=truth == 0.5)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ class Scored:
     has_oov: bool = False
     is_identical: bool = False
 
+    @property
+    def is_tie(self) -> bool:
+        return self.point == 0.5
+
 
 def scored(kind: str, points: list[float | None], **labels) -> list[Scored]:
     return [Scored(Pair(kind, "a", "b", **labels), point) for point in points]

@@ -9,7 +9,7 @@ BITS = {Reference(1, "a"): 2.0, Reference(2, "a"): 5.0, Reference(1, "b"): 3.0, 
 
 
 @pytest.mark.parametrize(
-    "text, point",
+    "text, truth",
     [
         ("(1;%b%) > (1;%a%)", 1), ("(1;%b%) < (1;%a%)", 0), ("(1;%b%)>(2;%b-c_d%)", 0.5),
         ("(2;%a%) - (1;%a%) > 2.9", 1), ("(2;%a%) - (1;%a%) - (1;%a%) > 2", 0), ("(*;%a%) = (1;%a%) + (2;%a%)", 1),
@@ -19,8 +19,8 @@ BITS = {Reference(1, "a"): 2.0, Reference(2, "a"): 5.0, Reference(1, "b"): 3.0, 
         ("((1;%a%) > 9 | (1;%a%) < 9) & (1;%b%) > 0", 1), ("( 1 ; %a% ) < ((2;%a%) - ((1;%b%) - 1))", 1),
     ],
 )  # fmt: skip
-def test_formulas_hold_or_not(text, point):
-    assert parse(text).point_of(BITS) == point
+def test_formulas_hold_or_not(text, truth):
+    assert parse(text).truth_of(BITS) == truth
 
 
 def test_what_is_spoken_of_is_known():
@@ -42,7 +42,7 @@ def test_anything_else_is_an_error(text):
 
 def test_infinite_surprisals_compare_but_do_not_cancel():
     infinite = {**BITS, Reference(1, "a"): math.inf, Reference(2, "a"): math.inf}
-    assert parse("(1;%a%) > (1;%b%)").point_of(infinite) == 1
-    assert parse("(1;%a%) > (2;%a%)").point_of(infinite) == 0.5
+    assert parse("(1;%a%) > (1;%b%)").truth_of(infinite) == 1
+    assert parse("(1;%a%) > (2;%a%)").truth_of(infinite) == 0.5
     with pytest.raises(ArithmeticError, match="probability zero"):
-        parse("(1;%a%) - (2;%a%) > 0").point_of(infinite)
+        parse("(1;%a%) - (2;%a%) > 0").truth_of(infinite)

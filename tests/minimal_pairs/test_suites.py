@@ -69,6 +69,15 @@ def test_unknown_words_count_where_they_are_read():
     assert [score.has_oov for score in scores] == [False, False, False, True]
 
 
+def test_a_tie_does_not_hold_but_is_counted():
+    """The order of words is all that differs, which a unigram model does not see."""
+    predictions = [{"formula": f"(*;%match%) {sign} (*;%mismatch%)"} for sign in "<>="]
+    items = [item(1, ["the", "cat", "sat"], ["cat", "sat", "the"])]
+    scores = score_suite(fit("unigram"), suite_of(changed(items=items, predictions=predictions), "suite.json", "suite"))
+    assert [(score.point, score.is_tie) for score in scores] == [(0.0, True), (0.0, True), (1.0, False)]
+    assert [(each.accuracy, each.ties) for each in pair_accuracies(scores)][:3] == [(0.0, 1), (0.0, 1), (1.0, 0)]
+
+
 def test_an_item_without_the_region_or_with_a_bad_sentence_is_left_out_with_the_reason():
     items = copy.deepcopy(SUITE["items"]) + [item(3, ["the"], ["a"]), item(4, ["the", "", "</s>", ""], ["the", "", "cat", ""])]
     scores = score_suite(fit("unigram"), suite_of(changed(items=items), "suite.json", "suite"))
