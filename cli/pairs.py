@@ -1,5 +1,6 @@
 """What `rnnlm score --pairs` reads, prints and writes."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,12 +95,11 @@ def _check_outputs(request: PairsRequest) -> None:
 
 
 def _write_details(path: Path, scores: Sequence[Any]) -> None:
-    import msgspec
-
     from rnnlm.minimal_pairs.records import record_of
     from rnnlm.safe_files import save_file
 
-    save_file(path, (msgspec.json.encode(record_of(score)) + b"\n" for score in scores))
+    lines = (json.dumps(record_of(score), ensure_ascii=False, allow_nan=False) + "\n" for score in scores)
+    save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8
 
 
 def _show(accuracies: Sequence[Any]) -> None:

@@ -60,6 +60,12 @@ def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm
     assert "the text holds <s>" in third["reason"] and third["where"] == "pairs.tsv, line 4"
 
 
+def test_details_name_a_file_whose_name_is_no_utf8(rnnlm, models, here):
+    (here / "p\udcff.tsv").write_text("good\tbad\nthe man\tman the\n")
+    assert rnnlm("score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "--pairs-details", "d.jsonl").code == 0
+    assert json.loads((here / "d.jsonl").read_text())["where"] == "p\udcff.tsv, line 2"
+
+
 def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
     tokens = {}
