@@ -1,50 +1,131 @@
-"""What `rnnlm score --pairs` reads and prints."""
+"""What `rnnlm score --pairs` reads, prints and writes."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+from click.core import ParameterSource
+
 from . import terminal
+from .options import stacked
+
+pairs_options = stacked(
+    click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
+                 help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement templates, Winograd schemas, SyntaxGym suites."),
+    click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
+                 help="Compare whole sentences; what follows the part that differs; or that part itself, after the same beginning.  "
+                      "[default: word for agreement templates, partial for Winograd schemas, else full]"),
+    click.option("--pairs-details", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
+    click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg",
+                 help="Plot accuracy by distance and attractors, or by kind; .svg, .png or .pdf."),
+)  # fmt: skip
 
 
-def show_pairs(model: Any, lines: list[str], path: Path, special_symbols: str, as_json: bool) -> None:
-    """Score the pairs of a file and print their accuracies."""
-    from dataclasses import asdict
+@dataclass(frozen=True)
+class PairsRequest:
+    """What is asked for about pairs, and how the file and its sentences are read."""
 
-    from rnnlm.minimal_pairs import pair_accuracies, score_pairs
+    source: str
+    scoring: str | None
+    details: Path | None
+    plot: Path | None
+    special_symbols: str
+    encoding_errors: str
+    as_json: bool
 
-    accuracies = pair_accuracies(score_pairs(model, _read_pairs(lines, path), special_symbols))
-    if as_json:
+
+_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "special_symbols", "encoding_errors", "device", "as_json"}
+
+
+def take_request(given: dict[str, Any], as_json: bool) -> PairsRequest | None:
+    """Takes the values of `pairs_options` out of `given`; None where no pairs are named.
+
+    Raises:
+        UsageError: an option has no meaning without --pairs, or with it.
+    """
+    source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
+    details, plot = given.pop("pairs_details"), given.pop("plot")
+    if source is None:
+        if scoring or details or plot:
+            raise click.UsageError("--pairs-scoring, --pairs-details and --plot are for --pairs.")
+        return None
+    _refuse_others()
+    policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
+    return PairsRequest(source, scoring, details, plot, policy, errors, as_json)
+
+
+def _refuse_others() -> None:
+    """What scores sentences has no meaning for pairs, and would be ignored."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        asked = context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        if asked and parameter.name not in _BESIDE:
+            name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
+            raise click.UsageError(f"{name} is not for --pairs; see --pairs-scoring and --pairs-details.")
+
+
+def show_pairs(model: Any, request: PairsRequest) -> None:
+    """Score the pairs of a file or folder, print their accuracies, write what else is asked for."""
+    from rnnlm.minimal_pairs import pair_accuracies, read_pairs, score_set
+
+    _check_outputs(request)
+    test_set = read_pairs(request.source, request.encoding_errors)
+    scores = score_set(model, test_set, request.special_symbols, request.scoring)
+    accuracies = pair_accuracies(scores)
+    if request.details:
+        _write_details(request.details, scores)
+    if request.plot:
+        from rnnlm import plotting
+        from rnnlm.minimal_pairs.plots import accuracy_figure
+
+        plotting.save(accuracy_figure(accuracies), request.plot)
+    if request.as_json:
         for accuracy in accuracies:
             terminal.print_json(asdict(accuracy))
         return
-    columns = ["kind", "pairs", "accuracy", "all words known", "accuracy there"]
-    rows = [
-        [a.kind, str(a.pairs), f"{a.accuracy:.1%}", str(a.known_pairs), "-" if a.known_accuracy is None else f"{a.known_accuracy:.1%}"]
-        for a in accuracies
-    ]
-    terminal.print_table(columns, rows, right=columns[1:])
+    _show(accuracies)
 
 
-def _read_pairs(lines: list[str], path: Path) -> list[Any]:
-    """The pairs of a TSV file with a header, from its lines.
+def _check_outputs(request: PairsRequest) -> None:
+    """Whether the files asked for can be written, before time goes into scoring.
 
     Raises:
-        TextError: it cannot be read, lacks a column, or a row is incomplete.
+        OutputError: one cannot. UsageError: there is no such plot, or what is read would be replaced.
     """
-    import csv
+    from rnnlm import extras, plotting
+    from rnnlm.safe_files import check_file
 
-    from rnnlm.errors import TextError
-    from rnnlm.minimal_pairs import Pair
+    for path in filter(None, (request.details, request.plot)):
+        check_file(path, overwrite=True)
+        source = Path(request.source)
+        if source.exists() and (path.parent.samefile(source) or (path.exists() and path.samefile(source))):
+            raise click.UsageError(f"{path} is, or would be, among what --pairs reads: choose another name or folder.")
+    if request.plot:
+        plotting.check_path(request.plot)
+        extras.require("matplotlib", "plots", "plots")
 
-    rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    for column in ("good", "bad"):
-        if column not in (rows.fieldnames or ()):
-            raise TextError(f"{path} has no column {column!r}", "its first line names the columns", "name them good, bad and kind")
-    pairs = []
-    for row in rows:
-        if not row["good"] or not row["bad"]:
-            raise TextError(f"{path}, line {rows.line_num}: good or bad is missing")
-        pairs.append(Pair(row.get("kind") or "pairs", row["good"], row["bad"]))
-    if not pairs:
-        raise TextError(f"{path} holds no pairs")
-    return pairs
+
+def _write_details(path: Path, scores: Sequence[Any]) -> None:
+    from rnnlm.minimal_pairs.records import record_of
+    from rnnlm.safe_files import save_file
+
+    lines = (json.dumps(record_of(score), ensure_ascii=False, allow_nan=False) + "\n" for score in scores)
+    save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8
+
+
+def _show(accuracies: Sequence[Any]) -> None:
+    columns = ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]
+    rows = []
+    for each in accuracies:
+        interval = "-" if each.low is None else f"{100 * each.low:.1f} to {100 * each.high:.1f}"
+        share = each.oov_pairs / each.pairs if each.pairs else None
+        rows.append([each.by, str(each.group), f"{each.pairs:,}", _percent(each.accuracy), interval, f"{each.ties:,}",
+                     _percent(share), _percent(each.known_accuracy)])  # fmt: skip
+    terminal.print_table(columns, rows, right=columns[2:])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

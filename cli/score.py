@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import corpus_of, device_option, load_model, model_option, source_options, special_symbols_option, stacked
+from .options import device_option, load_model, model_or_demo_option, or_demo, source_options, special_symbols_option, stacked
+from .pairs import pairs_options, show_pairs, take_request
 
 input_options = stacked(
     click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
@@ -44,19 +45,18 @@ output_options = stacked(
 
 @click.command()
 @click.argument("sentences", nargs=-1)
-@model_option
+@model_or_demo_option
 @input_options
 @result_options
-@click.option("--pairs", "pairs_file", type=click.Path(path_type=Path), metavar="FILE.tsv",
-              help="Accuracy on pairs: columns good, bad and, if there, kind.")  # fmt: skip
+@pairs_options
 @output_options
 @device_option
-def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], pairs_file: Path | None, device: str,
-            form: str | None, as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
+def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
+            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
 
     \b
-    rnnlm score -m demo "recognize speech" "wreck a nice beach"
+    rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input sentences.txt --words --format tsv
     rnnlm score -m demo --input stimuli.csv --column sentence --output scores.jsonl
     rnnlm score -m demo --pairs homophones.tsv
@@ -64,16 +64,14 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
     that cannot be scored has none of the figures, and the reason.
     """
-    if bool(sentences) + bool(pairs_file) + bool(inputs) > 1:
-        raise click.UsageError("give sentences, --input or --pairs, one of them.")
+    pairs = take_request(given, as_json)
+    if sentences and inputs:
+        raise click.UsageError("give sentences or --input, one of them.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite, rank, given)
-    model = load_model(model_name, device)
-    if pairs_file:
-        from .pairs import show_pairs
-
-        reading = {name: given[name] for name in ("column", "split", "encoding_errors")}
-        show_pairs(model, list(_lines(str(pairs_file), reading)), pairs_file, given["special_symbols"] or "error", as_json)
+    model = load_model(or_demo(model_name), device)
+    if pairs:
+        show_pairs(model, pairs)
         return
     from rnnlm.scoring import Scorer, chunks
 
@@ -173,14 +171,3 @@ def _say_about(scorer: Any, without: int) -> None:
     if without:
         terminal.say(f"note: {without:,} {'line has' if without == 1 else 'lines have'} no score: each with its reason")
     terminal.say(f"signature: {scorer.signature()}")
-
-
-def _lines(source: str, reading: dict[str, Any]) -> Iterator[str]:
-    """Every line of a file of pairs, blank ones too."""
-    from rnnlm import sources
-    from rnnlm.corpus import numbered_lines
-
-    corpus = corpus_of((source,), {name: value for name, value in reading.items() if value is not None})
-    for each in sources.expand(corpus.sources):
-        for _, lines in numbered_lines(each, corpus.settings, corpus.source_settings):
-            yield from lines

@@ -51,7 +51,9 @@ _PUBLIC = {
     "pair_accuracies": "rnnlm.minimal_pairs",
     "read_sentences": "rnnlm.sentence_sources",
     "score_chunks": "rnnlm.scoring",
+    "read_pairs": "rnnlm.minimal_pairs",
     "score_pairs": "rnnlm.minimal_pairs",
+    "score_set": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
     "train": "rnnlm.training",
     "tune": "rnnlm.tuning",
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     from rnnlm.generation import generate
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
-    from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
+    from rnnlm.minimal_pairs import Pair, pair_accuracies, read_pairs, score_pairs, score_set
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
     from rnnlm.sampling import SamplingSettings

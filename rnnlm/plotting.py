@@ -1,6 +1,7 @@
 """Figures in one style, as SVG for a page or as a file; matplotlib is imported when one is made."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,26 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
     Raises:
         UsageError: matplotlib is not installed.
     """
+    figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
+    return figure, axes
+
+
+def new_panels(labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0) -> "tuple[Figure, list[Axes]]":
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
     matplotlib = extras.require("matplotlib", "plots", "plots")
     figures = extras.require("matplotlib.figure", "plots", "plots")
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(width, height), layout="constrained")
-        axes = figure.add_subplot(xlabel=x_label, ylabel=y_label, title=title)
-        axes.set_prop_cycle(color=list(COLOURS))
-    return figure, axes
+        panels = []
+        for number, (title, x_label, y_label) in enumerate(labels, start=1):
+            axes = figure.add_subplot(1, len(labels), number, xlabel=x_label, ylabel=y_label, title=title)
+            axes.set_prop_cycle(color=list(COLOURS))
+            panels.append(axes)
+    return figure, panels
 
 
 def log_y(axes: "Axes") -> None:

@@ -63,7 +63,8 @@ def test_the_wheel_holds_exactly_the_modules_and_data_of_the_tree(contents):
 
 def test_what_must_not_be_forgotten_is_there(contents):
     for name in ("rnnlm/py.typed", "rnnlm/recipes/demo.toml", "rnnlm/templates/comparison.html", "rnnlm/cli/main.py", "rnnlm/corpora/english/train.txt",
-                 "rnnlm/corpora/english/homophones.tsv", "rnnlm/corpora/english/README.md", "rnnlm/checkpoints/__init__.py"):  # fmt: skip
+                 "rnnlm/corpora/english/homophones.tsv", "rnnlm/corpora/english/agreement.tsv",
+                 "rnnlm/corpora/english/README.md", "rnnlm/checkpoints/__init__.py"):  # fmt: skip
         assert name in contents
 
 

@@ -1,4 +1,3 @@
-import csv
 import math
 import random
 
@@ -6,12 +5,10 @@ import numpy as np
 import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
-from rnnlm import corpora, reading
 from rnnlm.corpus import TextSettings
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.minimal_pairs import Pair, pair_accuracies, score_pairs
 from rnnlm.scoring import Scorer, ScoringSettings, likelihood_ratio, score_lines, score_sentences
 from rnnlm.sentences import Sentence
 
@@ -116,52 +113,6 @@ def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
     assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
     assert per_word == pytest.approx(math.log10(2.0 ** (11 / 4 - 4 / 3)))
     assert likelihood_ratio(better, never) is None
-
-
-class TestPairs:
-    def test_are_right_wrong_or_half_where_they_tie(self, halves):
-        pairs = [
-            Pair("x", "a", "b"), Pair("x", "b", "a"), Pair("x", "a b", "b a"), Pair("x", "a", "never"), Pair("x", "never", "b"),
-            Pair("x", "never", "a never"),
-        ]  # fmt: skip
-        assert [score.point for score in score_pairs(halves, pairs)] == [1, 0, 0.5, 1, 0, 0.5]
-
-    def test_of_the_same_words_tie_under_a_unigram_whatever_their_order(self):
-        model, rng = fit("unigram"), random.Random(1)
-        words = [word for line in LINES for word in line.split()]
-        pairs = []
-        for _ in range(200):
-            good = rng.sample(words, 9)
-            pairs.append(Pair("order", " ".join(good), " ".join(rng.sample(good, 9))))
-        assert {score.point for score in score_pairs(model, pairs)} == {0.5}
-
-    @pytest.mark.parametrize(("difference_nats", "point"), [(1e-5, 0.5), (1e-3, 1.0)])
-    def test_closer_than_a_score_is_exact_tie(self, halves, difference_nats, point):
-        logprob_V = halves.logprob_V.copy()
-        logprob_V[halves.tokenizer.symbols().index("b")] = logprob_V[halves.tokenizer.symbols().index("a")] - difference_nats
-        (score,) = score_pairs(UnigramModel(logprob_V, halves.tokenizer), [Pair("x", "a", "b")])
-        assert score.point == point
-
-    def test_are_counted_by_kind_and_apart_where_all_is_known(self, halves):
-        pairs = [Pair("x", "a", "b"), Pair("x", "b z", "a"), Pair("y", "z a", "b b b b b"), Pair("x", "a", "a")]
-        accuracies = pair_accuracies(score_pairs(halves, pairs))
-        assert [(a.kind, a.pairs, a.accuracy, a.known_pairs, a.known_accuracy) for a in accuracies] == [
-            ("x", 3, pytest.approx(0.5), 2, pytest.approx(0.75)),
-            ("y", 1, 1.0, 0, None),
-            ("all", 4, pytest.approx(0.625), 2, pytest.approx(0.75)),
-        ]
-        assert [a.kind for a in pair_accuracies(score_pairs(halves, pairs[:2]))] == ["x"]
-
-    def test_of_the_bundled_homophones_are_half_right_under_the_unigram(self):
-        """Half by construction: in half of the pairs the good sentence holds the more frequent words."""
-        with open(corpora.part("english", "train"), encoding="utf-8") as text:
-            model = fit("unigram", [line for line in text.read().split("\n") if line], lowercase=True, split_punctuation=True)
-        with open(corpora.part("english", "train").parent / "homophones.tsv", encoding="utf-8") as table:
-            rows = list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
-        scores = score_pairs(model, [Pair(row["kind"], row["good"], row["bad"]) for row in rows])
-        for accuracy in pair_accuracies(scores):
-            assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.kind
-            assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.kind
 
 
 FAMILIES = [

@@ -9,13 +9,13 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     assert (shown.code, shown.err) == (0, "")
     assert columns == ["corpus", "file", "lines", "words", "bytes", "path"]
     assert {row[1]: row[3] for row in rows} == {
-        "homophones.tsv": "6,836", "test.txt": "18,698", "train.txt": "258,019", "valid.txt": "14,631",
+        "agreement.tsv": "7,512", "homophones.tsv": "6,836", "test.txt": "18,698", "train.txt": "258,019", "valid.txt": "14,631",
     }  # fmt: skip
 
 
 def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
     records = [json.loads(line) for line in rnnlm("corpora", "--json").out.splitlines()]
-    assert [record["file"] for record in records] == ["homophones.tsv", "test.txt", "train.txt", "valid.txt"]
+    assert [record["file"] for record in records] == ["agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"]
     assert {record["path"] for record in records} >= {str(corpora.part("english", "train"))}
     for record in records:
         assert len(open(record["path"], "rb").read()) == record["bytes"]

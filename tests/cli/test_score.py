@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from rnnlm import corpora
 from rnnlm.cli.score_table import times
 
 
@@ -63,19 +62,6 @@ def test_tokens_show_surprisals_that_add_up(rnnlm, models):
     assert bits * 0.6931471805599453 == pytest.approx(-record["logprob_nats"])
     shown = rnnlm("score", "-m", models.lstm, "--tokens", "the zorp").out
     assert "token\tsurprisal_bits" in shown and "zorp\t" in shown and "\tunknown" in shown
-
-
-def test_pairs_give_accuracy_by_kind_and_over_all(rnnlm, models):
-    shown = rnnlm("score", "-m", models.unigram, "--pairs", corpora.part("english", "homophones.tsv"), "--json")
-    records = [json.loads(line) for line in shown.out.splitlines()]
-    assert [(record["kind"], record["pairs"]) for record in records] == [("homophone", 300), ("boundary", 100), ("all", 400)]
-    assert all(0 <= record["accuracy"] <= 1 for record in records)
-
-
-def test_ties_count_half_and_pairs_with_unknown_words_are_told_apart(rnnlm, models, here):
-    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
-    (record,) = map(json.loads, rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json").out.splitlines())
-    assert record == {"kind": "pairs", "pairs": 3, "accuracy": 0.5, "known_pairs": 2, "known_accuracy": 0.75}
 
 
 def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):

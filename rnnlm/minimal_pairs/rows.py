@@ -1,0 +1,87 @@
+"""What the rows of every table of pairs may hold beside the sentences: an id, and what results are grouped by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm.corpus import is_blank
+from rnnlm.minimal_pairs.pairs import Pair
+
+Values = Mapping[str, Any]
+KIND = ("kind", "paradigm", "UID")
+ID = ("id", "pair_id", "pairID", "qID", "sentid")
+PHENOMENON = ("phenomenon", "linguistics_term")
+DISTANCE = ("distance",)
+ATTRACTORS = ("attractors", "n_attractors", "n_attr", "n_diff_intervening")
+
+
+class RowProblem(Exception):
+    """Why a row gives no pair."""
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """A kind of table. fits: whether a table with such columns is meant to be one. needed: columns that it must have, each by any
+    of its names. sentences_of: good and bad sentence of a row."""
+
+    name: str
+    scoring: str
+    fits: Callable[[set[str]], bool]
+    needed: tuple[tuple[str, ...], ...]
+    sentences_of: Callable[[Values], tuple[str, str]]
+
+
+def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
+    """The pair of a row; `kind`: where the row names none. What a row lacks is the pair's `problem`."""
+    kind, id = _label(values, KIND) or kind, _label(values, ID)
+    try:
+        if None in values:
+            raise RowProblem("it has more cells than columns")
+        good, bad = format.sentences_of(values)
+        return Pair(
+            kind, good, bad, id, _label(values, PHENOMENON), _label(values, ("field",)), _label(values, ("number",)),
+            _whole_number(values, DISTANCE), _whole_number(values, ATTRACTORS), format.scoring, where,
+        )  # fmt: skip
+    except RowProblem as problem:
+        return Pair(kind, "", "", id, scoring=format.scoring, where=where, problem=str(problem))
+
+
+def text(values: Values, names: Sequence[str]) -> str:
+    """The text in the first of these columns that the row has.
+
+    Raises:
+        RowProblem: it has none, or one without words.
+    """
+    name = named(values, names)
+    value = values.get(name)
+    if value is None:
+        raise RowProblem(f"{name} is missing")
+    if not isinstance(value, str):
+        raise RowProblem(f"{name} is not text")
+    if is_blank(value.replace("\n", " ")):
+        raise RowProblem(f"{name} is missing")
+    return value
+
+
+def named(columns: Any, names: Sequence[str]) -> str:
+    """The first of `names` that is a column; where none is, the first."""
+    return next((name for name in names if name in columns), names[0])
+
+
+def has(columns: set[str], names: Sequence[str]) -> bool:
+    return not columns.isdisjoint(names)
+
+
+def _label(values: Values, names: Sequence[str]) -> str | None:
+    value = next((values[name] for name in names if values.get(name) not in (None, "")), None)
+    return None if value is None else str(value)
+
+
+def _whole_number(values: Values, names: Sequence[str]) -> int | None:
+    value = _label(values, names)
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise RowProblem(f"{named(values, names)} is not a whole number") from None

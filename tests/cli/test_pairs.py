@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from rnnlm import corpora
+
+AGREEMENT = corpora.part("english", "agreement.tsv")
+SUITE = {
+    "meta": {"name": "order", "metric": "sum"}, "region_meta": {"1": "a", "2": "b"},
+    "predictions": [{"type": "formula", "formula": "(2;%good%) < (2;%bad%)"}],
+    "items": [{"item_number": 1, "conditions": [
+        {"condition_name": name, "regions": [{"region_number": 1, "content": "the"}, {"region_number": 2, "content": word}]}
+        for name, word in (("good", "the"), ("bad", "zorp"))]}],
+}  # fmt: skip
+
+
+def records(outcome) -> list[dict]:
+    assert outcome.code == 0, outcome.err
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+def test_accuracy_comes_by_kind_and_over_all(rnnlm, models):
+    found = records(rnnlm("score", "-m", models.unigram, "--pairs", corpora.part("english", "homophones.tsv"), "--json"))
+    assert [(record["by"], record["group"], record["pairs"]) for record in found] == [
+        ("kind", "homophone", 300), ("kind", "boundary", 100), ("all", "all", 400)
+    ]  # fmt: skip
+    assert all(0 <= record["low"] <= record["accuracy"] <= record["high"] <= 1 for record in found)
+
+
+def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_apart(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
+    shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json")
+    assert records(shown) == [
+        {"by": "kind", "group": "pairs", "pairs": 3, "accuracy": 0.5, "low": 0.0, "high": 1.0, "ties": 1, "identical": 1, "skipped": 0,
+         "oov_pairs": 1, "known_pairs": 2, "known_accuracy": 0.75}
+    ]  # fmt: skip
+    assert shown.err == "note: in 1 of 3 pairs both sentences are the same; each counts half, as a tie\n"
+
+
+def test_agreement_comes_by_distance_and_attractors_as_a_table_and_a_plot(rnnlm, models, here):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    shown = rnnlm("score", "-m", models.unigram, "--pairs", AGREEMENT, "--plot", "plot.svg")
+    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert columns == ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]
+    assert [row[1] for row in rows if row[0] == "attractors"] == ["0", "1", "2", "3", "4"]
+    assert {row[0] for row in rows} == {"kind", "number", "distance", "attractors", "all"}
+    assert "words between head and verb" in (here / "plot.svg").read_text()
+
+
+def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n")
+    shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "details.jsonl", "--json")
+    assert [record["skipped"] for record in records(shown)] == [2]
+    assert shown.err == "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is missing\n"
+    first, second, third = [json.loads(line) for line in (here / "details.jsonl").read_text().splitlines()]
+    assert (first["id"], first["good"], first["bad"], first["bad_oov"], first["point"]) == ("x1", "the man", "the zorp", ["zorp"], 1.0)
+    scores = records(rnnlm("score", "-m", models.unigram, "the man", "the zorp", "--json"))
+    assert [first["good_logprob_nats"], first["bad_logprob_nats"]] == pytest.approx([score["logprob_nats"] for score in scores])
+    assert (second["point"], second["good_logprob_nats"], second["reason"]) == (None, None, "bad is missing")
+    assert "the text holds <s>" in third["reason"] and third["where"] == "pairs.tsv, line 4"
+
+
+def test_details_name_a_file_whose_name_is_no_utf8(rnnlm, models, here):
+    (here / "p\udcff.tsv").write_text("good\tbad\nthe man\tman the\n")
+    assert rnnlm("score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "--pairs-details", "d.jsonl").code == 0
+    assert json.loads((here / "d.jsonl").read_text())["where"] == "p\udcff.tsv, line 2"
+
+
+def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
+    tokens = {}
+    for scoring in ("full", "partial", "word"):
+        shown = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl")
+        assert shown.code == 0
+        tokens[scoring] = json.loads((here / "d.jsonl").read_text())["good_tokens"]
+    assert tokens == {"full": 5, "partial": 3, "word": 1}
+
+
+def test_a_suite_gives_the_accuracy_of_each_prediction(rnnlm, models, here):
+    (here / "suite.json").write_text(json.dumps(SUITE, indent=1))
+    (found,) = records(rnnlm("score", "-m", models.unigram, "--pairs", "suite.json", "--json", "--pairs-details", "d.jsonl"))
+    assert (found["group"], found["pairs"], found["accuracy"], found["oov_pairs"]) == ("order", 1, 1.0, 1)
+    record = json.loads((here / "d.jsonl").read_text())
+    assert (record["suite"], record["item"], record["prediction"]) == ("order", "1", "(2;%good%) < (2;%bad%)")
+    assert set(record["surprisal_bits"]) == {"(2;%good%)", "(2;%bad%)"}
+
+
+def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
+    data = b'{"good": "the man", "bad": "man the", "UID": "order"}\n'
+    (here / "folder").mkdir()
+    (here / "folder" / "a.jsonl").write_bytes(data)
+    ways = [rnnlm("score", "-m", models.lstm, "--pairs", "-", stdin=data), rnnlm("score", "-m", models.lstm, "--pairs", "folder")]
+    assert ways[0].out == ways[1].out != ""
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--plot", "x.svg"], "are for --pairs"),
+        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "no plot by its name"), (["--pairs", "pairs.tsv", "the man"], "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
+        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv"], "among what --pairs reads"),
+        (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"), (["--pairs", "suite.json", "--pairs-scoring", "word"], "no scoring to choose"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):
+    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
+    (here / "suite.json").write_text(json.dumps(SUITE))
+    ended = rnnlm("score", "-m", models.unigram, *options)
+    assert (ended.code, ended.out) == (2, "") and message in ended.err
+    assert sorted(path.name for path in here.iterdir()) == ["pairs.tsv", "suite.json"]
+    assert (here / "pairs.tsv").read_text() == "good\tbad\nthe\tthe man\n"
+
+
+def test_a_folder_that_is_not_there_for_details_is_told_first(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
+    ended = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "nowhere/d.jsonl")
+    assert (ended.code, ended.out) == (1, "") and "cannot write nowhere/d.jsonl" in ended.err
