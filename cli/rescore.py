@@ -32,7 +32,7 @@ tuning_options = stacked(
     click.option("--no-oov", is_flag=True, help="No weight for the number of words unknown to a model."),
     click.option("--each", is_flag=True, help="Also with the first model alone, the first two, and so on: what each adds."),
     click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, help="Random starts of the search for weights."),
-    click.option("--seed", type=int, default=1, show_default=True, help="Of restarts and resampling."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of restarts and resampling."),
 )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from rnnlm.errors import TextError, UsageError, notice
 
+LONGEST_RANK = 9  # digits
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -53,20 +55,17 @@ def parse_score(text: str, where: str, costs: bool) -> float:
     if not number:
         raise TextError(f"{where}: the score is missing", "every hypothesis needs one")
     try:
-        return checked_score(float(number), where, costs)
+        value = float(number.replace("_", "?"))  # Python would read 1_000 as a number
     except ValueError:
         raise TextError(f"{where}: {text!r} is no score", "a score is a number") from None
-
-
-def checked_score(value: float, where: str, costs: bool) -> float:
-    """A score as a list holds it, as one of which the higher is the better.
-
-    Raises:
-        TextError: it is not finite.
-    """
     if not math.isfinite(value):
         raise TextError(f"{where}: the score is {value}", "scores are finite numbers", "leave the hypothesis out")
     return -value if costs else value
+
+
+def parse_rank(text: str) -> int | None:
+    """The rank that `text` writes; None where it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK else None
 
 
 def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> list[Utterance]:

@@ -14,7 +14,7 @@ from rnnlm import speech_folders, tables
 from rnnlm.byte_streams import opened, text_lines
 from rnnlm.corpus import WORD_SPACE
 from rnnlm.errors import TextError, UsageError, nearest, notice
-from rnnlm.nbest import Hypothesis, ListSettings, Utterance, checked_score, parse_score
+from rnnlm.nbest import Hypothesis, ListSettings, Utterance, parse_rank, parse_score
 from rnnlm.nbest_collecting import Collector
 from rnnlm.speech_folders import keyed_lines
 
@@ -89,14 +89,10 @@ def _read_tsv(collector: Collector) -> None:
                     raise TextError(f"{where}: a reference has a score", f"it is {score!r}", "a reference's score is empty")
                 collector.add_reference(utt, text, where)
             else:
-                hypothesis = Hypothesis(text, parse_score(score, where, settings.costs), where)
-                collector.add(utt, _rank(rank, where), hypothesis)
-
-
-def _rank(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise TextError(f"{where}: {text!r} is no rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
-    return int(text)
+                number_in_list = parse_rank(rank)
+                if number_in_list is None:
+                    raise TextError(f"{where}: {rank!r} is no rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
+                collector.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
 
 
 def _read_json(collector: Collector) -> None:
@@ -112,9 +108,8 @@ def _read_json(collector: Collector) -> None:
             if not isinstance(each, dict):
                 raise TextError(f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}')
             text = _field(each, "text", str, where, "text")
-            score = _field(each, "score", (int, float, str), where, "a number")
-            checked = parse_score(score, where, settings.costs) if isinstance(score, str) else checked_score(float(score), where, settings.costs)
-            collector.add(str(utt), rank, Hypothesis(text, checked, where))
+            score = parse_score(str(_field(each, "score", (int, float, str), where, "a number")), where, settings.costs)
+            collector.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in each
         if not collector.knows(str(utt)):
             collector.add_empty(str(utt), row.where)

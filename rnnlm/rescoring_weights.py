@@ -12,7 +12,7 @@ import msgspec
 from rnnlm.errors import ModelError, TextError
 from rnnlm.hypothesis_features import LM, OOV, WORDS, TextMapping
 from rnnlm.interface import LanguageModel
-from rnnlm.safe_files import replace_file, writing
+from rnnlm.safe_files import save_file
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ def save_weights(weights: Weights, path: str | Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    path = Path(path)
-    with writing(path.parent):
-        replace_file(path, json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n")
+    save_file(Path(path), [json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n"])
 
 
 def read_weights(path: str | Path) -> Weights:

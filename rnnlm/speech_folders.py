@@ -12,7 +12,7 @@ from pathlib import Path
 from rnnlm.byte_streams import opened, text_lines
 from rnnlm.corpus import WORD_SPACE
 from rnnlm.errors import TextError
-from rnnlm.nbest import Hypothesis, parse_score
+from rnnlm.nbest import Hypothesis, parse_rank, parse_score
 from rnnlm.nbest_collecting import Collector
 
 TEXTS = ("words_text", "text")
@@ -105,11 +105,12 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
 
 
 def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
-    utt, _, rank = key.rpartition("-")
-    if not utt or not (rank.isascii() and rank.isdecimal()):
+    utt, _, number = key.rpartition("-")
+    rank = parse_rank(number)
+    if not utt or rank is None:
         why = "a line of a Kaldi list begins with the utterance, a hyphen and the rank"
         raise TextError(f"{where}: {key[:80]!r} is no name of a hypothesis", why, "name another format with --format")
-    return utt, int(rank)
+    return utt, rank
 
 
 def espnet_folders(source: str) -> list[tuple[int, Path]]:

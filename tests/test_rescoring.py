@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import warnings
 
 import jiwer
 import numpy as np
@@ -198,13 +199,14 @@ class TestOutput:
         rescored = rescore(misheard(4), {"m": likes}, tune_weights(misheard(6), {"m": likes}))
         for name in ("list.tsv", "list.jsonl", "list.tsv.gz"):
             save_nbest(rescored, tmp_path / name)
-            again = read_nbest(str(tmp_path / name))
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                again = read_nbest(str(tmp_path / name))
+            assert ["was rescored before" in str(each.message) for each in told] == ([True] if name == "list.jsonl" else [])
             assert [(u.utt, u.reference) for u in again] == [(u.utt, u.reference) for u in rescored.utterances]
             assert [[(h.text, h.score) for h in u.hypotheses] for u in again] == [
                 [(h.text, h.score) for h in u.hypotheses] for u in rescored.utterances
             ]
-        with pytest.warns(RnnlmWarning, match="was rescored before"):
-            read_nbest(str(tmp_path / "list.jsonl"))
 
     def test_of_the_best_is_one_line_an_utterance(self, likes, tmp_path):
         rescored = rescore([said("u1", None, "a  b"), said("u2", None, "")], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
