@@ -83,8 +83,8 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
-        result = rescore(utterances, {name: load(name, device) for name in dict.fromkeys(names)}, weights, seed=given["seed"])
-        stages, rescored = [], result
+        models = {name: load(name, device) for name in dict.fromkeys(names)}
+        stages, rescored = [], rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
         weights = stages[-1].weights if stages else None
@@ -163,10 +163,10 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
         tune_on, apply_to = even_and_odd(tune_on)
     models = {name: load(name, device) for name in names}
     if given["folds"]:
-        return [], cross_validate(tune_on, models, given["folds"], settings)
+        return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
     if apply_to is tune_on:
         notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
-    stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"])
+    stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
     return stages, stages[-1].rescored
 
 

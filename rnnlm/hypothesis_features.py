@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.corpus import check_reserved, split_words
+from rnnlm.corpus import Report, check_reserved, silent, split_words
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.nbest import Utterance
@@ -74,7 +74,9 @@ class FeatureTable:
         return FeatureTable(tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN)
 
 
-def feature_table(utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping) -> FeatureTable:
+def feature_table(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping, report: Report = silent
+) -> FeatureTable:
     """The features of `utterances` under `models` (by name).
 
     Models with the same tokenizer share the count of unknown words, which is called after the first of them. A hypothesis of
@@ -93,7 +95,10 @@ def feature_table(utterances: Sequence[Utterance], models: Mapping[str, Language
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        scores = list(score_lines(model, distinct))
+        scores = []
+        for score in score_lines(model, distinct):
+            scores.append(score)
+            report(f"{name}: {len(scores):,} of {len(distinct):,} texts scored")
         columns[LM + name] = np.array([np.nan if s.logprob_nats is None else s.logprob_nats for s in scores])[numbers_H]
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, np.array([float(len(s.oov)) for s in scores])[numbers_H]

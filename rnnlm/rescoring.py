@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.corpus import Report, silent
 from rnnlm.errors import UsageError, notice
 from rnnlm.hypothesis_features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.interface import LanguageModel
@@ -92,38 +93,41 @@ class Stage:
 
 
 def tune_weights(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings()
-) -> Weights:
-    """The weights with the fewest word errors on `utterances`; `models` by a name for each.
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
+    report: Report = silent,
+) -> Weights:  # fmt: skip
+    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` hears how far scoring is.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
         ModelError: a model's scores are not numbers.
     """
-    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping)
+    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
     return _tuned(table, models, settings)
 
 
-def rescore(utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1) -> Rescored:
+def rescore(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Report = silent
+) -> Rescored:
     """The list in the order of `weights`, with word-error rates where references are known.
 
     Raises:
         ModelError: the weights were tuned for other models. TextError, UsageError: as :func:`tune_weights`.
     """
-    return _applied(feature_table(utterances, matched(weights, models), weights.mapping), weights, seed)
+    return _applied(feature_table(utterances, matched(weights, models), weights.mapping, report), weights, seed)
 
 
 def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Mapping[str, LanguageModel],
-    settings: RescoreSettings = RescoreSettings(), *, each: bool = False,
+    settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Report = silent,
 ) -> list[Stage]:  # fmt: skip
     """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
 
     Raises:
         As :func:`tune_weights`.
     """
-    dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping)
-    test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping)
+    dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping, report)
+    test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1 if each else len(models), len(models) + 1):
         some = dict(list(models.items())[:count])
@@ -137,8 +141,9 @@ def tune_and_rescore(
 
 
 def cross_validate(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int, settings: RescoreSettings = RescoreSettings()
-) -> Rescored:
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int,
+    settings: RescoreSettings = RescoreSettings(), report: Report = silent,
+) -> Rescored:  # fmt: skip
     """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
 
     Raises:
@@ -146,7 +151,7 @@ def cross_validate(
     """
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", way_out="2 or more, one utterance each at least")
-    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping)
+    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
     for fold in range(folds):

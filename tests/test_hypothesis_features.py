@@ -64,7 +64,9 @@ def test_each_distinct_text_is_scored_once_and_as_alone(monkeypatch):
 
     monkeypatch.setattr("rnnlm.hypothesis_features.score_lines", listening)
     lists = [utterance("The cat", "the  cat", "a dog"), utterance("the CAT", "a zebra")]
-    table = feature_table(lists, {"m": model}, TextMapping(lowercase=True))
+    heard = []
+    table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), heard.append)
+    assert heard[-1] == "m: 3 of 3 texts scored"
     assert read == ["the cat", "a dog", "a zebra"]
     alone = [score_sentences(model, [text])[0].logprob_nats for text in read]
     assert table.features_KSN[0].ravel()[:5] == pytest.approx([alone[0], alone[0], alone[1], alone[0], alone[2]], abs=1e-4)
