@@ -20,8 +20,8 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "score", "train",
-    "tune",
+    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "rescore",
+    "score", "train", "tune",
 )  # fmt: skip
 
 

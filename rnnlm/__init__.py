@@ -19,11 +19,15 @@ _PUBLIC = {
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation",
     "Finished": "rnnlm.events",
+    "Hypothesis": "rnnlm.nbest",
     "Kept": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
+    "ListSettings": "rnnlm.nbest",
     "Mixed": "rnnlm.mixing",
     "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.minimal_pairs",
+    "RescoreSettings": "rnnlm.rescoring",
+    "Rescored": "rnnlm.rescoring",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
     "SamplingSettings": "rnnlm.sampling",
@@ -34,13 +38,18 @@ _PUBLIC = {
     "SourceSettings": "rnnlm.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
+    "TextMapping": "rnnlm.hypothesis_features",
     "TextSettings": "rnnlm.corpus",
+    "Utterance": "rnnlm.nbest",
     "Validated": "rnnlm.events",
+    "Weights": "rnnlm.rescoring_weights",
     "adapt": "rnnlm.adaptation",
     "audit": "rnnlm.auditing",
     "compare": "rnnlm.comparison",
+    "cross_validate": "rnnlm.rescoring",
     "evaluate": "rnnlm.evaluation",
     "export_arpa": "rnnlm.exchange",
+    "gain_over": "rnnlm.rescoring",
     "generate": "rnnlm.generation",
     "import_arpa": "rnnlm.exchange",
     "likeliest": "rnnlm.beam_search",
@@ -49,14 +58,22 @@ _PUBLIC = {
     "mix": "rnnlm.mixing",
     "next_words": "rnnlm.typing_ahead",
     "pair_accuracies": "rnnlm.minimal_pairs",
-    "read_sentences": "rnnlm.sentence_sources",
-    "score_chunks": "rnnlm.scoring",
+    "read_nbest": "rnnlm.nbest_files",
     "read_pairs": "rnnlm.minimal_pairs",
+    "read_sentences": "rnnlm.sentence_sources",
+    "read_weights": "rnnlm.rescoring_weights",
+    "rescore": "rnnlm.rescoring",
+    "save_best": "rnnlm.nbest_output",
+    "save_nbest": "rnnlm.nbest_output",
+    "save_weights": "rnnlm.rescoring_weights",
+    "score_chunks": "rnnlm.scoring",
     "score_pairs": "rnnlm.minimal_pairs",
-    "score_set": "rnnlm.minimal_pairs",
     "score_sentences": "rnnlm.scoring",
+    "score_set": "rnnlm.minimal_pairs",
     "train": "rnnlm.training",
     "tune": "rnnlm.tuning",
+    "tune_and_rescore": "rnnlm.rescoring",
+    "tune_weights": "rnnlm.rescoring",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
@@ -71,11 +88,17 @@ if TYPE_CHECKING:
     from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
     from rnnlm.exchange import export_arpa, import_arpa
     from rnnlm.generation import generate
+    from rnnlm.hypothesis_features import TextMapping
     from rnnlm.interface import LanguageModel
     from rnnlm.loading import load
     from rnnlm.minimal_pairs import Pair, pair_accuracies, read_pairs, score_pairs, score_set
     from rnnlm.mixing import Mixed, mix
     from rnnlm.mixture import Mixture
+    from rnnlm.nbest import Hypothesis, ListSettings, Utterance
+    from rnnlm.nbest_files import read_nbest
+    from rnnlm.nbest_output import save_best, save_nbest
+    from rnnlm.rescoring import RescoreSettings, Rescored, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
+    from rnnlm.rescoring_weights import Weights, read_weights, save_weights
     from rnnlm.sampling import SamplingSettings
     from rnnlm.score_records import ScoringSettings, SentenceScore
     from rnnlm.scoring import score_chunks, score_sentences

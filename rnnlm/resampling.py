@@ -5,6 +5,7 @@ differences of these between two systems over the same units. Bootstrap: Efron &
 sets of language processing, Koehn (2004) and Bisani & Ney (2004). Permutation: Good (2005); the signs of paired differences.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, se
     difference_N = np.asarray(difference_N, dtype=np.float64)
     _check(difference_N, np.ones_like(difference_N))
     differing = difference_N[difference_N != 0]  # the sign of a zero makes no difference
-    if not len(differing):
+    if len(differing) < 2:  # either sign of a single one is as far from zero
         return 1.0
     from scipy.stats import permutation_test
 
@@ -88,17 +89,20 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
 
 
 def _bootstrap(numerator_N: np.ndarray, denominator_N: np.ndarray, resamples: int, level: float, seed: int) -> tuple[float, float]:
-    from scipy.stats import bootstrap
+    from scipy.stats import DegenerateDataWarning, bootstrap
 
     def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
         return numerator.sum(axis=axis) / denominator.sum(axis=axis)
 
     batch = max(1, BATCH_UNITS // len(numerator_N))
-    result = bootstrap(
-        (numerator_N, denominator_N), ratio, n_resamples=resamples, confidence_level=level, method="percentile", paired=True,
-        vectorized=True, batch=batch, rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return result.confidence_interval.low, result.confidence_interval.high
+    with np.errstate(all="ignore"), warnings.catch_warnings():  # units drawn may hold nothing: they have no ratio
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # all equal: an interval without width
+        drawn = bootstrap(
+            (numerator_N, denominator_N), ratio, n_resamples=resamples, method="percentile", paired=True, vectorized=True,
+            batch=batch, rng=np.random.default_rng(seed),
+        ).bootstrap_distribution  # fmt: skip
+    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
+    return low, high
 
 
 def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:

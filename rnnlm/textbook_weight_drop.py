@@ -1,7 +1,6 @@
 """AWD-LSTM as scripts write it, to be compared with: torch's own layers one by one, their recurrent weights dropped anew at each
 step into an attribute, word vectors dropped in a copy of the whole matrix, all logits at once (Merity et al. 2018)."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -1,5 +1,6 @@
 """What the README shows is run: every `rnnlm` command of its sh blocks, every python block, with a budget of a few steps."""
 
+import json
 import os
 import re
 import shlex
@@ -69,6 +70,12 @@ def made_small(arguments: list[str]) -> list[str]:
     return [*arguments[:at], *SMALL, *arguments[at:]]
 
 
+def nbest_record(number: int, line: str) -> str:
+    """An utterance of an n-best list, whose best hypothesis is the second."""
+    hypotheses = [{"text": text, "score": -rank} for rank, text in enumerate((" ".join(line.split()[::-1]), line))]
+    return json.dumps({"utt": f"u{number}", "ref": line, "hypotheses": hypotheses}) + "\n"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with the files the README speaks of, and a model called demo."""
@@ -83,6 +90,8 @@ def folder(tmp_path_factory):
     (folder / "vectors.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
     for name in set(re.findall(r"[\w.-]+\.toml\b", "".join(code for _, _, code in BLOCKS))):
         (folder / name).write_text("layers = 1\n")
+    for name, some in (("dev-nbest.jsonl", lines[:20]), ("test-nbest.jsonl", lines[20:30])):
+        (folder / name).write_text("".join(nbest_record(number, line) for number, line in enumerate(some)), encoding="utf-8")
     (folder / "demo.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")
     assert run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")]) == 0
     return folder

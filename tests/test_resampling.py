@@ -39,10 +39,18 @@ def test_the_same_seed_gives_the_same_bounds_and_one_unit_no_width():
     assert ratio_interval(np.array([2.0])).low == 2.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_units_that_hold_nothing_leave_the_bounds_finite():
+    interval = ratio_interval(np.array([1.0, 2.0]), np.array([0.0, 4.0]))
+    assert (interval.low, interval.estimate) == (0.5, 0.75) and np.isfinite(interval.high)
+    equal = ratio_interval(np.zeros(3), np.ones(3))
+    assert (equal.low, equal.high) == (0, 0)
+
+
 def test_a_permutation_test_of_few_units_tries_all_signs():
     assert permutation_p(np.array([1.0, 1.0, 1.0, 1.0])) == pytest.approx(2 / 16)
     assert permutation_p(np.array([1.0, 1.0, 0.0, 1.0, 1.0])) == pytest.approx(2 / 16)
-    assert permutation_p(np.zeros(7)) == 1.0
+    assert permutation_p(np.zeros(7)) == permutation_p(np.array([0.0, 3.0])) == 1.0
 
 
 def test_p_values_of_equal_systems_are_spread_evenly():

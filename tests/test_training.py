@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm import loading, model_folder, safe_files, training
+from rnnlm import model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
 from rnnlm.events import Finished, Fitted, Saved, Started, Step, Validated
 from rnnlm.neural import fitting

@@ -7,7 +7,6 @@ taken, bit by bit on one machine and number of threads.
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 

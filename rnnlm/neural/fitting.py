@@ -5,7 +5,6 @@ detached, so gradients reach T tokens back at most. Validation happens at interv
 the run ends with its budget, without improvement (early stopping), when the caller asks, or when it diverges.
 """
 
-import math
 from collections.abc import Callable, Generator, Iterator
 
 import numpy as np

@@ -4,7 +4,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 

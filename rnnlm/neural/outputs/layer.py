@@ -3,7 +3,6 @@
 Shapes: N tokens, E width of the features, V vocabulary. Log-probabilities are natural, fp32 or wider.
 """
 
-import torch
 from torch import Tensor, nn
 
 

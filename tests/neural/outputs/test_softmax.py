@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from output_layers import E, N, V, example
+from output_layers import E, V, example
 from torch.nn import functional as F
 
 from rnnlm.neural.outputs import softmax

@@ -1,0 +1,156 @@
+"""Minimum error rate training: the weights with the fewest errors, by exact line search (Och 2003, section 3.2; Macherey et al. 2008).
+
+Along a line in the space of weights each hypothesis' score is a line, too: base + gamma * slope. Which hypothesis of an utterance is the
+highest changes only at the corners of their upper envelope, so the number of errors over all utterances is a step function of
+gamma with finitely many steps: all are visited, none is missed.
+
+What is chosen: the middle of the interval with the fewest errors; of several such intervals the widest, of equally wide ones the
+lowest. An interval without an end is cut off two units beyond its last corner; one unit is what makes a feature vary as much as the
+first pass does. Where nothing changes along a line, the weight stays. Of hypotheses with the same score the earlier one counts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OPEN_UNITS = 2.0  # how far an interval without an end reaches
+RESTARTS = 20
+LARGEST_START = 2.0  # in units
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The hypotheses of S utterances, N at most each, as numbers.
+
+    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get weights. usable_SN: false where there is
+    no hypothesis, or one that must not be chosen; at least one of each utterance is true. errors_SN: integers.
+    """
+
+    first_SN: np.ndarray
+    features_KSN: np.ndarray
+    usable_SN: np.ndarray
+    errors_SN: np.ndarray
+
+    def total_SN(self, weights_K: np.ndarray) -> np.ndarray:
+        """The score of each hypothesis under these weights; -inf where it is not usable."""
+        total_SN = self.first_SN + np.tensordot(weights_K, self.features_KSN, axes=1)
+        return np.where(self.usable_SN, total_SN, -np.inf)
+
+    def best_S(self, weights_K: np.ndarray) -> np.ndarray:
+        """Which hypothesis of each utterance has the highest score; of equal ones the first."""
+        return self.total_SN(weights_K).argmax(axis=1)
+
+    def errors(self, weights_K: np.ndarray) -> int:
+        """The errors of the hypotheses chosen with these weights."""
+        best_S = self.best_S(weights_K)
+        return int(np.take_along_axis(self.errors_SN, best_S[:, None], axis=1).sum())
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The errors along a line: errors[i] between corners[i - 1] and corners[i]; corners ascend, some may be equal."""
+
+    corners: np.ndarray
+    errors: np.ndarray
+
+
+def errors_along(base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray) -> Steps:
+    """The step function of the errors over gamma from -inf to inf, where base + gamma * slope decides.
+
+    The envelopes of all utterances are walked at once, from the flattest line on; each move goes to the line that is met first.
+    """
+    slope_SN = np.where(usable_SN, slope_SN, np.inf)
+    at_S = _first_of_highest(base_SN, slope_SN == slope_SN.min(axis=1, keepdims=True))
+    rows = np.arange(len(at_S))
+    corners, changes = [], []
+    start_errors = int(errors_SN[rows, at_S].sum())
+    corner_S = np.full(len(at_S), -np.inf)
+    while len(rows):
+        base, slope = base_SN[rows], slope_SN[rows]
+        here = np.arange(len(rows)), at_S
+        steeper = usable_SN[rows] & (slope > slope[here][:, None])
+        with np.errstate(all="ignore"):
+            meets = np.where(steeper, (base[here][:, None] - base) / (slope - slope[here][:, None]), np.inf)
+        first_S = meets.min(axis=1)
+        moves = np.isfinite(first_S)
+        meets, steeper, base, slope, rows = meets[moves], steeper[moves], base[moves], slope[moves], rows[moves]
+        if not len(rows):
+            break
+        corner_S = np.maximum(corner_S[moves], first_S[moves])  # rounding must not lead back
+        met = steeper & (meets <= first_S[moves][:, None])
+        steepest = np.where(met, slope, -np.inf).max(axis=1, keepdims=True)
+        before_S, at_S = at_S[moves], _first_of_highest(base, met & (slope == steepest))
+        corners.append(corner_S)
+        changes.append(errors_SN[rows, at_S] - errors_SN[rows, before_S])
+    corners_C, changes_C = (np.concatenate([[], *parts]) for parts in (corners, changes))
+    order = np.argsort(corners_C, kind="stable")
+    errors = start_errors + np.concatenate([[0], np.cumsum(changes_C[order])]).astype(np.int64)
+    return Steps(corners_C[order], errors)
+
+
+def _first_of_highest(values_SN: np.ndarray, among_SN: np.ndarray) -> np.ndarray:
+    return np.where(among_SN, values_SN, -np.inf).argmax(axis=1)
+
+
+def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
+    """The gamma at or above `lowest` that is chosen: the rule stands at the head of this file."""
+    inside = steps.corners > lowest
+    corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
+    if not len(corners):
+        return stay
+    start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
+    edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
+    real = np.flatnonzero(np.diff(edges) > 0)
+    errors, starts, ends = errors[real], edges[real], edges[real + 1]
+    joins = np.flatnonzero(np.append(True, errors[1:] != errors[:-1]))
+    errors, starts, ends = errors[joins], starts[joins], ends[np.append(joins[1:], len(ends)) - 1]
+    best = np.flatnonzero(errors == errors.min())
+    widest = best[np.argmax(ends[best] - starts[best])]
+    return float((starts[widest] + ends[widest]) / 2)
+
+
+def minimise_errors(candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1) -> tuple[np.ndarray, int]:
+    """The weights found, and their errors: from zero and from `restarts` random weights, one weight after the other goes to the
+    best place on its line until a round over all of them helps no more. Of equally good ends the one found first is taken.
+
+    lowest_K: the lowest weight each feature may have. With one feature the result is the best there is, and nothing is random.
+    """
+    units_K = units(candidates)
+    varying = np.flatnonzero(units_K > 0)
+    starts = [np.zeros(len(units_K))]
+    if len(varying) > 1:
+        drawn = np.random.default_rng(seed).uniform(-LARGEST_START, LARGEST_START, (restarts, len(units_K))) * units_K
+        starts += list(np.where(drawn < lowest_K, -drawn, drawn))
+    ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
+    return min(ends, key=lambda end: end[1])
+
+
+def units(candidates: Candidates) -> np.ndarray:
+    """Of each feature the weight with which it varies within utterances as much as the first pass does; 0 where it never varies."""
+    count_S1 = candidates.usable_SN.sum(axis=1, keepdims=True)
+
+    def spread(values_SN: np.ndarray) -> float:
+        values_SN = np.where(candidates.usable_SN, values_SN, 0.0)
+        away_SN = np.where(candidates.usable_SN, values_SN - values_SN.sum(axis=1, keepdims=True) / count_S1, 0.0)
+        spread = float(np.sqrt((away_SN**2).sum()))
+        return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0  # what rounding leaves is none
+
+    first = spread(candidates.first_SN) or 1.0
+    spreads = [spread(values_SN) for values_SN in candidates.features_KSN]
+    return np.array([first / each if each else 0.0 for each in spreads])
+
+
+def _descend(
+    candidates: Candidates, start_K: np.ndarray, varying: np.ndarray, units_K: np.ndarray, lowest_K: np.ndarray
+) -> tuple[np.ndarray, int]:
+    weights_K = start_K.copy()
+    errors, before = candidates.errors(weights_K), np.inf
+    while errors < before:
+        before = errors
+        for k in varying:
+            without_K = np.where(np.arange(len(weights_K)) == k, 0.0, weights_K)
+            base_SN = candidates.first_SN + np.tensordot(without_K, candidates.features_KSN, axes=1)
+            steps = errors_along(base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN)
+            weights_K[k] = fewest(steps, lowest_K[k], units_K[k], weights_K[k])
+        errors = candidates.errors(weights_K)
+    return weights_K, errors

@@ -1,0 +1,52 @@
+"""What rescoring leaves in files: the new 1-best of each utterance, and the reordered list with all its scores."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnlm.compression import without_suffix
+from rnnlm.corpus import split_words
+from rnnlm.nbest_files import REFERENCE
+from rnnlm.rescoring import Rescored, RescoredUtterance
+from rnnlm.safe_files import save_file
+
+
+def save_best(rescored: Rescored, path: str | Path) -> None:
+    """Write `utt words...` for each utterance, as Kaldi's and ESPnet's tools take it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    lines = (" ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n" for each in rescored.utterances)
+    save_file(Path(path), (line.encode() for line in lines))
+
+
+def save_nbest(rescored: Rescored, path: str | Path) -> None:
+    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads: TSV where the name ends in .tsv, without
+    hypotheses that a model finds impossible; else JSON-lines with the features, too.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
+    lines = (line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each)))
+    save_file(Path(path), (line.encode() + b"\n" for line in lines))
+
+
+def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
+    if utterance.reference is not None:
+        yield f"{utterance.utt}\t{REFERENCE}\t\t{' '.join(split_words(utterance.reference))}"
+    for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
+        if hypothesis.score is not None:
+            yield f"{utterance.utt}\t{rank}\t{hypothesis.score!r}\t{' '.join(split_words(hypothesis.text))}"
+
+
+def _json(utterance: RescoredUtterance) -> Iterator[str]:
+    hypotheses = [
+        {
+            "text": each.text, "score": each.score, "first_pass_rank": each.rank, "first_pass_score": each.first_pass,
+            "features": each.features, "word_errors": None if each.edits is None else each.edits.errors,
+        }
+        for each in utterance.hypotheses
+    ]  # fmt: skip
+    yield json.dumps({"utt": utterance.utt, "ref": utterance.reference, "hypotheses": hypotheses}, ensure_ascii=False, allow_nan=False)

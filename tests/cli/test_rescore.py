@@ -1,0 +1,153 @@
+"""`rnnlm rescore` in process, on a list made of the corpus' own sentences."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def nbest(corpus_lines):
+    """Sixty utterances: the sentence itself is second, behind one with its words reversed; every third time it is first."""
+    lines = []
+    for number, line in enumerate(corpus_lines[:60]):
+        words = line.upper().split()
+        hypotheses = [" ".join(words[::-1]), " ".join(words), " ".join(words[:-1])]
+        if number % 3 == 0:
+            hypotheses = [hypotheses[1], hypotheses[0], hypotheses[2]]
+        lines.append(f"u{number}\tREF\t\t{' '.join(words)}")
+        lines += [f"u{number}\t{rank}\t{-float(rank)}\t{text}" for rank, text in enumerate(hypotheses, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def listed(here, nbest):
+    (here / "list.tsv").write_text(nbest)
+    utterances = nbest.split("u30\tREF")
+    (here / "dev.tsv").write_text(utterances[0])
+    (here / "test.tsv").write_text("u30\tREF" + utterances[1])
+    return here
+
+
+def rates(shown):
+    return [row.split("\t") for row in shown.out.splitlines()]
+
+
+def test_weights_tuned_on_one_list_are_applied_to_another(rnnlm, models, listed):
+    shown = rnnlm("rescore", "--tune", "dev.tsv", "--apply", "test.tsv", "-m", models.unigram, "-m", models.lstm, "--lowercase", "--each")
+    assert shown.code == 0, shown.err
+    columns, first, one, both, oracle, *weights = rates(shown)
+    assert columns[1] == "WER %" and (first[0], oracle[0]) == ("1-best", "oracle")
+    assert one[0] == f"with {models.unigram}" and both[0] == f"with {models.unigram} + {models.lstm}"
+    assert float(oracle[1]) == 0 <= float(both[1]) <= float(first[1])
+    assert one[8] != "" and float(both[7]) == pytest.approx(float(one[1]) - float(both[1]), abs=0.011)
+    names = [f"lm:{models.unigram}", f"lm:{models.lstm}", "words", f"oov:{models.unigram}", f"oov:{models.lstm}"]
+    assert [row[0] for row in weights[:2]] == ["feature", "first pass"]
+    assert [row[0] for row in weights[2:]][:3] == names[:3] and set(row[0] for row in weights[2:]) <= set(names)
+    assert "tuned on 30 utterances" in shown.err
+
+
+def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models, listed):
+    common = ("-m", models.unigram, "--apply", "test.tsv", "--json", "--output")
+    tuned = rnnlm("rescore", "--tune", "dev.tsv", "--lowercase", "--weights-output", "w.json", *common, "one.txt")
+    applied = rnnlm("rescore", "--weights", "w.json", *common, "two.txt")
+    assert tuned.code == applied.code == 0, tuned.err + applied.err
+    first, second = json.loads(tuned.out), json.loads(applied.out)
+    for key in ("first", "rescored", "oracle", "gain", "weights"):
+        assert first[key] == second[key]
+    assert (listed / "one.txt").read_bytes() == (listed / "two.txt").read_bytes()
+    assert (listed / "one.txt").read_text().splitlines()[0].startswith("u30 ")
+    assert first["weights"]["mapping"]["lowercase"] and first["rescored"]["words"] > 0
+    contradicting = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.unigram, "--remove-punctuation")
+    assert contradicting.code == 2 and "differ from those of w.json" in contradicting.err
+    other = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.lstm)
+    assert other.code == 1 and "tuned for other models" in other.errors[0]
+
+
+def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
+    half = json.loads(rnnlm("rescore", "--tune", "list.tsv", "--split", "even-odd", "-m", models.unigram, "--lowercase", "--json").out)
+    assert (half["utterances"], half["weights"]["tuned"]["utterances"]) == (30, 30)
+    folds = rnnlm("rescore", "--tune", "list.tsv", "--folds", "3", "-m", models.unigram, "--lowercase", "--json")
+    assert (json.loads(folds.out)["utterances"], json.loads(folds.out)["weights"]) == (60, None)
+    itself = rnnlm("rescore", "--tune", "list.tsv", "-m", models.unigram, "--lowercase")
+    assert itself.code == 0 and "counted on the list the weights were tuned on" in itself.err
+
+
+def test_the_reordered_list_goes_through_standard_input_again(rnnlm, models, listed):
+    out = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--nbest-output", "out.tsv", "--json")
+    assert out.code == 0
+    again = rnnlm("rescore", "--tune", "-", "-m", models.unigram, "--lowercase", "--json", stdin=(listed / "out.tsv").read_bytes())
+    assert json.loads(again.out)["first"]["wer"] == json.loads(out.out)["rescored"]["wer"]
+
+
+def test_upper_case_is_told_of(rnnlm, models, listed):
+    shown = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram)
+    assert shown.code == 0 and "--lowercase" in shown.err
+
+
+def test_files_are_not_replaced_unless_asked(rnnlm, models, listed):
+    (listed / "best.txt").write_text("mine\n")
+    command = ("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--output", "best.txt")
+    refused = rnnlm(*command)
+    assert refused.code == 1 and "best.txt is there already" in refused.errors[0]
+    assert (listed / "best.txt").read_text() == "mine\n"
+    assert rnnlm(*command, "--overwrite").code == 0
+    assert (listed / "best.txt").read_text().startswith("u0 ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--apply", "test.tsv"],
+        ["--tune", "dev.tsv", "--weights", "w.json", "--apply", "test.tsv"],
+        ["--weights", "w.json"],
+        ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"],
+        ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
+        ["--tune", "dev.tsv", "--folds", "1"],
+        ["--tune", "dev.tsv", "--folds", "99"],
+        ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"],
+        ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
+        ["--tune", "dev.tsv", "--scores", "ac_cost"],
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(rnnlm, models, listed, arguments):
+    shown = rnnlm("rescore", "-m", models.unigram, *arguments)
+    assert shown.code == 2 and shown.errors[0].startswith("error: ") and shown.out == ""
+
+
+def test_a_model_is_needed_and_may_come_from_the_environment(rnnlm, models, listed, monkeypatch):
+    assert rnnlm("rescore", "--tune", "dev.tsv").code == 2
+    monkeypatch.setenv("RNNLM_MODEL", str(models.unigram))
+    assert rnnlm("rescore", "--tune", "dev.tsv", "--lowercase").code == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("u4\t2\t-2.0", "u4\t2\tNaN", "dev.tsv, line 19: the score is nan"),
+        ("u4\t2\t-2.0", "u4\t2\t", "dev.tsv, line 19: the score is missing"),
+        ("u4\t2\t", "u4\t1\t", "dev.tsv, line 19: utterance 'u4' has a hypothesis 1 already"),
+        ("u4\tREF\t", "u5\tREF\t", "dev.tsv, line 21: utterance 'u5' has a reference already"),
+        ("u4\t2\t-2.0\t", "u4\t2\t-2.0\t</s> ", "dev.tsv, line 19: the text holds </s>"),
+        ("u4\t2\t-2.0\t", "u4 2 -2.0 ", "dev.tsv, line 19: not a line of an n-best list"),
+    ],
+)
+def test_bad_lists_end_with_one_error_that_names_file_and_line(rnnlm, models, listed, old, new, message):
+    text = (listed / "dev.tsv").read_text()
+    (listed / "dev.tsv").write_text(text.replace(old, new))
+    shown = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase")
+    assert shown.code == 1 and shown.errors[0] == f"error: {message}" and shown.out == ""
+
+
+def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, listed):
+    assert rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--weights-output", "w.json").code == 0
+    lines = [line for line in (listed / "test.tsv").read_text().splitlines() if "\tREF\t" not in line]
+    (listed / "bare.tsv").write_text("\n".join(lines))
+    shown = rnnlm("rescore", "--weights", "w.json", "--apply", "bare.tsv", "-m", models.unigram, "--output", "best.txt")
+    assert shown.code == 0 and "errors are not counted" in shown.err
+    assert len((listed / "best.txt").read_text().splitlines()) == 30
+    refused = rnnlm("rescore", "--tune", "bare.tsv", "-m", models.unigram, "--lowercase")
+    assert refused.code == 1 and "no utterance has a reference" in refused.errors[0]
+    (listed / "ref.txt").write_text("".join(line.replace("\tREF\t\t", " ") + "\n" for line in (listed / "test.tsv").read_text().splitlines()
+                                            if "\tREF\t" in line))  # fmt: skip
+    assert rnnlm("rescore", "--tune", "bare.tsv", "--ref", "ref.txt", "-m", models.unigram, "--lowercase").code == 0
