@@ -40,7 +40,7 @@ def test_no_help_imports_anything_heavy():
     assert float(results[-1][1]) < 0.3 * len(results)
 
 
-@pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["nonsense"], ["score"]])
+@pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["nonsense"], ["eval"]])
 def test_help_and_wrong_usage_answer_at_once(command):
     (result,) = run_apart(command)
     assert result[2:] == []
