@@ -139,7 +139,7 @@ def test_the_two_main_commands_are_one_line_each_that_a_fresh_clone_can_run(comm
 
 def test_the_demo_trains_and_compares_the_two_sentences():
     ours = [words[1:] for words in commands(marked("demo")) if is_rnnlm(words)]
-    assert ours == [["train"], ["score", "-m", "demo", "it is hard to recognize speech", "it is hard to wreck a nice beach"]]
+    assert ours == [["train"], ["score", "-m", "english", "it is hard to recognize speech", "it is hard to wreck a nice beach"]]
 
 
 def test_ci_runs_the_readmes_test_command():
