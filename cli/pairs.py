@@ -38,7 +38,8 @@ class PairsRequest:
     overwrite: bool
 
 
-_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "special_symbols", "encoding_errors", "device", "as_json", "overwrite"}
+_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
+           "device", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
