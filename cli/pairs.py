@@ -35,12 +35,14 @@ class PairsRequest:
     special_symbols: str
     encoding_errors: str
     as_json: bool
+    overwrite: bool
 
 
-_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "special_symbols", "encoding_errors", "device", "as_json"}
+_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
+           "device", "as_json"}  # fmt: skip
 
 
-def take_request(given: dict[str, Any], as_json: bool) -> PairsRequest | None:
+def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
     """Takes the values of `pairs_options` out of `given`; None where no pairs are named.
 
     Raises:
@@ -53,8 +55,10 @@ def take_request(given: dict[str, Any], as_json: bool) -> PairsRequest | None:
             raise click.UsageError("--pairs-scoring, --pairs-details and --plot are for --pairs.")
         return None
     _refuse_others()
+    if overwrite and not (details or plot):
+        raise click.UsageError("--overwrite is about a file: name it with --pairs-details or --plot.")
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
-    return PairsRequest(source, scoring, details, plot, policy, errors, as_json)
+    return PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
 
 
 def _refuse_others() -> None:
@@ -93,16 +97,18 @@ def _check_outputs(request: PairsRequest) -> None:
     """Whether the files asked for can be written, before time goes into scoring.
 
     Raises:
-        OutputError: one cannot. UsageError: there is no such plot, or what is read would be replaced.
+        OutputError: one cannot, or is there already. UsageError: there is no such plot, or what is read would be replaced.
     """
     from rnnlm import extras, plotting
-    from rnnlm.safe_files import check_file
+    from rnnlm.minimal_pairs.files import files_of
+    from rnnlm.safe_files import check_apart, check_file
 
-    for path in filter(None, (request.details, request.plot)):
-        check_file(path, overwrite=True)
-        source = Path(request.source)
-        if source.exists() and (path.parent.samefile(source) or (path.exists() and path.samefile(source))):
-            raise click.UsageError(f"{path} is, or would be, among what --pairs reads: choose another name or folder.")
+    outputs = list(filter(None, (request.details, request.plot)))
+    check_apart(outputs, files_of(request.source))
+    for path in outputs:
+        check_file(path, request.overwrite)
+        if Path(request.source).is_dir() and path.parent.samefile(request.source):
+            raise click.UsageError(f"{path} would be among what --pairs reads: choose another folder.")
     if request.plot:
         plotting.check_path(request.plot)
         extras.require("matplotlib", "plots", "plots")

@@ -79,7 +79,7 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     from rnnlm.rescoring import rescore
 
     outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
-    _check_outputs(outputs, given["overwrite"])
+    _check_outputs(outputs, weights_file, given)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -113,19 +113,24 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
         raise click.UsageError("--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output.")
 
 
-def _check_outputs(outputs: dict[str, Path], overwrite: bool) -> None:
-    from rnnlm.safe_files import check_file
+def _check_outputs(outputs: dict[str, Path], weights_file: str | None, given: dict[str, Any]) -> None:
+    from rnnlm.safe_files import check_apart, check_file
 
+    check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
     for path in outputs.values():
-        check_file(path, overwrite)
+        check_file(path, given["overwrite"])
 
 
 def _read(source: str, given: dict[str, Any]) -> list[Any]:
     from rnnlm.nbest import ListSettings
     from rnnlm.nbest_files import read_nbest
+    from rnnlm.nbest_output import check_names
 
     settings = ListSettings(given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"])
-    return read_nbest(source, settings, score_files=given["score_files"], references=given["references"])
+    utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"])
+    if given["output"]:
+        check_names(utterances)
+    return utterances
 
 
 def _mapping(given: dict[str, Any]) -> Any:

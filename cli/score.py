@@ -39,7 +39,7 @@ output_options = stacked(
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
     click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write records there, as they come."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
-    click.option("--overwrite", is_flag=True, help="Replace the --output that is there."),
+    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
 
 
@@ -64,11 +64,11 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
     that cannot be scored has none of the figures, and the reason.
     """
-    pairs = take_request(given, as_json)
+    pairs = take_request(given, as_json, overwrite)
     if sentences and inputs:
         raise click.UsageError("give sentences or --input, one of them.")
     form = _format(form, as_json, output)
-    _check_options(form, output, resume, overwrite, rank, given)
+    _check_options(form, output, resume, overwrite and not pairs, rank, given)
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)

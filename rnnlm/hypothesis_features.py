@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm.corpus import Report, check_reserved, silent, split_words
 from rnnlm.errors import UsageError, notice
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import UNKNOWN, LanguageModel
 from rnnlm.nbest import Utterance
 from rnnlm.scoring import score_lines
 
@@ -26,8 +26,9 @@ _KEPT = "\ue000"  # holds the place of an apostrophe; of private use, so no text
 class TextMapping:
     """What becomes of a hypothesis before a language model reads it.
 
-    remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words. special_symbols:
-    as in :func:`rnnlm.corpus.check_reserved`. normalise_wer: words are mapped before they are compared with the reference's, too.
+    remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words and `<unk>`.
+    special_symbols: as in :func:`rnnlm.corpus.check_reserved`. normalise_wer: words are mapped before they are compared with the
+    reference's, too.
     """
 
     lowercase: bool = False
@@ -35,17 +36,31 @@ class TextMapping:
     special_symbols: Literal["error", "drop", "replace"] = "error"
     normalise_wer: bool = False
 
-    def mapped(self, text: str) -> str:
-        """`text` in the model's writing, its words one space apart."""
-        if self.lowercase:
-            text = text.lower()
-        if self.remove_punctuation:
-            kept = _INSIDE_WORD.sub(_KEPT, text.replace("\u2019", "'"))
-            text = "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept).replace(_KEPT, "'")
-        return " ".join(split_words(text))
+    def mapped(self, text: str, where: str = "a hypothesis") -> str:
+        """`text` in the model's writing, its words one space apart. where: its place, for messages.
 
-    def for_wer(self, text: str) -> str:
-        return self.mapped(text) if self.normalise_wer else text
+        Raises:
+            TextError: it holds `<s>` or `</s>`, and that is to be an error.
+        """
+        if self.lowercase:
+            text = text.lower()  # first: <S> becomes a reserved symbol
+        words = split_words(check_reserved(text, where, self.special_symbols))
+        if self.remove_punctuation:
+            words = [word if word == UNKNOWN else _without_punctuation(word) for word in words]
+        return " ".join(split_words(" ".join(words)))
+
+    def for_wer(self, text: str, where: str = "a text") -> str:
+        """`text` as its words are compared with those of another.
+
+        Raises:
+            TextError: as :meth:`mapped`.
+        """
+        return self.mapped(text, where) if self.normalise_wer else text
+
+
+def _without_punctuation(word: str) -> str:
+    kept = _INSIDE_WORD.sub(_KEPT, word.replace("\u2019", "'"))
+    return "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept).replace(_KEPT, "'")
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,7 @@ def feature_table(
     if not utterances or not models:
         raise UsageError("nothing to rescore" if models else "no language model to rescore with", way_out="name models with -m")
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
-    texts = [mapping.mapped(check_reserved(h.text, h.where, mapping.special_symbols)) for h in hypotheses]
+    texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     numbers_H = np.array([distinct[text] for text in texts])
     columns: dict[str, np.ndarray] = {}

@@ -57,6 +57,7 @@ class Collector:
             TextError: there is none, or one has no hypothesis and is not to be left out.
         """
         drafts = self._with_hypotheses()
+        _tell_missing_best(self.source, drafts)
         by_rank = {utt: [draft.ranked[rank] for rank in sorted(draft.ranked)] for utt, draft in drafts.items()}
         _tell_disorder(self.source, list(by_rank.values()))
         return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where) for utt, draft in drafts.items()]
@@ -75,6 +76,13 @@ class Collector:
 
     def _draft(self, utt: str, where: str) -> _Draft:
         return self._drafts.setdefault(utt, _Draft(where))
+
+
+def _tell_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
+    """Where the best is missing, the figures of the first pass are of the next one."""
+    without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
+    if without:
+        notice(f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; the best of the others stands in")
 
 
 def _tell_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:

@@ -1,22 +1,39 @@
 """What rescoring leaves in files: the new 1-best of each utterance, and the reordered list with all its scores."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rnnlm.compression import without_suffix
 from rnnlm.corpus import split_words
+from rnnlm.errors import OutputError
+from rnnlm.nbest import Utterance
 from rnnlm.nbest_files import REFERENCE
 from rnnlm.rescoring import Rescored, RescoredUtterance
 from rnnlm.safe_files import save_file
+
+
+def check_names(utterances: Iterable[Utterance | RescoredUtterance], keeps_spaces: bool = False) -> None:
+    """Whether the names of utterances can be told from what follows them in a line of :func:`save_best`; or, with `keeps_spaces`,
+    of TSV.
+
+    Raises:
+        OutputError: one cannot.
+    """
+    for utterance in utterances:
+        if re.search(r"[\t\n\r]" if keeps_spaces else r"\s", utterance.utt):
+            why, way_out = "white space ends a name there", "rename it, or write JSON: --nbest-output FILE.jsonl"
+            raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, way_out)
 
 
 def save_best(rescored: Rescored, path: str | Path) -> None:
     """Write `utt words...` for each utterance, as Kaldi's and ESPnet's tools take it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written; a name holds white space.
     """
+    check_names(rescored.utterances)
     lines = (" ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n" for each in rescored.utterances)
     save_file(Path(path), (line.encode() for line in lines))
 
@@ -26,9 +43,11 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
     hypotheses that a model finds impossible; else JSON-lines with the features, too.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written; a name holds a tab or a newline, and it is TSV.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
+    if is_tsv:
+        check_names(rescored.utterances, keeps_spaces=True)
     lines = (line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each)))
     save_file(Path(path), (line.encode() + b"\n" for line in lines))
 

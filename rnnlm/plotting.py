@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnlm import extras
-from rnnlm.errors import OutputError, UsageError, nearest
+from rnnlm.errors import UsageError, nearest
+from rnnlm.safe_files import save_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,11 +82,7 @@ def save(figure: "Figure", path: Path) -> None:
         UsageError: there is no such format. OutputError: the file cannot be written.
     """
     check_path(path)
-    data = _rendered(figure, path.suffix[1:].lower())
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}", error.strerror or str(error)) from None
+    save_file(path, [_rendered(figure, path.suffix[1:].lower())])
 
 
 def _rendered(figure: "Figure", kind: str) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.corpus import Report, silent
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.hypothesis_features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.interface import LanguageModel
 from rnnlm.line_search import RESTARTS, Candidates, minimise_errors
@@ -112,9 +112,12 @@ def rescore(
     """The list in the order of `weights`, with word-error rates where references are known.
 
     Raises:
-        ModelError: the weights were tuned for other models. TextError, UsageError: as :func:`tune_weights`.
+        ModelError: the weights were tuned for other models, or no tuning made them. TextError, UsageError: as :func:`tune_weights`.
     """
-    return _applied(feature_table(utterances, matched(weights, models), weights.mapping, report), weights, seed)
+    table = feature_table(utterances, matched(weights, models), weights.mapping, report)
+    if strangers := sorted(weights.weights.keys() - set(table.names)):
+        raise ModelError(f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew")
+    return _applied(table, weights, seed)
 
 
 def tune_and_rescore(
@@ -149,9 +152,10 @@ def cross_validate(
     Raises:
         UsageError: the folds are fewer than two, or more than the utterances. And as :func:`tune_weights`.
     """
+    utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", way_out="2 or more, one utterance each at least")
-    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
+    table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
     for fold in range(folds):
@@ -197,8 +201,8 @@ def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: Rescore
 
 
 def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
-    reference = mapping.for_wer(utterance.reference or "")
-    return [count_edits(reference, mapping.for_wer(hypothesis.text)) for hypothesis in utterance.hypotheses]
+    reference = mapping.for_wer(utterance.reference or "", utterance.where)
+    return [count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where)) for hypothesis in utterance.hypotheses]
 
 
 def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rnnlm.compression import compressed
-from rnnlm.errors import OutputError
+from rnnlm.errors import OutputError, UsageError
 
 UNFINISHED = ".new"  # what the name of a file ends in until it is whole
 
@@ -45,6 +45,20 @@ def check_file(path: Path, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} is there already", way_out="choose another name, or replace it with --overwrite")
+
+
+def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
+    """Make sure that no two outputs are one file, and none of them a file that is read.
+
+    Raises:
+        UsageError: it is not so.
+    """
+    taken = {os.path.realpath(source) for source in sources}
+    for path in outputs:
+        place = os.path.realpath(path)
+        if place in taken and not _is_stream(path):
+            raise UsageError(f"{path} is read, or is written twice", way_out="choose another name")
+        taken.add(place)
 
 
 def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:

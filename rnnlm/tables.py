@@ -132,6 +132,9 @@ def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
     else:
         table = csv.DictReader(lines, strict=True)
     try:
+        names = table.fieldnames or ()
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise TextError(f"{source}, line 1: two columns are called {twice!r}", way_out="rename one")
         for values in table:
             yield Row(f"{source}, line {table.line_num}", values)
     except csv.Error as error:

@@ -93,6 +93,26 @@ def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves
     assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
 
 
+def test_reserved_symbols_are_looked_for_in_the_models_writing(halves):
+    lists = [utterance("a", "</S> A")]
+    with pytest.raises(TextError, match="list, line 2: the text holds </s>"):
+        feature_table(lists, {"m": halves}, TextMapping(lowercase=True))
+    dropped = feature_table(lists, {"m": halves}, TextMapping(lowercase=True, special_symbols="drop"))
+    assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
+
+
+def test_the_unknown_symbol_is_no_punctuation():
+    assert TextMapping(lowercase=True, remove_punctuation=True).mapped("A <UNK>, <unk> b<unk>") == "a unk <unk> b unk"
+    assert TextMapping(remove_punctuation=True, special_symbols="replace").mapped("a </s> b!") == "a <unk> b"
+
+
+def test_errors_are_counted_on_what_is_left_of_reserved_symbols():
+    mapping = TextMapping(special_symbols="drop", normalise_wer=True)
+    assert mapping.for_wer("a </s> b") == "a b"
+    with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
+        TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
+
+
 def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves):
     with pytest.warns(RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"):
         feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping())

@@ -102,6 +102,12 @@ def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
     assert read_nbest("b", ListSettings(costs=True))[0].hypotheses[0].text == "x"
 
 
+def test_a_list_without_its_best_hypothesis_is_told_of(here):
+    write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
+    with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"):
+        assert read_nbest("a")[0].hypotheses[0].text == "the hat"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

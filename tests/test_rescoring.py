@@ -119,6 +119,9 @@ def test_folds_are_rescored_with_what_was_tuned_on_the_others(likes):
     for folds in (1, 10):
         with pytest.raises(UsageError, match="folds"):
             cross_validate(lists, {"m": likes}, folds)
+    few = [lists[0], *(dataclasses.replace(utterance, reference=None) for utterance in lists[1:])]
+    with pytest.warns(RnnlmWarning, match="8 utterances without reference"), pytest.raises(UsageError, match="2 folds of 1"):
+        cross_validate(few, {"m": likes}, 2, RescoreSettings(skip_incomplete=True))
 
 
 def test_the_text_is_mapped_for_the_model_alone_unless_errors_are_to_be_counted_so(likes):
@@ -160,6 +163,13 @@ class TestWeightsFile:
         with pytest.raises(ModelError, match="they have none for other"):
             rescore(misheard(2), {"m": likes, "other": other}, weights)
         assert rescore(misheard(2), {"moved": likes}, weights) == rescore(misheard(2), {"m": likes}, weights)
+
+    def test_of_features_that_no_tuning_gives_is_an_error(self, likes):
+        twin = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
+        twin.tokenizer = likes.tokenizer
+        weights = Weights({"lm:m": 1.0, "lm:t": 1.0, "oov:t": 2.0}, {"m": "1a", "t": "2b"})
+        with pytest.raises(ModelError, match="no feature 'oov:t'"):
+            rescore(misheard(2), {"m": likes, "t": twin}, weights)
 
     def test_of_models_never_saved_goes_by_name(self):
         unsaved = fit("unigram")
@@ -212,3 +222,17 @@ class TestOutput:
         rescored = rescore([said("u1", None, "a  b"), said("u2", None, "")], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
         save_best(rescored, tmp_path / "best.txt")
         assert (tmp_path / "best.txt").read_text() == "u1 a b\nu2\n"
+
+    @pytest.mark.parametrize(("name", "bad"), [("u 1", ["best"]), ("u\t1", ["best", "list.tsv"]), ("u\n1", ["best", "list.tsv"])])
+    def test_refuses_names_that_it_would_cut(self, likes, tmp_path, name, bad):
+        rescored = rescore([said(name, "a", "a")], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
+        for file in ("best", "list.tsv", "list.jsonl"):
+            save = save_best if file == "best" else save_nbest
+            if file in bad:
+                with pytest.raises(OutputError, match="holds white space"):
+                    save(rescored, tmp_path / file)
+                continue
+            save(rescored, tmp_path / file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it was rescored before
+                assert read_nbest(str(tmp_path / file))[0].utt == name

@@ -32,7 +32,7 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
     Raises:
         TextError: there is no such file, it cannot be read, or is not what it says it is; or files of different formats are mixed.
     """
-    names = _files(str(source))
+    names = files_of(str(source))
     read = [_read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors) for name in names]
     format = read[0].format
     for name, each in zip(names, read, strict=True):
@@ -43,7 +43,12 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
     )
 
 
-def _files(source: str) -> list[str]:
+def files_of(source: str) -> list[str]:
+    """The files that :func:`read_pairs` reads.
+
+    Raises:
+        TextError: there are none.
+    """
     if source.startswith(sources.HUB):
         raise TextError("pairs are read from files", f"{source} is a data set of the hub", "download it, and name its files")
     folder = Path(source)

@@ -1,5 +1,6 @@
 """What the rows of every table of pairs may hold beside the sentences: an id, and what results are grouped by."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ KIND = ("kind", "paradigm", "UID")
 ID = ("id", "pair_id", "pairID", "qID", "sentid")
 PHENOMENON = ("phenomenon", "linguistics_term")
 DISTANCE = ("distance",)
+FIELD = ("field",)
 ATTRACTORS = ("attractors", "n_attractors", "n_attr", "n_diff_intervening")
 
 
@@ -39,7 +41,7 @@ def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
             raise RowProblem("it has more cells than columns")
         good, bad = format.sentences_of(values)
         return Pair(
-            kind, good, bad, id, _label(values, PHENOMENON), _label(values, ("field",)), _label(values, ("number",)),
+            kind, good, bad, id, _label(values, PHENOMENON), _field(values), _label(values, ("number",)),
             _whole_number(values, DISTANCE), _whole_number(values, ATTRACTORS), format.scoring, where,
         )  # fmt: skip
     except RowProblem as problem:
@@ -77,11 +79,16 @@ def _label(values: Values, names: Sequence[str]) -> str | None:
     return None if value is None else str(value)
 
 
+def _field(values: Values) -> str | None:
+    """BLiMP writes one of its fields in two ways."""
+    field = _label(values, FIELD)
+    return "syntax/semantics" if field == "syntax_semantics" else field
+
+
 def _whole_number(values: Values, names: Sequence[str]) -> int | None:
     value = _label(values, names)
     if value is None:
         return None
-    try:
-        return int(value)
-    except ValueError:
-        raise RowProblem(f"{named(values, names)} is not a whole number") from None
+    if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):  # 3.0, as columns with gaps are written
+        raise RowProblem(f"{named(values, names)} is not a whole number")
+    return int(float(value))

@@ -70,7 +70,7 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
     tokens = {}
     for scoring in ("full", "partial", "word"):
-        shown = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl")
+        shown = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl", "--overwrite")
         assert shown.code == 0
         tokens[scoring] = json.loads((here / "d.jsonl").read_text())["good_tokens"]
     assert tokens == {"full": 5, "partial": 3, "word": 1}
@@ -98,7 +98,8 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     [
         (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--plot", "x.svg"], "are for --pairs"),
         (["--pairs", "pairs.tsv", "--plot", "x.doc"], "no plot by its name"), (["--pairs", "pairs.tsv", "the man"], "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
-        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv"], "among what --pairs reads"),
+        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is read"),
+        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is read"), (["--pairs", "pairs.tsv", "--overwrite"], "is about a file"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"), (["--pairs", "suite.json", "--pairs-scoring", "word"], "no scoring to choose"),
     ],
 )  # fmt: skip
@@ -115,3 +116,13 @@ def test_a_folder_that_is_not_there_for_details_is_told_first(rnnlm, models, her
     (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
     ended = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "nowhere/d.jsonl")
     assert (ended.code, ended.out) == (1, "") and "cannot write nowhere/d.jsonl" in ended.err
+
+
+def test_files_are_not_replaced_unless_asked(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
+    (here / "d.jsonl").write_text("mine")
+    command = ("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "d.jsonl")
+    refused = rnnlm(*command)
+    assert (refused.code, refused.out) == (1, "") and "d.jsonl is there already" in refused.err
+    assert (here / "d.jsonl").read_text() == "mine"
+    assert rnnlm(*command, "--overwrite").code == 0 and "mine" not in (here / "d.jsonl").read_text()

@@ -94,6 +94,12 @@ def test_files_are_not_replaced_unless_asked(rnnlm, models, listed):
     assert (listed / "best.txt").read_text().startswith("u0 ")
 
 
+def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_scored(rnnlm, models, listed):
+    (listed / "dev.tsv").write_text("u 1\tREF\t\tthe\nu 1\t1\t-1\tthe\n")
+    refused = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--output", "best.txt")
+    assert refused.code == 1 and "the name 'u 1' of an utterance holds white space" in refused.errors[0] and "scored" not in refused.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -108,6 +114,8 @@ def test_files_are_not_replaced_unless_asked(rnnlm, models, listed):
         ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"],
         ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
         ["--tune", "dev.tsv", "--scores", "ac_cost"],
+        ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],
+        ["--tune", "dev.tsv", "--nbest-output", "dev.tsv", "--overwrite"],
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(rnnlm, models, listed, arguments):

@@ -66,6 +66,19 @@ def test_parquet(tmp_path):
     assert (pair.good, pair.bad, pair.distance) == ("a", "b", 3)
 
 
+def test_both_spellings_of_one_of_blimps_fields_are_one(tmp_path):
+    rows = [{**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")]
+    found = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
+    assert [pair.field for pair in found] == ["syntax/semantics", "syntax/semantics", "syntax"]
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    rows = [{"good": "a", "bad": "b", "distance": 3.0, "attractors": "1.0"}, {"good": "a", "bad": "b", "distance": 1.5}]
+    one, other = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
+    assert (one.distance, one.attractors, one.problem) == (3, 1, None)
+    assert other.problem == "distance is not a whole number"
+
+
 def test_a_folder_is_read_in_the_order_of_names_each_file_a_kind(tmp_path):
     (tmp_path / "b.jsonl").write_text(json.dumps(BLIMP) + "\n")
     (tmp_path / "a.tsv").write_text("good\tbad\nx\ty\n")
