@@ -16,9 +16,11 @@ import numpy as np
 from rnnlm import arrays, reading
 from rnnlm.corpus import check_reserved, is_blank
 from rnnlm.encoding import known_ids
+from rnnlm.drawing import predict, stream
 from rnnlm.errors import notice
-from rnnlm.generation import SamplingSettings, draw, forbid_unknown
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
+from rnnlm.sampling import SamplingSettings, draw
+from rnnlm.word_constraints import Ban, Words
 
 ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side
@@ -187,8 +189,8 @@ def _write(
     model: LanguageModel, texts: Sequence[np.ndarray], numbers: Sequence[int], stops: Sequence[str], settings: SamplingSettings
 ) -> list[str]:
     """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
-    keys = [np.array([settings.seed, number], dtype=np.uint64) for number in numbers]
-    streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
+    streams = [stream(settings.seed, number) for number in numbers]
+    forbidden = Ban(Words(model.tokenizer), (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
     logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
@@ -197,7 +199,9 @@ def _write(
     going = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
     for _ in range(settings.max_tokens):
         uniform_B = np.array([streams[text].random() for text in going])
-        token_B = draw(forbid_unknown(logprob_BV, model, settings), uniform_B, settings)
+        allowed_BV = logprob_BV.copy()
+        allowed_BV[:, forbidden] = -np.inf
+        token_B = draw(allowed_BV, uniform_B, settings)
         kept = []
         for row, (text, token) in enumerate(zip(going, token_B.tolist(), strict=True)):
             if token == model.tokenizer.boundary_id:
@@ -208,7 +212,7 @@ def _write(
         if not kept:
             break
         going = [going[row] for row in kept]
-        logprob_BV, state = _next(model, token_B[kept][:, None], state.select(kept))
+        logprob_BV, state = predict(model, token_B[kept], state.select(kept))
     return written
 
 
@@ -217,16 +221,11 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
     state = model.initial_state(len(ids_BT))
-    if ids_BT.shape[1]:
-        _, state = model.score(inputs_BT[:, :-1], inputs_BT[:, 1:], state)
-    return _next(model, inputs_BT[:, -1:], state)
-
-
-def _next(model: LanguageModel, inputs_B1: np.ndarray, state: State) -> tuple[np.ndarray, Any]:
-    predicted, state = model.predict(inputs_B1, state)
-    logprob_BV = arrays.as_numpy(predicted)[:, -1].astype(np.float64)
-    reading.check_scores(logprob_BV)
-    return logprob_BV, state
+    length = max(1, model.call_tokens // len(ids_BT))
+    for start in range(0, ids_BT.shape[1], length):
+        end = min(start + length, ids_BT.shape[1])
+        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
+    return predict(model, inputs_BT[:, -1], state)
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
