@@ -4,21 +4,21 @@ The tokens are put into bins by the probability of the likeliest token; in each 
 mean of these probabilities. Expected calibration error: sum over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm import arrays, evaluation
-from rnnlm.batches import gather, span_batches, with_boundary
+from rnnlm import arrays, evaluation, reading
 from rnnlm.encoding import EncodedText, known_ids
 from rnnlm.evaluation import Context
-from rnnlm.interface import PADDING, LanguageModel
+from rnnlm.interface import PADDING, LanguageModel, State
 
 BINS = 10
 MOST_TOKENS = 10_000  # sampled of a text
 MOST_CELLS = 1 << 22  # tokens times vocabulary that are predicted at a time
-ROWS, WINDOW_TOKENS = 16, 256
+WINDOW_TOKENS, ROWS = 256, 16  # of a window; lines that are read alone stand side by side
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Calibration:
 
 def calibrate(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int = MOST_TOKENS) -> Calibration:
     """The calibration of `model` over `most_tokens` tokens or so, evenly spread over the text."""
-    pieces = [_likeliest(*piece) for piece in _predicted(model, encoded, context, most_tokens)]
+    pieces = list(_looked_at(model, encoded, context, most_tokens))
     probability_N, is_right_N = (np.concatenate(each) for each in zip(*pieces, strict=True))
     bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
     tokens_B = np.bincount(bin_N, minlength=BINS)
@@ -69,27 +69,24 @@ def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndar
     return np.clip(probability_N, 0.0, 1.0), likeliest_N == targets_BT[is_token_BT]
 
 
-def _predicted(
+def _looked_at(
     model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """logprob_BTV and targets_BT of windows of the text. Where lines are read alone, every so many lines are; else the whole text is,
+    """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so many lines are; else the whole text is,
     and every so many windows are predicted."""
     apart = model.forgets_at_boundary or context == "reset"
     spans = evaluation.spans_of(encoded, "reset" if apart else context)
     stride = max(1, round(encoded.tokens / most_tokens))
     spans, stride = (spans[::stride], 1) if apart else (spans, stride)
-    ids = encoded.ids
-    stream = with_boundary(ids, model.tokenizer.boundary_id)
-    rows = min(ROWS if apart else 1, model.max_rows or ROWS)
-    length = max(1, min(WINDOW_TOKENS, MOST_CELLS // (rows * model.tokenizer.size)))
-    number = 0
-    for batch in span_batches(spans, rows, rows * int((spans[:, 1] - spans[:, 0]).max())):
-        state = model.initial_state(len(batch.spans))
-        for start_B, end_B in batch.windows(length):
-            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
-            if number % stride:
-                _, state = model.score(inputs_BT, targets_BT, state)
-            else:
-                logprob_BTV, state = model.predict(inputs_BT, state)
-                yield arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)
-            number += 1
+    numbers = itertools.count()
+
+    def look(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[tuple[np.ndarray, np.ndarray] | None, State]:
+        if next(numbers) % stride:
+            return None, model.score(inputs_BT, targets_BT, state)[1]
+        logprob_BTV, state = model.predict(inputs_BT, state)
+        return _likeliest(arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)), state
+
+    tokens = max(1, min(WINDOW_TOKENS * (ROWS if apart else 1), MOST_CELLS // model.tokenizer.size))
+    for _, _, found in reading.windows(model, encoded.ids, spans, look, tokens):
+        if found is not None:
+            yield found

@@ -30,12 +30,12 @@ _WAY_OUT = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What decides whether figures of a model on a text compare with those of another. cut: how the tokenizer changes the text
-    before it is cut into tokens, beside the case."""
+    """What decides whether figures of a model on a text compare with those of another. unknown_tokens: those of words, and white
+    space. cut: how the tokenizer changes the text before it is cut into tokens, beside the case."""
 
     name: str
     signature: Signature
-    oov_words: int
+    unknown_tokens: int
     keeps_text: bool
     cut: str
 
@@ -43,7 +43,7 @@ class Subject:
     def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
         settings: dict[str, Any] = tokenizer.to_settings()
         cut = "punctuation split off" if settings.get("split_punctuation") else "as it stands"
-        return cls(name, signature, encoded.oov_words, tokenizer.keeps_text, cut)
+        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     if len({subject.cut for subject in subjects}) > 1:
         why = "and so do the words they predict: " + ", ".join(f"{subject.cut} for {subject.name}" for subject in subjects)
         raise ComparisonError(what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from")
-    unknown = [f"{subject.oov_words:,} to {subject.name}" for subject in subjects if subject.oov_words]
+    unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
     if unknown:
-        why = f"{_values(subjects, 'tok')}; words of the text are unknown, {', '.join(unknown)}, so nothing compares per word, character or byte"
+        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}, so nothing compares per word, character or byte"
         way_out = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
         raise ComparisonError(what, why, way_out)
 

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from rnnlm.drawing import predict, stream
 from rnnlm.errors import notice
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
 from rnnlm.sampling import SamplingSettings, draw
+from rnnlm.word_constraints import Ban, Words
 
 ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side
@@ -188,6 +190,7 @@ def _write(
 ) -> list[str]:
     """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
     streams = [stream(settings.seed, number) for number in numbers]
+    forbidden = Ban(Words(model.tokenizer), (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
     logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
@@ -196,7 +199,9 @@ def _write(
     going = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
     for _ in range(settings.max_tokens):
         uniform_B = np.array([streams[text].random() for text in going])
-        token_B = draw(_without_unknown(logprob_BV, model, settings), uniform_B, settings)
+        allowed_BV = logprob_BV.copy()
+        allowed_BV[:, forbidden] = -np.inf
+        token_B = draw(allowed_BV, uniform_B, settings)
         kept = []
         for row, (text, token) in enumerate(zip(going, token_B.tolist(), strict=True)):
             if token == model.tokenizer.boundary_id:
@@ -216,18 +221,11 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
     state = model.initial_state(len(ids_BT))
-    if ids_BT.shape[1]:
-        _, state = model.score(inputs_BT[:, :-1], inputs_BT[:, 1:], state)
+    length = max(1, model.call_tokens // len(ids_BT))
+    for start in range(0, ids_BT.shape[1], length):
+        end = min(start + length, ids_BT.shape[1])
+        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
     return predict(model, inputs_BT[:, -1], state)
-
-
-def _without_unknown(logprob_BV: np.ndarray, model: LanguageModel, settings: SamplingSettings) -> np.ndarray:
-    """`logprob_BV` without `<unk>`, unless it may be drawn."""
-    if settings.unknown or model.tokenizer.unk_id is None:
-        return logprob_BV
-    allowed_BV = np.array(logprob_BV)
-    allowed_BV[:, model.tokenizer.unk_id] = -np.inf
-    return allowed_BV
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:

@@ -150,10 +150,10 @@ class Model:
             TextError: `<s>` is one of the words.
         """
         words = list(self._tokens(sentence, eos))
-        answers = iter(self._line([id for ids, _ in words for id in ids], bos))
+        answers, end = self._line([id for ids, _ in words for id in ids], bos), 0
         for ids, is_known in words:
-            logprobs, lengths = zip(*(next(answers) for _ in ids), strict=True)
-            yield LOG10_PER_NAT * math.fsum(logprobs), lengths[-1], not is_known
+            start, end = end, end + len(ids)
+            yield LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]), answers[end - 1][1], not is_known
 
     def perplexity(self, sentence: str | bytes) -> float:
         """Per word of `sentence` and its end; infinite where that is no finite number."""

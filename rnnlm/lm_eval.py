@@ -12,8 +12,8 @@ from typing import Any
 
 from rnnlm import adaptation, continuations, extras, loading
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice
-from rnnlm.generation import SamplingSettings
 from rnnlm.interface import LanguageModel
+from rnnlm.sampling import SamplingSettings
 
 USE = "tasks of the lm-evaluation-harness"
 harness: Any = extras.require("lm_eval.api.model", "lm-eval", USE)

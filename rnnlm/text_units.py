@@ -11,10 +11,11 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import tokenizers
-from rnnlm.corpus import WORD_SPACE, Text
+from rnnlm.corpus import Text
 from rnnlm.encoding import EncodedText, encode_text, known_ids
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.tokenizers import TokenizerSettings
+from rnnlm.word_surprisals import WordFinder
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,7 @@ def _whole_lines(is_start_N: np.ndarray, line_offsets: np.ndarray, is_aligned_S:
 
 def _word_starts(encoded: EncodedText, tokenizer: Tokenizer) -> np.ndarray:
     """(N,) bool: the first token of each word, of the white space before it where that is a token, and the ends of lines."""
-    ids_N = known_ids(encoded.ids, tokenizer)
-    is_start_N = tokenizer.starts_word_V[ids_N]
-    is_blank_V = np.zeros(tokenizer.size, dtype=bool)
-    used = np.unique(ids_N)
-    is_blank_V[used] = [id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(WORD_SPACE) for id in used.tolist()]
-    is_start_N[1:] &= ~is_blank_V[ids_N[:-1]]  # more white space, or the word behind it
-    is_start_N[encoded.line_offsets[:-1]] = True
+    as_known = Encoded(known_ids(encoded.ids, tokenizer), encoded.line_offsets, encoded.oov)
+    is_start_N = np.zeros(encoded.tokens, dtype=bool)
+    is_start_N[WordFinder(tokenizer).find(as_known, encoded.line_offsets[:-1]).starts] = True
     return is_start_N

@@ -1,16 +1,18 @@
 import dataclasses
 
 import pytest
+from tiny_models import Lines, make_tokenizer
 
 from rnnlm.comparability import FIGURES, UNITS, Subject, comparable
+from rnnlm.encoding import encode_text
 from rnnlm.errors import ComparisonError
 from rnnlm.signature import Signature
 
 SIGNATURE = Signature("d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1")
 
 
-def subject(name: str, oov_words: int = 0, keeps_text: bool = True, cut: str = "as it stands", **parts: str) -> Subject:
-    return Subject(name, dataclasses.replace(SIGNATURE, **parts), oov_words, keeps_text, cut)
+def subject(name: str, unknown_tokens: int = 0, keeps_text: bool = True, cut: str = "as it stands", **parts: str) -> Subject:
+    return Subject(name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, cut)
 
 
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
@@ -48,7 +50,17 @@ def test_other_tokens_of_a_text_that_is_not_kept_compare_per_word_alone():
 def test_other_tokens_and_unknown_words_compare_in_nothing():
     with pytest.raises(ComparisonError, match="the part tok of their signatures differs") as error:
         comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
-    assert "12 to a" in error.value.why and "--tokenizer-from" in error.value.way_out
+    assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.way_out
+
+
+def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its_own_too():
+    text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
+    unseen = make_tokenizer(["the cat"], tokenizer="char")
+    subjects = [Subject.of(name, SIGNATURE, its, encode_text(text, its)) for name, its in (("seen", seen), ("unseen", unseen))]
+    assert [each.unknown_tokens for each in subjects] == [0, 1]
+    other = dataclasses.replace(subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7"))
+    with pytest.raises(ComparisonError, match="tok"):
+        comparable([subjects[0], other])
 
 
 def test_words_with_and_without_their_punctuation_are_other_words():

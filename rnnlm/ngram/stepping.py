@@ -1,12 +1,15 @@
 """One word at a time through an n-gram model, for callers whose next question depends on the last answer: decoders.
 
-The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few binary searches, without arrays.
+The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few short binary searches, without arrays.
+Where the n-grams after each context begin is looked up once, which takes a second for some 15 million n-grams.
 Unlike a text, a context need not begin with a line: after the null context a word has its unigram probability.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from rnnlm.ngram.levels import NOWHERE, word_bits
 from rnnlm.ngram.model import NgramModel, damaged
@@ -27,6 +30,19 @@ class Context(NamedTuple):
 NULL = Context((), (), ())
 
 
+class _Order(NamedTuple):
+    """The n-grams of one order, above the first.
+
+    width: how many values each has: log p and, but for the highest order, cost. starts: of the n-grams after each context.
+    """
+
+    n: int
+    keys: memoryview
+    values: memoryview
+    width: int
+    starts: memoryview
+
+
 class NgramSteps:
     """Steps through `model`. Words are token ids; logarithms in nats."""
 
@@ -35,14 +51,22 @@ class NgramSteps:
         self._size = model.size
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
-        self._keys = [memoryview(keys) for keys in model.keys]
-        self._values = [memoryview(values) for values in model.values]
+        self._words = memoryview(model.values[0].reshape(-1))
+        self._width = model.values[0].shape[1]
+        self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
+
+    def _order(self, model: NgramModel, n: int) -> _Order:
+        keys, values = model.keys[n - 2], model.values[n - 1]
+        contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
+        contexts <<= np.uint64(self._bits)
+        starts = np.searchsorted(keys, contexts).astype(np.uint32 if len(keys) < 1 << 32 else np.uint64)
+        return _Order(n, memoryview(keys), memoryview(values.reshape(-1)), values.shape[1], memoryview(starts))
 
     def begin(self) -> Context:
         """The start of a line."""
         if self.order == 1:
             return NULL
-        return Context((self._size,), (self._size,), (self._values[0][self._size, 1],))
+        return Context((self._size,), (self._size,), (self._words[2 * self._size + 1],))
 
     def null(self) -> Context:
         """Nothing is known of what came before, not even that a line began."""
@@ -54,39 +78,46 @@ class NgramSteps:
         Raises:
             ModelError: the tables of the model are damaged.
         """
-        highest = len(self._keys)
-        try:
-            logprob, length = self._values[0][word, 0], 1
-            numbers = [word] if highest else []
-            costs = [self._values[0][word, 1]] if highest else []
-            for at, (number, cost) in enumerate(zip(context.numbers, context.costs, strict=True)):
-                found = self._find(at, number, word)
-                if found >= 0:
-                    logprob, length = self._values[at + 1][found, 0], at + 2
-                else:
-                    logprob += cost
-                if at + 1 < highest:
-                    numbers.append(found)
-                    costs.append(self._values[at + 1][found, 1] if found >= 0 else self._unseen)
-            return logprob, length, self._after((*context.words, word), numbers, costs)
-        except IndexError:
-            raise damaged() from None
+        logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
+        return logprob, length, self._after((*context.words, word), numbers, costs)
 
     def line(self, context: Context, words: Sequence[int]) -> list[tuple[float, int]]:
         """What :meth:`step` answers for one word after the other, without the contexts."""
-        answers = []
+        answers, numbers, costs = [], context.numbers, context.costs
         for word in words:
-            logprob, length, context = self.step(context, word)
+            logprob, length, numbers, costs = self._read(numbers, costs, word)
             answers.append((logprob, length))
         return answers
 
-    def _find(self, at: int, number: int, word: int) -> int:
-        """The number of the n-gram of order at + 2 that is made of the context of that number and the word, or NOWHERE."""
-        if number < 0:
-            return NOWHERE
-        keys, key = self._keys[at], number << self._bits | word
-        place = bisect_left(keys, key)
-        return place if place < len(keys) and keys[place] == key else NOWHERE
+    def _read(self, numbers: Sequence[int], costs: Sequence[float], word: int) -> tuple[float, int, list[int], list[float]]:
+        """What :meth:`step` answers, with numbers and costs of the contexts after `word` in place of what they make up.
+
+        Decoders ask it for each word: one loop, without calls.
+        """
+        try:
+            logprob, length = self._words[word * self._width], 1
+            after = [word] if self._orders else []
+            costs_after = [self._words[2 * word + 1]] if self._orders else []
+            for (n, keys, values, width, starts), number, cost in zip(self._orders, numbers, costs, strict=False):
+                place = NOWHERE
+                if number >= 0:
+                    key, end = number << self._bits | word, starts[number + 1]
+                    place = bisect_left(keys, key, starts[number], end)
+                    if place == end or keys[place] != key:
+                        place = NOWHERE
+                if place >= 0:
+                    logprob, length = values[place * width], n
+                else:
+                    logprob += cost
+                if width > 1:
+                    after.append(place)
+                    costs_after.append(values[2 * place + 1] if place >= 0 else self._unseen)
+        except IndexError:
+            raise damaged() from None
+        while after and after[-1] < 0 and not costs_after[-1]:
+            after.pop()
+            costs_after.pop()
+        return logprob, length, after, costs_after
 
     def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> Context:
         """The context, without what lies before the longest n-gram that something follows or that costs something to give up."""
@@ -99,8 +130,4 @@ class NgramSteps:
 
     def _is_followed(self, at: int, number: int) -> bool:
         """Whether longer n-grams begin with the n-gram of order at + 1 of that number."""
-        if number < 0:
-            return False
-        keys = self._keys[at]
-        place = bisect_left(keys, number << self._bits)
-        return place < len(keys) and keys[place] >> self._bits == number
+        return number >= 0 and self._orders[at].starts[number] < self._orders[at].starts[number + 1]
