@@ -80,6 +80,8 @@ def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
         yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
+    if "compact" in training:
+        yield "compact form", training["compact"]
     if manifest.family == "neural":
         yield "step", f"{manifest.step:,}"
     if "seconds" in training:
