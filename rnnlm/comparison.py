@@ -143,6 +143,8 @@ def compare(
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = settings.block_lines or -(-len(sums[0].logprob_S) // MOST_BLOCKS)
+    if len(sums[0].logprob_S) <= block_lines:
+        notice("the text is a single block of lines: nothing can be resampled, so intervals have no width and p is 1")
     report("resampling lines")
     compared = [
         _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began) for k, folder in enumerate(folders)
@@ -183,7 +185,7 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     evaluation.check_context(settings.context)
     if len(names) < 2:
         raise UsageError("a comparison is of two models at least", f"there is {len(names)}", "name another one")
-    for name, least in (("block_lines", 1), ("resamples", 1), ("top", 0), ("calibration_tokens", 0)):
+    for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
             raise UsageError(f"{name} = {value} is not valid", way_out=f"{least} or more")
