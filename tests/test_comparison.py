@@ -7,7 +7,7 @@ import pytest
 from tiny_models import LINES, fit, make_tokenizer, save
 
 import rnnlm
-from rnnlm import comparison
+from rnnlm import figure_intervals
 from rnnlm.comparison import ComparisonSettings, compare
 from rnnlm.difference_tables import GroupRow
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
@@ -176,7 +176,7 @@ def test_a_probability_of_zero_makes_null_and_is_counted(text):
 
 
 def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
-    monkeypatch.setattr(comparison, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(figure_intervals, "MOST_BLOCKS", 4)
     assert compare([unigram(P), unigram(Q)], text(*["a b"] * 9)).block_lines == 3
 
 
