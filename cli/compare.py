@@ -39,7 +39,7 @@ def command(
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
 
-    Models of different tokenizers compare per word, character and byte, if all of them know every word of the text. What does not
+    Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
     compare is refused, and the part of the signature that differs is named.
     """
     flags = text_flags(given)
