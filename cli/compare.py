@@ -21,7 +21,7 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 @click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
               help="Lines resampled together.  [default: 1, more from 10,000 lines on]")  # fmt: skip
 @click.option("--resamples", type=click.IntRange(1), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the resampling.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling.")
 @click.option("--top", type=click.IntRange(0), metavar="N", help="Lines and words listed for each model.  [default: 3; report and JSON 20]")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it, with plots, as one page.")
 @click.option("--overwrite", is_flag=True, help="Replace the report that is there.")
@@ -39,7 +39,7 @@ def command(
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
 
-    Models of different tokenizers compare per word, character and byte, if all of them know every word of the text. What does not
+    Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
     compare is refused, and the part of the signature that differs is named.
     """
     flags = text_flags(given)

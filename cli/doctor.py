@@ -13,7 +13,7 @@ from .options import device_option, json_option, model_option
 @model_option
 @click.option("--sample", type=int, metavar="N",
               help="Take the sums after N contexts drawn at random.  [default: all, or what takes seconds]")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the random sample.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
 @device_option
 @json_option
 @click.pass_context

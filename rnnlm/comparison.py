@@ -25,7 +25,7 @@ from rnnlm.difference_tables import Apart, GroupRow
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import Context, Evaluation
-from rnnlm.figure_intervals import LineSums, intervals_of
+from rnnlm.figure_intervals import LineSums, intervals_of, lines_per_block
 from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.manifest import is_model
@@ -33,14 +33,13 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.resampling import PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
 from rnnlm.text_units import Units
 
-MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
 LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
 TOP = 20
 
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How models are compared. block_lines: lines resampled together (None: one, or as many as give MOST_BLOCKS blocks).
+    """How models are compared. block_lines: lines resampled together (None: one, or as many as give 10,000 blocks).
     resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS). top: lines and words listed for each model of
     a pair. calibration_tokens: how many tokens calibration is measured on, 0 for none."""
 
@@ -142,7 +141,7 @@ def compare(
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
-    block_lines = settings.block_lines or -(-len(sums[0].logprob_S) // MOST_BLOCKS)
+    block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
     compared = [
         _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began) for k, folder in enumerate(folders)
@@ -183,7 +182,7 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     evaluation.check_context(settings.context)
     if len(names) < 2:
         raise UsageError("a comparison is of two models at least", f"there is {len(names)}", "name another one")
-    for name, least in (("block_lines", 1), ("resamples", 1), ("top", 0), ("calibration_tokens", 0)):
+    for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
             raise UsageError(f"{name} = {value} is not valid", way_out=f"{least} or more")

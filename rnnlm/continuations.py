@@ -133,6 +133,7 @@ def continue_texts(
     special_symbols: str = "error",
 ) -> list[str]:  # fmt: skip
     """What the model writes after each context: until the line ends, or one of `stops` comes, which is left out.
+    Of `settings`, `running` and `repetition_penalty` have no meaning here.
 
     Raises:
         TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.

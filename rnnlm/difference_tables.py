@@ -36,8 +36,8 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Item:
-    """A line or word on which two models differ. number: of the line, from 1, or how often the word occurs. bits: its surprisal
-    under each of the two; difference_bits: the second less the first."""
+    """A line or word on which two models differ. number: of the line among those that are read, from 1, or how often the word
+    occurs. bits: its surprisal under each of the two; difference_bits: the second less the first."""
 
     text: str
     number: int

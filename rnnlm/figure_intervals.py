@@ -8,8 +8,19 @@ import numpy as np
 
 from rnnlm.corpus import Text, split_words
 from rnnlm.encoding import EncodedText
+from rnnlm.errors import notice
 from rnnlm.evaluation import Evaluation
 from rnnlm.resampling import Interval, by_block, ratio_interval
+
+MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
+
+
+def lines_per_block(lines: int, wanted: int | None) -> int:
+    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. A notice tells of a single block."""
+    length = wanted or -(-lines // MOST_BLOCKS)
+    if lines <= length:
+        notice("the text is a single block of lines: nothing can be resampled, so intervals have no width and p is 1")
+    return length
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from rnnlm.ngram.stepping import NgramSteps
 from rnnlm.ngram.unigram import UnigramModel
 
 UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
-KEPT_CELLS = 1 << 24  # log-probabilities of distributions that are kept: 64 MB in fp32
+KEPT_BYTES = 1 << 27  # of distributions that are kept, and the states after them
+FEWEST_KEPT = 16
 KEPT_WORDS = 1 << 17
 SPACED = ("char", "byte")  # tokenizers to which the space before a word is a token of that word
 
@@ -73,7 +74,7 @@ class PredictedSteps:
         self.model = model
         self._begin = Place((model.tokenizer.boundary_id,), model.initial_state(1))
         self._kept: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
-        self._most_kept = max(16, KEPT_CELLS // model.tokenizer.size)
+        self._most_kept = FEWEST_KEPT  # until one shows how large they are
         self._is_told = False
 
     def begin(self) -> Place:
@@ -115,6 +116,9 @@ class PredictedSteps:
         predicted, after = self.model.predict(np.array([[place.words[-1]]]), place.before)
         logprob_V = arrays.as_numpy(predicted)[0, -1]
         reading.check_scores(logprob_V)
+        if not self._kept:
+            state_bytes = sum(array.nbytes for array in after.to_arrays().values())  # with dynamic evaluation, a whole model
+            self._most_kept = max(FEWEST_KEPT, KEPT_BYTES // (logprob_V.nbytes + state_bytes))
         self._kept[place.words] = logprob_V, after
         if len(self._kept) > self._most_kept:
             self._kept.popitem(last=False)

@@ -7,7 +7,7 @@ import pytest
 from tiny_models import LINES, fit, make_tokenizer, save
 
 import rnnlm
-from rnnlm import comparison
+from rnnlm import figure_intervals
 from rnnlm.comparison import ComparisonSettings, compare
 from rnnlm.difference_tables import GroupRow
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
@@ -176,7 +176,7 @@ def test_a_probability_of_zero_makes_null_and_is_counted(text):
 
 
 def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
-    monkeypatch.setattr(comparison, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(figure_intervals, "MOST_BLOCKS", 4)
     assert compare([unigram(P), unigram(Q)], text(*["a b"] * 9)).block_lines == 3
 
 
@@ -200,7 +200,7 @@ def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn,
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"),
+    [({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"), ({"seed": -1}, "seed = -1"),
      ({"calibration_tokens": -1}, "calibration_tokens"), ({"context": "rest"}, "unknown context")],
 )  # fmt: skip
 def test_settings_that_are_not_valid(settings, what, text):
@@ -217,3 +217,9 @@ def test_one_model_none_too_few_names_or_no_text_is_an_error(text, tmp_path):
         compare([str(tmp_path / "nowhere"), unigram(Q)], text("a"))
     with pytest.raises(TextError, match="no text"):
         compare([unigram(P), unigram(Q)], text(""))
+
+
+def test_a_text_of_one_block_has_no_width_of_intervals_and_that_is_told(text):
+    with pytest.warns(RnnlmWarning, match="single block"):
+        (found,) = compare([unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)).differences
+    assert found.difference_bits.low == found.difference_bits.high and found.p == 1

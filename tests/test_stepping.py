@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_models import LINES, fit, make_tokenizer
 
-from rnnlm import reading, stepping
+from rnnlm import adapt, reading, stepping
 from rnnlm.errors import ModelError, RnnlmWarning, TextError
 from rnnlm.stepping import UNBOUNDED, PredictedSteps, WordTokens, steps_of
 
@@ -65,7 +65,7 @@ def test_a_place_is_read_once_however_many_words_are_asked_for(monkeypatch):
 
 
 def test_what_is_forgotten_is_read_again(monkeypatch):
-    monkeypatch.setattr(stepping, "KEPT_CELLS", 1)
+    monkeypatch.setattr(stepping, "KEPT_BYTES", 1)
     model = fit("lstm")
     steps = PredictedSteps(model)
     places = [steps.step(steps.begin(), word % 9 + 2)[2] for word in range(9)]
@@ -74,6 +74,16 @@ def test_what_is_forgotten_is_read_again(monkeypatch):
         steps.step(steps.step(places[word % 9], word % 9)[2], 3)
     assert len(steps._kept) == 16
     assert [steps.step(place, 3)[0] for place in places] == first
+
+
+def test_what_is_kept_counts_the_states_which_may_hold_a_whole_model(monkeypatch):
+    monkeypatch.setattr(stepping, "KEPT_BYTES", 1 << 17)
+    model = adapt(fit("lstm"), "dynamic")
+    steps = steps_of(model)
+    place = steps.begin()
+    for number in range(60):
+        _, _, place = steps.step(place, 2 + number % 5)
+    assert len(steps._kept) < 30  # of some 5 KB each
 
 
 def test_a_line_begins_anew_after_its_end():

@@ -46,3 +46,7 @@ def test_no_model_is_an_error_like_any_other(rnnlm, here):
     checked_error(rnnlm("doctor", "nothing"), 1, "no model at nothing")
     nameless = rnnlm("doctor")
     assert nameless.code == 2 and "RNNLM_MODEL" in nameless.err
+
+
+def test_a_seed_below_zero_is_wrong_usage(rnnlm, bigram):
+    assert rnnlm("doctor", bigram, "--seed", "-1").code == 2
