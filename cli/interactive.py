@@ -94,8 +94,11 @@ class Desk:
         if key == _LAST_WORD:
             return self.text.rstrip(" ").rpartition(" ")[0]
         if key == _TAB:
+            from rnnlm.typing_ahead import with_word
+
             self.words is not None or self.think()
-            return f"{self.words[0].text} " if self.words and self.words[0].text else self.text
+            taken = with_word(self.model, self.text, self.words[0].word) if self.words else ""
+            return f"{taken} " if taken else self.text
         return self.text + key if key.isprintable() else self.text
 
 

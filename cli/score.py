@@ -43,6 +43,9 @@ output_options = stacked(
 )  # fmt: skip
 
 
+_ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column": "--given-column", "split": "--split"}
+
+
 @click.command()
 @click.argument("sentences", nargs=-1)
 @model_or_demo_option
@@ -67,17 +70,19 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     pairs = take_request(given, as_json, overwrite)
     if sentences and inputs:
         raise click.UsageError("give sentences or --input, one of them.")
+    if sentences and (idle := [option for name, option in _ABOUT_INPUT.items() if given[name]]):
+        raise click.UsageError(f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
         return
-    from rnnlm.scoring import Scorer, chunks
+    from rnnlm.scoring import Scorer
 
     settings = _settings(given)
     scorer = Scorer(model, settings)
-    parts = chunks(_sentences(sentences, inputs, given))
+    parts = scorer.chunks(_sentences(sentences, inputs, given))
     if output:
         _write(output, scorer, parts, form, resume, overwrite)
     else:
@@ -163,7 +168,7 @@ def _write(path: Path, scorer: Any, parts: Iterator[Any], form: str, resume: boo
         file.append("".join(map(text, scores)))
         say(f"{file.sentences:,} sentences written")
     file.finish()
-    terminal.say(f"{file.sentences:,} sentences written to {path}")
+    terminal.say(f"{file.sentences:,} {'sentence' if file.sentences == 1 else 'sentences'} written to {path}")
     _say_about(scorer, without)
 
 

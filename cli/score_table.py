@@ -30,7 +30,7 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
     for score in ranked:
         _show_surprisals(score, settings)
     if len(ranked) == 2 and unit == "logprob":
-        _show_odds(*ranked)
+        _show_odds(*ranked, settings.eos)
 
 
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
@@ -64,11 +64,11 @@ def _show_surprisals(score: Any, settings: Any) -> None:
         terminal.print_table(columns, rows, right=["surprisal_bits"])
 
 
-def _show_odds(better: Any, worse: Any) -> None:
+def _show_odds(better: Any, worse: Any, eos: bool) -> None:
     """How many times likelier the first of two sentences is, in total and per word."""
     from rnnlm.scoring import likelihood_ratio
 
-    ratio = likelihood_ratio(better, worse)
+    ratio = likelihood_ratio(better, worse, eos)
     if ratio is None:
         return
     total, per_word = ratio

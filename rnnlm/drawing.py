@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.interface import LanguageModel, State
-from rnnlm.reading import check_scores
+from rnnlm.reading import check_scores, read_on
 from rnnlm.sampling import SamplingSettings, draw, penalise
 from rnnlm.word_constraints import LOOK_BACK, Ban
 
@@ -63,12 +63,9 @@ def stream(seed: int, number: int, part: int = 0) -> np.random.Generator:
 
 def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, forbidden: Sequence[int] | np.ndarray = ()) -> Start:
     """Reads the boundary and the prompt, which may be of any length, but for the last token."""
-    inputs = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)[None]
-    state = model.initial_state(1)
-    for start in range(0, inputs.shape[1] - 1, model.call_tokens):
-        end = min(start + model.call_tokens, inputs.shape[1] - 1)
-        _, state = model.score(inputs[:, start:end], inputs[:, start + 1 : end + 1], state)
-    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs[0, -1]), state, np.asarray(forbidden, dtype=np.int64))
+    inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
+    state = read_on(model, inputs_T, model.initial_state(1))
+    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state, np.asarray(forbidden, dtype=np.int64))
 
 
 def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:

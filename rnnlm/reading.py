@@ -53,6 +53,15 @@ class Carried:
         return result, self.state
 
 
+def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
+    """The state after all of `inputs_T` but the last, which goes on from `state`; they may be of any number."""
+    last = len(inputs_T) - 1
+    for start in range(0, last, model.call_tokens):
+        end = min(start + model.call_tokens, last)
+        _, state = model.score(inputs_T[None, start:end], inputs_T[None, start + 1 : end + 1], state)
+    return state
+
+
 def _put(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
     """Each row's scores to their places."""
     position_BT, inside_BT = positions(start_B, end_B)

@@ -17,7 +17,7 @@ import msgspec
 
 from rnnlm.compression import SUFFIXES
 from rnnlm.errors import OutputError, UsageError
-from rnnlm.safe_files import check_file, writing
+from rnnlm.safe_files import check_file, replace_file, writing
 from rnnlm.sentences import Sentence
 
 JOURNAL = ".run"
@@ -121,7 +121,7 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
         raise OutputError(f"cannot go on with {path}", "it is shorter than it was", "begin anew with --overwrite")
     with writing(path.parent):
         os.truncate(path, kept[-1].bytes)
-        _journal(path).write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
+        replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
     return ScoreFile(path, kept[1:])
 
 

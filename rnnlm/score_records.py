@@ -1,5 +1,6 @@
 """What is told of a scored sentence: its record, made of the scores of its tokens."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -181,7 +182,8 @@ class Chunk:
         if self.search.tokens_are_words:
             return tuple(tokens_as_words(top_K2, self.search.symbols) for top_K2 in self.seen[items])
         start, end = self.encoded.offsets[index : index + 2].tolist()
-        return tuple(self.search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist()))
+        found = self.search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist())
+        return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
     def _why_impossible(self, index: int, shown: list[str]) -> str:
         start, end = int(self.begins[index]), int(self._ends[index])
@@ -189,10 +191,10 @@ class Chunk:
         return f"token {at + 1}, {shown[at]}, has probability zero"
 
 
-def likelihood_ratio(better: SentenceScore, worse: SentenceScore) -> tuple[float, float] | None:
-    """log10 of how many times likelier `better` is: in total, and per word (each by its own words and `</s>`)."""
+def likelihood_ratio(better: SentenceScore, worse: SentenceScore, eos: bool = True) -> tuple[float, float] | None:
+    """log10 of how many times likelier `better` is: in total, and per word (each by its own words, and `</s>` if `eos` was scored)."""
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
-    per_word = better.logprob_nats / (better.words + 1) - worse.logprob_nats / (worse.words + 1)
+    per_word = better.logprob_by("word", eos) - worse.logprob_by("word", eos)
     return total / math.log(10), per_word / math.log(10)

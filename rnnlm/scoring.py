@@ -24,6 +24,7 @@ from rnnlm.word_surprisals import WordFinder, Words
 __all__ = ["ScoringSettings", "SentenceScore", "TokenScore", "likelihood_ratio", "score_chunks", "score_lines", "score_sentences"]
 
 LINES_PER_CHUNK = 4096
+SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
 
 
@@ -68,22 +69,8 @@ def score_chunks(
 ) -> Iterator[list[SentenceScore]]:
     """The scores of `sentences`, in lists of those that were read together."""
     scorer = Scorer(model, settings)
-    for chunk in chunks(sentences):
+    for chunk in scorer.chunks(sentences):
         yield scorer.score(chunk)
-
-
-def chunks(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-    """`sentences` in lists that are read together: the same ones, whenever they are cut."""
-    chunk: list[Sentence] = []
-    characters = 0
-    for sentence in sentences:
-        chunk.append(sentence)
-        characters += len(sentence.text) + len(sentence.given)
-        if len(chunk) >= LINES_PER_CHUNK or characters >= CHARACTERS_PER_CHUNK:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 class Scorer:
@@ -98,13 +85,28 @@ class Scorer:
         self.model = model
         self.settings = settings
         self.finder = WordFinder(model.tokenizer) if settings.with_words or settings.next_words else None
-        self.search = WordSearch(model, self.finder, settings.next_words) if settings.next_words else None
+        self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self._hash = LinesHash()
         if self.state is not None and self.finder and settings.next_words and not self.finder.tokens_are_words:
             raise UsageError(
                 "next words of a model of pieces are found for each line alone", "context is carry", "use --context reset"
             )
+
+    def chunks(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+        """`sentences` in lists that are read together: the same ones, whenever they are cut."""
+        is_searched = self.search is not None and not self.search.tokens_are_words  # place by place, which takes its time
+        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if is_searched else LINES_PER_CHUNK
+        chunk: list[Sentence] = []
+        characters = 0
+        for sentence in sentences:
+            chunk.append(sentence)
+            characters += len(sentence.text) + len(sentence.given)
+            if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK:
+                yield chunk
+                chunk, characters = [], 0
+        if chunk:
+            yield chunk
 
     def signature(self) -> Signature:
         """What the scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab."""

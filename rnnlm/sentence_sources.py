@@ -104,12 +104,14 @@ def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sente
             for name in (settings.id_column, settings.given_column):
                 if name and name not in names:
                     raise TextError(f"{row.where}: no column {name!r}", way_out=nearest(name, names))
-        yield _sentence(row.values, column, id_column, settings)
+        yield _sentence(row, column, id_column, settings)
 
 
-def _sentence(values: dict[str, Any], column: str, id_column: str | None, settings: SentenceSettings) -> Sentence:
+def _sentence(row: tables.Row, column: str, id_column: str | None, settings: SentenceSettings) -> Sentence:
+    values = row.values
     text, given = values.get(column), values.get(settings.given_column) if settings.given_column else settings.given
     reason = _why_no_text(column, text) or (_why_no_text(settings.given_column, given) if settings.given_column else None)
+    reason = tables.TOO_LONG if row.is_too_long else reason
     id = values.get(id_column) if id_column else None
     id = id if id is None or isinstance(id, (int, str)) and not isinstance(id, bool) else str(id)
     return Sentence(text if isinstance(text, str) else "", id, "" if reason else given, reason)

@@ -63,7 +63,7 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
     if kind == tables.CSV and not settings.column:
         raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
     if kind and (kind != tables.TSV or settings.column):
-        yield from _in_chunks(_text_of(row.values, row.where, settings) for row in _rows(source, kind, settings, errors))
+        yield from _in_chunks(_text_of_row(row, settings) for row in _rows(source, kind, settings, errors))
         return
     with opened(source) as stream:
         while chunk := stream.read(CHUNK_BYTES):
@@ -146,6 +146,12 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     if len(names) == 1:
         return names[0]
     raise TextError(f"{where}: which column holds the text?", "it has " + ", ".join(names), "name it with --column")
+
+
+def _text_of_row(row: tables.Row, settings: SourceSettings) -> str:
+    if row.is_too_long:
+        raise TextError(f"{row.where}: {tables.TOO_LONG}", way_out="in CSV a comma in a text needs quotation marks around it")
+    return _text_of(row.values, row.where, settings)
 
 
 def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:

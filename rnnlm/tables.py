@@ -17,6 +17,7 @@ from rnnlm.errors import TextError
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 4096
+TOO_LONG = "the row has more cells than columns"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,12 @@ class Row:
     """One row of a table. where: "FILE, line 3", for messages."""
 
     where: str
-    values: dict[str, Any]
+    values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it has more cells than columns: a comma or tab in a text, perhaps, and the text is none of its cells."""
+        return None in self.values
 
 
 def kind_of(source: str) -> str | None:
@@ -132,10 +138,15 @@ def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
     else:
         table = csv.DictReader(lines, strict=True)
     try:
-        names = table.fieldnames or ()
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise TextError(f"{source}, line 1: two columns are called {twice!r}", way_out="rename one")
+        _check_columns(source, table.fieldnames or [])
         for values in table:
+            if not any(values.get(None, ())):
+                values.pop(None, None)
             yield Row(f"{source}, line {table.line_num}", values)
     except csv.Error as error:
         raise TextError(f"{source}, line {table.line_num}: not readable as a table", str(error)) from None
+
+
+def _check_columns(source: str, names: Sequence[str]) -> None:
+    if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
+        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", way_out="rename one of them")

@@ -10,17 +10,21 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnlm import arrays
 from rnnlm.corpus import WORD_SPACE
 from rnnlm.distributions import log_sum
+from rnnlm.drawing import predict
 from rnnlm.interface import BOUNDARY, LanguageModel, State
+from rnnlm.reading import read_on
 from rnnlm.word_surprisals import WordFinder
 
 MOST_TRIED = 1000  # beginnings of words, at one place
+TRIED_AT_ONCE = 16  # a network reads so many in little more than the time of one
+_SPACE = WORD_SPACE.encode()
+_BEFORE = "a"  # any word: how the next one is cut does not depend on it
 
 
 @dataclass(frozen=True)
@@ -32,108 +36,143 @@ class NextWord:
 
 
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
-    """The likeliest tokens, given by id and log-probability (nats), as words."""
-    return tuple(NextWord(symbols[int(id)], math.exp(logprob_nats)) for id, logprob_nats in top_K2.tolist())
+    """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are none."""
+    return tuple(NextWord(symbols[int(id)], math.exp(logprob_nats)) for id, logprob_nats in top_K2.tolist() if logprob_nats > -math.inf)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """The pieces of a word so far, what they cost (nats) after the context, and the state behind all of them.
+    """The pieces of a word so far, what they cost (nats) after the context, and the state behind all of them: a row of `state_B`.
 
     logprob_V: of the next piece. order: the pieces that may go on from here, likeliest first.
     """
 
     ids: tuple[int, ...]
-    logprob_nats: float
-    state: State
+    cost_nats: float
+    state_B: State
+    row: int
     logprob_V: np.ndarray
     order: np.ndarray
 
 
-class WordSearch:
-    """Finds `count` likely words, piece by piece where the tokens of `model` are pieces of words."""
+@dataclass(frozen=True, order=True)
+class _Candidate:
+    """The pieces of a whole word (`beginning` is None), or of a beginning with one more: that of its `order` at `rank`."""
 
-    def __init__(self, model: LanguageModel, finder: WordFinder, count: int) -> None:
+    cost_nats: float
+    number: int  # of equally likely ones the earlier comes first
+    ids: tuple[int, ...] = field(compare=False)
+    beginning: _Beginning | None = field(compare=False, default=None)
+    rank: int = field(compare=False, default=0)
+
+
+class WordSearch:
+    """Finds likely words, piece by piece where the tokens of `model` are pieces of words."""
+
+    def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
         self.model = model
         self.finder = finder
         self.tokens_are_words = finder.tokens_are_words
         self.symbols = model.tokenizer.symbols()
-        self.count = count
+        self.token_bytes = [] if self.tokens_are_words else model.tokenizer.token_bytes()
         self.starters = np.flatnonzero(finder.starts_word_V)
         self.others = np.flatnonzero(~finder.starts_word_V)
+        self.tokens_before = len(model.tokenizer.encode([_BEFORE]).ids) - 1
+        self.at_once = min(TRIED_AT_ONCE, model.max_rows or TRIED_AT_ONCE)
 
-    def at_places(self, ids_T: np.ndarray, places: Sequence[int]) -> Iterator[tuple[NextWord, ...]]:
-        """The likeliest words at each of the ascending `places` of a line, before the token there."""
+    def at_places(self, ids_T: np.ndarray, places: Sequence[int], begun: str = "") -> Iterator[Iterator[NextWord]]:
+        """The words at each of the ascending `places` of a line, before the token there, likeliest first.
+
+        begun: what each begins with, as the tokenizer writes it.
+
+        Raises:
+            ModelError: the model's scores are not numbers.
+        """
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
         state, read = self.model.initial_state(1), 0
         for place in places:
-            if place > read:
-                _, state = self.model.score(inputs_T[None, read:place], inputs_T[None, read + 1 : place + 1], state)
-                read = place
-            logprob_V, after = self._predict(int(inputs_T[place]), state)
-            yield tuple(itertools.islice(self._words(logprob_V, after, place == 0), self.count))
+            state, read = read_on(self.model, inputs_T[read : place + 1], state), place
+            [logprob_V], after = self._predict([int(inputs_T[place])], state)
+            yield self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, after, place == 0, begun.encode())
 
-    def _words(self, logprob_V: np.ndarray, state: State, is_line_start: bool) -> Iterator[NextWord]:
+    def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
+        for id in _sorted(logprob_V, self.starters).tolist():
+            if self.symbols[id].startswith(begun):
+                yield from tokens_as_words(np.array([[id, logprob_V[id]]]), self.symbols)
+
+    def _words(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes) -> Iterator[NextWord]:
         """Words after a context, likeliest first."""
         first = np.arange(len(logprob_V)) if is_line_start else self.starters
-        log_boundary = 0.0 if is_line_start else self._log_boundary(logprob_V)
-        root = _Beginning((), -log_boundary, state, logprob_V, _sorted(logprob_V, first))
-        number, seen = itertools.count(), set()
-        heap = [(-self._cost(root, 0), next(number), root, 0)]
-        tried = 0
-        while heap and tried < MOST_TRIED:
-            cost, _, beginning, rank = heapq.heappop(heap)
-            if cost == math.inf:
-                return
-            if rank < 0:
-                word = self._spelled(beginning.ids)
+        log_boundary = 0.0 if is_line_start else float(log_sum(logprob_V[None, self.starters])[0])
+        number, seen, tried = itertools.count(), set(), 0
+        heap = list(self._next(_Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)), 0, number))
+        while heap and heap[0].cost_nats < math.inf:
+            if heap[0].beginning is None:
+                found = heapq.heappop(heap)
+                word = self._spelled(found.ids, is_line_start, begun)
                 if word is not None and word not in seen:
                     seen.add(word)
-                    yield NextWord(word, math.exp(-cost))
+                    yield NextWord(word, math.exp(-found.cost_nats))
                 continue
-            if rank + 1 < len(beginning.order):
-                heapq.heappush(heap, (-self._cost(beginning, rank + 1), next(number), beginning, rank + 1))
-            tried += 1
-            for entry in self._longer(beginning, int(beginning.order[rank]), -cost):
-                heapq.heappush(heap, (entry[0], next(number), *entry[1:]))
+            chosen = self._likeliest(heap, number, begun)
+            tried += len(chosen)
+            for candidate in self._longer(chosen, number):
+                heapq.heappush(heap, candidate)
+            if tried >= MOST_TRIED:
+                heap = sorted(each for each in heap if each.beginning is None)
 
-    def _longer(self, beginning: _Beginning, piece: int, logprob_nats: float) -> Iterator[tuple[float, _Beginning, int]]:
-        """What a piece makes of a beginning: a whole word (rank -1), and a beginning to go on from."""
-        ids = (*beginning.ids, piece)
-        if piece == self.model.tokenizer.boundary_id:
-            yield -logprob_nats, _Beginning(ids, logprob_nats, beginning.state, beginning.logprob_V, beginning.order[:0]), -1
+    def _next(self, beginning: _Beginning, rank: int, number: Iterator[int]) -> Iterator[_Candidate]:
+        """The beginning with the piece of that rank, if it has so many."""
+        if rank < len(beginning.order):
+            piece = int(beginning.order[rank])
+            cost_nats = beginning.cost_nats - float(beginning.logprob_V[piece])
+            yield _Candidate(cost_nats, next(number), (*beginning.ids, piece), beginning, rank)
+
+    def _likeliest(self, heap: list[_Candidate], number: Iterator[int], begun: bytes) -> list[_Candidate]:
+        """Takes the beginnings to try next from the heap: those likelier than any whole word there."""
+        chosen = []
+        while heap and len(chosen) < self.at_once and heap[0].beginning is not None and heap[0].cost_nats < math.inf:
+            candidate = heapq.heappop(heap)
+            for following in self._next(candidate.beginning, candidate.rank + 1, number):
+                heapq.heappush(heap, following)
+            text = self._text(candidate.ids)
+            if text.startswith(begun) or begun.startswith(text):
+                chosen.append(candidate)
+        return chosen
+
+    def _longer(self, chosen: list[_Candidate], number: Iterator[int]) -> Iterator[_Candidate]:
+        """What is made of beginnings once they have been read: whole words, and beginnings to go on from."""
+        ends = [each for each in chosen if each.ids[-1] == self.model.tokenizer.boundary_id]
+        yield from (_Candidate(each.cost_nats, next(number), each.ids) for each in ends)
+        chosen = [each for each in chosen if each not in ends]
+        if not chosen:
             return
-        logprob_V, state = self._predict(piece, beginning.state)
-        is_space = bool(self.finder.is_space_V[list(ids)].all())
-        order = _sorted(logprob_V, np.arange(len(logprob_V)) if is_space else self.others)
-        longer = _Beginning(ids, logprob_nats, state, logprob_V, order)
-        if not is_space:
-            yield -(logprob_nats + self._log_boundary(logprob_V)), longer, -1
-        if len(order):
-            yield -self._cost(longer, 0), longer, 0
+        state = self.model.concat_states([each.beginning.state_B.select([each.beginning.row]) for each in chosen])
+        logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
+        log_boundary_B = log_sum(logprob_BV[:, self.starters])
+        for row, each in enumerate(chosen):
+            is_space = bool(self.finder.is_space_V[list(each.ids)].all())
+            if not is_space:
+                yield _Candidate(each.cost_nats - float(log_boundary_B[row]), next(number), each.ids)
+            order = _sorted(logprob_BV[row], np.arange(logprob_BV.shape[1]) if is_space else self.others)
+            yield from self._next(_Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order), 0, number)
 
-    def _cost(self, beginning: _Beginning, rank: int) -> float:
-        """Log-probability (nats) of a beginning and the piece of that rank."""
-        return beginning.logprob_nats + float(beginning.logprob_V[beginning.order[rank]])
+    def _predict(self, ids_B: Sequence[int], state: State) -> tuple[np.ndarray, State]:
+        logprob_BV, state = predict(self.model, np.array(ids_B), state)
+        return logprob_BV.astype(np.float64), state
 
-    def _log_boundary(self, logprob_V: np.ndarray) -> float:
-        return float(log_sum(logprob_V[None, self.starters])[0])
+    def _text(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.token_bytes[id] for id in ids).lstrip(_SPACE)
 
-    def _predict(self, id: int, state: State) -> tuple[np.ndarray, State]:
-        predicted, state = self.model.predict(np.array([[id]]), state)
-        return arrays.as_numpy(predicted)[0, -1].astype(np.float64), state
-
-    def _spelled(self, ids: tuple[int, ...]) -> str | None:
-        """How a word reads; None where the tokenizer would cut it otherwise."""
+    def _spelled(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
+        """How a word reads; None where it begins otherwise, or the tokenizer would cut it otherwise: with other white space, too."""
         tokenizer = self.model.tokenizer
         if ids[-1] == tokenizer.boundary_id:
             return BOUNDARY
         word = tokenizer.decode(ids).strip(WORD_SPACE)
-        return word if self._bare(tokenizer.encode([word]).ids[:-1].tolist()) == self._bare(ids) else None
-
-    def _bare(self, ids: Sequence[int]) -> list[int]:
-        """Without the white space before a word."""
-        return list(itertools.dropwhile(lambda id: self.finder.is_space_V[id], ids))
+        line = word if is_line_start else f"{_BEFORE} {word}"
+        cut = tokenizer.encode([line]).ids[0 if is_line_start else self.tokens_before : -1]
+        return word if tuple(cut.tolist()) == ids and self._text(ids).startswith(begun) else None
 
 
 def _sorted(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from rnnlm.corpus import TextSettings
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import evaluate
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.scoring import Scorer, ScoringSettings, likelihood_ratio, score_lines, score_sentences
+from rnnlm.scoring import Scorer, ScoringSettings, likelihood_ratio, score_chunks, score_lines, score_sentences
 from rnnlm.sentences import Sentence
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
@@ -82,6 +82,13 @@ def test_lines_are_scored_as_they_come(lstm, monkeypatch):
     assert next(scores).text == SENTENCES[0] and len(taken) == 2
 
 
+def test_words_that_are_searched_for_come_after_few_lines():
+    taken, model = [], fit("unigram", tokenizer="char")
+    lines = (taken.append(n) or Sentence("", n) for n in range(200))
+    (first, *_) = next(score_chunks(model, lines, ScoringSettings(next_words=1)))
+    assert len(first.next_words) == 1 and len(taken) < 100
+
+
 def test_a_zero_probability_makes_a_score_null(halves):
     (score,) = score_sentences(halves, ["a never"], with_tokens=True)
     assert score.logprob_nats is None and score.ppl_word is None
@@ -113,6 +120,8 @@ def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
     assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
     assert per_word == pytest.approx(math.log10(2.0 ** (11 / 4 - 4 / 3)))
     assert likelihood_ratio(better, never) is None
+    _, per_word = likelihood_ratio(*score_sentences(halves, ["a a", "b b b"], eos=False), eos=False)
+    assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
 
 
 FAMILIES = [

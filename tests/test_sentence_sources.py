@@ -61,6 +61,13 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('text\n"He came, he saw"\nHe came, he saw\nHe came,\n')
+    why = "the row has more cells than columns"
+    assert read(path) == [(1, "", "He came, he saw", None), (2, "", "He came", why), (3, "", "He came", None)]
+
+
 @pytest.mark.parametrize(
     "name, content, settings, what",
     [

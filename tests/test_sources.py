@@ -265,3 +265,9 @@ def test_hub_names_are_taken_apart():
     assert parse_hub_name("owner/name") == ("owner/name", None, None)
     with pytest.raises(UsageError):
         parse_hub_name("")
+
+
+def test_a_row_with_more_cells_than_columns_is_an_error(tmp_path):
+    (tmp_path / "a.csv").write_text("text\nHe came, he saw\n")
+    with pytest.raises(TextError, match="line 2: the row has more cells than columns"):
+        read(tmp_path / "a.csv", column="text")

@@ -44,6 +44,14 @@ def test_a_quotation_mark_in_tsv_is_a_character_like_any_other(tmp_path):
     assert values(path) == [{"a": '"x', "b": "y"}]
 
 
+def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,,\n1,,,,\n")
+    assert values(path) == [{"a": "1", "": ""}]
+    path.write_text("a\nHe came, and saw\n")
+    assert [row.is_too_long for row in tables.rows(str(path))] == [True]
+
+
 def test_places_are_told(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('\n{"a": 1}\n')
@@ -55,7 +63,8 @@ def test_places_are_told(tmp_path):
     [
         ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
         ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
-        ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\tb\ta\n1\t2\t3\n", "two columns are called 'a'"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
+        ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
+        ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' stands there twice"),
         ("a.parquet", b"junk", "cannot read"), ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "no table by its name"),
     ],
 )  # fmt: skip

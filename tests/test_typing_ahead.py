@@ -7,8 +7,9 @@ from tiny_models import fit
 
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning
-from rnnlm.typing_ahead import continuations, next_words
+from rnnlm.typing_ahead import continuations, next_words, with_word
 from rnnlm.sampling import SamplingSettings
+from rnnlm.scoring import score_sentences
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,8 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     found = next_words(ngram, "the cat ", 4)
     assert [word.word for word in found] == [ngram.tokenizer.symbols()[id] for id in best]
     assert [word.probability for word in found] == pytest.approx([math.exp(last[id]) for id in best])
-    assert {word.word: word.text for word in found}["sat"] == "the cat sat"
+    assert with_word(ngram, "The cat ", "sat") == "The cat sat"
+    assert with_word(ngram, "The cat", "</s>") == "The "
 
 
 @pytest.mark.parametrize(("text", "begun"), [("The c", "c"), ("the ca", "ca"), ("on the", "the"), ("", ""), ("cat,", ","), ("a\tCAT", "cat")])
@@ -42,9 +44,18 @@ def test_continuations_begin_with_what_is_typed_its_last_word_finished(ngram):
         assert len(continuations(ngram, "the zz", 2, settings)) == 2
 
 
-def test_models_of_pieces_go_on_from_the_text_as_it_is():
-    model = fit("unigram", tokenizer="char")
+@pytest.mark.parametrize("settings", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 274}])
+def test_models_of_pieces_have_whole_words_that_cost_what_they_cost_there(settings):
+    model = fit("ngram", ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2, order=4, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = next_words(model, "the c", 3)
-    assert len(found) == 3 and all(word.text in ("the c", f"the c{word.word}") for word in found)
+        for typed, before, begun in (("the ", "the", ""), ("the c", "the", "c"), ("", "", ""), ("a  caf", "a ", "caf"), ("ca", "", "ca")):
+            found = next_words(model, typed, 3)
+            assert found and all(each.word.startswith(begun) for each in found)
+            for each in found:
+                text = "" if each.word == "</s>" else each.word
+                (alone,) = score_sentences(model, [text], given=before, with_words=True)
+                assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(each.probability, rel=1e-4)
+        assert next_words(model, "a caf", 1)[0].word == "caf\u00e9,"
+        assert next_words(model, "the cat\u00df", 3) == [] or settings["tokenizer"] != "char"
+        assert all(text.startswith("the c") for text in continuations(model, "the c", 3, SamplingSettings(max_tokens=4)))

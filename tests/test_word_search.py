@@ -51,10 +51,49 @@ def test_of_a_model_of_pieces_cost_what_they_cost_as_words(settings, monkeypatch
         assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
 
 
-def test_a_search_without_end_gives_what_it_has_found(monkeypatch):
-    monkeypatch.setattr("rnnlm.word_search.MOST_TRIED", 4)
-    (score,) = score_sentences(fit("lstm", tokenizer="char"), ["the cat"], next_words=50)
-    assert all(len(found) <= 8 for found in score.next_words)
+def test_a_search_without_end_gives_the_best_of_what_it_has_found(monkeypatch):
+    model = fit("lstm", tokenizer="char")
+    (usual,) = score_sentences(model, ["the cat"], next_words=3)
+    monkeypatch.setattr("rnnlm.word_search.MOST_TRIED", 40)
+    monkeypatch.setattr("rnnlm.word_search.TRIED_AT_ONCE", 4)
+    (score,) = score_sentences(model, ["the cat"], next_words=50)
+    for found, best in zip(score.next_words, usual.next_words, strict=True):
+        assert 3 <= len(found) <= 40 and {each.word for each in found} & {each.word for each in best}
+        assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
+
+
+def test_a_word_has_the_white_space_that_it_is_scored_with():
+    model = fit("ngram", ["a  b", " b  a", "  a  b  a"] * 3, order=3, tokenizer="char", smoothing="witten-bell")
+    (score,) = score_sentences(model, ["a b"], next_words=3)
+    for given, found in zip(["", "a"], score.next_words, strict=False):
+        for each in found:
+            (alone,) = score_sentences(model, ["" if each.word == "</s>" else each.word], given=given, with_words=True)
+            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(each.probability, rel=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_what_is_found_does_not_depend_on_how_many_are_tried_at_once(monkeypatch, at_once):
+    model = fit("ngram", order=3, tokenizer="char")
+    (usual,) = score_sentences(model, ["the cat sat"], next_words=8)
+    monkeypatch.setattr("rnnlm.word_search.TRIED_AT_ONCE", at_once)
+    (score,) = score_sentences(model, ["the cat sat"], next_words=8)
+    for found, expected in zip(score.next_words, usual.next_words, strict=True):
+        assert [each.probability for each in found] == pytest.approx([each.probability for each in expected])
+
+
+def test_impossible_words_are_not_told():
+    model = fit("ngram", ["a b", "a c"], order=2, smoothing="mle")
+    (score,) = score_sentences(model, ["a b"], next_words=4)
+    assert [[each.word for each in found] for found in score.next_words] == [["a"], ["b", "c"], ["</s>"]]
+
+
+def test_a_long_given_text_is_read_in_windows(monkeypatch):
+    model, widest = fit("lstm", tokenizer="char"), []
+    score = model.score
+    monkeypatch.setattr(model, "score", lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state))
+    monkeypatch.setattr(model, "call_tokens", 50)
+    score_sentences(model, ["mat"], given="the cat " * 100, next_words=1)
+    assert widest and max(widest) <= 50
 
 
 def test_of_pieces_in_one_stream_are_refused():

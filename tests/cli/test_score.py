@@ -193,7 +193,7 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
     "options",
     [["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
      ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
-     ["--given", "a", "--context", "carry"]],
+     ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"]],
     ids=" ".join,
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here, options):
