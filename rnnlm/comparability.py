@@ -1,17 +1,20 @@
-"""Which figures of several models on one text can be compared, and which part of their signatures forbids the others.
+"""What several models are called, which of their figures on one text can be compared, and which part of their signatures
+forbids the others.
 
 Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line ends must be treated alike for
 anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different events; whole words, characters and bytes are the same ones,
 if no word is unknown: an unknown word is one event to a model of words, and many to a model of pieces.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rnnlm.encoding import EncodedText
-from rnnlm.errors import ComparisonError
-from rnnlm.interface import Tokenizer
+from rnnlm.errors import ComparisonError, UsageError
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.signature import Signature
 
 PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
@@ -109,3 +112,18 @@ def _differ(subjects: Sequence[Subject], part: str) -> bool:
 
 def _values(subjects: Sequence[Subject], part: str) -> str:
     return ", ".join(f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects)
+
+
+def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
+    """A name for each model, no two the same: of a folder its last part, where that tells it from the others.
+
+    Raises:
+        UsageError: those given are not one a model.
+    """
+    if names is not None and len(names) != len(models):
+        raise UsageError(f"{len(names)} names do not fit {len(models)} models", way_out="give one for each")
+    given = list(names or (str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)))
+    short = [os.path.basename(os.path.normpath(name)) for name in given]
+    if names is None and len(set(short)) == len(short):
+        return short
+    return [name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})" for k, name in enumerate(given)]

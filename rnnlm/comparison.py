@@ -130,7 +130,7 @@ def compare(
             cannot be read or is empty. ModelError: a model is missing or damaged. DeviceError.
     """
     began = time.perf_counter()
-    names = _names(models, names)
+    names = comparability.names_of(models, names)
     _check(names, settings)
     opened = [_opened(str(model), device) if isinstance(model, (str, Path)) else (model, None) for model in models]
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
@@ -163,18 +163,6 @@ def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
         folder = loading.find(name)
         return loading.load(folder, device), folder
     return load_adapted(base, kind, device=device), loading.find(base)
-
-
-def _names(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, no two the same.
-
-    Raises:
-        UsageError: those given are not one a model.
-    """
-    if names is not None and len(names) != len(models):
-        raise UsageError(f"{len(names)} names do not fit {len(models)} models", way_out="give one for each")
-    given = names or [str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)]
-    return [name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})" for k, name in enumerate(given)]
 
 
 def _check(names: Sequence[str], settings: ComparisonSettings) -> None:

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from tiny_models import Lines, make_tokenizer
 
-from rnnlm.comparability import FIGURES, UNITS, Subject, comparable
+from rnnlm.comparability import FIGURES, UNITS, Subject, comparable, names_of
 from rnnlm.encoding import encode_text
 from rnnlm.errors import ComparisonError
 from rnnlm.signature import Signature
@@ -73,3 +73,10 @@ def test_one_of_several_is_enough_to_differ_and_every_main_figure_has_its_unit()
     with pytest.raises(ComparisonError, match="case"):
         comparable([subject("a"), subject("b"), subject("c", case="lower")])
     assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
+
+
+def test_folders_are_called_by_their_last_part_where_that_tells_them_apart():
+    assert names_of(["runs/a", "b+cache", "c/"], None) == ["a", "b+cache", "c"]
+    assert names_of(["x/a", "y/a"], None) == ["x/a", "y/a"]
+    assert names_of(["a", "a"], None) == ["a (1)", "a (2)"]
+    assert names_of(["x/a", "y/b"], ["x/1", "y/2"]) == ["x/1", "y/2"]
