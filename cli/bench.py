@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import device_option, json_option, load_model, model_option
+from .options import device_option, json_option, load_model, model_or_demo_option, or_demo
 
 
 @click.group()
@@ -109,7 +109,7 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 
 @command.command()
 @click.argument("text", nargs=-1)
-@model_option
+@model_or_demo_option
 @click.option("--tokens", type=click.IntRange(1), default=100_000, show_default=True, help="Of each mix of lengths, about.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up; medians are shown.")
 @device_option
@@ -123,7 +123,7 @@ def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: in
     from rnnlm.corpus import Corpus
     from rnnlm.scoring_benchmark import bench_scoring
 
-    model = load_model(model_name, device)
+    model = load_model(or_demo(model_name), device)
     done = []
     for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")

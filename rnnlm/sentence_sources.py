@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnlm import sources, tables
 from rnnlm.byte_streams import opened, text_lines
-from rnnlm.errors import TextError, UsageError, nearest
+from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.sentences import Sentence
 from rnnlm.sources import SourceSettings
 
@@ -52,10 +52,17 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
     """
     if settings.given and settings.given_column:
         raise UsageError("a given text for all, and a column of given texts", way_out="choose one")
-    number = 0
+    number, seen, is_told = 0, set(), False
     for source in sources.expand(names):
         for number, sentence in enumerate(_read(source, settings), start=number + 1):
-            yield sentence if sentence.id is not None else replace(sentence, id=number)
+            if sentence.id is None:
+                yield replace(sentence, id=number)
+                continue
+            if sentence.id in seen and not is_told:
+                notice(f"several sentences have the id {sentence.id}: their records cannot be told apart by it")
+                is_told = True
+            seen.add(sentence.id)
+            yield sentence
 
 
 def of_texts(texts: Iterable[str], given: str = "") -> Iterator[Sentence]:
@@ -71,6 +78,8 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     kind = tables.kind_of(source)
     if kind and (kind != tables.TSV or settings.wants_table):
         return _table(source, kind, settings)
+    if kind:
+        notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
     if settings.wants_table:
         raise TextError(f"{source} is no table by its name", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
     return _lines(source, settings)

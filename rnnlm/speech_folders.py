@@ -100,7 +100,10 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
         return [(1.0, scores[0], costs)]
     found = [path for name in COSTS if (path := folder / name).is_file()]
     if not found:
-        raise TextError(f"no scores lie in {folder}", f"a Kaldi list has {', '.join(SCORES + COSTS)} beside it", "name them: --scores FILE")
+        raise TextError(
+            f"no scores lie in {folder}", f"a text that is neither TSV nor JSON is taken for Kaldi's, with {', '.join(SCORES + COSTS)} beside it",
+            "name them: --scores FILE; or name the format: --format",
+        )
     return [(1.0, found[0], True)]
 
 

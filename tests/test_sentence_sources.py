@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.sentence_sources import SentenceSettings, read_sentences
 
 
@@ -86,3 +86,13 @@ def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
 def test_two_ways_to_give_what_precedes_contradict_each_other(tmp_path):
     with pytest.raises(UsageError, match="given"):
         read(tmp_path, given="a", given_column="b")
+
+
+def test_ids_that_stand_twice_and_tables_read_as_text_are_told(tmp_path):
+    path = tmp_path / "s.tsv"
+    path.write_text("id\ttext\n1\ta\n2\tb\n1\tc\n1\td\n")
+    with pytest.warns(RnnlmWarning, match="several sentences have the id 1") as told:
+        assert [sentence.id for sentence in read_sentences((str(path),), SentenceSettings(column="text"))] == ["1", "2", "1", "1"]
+    assert len(told) == 1
+    with pytest.warns(RnnlmWarning, match="s.tsv is read line by line"):
+        assert len(list(read_sentences((str(path),)))) == 5

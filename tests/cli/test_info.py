@@ -47,4 +47,4 @@ def test_an_unknown_model_is_an_error_that_lists_those_there_are(rnnlm, models, 
     monkeypatch.chdir(models.folder)
     ended = rnnlm("info", "tinny")
     assert ended.code == 1
-    assert ended.errors == ["error: no model at tinny", "  why: there is no such folder", "  try: there are: tiny, uni"]
+    assert ended.errors == ["error: no model at tinny", "  why: there is no such folder", "  try: there are: demo, tiny, uni"]
