@@ -1,14 +1,12 @@
 import math
 import random
 
-import numpy as np
 import pytest
-from tiny_models import LINES, fit, make_tokenizer
+from tiny_models import LINES, fit, halves_model
 
 from rnnlm.corpus import TextSettings
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import evaluate
-from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.scoring import Scorer, ScoringSettings, likelihood_ratio, score_chunks, score_lines, score_sentences
 from rnnlm.sentences import Sentence
 
@@ -22,11 +20,7 @@ def lstm():
 
 @pytest.fixture(scope="module")
 def halves():
-    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
-    tokenizer = make_tokenizer(["a b", "a a b never"])
-    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
-    with np.errstate(divide="ignore"):
-        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+    return halves_model()
 
 
 def test_scores_of_small_sentences(halves):

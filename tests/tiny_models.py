@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnlm import model_folder, registry, tokenizers
 from rnnlm.config import Layer, resolve
 from rnnlm.corpus import Block, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import RnnlmWarning
 from rnnlm.mixture import Mixture
+from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.tokenizers import TokenizerSettings
 
 LINES = (
@@ -43,6 +46,14 @@ class Lines:
 
 def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:
     return tokenizers.train(TokenizerSettings(**settings), [Block(list(lines), [])])
+
+
+def halves_model() -> UnigramModel:
+    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
+    tokenizer = make_tokenizer(["a b", "a a b never"])
+    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
 
 
 def small_settings(kind: registry.Kind, **settings: Any) -> Any:

@@ -3,7 +3,7 @@ import random
 
 import numpy as np
 import pytest
-from tiny_models import LINES, fit, make_tokenizer
+from tiny_models import LINES, fit, halves_model
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.minimal_pairs import Pair, score_pairs
@@ -21,11 +21,7 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def halves():
-    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
-    tokenizer = make_tokenizer(["a b", "a a b never"])
-    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
-    with np.errstate(divide="ignore"):
-        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+    return halves_model()
 
 
 @pytest.fixture(scope="module", params=[{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 280}], ids=str)
