@@ -46,7 +46,7 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
     """Takes the values of `pairs_options` out of `given`; None where no pairs are named.
 
     Raises:
-        UsageError: an option has no meaning without --pairs, or with it.
+        UsageError: an option has no meaning without --pairs, or with it. And as :func:`_check_files`.
     """
     source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
     details, plot = given.pop("pairs_details"), given.pop("plot")
@@ -58,7 +58,9 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
     if overwrite and not (details or plot):
         raise click.UsageError("--overwrite is about a file: name it with --pairs-details or --plot.")
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
-    return PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
+    request = PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
+    _check_files(request)  # before a model is loaded
+    return request
 
 
 def _refuse_others() -> None:
@@ -75,7 +77,6 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
     """Score the pairs of a file or folder, print their accuracies, write what else is asked for."""
     from rnnlm.minimal_pairs import pair_accuracies, read_pairs, score_set
 
-    _check_outputs(request)
     test_set = read_pairs(request.source, request.encoding_errors)
     scores = score_set(model, test_set, request.special_symbols, request.scoring)
     accuracies = pair_accuracies(scores)
@@ -93,11 +94,11 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
     _show(accuracies)
 
 
-def _check_outputs(request: PairsRequest) -> None:
-    """Whether the files asked for can be written, before time goes into scoring.
+def _check_files(request: PairsRequest) -> None:
+    """Whether the pairs are there and the files asked for can be written, before time goes into scoring.
 
     Raises:
-        OutputError: one cannot, or is there already. UsageError: there is no such plot, or what is read would be replaced.
+        TextError: no file is there. OutputError: one cannot be written, or is there already. UsageError: there is no such plot, or what is read would be replaced.
     """
     from rnnlm import extras, plotting
     from rnnlm.minimal_pairs.files import files_of

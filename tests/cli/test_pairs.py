@@ -126,3 +126,8 @@ def test_files_are_not_replaced_unless_asked(rnnlm, models, here):
     assert (refused.code, refused.out) == (1, "") and "d.jsonl is there already" in refused.err
     assert (here / "d.jsonl").read_text() == "mine"
     assert rnnlm(*command, "--overwrite").code == 0 and "mine" not in (here / "d.jsonl").read_text()
+
+
+def test_a_missing_file_is_told_before_a_model_is_looked_for(rnnlm, here):
+    ended = rnnlm("score", "-m", "nowhere", "--pairs", "nowhere.tsv")
+    assert ended.code == 1 and "no such file: nowhere.tsv" in ended.errors[0]
