@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnnlm import arrays, reading
+from rnnlm import reading
+from rnnlm.drawing import predict
 from rnnlm.errors import TextError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, State, Tokenizer
 from rnnlm.ngram.levels import SENTENCE_START
@@ -113,9 +114,7 @@ class PredictedSteps:
         if place.words in self._kept:
             self._kept.move_to_end(place.words)
             return self._kept[place.words]
-        predicted, after = self.model.predict(np.array([[place.words[-1]]]), place.before)
-        logprob_V = arrays.as_numpy(predicted)[0, -1]
-        reading.check_scores(logprob_V)
+        [logprob_V], after = predict(self.model, np.array([place.words[-1]]), place.before)
         if not self._kept:
             state_bytes = sum(array.nbytes for array in after.to_arrays().values())  # with dynamic evaluation, a whole model
             self._most_kept = max(FEWEST_KEPT, KEPT_BYTES // (logprob_V.nbytes + state_bytes))

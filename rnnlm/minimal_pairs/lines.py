@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm import arrays, reading
+from rnnlm import reading
 from rnnlm.corpus import check_reserved, is_blank
+from rnnlm.distributions import log_sum, score_and_look
 from rnnlm.errors import TextError
-from rnnlm.interface import Encoded, LanguageModel, State, Tokenizer
-
-VALUES_PER_CALL = 1 << 22  # predicted log-probabilities held at a time
+from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 
 
 class Unscorable(Exception):
@@ -92,29 +91,14 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
     """
     encoded = model.tokenizer.encode(lines)
     spans = reading.spans_between(encoded.offsets)
-    logprob_N = reading.score_spans(model, encoded.ids, spans)
-    reading.check_scores(logprob_N)
     word_start_N = np.zeros(len(encoded.ids))
     if as_words and not model.tokenizer.starts_word_V.all():
-        word_start_N = _word_start_nats(model, encoded, spans)
+        starters = np.flatnonzero(model.tokenizer.starts_word_V)
+        is_place_N = np.ones(len(encoded.ids), dtype=bool)
+        is_place_N[encoded.offsets[:-1]] = False
+        look = lambda logprob_MV: log_sum(logprob_MV[:, starters])  # noqa: E731
+        logprob_N, word_start_N[is_place_N], _ = score_and_look(model, encoded.ids, spans, is_place_N, look)
+    else:
+        logprob_N = reading.score_spans(model, encoded.ids, spans)
+    reading.check_scores(logprob_N)
     return ReadLines(lines, model.tokenizer, encoded, logprob_N, word_start_N)
-
-
-def _word_start_nats(model: LanguageModel, encoded: Encoded, spans: np.ndarray) -> np.ndarray:
-    starts_V = model.tokenizer.starts_word_V
-
-    def step(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        places = max(1, VALUES_PER_CALL // (len(inputs_BT) * len(starts_V)))
-        found = []
-        for first in range(0, inputs_BT.shape[1], places):
-            logprob_BTV, state = model.predict(inputs_BT[:, first : first + places], state)
-            starting_BTS = arrays.as_numpy(logprob_BTV)[:, :, starts_V].astype(np.float64)
-            found.append(np.logaddexp.reduce(starting_BTS, axis=2))
-        return np.concatenate(found, axis=1), state
-
-    start_nats_N = np.zeros(len(encoded.ids))
-    for start_B, end_B, start_nats_BT in reading.windows(model, encoded.ids, spans, step):
-        for start, end, start_nats_T in zip(start_B, end_B, start_nats_BT, strict=True):
-            start_nats_N[start:end] = start_nats_T[: end - start]
-    start_nats_N[encoded.offsets[:-1]] = 0.0
-    return start_nats_N
