@@ -187,9 +187,8 @@ class Scorer:
             is_place_N[words.starts] = True
             look = lambda logprob_MV: distributions.likeliest(logprob_MV, settings.next_words)  # noqa: E731
         elif words is not None and settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
-            starters = np.flatnonzero(finder.starts_word_V)
             is_place_N = words.is_place_N
-            look = lambda logprob_MV: distributions.log_sum(logprob_MV[:, starters])  # noqa: E731
+            look = finder.log_boundary
         if look is not None:
             logprob_N, seen, self.state = distributions.score_and_look(self.model, encoded.ids, spans, is_place_N, look, self.state)
             return logprob_N, seen

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnlm.corpus import WORD_SPACE
-from rnnlm.distributions import log_sum
 from rnnlm.drawing import predict
 from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.reading import read_on
@@ -75,7 +74,6 @@ class WordSearch:
         self.tokens_are_words = finder.tokens_are_words
         self.symbols = model.tokenizer.symbols()
         self.token_bytes = [] if self.tokens_are_words else model.tokenizer.token_bytes()
-        self.starters = np.flatnonzero(finder.starts_word_V)
         self.others = np.flatnonzero(~finder.starts_word_V)
         self.tokens_before = len(model.tokenizer.encode([_BEFORE]).ids) - 1
         self.at_once = min(TRIED_AT_ONCE, model.max_rows or TRIED_AT_ONCE)
@@ -96,14 +94,14 @@ class WordSearch:
             yield self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, after, place == 0, begun.encode())
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
-        for id in _sorted(logprob_V, self.starters).tolist():
+        for id in _sorted(logprob_V, self.finder.starters).tolist():
             if self.symbols[id].startswith(begun):
                 yield from tokens_as_words(np.array([[id, logprob_V[id]]]), self.symbols)
 
     def _words(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes) -> Iterator[NextWord]:
         """Words after a context, likeliest first."""
-        first = np.arange(len(logprob_V)) if is_line_start else self.starters
-        log_boundary = 0.0 if is_line_start else float(log_sum(logprob_V[None, self.starters])[0])
+        first = np.arange(len(logprob_V)) if is_line_start else self.finder.starters
+        log_boundary = 0.0 if is_line_start else float(self.finder.log_boundary(logprob_V[None])[0])
         number, seen, tried = itertools.count(), set(), 0
         heap = list(self._next(_Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)), 0, number))
         while heap and heap[0].cost_nats < math.inf:
@@ -149,7 +147,7 @@ class WordSearch:
             return
         state = self.model.concat_states([each.beginning.state_B.select([each.beginning.row]) for each in chosen])
         logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
-        log_boundary_B = log_sum(logprob_BV[:, self.starters])
+        log_boundary_B = self.finder.log_boundary(logprob_BV)
         for row, each in enumerate(chosen):
             is_space = bool(self.finder.is_space_V[list(each.ids)].all())
             if not is_space:

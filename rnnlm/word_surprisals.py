@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.corpus import WORD_SPACE, split_words
-from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
+from rnnlm.distributions import log_sum
+from rnnlm.interface import BOUNDARY, Array, Encoded, Tokenizer
 
 ROUNDING_NATS = 1e-5
 
@@ -52,11 +53,16 @@ class WordFinder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.starts_word_V = tokenizer.starts_word_V
+        self.starters = np.flatnonzero(self.starts_word_V)
         self.tokens_are_words = bool(self.starts_word_V.all())
         self.is_space_V = np.zeros(tokenizer.size, dtype=bool)
         if not self.tokens_are_words:
-            candidates = [id for id in np.flatnonzero(self.starts_word_V).tolist() if id != tokenizer.boundary_id]
+            candidates = [id for id in self.starters.tolist() if id != tokenizer.boundary_id]
             self.is_space_V[[id for id in candidates if not tokenizer.decode([id]).strip(WORD_SPACE)]] = True
+
+    def log_boundary(self, logprob_MV: Array) -> np.ndarray:
+        """log B (nats), (M,) float64, of distributions over the next token."""
+        return log_sum(logprob_MV[:, self.starters])
 
     def find(self, encoded: Encoded, begins: np.ndarray) -> Words:
         """The words of the lines, each read from its token `begins` on: what stands before is given."""

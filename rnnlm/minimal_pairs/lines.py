@@ -7,9 +7,10 @@ import numpy as np
 
 from rnnlm import reading
 from rnnlm.corpus import check_reserved, is_blank
-from rnnlm.distributions import log_sum, score_and_look
+from rnnlm.distributions import score_and_look
 from rnnlm.errors import TextError
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
+from rnnlm.word_surprisals import WordFinder
 
 
 class Unscorable(Exception):
@@ -93,11 +94,10 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
     spans = reading.spans_between(encoded.offsets)
     word_start_N = np.zeros(len(encoded.ids))
     if as_words and not model.tokenizer.starts_word_V.all():
-        starters = np.flatnonzero(model.tokenizer.starts_word_V)
         is_place_N = np.ones(len(encoded.ids), dtype=bool)
         is_place_N[encoded.offsets[:-1]] = False
-        look = lambda logprob_MV: log_sum(logprob_MV[:, starters])  # noqa: E731
-        logprob_N, word_start_N[is_place_N], _ = score_and_look(model, encoded.ids, spans, is_place_N, look)
+        log_boundary = WordFinder(model.tokenizer).log_boundary
+        logprob_N, word_start_N[is_place_N], _ = score_and_look(model, encoded.ids, spans, is_place_N, log_boundary)
     else:
         logprob_N = reading.score_spans(model, encoded.ids, spans)
     reading.check_scores(logprob_N)
