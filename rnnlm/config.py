@@ -156,7 +156,7 @@ class Budget:
     steps: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Budget":
+    def parse(cls, text: str, name: str = "budget") -> "Budget":
         """`90s`, `3m`, `1.5h`, `20epochs`, `5000steps`.
 
         Raises:
@@ -165,7 +165,7 @@ class Budget:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|epochs?|steps?)\s*", text)
         if not match or float(match[1]) <= 0:
             raise SettingsError(
-                f"budget {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
+                f"{name} {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
             )
         number, unit = float(match[1]), match[2]
         if unit in _UNITS:
@@ -173,7 +173,7 @@ class Budget:
         if unit.startswith("epoch"):
             return cls(epochs=number)
         if not number.is_integer():
-            raise SettingsError(f"budget {text!r} is not a whole number of steps")
+            raise SettingsError(f"{name} {text!r} is not a whole number of steps")
         return cls(steps=int(number))
 
 

@@ -8,6 +8,11 @@ import numpy as np
 from rnnlm.interface import LanguageModel
 
 
+def never() -> bool:
+    """The wish of those who want nothing of a run that lasts."""
+    return False
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """What a run that was cut off goes on from: facts that JSON can hold (`step` among them), and arrays by name."""
@@ -82,11 +87,13 @@ class Validated:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the run could go on, should it be cut off: to be stored, now and then."""
+    """Where the run could go on, should it be cut off: to be stored. `model`: the weights as they are, to be saved with it, as no
+    validation has kept any; else None."""
 
     step: int
     seconds: float
     state: TrainingState = field(repr=False)
+    model: LanguageModel | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
 
 
-def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
+def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None) -> np.ndarray:
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0. `step`: what
+    reads a window; None: `model.score`."""
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, model.score))  # on the model's device: they are copied once all is computed
+    scored = list(windows(model, ids, spans, step or model.score))  # on the model's device: they are copied once all is computed
     for start_B, end_B, logprob_BT in scored:
         _put(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N

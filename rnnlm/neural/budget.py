@@ -1,8 +1,11 @@
-"""How much of a budget in steps, epochs or time is used."""
+"""How much of a budget in steps, epochs or time is used, and when something is due that happens every so often."""
 
 import time
+from dataclasses import dataclass
 
 from rnnlm.config import Budget
+
+MOST_COST = 0.01  # share of the time that what is done every so many seconds may cost
 
 
 class BudgetClock:
@@ -24,3 +27,31 @@ class BudgetClock:
         if self.budget.epochs:
             return epochs / self.budget.epochs
         return self.elapsed() / max(1e-3, self.budget.seconds - self.set_aside)
+
+
+@dataclass
+class Interval:
+    """Every so many steps; or every so many seconds, and then less often where it would cost more than :data:`MOST_COST` of the time."""
+
+    every: Budget
+    step: int = 0
+    seconds: float = 0.0  # when it was last done
+    cost: float = 0.0  # seconds that took
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        return cls(Budget.parse(text))
+
+    def begin(self, step: int, seconds: float) -> None:
+        """The next time is counted from here."""
+        self.step, self.seconds = step, seconds
+
+    def due(self, step: int, seconds: float) -> bool:
+        """Whether it is time, after `step` steps, `seconds` after the start."""
+        if self.every.steps:
+            return step - self.step >= self.every.steps
+        return seconds - self.seconds >= max(self.every.seconds, self.cost / MOST_COST)
+
+    def done(self, step: int, began: float, ended: float) -> None:
+        """It was done after `step` steps, from `began` to `ended`, seconds."""
+        self.step, self.seconds, self.cost = step, ended, ended - began

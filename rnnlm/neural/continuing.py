@@ -22,11 +22,12 @@ REMEMBERED = {
     "divergence": ("last_loss", "last_validation"),
     "averaging": ("start", "count"),
     "clock": ("set_aside",),
+    "fine_tuning": ("is_over",),
 }
 
 
 def taken(trainer: Any) -> TrainingState:
-    """What `trainer` (a :class:`rnnlm.neural.fitting.Trainer`) would go on from."""
+    """What `trainer` (a :class:`rnnlm.neural.trainer.Trainer`) would go on from."""
     facts = {
         part: {name: _storable(getattr(getattr(trainer, part), name)) for name in names} for part, names in REMEMBERED.items()
     }

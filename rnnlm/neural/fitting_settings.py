@@ -155,7 +155,13 @@ class RunSettings:
     ] = "auto"
     threads: Annotated[Annotated[int, Meta(ge=1, le=4096)] | None, Meta(description="CPU threads; none: torch's choice")] = None
     seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
+    save_every: Annotated[
+        str, Meta(description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % of its cost at most")
+    ] = "5m"
+    keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
     resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = True
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
+        if Budget.parse(self.save_every, "save_every").epochs:
+            raise SettingsError(f"save_every = {self.save_every!r} is not understood", "it goes by time or steps", "write for instance 5m or 200steps")

@@ -46,6 +46,10 @@ class Report:
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
         return event
 
+    def pause(self, seconds: float) -> None:
+        """So long no steps were taken: that is not to count."""
+        self.since += seconds
+
     def restart(self) -> None:
         """Begin anew, after a pause that must not count."""
         self.losses = torch.zeros((), device=self.device)

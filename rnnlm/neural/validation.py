@@ -1,6 +1,9 @@
 """Validation during training: when it is due, what it finds, and the best weights so far."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -8,6 +11,7 @@ from torch import Tensor
 from rnnlm import reading
 from rnnlm.batches import stream_bounds
 from rnnlm.encoding import EncodedText
+from rnnlm.events import never
 from rnnlm.neural.budget import BudgetClock
 from rnnlm.neural.divergence import copied_weights
 from rnnlm.neural.fitting_settings import FittingSettings
@@ -58,13 +62,19 @@ class Validation:
             return progress >= FIRST or elapsed >= FIRST_SECONDS
         return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
 
-    def read(self, step: int) -> bool:
-        """Read the text after `step` steps; whether the weights are the best so far (then they are kept)."""
+    def read(self, step: int, stop: Callable[[], bool] = never) -> bool | None:
+        """Read the text after `step` steps; whether the weights are the best so far (then they are kept). None where `stop`, asked at
+        every window, wants an end before the text's: it is then as if nothing had been read."""
         began = self.clock.elapsed()
         borders = self.text.document_offsets
         if borders is None:
             borders = stream_bounds(self.text.tokens, self.rows)
-        self.ppl = _perplexity(reading.score_spans(self.model, self.text.ids, reading.spans_between(borders)))
+        watched = _Watched(self.model.score, stop)
+        try:
+            logprob_N = reading.score_spans(self.model, self.text.ids, reading.spans_between(borders), watched)
+        except _Stopped:
+            return None
+        self.ppl = _perplexity(logprob_N)
         improved = self.ppl < self.best_ppl
         if improved:
             self.best_ppl, self.best_step = self.ppl, step
@@ -84,6 +94,23 @@ class Validation:
     def is_hopeless(self) -> bool:
         """Whether early stopping is asked for, and its patience is over."""
         return self.settings.patience is not None and self.without_improvement >= self.settings.patience
+
+
+class _Stopped(Exception):
+    """The reading was to end."""
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A reading step that asks, before each window, whether to stop."""
+
+    step: reading.Step
+    stop: Callable[[], bool]
+
+    def __call__(self, *window: Any) -> Any:
+        if self.stop():
+            raise _Stopped
+        return self.step(*window)
 
 
 def _perplexity(logprob_N: np.ndarray) -> float:

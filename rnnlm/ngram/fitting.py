@@ -11,7 +11,7 @@ from rnnlm import memory, reading
 from rnnlm.config import Resolved
 from rnnlm.encoding import TrainingData, known_ids
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated
+from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
 from rnnlm.ngram.counts import Level, NgramCounts, count
 from rnnlm.ngram.estimation import estimate
 from rnnlm.ngram.heldout import heldout_counts
@@ -66,8 +66,9 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
 def fit(
     resolved: Resolved,
     data: TrainingData,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,
+    save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Count and estimate; with validation text, read it once. Asked to stop while it counts, it ends after an order, with nothing.
 
@@ -79,9 +80,9 @@ def fit(
     check(resolved, data.valid is not None)
     if settings.discounts == "lmplz" and settings.smoothing != "mkn":
         notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
-    valid, train = data.valid, data.train
-    yield Started("ngram", None, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
-    workspace = _workspace(settings, train.tokens)
+    tokens, valid = data.train.tokens, data.valid
+    yield Started("ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32")
+    workspace = _workspace(settings, tokens)
     levels: list[Level] = []
     for level in _levels(settings, data, workspace):
         levels.append(level)
@@ -98,11 +99,10 @@ def fit(
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, memory.peak_bytes(), time.perf_counter() - began)
-    ppl = None
-    if valid:
-        ppl = reading.stream_perplexity(model, valid.ids)
+    ppl = reading.stream_perplexity(model, valid.ids) if valid else None
+    if ppl is not None:
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
-    yield Fitted(1, 1, train.tokens, time.perf_counter() - began, "complete", model, ppl, facts)
+    yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
 def _workspace(settings: NgramSettings, tokens: int) -> Workspace:

@@ -14,7 +14,7 @@ from rnnlm import arrays as array_types
 from rnnlm import reading
 from rnnlm.config import Resolved
 from rnnlm.encoding import TrainingData, known_ids
-from rnnlm.events import Event, Fitted, Started, Validated
+from rnnlm.events import Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.settings import UnigramSettings
 
@@ -80,8 +80,9 @@ def check(resolved: Resolved, has_valid: bool) -> None:
 def fit(
     resolved: Resolved,
     data: TrainingData,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,
+    save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
     """Count and smooth; with validation text, read it once. Counting is over before anybody could ask to stop."""
     began = time.perf_counter()

@@ -9,8 +9,9 @@ import rnnlm.corpora
 from rnnlm import tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
-from rnnlm.neural.fitting import Trainer, start_network
+from rnnlm.neural.fitting import start_network
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
+from rnnlm.neural.trainer import Trainer
 from rnnlm.neural.network_settings import KINDS
 from rnnlm.tokenizers import TokenizerSettings
 

@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.batches import Window
 from rnnlm.errors import SettingsError, TrainingError
-from rnnlm.neural import fitting
+from rnnlm.neural import trainer as trainer_module
 from rnnlm.neural.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedIteration
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
@@ -83,7 +83,7 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer,
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 
     _, expected = weights_after()
-    monkeypatch.setattr(fitting, "with_graphs", lambda iteration, settings, device: GraphedIteration(iteration, Repeater()))
+    monkeypatch.setattr(trainer_module, "with_graphs", lambda iteration, settings, device: GraphedIteration(iteration, Repeater()))
     trainer, found = weights_after(cuda_graphs=True)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6)

@@ -229,7 +229,7 @@ def waits(function):
 
 
 STEP_MODULES = (
-    "network", "cells", "quasi_recurrent", "feedforward", "jordan", "regularization", "optimizers", "penalties", "averaging", "streams", "fitting",
+    "network", "cells", "quasi_recurrent", "feedforward", "jordan", "regularization", "optimizers", "penalties", "averaging", "streams", "trainer",
     "iteration", "cuda_graphs",
     *(f"{room}.{module.name}" for room in ("outputs", "recurrence", "words") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),

@@ -45,7 +45,7 @@ def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentence
 def test_every_variant_scores_as_on_the_cpu_and_learns(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:100], sentences[100:150])
     trainer = make_trainer(data, device="cuda", budget="60steps", learning_rate=0.02, **settings)
-    before = trainer._validate().ppl_token
+    before = next(trainer._validate(never)).ppl_token
     *_, fitted = trainer.train(never)
     assert fitted.best_ppl_token < before
     host = from_arrays({**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None)
@@ -61,7 +61,7 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
     trainer = make_trainer(
         data, device="cuda", precision=precision, model=model, activation=activation, budget="60steps", learning_rate=0.02
     )
-    before = trainer._validate().ppl_token
+    before = next(trainer._validate(never)).ppl_token
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "budget" and fitted.best_ppl_token < before
     assert all(parameter.is_cuda for parameter in trainer.network.parameters())
