@@ -88,7 +88,7 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _request(given: dict[str, Any]) -> Any:
     from rnnlm.config import parse_assignments
-    from rnnlm.planning import Request
+    from rnnlm.training_request import Request
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])

@@ -35,6 +35,7 @@ class Started:
     rows: int = 1
     bptt_tokens: int = 0
     validation: str = ""  # how validation during training reads the text
+    step: int = 0  # done in earlier pieces of the run
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,23 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Unsaved:
+    """Something could not be written; training goes on. What was in the folder is whole, and it is tried again."""
+
+    folder: str
+    step: int
+    why: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """The exact evaluation of `texts` begins; all else of the run is saved."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.Evaluation` dictionaries."""
 
@@ -132,4 +150,4 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Counted | Estimated | Step | Validated | Kept | Fitted | Saved | Finished
+Event = Started | Counted | Estimated | Step | Validated | Kept | Fitted | Saved | Unsaved | Evaluating | Finished

@@ -3,10 +3,9 @@
 import json
 import math
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rnnlm.events import Event, Step
-from rnnlm.safe_files import writing
 
 METRICS = "metrics.jsonl"
 STEP_LOG_SECONDS = 10.0
@@ -15,47 +14,61 @@ STEP_LOG_SECONDS = 10.0
 class MetricsLog:
     """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only.
 
-    goes_on: the run goes on from an earlier one of the folder, and so does the file; else it is replaced.
+    position: bytes of the file that are of this run. is_open: whether lines go to the file. Those that cannot be written are held
+    back, and tried again with the next one.
     """
 
-    def __init__(self, folder: Path, goes_on: bool = False) -> None:
-        self.folder = folder
-        self.mode = "a" if goes_on else "w"
-        self.pending: list[str] = []
-        self.stream: IO[str] | None = None
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / METRICS
+        self.position = 0
+        self.pending: list[bytes] = []
+        self.is_open = False
         self.last_step = -STEP_LOG_SECONDS
 
     def add(self, event: Event) -> None:
-        """Note `event`.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
+        """Note `event`."""
         if isinstance(event, Step):
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
             self.last_step = event.seconds
         line = json.dumps({"event": type(event).__name__.lower(), **_plain(event)}, ensure_ascii=False) + "\n"
-        if self.stream is None:
-            self.pending.append(line)
-            return
-        with writing(self.folder):
-            self.stream.write(line)
-            self.stream.flush()
+        self.pending.append(line.encode("utf-8", "backslashreplace"))
+        if self.is_open:
+            self.write()
+
+    def go_on(self, position: int, step: int) -> None:
+        """From now on lines go to the file of a run that goes on after `step`: behind the `position` that it had then, and what was
+        told later of the steps until then. Later steps are taken again."""
+        try:
+            with open(self.path, "rb") as stream:
+                stream.seek(position)
+                told = [line for line in stream if _step_of(line) <= step]
+        except OSError:
+            told = []
+        self.position = position
+        self.pending = [*told, *self.pending]
+        self.write_to_folder()
 
     def write_to_folder(self) -> None:
         """From now on lines go to the file."""
-        if self.stream is not None:
-            return
-        with writing(self.folder):
-            self.stream = open(self.folder / METRICS, self.mode, encoding="utf-8", errors="backslashreplace")
-            self.stream.writelines(self.pending)
-            self.stream.flush()
+        if not self.is_open:
+            self.is_open = True
+            self.write()
 
-    def close(self) -> None:
-        if self.stream is not None:
-            with writing(self.folder):
-                self.stream.close()
+    def write(self) -> bool:
+        """Append what is pending, behind what was written before and nothing else; whether that could be done."""
+        data = b"".join(self.pending)
+        try:
+            with open(self.path, "ab") as stream:
+                if stream.tell() > self.position:
+                    stream.truncate(self.position)
+                stream.write(data)
+                stream.flush()
+                self.position = stream.tell()
+        except OSError:
+            return False
+        self.pending = []
+        return True
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
@@ -71,6 +84,15 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return [event for event in events if isinstance(event, dict)]
+
+
+def _step_of(line: bytes) -> float:
+    """The step that a line tells of; infinite where it is cut short."""
+    try:
+        event = json.loads(line)
+        return event.get("steps", event.get("step", 0))
+    except (ValueError, AttributeError):
+        return math.inf
 
 
 def _plain(event: Event) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.manifest import CONFIG, DATA, FileEntry, Manifest, damaged_files, is_model, read_manifest, write_manifest
+from rnnlm.run_lock import FOLDER
 from rnnlm.safe_files import replace_file, writing
 
 __all__ = [
@@ -190,8 +191,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 
 def _is_cut_off(names: list[str]) -> bool:
-    """Whether a folder of these files is what our own writing leaves when it is killed before config.json: weights come first."""
-    return all(map(model_parts.is_ours, names)) and any(name.startswith("weights-") for name in names)
+    """Whether a folder of these files is what our own writing leaves when it is killed before config.json: a locked folder first,
+    then weights."""
+    rest = [name for name in names if name != FOLDER]
+    return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:

@@ -1,15 +1,14 @@
 """What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 
-from rnnlm import corpora, loading, model_folder, recipes, registry, resuming, tokenizers, training_state
-from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
+from rnnlm import corpora, loading, model_folder, registry, resuming, run_lock, tokenizers, training_state
+from rnnlm.config import Resolved, describe
 from rnnlm.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text, silent
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import SettingsError, UsageError, notice
@@ -17,35 +16,9 @@ from rnnlm.events import TrainingState
 from rnnlm.interface import Tokenizer
 from rnnlm.sources import SourceSettings
 from rnnlm.tokenizers import TokenizerSettings
+from rnnlm.training_request import DEMO_CORPUS, DEMO_RECIPE, HoldoutSettings, Request, settle
 
 SINGLE_LINE = "none: the text is a single line"
-DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
-
-
-@dataclass(frozen=True)
-class HoldoutSettings:
-    """What is done where no validation text is named."""
-
-    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asks `train` for. Settings: recipe < config file < assignments (text, `--set`) < named flags."""
-
-    text: tuple[str, ...] = ()  # none: the bundled corpus
-    valid: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    recipe: str | None = None
-    model: str | None = None
-    config: Path | None = None
-    assignments: dict[str, str] = field(default_factory=dict)
-    flags: dict[str, Any] = field(default_factory=dict)
-    output: Path | None = None  # none: a new folder in ./checkpoints
-    overwrite: bool = False
-    resume: bool = False  # go on with the run in `output`
-    tokenizer_from: str | None = None
-    init_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +35,7 @@ class Plan:
     valid: Text | None
     valid_is: str  # what the validation text is, in words
     output: Path
+    finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
 
     def describe(self) -> list[tuple[str, Any, str, str]]:
         """(name, value, origin, description) of every setting."""
@@ -81,14 +55,17 @@ def plan(request: Request, report: Report = silent) -> Plan:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
             not here: all that can be known before hours go into training.
     """
+    is_auto = request.resume == "auto"
+    if is_auto:
+        request = _as_there_is_something(request)
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = settle(request)
     _tell_without_effect(resolved)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
-    name = DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name  # the model shipped is called demo
-    output = request.output or _fresh_folder(name)
-    model_folder.check_output(output, request.overwrite or request.resume)
+    output = request.output or _fresh_folder(_usual_folder(recipe, kind))
+    model_folder.check_output(output, request.overwrite or request.resume or is_auto)
+    run_lock.check(output)
     text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
 
     def corpus(names: tuple[str, ...]) -> Corpus | None:
@@ -106,38 +83,10 @@ def plan(request: Request, report: Report = silent) -> Plan:
     data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
     if valid_is == SINGLE_LINE:
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
-    if request.resume:
-        initial = resuming.state_of(output, resuming.run_of(recipe, resolved, data))
-    else:
-        initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output)
-
-
-def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
-    """The recipe's name, the kind of model and all settings of a request.
-
-    Raises:
-        SettingsError: something is unknown or not valid.
-    """
-    if request.recipe and request.model:
-        chosen = recipes.load(request.recipe).settings["model"]
-        if chosen != request.model:
-            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", way_out="leave one of them out")
-    own = _own_layers(request)
-    if request.resume:
-        own = [resuming.settings_layer(request.output), *own]
-    named = _topmost(own, "model")
-    recipe = request.recipe or (named if named in recipes.names() else None)
-    if recipe is None and named is None:
-        recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
-    if named in recipes.names() and named not in registry.KINDS:
-        raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
-    layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    kind = registry.trained_kind(str(_topmost(layers, "model")))
-    classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
-    layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
-    _check_names(layers, classes, kind)
-    return recipe, kind, resolve(classes, layers)
+    run = resuming.run_of(recipe, resolved, data)
+    done = resuming.finished(output, run) if is_auto else None
+    initial = resuming.state_of(output, run) if request.resume else _initial_weights(request, kind, resolved, data)
+    return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output, done)
 
 
 def _tell_without_effect(resolved: Resolved) -> None:
@@ -146,6 +95,13 @@ def _tell_without_effect(resolved: Resolved) -> None:
     if resolved.values.get("layer_sizes") and "hidden_size" in asked and "layer_sizes" not in asked:
         sizes = resolved.values["layer_sizes"]
         notice(f"hidden_size has no effect: layer_sizes = {sizes} names the width of each layer; set that, or layer_sizes=none")
+
+
+def _as_there_is_something(request: Request) -> Request:
+    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start."""
+    recipe, kind, _ = settle(replace(request, resume=False))
+    output = request.output or _usual_folder(recipe, kind)
+    return replace(request, output=output, resume=training_state.is_there(output))
 
 
 def _of_the_run(request: Request) -> Request:
@@ -157,44 +113,6 @@ def _of_the_run(request: Request) -> Request:
         raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
     run = training_state.load_run(request.output)
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
-
-
-def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.Kind) -> None:
-    """Names the model that an unknown setting belongs to, if there is one."""
-    known = {name for cls in classes for name in cls.__dataclass_fields__}
-    for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
-        owners = [
-            other.name for other in registry.KINDS.values()
-            if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
-        ]  # fmt: skip
-        if owners:
-            what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
-            raise SettingsError(what, f"it belongs to: {', '.join(owners)}", f"add --model {owners[0]}")
-
-
-def _own_layers(request: Request) -> list[Layer]:
-    """What the request itself sets: config file < `--set` < named flags."""
-    flags = {**request.flags, **({"model": request.model} if request.model else {})}
-    return [
-        Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
-        Layer("--set", request.assignments, is_text=True),
-        Layer("the command line", flags),
-    ]
-
-
-def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
-    """A recipe's settings; those of its tokenizer go with it, and are left out where another one is asked for."""
-    if recipe is None:
-        return []
-    values = recipes.load(recipe).settings
-    if tokenizer not in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
-        values = {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
-    return [Layer(f"recipe {recipe}", values)]
-
-
-def _topmost(layers: list[Layer], name: str) -> Any:
-    """The value of setting `name` in the last layer that has it."""
-    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
 
 
 def _validation(
@@ -272,21 +190,15 @@ def _initial_weights(
     return arrays
 
 
-def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
-    """The named flags this kind of model has; of the general ones it lacks, a word is said."""
-    known = {name for cls in classes for name in cls.__dataclass_fields__}
-    general = {"budget", "device", "precision", "threads", "seed"}
-    for name in flags.keys() - known:
-        if name in general:
-            notice(f"--{name} means nothing to a model of kind {kind.name}: it is ignored")
-    return {name: value for name, value in flags.items() if name in known or name not in general}
+def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:
+    """./checkpoints/NAME; the name demo is the shipped model's."""
+    return Path("checkpoints") / (DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name)
 
 
-def _fresh_folder(name: str) -> Path:
-    """./checkpoints/NAME, or NAME-2, NAME-3, ... where that is taken."""
-    folder = Path("checkpoints") / name
-    number = 2
+def _fresh_folder(usual: Path) -> Path:
+    """`usual`, or usual-2, usual-3, ... where that is taken."""
+    folder, number = usual, 2
     while folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        folder = Path("checkpoints") / f"{name}-{number}"
+        folder = usual.with_name(f"{usual.name}-{number}")
         number += 1
     return folder

@@ -9,11 +9,13 @@ from typing import Any
 from rnnlm import arrays, model_folder, training_state
 from rnnlm.config import Layer, Resolved
 from rnnlm.encoding import TrainingData
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.events import TrainingState
+from rnnlm.manifest import Manifest
 from rnnlm.training_state import Run
 
-MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs"}
+MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints"}
+OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:
@@ -52,6 +54,23 @@ def state_of(folder: Path, run: Run) -> TrainingState:
         model, _ = model_folder.load(folder, "cpu")
         state = TrainingState(state.facts, {**state.arrays, **arrays.under("network.", model.to_arrays())})
     return state
+
+
+def finished(folder: Path, run: Run) -> Manifest | None:
+    """The model in `folder` if `run` has come to its end there already; None where it has not, or there is no model.
+
+    Raises:
+        OutputError: the model there is another run's. ModelError: it is damaged.
+    """
+    if not model_folder.is_model(folder):
+        return None
+    there = model_folder.read_manifest(folder)
+    differing = {name for name, value in run.settings.items() if there.settings.get(name) != value} - MAY_CHANGE
+    if differing or (there.training.get("recipe"), there.training.get("train_data")) != (run.recipe, run.train_data):
+        what = min(differing) if differing else "its recipe or training text"
+        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {what}", "choose another folder with -o, or replace it with --overwrite")
+    is_over = there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget")
+    return there if is_over else None
 
 
 def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:

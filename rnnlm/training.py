@@ -3,25 +3,38 @@
 Knows no mathematics: the family's own fitting, found through the registry, yields the events that are passed on.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm import model_card, model_folder, resuming, training_state
+from rnnlm import run_lock
+from rnnlm.corpus import Text
 from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
-from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
+from rnnlm.events import (
+    Evaluating,
+    Event,
+    Finished,
+    Fitted,
+    Started,
+    TrainingState,
+    never,
+)
+from rnnlm.manifest import Manifest
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
+from rnnlm.run_storage import RunStorage
 
 FAR = 1.25  # between two ways of reading one text
 
 
-def train(text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = lambda: False, **request: Any) -> Iterator[Event]:
+def train(
+    text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any
+) -> Iterator[Event]:
     """Train a model; the events of the run, as it lasts. The keywords are those of :class:`Request`; other ones are
-    settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`.
+    settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
+    to `save` what the run could go on from.
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.
@@ -38,71 +51,68 @@ def train(text: str | Path | list[str] | None = None, *, stop: Callable[[], bool
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    yield from run(plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known)), stop)
+    yield from run(plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known)), stop, save)
 
 
-def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end.
+def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is locked meanwhile.
 
     Raises:
         TrainingError: the run diverged; its last good weights, if there were some, are saved.
-        OutputError: the model cannot be written.
+        OutputError: the folder is another run's, or cannot be written at the end of this one.
     """
-    with contextlib.closing(MetricsLog(plan.output, goes_on=plan.request.resume)) as log:
-        for event in _work(plan, stop, log):
+    if plan.finished:
+        yield _finished_before(plan.output, plan.finished)
+        return
+    log = MetricsLog(plan.output)
+    with run_lock.held(plan.output):
+        for event in _work(plan, stop, save, RunStorage(plan, log, _texts(plan))):
             log.add(event)
             yield event
+            if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
+                position = plan.initial.facts.get("metrics_bytes")
+                log.go_on(position if isinstance(position, int) and position >= 0 else 0, event.step)
 
 
-def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Event]:
-    manifest = None
-    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial):
-        if isinstance(event, Fitted):
-            began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
+def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
+    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, lambda: save() or storage.is_retry_due):
         yield event
-        if isinstance(event, Fitted) and not event.steps:
-            raise TrainingError("stopped before there was a model", "nothing is saved")
-        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
-            manifest = _save(plan, event, goes_on=plan.request.resume or manifest is not None)
-            log.write_to_folder()
-            yield Saved(str(plan.output), event.step)
-        if isinstance(event, Kept) and (manifest or plan.request.resume):
-            _keep_state(plan, event.state)
-    if manifest is None:
+        if not isinstance(event, Fitted):
+            yield from storage.hear(event)
+    began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
+    if not event.steps:
+        raise TrainingError("stopped before there was a model", "nothing is saved")
+    if not event.step and storage.manifest is None:
         _raise_diverged(plan, event)
-    if event.stopped != "diverged":
-        _keep_state(plan, event.state)
-    results = {} if event.stopped in ("request", "diverged") else _results(plan, event.model, manifest)
-    _tell_growing_states(results, event.best_ppl_token)
-    facts = _facts(plan, time.perf_counter() - began, event)
-    manifest = model_folder.save_results(plan.output, manifest, results, facts)
-    model_card.write(plan.output, manifest, plan.data.tokenizer)
+    yield from storage.finish(event)
+    storage.save_results({}, _facts(plan, time.perf_counter() - began, event))
+    results = {}
+    if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
+        yield Evaluating(tuple(texts))
+        results = _results(event.model, storage.manifest.fingerprint, texts)
+        _tell_growing_states(results, event.best_ppl_token)
+        storage.save_results(results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
         _raise_diverged(plan, event)
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
-def _keep_state(plan: Plan, state: TrainingState | None) -> None:
-    """What the run can go on from, if it can, is beside the model."""
-    if state is None:
-        training_state.remove(plan.output)
-    else:
-        training_state.save(plan.output, state, resuming.run_of(plan.recipe, plan.resolved, plan.data))
+def _finished_before(folder: Path, manifest: Manifest) -> Finished:
+    """The end of a run that has come to it already."""
+    facts = manifest.training
+    return Finished(str(folder), manifest.step, facts.get("steps", manifest.step), facts["seconds"], facts["stopped"], manifest.results)
 
 
-def _save(plan: Plan, event: Validated | Fitted, goes_on: bool) -> model_folder.Manifest:
-    facts = {**_texts(plan), "seconds": round(event.seconds, 1)}
-    settings = plan.resolved.values
-    manifest = model_folder.save(plan.output, event.model, plan.kind.name, settings, event.step, facts, goes_on=goes_on)
-    model_card.write(plan.output, manifest, plan.data.tokenizer)
-    return manifest
-
-
-def _results(plan: Plan, model: Any, manifest: model_folder.Manifest) -> dict[str, dict[str, Any]]:
-    """The exact evaluations of the best weights: validation and test text, state carried, IEEE fp32."""
-    model.fingerprint = manifest.fingerprint
+def _evaluated(plan: Plan) -> dict[str, Text]:
+    """The texts that the model is evaluated on at the end."""
     texts = {"valid": plan.valid, "test": plan.test}
-    return {name: evaluate(model, text).to_dict() for name, text in texts.items() if text is not None}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _results(model: Any, fingerprint: str, texts: dict[str, Text]) -> dict[str, dict[str, Any]]:
+    """The exact evaluations of the best weights: state carried, IEEE fp32."""
+    model.fingerprint = fingerprint
+    return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
@@ -130,7 +140,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
-    return {**_texts(plan), "tokens_read": event.tokens, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
+    return {**_texts(plan), "tokens_read": event.tokens, "steps": event.steps, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
 
 
 def _raise_diverged(plan: Plan, event: Fitted) -> None:

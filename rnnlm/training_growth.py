@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.planning import Request, settle
+from rnnlm.training_request import Request, settle
 from rnnlm.processes import exponent, run_rnnlm
 
 TOKENS = 120_000

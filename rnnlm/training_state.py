@@ -1,11 +1,13 @@
-"""What a training run goes on from, beside its model: MODEL/training/state.json and the arrays it names.
+"""What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
-The arrays are written first, under a name of their own; state.json, which holds their hash, replaces the earlier one
-atomically; so a reader sees the old state or the new one.
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
+with .json. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
+goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
 """
 
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import msgspec
 import numpy as np
 
 from rnnlm import array_files, safe_files
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.manifest import is_model
+from rnnlm.run_lock import FOLDER
 from rnnlm.safe_files import replace_file, writing
 
-FOLDER, STATE = "training", "state.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+LARGEST_FACTS = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -36,44 +39,45 @@ class Run:
 
 @dataclass(frozen=True)
 class _Stored:
-    """The content of state.json."""
+    """The facts of a checkpoint."""
 
     run: Run
     facts: dict[str, Any]
-    file: str
-    sha256: str
+    sha256: str  # of the file of arrays
     format_version: int = field(default=FORMAT_VERSION)
 
 
-def save(folder: Path, state: TrainingState, run: Run) -> None:
-    """Keep `state` beside the model in `folder`, in place of an earlier one.
+def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
+    """Keep `state` beside the model in `folder`; so many of the last checkpoints stay. Those of later steps go: they are of a branch
+    that was given up.
 
     Raises:
-        OutputError: it cannot be written; an earlier one is whole.
+        OutputError: it cannot be written; earlier ones are whole.
     """
     place = folder / FOLDER
     pieces = list(array_files.chunks(state.arrays))
     digest = safe_files.digest(pieces)
-    stored = _Stored(run, state.facts, f"state-{state.facts['step']:08d}-{digest[:8]}.safetensors", digest)
+    path = place / f"state-{state.facts['step']:08d}-{digest[:8]}.json"
+    stored = _Stored(run, state.facts, digest)
     with writing(place):
-        place.mkdir(exist_ok=True)
-        replace_file(place / stored.file, pieces)
-        replace_file(place / STATE, json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace"))
-        _remove(place, but=stored.file)
+        place.mkdir(parents=True, exist_ok=True)
+        replace_file(path.with_suffix(".safetensors"), pieces)
+        replace_file(path, json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace"))
+        earlier = [each for each in _checkpoints(folder) if each.name.split("-")[1] <= path.name.split("-")[1] and each != path]
+        _remove(place, but=[path, *earlier[: keep - 1]])
 
 
 def remove(folder: Path) -> None:
     """Forget what an earlier run of `folder` would go on from."""
     place = folder / FOLDER
     with contextlib.suppress(OSError):
-        (place / STATE).unlink(missing_ok=True)
         _remove(place)
         place.rmdir()
 
 
 def is_there(folder: Path) -> bool:
     """Whether `folder` holds what a run could go on from."""
-    return (folder / FOLDER / STATE).is_file()
+    return bool(_checkpoints(folder))
 
 
 def load_run(folder: Path) -> Run:
@@ -82,35 +86,59 @@ def load_run(folder: Path) -> Run:
     Raises:
         UsageError: none. ModelError: what is there is damaged.
     """
-    return _read(folder).run
+    return next(_readable(folder))[1].run
 
 
 def load(folder: Path) -> TrainingState:
-    """What the run of `folder` goes on from.
+    """What the run of `folder` goes on from: its newest checkpoint that is whole. One that is not is said.
 
     Raises:
-        UsageError: there is none. ModelError: it is damaged.
+        UsageError: there is none. ModelError: all are damaged.
     """
-    stored = _read(folder)
-    path = folder / FOLDER / stored.file
-    if stored.file != path.name or safe_files.sha256(path) != stored.sha256:
-        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{stored.file} is missing or damaged", _way_out(folder))
-    return TrainingState(stored.facts, {name: np.array(array) for name, array in array_files.mapped(path).items()})
+    for path, stored in _readable(folder):
+        arrays = path.with_suffix(".safetensors")
+        if safe_files.sha256(arrays) == stored.sha256:
+            return TrainingState(stored.facts, {name: np.array(array) for name, array in array_files.mapped(arrays).items()})
+        _tell_damaged(folder, f"{arrays.name} is missing or damaged")
+    raise AssertionError("_readable ends with an error")
 
 
-def _read(folder: Path) -> _Stored:
-    path = folder / FOLDER / STATE
+def _checkpoints(folder: Path) -> list[Path]:
+    """The files of facts, newest first."""
+    return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
+
+
+def _readable(folder: Path) -> Iterator[tuple[Path, _Stored]]:
+    """The files of facts that can be read, newest first; then an error. One that cannot be read is said."""
+    paths = _checkpoints(folder)
+    if not paths:
+        why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
+        raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder))
+    for path in paths:
+        try:
+            yield path, _read(path)
+        except ModelError as error:
+            _tell_damaged(folder, error.why)
+    raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _way_out(folder))
+
+
+def _tell_damaged(folder: Path, why: str) -> None:
+    notice(f"a checkpoint in {folder} is damaged, the one before it is looked for: {why}")
+
+
+def _read(path: Path) -> _Stored:
+    """Raises ModelError: it cannot be read, is damaged, or of another version."""
+    what = f"cannot resume from {path}"
     try:
+        if path.stat().st_size > LARGEST_FACTS:
+            raise ModelError(what, f"{path.name} is larger than {LARGEST_FACTS} bytes")
         stored = msgspec.convert(json.loads(path.read_bytes()), _Stored)
-    except FileNotFoundError:
-        why = f"there is no {FOLDER}/{STATE}: there was no run, it ended early, was killed before that was written, or kept nothing"
-        raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder)) from None
     except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
+        raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"cannot resume the run of {folder}", f"{FOLDER}/{STATE} is damaged: {error}", _way_out(folder)) from None
-    if stored.format_version > FORMAT_VERSION:
-        raise ModelError(f"the run in {folder} has format {stored.format_version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm")
+        raise ModelError(what, f"{path.name} is damaged: {error}") from None
+    if stored.format_version != FORMAT_VERSION:
+        raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
     return stored
 
 
@@ -120,8 +148,11 @@ def _way_out(folder: Path) -> str:
     return "leave --resume out"
 
 
-def _remove(place: Path, but: str = "") -> None:
-    for path in place.glob("state-*.safetensors*"):
-        if path.name != but:
-            with contextlib.suppress(OSError):
-                path.unlink()
+def _remove(place: Path, but: list[Path] | None = None) -> None:
+    """Take checkpoints away, facts first: arrays without them are no checkpoint."""
+    stay = {path.with_suffix(suffix) for path in but or [] for suffix in (".json", ".safetensors")}
+    for suffix in (".json*", ".safetensors*"):
+        for path in place.glob(f"state*{suffix}"):
+            if path not in stay:
+                with contextlib.suppress(OSError):
+                    path.unlink()

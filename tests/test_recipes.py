@@ -8,7 +8,7 @@ import rnnlm.corpora
 from rnnlm import model_folder, recipes, registry
 from rnnlm.config import Budget
 from rnnlm.errors import SettingsError
-from rnnlm.planning import Request, settle
+from rnnlm.training_request import Request, settle
 from rnnlm.training import train
 
 

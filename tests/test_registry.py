@@ -42,7 +42,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
     from rnnlm.corpus import TextSettings
     from rnnlm.sources import SourceSettings
     from rnnlm.tokenizers import TokenizerSettings
-    from rnnlm.planning import HoldoutSettings
+    from rnnlm.training_request import HoldoutSettings
 
     for kind in registry.KINDS.values():
         classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)

@@ -13,7 +13,7 @@ import pytest
 import rnnlm
 from rnnlm import model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
-from rnnlm.events import Finished, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Evaluating, Finished, Fitted, Saved, Started, Step, Validated
 from rnnlm.planning import Request, plan, settle
 from rnnlm.training import run, train
 
@@ -227,7 +227,7 @@ def test_a_default_folder_is_a_fresh_one(text):
 def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     kinds = [type(event) for event in events]
-    assert kinds[0] is Started and kinds[-2:] == [Fitted, Finished]
+    assert kinds[0] is Started and kinds[-3:] == [Fitted, Evaluating, Finished]
     for at, event in enumerate(events):
         follows = isinstance(event, Validated) and event.improved
         assert (kinds[at + 1 : at + 2] == [Saved]) == follows
@@ -281,7 +281,6 @@ def test_infinities_become_null_in_the_metrics(tmp_path):
     log = MetricsLog(tmp_path)
     log.add(Validated(1, 0.5, float("inf"), float("nan"), False, 1.0, None))
     log.write_to_folder()
-    log.close()
     entry = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
     assert entry["ppl_token"] is None and entry["best_ppl_token"] is None and entry["step"] == 1
 
@@ -604,7 +603,8 @@ def test_what_is_kept_for_going_on_is_whole_or_refused(cut):
     arrays.write_bytes(content)
     with pytest.raises(ModelError, match="missing or damaged"):
         list(train(text, output=folder, resume=True, budget="12steps"))
-    (folder / "training" / "state.json").write_text("{", encoding="utf-8")
+    (facts,) = (folder / "training").glob("state-*.json")
+    facts.write_text("{", encoding="utf-8")
     with pytest.raises(ModelError, match="damaged"):
         list(train(text, output=folder, resume=True, budget="12steps"))
 
@@ -629,8 +629,7 @@ def test_what_a_run_can_go_on_from_is_written_now_and_then(cut, tmp_path):
     for event in train(text, output=tmp_path / "killed", budget="12steps", validate_every_steps=2, save_every="3steps", **RUN):
         if isinstance(event, Validated) and event.step == 8:
             break
-    stored = json.loads((tmp_path / "killed" / "training" / "state.json").read_text(encoding="utf-8"))
-    assert stored["facts"]["step"] == 6
+    assert [state.name.split("-")[1] for state in sorted((tmp_path / "killed" / "training").glob("*.json"))] == ["00000003", "00000006"]
     *_, finished = train(text, output=tmp_path / "killed", resume=True, budget="12steps")
     assert finished.results["valid"]["ppl_token"] == whole.results["valid"]["ppl_token"]
 

@@ -73,6 +73,7 @@ class Trainer:
             rows=self.streams.rows,
             bptt_tokens=self.settings.bptt_tokens,
             validation=str(self.validation),
+            step=self.step_count,
         )
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
