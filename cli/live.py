@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Counted, Estimated, Event, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, Kept, Saved, Started, Step, Unsaved, Validated
 
 from . import terminal
 
@@ -42,6 +42,10 @@ class PlainDisplay:
             terminal.say(started_line(event))
         elif isinstance(event, Validated):
             self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
+        elif isinstance(event, Kept):
+            self._line(f"step {event.step:,}: checkpoint")
+        elif isinstance(event, (Unsaved, Evaluating)):
+            self._line(news(event))
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self._line(
@@ -83,6 +87,7 @@ class LiveDisplay(PlainDisplay):
         self.step: Step | None = None
         self.validated: Validated | None = None
         self.saved: Saved | None = None
+        self.kept: Kept | None = None
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
 
     def show(self, event: Event) -> None:
@@ -94,6 +99,10 @@ class LiveDisplay(PlainDisplay):
             self.validated = event
         elif isinstance(event, Saved):
             self.saved = event
+        elif isinstance(event, Kept):
+            self.kept = event
+        elif isinstance(event, (Unsaved, Evaluating)):
+            self.console.print(terminal.visible(news(event)), markup=False, highlight=False)
         elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
@@ -121,7 +130,8 @@ class LiveDisplay(PlainDisplay):
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved])]
+        kept = [f"checkpoint at step {self.kept.step:,}"] if self.kept else []
+        return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
 
 
 def started_line(event: Started) -> str:
@@ -131,6 +141,13 @@ def started_line(event: Started) -> str:
         + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
     )
+
+
+def news(event: Unsaved | Evaluating) -> str:
+    """What a person is told of what does not happen at every step."""
+    if isinstance(event, Evaluating):
+        return f"all is saved; exact evaluation: {', '.join(event.texts)}"
+    return f"note: step {event.step:,} is not saved: {event.why}; training goes on, the next try is in {event.retry_seconds:.0f} s"
 
 
 def training_figure(event: Step) -> str:

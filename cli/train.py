@@ -1,6 +1,5 @@
 """`rnnlm train`: train a model on text."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,25 @@ run_options = stacked(
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
     click.option("--threads", type=int, metavar="N", help="CPU threads."),
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+    click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
 )  # fmt: skip
 
 
-@click.command()
+class _Command(click.Command):
+    """Takes `--resume auto` beside `--resume`, which other words may follow."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        words: list[str] = []
+        for word in arguments[:end]:
+            if word == "auto" and words[-1:] == ["--resume=yes"]:
+                words[-1] = "--resume=auto"
+            else:
+                words.append("--resume=yes" if word == "--resume" else word)
+        return super().parse_args(context, [*words, *arguments[end:]])
+
+
+@click.command(cls=_Command)
 @click.argument("text", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
 @click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
@@ -50,7 +64,8 @@ run_options = stacked(
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@click.option("--resume", is_flag=True, help="Go on with the run in DIR; its budget counts from its start.")
+@click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
+              help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.")
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
 @click.pass_context
@@ -64,10 +79,13 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train my.txt --recipe zaremba-small         a model of the literature; see rnnlm recipes
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
-    The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
+    The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
+    stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.
     """
     from rnnlm.errors import TrainingError
     from rnnlm.planning import plan as plan_of
+
+    from .signals import Signals
 
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     request = _request(given)
@@ -75,15 +93,16 @@ def command(context: click.Context, **given: Any) -> None:
     if dry_run:
         _show_plan(plan, as_json)
         return
-    stop = _StopRequest()
+    signals = Signals(ends_in_order=plan.kind.family == "neural")
     try:
-        _show_results(plan, _train(plan, stop), as_json)
+        finished = _train(plan, signals)
+        _show_results(plan, finished, as_json, bool(signals.ending))
     except TrainingError as error:
-        if not stop.signal:
+        if not signals.ending:
             raise
         terminal.show_error(error.what, error.why, error.way_out)
-    if stop.signal:
-        context.exit(128 + stop.signal)
+    if signals.ending:
+        context.exit(128 + signals.ending)
 
 
 def _request(given: dict[str, Any]) -> Any:
@@ -92,58 +111,39 @@ def _request(given: dict[str, Any]) -> Any:
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
+    own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
     flags = text_flags(given)
     flags |= {name: value for name, value in given.items() if value is not None}
     return Request(**own, flags=flags)
 
 
-class _StopRequest:
-    """Set by the first Ctrl-C, TERM or HUP, which are what they were before from then on: the second ends at once."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def __call__(self) -> bool:
-        return bool(self.signal)
-
-    def receive(self, number: int, frame: Any) -> None:
-        self.signal = number
-        self.restore()
-
-    def __enter__(self) -> None:
-        asking = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        heard = [number for number in asking if signal.getsignal(number) != signal.SIG_IGN]
-        self.before = {number: signal.signal(number, self.receive) for number in heard}
-
-    def __exit__(self, *error: Any) -> None:
-        self.restore()
-
-    def restore(self) -> None:
-        """Signals do again what they did before."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
-def _train(plan: Any, stop: _StopRequest) -> Any:
-    """Run the plan under the display; the last event."""
+def _train(plan: Any, signals: Any) -> Any:
+    """Run the plan under the display; the last event. What a signal asks for is heard until the exact evaluation at the end, by when
+    all is saved: it may be cut off."""
     from rnnlm import training
+    from rnnlm.events import Evaluating
+
     from .live import display_for
 
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
-    if plan.request.resume:
+    if plan.finished:
+        terminal.say(f"the run in {plan.output} has come to its end already: nothing is left to do")
+    elif plan.request.resume:
         terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    with stop, display_for(plan.kind.family) as display:
-        for event in training.run(plan, stop):
+    with signals, display_for(plan.kind.family) as display:
+        for event in training.run(plan, signals.wants_end, signals.wants_saving):
             display.show(event)
+            if isinstance(event, Evaluating):
+                signals.restore()
     return event
 
 
-def _show_results(plan: Any, finished: Any, as_json: bool) -> None:
+def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = False) -> None:
     from rnnlm.config import Budget
 
-    if finished.stopped == "request":
+    if finished.stopped == "request" or signalled:
         terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
         if plan.resolved.values.get("resumable"):
             terminal.say(f"to go on: the same again with -o {finished.folder} --resume")

@@ -110,8 +110,8 @@ def _topmost(layers: list[Layer], name: str) -> Any:
 def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
     """The named flags this kind of model has; of the general ones it lacks, a word is said."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
-    general = {"budget", "device", "precision", "threads", "seed"}
+    general = {"budget", "device", "precision", "threads", "seed", "save_every"}
     for name in flags.keys() - known:
         if name in general:
-            notice(f"--{name} means nothing to a model of kind {kind.name}: it is ignored")
+            notice(f"--{name.replace('_', '-')} means nothing to a model of kind {kind.name}: it is ignored")
     return {name: value for name, value in flags.items() if name in known or name not in general}

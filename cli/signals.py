@@ -1,0 +1,53 @@
+"""What signals ask of a run that lasts: to end in order, or to store now what it could go on from."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+SAVING = "SIGUSR1"
+
+
+class Signals:
+    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in order; they are what they were before
+    from then on, so the second ends at once. USR1 asks to save, as often as it comes.
+
+    ends_in_order: whether the run can do that; else the first one ends it at once. ending: the signal that asked for the end, or 0.
+    """
+
+    def __init__(self, ends_in_order: bool = True) -> None:
+        self.heard = [*(ENDING if ends_in_order else ())]
+        self.ending = 0
+        self.is_saving_wanted = False
+        self.before: dict[int, Any] = {}
+
+    def wants_end(self) -> bool:
+        return bool(self.ending)
+
+    def wants_saving(self) -> bool:
+        """Whether saving was asked for since this was last called."""
+        wanted, self.is_saving_wanted = self.is_saving_wanted, False
+        return wanted
+
+    def __enter__(self) -> None:
+        asking = [getattr(signal, name) for name in self.heard if hasattr(signal, name)]
+        self.before = {number: signal.signal(number, self._end) for number in asking if signal.getsignal(number) != signal.SIG_IGN}
+        if hasattr(signal, SAVING):
+            self.saving_before = signal.signal(getattr(signal, SAVING), self._save)
+
+    def __exit__(self, *error: Any) -> None:
+        self.restore()
+        if hasattr(signal, SAVING):
+            signal.signal(getattr(signal, SAVING), self.saving_before)
+
+    def restore(self) -> None:
+        """The signals that end do again what they did before."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.ending = number
+        self.restore()
+
+    def _save(self, number: int, frame: FrameType | None) -> None:
+        self.is_saving_wanted = True
