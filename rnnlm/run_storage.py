@@ -67,7 +67,7 @@ class RunStorage:
         Raises:
             OutputError: it cannot be done; what was written before is whole.
         """
-        if event.step and (self.manifest is None or self.waiting):
+        if event.step and (self.manifest is None or self.manifest.step != event.step or self.waiting):
             self.waiting = event
         for attempt in range(LAST_TRIES):
             try:

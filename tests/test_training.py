@@ -634,6 +634,18 @@ def test_what_a_run_can_go_on_from_is_written_now_and_then(cut, tmp_path):
     assert finished.results["valid"]["ppl_token"] == whole.results["valid"]["ppl_token"]
 
 
+def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_weights(cut, tmp_path):
+    text, _ = cut
+    saved = []
+    for event in train(text, output=tmp_path / "m", budget="5steps", holdout=0.0, save_every="2steps", **RUN):
+        if isinstance(event, Saved):
+            saved.append((event.step, model_folder.read_manifest(tmp_path / "m").step))
+    assert saved == [(2, 2), (4, 4), (5, 5)]
+    *_, whole = train(text, output=tmp_path / "whole", budget="5steps", holdout=0.0, **RUN)
+    expected = numbers(tmp_path / "whole")
+    assert all(np.array_equal(expected[name], array) for name, array in numbers(tmp_path / "m").items())
+
+
 def test_another_budget_is_told_where_the_rate_follows_it(text):
     list(train(text, output="m", budget="3steps", **{**RUN, "schedule": "cosine"}))
     with pytest.warns(RnnlmWarning, match="follows the budget: the steps so far were taken at the rates of 3steps"):
