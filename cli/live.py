@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Counted, Estimated, Event, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Counted, Estimated, Event, Fitted, RolledBack, Saved, Started, Step, Validated
 
 from . import terminal
 
@@ -42,6 +42,8 @@ class PlainDisplay:
             terminal.say(started_line(event))
         elif isinstance(event, Validated):
             self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
+        elif isinstance(event, RolledBack):
+            self._line(rolled_back_line(event))
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self._line(
@@ -88,6 +90,8 @@ class LiveDisplay(PlainDisplay):
     def show(self, event: Event) -> None:
         if isinstance(event, Started):
             self.console.print(started_line(event), markup=False, highlight=False)
+        elif isinstance(event, RolledBack):
+            self.console.print(rolled_back_line(event), markup=False, highlight=False)
         elif isinstance(event, Step):
             self.step = event
         elif isinstance(event, Validated):
@@ -130,6 +134,13 @@ def started_line(event: Started) -> str:
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
         + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
+    )
+
+
+def rolled_back_line(event: RolledBack) -> str:
+    return (
+        f"step {event.step:,}: {event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
+        f"({event.left} more such attempt{'' if event.left == 1 else 's'})"
     )
 
 

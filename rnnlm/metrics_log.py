@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,8 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only.
+    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only, with the
+    largest gradient norm since the one before.
 
     goes_on: the run goes on from an earlier one of the folder, and so does the file; else it is replaced.
     """
@@ -24,6 +26,7 @@ class MetricsLog:
         self.pending: list[str] = []
         self.stream: IO[str] | None = None
         self.last_step = -STEP_LOG_SECONDS
+        self.largest_norm = 0.0
 
     def add(self, event: Event) -> None:
         """Note `event`.
@@ -32,9 +35,11 @@ class MetricsLog:
             OutputError: the file cannot be written.
         """
         if isinstance(event, Step):
+            self.largest_norm = max(event.gradient_norm_max, self.largest_norm)  # NaN stays
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
-            self.last_step = event.seconds
+            event = replace(event, gradient_norm_max=self.largest_norm)
+            self.last_step, self.largest_norm = event.seconds, 0.0
         line = json.dumps({"event": type(event).__name__.lower(), **_plain(event)}, ensure_ascii=False) + "\n"
         if self.stream is None:
             self.pending.append(line)

@@ -60,7 +60,7 @@ def _work(plan: Plan, stop: Callable[[], bool], log: MetricsLog) -> Iterator[Eve
         if isinstance(event, Fitted):
             began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
         yield event
-        if isinstance(event, Fitted) and not event.steps:
+        if isinstance(event, Fitted) and not event.steps and event.stopped != "diverged":
             raise TrainingError("stopped before there was a model", "nothing is saved")
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Fitted) and manifest is None and event.step):
             manifest = _save(plan, event, goes_on=plan.request.resume or manifest is not None)

@@ -1,0 +1,48 @@
+"""The last good state of a run, held in memory, and how often the run went back to it."""
+
+from rnnlm.config import Budget
+from rnnlm.events import TrainingState
+from rnnlm.neural.budget import Interval
+from rnnlm.neural.fitting_settings import FittingSettings
+
+GOOD_STATE_SECONDS = 10.0
+
+
+class Rollbacks:
+    """Each multiplies the learning rate by `rollback_factor`, for the rest of the run. The count never begins anew, and goes on in
+    a run that is resumed: what is lost again and again needs other settings.
+
+    limit: so often it may happen.
+    good: the last good state; None before the first one.
+    interval: when the next one is to be taken.
+    why: the fault of the last rollback; "" before the first.
+    """
+
+    def __init__(self, settings: FittingSettings) -> None:
+        self.limit = settings.rollbacks
+        self.factor = settings.rollback_factor
+        self.count = 0
+        self.good: TrainingState | None = None
+        self.interval = Interval(Budget(seconds=GOOD_STATE_SECONDS))
+        self.why = ""
+
+    @property
+    def left(self) -> int:
+        """So many more may follow."""
+        return max(0, self.limit - self.count)
+
+    @property
+    def rate_factor(self) -> float:
+        return self.factor**self.count
+
+    @property
+    def step(self) -> int:
+        """Of the good state; 0 where there is none."""
+        return self.good.facts["step"] if self.good else 0
+
+    def __str__(self) -> str:
+        """What was tried, to be read after what went wrong."""
+        if not self.count:
+            return ""
+        times = "once" if self.count == 1 else f"{self.count} times"
+        return f"; gone back {times}, to {self.rate_factor:g} of the learning rate"
