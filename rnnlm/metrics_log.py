@@ -35,7 +35,7 @@ class MetricsLog:
             OutputError: the file cannot be written.
         """
         if isinstance(event, Step):
-            self.largest_norm = max(event.gradient_norm_max, self.largest_norm)  # NaN stays
+            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)  # NaN, which RolledBack tells of, is never larger
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
             event = replace(event, gradient_norm_max=self.largest_norm)

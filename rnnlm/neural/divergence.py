@@ -29,7 +29,7 @@ class Divergence:
         self.loss_limit = self.limit if is_exact else math.inf
         self.last_loss = math.inf
         self.last_validation = 0.0  # none yet, which is no bad one
-        self.why = ""
+        self.forget()
 
     def read(self, report: Step) -> None:
         """Judge one more report."""
@@ -48,16 +48,25 @@ class Divergence:
         if nats >= last > self.limit:
             self._lost_above("the validation text has", nats, step)
 
+    def bears(self, loss_nats: float, step: int) -> bool:
+        """Whether the last report was good, and so is the exact loss of a window under the weights after `step` steps. Judged as
+        reports are: what is trained on noise words is lost by this."""
+        last, self.last_tried = self.last_tried, (loss_nats, step)
+        if step > last[1] and loss_nats >= last[0] > self.limit:
+            self._lost_above("the loss is", loss_nats, step)
+        return self.is_sound and loss_nats <= self.limit
+
     def end(self, loss_nats: float, step: int, tokens: int) -> None:
-        """Judge the loss of the last window, of `tokens`, under the weights that the run ends with, after the last report."""
+        """Judge the exact loss of the last window, of `tokens`, under the weights that the run ends with, after the last report."""
         if not math.isfinite(loss_nats):
             self._lost(f"the loss is not a number after step {step}")
-        elif loss_nats > self.loss_limit and (self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS):
+        elif loss_nats > self.limit and (self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS):
             self._lost_above("the loss is", loss_nats, step)
 
-    def bears(self, loss_nats: float) -> bool:
-        """Whether the last report was good, and so is the loss of a window under the weights as they are now."""
-        return self.is_sound and loss_nats <= self.loss_limit and math.isfinite(loss_nats)
+    def forget(self) -> None:
+        """The run goes on from an earlier state: what was noticed since is no more."""
+        self.last_tried = (0.0, 0)
+        self.why = ""
 
     @property
     def is_sound(self) -> bool:

@@ -226,7 +226,7 @@ class Trainer:
     def _is_good(self) -> Generator[Event, None, bool]:
         """Whether the run may go on from here. A loss is of the weights before its step: so they are tried as they are now, too."""
         yield from self._report_rest()
-        return not self.divergence.why and (self.window is None or self.divergence.bears(self._loss_now()))
+        return not self.divergence.why and (self.window is None or self.divergence.bears(self._loss_now(), self.step_count))
 
     def _loss_now(self) -> float:
         """The loss (nats) of the last window under the weights after it; waits for the device."""
@@ -237,8 +237,9 @@ class Trainer:
     def _roll_back(self) -> RolledBack:
         """Back to the last good state, to go on from there at a lower rate."""
         step, found = self.step_count, self.rollbacks
-        found.count, found.why, self.divergence.why = found.count + 1, self.divergence.why, ""
+        found.count, found.why = found.count + 1, self.divergence.why
         continuing.go_back(self, found.good)
+        self.divergence.forget()
         self.window = None
         self.iteration = self._make_iteration()  # a recorded one knows the optimizer's arrays of before
         self.report.restart(self.token_count)
