@@ -139,7 +139,7 @@ def started_line(event: Started) -> str:
 
 def rolled_back_line(event: RolledBack) -> str:
     return (
-        f"step {event.step:,}: {event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
+        f"{event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
         f"({event.left} more such attempt{'' if event.left == 1 else 's'})"
     )
 

@@ -65,6 +65,8 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
+    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
+    good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     from rnnlm.errors import TrainingError
     from rnnlm.planning import plan as plan_of

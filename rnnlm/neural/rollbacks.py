@@ -1,9 +1,13 @@
 """The last good state of a run, held in memory, and how often the run went back to it."""
 
+from typing import Any
+
 from rnnlm.config import Budget
-from rnnlm.events import TrainingState
+from rnnlm.events import RolledBack, TrainingState
+from rnnlm.neural import continuing
 from rnnlm.neural.budget import Interval
 from rnnlm.neural.fitting_settings import FittingSettings
+from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
 
 GOOD_STATE_SECONDS = 10.0
 
@@ -40,9 +44,33 @@ class Rollbacks:
         """Of the good state; 0 where there is none."""
         return self.good.facts["step"] if self.good else 0
 
+    def take(self, trainer: Any) -> None:
+        """What `trainer` (a :class:`rnnlm.neural.trainer.Trainer`) would go on from is the good state now."""
+        self.good = None  # first, so that memory holds one at a time
+        self.good = continuing.taken(trainer)
+
+    def go_back(self, trainer: Any) -> RolledBack:
+        """`trainer`, whose numbers came apart, takes up the good state, to go on from there at a lower rate."""
+        step = trainer.step_count
+        self.count, self.why = self.count + 1, trainer.divergence.why
+        continuing.go_back(trainer, self.good)
+        trainer.divergence.forget()
+        trainer.window = None
+        trainer.iteration = trainer.make_iteration()
+        trainer.report.restart(trainer.token_count)
+        return RolledBack(step, trainer.step_count, self.why, self.count, self.left, self.rate_factor, trainer.clock.elapsed())
+
     def __str__(self) -> str:
         """What was tried, to be read after what went wrong."""
         if not self.count:
             return ""
         times = "once" if self.count == 1 else f"{self.count} times"
         return f"; gone back {times}, to {self.rate_factor:g} of the learning rate"
+
+
+def loss_now(trainer: Any) -> float:
+    """The exact loss (nats per token) of the last window under the weights after it; waits for the device."""
+    inputs_TB, targets_TB = trainer.streams.gather(trainer.window)
+    model = NeuralLanguageModel(trainer.network, trainer.data.tokenizer, trainer.precision)
+    logprob_BT, _ = model.score(inputs_TB.t(), targets_TB.t(), NeuralState(trainer.state))
+    return -float(logprob_BT.sum()) / trainer.window.tokens

@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnlm.batches import Window
 from rnnlm.config import Budget
 from rnnlm.encoding import TrainingData
-from rnnlm.events import Event, Fitted, Kept, RolledBack, Started, Step, TrainingState, Validated, never
+from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Validated, never
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock, Interval
@@ -22,13 +22,13 @@ from rnnlm.neural.divergence import Divergence
 from rnnlm.neural.fine_tuning import FineTuning
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.iteration import Iteration
-from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.learning_rate import LearningRate
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
 from rnnlm.neural.report import Report
-from rnnlm.neural.rollbacks import Rollbacks
+from rnnlm.neural.rollbacks import Rollbacks, loss_now
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
@@ -47,7 +47,7 @@ class Trainer:
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
-        self.iteration = self._make_iteration()
+        self.iteration = self.make_iteration()
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget))
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
@@ -84,10 +84,10 @@ class Trainer:
         self.saving.begin(self.step_count, self.clock.elapsed())
         self.rollbacks.interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
-            self._take_good()
+            self.rollbacks.take(self)
         stopped = yield from self._read_to_the_end(stop, save)
         while self.divergence.why and self.rollbacks.left:
-            yield self._roll_back()
+            yield self.rollbacks.go_back(self)
             stopped = yield from self._read_to_the_end(stop, save)
         kept = (yield from self._kept_at_the_end()) if self.resumable and self.step_count and not self.divergence.why else None
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
@@ -100,7 +100,7 @@ class Trainer:
         stopped = yield from self._read_windows(stop, save)
         yield from self._report_rest()
         if self.window and stopped == "budget" and not self.divergence.why:
-            self.divergence.end(self._loss_now(), self.step_count, self.window.tokens)
+            self.divergence.end(loss_now(self), self.step_count, self.window.tokens)
         return stopped
 
     def _read_windows(self, stop: Callable[[], bool], save: Callable[[], bool]) -> Generator[Event, None, str]:
@@ -143,6 +143,11 @@ class Trainer:
         """The share of the budget that is used."""
         return self.clock.progress(self.step_count, self.epochs)
 
+    def make_iteration(self) -> Iteration | GraphedIteration:
+        """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one knows only those of before."""
+        iteration = Iteration(self.network, self.settings, self.optimizer, Penalty(self.settings, self.network), self.precision)
+        return with_graphs(iteration, self.settings, self.device)
+
     def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
         """One window: loss, gradients, update. Nothing here waits for the device."""
         inputs_TB, targets_TB = self.streams.gather(window)
@@ -173,7 +178,7 @@ class Trainer:
         if is_done:
             self.fine_tuning.after_validation(self.progress(), self.step_count)
             if is_good and self.validation.best_step == self.step_count:  # who goes back is to find its best weights behind it
-                self._take_good()
+                self.rollbacks.take(self)
         self.report.restart()
         return is_done
 
@@ -193,24 +198,25 @@ class Trainer:
 
     def _keep(self) -> Generator[Event, None, None]:
         """What the run could go on from now, to be stored if it is good; with the weights as a model where validation has kept none."""
+        began = self.clock.elapsed()
         if not (yield from self._remember()):
-            self.saving.begin(self.step_count, self.clock.elapsed())
+            self.saving.begin(self.step_count, began)
             return
-        began, state = self.clock.elapsed(), self.rollbacks.good
+        taken = self.clock.elapsed()
         if self.validation.best_weights:
-            yield Kept(self.step_count, began, state, None)
+            yield Kept(self.step_count, began, self.rollbacks.good, None)
         else:
             with self.averaging.in_place():
-                yield Kept(self.step_count, began, state, self._model())
+                yield Kept(self.step_count, began, self.rollbacks.good, self._model())
         self.saving.done(self.step_count, began, self.clock.elapsed())
-        self.report.pause(self.clock.elapsed() - began)
+        self.report.pause(self.clock.elapsed() - taken)
 
     def _remember(self) -> Generator[Event, None, bool]:
         """The state as it is now, if it is good, is what the next fault goes back to; whether it is."""
         began = self.clock.elapsed()
         is_good = yield from self._is_good()
         if is_good:
-            self._take_good()
+            self.rollbacks.take(self)
         self.rollbacks.interval.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - began)
         return is_good
@@ -218,32 +224,14 @@ class Trainer:
     def _kept_at_the_end(self) -> Generator[Event, None, TrainingState]:
         """What the run could go on from: the last good state, should this be none."""
         is_good = yield from self._is_good()
-        return continuing.taken(self) if is_good or not self.rollbacks.good else self.rollbacks.good
-
-    def _take_good(self) -> None:
-        self.rollbacks.good = continuing.taken(self)
+        if is_good or not self.rollbacks.good:
+            self.rollbacks.take(self)
+        return self.rollbacks.good
 
     def _is_good(self) -> Generator[Event, None, bool]:
         """Whether the run may go on from here. A loss is of the weights before its step: so they are tried as they are now, too."""
         yield from self._report_rest()
-        return not self.divergence.why and (self.window is None or self.divergence.bears(self._loss_now(), self.step_count))
-
-    def _loss_now(self) -> float:
-        """The loss (nats) of the last window under the weights after it; waits for the device."""
-        inputs_TB, targets_TB = self.streams.gather(self.window)
-        logprob_BT, _ = self._model(self.precision).score(inputs_TB.t(), targets_TB.t(), NeuralState(self.state))
-        return -float(logprob_BT.sum()) / self.window.tokens
-
-    def _roll_back(self) -> RolledBack:
-        """Back to the last good state, to go on from there at a lower rate."""
-        step, found = self.step_count, self.rollbacks
-        found.count, found.why = found.count + 1, self.divergence.why
-        continuing.go_back(self, found.good)
-        self.divergence.forget()
-        self.window = None
-        self.iteration = self._make_iteration()  # a recorded one knows the optimizer's arrays of before
-        self.report.restart(self.token_count)
-        return RolledBack(step, self.step_count, found.why, found.count, found.left, found.rate_factor, self.clock.elapsed())
+        return not self.divergence.why and (self.window is None or self.divergence.bears(loss_now(self), self.step_count))
 
     def _report_rest(self) -> Iterator[Step]:
         """What no report has told of yet."""
@@ -255,10 +243,6 @@ class Trainer:
         event = self.report.event(self.step_count, self.epochs, rate, self.progress(), self.clock.elapsed())
         self.divergence.read(event)
         return event
-
-    def _make_iteration(self) -> Iteration | GraphedIteration:
-        iteration = Iteration(self.network, self.settings, self.optimizer, Penalty(self.settings, self.network), self.precision)
-        return with_graphs(iteration, self.settings, self.device)
 
     def _model(self, precision: str = "fp32") -> NeuralLanguageModel:
         return NeuralLanguageModel(self.network, self.data.tokenizer, precision)

@@ -96,7 +96,7 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
 
 
 def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
-    line = "step 1,205: the loss is not a number by step 1205; back to step 1,190 at 0.25 of the learning rate (1 more such attempt)"
+    line = "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the learning rate (1 more such attempt)"
     live.PlainDisplay().show(ROLLED_BACK)
     assert capsys.readouterr().err == line + "\n"
     assert line in drawn(200, STARTED, STEP, ROLLED_BACK)
