@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, Kept, Saved, Started, Step, Unsaved, Validated
+from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, Kept, RolledBack, Saved, Started, Step, Unsaved, Validated
 
 from . import terminal
 
@@ -44,6 +44,8 @@ class PlainDisplay:
             self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
         elif isinstance(event, Kept):
             self._line(f"step {event.step:,}: checkpoint")
+        elif isinstance(event, RolledBack):
+            self._line(rolled_back_line(event))
         elif isinstance(event, (Unsaved, Evaluating)):
             self._line(news(event))
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
@@ -93,6 +95,8 @@ class LiveDisplay(PlainDisplay):
     def show(self, event: Event) -> None:
         if isinstance(event, Started):
             self.console.print(started_line(event), markup=False, highlight=False)
+        elif isinstance(event, RolledBack):
+            self.console.print(rolled_back_line(event), markup=False, highlight=False)
         elif isinstance(event, Step):
             self.step = event
         elif isinstance(event, Validated):
@@ -148,6 +152,13 @@ def news(event: Unsaved | Evaluating) -> str:
     if isinstance(event, Evaluating):
         return f"all is saved; exact evaluation: {', '.join(event.texts)}"
     return f"note: step {event.step:,} is not saved: {event.why}; training goes on, the next try is in {event.retry_seconds:.0f} s"
+
+
+def rolled_back_line(event: RolledBack) -> str:
+    return (
+        f"{event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
+        f"({event.left} more such attempt{'' if event.left == 1 else 's'})"
+    )
 
 
 def training_figure(event: Step) -> str:

@@ -81,6 +81,8 @@ def command(context: click.Context, **given: Any) -> None:
 
     The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
     stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.
+    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
+    good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     from rnnlm.errors import TrainingError
     from rnnlm.planning import plan as plan_of

@@ -107,6 +107,7 @@ def _trainer(plan: Plan, steps: int) -> Any:
     trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, plan.data.train, None))
     trainer.clock.budget = Budget(steps=steps)
     trainer.resumable = False
+    trainer.rollbacks.limit = 0
     return trainer
 
 

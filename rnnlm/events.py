@@ -71,6 +71,22 @@ class Step:
     progress: float  # share of the budget used, 0 to 1
     seconds: float
     is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
+    gradient_norm: float = 0.0  # mean over those steps, before clipping
+    gradient_norm_max: float = 0.0  # the largest of them
+    weight_norm: float = 0.0  # of all weights after the last of them
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """A fault in the numbers was noticed: the run goes on from its last good state, at a lower learning rate."""
+
+    step: int  # by which it was noticed
+    to_step: int  # of the good state
+    why: str
+    count: int  # of times this has happened in the run, this one included
+    left: int  # times it may happen yet
+    rate_factor: float  # by which the learning rate is multiplied from now on
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -150,4 +166,4 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Counted | Estimated | Step | Validated | Kept | Fitted | Saved | Unsaved | Evaluating | Finished
+Event = Started | Counted | Estimated | Step | RolledBack | Validated | Kept | Fitted | Saved | Unsaved | Evaluating | Finished

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only.
+    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only, with the
+    largest gradient norm since the one before.
 
     position: bytes of the file that are of this run. is_open: whether lines go to the file. Those that cannot be written are held
     back, and tried again with the next one.
@@ -24,13 +26,16 @@ class MetricsLog:
         self.pending: list[bytes] = []
         self.is_open = False
         self.last_step = -STEP_LOG_SECONDS
+        self.largest_norm = 0.0
 
     def add(self, event: Event) -> None:
         """Note `event`."""
         if isinstance(event, Step):
+            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)  # NaN, which RolledBack tells of, is never larger
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
-            self.last_step = event.seconds
+            event = replace(event, gradient_norm_max=self.largest_norm)
+            self.last_step, self.largest_norm = event.seconds, 0.0
         line = json.dumps({"event": type(event).__name__.lower(), **_plain(event)}, ensure_ascii=False) + "\n"
         self.pending.append(line.encode("utf-8", "backslashreplace"))
         if self.is_open:

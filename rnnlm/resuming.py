@@ -14,7 +14,9 @@ from rnnlm.events import TrainingState
 from rnnlm.manifest import Manifest
 from rnnlm.training_state import Run
 
-MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints"}
+MAY_CHANGE = {
+    "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
+}  # fmt: skip
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 
 

@@ -80,7 +80,7 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
         if not isinstance(event, Fitted):
             yield from storage.hear(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
-    if not event.steps:
+    if not event.steps and event.stopped != "diverged":
         raise TrainingError("stopped before there was a model", "nothing is saved")
     if not event.step and storage.manifest is None:
         _raise_diverged(plan, event)

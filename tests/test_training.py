@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import tomllib
 import warnings
@@ -430,18 +431,31 @@ def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
 
 
 def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
-    from rnnlm.neural import divergence, learning_rate, report
+    from rnnlm.neural import budget, learning_rate, report, rollbacks
 
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(divergence, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "MOST_COST", math.inf)
     monkeypatch.setattr(learning_rate.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
-    with pytest.raises(TrainingError, match="not a number by step 5.*the last good weights, of step 3, are in m.*lower learning_rate") as caught:
+    with pytest.raises(TrainingError, match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*the last good weights, of step 3, are in m.*lower learning_rate") as caught:
         list(train(text, output="m", holdout=0.0, optimizer="sgd", clip_norm=None, **SMALL))
     assert caught.value.exit_code == 1
     manifest = model_folder.read_manifest(Path("m"))
     assert (manifest.step, manifest.training["stopped"], manifest.results) == (3, "diverged", {})
-    assert "not a number" in manifest.training["divergence"]
+    assert "not a number" in manifest.training["divergence"] and manifest.training["rollbacks"] == 3
     assert all(np.isfinite(array).all() for array in numbers("m").values())
+
+
+def test_a_rate_that_is_too_high_is_lowered_and_metrics_tell_of_it(text):
+    wild = {**SMALL, "optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+    *_, finished = train(text, output="m", rollback_factor=1e-5, holdout=0.0, **wild)
+    assert finished.stopped == "budget"
+    events = [json.loads(line) for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [event for event in events if event["event"] == "rolledback"]
+    assert [(event["count"], event["to_step"]) for event in told] == [(number, 0) for number in range(1, len(told) + 1)] and told
+    assert all(event["why"] and event["rate_factor"] == pytest.approx(1e-5 ** event["count"]) for event in told)
+    assert any(event["event"] == "step" and "gradient_norm" in event and "gradient_norm_max" in event for event in events)
+    assert model_folder.read_manifest(Path("m")).training["rollbacks"] == len(told)
 
 
 def test_an_existing_model_stays_unless_it_may_be_replaced(text):

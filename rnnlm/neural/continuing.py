@@ -7,6 +7,7 @@ taken, bit by bit on one machine and number of threads.
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ REMEMBERED = {
     "averaging": ("start", "count"),
     "clock": ("set_aside",),
     "fine_tuning": ("is_over",),
+    "rollbacks": ("count",),
 }
 
 
@@ -36,7 +38,7 @@ def taken(trainer: Any) -> TrainingState:
         "step": trainer.step_count, "tokens": trainer.token_count, "epochs": trainer.epochs, "seconds": trainer.clock.elapsed(),
         "heard": triggers, "averaged": [name for name, weight in trainer.network.named_parameters() if weight.requires_grad],
     }  # fmt: skip
-    return TrainingState(facts, {name: tensor.detach().cpu().numpy().copy() for name, tensor in _tensors(trainer).items()})
+    return TrainingState(facts, {name: _on_host(name, tensor) for name, tensor in _tensors(trainer).items()})
 
 
 def put_back(trainer: Any, stored: TrainingState) -> None:
@@ -67,11 +69,25 @@ def put_back(trainer: Any, stored: TrainingState) -> None:
         raise ModelError("what --resume needs is damaged, or of another run", f"{type(error).__name__}: {error}") from None
 
 
+def go_back(trainer: Any, stored: TrainingState) -> None:
+    """`trainer` takes up an earlier state of its own. But time has gone on, the best weights stay, and rollbacks stay counted."""
+    validation, clock = trainer.validation, trainer.clock
+    staying = [
+        (validation, "best_ppl"), (validation, "best_step"), (validation, "best_weights"),
+        (clock, "started_at"), (clock, "set_aside"), (trainer.rollbacks, "count"),
+    ]  # fmt: skip
+    values = [getattr(part, name) for part, name in staying]
+    put_back(trainer, stored)
+    for (part, name), value in zip(staying, values, strict=True):
+        setattr(part, name, value)
+
+
 def _triggers(trainer: Any) -> dict[str, NonMonotone | None]:
     return {"averaging": trainer.averaging.trigger, "fine_tuning": trainer.fine_tuning.trigger}
 
 
 def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> None:
+    trainer.fine_tuning.trigger = None
     if heard["fine_tuning"] is not None:
         trainer.fine_tuning.begin()
     for name, trigger in _triggers(trainer).items():
@@ -99,12 +115,12 @@ def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
     if not trainer.validation.best_weights:
         trainer.validation.best_ppl = math.inf
     averages = out_of("average.", arrays) or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
-    if trainer.averaging.count:
-        trainer.averaging.averages = [averages[str(number)].to(trainer.device) for number in range(len(averages))]
+    count = len(averages) if trainer.averaging.count else 0
+    trainer.averaging.averages = [averages[str(number)].to(trainer.device, copy=True) for number in range(count)]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in out_of("optimizer.", arrays).items():
         number, _, moment = name.partition(".")
-        moments.setdefault(int(number), {})[moment] = tensor
+        moments.setdefault(int(number), {})[moment] = tensor.clone()
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
 
 
@@ -112,6 +128,11 @@ def _put_random(arrays: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(arrays["random.cpu"])
     if device.type == "cuda" and "random.cuda" in arrays:
         torch.cuda.set_rng_state(arrays["random.cuda"], device)
+
+
+def _on_host(name: str, tensor: Tensor) -> np.ndarray:
+    """A copy, as training goes on in place; but best weights are only ever replaced."""
+    return tensor.detach().to("cpu", copy=not name.startswith("best.")).numpy()
 
 
 def _storable(number: float) -> float | None:

@@ -19,7 +19,7 @@ from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
 from rnnlm.neural.network import NetworkState
 
-Results = tuple[Tensor, NetworkState]  # the loss, and the state after the window
+Results = tuple[Tensor, Tensor, NetworkState]  # the loss, the norm of its gradient, and the state after the window
 Run = Callable[[], Results]
 
 PLAIN_USES = 3  # iterations of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded

@@ -1,4 +1,4 @@
-"""Runs that come apart: how that is noticed, and the last good weights where no validation has kept any."""
+"""Runs that come apart: how that is noticed."""
 
 import math
 
@@ -6,16 +6,18 @@ from torch import Tensor, nn
 
 from rnnlm.events import Step
 
-SNAPSHOT_SECONDS = 20.0
+TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 
 
 class Divergence:
-    """Judges the mean losses that are reported, and what validations find.
+    """Judges the figures that are reported, and what validations find.
 
-    A run is lost where the loss is no number, or where two losses in a row are above 2 log V + 5 nats and the second is no
+    A run is lost where the loss, a gradient or a weight is no number (so large that its square is none counts), or where two losses in a row are above 2 log V + 5 nats and the second is no
     better; so with validations. A uniform guess over V tokens has log V, so a model above it is confident in what is wrong.
     At high rates, or at a start from large weights, that happens to sound runs, which soon get better; the 5 nats are for
     small V (V = 2 has 0.7). A run that ends there, too, is lost: nothing better will come.
+
+    Losses are of the weights before a step; so what is to be kept is tried on a window, too (`bears`).
 
     is_exact: whether the loss is the cross-entropy; on another scale (sampled, NCE) only one that is no number tells.
     why: what was noticed, in words; "" as long as all is well.
@@ -27,13 +29,15 @@ class Divergence:
         self.loss_limit = self.limit if is_exact else math.inf
         self.last_loss = math.inf
         self.last_validation = 0.0  # none yet, which is no bad one
-        self.why = ""
+        self.forget()
 
     def read(self, report: Step) -> None:
         """Judge one more report."""
         loss, last, self.last_loss = report.loss_nats, self.last_loss, report.loss_nats
-        if not math.isfinite(loss):
-            self._lost(f"the loss is not a number by step {report.step}")
+        figures = {"the loss": loss, "a gradient": report.gradient_norm, "a weight": report.weight_norm}
+        broken = [what for what, figure in figures.items() if not math.isfinite(figure)]
+        if broken:
+            self._lost(f"{broken[0]} is not a number by step {report.step}")
         elif loss >= last > self.loss_limit:
             self._lost_above("the loss is", loss, report.step)
 
@@ -44,10 +48,25 @@ class Divergence:
         if nats >= last > self.limit:
             self._lost_above("the validation text has", nats, step)
 
-    def end(self, loss_nats: float, step: int) -> None:
-        """The last step's loss, after the last report."""
-        if min(loss_nats, self.last_loss) > self.loss_limit:
+    def bears(self, loss_nats: float, step: int) -> bool:
+        """Whether the last report was good, and so is the exact loss of a window under the weights after `step` steps. Judged as
+        reports are: what is trained on noise words is lost by this."""
+        last, self.last_tried = self.last_tried, (loss_nats, step)
+        if step > last[1] and loss_nats >= last[0] > self.limit:
             self._lost_above("the loss is", loss_nats, step)
+        return self.is_sound and loss_nats <= self.limit
+
+    def end(self, loss_nats: float, step: int, tokens: int) -> None:
+        """Judge the exact loss of the last window, of `tokens`, under the weights that the run ends with, after the last report."""
+        if not math.isfinite(loss_nats):
+            self._lost(f"the loss is not a number after step {step}")
+        elif loss_nats > self.limit and (self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS):
+            self._lost_above("the loss is", loss_nats, step)
+
+    def forget(self) -> None:
+        """The run goes on from an earlier state: what was noticed since is no more."""
+        self.last_tried = (0.0, 0)
+        self.why = ""
 
     @property
     def is_sound(self) -> bool:
@@ -60,38 +79,6 @@ class Divergence:
     def _lost(self, why: str) -> None:
         """What was noticed first stays."""
         self.why = self.why or why
-
-
-class Snapshots:
-    """The last good weights: every `SNAPSHOT_SECONDS` at most a copy is taken, which counts once the losses after it are good.
-
-    So two copies are held, until validation keeps weights of its own.
-    step: of the good weights; 0 where there are none.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.clear()
-
-    def clear(self) -> None:
-        self.step, self.weights = 0, {}
-        self.next_step, self.next_weights = 0, {}
-        self.taken_at = -math.inf
-
-    def take(self, step: int, seconds: float) -> None:
-        """After a report of good losses: of `step` steps, `seconds` after the start."""
-        if self.next_weights:
-            self.step, self.weights = self.next_step, self.next_weights
-            self.next_weights = {}
-        if seconds - self.taken_at >= SNAPSHOT_SECONDS:
-            self.next_step, self.next_weights = step, copied_weights(self.network)
-            self.taken_at = seconds
-
-    def restore(self) -> int:
-        """The last good weights go back into the network. Their step; 0 where there are none."""
-        if self.weights:
-            self.network.load_state_dict(self.weights)
-        return self.step
 
 
 def copied_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -78,6 +78,14 @@ class FittingSettings:
     final_rate: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="cosine, linear: share of the rate left at the end")
     ] = 0.0
+    rollbacks: Annotated[
+        Natural,
+        Meta(description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two losses "
+             "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once"),
+    ] = 3
+    rollback_factor: Annotated[
+        Annotated[float, Meta(gt=0, le=1)], Meta(description="the learning rate is multiplied by it each time")
+    ] = 0.5
     patience: Annotated[
         Count | None, Meta(description="early stopping: validations without improvement; none: never")
     ] = None

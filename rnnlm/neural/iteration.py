@@ -24,18 +24,19 @@ class Iteration:
 
     def __call__(
         self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float | Tensor
-    ) -> tuple[Tensor, NetworkState]:
-        """The loss, and the state after the window; the weights take one step at the learning rate `rate`."""
+    ) -> tuple[Tensor, Tensor, NetworkState]:
+        """The loss, the norm of its gradient before clipping, and the state after the window; the weights take one step at
+        the learning rate `rate`."""
         self.network.train()
         with training_products(self.precision, inputs_TB.device):
             loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
         self.penalty.add_gradients()
-        clip_gradients(self.settings, self.network)
+        gradient_norm = clip_gradients(self.settings, self.network)
         self.set_rate(rate)
         self.optimizer.step()
-        return loss.detach(), tuple(tensor.detach() for tensor in state)
+        return loss.detach(), gradient_norm, tuple(tensor.detach() for tensor in state)
 
     def set_rate(self, rate: float | Tensor) -> None:
         for group in self.optimizer.param_groups:

@@ -1,7 +1,7 @@
 """Optimizers by name, and the clipping of gradients."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnnlm.neural.fitting_settings import FittingSettings
 
@@ -33,9 +33,18 @@ def make_optimizer(settings: FittingSettings, network: nn.Module, device: torch.
     return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=recorded, **fused)
 
 
-def clip_gradients(settings: FittingSettings, network: nn.Module) -> None:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for."""
+def clip_gradients(settings: FittingSettings, network: nn.Module) -> Tensor:
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for. The global norm of the gradients before that."""
+    parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    norm = found = gradient_norm(parameters)
     if settings.clip_value is not None:
-        nn.utils.clip_grad_value_(network.parameters(), settings.clip_value)
+        nn.utils.clip_grad_value_(parameters, settings.clip_value)
+        found = norm if settings.clip_norm is None else gradient_norm(parameters)
     if settings.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+        nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
+    return norm
+
+
+def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
+    """The norm of all gradients as one vector, on their device."""
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters])

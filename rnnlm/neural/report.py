@@ -1,13 +1,14 @@
-"""What is told of training between validations: losses summed on the device, copied to the host at intervals.
+"""What is told of training between validations: losses and gradient norms gathered on the device, copied to the host at intervals.
 
 A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlm.events import Step
 
@@ -15,22 +16,32 @@ REPORT_SECONDS = 0.5
 
 
 class Report:
-    """Gathers losses from one report to the next."""
+    """Gathers what steps give from one report to the next; `weights` are looked at once for each.
 
-    def __init__(self, device: torch.device, is_exact: bool = True, tokens: int = 0) -> None:
+    pending: whether there are steps that no report has told of yet.
+    """
+
+    def __init__(self, device: torch.device, is_exact: bool = True, tokens: int = 0, weights: Sequence[Tensor] = ()) -> None:
         self.device = device
         self.is_exact = is_exact
+        self.weights = weights
         self.tokens = tokens
         self.restart()
 
-    def add(self, loss: Tensor, tokens: int) -> None:
-        """The mean loss of one step, and the tokens read so far."""
+    def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
+        """The mean loss and the gradient's norm of one step, and the tokens read so far."""
         self.losses += loss * (tokens - self.tokens)
+        self.norms += gradient_norm
+        self.largest_norm = torch.maximum(self.largest_norm, gradient_norm)  # NaN stays NaN
         self.steps += 1
         self.tokens = tokens
 
+    @property
+    def pending(self) -> bool:
+        return self.sent is not None or self.steps > 0
+
     def due(self) -> bool:
-        """Whether it is time for a report and its losses have arrived on the host."""
+        """Whether it is time for a report and its figures have arrived on the host."""
         if self.sent is None and time.perf_counter() - self.since >= REPORT_SECONDS:
             self.sent = self._send()
         return self.sent is not None and self.sent.has_arrived()
@@ -38,42 +49,50 @@ class Report:
     def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
         """The report; where none was due, of all steps so far, which waits for the device."""
         sent = self.sent or self._send()
+        losses, norms, largest_norm, weight_norm = sent.read()
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
-        event = Step(step, epoch, sent.tokens, sent.read() / max(1, tokens), rate, speed, min(1.0, progress), seconds, self.is_exact)
-        self.losses -= sent.losses
-        self.steps -= sent.steps
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
-        return event
+        return Step(
+            step, epoch, sent.tokens, losses / max(1, tokens), rate, speed, min(1.0, progress), seconds, self.is_exact,
+            gradient_norm=norms / max(1, sent.steps), gradient_norm_max=largest_norm, weight_norm=weight_norm,
+        )  # fmt: skip
 
     def pause(self, seconds: float) -> None:
         """So long no steps were taken: that is not to count."""
         self.since += seconds
 
-    def restart(self) -> None:
-        """Begin anew, after a pause that must not count."""
-        self.losses = torch.zeros((), device=self.device)
-        self.steps = 0
-        self.tokens_before = self.tokens
+    def restart(self, tokens: int | None = None) -> None:
+        """Begin anew, after a pause that must not count; `tokens` read so far, where that is not what was told last."""
+        self.tokens = self.tokens_before = self.tokens if tokens is None else tokens
         self.since = time.perf_counter()
         self.sent: _Sent | None = None
+        self._clear()
 
+    def _clear(self) -> None:
+        self.losses, self.norms, self.largest_norm = (torch.zeros((), device=self.device) for _ in range(3))
+        self.steps = 0
+
+    @torch.no_grad()
     def _send(self) -> "_Sent":
-        losses = self.losses.clone()
+        """Steps from now on belong to the next report."""
+        weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
+        figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
+        tokens, steps, at = self.tokens, self.steps, time.perf_counter()
+        self._clear()
         if self.device.type != "cuda":
-            return _Sent(losses, losses, None, self.tokens, self.steps, time.perf_counter())
-        host = torch.empty((), pin_memory=True).copy_(losses, non_blocking=True)
+            return _Sent(figures, None, tokens, steps, at)
+        host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
         arrival = torch.cuda.Event()
         arrival.record()
-        return _Sent(losses, host, arrival, self.tokens, self.steps, time.perf_counter())
+        return _Sent(host, arrival, tokens, steps, at)
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """Losses on their way to the host, with the tokens and steps they are of."""
+    """Figures on their way to the host, with the tokens and steps they are of."""
 
-    losses: Tensor
-    host: Tensor
+    figures: Tensor
     arrival: "torch.cuda.Event | None"
     tokens: int
     steps: int
@@ -82,7 +101,8 @@ class _Sent:
     def has_arrived(self) -> bool:
         return self.arrival is None or self.arrival.query()
 
-    def read(self) -> float:
+    def read(self) -> list[float]:
+        """Sum of losses over tokens, sum of gradient norms, the largest of them, norm of the weights."""
         if self.arrival is not None:
             self.arrival.synchronize()
-        return float(self.host)
+        return self.figures.tolist()

@@ -2,7 +2,8 @@
 
 B contiguous streams are read side by side in windows of T tokens; the state is carried from window to window and
 detached, so gradients reach T tokens back at most. Validation happens at intervals, the best weights are kept, and
-the run ends with its budget, without improvement (early stopping), when the caller asks, or when it diverges.
+the run ends with its budget, without improvement (early stopping), or when the caller asks. When the numbers
+come apart, it goes back to its last good state, a limited number of times.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -16,8 +17,8 @@ from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Vali
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
 from rnnlm.neural.budget import BudgetClock, Interval
-from rnnlm.neural.cuda_graphs import with_graphs
-from rnnlm.neural.divergence import Divergence, Snapshots
+from rnnlm.neural.cuda_graphs import GraphedIteration, with_graphs
+from rnnlm.neural.divergence import Divergence
 from rnnlm.neural.fine_tuning import FineTuning
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.iteration import Iteration
@@ -27,6 +28,7 @@ from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
 from rnnlm.neural.report import Report
+from rnnlm.neural.rollbacks import Rollbacks, loss_now
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
@@ -45,18 +47,18 @@ class Trainer:
         self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
-        iteration = Iteration(network, settings, self.optimizer, Penalty(settings, network), precision)
-        self.iteration = with_graphs(iteration, settings, self.device)
+        self.iteration = self.make_iteration()
         self.averaging = Averaging(settings, network)
         self.clock = BudgetClock(Budget.parse(run.budget))
         self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
         self.fine_tuning = FineTuning(settings, self.averaging, self.validation)
         self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
-        self.snapshots = Snapshots(network)
+        self.rollbacks = Rollbacks(settings)
         self.step_count = self.token_count = 0
         self.epochs = 0.0  # done of the text
         self.state = network.initial_state(self.streams.rows)  # the hidden state, carried from window to window
-        self.loss: Tensor | None = None  # of the last step
+        self.gradient_norm: Tensor | None = None  # of the last step, before clipping
+        self.window: Window | None = None  # of the last step
         self.resumable = run.resumable
         self.saving = Interval.parse(run.save_every)
 
@@ -78,20 +80,29 @@ class Trainer:
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save`
-        what the run could go on from."""
-        self.report = Report(self.device, self.network.output.is_exact, self.token_count)
+        what the run could go on from. A fault in the numbers sends the run back to its last good state, at a lower rate."""
+        self.report = Report(self.device, self.network.output.is_exact, self.token_count, list(self.network.parameters()))
         self.saving.begin(self.step_count, self.clock.elapsed())
-        stopped = yield from self._read_windows(stop, save)
-        if self.report.steps:
-            yield self._reported()
-        if self.loss is not None and stopped == "budget":
-            self.divergence.end(float(self.loss), self.step_count)
-        can_go_on = self.resumable and self.step_count and not self.divergence.why
-        kept = continuing.taken(self) if can_go_on else None
+        self.rollbacks.interval.begin(self.step_count, self.clock.elapsed())
+        if self.rollbacks.left or self.step_count:
+            self.rollbacks.take(self)
+        stopped = yield from self._read_to_the_end(stop, save)
+        while self.divergence.why and self.rollbacks.left:
+            yield self.rollbacks.go_back(self)
+            stopped = yield from self._read_to_the_end(stop, save)
+        kept = (yield from self._kept_at_the_end()) if self.resumable and self.step_count and not self.divergence.why else None
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
             with self.averaging.in_place():
                 yield from self._validate(stop)
         yield self._fitted(stopped, kept)
+
+    def _read_to_the_end(self, stop: Callable[[], bool], save: Callable[[], bool]) -> Generator[Event, None, str]:
+        """Steps, and whether the weights that they end with are good; why they ended."""
+        stopped = yield from self._read_windows(stop, save)
+        yield from self._report_rest()
+        if self.window and stopped == "budget" and not self.divergence.why:
+            self.divergence.end(loss_now(self), self.step_count, self.window.tokens)
+        return stopped
 
     def _read_windows(self, stop: Callable[[], bool], save: Callable[[], bool]) -> Generator[Event, None, str]:
         """Validations as they are due, and steps; why they ended.
@@ -114,9 +125,13 @@ class Trainer:
                 return "request"
             if self.resumable and (self.saving.due(self.step_count, self.clock.elapsed()) or save()):
                 yield from self._keep()
+                if self.divergence.why:
+                    return "diverged"
             self._take_step(*next(windows))
             if self.report.due():
                 yield self._reported()
+                if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
+                    yield from self._remember()
                 if self.divergence.why:
                     return "diverged"
 
@@ -129,34 +144,42 @@ class Trainer:
         """The share of the budget that is used."""
         return self.clock.progress(self.step_count, self.epochs)
 
+    def make_iteration(self) -> Iteration | GraphedIteration:
+        """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one knows only those of before."""
+        iteration = Iteration(self.network, self.settings, self.optimizer, Penalty(self.settings, self.network), self.precision)
+        return with_graphs(iteration, self.settings, self.device)
+
     def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
         """One window: loss, gradients, update. Nothing here waits for the device."""
         inputs_TB, targets_TB = self.streams.gather(window)
         state = self.streams.refresh(state, window.fresh_B)
-        loss, state = self.iteration(inputs_TB, targets_TB, state, rate)
+        loss, self.gradient_norm, state = self.iteration(inputs_TB, targets_TB, state, rate)
         self.step_count += 1
         self.averaging.update(self.step_count)
         return loss, state
 
     def _take_step(self, epochs: float, window: Window) -> None:
         """The next step of the run; after it `epochs` are done."""
-        rate = self.learning_rate.at(self.progress(), self.epochs) * self.streams.rate_factor(window)
-        self.loss, self.state = self.step(window, self.state, rate)
-        self.epochs = epochs
-        self.token_count += int((window.end_B - window.start_B).sum())
-        self.report.add(self.loss, self.token_count)
+        factor = self.rollbacks.rate_factor * self.streams.rate_factor(window)
+        loss, self.state = self.step(window, self.state, self.learning_rate.at(self.progress(), self.epochs) * factor)
+        self.epochs, self.window = epochs, window
+        self.token_count += window.tokens
+        self.report.add(loss, self.gradient_norm, self.token_count)
 
     def _validation_due(self) -> bool:
         return self.step_count > self.validation.step and self.validation.due(self.step_count, self.epochs)
 
     def _validate_between_steps(self, stop: Callable[[], bool]) -> Generator[Event, None, bool]:
-        """Report, validate, and hear what follows for the steps to come; whether the validation came to its end."""
-        if self.report.steps:
-            yield self._reported()
+        """Report, validate, and hear what follows for the steps to come; False where `stop` cut the validation off."""
+        is_good = yield from self._is_good()
+        if self.divergence.why:
+            return True
         with self.averaging.in_place():
             is_done = yield from self._validate(stop)
         if is_done:
             self.fine_tuning.after_validation(self.progress(), self.step_count)
+            if is_good and self.validation.best_step == self.step_count:  # who goes back is to find its best weights behind it
+                self.rollbacks.take(self)
         self.report.restart()
         return is_done
 
@@ -174,26 +197,52 @@ class Trainer:
         yield Validated(self.step_count, self.epochs, found.ppl, found.best_ppl, improved, self.clock.elapsed(), self._model())
         return True
 
-    def _keep(self) -> Iterator[Kept]:
-        """What the run could go on from now, to be stored; with the weights as a model where validation has kept none."""
+    def _keep(self) -> Generator[Event, None, None]:
+        """What the run could go on from now, to be stored if it is good; with the weights as a model where validation has kept none."""
         began = self.clock.elapsed()
-        state = continuing.taken(self)
+        if not (yield from self._remember()):
+            self.saving.begin(self.step_count, began)
+            return
+        taken = self.clock.elapsed()
         if self.validation.best_weights:
-            yield Kept(self.step_count, began, state, None)
+            yield Kept(self.step_count, began, self.rollbacks.good, None)
         else:
             with self.averaging.in_place():
-                yield Kept(self.step_count, began, state, self._model())
+                yield Kept(self.step_count, began, self.rollbacks.good, self._model())
         self.saving.done(self.step_count, began, self.clock.elapsed())
+        self.report.pause(self.clock.elapsed() - taken)
+
+    def _remember(self) -> Generator[Event, None, bool]:
+        """The state as it is now, if it is good, is what the next fault goes back to; whether it is."""
+        began = self.clock.elapsed()
+        is_good = yield from self._is_good()
+        if is_good:
+            self.rollbacks.take(self)
+        self.rollbacks.interval.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - began)
+        return is_good
+
+    def _kept_at_the_end(self) -> Generator[Event, None, TrainingState]:
+        """What the run could go on from: the last good state, should this be none."""
+        is_good = yield from self._is_good()
+        if is_good or not self.rollbacks.good:
+            self.rollbacks.take(self)
+        return self.rollbacks.good
+
+    def _is_good(self) -> Generator[Event, None, bool]:
+        """Whether the run may go on from here. A loss is of the weights before its step: so they are tried as they are now, too."""
+        yield from self._report_rest()
+        return not self.divergence.why and (self.window is None or self.divergence.bears(loss_now(self), self.step_count))
+
+    def _report_rest(self) -> Iterator[Step]:
+        """What no report has told of yet."""
+        while self.report.pending:
+            yield self._reported()
 
     def _reported(self) -> Step:
         rate = self.optimizer.param_groups[0]["lr"]
         event = self.report.event(self.step_count, self.epochs, rate, self.progress(), self.clock.elapsed())
         self.divergence.read(event)
-        if self.validation.best_weights:
-            self.snapshots.clear()
-        elif self.divergence.is_sound:
-            self.snapshots.take(event.step, event.seconds)
         return event
 
     def _model(self, precision: str = "fp32") -> NeuralLanguageModel:
@@ -201,20 +250,20 @@ class Trainer:
 
     def _fitted(self, stopped: str, kept: TrainingState | None = None) -> Fitted:
         """The best weights go back into the network; where nothing was validated, the last ones or their average, and the
-        last good ones of a run that diverged (none: `step` is 0). Weights that are no numbers are such a run, too."""
-        if not all(bool(tensor.isfinite().all()) for tensor in self.network.state_dict().values()):
-            self.divergence.why = self.divergence.why or f"a weight is not a number after step {self.step_count}"
-        facts = {"divergence": self.divergence.why} if self.divergence.why else {}
-        best = self.validation
-        step, ppl = self.step_count, None
+        last good ones of a run that diverged (none: `step` is 0)."""
+        steps, tokens, best, found = self.step_count, self.token_count, self.validation, self.rollbacks
+        why = self.divergence.why or ("" if steps else found.why)  # the time was up when the run was back at its beginning
+        facts = {"rollbacks": found.count} if found.count else {}
+        if why:
+            stopped, facts["divergence"] = "diverged", f"{why}{found}"
+            if found.good and not best.best_weights:
+                continuing.go_back(self, found.good)
         if best.best_weights:
             best.restore_best()
             step, ppl = best.best_step, best.best_ppl
-        elif facts:
-            step = self.snapshots.restore()
         else:
             self.averaging.install()
+            step, ppl = found.step if why else steps, None
         self.network.eval()
-        stopped = "diverged" if facts else stopped
-        kept = None if facts else kept
-        return Fitted(step, self.step_count, self.token_count, self.clock.elapsed(), stopped, self._model(), ppl, facts, kept)
+        kept = None if why else kept
+        return Fitted(step, steps, tokens, self.clock.elapsed(), stopped, self._model(), ppl, facts, kept)

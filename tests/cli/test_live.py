@@ -7,12 +7,13 @@ import pytest
 from rich.console import Console
 
 from rnnlm.cli import live
-from rnnlm.events import Counted, Estimated, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Counted, Estimated, Fitted, RolledBack, Saved, Started, Step, Validated
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
 VALIDATED = Validated(1190, 2.4, 150.123, 149.5, False, 39.0, None)
 SAVED = Saved("checkpoints/x", 1100)
+ROLLED_BACK = RolledBack(1205, 1190, "the loss is not a number by step 1205", 2, 1, 0.25, 41.0)
 FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget", model=None)
 
 
@@ -92,6 +93,13 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
     display.show(STEP)
     display.show(STEP)
     assert capsys.readouterr().err == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
+
+
+def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
+    line = "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the learning rate (1 more such attempt)"
+    live.PlainDisplay().show(ROLLED_BACK)
+    assert capsys.readouterr().err == line + "\n"
+    assert line in drawn(200, STARTED, STEP, ROLLED_BACK)
 
 
 def test_a_loss_beyond_floats_is_an_infinite_perplexity():

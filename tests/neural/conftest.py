@@ -9,6 +9,7 @@ import rnnlm.corpora
 from rnnlm import tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
+from rnnlm.neural import budget, report, rollbacks
 from rnnlm.neural.fitting import start_network
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.trainer import Trainer
@@ -24,6 +25,14 @@ FITTING = {
     "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "learning_rate": 0.003, "beta1": 0.9, "beta2": 0.99,
     "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0, "state_reset": 0.0,
 }  # fmt: skip
+
+
+@pytest.fixture
+def eager_snapshots(monkeypatch):
+    """A report, and a good state to go back to, at every step."""
+    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "MOST_COST", float("inf"))
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,11 @@ class Repeater:
 
         def replay():
             self.replays += 1
-            loss, state = run()
-            kept[:] = kept or [loss.clone(), *(tensor.clone() for tensor in state)]
-            for place, result in zip(kept, (loss, *state), strict=True):
+            loss, norm, state = run()
+            kept[:] = kept or [tensor.clone() for tensor in (loss, norm, *state)]
+            for place, result in zip(kept, (loss, norm, *state), strict=True):
                 place.copy_(result)
-            return kept[0], tuple(kept[1:])
+            return kept[0], kept[1], tuple(kept[2:])
 
         return replay
 

@@ -1,13 +1,12 @@
 """When a run counts as lost, and which weights are good."""
 
 import math
+from dataclasses import replace
 
 import pytest
-import torch
-from torch import nn
 
 from rnnlm.events import Step
-from rnnlm.neural.divergence import Divergence, Snapshots
+from rnnlm.neural.divergence import Divergence, TELLING_TOKENS
 
 V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
 
@@ -45,7 +44,7 @@ def test_a_loss_that_is_no_number_is_a_lost_run_on_any_scale(loss, is_exact):
 
 def test_a_loss_on_another_scale_may_be_large():
     found = judge([10.0, 500.0, 501.0], is_exact=False)
-    found.end(500.0, 8)
+    found.end(18.0, 8, 1000)
     assert found.why == "" and found.is_sound
 
 
@@ -63,8 +62,15 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
 def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(reports, last, lost):
     """A single window above the limit is not enough: it may hold one token."""
     found = judge(reports)
-    found.end(last, 8)
+    found.end(last, 8, TELLING_TOKENS - 1)
     assert found.why == (f"the loss is {last:.1f} nats per token by step 8; a uniform guess has 6.9" if lost else "")
+
+
+@pytest.mark.parametrize("tokens, loss, why", [(TELLING_TOKENS, 30.0, "30.0 nats per token by step 8"), (1, math.nan, "not a number after step 8")])
+def test_weights_lost_in_the_very_last_step_are_noticed(tokens, loss, why):
+    found = judge([6.0])
+    found.end(loss, 8, tokens)
+    assert why in found.why
 
 
 @pytest.mark.parametrize("losses, sound", [([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False)])
@@ -72,21 +78,24 @@ def test_the_last_report_tells_whether_all_is_well(losses, sound):
     assert judge(losses).is_sound == sound
 
 
-def fill(network, value):
-    with torch.no_grad():
-        network.weight.fill_(value)
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize("figure, what", [("gradient_norm", "a gradient"), ("weight_norm", "a weight")])
+def test_a_gradient_or_a_weight_that_is_no_number_is_a_lost_run_though_the_loss_is_fine(figure, what, broken):
+    divergence = judge([6.0])
+    divergence.read(replace(report(5.0), **{figure: broken}))
+    assert divergence.why == f"{what} is not a number by step 7" and not divergence.is_sound
 
 
-def test_weights_are_good_once_the_losses_after_them_are_and_copied_now_and_then():
-    network = nn.Linear(2, 2)
-    snapshots = Snapshots(network)
-    assert snapshots.restore() == 0
-    for step, seconds in ((1, 0.0), (2, 1.0), (3, 19.0), (4, 20.0)):
-        fill(network, float(step))
-        snapshots.take(step, seconds)
-    fill(network, math.nan)
-    assert snapshots.restore() == 1 and network.weight[0, 0] == 1.0  # those of step 4 are not known to be good
-    snapshots.take(5, 21.0)
-    assert snapshots.restore() == 4 and network.weight[0, 0] == 4.0
-    snapshots.clear()
-    assert snapshots.restore() == 0
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_weights_are_borne_where_the_last_report_and_a_window_under_them_are_good(is_exact):
+    assert judge([6.0], is_exact).bears(18.0, 8)
+    assert not any(judge([6.0], is_exact).bears(loss, 8) for loss in (19.0, math.inf, math.nan))
+    assert not judge([math.nan], is_exact).bears(6.0, 8)
+
+
+def test_weights_tried_twice_above_the_limit_are_a_lost_run_on_any_scale_of_the_loss():
+    found = judge([6.0], is_exact=False)
+    assert not found.bears(30.0, 8) and not found.bears(31.0, 8) and not found.bears(29.0, 9) and found.why == ""  # one state, then a better one
+    assert not found.bears(29.5, 10) and found.why.startswith("the loss is 29.5 nats per token by step 10")
+    found.forget()
+    assert found.why == "" and not found.bears(31.0, 11) and found.why == ""

@@ -15,7 +15,7 @@ from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
-from rnnlm.neural import budget, divergence, fitting, report, validation
+from rnnlm.neural import budget, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.planning import Request, plan
@@ -416,31 +416,19 @@ def losing(trainer, loss, after):
 
 
 @pytest.mark.parametrize("loss, steps, why", [(math.nan, 11, "not a number"), (300.0, 12, "300.0 nats per token by step 12; a uniform guess")])
-def test_without_validation_a_diverging_run_hands_back_the_last_weights_known_to_be_good(
-    make_data, make_trainer, sentences, monkeypatch, loss, steps, why
+@pytest.mark.parametrize("rollbacks", [0, 1])
+def test_without_validation_a_diverging_run_hands_back_the_last_good_weights(
+    make_data, make_trainer, sentences, eager_snapshots, loss, steps, why, rollbacks
 ):
-    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(divergence, "SNAPSHOT_SECONDS", 0.0)
-    trainer = make_trainer(make_data(sentences[:40]), budget="50steps", batch_rows=4)
+    trainer = make_trainer(make_data(sentences[:40]), budget="50steps", batch_rows=4, rollbacks=rollbacks)
     losing(trainer, loss, after=10)
     seen = {}
     for event in trainer.train(never):
         if isinstance(event, Step):
-            seen[event.step] = weights_of(trainer)
+            seen.setdefault(event.step, weights_of(trainer))
     assert (event.stopped, event.steps, event.best_ppl_token) == ("diverged", steps, None)
-    assert event.step == 9 and same(dict(event.model.network.state_dict()), seen[9])  # the losses after step 10 are bad already
-    assert why in event.facts["divergence"]
-
-
-def test_snapshots_are_let_go_when_validation_keeps_the_best_weights(make_data, make_trainer, sentences, monkeypatch):
-    monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="8steps", batch_rows=4, validate_every_steps=5)
-    held = {}
-    for event in trainer.train(never):
-        if isinstance(event, Step):
-            held[event.step] = bool(trainer.snapshots.weights)
-    assert held[4] and not held[7]
-    assert "divergence" not in event.facts
+    assert event.step == 10 and same(dict(event.model.network.state_dict()), seen[10])
+    assert why in event.facts["divergence"] and ("gone back once" in event.facts["divergence"]) == bool(rollbacks)
 
 
 WILD = {"optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
@@ -457,10 +445,11 @@ def test_a_run_on_noise_words_is_lost_where_validations_say_so_and_not_by_its_lo
     data = make_data(sentences[:20], sentences[20:30])
     noise = {"loss": "nce", "samples": 9, "validate_every_steps": 2}
     script_validations(monkeypatch, [50.0, 1e30, 1e31, 1.0])
-    *_, event = make_trainer(data, budget="20steps", **noise).train(never)
+    *_, event = make_trainer(data, budget="20steps", **noise, rollbacks=0).train(never)
     assert (event.stopped, event.step, event.steps) == ("diverged", 2, 6) and "validation text has 71.4 nats" in event.facts["divergence"]
     script_validations(monkeypatch, [50.0, 49.0])
-    trainer = amplify(amplify(amplify(make_trainer(data, budget="4steps", **noise, **KEEP_WEIGHTS))))
+    trainer = make_trainer(data, budget="4steps", **noise)
+    losing(trainer, 300.0, after=0)
     *reports, event = trainer.train(never)
     assert max(report.loss_nats for report in reports if isinstance(report, Step)) > trainer.divergence.limit
     assert event.stopped == "budget"

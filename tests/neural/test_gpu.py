@@ -7,6 +7,7 @@ from network_variants import VARIANTS
 
 from rnnlm.adaptation import adapt
 from rnnlm.adaptation_settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.events import RolledBack
 from rnnlm.gradient_statistics import gather_statistics
 from rnnlm.mixture import Mixture
 from rnnlm.mixture_tuning import Predictions, log_linear_weights
@@ -88,6 +89,26 @@ def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, s
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert loss.isfinite()
+
+
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+def test_a_lost_weight_is_noticed_and_the_run_goes_back(make_data, make_trainer, sentences, eager_snapshots, cuda_graphs):
+    settings = {"budget": "30steps", "batch_rows": 4, "bptt_tokens": 12, "clip_norm": None, "cuda_graphs": cuda_graphs}
+    trainer = make_trainer(make_data(sentences[:60], sentences[60:80]), device="cuda", **settings)
+    step = trainer.step
+
+    def wrapped(window, state, rate):
+        found = step(window, state, rate)
+        if trainer.step_count == 15 and not trainer.rollbacks.count:
+            with torch.no_grad():
+                next(trainer.network.parameters())[-1, -1] = torch.nan
+        return found
+
+    trainer.step = wrapped
+    *events, fitted = trainer.train(never)
+    (rollback,) = [event for event in events if isinstance(event, RolledBack)]
+    assert rollback.step >= 15 and rollback.to_step < 15 and fitted.stopped == "budget"
+    assert all(parameter.isfinite().all() for parameter in trainer.network.parameters())
 
 
 def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_data, make_trainer, sentences, monkeypatch):

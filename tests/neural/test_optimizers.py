@@ -55,6 +55,11 @@ def test_no_clipping_leaves_gradients(network):
     assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 4.0]]
 
 
+@pytest.mark.parametrize("clipping", [{"clip_norm": None}, {"clip_norm": 1.0}, {"clip_norm": None, "clip_value": 0.5}, {"clip_norm": 1.0, "clip_value": 0.5}], ids=str)
+def test_clipping_tells_the_norm_before_it(network, clipping):
+    assert float(clip_gradients(FittingSettings(**clipping), network)) == 13.0
+
+
 def steps_of(network, count=3, **settings):
     """Weights and biases after `count` steps with constant gradients."""
     settings = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0, **settings}
