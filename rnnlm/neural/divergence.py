@@ -12,10 +12,10 @@ TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 class Divergence:
     """Judges the figures that are reported, and what validations find.
 
-    A run is lost where the loss, a gradient or a weight is no number (so large that its square is none counts), or where two losses in a row are above 2 log V + 5 nats and the second is no
-    better; so with validations. A uniform guess over V tokens has log V, so a model above it is confident in what is wrong.
-    At high rates, or at a start from large weights, that happens to sound runs, which soon get better; the 5 nats are for
-    small V (V = 2 has 0.7). A run that ends there, too, is lost: nothing better will come.
+    A run is lost where the loss, a gradient or a weight is no number (nor the norm of all), or where two losses in a row are above
+    2 log V + 5 nats and the second is no better; so with validations. A uniform guess over V tokens has log V, so a model above it
+    is confident in what is wrong. At high rates, or at a start from large weights, that happens to sound runs, which soon get
+    better; the 5 nats are for small V (V = 2 has 0.7). A run that ends there, too, is lost: nothing better will come.
 
     Losses are of the weights before a step; so what is to be kept is tried on a window, too (`bears`).
 
