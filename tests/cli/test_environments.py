@@ -92,7 +92,7 @@ def place(ground, tmp_path):
     return Path(shutil.copytree(ground, tmp_path / "place"))
 
 
-def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), prefix=(), **streams) -> Ended:
+def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), **streams) -> Ended:
     """Run a command in a process of its own. closed: the numbers of the streams that it is started without."""
 
     def prepare() -> None:
@@ -104,7 +104,7 @@ def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None
     own = {name: value for name, value in environment(**(variables or {})).items() if name not in dropped}
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     ended = subprocess.run(
-        [*prefix, sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
+        [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
     )  # fmt: skip
     err = (ended.stderr or b"").decode("utf-8", "replace")
     assert "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err, err
@@ -133,8 +133,8 @@ BARE = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_bare_environment(place, name):
-    """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or compiled files, warnings that are errors,
-    no standard input, twenty open files: every command works, whatever names and text it is given."""
+    """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or compiled files, warnings that are
+    errors, no standard input, twenty open files: every command works, whatever names and text it is given."""
     ended = launch(
         place, COMMANDS[name], variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,), limits={resource.RLIMIT_NOFILE: 20}
     )
@@ -296,7 +296,8 @@ def on_terminal(place, arguments, typed=b"", **variables) -> tuple[int, bytes]:
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 20, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "rnnlm", *arguments], cwd=place, env=environment(**variables), stdin=its, stdout=its, stderr=its, start_new_session=True
+        [sys.executable, "-m", "rnnlm", *arguments],
+        cwd=place, env=environment(**variables), stdin=its, stdout=its, stderr=its, start_new_session=True,
     )  # fmt: skip
     os.close(its)
     os.write(ours, typed)
