@@ -1,6 +1,7 @@
 """How a training run looks while it lasts: a live panel on a terminal, a plain line now and then elsewhere."""
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay"]:
         return
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(file=terminal.Unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         yield PlainDisplay()
         return

@@ -3,6 +3,7 @@
 0 done; 1 failed, missing or bad input; 2 wrong usage; 128+n for signal n (130 Ctrl-C, 143 TERM, 141 closed pipe).
 """
 
+import contextlib
 import importlib
 import io
 import os
@@ -10,7 +11,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -36,6 +37,15 @@ class _ClosedPipe(Exception):
     """Whoever read our output has stopped reading."""
 
 
+@contextlib.contextmanager
+def _closed_pipe_told() -> Iterator[None]:
+    """Tells a closed pipe apart from what click would make of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ClosedPipe from None
+
+
 class _Commands(click.Group):
     """Finds commands by name in their files."""
 
@@ -52,13 +62,15 @@ class _Commands(click.Group):
             raise UsageError(f"no such command {arguments[0]!r}", way_out=nearest(arguments[0], COMMANDS))
         return super().resolve_command(context, arguments)
 
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        with _closed_pipe_told():  # help is printed here
+            return super().make_context(*arguments, **more)
+
     def invoke(self, context: click.Context) -> Any:
-        try:
+        with _closed_pipe_told():
             result = super().invoke(context)
             sys.stdout.flush()
             return result
-        except BrokenPipeError:
-            raise _ClosedPipe from None
 
 
 def _print_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -90,6 +102,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    _occupy_standard_streams()
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the process was started with it closed
     if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):  # python -u: a write cut short would pass for a whole one
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), write_through=True)
@@ -164,9 +177,17 @@ def _raise_signalled(number: int, frame: Any) -> None:
     raise _Signalled(number)
 
 
+def _occupy_standard_streams() -> None:
+    """Where the process was started with one of its first three streams closed, a file that it writes must not come to stand there."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
 def _discard_unwritable_output() -> None:
     """What is left in the buffer of a closed pipe must not raise while Python shuts down."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,5 +1,6 @@
 """What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped."""
 
+import contextlib
 import json
 import re
 import sys
@@ -23,8 +24,28 @@ def visible(text: str) -> str:
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr."""
-    click.echo(visible(message), err=True)
+    """One line for people, on stderr. That nobody hears it (a terminal that is gone, a full disk) is no reason to lose work."""
+    with contextlib.suppress(OSError):
+        click.echo(visible(message), err=True)
+
+
+class Unfailing:
+    """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and nothing else."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class Progress:

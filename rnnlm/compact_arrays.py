@@ -15,6 +15,7 @@ from rnnlm.errors import ModelError
 MOST_BYTES = 14_900_000  # of the arrays of a file, which stays below 15 MB with its header
 CUT = "#"
 SCALE = "@scale"
+LONGEST_NUMBER = 9  # digits, of a piece
 LARGEST_WHOLE = 127  # of 8 bits, symmetric
 
 
@@ -71,7 +72,7 @@ def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     found: dict[str, dict[int, np.ndarray]] = {}
     for name, array in (each for arrays in files for each in arrays.items()):
         whole, cut, number = name.rpartition(CUT)
-        whole, at = (whole, int(number)) if cut and number.isdecimal() else (name, -1)
+        whole, at = (whole, int(number)) if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER else (name, -1)
         if at in found.setdefault(whole, {}):
             raise ModelError("the weights cannot be read", f"array {name!r} is there twice")
         found[whole][at] = array

@@ -13,6 +13,7 @@ from typing import IO, Any
 from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
+_ZSTANDARD_BYTES = 1 << 12  # decompressed at a time, as zstandard gives out all that they hold: a hundred megabytes at most
 _OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 SUFFIXES = (*_OPEN, ".zst")
 
@@ -84,7 +85,7 @@ class _Zstandard(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self.text:
-            chunk = self.rest or self.compressed.read(CHUNK_BYTES)
+            chunk = self.rest or self.compressed.read(_ZSTANDARD_BYTES)
             if not chunk and self.frame is not None:
                 raise EOFError("truncated")
             if not chunk:

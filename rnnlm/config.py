@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import ModelError, SettingsError, nearest
+from rnnlm.errors import ModelError, SettingsError, nearest, shown
 
 Settings = TypeVar("Settings")
 
@@ -83,14 +83,14 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         value = None
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter: lone surrogates, as JSON may hold them
         schemas = _schemas(kind)
-        if isinstance(value, list) and any("pattern" in schema for schema in schemas):  # TOML's form of 650,650,400
+        if _is_flat_list(value) and any("pattern" in schema for schema in schemas):  # TOML's form of 650,650,400
             return convert(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
-        raise SettingsError(f"setting {name} = {value!r} is not valid", f"{needed} is needed", _way_out(value, schemas)) from None
+        raise SettingsError(f"setting {name} = {shown(value)} is not valid", f"{needed} is needed", _way_out(value, schemas)) from None
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise SettingsError(f"setting {name} = {value!r} is not valid", "a finite number is needed")
+        raise SettingsError(f"setting {name} = {shown(value)} is not valid", "a finite number is needed")
     return converted
 
 
@@ -123,7 +123,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML", str(error)) from None
     for name, value in table.items():
         if isinstance(value, dict):
@@ -163,7 +163,7 @@ class Budget:
             SettingsError: the text has none of these forms, or is not above zero.
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|epochs?|steps?)\s*", text)
-        if not match or float(match[1]) <= 0:
+        if not match or not 0 < float(match[1]) < math.inf:
             raise SettingsError(
                 f"{name} {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
             )
@@ -175,6 +175,10 @@ class Budget:
         if not number.is_integer():
             raise SettingsError(f"{name} {text!r} is not a whole number of steps")
         return cls(steps=int(number))
+
+
+def _is_flat_list(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(each, (list, dict)) for each in value)
 
 
 def _schemas(kind: Any) -> list[dict[str, Any]]:
@@ -201,7 +205,7 @@ def _way_out(value: Any, schemas: list[dict[str, Any]]) -> str:
     """The nearest of the texts that are valid, or an example."""
     for schema in schemas:
         if "enum" in schema:
-            return nearest(str(value), schema["enum"])
+            return nearest(value if isinstance(value, str) else "", schema["enum"])
         if "examples" in schema:
             return f"for instance {schema['examples'][0]}"
     return ""

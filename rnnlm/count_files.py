@@ -18,6 +18,7 @@ from rnnlm.sources import SourceSettings
 
 LINES_AT_ONCE = 1 << 16
 LONGEST_LINE = 1 << 20  # in bytes
+LONGEST_COUNT = 1000  # digits; Python writes sums of up to 4300
 WAY_OUT = "make it with rnnlm count"
 
 
@@ -58,14 +59,14 @@ def _read_counts(file: str) -> Iterator[Count]:
     for number, line in _numbered_lines(file):
         ngram, tab, digits = line.rpartition(b"\t")
         try:
-            key, occurrences = ngram.decode("utf-8"), int(digits)
+            key = ngram.decode("utf-8")
         except ValueError:
-            digits = b""
-        if not (tab and ngram and digits.isdigit()):
+            key = ""
+        if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
             raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", way_out=WAY_OUT)
         if key <= before:
             raise TextError(f"{file}, line {number}: out of order", "lines run in byte order, none twice", "LC_ALL=C sort")
-        yield key, occurrences
+        yield key, int(digits)
         before = key
 
 

@@ -6,23 +6,33 @@ for what, why and the way out, and into the exit code of its class. Things worth
 """
 
 import difflib
+import reprlib
 import warnings
 from collections.abc import Iterable
+from typing import Any
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
+LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 
 class RnnlmError(Exception):
-    """Base of all errors raised on purpose. `what` happened, `why`, and the `way_out`, one line each."""
+    """Base of all errors raised on purpose. `what` happened, `why`, and the `way_out`, one line each, cut where too long to be read."""
 
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", way_out: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.way_out = way_out
+        self.what, self.why, self.way_out = map(_cut, (what, why, way_out))
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return "; ".join(part for part in (self.what, self.why, self.way_out) if part)
+
+
+def _cut(text: str) -> str:
+    half = LONGEST_MESSAGE // 2
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
 
 
 class UsageError(RnnlmError):
@@ -65,7 +75,12 @@ class RnnlmWarning(UserWarning):
 
 def notice(message: str) -> None:
     """Tell the caller something that is no failure, as an :class:`RnnlmWarning`."""
-    warnings.warn(message, RnnlmWarning, stacklevel=3)
+    warnings.warn(_cut(message), RnnlmWarning, stacklevel=3)
+
+
+def shown(value: Any) -> str:
+    """A value from a file as messages show it, however long and however deeply nested it is."""
+    return _REPR.repr(value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

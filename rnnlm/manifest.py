@@ -62,7 +62,7 @@ class Manifest:
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
         if self.parts:
             hashed += [json.dumps(self.settings, sort_keys=True), *(f"part:{part.fingerprint}" for part in self.parts)]
-        return hashlib.sha256("\n".join(hashed).encode()).hexdigest()[:12]
+        return hashlib.sha256("\n".join(hashed).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def read_manifest(folder: Path) -> Manifest:

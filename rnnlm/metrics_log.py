@@ -86,7 +86,7 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             events.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return [event for event in events if isinstance(event, dict)]
 

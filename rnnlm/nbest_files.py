@@ -13,7 +13,7 @@ from typing import Any
 from rnnlm import speech_folders, tables
 from rnnlm.byte_streams import opened, text_lines
 from rnnlm.corpus import WORD_SPACE
-from rnnlm.errors import TextError, UsageError, nearest, notice
+from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.nbest import Hypothesis, ListSettings, Utterance, parse_rank, parse_score
 from rnnlm.nbest_collecting import Collector
 from rnnlm.speech_folders import keyed_lines
@@ -121,7 +121,7 @@ def _field(values: dict[str, Any], name: str, types: Any, where: str, expected: 
     if values.get(name) is None:
         raise TextError(f"{where}: {name!r} is missing", 'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}')
     if not isinstance(values[name], types) or isinstance(values[name], bool):
-        raise TextError(f"{where}: {name!r} is not {expected}", f"it is {values[name]!r}"[:200])
+        raise TextError(f"{where}: {name!r} is not {expected}", f"it is {shown(values[name])}")
     return values[name]
 
 

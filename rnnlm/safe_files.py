@@ -125,9 +125,9 @@ def digest(pieces: Iterable[bytes | memoryview]) -> str:
 
 
 def sha256(path: Path) -> str | None:
-    """The SHA-256 of a file; None where it cannot be read."""
+    """The SHA-256 of a file; None where it cannot be read, or no file can have such a name."""
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return None

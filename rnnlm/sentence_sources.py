@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnlm import sources, tables
 from rnnlm.byte_streams import opened, text_lines
-from rnnlm.errors import TextError, UsageError, nearest, notice
+from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.sentences import Sentence
 from rnnlm.sources import SourceSettings
 
@@ -122,6 +122,8 @@ def _sentence(row: tables.Row, column: str, id_column: str | None, settings: Sen
     reason = _why_no_text(column, text) or (_why_no_text(settings.given_column, given) if settings.given_column else None)
     reason = tables.TOO_LONG if row.is_too_long else reason
     id = values.get(id_column) if id_column else None
+    if isinstance(id, (list, dict)):
+        id = shown(id)
     id = id if id is None or isinstance(id, (int, str)) and not isinstance(id, bool) else str(id)
     return Sentence(text if isinstance(text, str) else "", id, "" if reason else given, reason)
 

@@ -5,7 +5,6 @@
 """
 
 import glob
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +77,16 @@ def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iter
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
-    while chunk := list(itertools.islice(records, RECORDS_PER_CHUNK)):
+    """The records, so many at a time, or as many as make a block of text."""
+    chunk: list[str] = []
+    characters = 0
+    for record in records:
+        chunk.append(record)
+        characters += len(record)
+        if len(chunk) == RECORDS_PER_CHUNK or characters >= CHUNK_BYTES:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
         yield chunk
 
 

@@ -4,6 +4,7 @@ Kaldi (nbest-to-linear, utils/int2sym.pl): a text of `utt-N words...`, N from 1,
 (asr_inference): folders `1best_recog`, `2best_recog`, ... of each job (`logdir/output.1`, ...), each with a `text` and a `score`.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -77,11 +78,13 @@ def _sum_of_scores(collector: Collector, folder: Path, names: Sequence[str]) -> 
         for key, rest, where in keyed_lines(str(path), collector.settings.encoding_errors):
             if key in found:
                 raise TextError(f"{where}: {key!r} has a score already", "each hypothesis stands once in a list")
-            found[key] = scale * parse_score(rest, where, collector.settings.costs if costs is None else costs)
+            found[key] = scale * parse_score(rest, where, collector.settings.costs if costs is None else costs) + total.get(key, 0.0)
+            if not math.isfinite(found[key]):
+                raise TextError(f"{where}: the score is {found[key]}", "scores are finite numbers, their sums and products too")
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
             raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in one of them alone")
-        total = {key: total.get(key, 0.0) + score for key, score in found.items()}
+        total = found
     return total
 
 
@@ -121,7 +124,7 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     found = []
     for place, folders, _ in os.walk(source):
         found += [(place, int(match[1]), Path(place, name)) for name in folders if (match := _BEST.fullmatch(name))]
-    jobs = sorted(found, key=lambda each: ([int(part) if part.isdigit() else 0 for part in re.split(r"(\d+)", each[0])], each[0], each[1]))
+    jobs = sorted(found, key=lambda each: ([int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])], each[0], each[1]))
     return [(rank, path) for _, rank, path in jobs]
 
 

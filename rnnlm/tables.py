@@ -16,7 +16,7 @@ from rnnlm.errors import TextError
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
-ROWS_PER_BATCH = 4096
+ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
 TOO_LONG = "the row has more cells than columns"
 
 
@@ -111,7 +111,7 @@ def _json_array(source: str, first_line: int, text: str) -> Iterator[Row]:
 
     try:
         values = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{source}, line {first_line}: not JSON", str(error), "one JSON object a line, or one array of objects") from None
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
@@ -124,7 +124,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
     try:
         value = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
     if not isinstance(value, dict):
         raise TextError(f"{where}: not a JSON object")

@@ -93,7 +93,7 @@ def _json_value(source: str, errors: str) -> Any:
         text = decode(stream.read(), source, 1, errors).removeprefix("\ufeff")
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

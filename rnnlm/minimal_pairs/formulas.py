@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rnnlm.errors import TextError
 
 LONGEST = 2000  # characters
+MOST_PARTS = 500  # nodes of the tree: who follows it needs a call for each level
 TIE_BITS = 2e-4
 CLOSE, RELATIVELY_CLOSE = 1e-3, 1e-5  # how near surprisals are that = takes for equal, as in syntaxgym-core
 _REFERENCE = re.compile(r"\(\s*(\d{1,6}|\*)\s*;\s*%([^%]+)%\s*\)")
@@ -66,8 +67,10 @@ def parse(text: str) -> Formula:
     python = re.sub("=+", "==", _REFERENCE.sub(named, text).translate(_TO_PYTHON)).strip()
     try:
         tree = ast.parse(f"({python})", mode="eval").body
+        if sum(1 for _ in ast.walk(tree)) > MOST_PARTS:
+            raise _no_formula(text, f"it has more than {MOST_PARTS} parts")
         return Formula(text, tuple(references.values()), _truth(tree, references))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         raise _no_formula(text, "it is not a relation of surprisals, as (2;%mismatch%) > (2;%match%)") from None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnlm.corpus import is_blank
+from rnnlm.errors import shown
 from rnnlm.minimal_pairs.pairs import Pair
 
 Values = Mapping[str, Any]
@@ -42,7 +43,7 @@ def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
         good, bad = format.sentences_of(values)
         return Pair(
             kind, good, bad, id, _label(values, PHENOMENON), _field(values), _label(values, ("number",)),
-            _whole_number(values, DISTANCE), _whole_number(values, ATTRACTORS), format.scoring, where,
+            whole_number(values, DISTANCE), whole_number(values, ATTRACTORS), format.scoring, where,
         )  # fmt: skip
     except RowProblem as problem:
         return Pair(kind, "", "", id, scoring=format.scoring, where=where, problem=str(problem))
@@ -65,6 +66,11 @@ def text(values: Values, names: Sequence[str]) -> str:
     return value
 
 
+def as_text(value: Any) -> str:
+    """What a cell holds, as text; of a list or an object, however deeply nested, no more than is needed to know it."""
+    return shown(value) if isinstance(value, (list, dict)) else str(value)
+
+
 def named(columns: Any, names: Sequence[str]) -> str:
     """The first of `names` that is a column; where none is, the first."""
     return next((name for name in names if name in columns), names[0])
@@ -76,7 +82,7 @@ def has(columns: set[str], names: Sequence[str]) -> bool:
 
 def _label(values: Values, names: Sequence[str]) -> str | None:
     value = next((values[name] for name in names if values.get(name) not in (None, "")), None)
-    return None if value is None else str(value)
+    return None if value is None else as_text(value)
 
 
 def _field(values: Values) -> str | None:
@@ -85,7 +91,12 @@ def _field(values: Values) -> str | None:
     return "syntax/semantics" if field == "syntax_semantics" else field
 
 
-def _whole_number(values: Values, names: Sequence[str]) -> int | None:
+def whole_number(values: Values, names: Sequence[str]) -> int | None:
+    """The number in the first of these columns that holds anything.
+
+    Raises:
+        RowProblem: it is no whole number.
+    """
     value = _label(values, names)
     if value is None:
         return None

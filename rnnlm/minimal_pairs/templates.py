@@ -6,7 +6,7 @@ import re
 
 from rnnlm.corpus import split_words
 from rnnlm.minimal_pairs.pairs import WORD
-from rnnlm.minimal_pairs.rows import RowFormat, RowProblem, Values, has, named, text
+from rnnlm.minimal_pairs.rows import RowFormat, RowProblem, Values, has, named, text, whole_number
 
 SENTENCE = ("sentence", "orig_sentence", "masked")
 RIGHT = ("right", "right_form", "good_verb", "verb_good", "correct", "verb")
@@ -44,11 +44,9 @@ def _place(values: Values, words: int) -> int:
     """The place of the verb among the words, from 0."""
     if not has(set(values), POSITION):
         raise RowProblem("the verb's place is neither marked in the sentence nor given as verb_index")
-    column = named(values, POSITION)
-    try:
-        place = int(values[column])
-    except (TypeError, ValueError):
-        raise RowProblem(f"{column} is not a whole number") from None
+    column, place = named(values, POSITION), whole_number(values, POSITION)
+    if place is None:
+        raise RowProblem(f"{column} is missing")
     if not 1 <= place <= words:
         raise RowProblem(f"{column} is {place}, but the sentence has {words} words")
     return place - 1

@@ -7,8 +7,9 @@ label). Scored by what follows the option (Trinh & Le 2018, arXiv 1806.02847).
 import re
 from typing import Any
 
+from rnnlm.errors import shown
 from rnnlm.minimal_pairs.pairs import PARTIAL
-from rnnlm.minimal_pairs.rows import RowFormat, RowProblem, Values, has, text
+from rnnlm.minimal_pairs.rows import RowFormat, RowProblem, Values, as_text, has, text
 
 SENTENCE = ("sentence", "text")
 OPTION_1, OPTION_2 = ("option1", "option_1", "option_a"), ("option2", "option_2", "option_b")
@@ -49,10 +50,10 @@ def _answer(values: Values, options: tuple[str, str]) -> int:
     """Which option is right: 0 or 1."""
     label: Any = values.get("label")
     if values.get("answer") in (None, ""):
-        if str(label) not in ("0", "1"):
-            raise RowProblem("answer is missing" if label in (None, "") else f"label is {label!r}, neither 0 nor 1")
+        if as_text(label) not in ("0", "1"):
+            raise RowProblem("answer is missing" if label in (None, "") else f"label is {shown(label)}, neither 0 nor 1")
         return int(label)
-    answer = str(values["answer"]).strip()
+    answer = as_text(values["answer"]).strip()
     if answer in options and options[0] != options[1]:
         return options.index(answer)
     if answer.lower().rstrip(".") not in _ANSWERS:
@@ -66,10 +67,10 @@ def _place(values: Values, sentence: str) -> tuple[int, int]:
     if pronoun in (None, ""):
         places, what = [match.span() for match in _BLANK.finditer(sentence)], "a blank (_)"
     else:
-        places, what = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(str(pronoun))}(?!\w)", sentence)], "the pronoun"
+        places, what = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)", sentence)], "the pronoun"
         at = values.get("pronoun_loc")
         if at not in (None, ""):
-            places = [place for place in places if str(place[0]) == str(at)]
+            places = [place for place in places if str(place[0]) == as_text(at)]
     if len(places) != 1:
         raise RowProblem(f"{what} stands in the sentence {len(places)} times, not once")
     return places[0]

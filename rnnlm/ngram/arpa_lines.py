@@ -130,6 +130,8 @@ def opened(path: str, report: Report = silent) -> Iterator[ArpaLines]:
     """
     with naming_errors(path, ModelError):
         if path == "-":
+            if sys.stdin is None:
+                raise ModelError("cannot read standard input", "it is closed")
             yield ArpaLines(sys.stdin.buffer, "standard input", report)
             return
         with open_decompressed(path) as stream:

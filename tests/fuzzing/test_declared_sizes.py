@@ -1,0 +1,110 @@
+"""Small files that promise, or unfold into, very much: nothing is allocated by a number that a file merely claims."""
+
+import itertools
+import json
+import tracemalloc
+import zlib
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from odd_inputs import put, quiet, value_or_error
+from rnnlm import array_files, model_folder, sources
+from rnnlm.errors import ModelError, RnnlmError
+from rnnlm.exchange import load_arpa
+from rnnlm.neural.words.pretrained import read_vectors
+from rnnlm.sources import SourceSettings
+from tiny_models import fit, save
+
+MEGABYTE = 1 << 20
+ZSTD_BLOCK = 128 << 10  # the most that one holds
+
+
+def peak_bytes(work) -> tuple[object, int]:
+    """What `work` returns, or the RnnlmError it raises, and the most memory that Python and numpy held for it."""
+    tracemalloc.start()
+    try:
+        return value_or_error(work), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def zstandard_bomb(blocks: int) -> bytes:
+    """A frame of so many blocks, each one byte repeated (RFC 8878, section 3.1.1.2)."""
+    block = (ZSTD_BLOCK << 3 | 1 << 1).to_bytes(3, "little") + b"\n"
+    last = (ZSTD_BLOCK << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\n"
+    return b"\x28\xb5\x2f\xfd" + b"\x00" + b"\x70" + block * (blocks - 1) + last
+
+
+def gzip_bomb(megabytes: int) -> bytes:
+    compressor = zlib.compressobj(wbits=31)
+    return b"".join(compressor.compress(b"\n" * MEGABYTE) for _ in range(megabytes)) + compressor.flush()
+
+
+@pytest.mark.parametrize("suffix, content", [(".zst", zstandard_bomb(1 << 14)), (".gz", gzip_bomb(200))], ids=["zstandard", "gzip"])
+def test_a_compressed_text_that_unfolds_is_read_in_parts(tmp_path, suffix, content):
+    path = tmp_path / f"text{suffix}"
+    path.write_bytes(content)
+    chunks = lambda: [len(chunk) for chunk in itertools.islice(sources.read(str(path), SourceSettings()), 3)]  # noqa: E731
+    lengths, peak = peak_bytes(chunks)
+    assert len(lengths) == 3 and peak < 150 * MEGABYTE
+
+
+def test_a_parquet_file_that_unfolds_is_read_in_parts(tmp_path):
+    path = tmp_path / "table.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * (MEGABYTE // 10)] * 1000}), path)
+    assert path.stat().st_size < 10_000
+    characters, peak = peak_bytes(lambda: sum(len(text) for chunk in sources.read(str(path), SourceSettings()) for text in chunk))
+    assert characters == 1000 * (MEGABYTE // 10) and peak < 70 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}',
+        b'{"a":{"dtype":"F32","shape":[1000000000000,0],"data_offsets":[0,0]}}',
+        b'{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}',
+    ],
+)
+def test_arrays_larger_than_their_file(tmp_path, claim):
+    path = tmp_path / "a.safetensors"
+    for length in (len(claim), 1 << 40, (1 << 64) - 1):
+        put(path, length.to_bytes(8, "little") + claim)
+        found, peak = peak_bytes(lambda: array_files.mapped(path))
+        assert isinstance(found, ModelError) and peak < MEGABYTE
+
+
+@pytest.mark.parametrize(
+    "name, settings, most",
+    [
+        ("lstm", {"hidden_size": 1 << 20, "layers": 100}, 40),
+        ("lstm", {"embedding_size": 1 << 20, "characters": "cnn", "character_filters": ",".join(["9999999"] * 100)}, 40),
+    ],
+    ids=["layers", "characters"],
+)
+def test_a_model_larger_than_its_weights(tmp_path, name, settings, most):
+    with quiet():
+        save(tmp_path / "model", fit(name), name)
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_bytes())
+    config["settings"].update(settings)
+    path.write_text(json.dumps(config))
+    value_or_error(lambda: model_folder.load(tmp_path / "model", "cpu"))  # what is imported then is not counted
+    found, peak = peak_bytes(lambda: model_folder.load(tmp_path / "model", "cpu"))
+    assert isinstance(found, RnnlmError) and peak < most * MEGABYTE
+
+
+def test_more_ngrams_or_vectors_promised_than_there_are(tmp_path):
+    arpa, vectors = tmp_path / "a.arpa", tmp_path / "vectors.txt"
+    arpa.write_text(f"\\data\\\nngram 1={10**18}\nngram 2={10**19}\n\\1-grams:\n-1\ta\n\\end\\\n")
+    vectors.write_text(f"{10**17} 2\nthe 1 2\n")
+    for read in (lambda: load_arpa(arpa), lambda: read_vectors(vectors, ["the"], 2)):
+        value_or_error(read)
+        found, peak = peak_bytes(read)
+        assert isinstance(found, RnnlmError) and peak < 80 * MEGABYTE  # a block of a file is held
+
+
+def test_what_is_counted_here_counts():
+    assert peak_bytes(lambda: np.ones(MEGABYTE, dtype=np.uint8))[1] >= MEGABYTE

@@ -1,0 +1,206 @@
+"""Model folders and their arrays: a model or an RnnlmError, and no more memory than the file itself asks for."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
+from rnnlm import array_files, compact_arrays, model_folder
+from rnnlm.array_files import DTYPES
+from rnnlm.errors import RnnlmError
+from rnnlm.generation import generate
+from rnnlm.inspection import describe
+from rnnlm.manifest import read_manifest
+from rnnlm.sampling import SamplingSettings
+from rnnlm.scoring import score_sentences
+from tiny_models import fit, save
+
+KINDS = {
+    "unigram": {},
+    "ngram": {"order": 2},
+    "lstm": {},
+    "mixture": {"parts": [("unigram", {}), ("ngram", {"order": 2})], "weights": [0.5, 0.5]},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def folders(place):
+    for name, settings in KINDS.items():
+        with quiet():
+            save(place / name, fit(name, **settings), name, **settings)
+    return {name: place / name for name in KINDS}
+
+
+def loads(folder):
+    """All that opens a model folder."""
+    value_or_error(lambda: read_manifest(folder).fingerprint)
+    value_or_error(lambda: describe(str(folder)))
+    value_or_error(lambda: model_folder.damaged_files(folder, read_manifest(folder)))
+    return value_or_error(lambda: model_folder.load(folder, "cpu"))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@given(st.data())
+def test_a_damaged_config(folders, name, data):
+    path = folders[name] / "config.json"
+    whole = path.read_bytes()
+    put(
+        path,
+        data.draw(
+            st.one_of(
+                damaged(whole),
+                changed(json.loads(whole)).map(json_bytes),
+                deep_json,
+                st.builds(
+                    lambda key, value: json_bytes(_with_setting(json.loads(whole), key, value)),
+                    st.sampled_from(sorted(json.loads(whole)["settings"])),
+                    odd_json,
+                ),
+            )
+        ),
+    )
+    try:
+        loads(folders[name])
+    finally:
+        put(path, whole)
+
+
+def _with_setting(config, name, value):
+    return {**config, "settings": {**config["settings"], name: value}}
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "..", "x" * 5000, "\x1b[31m"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config, name: config["files"].update({name: config["files"].pop("vocab.txt")}),
+        lambda config, name: config["files"]["vocab.txt"].update(role=name),
+        lambda config, name: config["files"]["vocab.txt"].update(sha256=name),
+        lambda config, name: config.update(model=name),
+        lambda config, name: config.update(parts=[{"path": name, "fingerprint": name}]),
+        lambda config, name: config["tokenizer"].update(tokenizer=name),
+        lambda config, name: config["settings"].update({name: name}),
+    ],
+    ids=["file", "role", "hash", "model", "part", "tokenizer", "setting"],
+)
+def test_odd_names_in_a_config(folders, name, change):
+    path = folders["unigram"] / "config.json"
+    whole = path.read_bytes()
+    config = json.loads(whole)
+    change(config, name)
+    put(path, json_bytes(config))
+    try:
+        loads(folders["unigram"])
+    finally:
+        put(path, whole)
+
+
+@pytest.mark.parametrize("name", ["unigram", "ngram", "lstm"])
+@given(st.data())
+def test_damaged_weights_of_the_right_length(folders, name, data):
+    path = next(folders[name].glob("weights-*"))
+    whole = path.read_bytes()
+    header = data.draw(damaged(whole[: 8 + int.from_bytes(whole[:8], "little")]))
+    put(path, (header + whole[len(header) :])[: len(whole)])
+    try:
+        loads(folders[name])
+    finally:
+        put(path, whole)
+
+
+@pytest.mark.parametrize("name", ["unigram", "ngram", "lstm"])
+@fewer
+@given(st.data())
+def test_damaged_numbers_are_scored_or_refused(folders, name, data):
+    """Hashes are for doctor; whatever the arrays hold, scoring ends, in numbers or in an error."""
+    path = next(folders[name].glob("weights-*"))
+    whole = path.read_bytes()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    numbers = data.draw(damaged(whole[begin:]))
+    put(path, (whole[:begin] + numbers + whole[begin + len(numbers) :])[: len(whole)])
+    try:
+        loaded = loads(folders[name])
+        if not isinstance(loaded, RnnlmError):
+            value_or_error(lambda: score_sentences(loaded[0], ["the cat sat", "a dog zorp"]))
+            value_or_error(lambda: list(generate(loaded[0], settings=SamplingSettings(max_tokens=5))))
+    finally:
+        put(path, whole)
+
+
+ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, dtype=np.int64), "c": np.ones((), dtype=np.uint8)}
+ENTRIES = {
+    "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    "a#0": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]},
+}
+
+
+def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+@example(of_header(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'))
+@example(of_header(b'{"a#' + b"9" * 5000 + b'":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'))
+@example(b"\xff" * 8)
+@given(
+    st.one_of(
+        damaged(b"".join(array_files.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
+        changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
+        st.dictionaries(
+            st.sampled_from(["a", "a#0", "a#1", "a#2", "a@scale", "b@scale", "#", "@scale", "a#0@scale", "a@scale#0"]) | odd_text,
+            st.fixed_dictionaries(
+                {
+                    "dtype": st.sampled_from(sorted(DTYPES)),
+                    "shape": st.lists(st.integers(0, 3), max_size=3),
+                    "data_offsets": st.tuples(st.just(0), st.integers(0, 28)),
+                }
+            ),
+            max_size=3,
+        ).map(lambda entries: of_header(json_bytes(entries))),
+        deep_json.map(of_header),
+        st.builds(lambda size, rest: size.to_bytes(8, "little") + rest, st.integers(0, 2**64 - 1), st.binary(max_size=60)),
+    )
+)
+def test_any_file_of_arrays(place, data):
+    path = place / "any.safetensors"
+    put(path, data)
+    value_or_error(lambda: array_files.shapes(path))
+    arrays = value_or_error(lambda: array_files.mapped(path))
+    if not isinstance(arrays, RnnlmError):
+        assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
+        joined = value_or_error(lambda: compact_arrays.joined([arrays]))
+        if not isinstance(joined, RnnlmError):
+            value_or_error(lambda: array_files.check_shapes(joined, {name: ("F32", (2, 3)) for name in joined}))
+
+
+shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.builds(lambda kind, shape: np.ones(shape, dtype=DTYPES[kind]), st.sampled_from(sorted(DTYPES)), shapes),
+        max_size=4,
+    )
+)
+def test_arrays_come_back(place, arrays):
+    path = place / "back.safetensors"
+    put(path, b"".join(array_files.chunks(arrays)))
+    found = array_files.mapped(path)
+    assert found.keys() == arrays.keys()
+    assert all(found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in arrays.items())
+
+
+def test_what_is_damaged_above_was_whole(folders):
+    """One model of each kind is sound, so that the tests above damage something that works."""
+    for name, folder in folders.items():
+        assert not isinstance(loads(folder), RnnlmError), name
+        assert describe(str(folder))["model"] == name

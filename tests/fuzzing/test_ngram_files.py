@@ -1,0 +1,110 @@
+"""ARPA files and files of counts: read whole, or refused with their line."""
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
+from rnnlm.count_files import count_lines, merge_counts
+from rnnlm.errors import RnnlmError
+from rnnlm.exchange import arpa, load_arpa
+from rnnlm.scoring import score_sentences
+from tiny_models import fit
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("ngrams")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    with quiet():
+        return b"".join(map(bytes, arpa(fit("ngram", order=3))))
+
+
+def scored(path, data):
+    """A model of that file that scores, or an error."""
+    path.write_bytes(data)
+    model = value_or_error(lambda: load_arpa(path))
+    if not isinstance(model, RnnlmError):
+        found = value_or_error(lambda: score_sentences(model, ["the cat sat", "zorp", ""]))
+        assert isinstance(found, RnnlmError) or not any(math.isnan(each.logprob_nats) for each in found if each.logprob_nats is not None)
+    return model
+
+
+@given(st.data())
+def test_a_damaged_arpa_file(place, whole, data):
+    scored(place / "damaged.arpa", data.draw(damaged(whole)))
+
+
+words = st.sampled_from(["<s>", "</s>", "<unk>", "<UNK>", "a", "b", "\u00a0"]) | odd_text
+fields = st.lists(odd_numbers | words | st.sampled_from(["-0.5", "-1"]), min_size=1, max_size=5).map("\t".join)
+sections = st.lists(fields, max_size=4)
+
+
+@example(["9" * 20], [["-1\ta"]], True)
+@given(st.lists(odd_numbers | st.integers(0, 4).map(str), max_size=4), st.lists(sections, max_size=4), st.booleans())
+def test_an_arpa_file_of_any_lines(place, counts, parts, ends):
+    lines = ["\\data\\", *(f"ngram {n}={count}" for n, count in enumerate(counts, start=1))]
+    for n, part in enumerate(parts, start=1):
+        lines += ["", f"\\{n}-grams:", *part]
+    data = "\n".join([*lines, *(["\\end\\", ""] if ends else [])])
+    scored(place / "any.arpa", data.encode("utf-8", "surrogatepass"))
+
+
+numbers = st.floats(-9, 0).map("{:.4f}".format) | odd_numbers
+
+
+@given(st.lists(numbers, min_size=12, max_size=12))
+def test_an_arpa_file_of_any_numbers(place, numbers):
+    grams = ["<s>", "</s>", "<unk>", "a"], ["<s> a", "a </s>"]
+    given_numbers = iter(numbers)
+    lines = [
+        "\\data\\",
+        "ngram 1=4",
+        "ngram 2=2",
+        "\\1-grams:",
+        *(f"{next(given_numbers)}\t{gram}\t{next(given_numbers)}" for gram in grams[0]),
+    ]
+    lines += ["\\2-grams:", *(f"{next(given_numbers)} {gram}" for gram in grams[1]), "\\end\\", ""]
+    scored(place / "numbers.arpa", "\n".join(lines).encode())
+
+
+def test_an_arpa_file_comes_back(place, whole):
+    model = scored(place / "whole.arpa", whole)
+    assert b"".join(map(bytes, arpa(model))) == whole
+
+
+COUNTS = b"</s>\t2\n<s>\t2\nthe\t3\nthe cat\t1\n"
+
+
+def merged(path, data):
+    path.write_bytes(data)
+    return value_or_error(lambda: list("".join(count_lines(merge_counts([str(path), str(path)])))))
+
+
+@example("9" * 4300, ["a"])
+@given(odd_numbers, st.lists(odd_text, max_size=4))
+def test_a_file_of_any_counts(place, number, ngrams):
+    lines = sorted(f"{ngram}\t{number}\n".encode("utf-8", "surrogatepass") for ngram in ngrams)
+    merged(place / "any.counts", b"".join(lines))
+
+
+@given(damaged(COUNTS))
+def test_a_damaged_file_of_counts(place, data):
+    merged(place / "damaged.counts", data)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_characters="\n\t", exclude_categories=["Cs"]), min_size=1, max_size=5), st.integers(1, 10**9)
+    )
+)
+def test_counts_come_back(place, counts):
+    ordered = sorted(counts.items())
+    path = place / "back.counts"
+    path.write_bytes("".join(count_lines(ordered)).encode())
+    assert list(merge_counts([str(path)])) == ordered

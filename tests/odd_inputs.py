@@ -1,0 +1,241 @@
+"""Odd and damaged input for the tests that fuzz parsers, and what every parser promises whatever it is given.
+
+Two kinds: values that a format allows and nobody expects (`odd_numbers`, `odd_text`, `odd_json`), and files that were whole (`damaged`).
+"""
+
+import contextlib
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from rnnlm.errors import LONGEST_MESSAGE, RnnlmError, RnnlmWarning
+
+NUMBERS = (
+    "0",
+    "-0",
+    "-1",
+    "00",
+    "0.0",
+    "1.5",
+    "-1.5",
+    "1e5",
+    "1e-400",
+    "1e308",
+    "-1e308",
+    "1e400",
+    "-1e400",
+    "nan",
+    "NaN",
+    "inf",
+    "-Infinity",
+    "1_000",
+    " 7",
+    "+7",
+    "0x10",
+    "٣",
+    "²",
+    "1,5",
+    "2147483648",
+    "-9223372036854775809",
+    "18446744073709551616",
+    "9" * 40,
+    "9" * 400,
+    "9" * 5000,
+)
+PIECES = (
+    b"\0",
+    b"\xff",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\x1b[31m",
+    b"\x1a",
+    b"\r",
+    b"\n",
+    b"\n\n",
+    b"\r\n",
+    b"\t",
+    b" ",
+    b",",
+    b'"',
+    b"'",
+    b"\\",
+    b"\\ud800",
+    b"\\u0000",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b"null",
+    b"true",
+    b"[" * 3000,
+    b'{"a":' * 1500,
+    b"../",
+    b"/etc/passwd",
+    b"<s>",
+    b"</s>",
+    b"<unk>",
+    b"<UNK>",
+    b"\xe2\x80\xa8",
+    b"\xc2\xa0",
+    b"-",
+    b"-1",
+    b"=",
+    b"#",
+    *(number.encode() for number in NUMBERS),
+)
+_NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+
+fewer = settings(max_examples=settings().max_examples // 4)  # for what takes longer
+odd_numbers = st.sampled_from(NUMBERS)
+odd_text = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["", " ", "\0", "\t", "\n", "\r", "a b", "the cat", "<s>", "</s>", "<unk>", "\ufeff", "\u2028", "a\x1b[1m"]),
+    st.sampled_from(["../x", "/", ".", "..", "a/b", "\u202e", "e\u0301", "none", "null", "true", "x" * 300]),
+    odd_numbers,
+)
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-2, 3),
+    st.floats(),
+    odd_text,
+    st.sampled_from([2**31, 2**63, 2**64, -(2**70), 10**30]),
+    st.sampled_from(["\ud800", "a\0b", 10**400]),
+)
+odd_json = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3), max_leaves=6)
+
+
+deep_json = st.builds(  # hypothesis itself makes room for some 2000 more calls than Python does
+    lambda depth, opens, closes: opens * depth + b"0" + closes * depth,
+    st.sampled_from([1, 30, 500, 900, 1500, 2500, 5000, 100_000]),
+    st.sampled_from([b"[", b'{"a":']),
+    st.sampled_from([b"]", b"}", b""]),
+)
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as JSON, with what JSON does not have (NaN, lone surrogates) as Python writes it."""
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def changed(draw: Any, value: Any) -> Any:
+    """A JSON value in which one or two places, at whatever depth, hold something odd, are left out, or there twice."""
+    for _ in range(draw(st.integers(1, 2))):
+        value = _changed(draw, value)
+    return value
+
+
+def _changed(draw: Any, value: Any) -> Any:
+    if not isinstance(value, (dict, list)) or not value or draw(st.integers(0, 5)) == 0:
+        return draw(odd_json)
+    how = draw(st.sampled_from(["inside", "inside", "inside", "left out", "added"]))
+    if isinstance(value, list):
+        at = draw(st.integers(0, len(value) - 1))
+        new = {"inside": lambda: [_changed(draw, value[at])], "left out": list, "added": lambda: [value[at], draw(odd_json)]}[how]()
+        return [*value[:at], *new, *value[at + 1 :]]
+    at = draw(st.sampled_from(sorted(value)))
+    if how == "left out":
+        return {name: each for name, each in value.items() if name != at}
+    if how == "added":
+        return {**value, draw(odd_text): draw(odd_json)}
+    return {**value, at: _changed(draw, value[at])}
+
+
+@st.composite
+def damaged(draw: Any, *originals: bytes) -> bytes:
+    """One of the `originals` with one to four faults: bits flipped, parts cut out, doubled, moved in from another, odd bytes put in."""
+    data = draw(st.sampled_from(originals))
+    for _ in range(draw(st.integers(1, 4))):
+        data = draw(st.sampled_from(_FAULTS))(draw, data, originals)
+    return data
+
+
+def _place(draw: Any, data: bytes) -> int:
+    return draw(st.integers(0, len(data)))
+
+
+def _flip(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    if not data:
+        return data
+    at = draw(st.integers(0, len(data) - 1))
+    return data[:at] + bytes([data[at] ^ (1 << draw(st.integers(0, 7)))]) + data[at + 1 :]
+
+
+def _put(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    at = _place(draw, data)
+    return data[:at] + draw(st.sampled_from(PIECES) | st.binary(max_size=9)) + data[at:]
+
+
+def _overwrite(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    at, piece = _place(draw, data), draw(st.binary(min_size=1, max_size=9))
+    return data[:at] + piece + data[at + len(piece) :]
+
+
+def _cut_out(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    start, end = sorted((_place(draw, data), _place(draw, data)))
+    return data[:start] + data[end:]
+
+
+def _cut_off(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    return data[: _place(draw, data)]
+
+
+def _double(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    start, end = sorted((_place(draw, data), _place(draw, data)))
+    return data[:end] + data[start:]
+
+
+def _move_in(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    other = draw(st.sampled_from(originals))
+    start, end = sorted((_place(draw, other), _place(draw, other)))
+    at = _place(draw, data)
+    return data[:at] + other[start:end] + data[at:]
+
+
+def _renumber(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+    numbers = list(_NUMBER.finditer(data[:20_000]))
+    if not numbers:
+        return data
+    found = draw(st.sampled_from(numbers))
+    return data[: found.start()] + draw(odd_numbers).encode() + data[found.end() :]
+
+
+_FAULTS = (_flip, _put, _overwrite, _cut_out, _cut_off, _double, _move_in, _renumber, _renumber)
+
+
+def value_or_error(parse: Callable[[], Any]) -> Any:
+    """What `parse` returns, or the RnnlmError that it raises, which says something and not too much. Anything else is a bug."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        try:
+            return parse()
+        except RnnlmError as error:
+            assert error.what.strip()
+            assert max(map(len, (error.what, error.why, error.way_out))) <= LONGEST_MESSAGE + len(" ... ")
+            return error
+
+
+def put(path: Path, data: bytes) -> None:
+    """`data` in the place of what is there; who has mapped that into memory keeps it."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No notices."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        yield
