@@ -13,6 +13,7 @@ from typing import IO, Any
 from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
+ZSTD_BYTES = 1 << 11  # decompressed at a time: a block of 4 bytes may stand for 128 KiB
 _OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 SUFFIXES = (*_OPEN, ".zst")
 
@@ -77,19 +78,19 @@ class _Zstandard(io.RawIOBase):
     def __init__(self, compressed: IO[bytes]) -> None:
         self.compressed = compressed
         self.frame: Any = None
-        self.rest, self.text = b"", memoryview(b"")
+        self.rest = self.text = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self.text:
-            chunk = self.rest or self.compressed.read(CHUNK_BYTES)
-            if not chunk and self.frame is not None:
+            self.rest = self.rest or memoryview(self.compressed.read(CHUNK_BYTES))
+            if not self.rest and self.frame is not None:
                 raise EOFError("truncated")
-            if not chunk:
+            if not self.rest:
                 return 0
-            self._decompress(chunk)
+            self._decompress()
         count = min(len(buffer), len(self.text))
         buffer[:count], self.text = self.text[:count], self.text[count:]
         return count
@@ -98,13 +99,16 @@ class _Zstandard(io.RawIOBase):
         self.compressed.close()
         super().close()
 
-    def _decompress(self, chunk: bytes) -> None:
+    def _decompress(self) -> None:
+        """The text of the next few bytes of `rest`."""
         import zstandard
 
+        piece = self.rest[:ZSTD_BYTES]
         self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
         try:
-            self.text, self.rest = memoryview(self.frame.decompress(chunk)), b""
+            self.text = memoryview(self.frame.decompress(piece))
         except zstandard.ZstdError as error:
             raise OSError(f"it is damaged: {error}") from None
+        self.rest = self.rest[len(piece) - len(self.frame.unused_data) :]
         if self.frame.eof:
-            self.rest, self.frame = self.frame.unused_data, None
+            self.frame = None

@@ -18,6 +18,7 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.manifest import is_model
 from rnnlm.safe_files import replace_file, writing
+from rnnlm.small_files import read_small
 
 FOLDER, STATE = "training", "state.json"
 FORMAT_VERSION = 1
@@ -101,7 +102,7 @@ def load(folder: Path) -> TrainingState:
 def _read(folder: Path) -> _Stored:
     path = folder / FOLDER / STATE
     try:
-        stored = msgspec.convert(json.loads(path.read_bytes()), _Stored)
+        stored = msgspec.convert(json.loads(read_small(path)), _Stored)
     except FileNotFoundError:
         why = f"there is no {FOLDER}/{STATE}: there was no run, it ended early, was killed before that was written, or kept nothing"
         raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder)) from None

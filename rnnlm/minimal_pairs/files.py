@@ -90,10 +90,12 @@ def _json_value(source: str, errors: str) -> Any:
     import msgspec
 
     with opened(source) as stream:
-        text = decode(stream.read(), source, 1, errors).removeprefix("\ufeff")
+        data = stream.read(tables.LARGEST_JSON + 1)
+    if len(data) > tables.LARGEST_JSON:  # JSON-lines, perhaps
+        return None
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        return msgspec.json.decode(decode(data, source, 1, errors).removeprefix("\ufeff"))
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

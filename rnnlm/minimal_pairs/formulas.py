@@ -67,7 +67,7 @@ def parse(text: str) -> Formula:
     try:
         tree = ast.parse(f"({python})", mode="eval").body
         return Formula(text, tuple(references.values()), _truth(tree, references))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         raise _no_formula(text, "it is not a relation of surprisals, as (2;%mismatch%) > (2;%match%)") from None
 
 

@@ -31,6 +31,7 @@ class Bad:
     files: Mapping[str, bytes | Maker] = field(default_factory=dict)
     code: int = 1
     stdin: bytes = b""
+    keeps: bool = True
 
     def make(self, folder: Path, models: Mapping[str, Path]) -> None:
         for name, content in self.files.items():

@@ -7,7 +7,7 @@ from hostile.cases import TINY, Bad, config, fine, model
 
 ESC = "\x1b]0;owned\x07\x1b[31m"
 EVIL = f"the {ESC} man \x9b2J \u202eevil \x08\x7f\n".encode() * 30
-NAME = "t\x1b[31m\u202e\x9b2J.txt"
+NAME = "t\x1b]31m\u202e\x9b2J.txt"
 PAIRS = json.dumps({"good": f"the {ESC} man", "bad": "the men", "UID": f"k{ESC}", "id": ESC}).encode() + b"\n"
 NBEST = f"u{ESC}\tREF\t\tthe man\nu{ESC}\t1\t-3.0\tthe man {ESC}\nu{ESC}\t2\t-4.0\tthe men\n".encode()
 
@@ -42,7 +42,7 @@ ROWS = [
     fine("text: score, TSV", f"score -m {{unigram}} 'the {ESC}' --format tsv --words"),
     fine("text: score, JSON-lines", f"score -m {{unigram}} '{ESC}' --json --tokens"),
     fine("text: score, given", f"score -m {{unigram}} 'the man' --given '{ESC}'"),
-    fine("text: count", "count text --order 2", {"text": EVIL}),
+    fine("text: count", "count text --order 2", {"text": EVIL.replace("\u202e".encode(), b"")}),
     fine("text: compare", "compare {unigram} {ngram} --on text --train text --resamples 20 --report out.html", {"text": EVIL}),
     fine("text: compare, JSON", "compare {unigram} {ngram} --on text --resamples 20 --json", {"text": EVIL}),
     fine("text: tune", f"tune -m m --adapt unigram --on '{NAME}' --tokens 40", {NAME: EVIL, "m": model("unigram")}),
@@ -66,13 +66,13 @@ ROWS = [
     fine("a model's own story: export", "export -m m --compact out", {"m": EVIL_MODEL}),
     fine("recipes", "recipes"),
     fine("corpora", "corpora"),
-    Bad("file name", f"eval -m {{unigram}} '{NAME}'", "no such file: t\\x1b[31m"),
+    Bad("file name", f"eval -m {{unigram}} '{NAME}'", "no such file: t\\x1b]31m"),
     Bad("file name, with a line end", "eval -m {unigram} 'a\nerror: b'", "no such file: a\\nerror: b"),
-    Bad("file name in a note of its content", f"eval -m {{unigram}} '{NAME}'", "t\\x1b[31m", {NAME: b"\xff"}),
-    Bad("output", f"count {{text}} -o 'no/{NAME}'", "cannot write no/t\\x1b[31m"),
+    Bad("file name in a note of its content", f"eval -m {{unigram}} '{NAME}'", "t\\x1b]31m", {NAME: b"\xff"}),
+    Bad("output", f"count {{text}} -o 'no/{NAME}'", "cannot write no/t\\x1b]31m"),
     Bad("column", f"eval -m {{unigram}} t.csv --column '{ESC}'", "t.csv, line 2: no column '\\x1b]0;", {"t.csv": b"a\nb\n"}),
     Bad("columns of a table", "eval -m {unigram} t.jsonl", "t.jsonl, line 1: which column", {"t.jsonl": json.dumps({ESC: 1, "b": 2}).encode()}),
     Bad("utterance", "rescore -m {unigram} --tune n.tsv", "n.tsv, line 2: utterance", {"n.tsv": f"{ESC}\t1\t1\ta\n{ESC}\t1\t1\ta\n".encode()}),
-    Bad("banned word", f"generate -m {{unigram}} --must '{ESC}'", ""),
+    Bad("banned word", f"generate -m {{unigram}} --must '{ESC}'", "the model does not know '\\x1b]0;", code=2),
     Bad("count file", "count --merge c.txt", "c.txt, line 2: out of order", {"c.txt": b"b\x1b\t1\na\x1b\t1\n"}),
 ]

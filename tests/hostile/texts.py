@@ -1,6 +1,7 @@
 """Texts: their encoding, their lines, their compression, where they are."""
 
 import gzip
+import lzma
 import os
 
 from hostile.cases import COMPRESS, TINY, Bad, fine, repeated
@@ -44,6 +45,7 @@ COMMANDS = {
     "export": "export -m {lstm} --compact out --test text",
 }
 BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {".zst": COMPRESS[".zst"](b"a" * (200 << 20))}
+HUGE_DICTIONARY = lzma.compress(GOOD, lzma.FORMAT_ALONE)[:1] + b"\xff\xff\xff\xf0" + lzma.compress(GOOD, lzma.FORMAT_ALONE)[5:]
 ZEROS = COMPRESS[".zst"](bytes(1 << 30))
 
 ROWS = [Bad(f"{name}: {how}", COMMANDS[how], what, {"text": content})
@@ -63,7 +65,7 @@ ROWS += [
     Bad("a gigabyte of zeros", "eval -m {unigram} t.zst", "t.zst, line 1: longer than", {"t.zst": ZEROS}),
     Bad("no end", "eval -m {unigram} /dev/zero", "/dev/zero, line 1: longer than"),
     Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz", {"t.gz": repeated(b"\n" * (1 << 20), 50, ".gz")}),
-    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": b""}),
+    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": HUGE_DICTIONARY}),
     Bad("missing", "eval -m {unigram} text", "no such file: text"),
     Bad("a directory", "eval -m {unigram} .", ". is a directory"),
     Bad("no match", "eval -m {unigram} *.nope", "no file matches *.nope"),
@@ -76,7 +78,7 @@ ROWS += [
     Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1: not UTF-8", {"text": "text".encode("utf-16")}),
     Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict", "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
     Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
-    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}),
+    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
     Bad("score: a directory", "score -m {unigram} --input .", ". is a directory"),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
