@@ -47,8 +47,11 @@ class MetricsLog:
         """From now on lines go to the file."""
         if self.stream is not None:
             return
+        path = self.folder / METRICS
         with writing(self.folder):
-            self.stream = open(self.folder / METRICS, self.mode, encoding="utf-8", errors="backslashreplace")
+            if path.is_symlink():  # what it leads to is not ours
+                path.unlink()
+            self.stream = open(path, self.mode, encoding="utf-8", errors="backslashreplace")
             self.stream.writelines(self.pending)
             self.stream.flush()
 

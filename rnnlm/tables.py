@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rnnlm.byte_streams import LONGEST_LINE, opened, text_lines
+from rnnlm.byte_streams import opened, text_lines
 from rnnlm.compression import without_suffix
 from rnnlm.errors import TextError
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 4096
-LARGEST_JSON = 1 << 26  # characters of one JSON value, which takes many times that in memory
+LARGEST_VALUE = 1 << 26  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
 
 
@@ -110,7 +110,7 @@ def _json(source: str, stream: IO[bytes], errors: str) -> Iterator[Row]:
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
-    parts, room = [], LARGEST_JSON + 1  # no more is read of an array without end
+    parts, room = [], LARGEST_VALUE + 1  # no more is read of an array without end
     for line in lines:
         parts.append(line)
         room -= len(line)
@@ -126,8 +126,8 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
 def _json_value(text: str, where: str, way_out: str) -> Any:
     import msgspec
 
-    if len(text) > LARGEST_JSON:
-        raise TextError(f"{where}: longer than {LARGEST_JSON:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
+    if len(text) > LARGEST_VALUE:
+        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -142,7 +142,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 
 def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST_LINE)
+    csv.field_size_limit(LARGEST_VALUE)
     if kind == TSV:
         table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:

@@ -90,8 +90,8 @@ def _json_value(source: str, errors: str) -> Any:
     import msgspec
 
     with opened(source) as stream:
-        data = stream.read(tables.LARGEST_JSON + 1)
-    if len(data) > tables.LARGEST_JSON:  # JSON-lines, perhaps
+        data = stream.read(tables.LARGEST_VALUE + 1)
+    if len(data) > tables.LARGEST_VALUE:  # JSON-lines, perhaps
         return None
     try:
         return msgspec.json.decode(decode(data, source, 1, errors).removeprefix("\ufeff"))

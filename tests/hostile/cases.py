@@ -63,6 +63,18 @@ def repeated(piece: bytes, times: int, suffix: str) -> bytes:
     return COMPRESS[suffix](piece) * times
 
 
+def folder(**files: bytes) -> Maker:
+    """A folder of such files; / in a name is written as __."""
+
+    def make(path: Path, models: Mapping[str, Path]) -> None:
+        for name, content in files.items():
+            place = path / name.replace("__", "/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+
+    return make
+
+
 def copy(name: str) -> Maker:
     """A copy of a model."""
     return lambda path, models: shutil.copytree(models[name], path, symlinks=True) and None

@@ -4,7 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
-from hostile.cases import TINY, Bad, usage
+from hostile.cases import TINY, Bad, folder, usage
 from hostile.tables import DEEP_ROW
 
 GOOD = b"u1\tREF\t\tthe man\nu1\t1\t-3.0\tthe man\nu1\t2\t-4.0\tthe men\n"
@@ -100,18 +100,6 @@ VECTORS = {
 }
 RESCORE, MERGE = "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv", "count --merge c.txt -o out"
 EMBED = f"train {{text}} --model lstm {TINY} --embeddings v.txt -o out"
-
-
-def folder(**files: bytes):
-    """A folder of such files; / in a name is written as __."""
-
-    def make(path: Path, models) -> None:
-        for name, content in files.items():
-            place = path / name.replace("__", "/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-
-    return make
 
 
 ROWS = [Bad(f"n-best: {name}", RESCORE, what, {"n.tsv": content}) for name, (content, what) in NBEST.items()]

@@ -4,7 +4,7 @@ import gzip
 import lzma
 import os
 
-from hostile.cases import COMPRESS, TINY, Bad, fine, repeated
+from hostile.cases import COMPRESS, TINY, Bad, fine, folder, repeated
 
 GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
@@ -64,7 +64,7 @@ ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text
 ROWS += [
     Bad("a gigabyte of zeros", "eval -m {unigram} t.zst", "t.zst, line 1: longer than", {"t.zst": ZEROS}),
     Bad("no end", "eval -m {unigram} /dev/zero", "/dev/zero, line 1: longer than"),
-    Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz", {"t.gz": repeated(b"\n" * (1 << 20), 50, ".gz")}),
+    Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz", {"t.gz": repeated(b"\n" * (1 << 20), 10, ".gz")}),
     Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": HUGE_DICTIONARY}),
     Bad("missing", "eval -m {unigram} text", "no such file: text"),
     Bad("a directory", "eval -m {unigram} .", ". is a directory"),
@@ -80,6 +80,7 @@ ROWS += [
     Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
     Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
     Bad("score: a directory", "score -m {unigram} --input .", ". is a directory"),
+    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d", {"d": folder(**{"state.json": b"x", "data.arrow": b"\xff" * 99})}),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
     fine("NULs part words", "eval -m {unigram} text", {"text": b"the\0man\0\0\n"}),
