@@ -49,8 +49,8 @@ def command(
     from rnnlm import comparison, comparison_report, safe_files, sources
 
     if report:
-        safe_files.check_apart([report], sources.expand((*on, *train)))
         comparison_report.check(report, overwrite)
+        safe_files.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
     settings = comparison.ComparisonSettings(top=comparison.TOP if top is None else top, **given)
     result = comparison.compare(models, corpus, train=trained_on, settings=settings, device=device, report=progress)

@@ -45,8 +45,8 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     if output == Path("-"):
         output = None
     if output:
-        safe_files.check_apart([output], sources.expand(text))
         safe_files.check_file(output, overwrite)
+        safe_files.check_apart([output], sources.expand(text))
     progress = terminal.Progress()
     if merge:
         if flags or any(given.values()):

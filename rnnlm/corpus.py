@@ -269,7 +269,7 @@ def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[s
         if not newline:
             unfinished.append(chunk)
             continue
-        yield b"".join([*unfinished, head, newline])
-        unfinished = [tail] if tail else []
+        whole, unfinished = b"".join([*unfinished, head, newline]), [tail] if tail else []
+        yield whole
     if unfinished:
         yield b"".join(unfinished)

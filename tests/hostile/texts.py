@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import os
+import zlib
 
 from hostile.cases import COMPRESS, TINY, Bad, fine, folder, repeated
 
@@ -45,8 +46,17 @@ COMMANDS = {
     "export": "export -m {lstm} --compact out --test text",
 }
 BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {".zst": COMPRESS[".zst"](b"a" * (200 << 20))}
-HUGE_DICTIONARY = lzma.compress(GOOD, lzma.FORMAT_ALONE)[:1] + b"\xff\xff\xff\xf0" + lzma.compress(GOOD, lzma.FORMAT_ALONE)[5:]
 ZEROS = COMPRESS[".zst"](bytes(1 << 30))
+
+
+def huge_dictionary() -> bytes:
+    """A whole .xz file that asks for a dictionary of 4 GB."""
+    data = bytearray(lzma.compress(GOOD))
+    size = (data[12] + 1) * 4  # of the header of the block (tukaani.org/xz/xz-file-format.txt, 3.1)
+    data[data.index(b"\x21\x01", 12) + 2] = 40
+    data[8 + size : 12 + size] = zlib.crc32(data[12 : 8 + size]).to_bytes(4, "little")
+    return bytes(data)
+
 
 ROWS = [Bad(f"{name}: {how}", COMMANDS[how], what, {"text": content})
         for name, (content, what) in ENCODINGS.items() for how in ("eval", "train")]  # fmt: skip
@@ -65,7 +75,7 @@ ROWS += [
     Bad("a gigabyte of zeros", "eval -m {unigram} t.zst", "t.zst, line 1: longer than", {"t.zst": ZEROS}),
     Bad("no end", "eval -m {unigram} /dev/zero", "/dev/zero, line 1: longer than"),
     Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz", {"t.gz": repeated(b"\n" * (1 << 20), 10, ".gz")}),
-    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": HUGE_DICTIONARY}),
+    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": huge_dictionary()}),
     Bad("missing", "eval -m {unigram} text", "no such file: text"),
     Bad("a directory", "eval -m {unigram} .", ". is a directory"),
     Bad("no match", "eval -m {unigram} *.nope", "no file matches *.nope"),
