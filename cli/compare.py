@@ -20,7 +20,7 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 @click.option("--train", multiple=True, metavar="TEXT", help="Training text, to tell n-grams it holds from unseen ones; may be repeated.")
 @click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
               help="Lines resampled together.  [default: 1, more from 10,000 lines on]")  # fmt: skip
-@click.option("--resamples", type=click.IntRange(1), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
+@click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling.")
 @click.option("--top", type=click.IntRange(0), metavar="N", help="Lines and words listed for each model.  [default: 3; report and JSON 20]")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it, with plots, as one page.")
@@ -46,10 +46,11 @@ def command(
     progress = terminal.Progress()
     corpus = corpus_of(on, flags, progress)
     trained_on = corpus_of(train, flags, progress) if train else None
-    from rnnlm import comparison, comparison_report
+    from rnnlm import comparison, comparison_report, safe_files, sources
 
     if report:
         comparison_report.check(report, overwrite)
+        safe_files.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
     settings = comparison.ComparisonSettings(top=comparison.TOP if top is None else top, **given)
     result = comparison.compare(models, corpus, train=trained_on, settings=settings, device=device, report=progress)

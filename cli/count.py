@@ -39,13 +39,14 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
     in Python: \\\\, \\x20, \\t.
     """
-    from rnnlm import count_files, counting, safe_files
+    from rnnlm import count_files, counting, safe_files, sources
 
     flags = text_flags(given)
     if output == Path("-"):
         output = None
     if output:
         safe_files.check_file(output, overwrite)
+        safe_files.check_apart([output], sources.expand(text))
     progress = terminal.Progress()
     if merge:
         if flags or any(given.values()):

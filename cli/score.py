@@ -74,6 +74,8 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
         raise click.UsageError(f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
+    if output:
+        _check_apart(output, inputs)
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
@@ -108,6 +110,16 @@ def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool
         raise click.UsageError("--rank sorts the table; records keep the order of the input.")
     if form == "tsv" and given["with_tokens"] and (given["with_words"] or given["next_words"]):
         raise click.UsageError("--tokens and --words are two tables: choose one, or --format jsonl.")
+
+
+def _check_apart(output: Path, inputs: tuple[str, ...]) -> None:
+    """
+    Raises:
+        UsageError: what is read would be replaced. TextError: it is not there.
+    """
+    from rnnlm import safe_files, sources
+
+    safe_files.check_apart([output], sources.expand(inputs))
 
 
 def _settings(given: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,17 +9,12 @@ from typing import Any
 
 import click
 
+from rnnlm.control_characters import CONTROL, visible
 from rnnlm.errors import RnnlmWarning
 
 NARROW_COLUMNS = 50
 HUGE = 1e9  # figures from there on are written with an exponent
 PROGRESS_SECONDS = 5.0
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """`text` with control characters (terminal escapes, line ends, bidirectional overrides) written out."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
 def say(message: str) -> None:
@@ -83,7 +77,7 @@ def print_json(value: Any) -> None:
 def json_text(value: Any) -> str:
     """One line of JSON; never NaN or Infinity, nor a control character as it is."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:

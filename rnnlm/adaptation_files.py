@@ -15,6 +15,7 @@ from rnnlm.adaptation_settings import KINDS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.safe_files import replace_file, writing
+from rnnlm.small_files import read_small
 
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
@@ -65,7 +66,7 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
     """
     path = settings_path(folder, kind)
     try:
-        tuned = msgspec.json.decode(path.read_bytes(), type=Tuned)
+        tuned = msgspec.json.decode(read_small(path), type=Tuned)
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
         return tuned
     except FileNotFoundError:

@@ -27,7 +27,7 @@ ROWS_PER_CALL = 128
 class BeamSettings:
     """How wide the beam is, and how texts of different length compare."""
 
-    beam: Annotated[Count, Meta(description="beginnings that are kept at each step")] = 8
+    beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="beginnings that are kept at each step")] = 8
     length_power: Annotated[NonNegative, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 0.0
     max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False

@@ -11,6 +11,7 @@ from rnnlm.compression import naming_errors, open_decompressed
 from rnnlm.errors import TextError
 
 STANDARD_INPUT = "-"
+LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
 
 
 @contextlib.contextmanager
@@ -52,11 +53,18 @@ def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
     """The lines of a source with their ends, as text, without the byte order mark of the first.
 
     Raises:
-        TextError: as :func:`decode`.
+        TextError: as :func:`decode`; a line is longer than LONGEST_LINE.
     """
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
+        if len(line) > LONGEST_LINE:
+            raise too_long(source, number)
         text = decode(line, source, number, errors)
         yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def too_long(source: str, line: int) -> TextError:
+    """The error for a line that is longer than LONGEST_LINE."""
+    return TextError(f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines")
 
 
 def _open(source: str) -> IO[bytes]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm import loading, model_card, model_folder, training_state
-from rnnlm.corpus import Text
+from rnnlm.corpus import Held, Text, no_text
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.evaluation import evaluate
+from rnnlm.evaluation import as_text, evaluate
 from rnnlm.events import TrainingState
 from rnnlm.interface import LanguageModel
 
@@ -49,6 +49,10 @@ def compact(
     model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
         raise UsageError(f"{output} cannot be written in compact form over itself", way_out="name another folder")
+    if test is not None:
+        test = Held.read(as_text(test))  # whether it can be read shows before anything is written
+        if not test.held:
+            raise no_text(test)
     model, manifest = model_folder.load(folder, "cpu")
     if manifest.family != "neural":
         way_out = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"

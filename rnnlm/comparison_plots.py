@@ -1,6 +1,5 @@
 """The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines against lines, calibration."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,13 @@ import numpy as np
 
 from rnnlm import plotting
 from rnnlm.comparison import Comparison, Compared
+from rnnlm.control_characters import visible
 from rnnlm.difference_tables import GroupRow
 from rnnlm.metrics_log import read_events
 
 MOST_POINTS = 1000  # lines drawn
 LONGEST_NAME = 32  # characters in a plot
 MARKERS = "osD^vP"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,7 @@ def _validations(model: Compared) -> list[tuple[float, float]]:
     return [point for point in points if all(isinstance(value, (int, float)) for value in point)]
 
 
-def legible(text: str) -> str:
-    """`text` with what a page must not hold (control characters, bidirectional overrides, lone surrogates) written out."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
-
-
 def _short(name: str) -> str:
     """A name that fits into a plot: the end of a long path."""
-    name = legible(name)
+    name = visible(name)
     return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]

@@ -7,7 +7,8 @@ import rnnlm
 from rnnlm import extras, safe_files
 from rnnlm.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.comparison import Comparison
-from rnnlm.comparison_plots import legible, plots
+from rnnlm.comparison_plots import plots
+from rnnlm.control_characters import visible
 from rnnlm.signature import Signature
 
 __all__ = ["CALIBRATION_TOKENS", "check", "render", "write"]
@@ -46,7 +47,7 @@ def render(comparison: Comparison) -> str:
         loader=jinja2.PackageLoader("rnnlm"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": legible}
+    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": visible}
     signatures = [Signature.parse(model.evaluation.signature) for model in comparison.models]
     parts = [(part, [getattr(signature, part) for signature in signatures]) for part in (field.name for field in fields(Signature))]
     return environment.get_template(TEMPLATE).render(

@@ -6,30 +6,31 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
-_ZSTANDARD_BYTES = 1 << 12  # decompressed at a time, as zstandard gives out all that they hold: a hundred megabytes at most
-_OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-SUFFIXES = (*_OPEN, ".zst")
+PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may stand for 128 KiB
+XZ_MEMORY = 1 << 29  # xz -9 takes an eighth of it
+SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
 def open_decompressed(path: str) -> IO[bytes]:
     """The bytes of the file at `path`, decompressed where its suffix says so.
 
     Raises:
-        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; lzma.LZMAError, zlib.error:
-            it is damaged.
+        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; zlib.error: it is damaged.
     """
     suffix = Path(path).suffix.lower()
-    if suffix in _OPEN:
-        return _OPEN[suffix](path, "rb")
+    if suffix in (".gz", ".bz2"):
+        return (gzip if suffix == ".gz" else bz2).open(path, "rb")
     stream = open(path, "rb")
-    return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
+    if suffix not in SUFFIXES:
+        return stream
+    return io.BufferedReader(_xz_streams(stream) if suffix == ".xz" else _zstd_frames(stream), CHUNK_BYTES)
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
         raise kind(f"cannot read {path}", "the compressed file is truncated") from None
     except OSError as error:
         raise kind(f"cannot read {path}", error.strerror or str(error)) from None
-    except (lzma.LZMAError, zlib.error) as error:
+    except zlib.error as error:
         raise kind(f"cannot read {path}", f"it is damaged: {error}") from None
 
 
@@ -72,25 +73,29 @@ def without_suffix(path: str) -> str:
     return path.removesuffix(suffix) if suffix.lower() in SUFFIXES else path
 
 
-class _Zstandard(io.RawIOBase):
-    """All frames of a .zst file. zstandard's own reader stops after the first, and takes a truncated one for whole."""
+class _Frames(io.RawIOBase):
+    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever they claim to hold. zstandard's own
+    reader stops after the first, and takes a truncated one for whole; lzma's allocates as large a dictionary as the file asks for."""
 
-    def __init__(self, compressed: IO[bytes]) -> None:
+    def __init__(self, compressed: IO[bytes], start: Callable[[], Any], damage: type[Exception], padding: bytes = b"") -> None:
         self.compressed = compressed
+        self.start = start  # gives the decompressor of a new frame
+        self.damage = damage  # what it raises
+        self.padding = padding  # what may stand between frames
         self.frame: Any = None
-        self.rest, self.text = b"", memoryview(b"")
+        self.rest = self.text = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self.text:
-            chunk = self.rest or self.compressed.read(_ZSTANDARD_BYTES)
-            if not chunk and self.frame is not None:
+            self.rest = self.rest or memoryview(self.compressed.read(CHUNK_BYTES))
+            if not self.rest and self.frame is not None:
                 raise EOFError("truncated")
-            if not chunk:
+            if not self.rest:
                 return 0
-            self._decompress(chunk)
+            self._decompress()
         count = min(len(buffer), len(self.text))
         buffer[:count], self.text = self.text[:count], self.text[count:]
         return count
@@ -99,13 +104,27 @@ class _Zstandard(io.RawIOBase):
         self.compressed.close()
         super().close()
 
-    def _decompress(self, chunk: bytes) -> None:
-        import zstandard
-
-        self.frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
+    def _decompress(self) -> None:
+        """The text of the next few bytes of `rest`."""
+        piece = bytes(self.rest[:PIECE_BYTES])
+        if self.frame is None and (padded := len(piece) - len(piece.lstrip(self.padding))):
+            self.rest = self.rest[padded:]
+            return
+        self.frame = self.frame or self.start()
         try:
-            self.text, self.rest = memoryview(self.frame.decompress(chunk)), b""
-        except zstandard.ZstdError as error:
+            self.text = memoryview(self.frame.decompress(piece))
+        except self.damage as error:
             raise OSError(f"it is damaged: {error}") from None
+        self.rest = self.rest[len(piece) - len(self.frame.unused_data) :]
         if self.frame.eof:
-            self.rest, self.frame = self.frame.unused_data, None
+            self.frame = None
+
+
+def _zstd_frames(stream: IO[bytes]) -> _Frames:
+    import zstandard
+
+    return _Frames(stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+
+
+def _xz_streams(stream: IO[bytes]) -> _Frames:
+    return _Frames(stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0")

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from rnnlm.errors import ModelError, SettingsError, nearest, shown
+from rnnlm.small_files import read_small
 
 Settings = TypeVar("Settings")
 
@@ -120,10 +121,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: it is missing, not TOML, or holds sections.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number or a nest beyond all bounds
         raise SettingsError(f"{path} is not TOML", str(error)) from None
     for name, value in table.items():
         if isinstance(value, dict):
@@ -162,8 +163,8 @@ class Budget:
         Raises:
             SettingsError: the text has none of these forms, or is not above zero.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d|epochs?|steps?)\s*", text)
-        if not match or not 0 < float(match[1]) < math.inf:
+        match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII)
+        if not match or float(match[1]) <= 0:
             raise SettingsError(
                 f"{name} {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
             )

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rnnlm import sources
-from rnnlm.byte_streams import decode
+from rnnlm.byte_streams import LONGEST_LINE, decode, too_long
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
 from rnnlm.sources import SourceSettings
@@ -230,9 +230,15 @@ def check_reserved(
 def numbered_lines(
     source: str, settings: TextSettings, source_settings: SourceSettings = SourceSettings()
 ) -> Iterator[tuple[int, list[str]]]:
-    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1."""
+    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1.
+
+    Raises:
+        TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
+    """
     next_line = 1
     for whole in _whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
+        if whole is None:
+            raise too_long(source, next_line)
         if isinstance(whole, bytes):
             text = decode(whole, source, next_line, settings.encoding_errors)
             if next_line == 1:
@@ -247,18 +253,23 @@ def numbered_lines(
         next_line += len(lines)
 
 
-def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str]]:
-    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined."""
+def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
+    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined; None: it is longer
+    than LONGEST_LINE."""
     unfinished: list[bytes] = []
+    length = 0
     for chunk in chunks:
         if not isinstance(chunk, bytes):
             yield chunk
             continue
         head, newline, tail = chunk.rpartition(b"\n")
+        length = length + len(chunk) if not newline else len(tail)
+        if length > LONGEST_LINE:
+            yield None
         if not newline:
             unfinished.append(chunk)
             continue
-        yield b"".join([*unfinished, head, newline])
-        unfinished = [tail] if tail else []
+        whole, unfinished = b"".join([*unfinished, head, newline]), [tail] if tail else []
+        yield whole
     if unfinished:
         yield b"".join(unfinished)

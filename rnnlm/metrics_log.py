@@ -1,5 +1,6 @@
 """metrics.jsonl of a model folder: one JSON line per event of a training run, written and read."""
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -58,6 +59,9 @@ class MetricsLog:
         """From now on lines go to the file."""
         if not self.is_open:
             self.is_open = True
+            if self.path.is_symlink():  # what it leads to is not ours
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             self.write()
 
     def write(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import safe_files
+from rnnlm.control_characters import visible
 from rnnlm.interface import Tokenizer
 from rnnlm.model_folder import Manifest
 
@@ -48,7 +49,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "```",
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageMo
     try:
         kind, tokenizer, shapes = content(folder, manifest)
         with _naming(folder):
-            arrays = _read_arrays(_files(folder, manifest, "weights"), shapes, kind.mapped)
+            arrays = _read_arrays(_files(folder, manifest, "weights"), shapes, kind)
         parts = _load_parts(folder, manifest, device, depth + 1)
     except ModelError:
         if read_manifest(folder) == manifest:
@@ -140,6 +140,8 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     """
     with _naming(folder):
         kind = registry.kind_of(manifest.model)
+        if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
+            raise ModelError("the kind of model is not clear", f"{CONFIG} speaks of {manifest.model} here, of another one there")
         tokenizer = load_tokenizer(folder, manifest)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
@@ -163,7 +165,7 @@ def _naming(folder: Path) -> Iterator[None]:
     try:
         yield
     except (ModelError, SettingsError) as error:
-        if isinstance(error, ModelError) and str(folder) in error.what:
+        if isinstance(error, ModelError) and f"model at {folder}" in error.what:
             raise
         why = ": ".join(part for part in (error.what, error.why) if part)
         raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
@@ -243,13 +245,13 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
 
 
-def _read_arrays(paths: list[Path], shapes: Shapes, stay_mapped: bool) -> dict[str, np.ndarray]:
+def _read_arrays(paths: list[Path], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
     """The arrays of the files, if they are those of `shapes`: mapped, or read and seen to be numbers."""
     arrays = compact_arrays.joined([array_files.mapped(path) for path in paths])
     array_files.check_shapes(arrays, shapes)
-    if stay_mapped:
+    if kind.mapped:
         return arrays
     for name, array in arrays.items():
-        if np.isnan(array).any():
-            raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN", "train it anew")
+        if np.isnan(array).any() or kind.family == "neural" and not np.isfinite(array).all():
+            raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
     return {name: np.array(array) for name, array in arrays.items()}

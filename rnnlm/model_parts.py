@@ -83,7 +83,7 @@ def remove_unnamed(folder: Path) -> None:
     """Delete the copies of parts in `folder` that config.json, as it stands now, does not name; a user's own files stay."""
     try:
         named = {part.path for part in read_manifest(folder).parts} if is_model(folder) else set()
-        names = {entry.name for entry in folder.iterdir() if COPY.fullmatch(entry.name)}
+        names = {entry.name for entry in folder.iterdir() if COPY.fullmatch(entry.name) and not entry.is_symlink()}  # what a link leads to is not ours
     except (ModelError, OSError):  # one that we cannot read: better leave all
         return
     for name in names - named:
@@ -134,7 +134,7 @@ def _remove(folder: Path) -> None:
     """Delete what `_copy` may have written into `folder`, and it itself when nothing else is there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
-            if COPY.fullmatch(entry.name):
+            if COPY.fullmatch(entry.name) and not entry.is_symlink():
                 _remove(entry)
             elif DATA.fullmatch(entry.name) or entry.name.removesuffix(UNFINISHED) in (CONFIG, CARD):
                 entry.unlink()

@@ -13,6 +13,7 @@ from rnnlm.errors import ModelError, TextError
 from rnnlm.hypothesis_features import LM, OOV, WORDS, TextMapping
 from rnnlm.interface import LanguageModel
 from rnnlm.safe_files import save_file
+from rnnlm.small_files import read_small
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def read_weights(path: str | Path) -> Weights:
         TextError: it cannot be read, or does not hold weights.
     """
     try:
-        weights = msgspec.json.decode(Path(path).read_bytes(), type=Weights)
+        weights = msgspec.json.decode(read_small(Path(path)), type=Weights)
     except OSError as error:
         raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

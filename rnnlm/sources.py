@@ -7,7 +7,7 @@
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +62,7 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
     if kind == tables.CSV and not settings.column:
         raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
     if kind and (kind != tables.TSV or settings.column):
-        yield from _in_chunks(_text_of_row(row, settings) for row in _rows(source, kind, settings, errors))
+        yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
         return
     with opened(source) as stream:
         while chunk := stream.read(CHUNK_BYTES):
@@ -156,10 +156,14 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     raise TextError(f"{where}: which column holds the text?", "it has " + ", ".join(names), "name it with --column")
 
 
-def _text_of_row(row: tables.Row, settings: SourceSettings) -> str:
-    if row.is_too_long:
-        raise TextError(f"{row.where}: {tables.TOO_LONG}", way_out="in CSV a comma in a text needs quotation marks around it")
-    return _text_of(row.values, row.where, settings)
+def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
+    """The text of each row, in the column that the first of them decides on."""
+    for row in rows:
+        if row.is_too_long:
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", way_out="in CSV a comma in a text needs quotation marks around it")
+        names = [str(name) for name in row.values]
+        settings = replace(settings, column=column_of(names, row.where, settings))
+        yield _as_text(row.values[settings.column], row.where, settings.column)
 
 
 def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:

@@ -5,7 +5,8 @@ character like any other there; CSV is quoted as RFC 4180 has it.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from rnnlm.errors import TextError
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
+LARGEST_VALUE = 1 << 26  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
 
 
@@ -66,13 +68,14 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
     import pyarrow
     import pyarrow.parquet
 
+    number = 0
     try:
-        table = pyarrow.parquet.ParquetFile(source)
-        number = 0
-        for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+        for batch in pyarrow.parquet.ParquetFile(source).iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
             for values in batch.to_pylist():
                 number += 1
                 yield Row(f"{source}, row {number}", values)
+    except UnicodeDecodeError as error:
+        raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
         raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
 
@@ -100,39 +103,46 @@ def _json(source: str, stream: IO[bytes], errors: str) -> Iterator[Row]:
         if not line.strip():
             continue
         if first and line.lstrip().startswith("["):
-            yield from _json_array(source, number, "".join([line, *lines]))
+            yield from _json_array(source, number, itertools.chain([line], lines))
             return
         first = False
         yield Row(f"{source}, line {number}", _object(line, f"{source}, line {number}"))
 
 
-def _json_array(source: str, first_line: int, text: str) -> Iterator[Row]:
-    import msgspec
-
-    try:
-        values = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise TextError(f"{source}, line {first_line}: not JSON", str(error), "one JSON object a line, or one array of objects") from None
+def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
+    parts, room = [], LARGEST_VALUE + 1  # no more is read of an array without end
+    for line in lines:
+        parts.append(line)
+        room -= len(line)
+        if room <= 0:
+            break
+    values = _json_value("".join(parts), f"{source}, line {first_line}", "one JSON object a line, or one array of objects")
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
             raise TextError(f"{source}, element {number}: not a JSON object")
         yield Row(f"{source}, element {number}", value)
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _json_value(text: str, where: str, way_out: str) -> Any:
     import msgspec
 
+    if len(text) > LARGEST_VALUE:
+        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
     try:
-        value = msgspec.json.decode(line)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
+        raise TextError(f"{where}: not JSON", str(error), way_out) from None
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    value = _json_value(line, where, "one JSON object a line")
     if not isinstance(value, dict):
         raise TextError(f"{where}: not a JSON object")
     return value
 
 
 def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(LARGEST_VALUE)
     if kind == TSV:
         table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -144,7 +154,7 @@ def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
                 values.pop(None, None)
             yield Row(f"{source}, line {table.line_num}", values)
     except csv.Error as error:
-        raise TextError(f"{source}, line {table.line_num}: not readable as a table", str(error)) from None
+        raise TextError(f"{source}, line {table.reader.line_num}: not readable as a table", str(error)) from None
 
 
 def _check_columns(source: str, names: Sequence[str]) -> None:

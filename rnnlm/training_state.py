@@ -21,9 +21,9 @@ from rnnlm.events import TrainingState
 from rnnlm.manifest import is_model
 from rnnlm.run_lock import FOLDER
 from rnnlm.safe_files import replace_file, writing
+from rnnlm.small_files import read_small
 
 FORMAT_VERSION = 2
-LARGEST_FACTS = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,7 @@ def _read(path: Path) -> _Stored:
     """Raises ModelError: it cannot be read, is damaged, or of another version."""
     what = f"cannot resume from {path}"
     try:
-        if path.stat().st_size > LARGEST_FACTS:
-            raise ModelError(what, f"{path.name} is larger than {LARGEST_FACTS} bytes")
-        stored = msgspec.convert(json.loads(path.read_bytes()), _Stored)
+        stored = msgspec.convert(json.loads(read_small(path)), _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 FLOORS = {
-    0: "extras interface arrays config errors memory signature events corpora checkpoints",
+    0: "extras interface arrays config errors memory signature events small_files control_characters corpora checkpoints",
     1: "byte_streams corpus sources tables resampling compression vocabulary tokenizers encoding batches reading threads distributions",
     2: "ngram neural",
     3: "adaptation_settings adapted_model unigram_cache neural_cache dynamic_evaluation gradient_statistics mixture mixture_tuning",

@@ -90,9 +90,11 @@ def _json_value(source: str, errors: str) -> Any:
     import msgspec
 
     with opened(source) as stream:
-        text = decode(stream.read(), source, 1, errors).removeprefix("\ufeff")
+        data = stream.read(tables.LARGEST_VALUE + 1)
+    if len(data) > tables.LARGEST_VALUE:  # JSON-lines, perhaps
+        return None
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(decode(data, source, 1, errors).removeprefix("\ufeff"))
     except (msgspec.DecodeError, RecursionError):
         return None
 

@@ -2,7 +2,6 @@
 and nothing that was there before is lost."""
 
 import errno
-import json
 import os
 import resource
 import subprocess
@@ -28,67 +27,6 @@ def test_cuda_without_a_cuda_device(rnnlm, models, copied, command, monkeypatch)
     lines = checked_error(rnnlm(*arguments, "--device", "cuda"), 1, "device cuda is not available")
     assert lines[-1] == "  try: use --device cpu or auto"
     assert fingerprint(copied) == before
-
-
-def damage(folder, how: str) -> None:
-    config, weights = folder / "config.json", next(folder.glob("weights-*.safetensors"))
-    content = json.loads(config.read_text())
-    if how == "config cut off":
-        config.write_bytes(config.read_bytes()[:100])
-    elif how == "config empty":
-        config.write_bytes(b"")
-    elif how == "config of another kind":
-        config.write_text("[1, 2]")
-    elif how == "newer format":
-        config.write_text(json.dumps({**content, "format_version": 99}))
-    elif how == "weights cut off":
-        weights.write_bytes(weights.read_bytes()[:-10])
-    elif how == "weights missing":
-        weights.unlink()
-    elif how == "weights empty":
-        weights.write_bytes(b"")
-    elif how == "weights of zeros":
-        weights.write_bytes(b"\0" * weights.stat().st_size)
-    elif how == "wrong shape":
-        content["settings"]["hidden_size"] = 9
-        config.write_text(json.dumps(content))
-    elif how == "unknown model":
-        config.write_text(json.dumps({**content, "model": "transformer"}))
-    elif how == "impossible settings":
-        content["settings"]["hidden_size"] = -1
-        config.write_text(json.dumps(content))
-    elif how == "vocabulary missing":
-        (folder / "vocab.txt").unlink()
-    elif how == "vocabulary cut off":
-        (folder / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes()[:50])
-    elif how == "path out of the folder":
-        content["files"]["../outside"] = content["files"].pop(weights.name)
-        config.write_text(json.dumps(content))
-
-
-DAMAGES = [
-    "config cut off", "config empty", "config of another kind", "newer format", "weights cut off", "weights missing", "weights empty",
-    "weights of zeros", "wrong shape", "unknown model", "impossible settings", "vocabulary missing", "vocabulary cut off",
-    "path out of the folder",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-def test_damaged_models(rnnlm, copied, how):
-    damage(copied, how)
-    ended = rnnlm("score", "-m", copied, "the man")
-    assert (ended.code, ended.out) == (1, ""), ended
-    lines = checked_error(ended, 1, "")
-    assert str(copied) in lines[0]
-    assert len(lines) > 1
-    if how == "newer format":
-        assert lines[-1] == "  try: upgrade rnnlm"
-
-
-@pytest.mark.parametrize("how", ["config cut off", "config empty", "newer format"])
-def test_damaged_models_have_no_info(rnnlm, copied, how):
-    damage(copied, how)
-    checked_error(rnnlm("info", copied), 1, "")
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,6 @@ import pytest
 from rnnlm.cli import terminal
 
 
-@pytest.mark.parametrize(
-    "text, shown",
-    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"), ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f", "\\x9b\\x00\\x7f"),
-     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"), ("\u00a0", "\u00a0")],
-)  # fmt: skip
-def test_control_characters_are_written_out_and_all_else_is_left(text, shown):
-    assert terminal.visible(text) == shown
-
-
 def test_piped_tables_are_tab_separated_with_one_line_a_row(capsys):
     terminal.print_table(["a", "b"], [["1", "x\ty\nz"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
     assert capsys.readouterr().out == "a\tb\n1\tx\\ty\\nz\n[bold]2[/bold]\t" + "w" * 500 + "\n"
