@@ -67,7 +67,7 @@ class RunStorage:
         Raises:
             OutputError: it cannot be done; what was written before is whole.
         """
-        if event.step and (self.manifest is None or self.waiting):
+        if event.step and (self.manifest is None or self.waiting or not model_folder.is_model(self.folder)):
             self.waiting = event
         for attempt in range(LAST_TRIES):
             try:

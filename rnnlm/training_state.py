@@ -1,7 +1,7 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
 A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
-with .json. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
+with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
 goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
 """
 
@@ -56,14 +56,15 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
     """
     place = folder / FOLDER
     pieces = list(array_files.chunks(state.arrays))
-    digest = safe_files.digest(pieces)
-    path = place / f"state-{state.facts['step']:08d}-{digest[:8]}.json"
-    stored = _Stored(run, state.facts, digest)
+    stored = _Stored(run, state.facts, safe_files.digest(pieces))
+    data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
+    step = f"state-{state.facts['step']:08d}"
+    path = place / f"{step}-{_short(data)}.json"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         replace_file(path.with_suffix(".safetensors"), pieces)
-        replace_file(path, json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace"))
-        earlier = [each for each in _checkpoints(folder) if each.name.split("-")[1] <= path.name.split("-")[1] and each != path]
+        replace_file(path, data)
+        earlier = [each for each in _checkpoints(folder) if each.name < step]
         _remove(place, but=[path, *earlier[: keep - 1]])
 
 
@@ -132,7 +133,10 @@ def _read(path: Path) -> _Stored:
     try:
         if path.stat().st_size > LARGEST_FACTS:
             raise ModelError(what, f"{path.name} is larger than {LARGEST_FACTS} bytes")
-        stored = msgspec.convert(json.loads(path.read_bytes()), _Stored)
+        data = path.read_bytes()
+        if path.stem.split("-")[-1] != _short(data):
+            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
+        stored = msgspec.convert(json.loads(data), _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -140,6 +144,11 @@ def _read(path: Path) -> _Stored:
     if stored.format_version != FORMAT_VERSION:
         raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
     return stored
+
+
+def _short(data: bytes) -> str:
+    """What the name of a checkpoint has of the hash of its facts."""
+    return safe_files.digest([data])[:8]
 
 
 def _way_out(folder: Path) -> str:
