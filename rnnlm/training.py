@@ -74,7 +74,10 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
                 facts = plan.initial.facts
-                log.go_on(facts.get("metrics_bytes", 0), event.step, facts["validation"]["step"])
+                position = facts.get("metrics_bytes")
+                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+        if log.pending and not log.write():
+            notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
 
 def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:

@@ -62,6 +62,7 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
     path = place / f"{step}-{_short(data)}.json"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
+        _remove(place, but=_checkpoints(folder))  # what a save that was cut off has left
         replace_file(path.with_suffix(".safetensors"), pieces)
         replace_file(path, data)
         earlier = [each for each in _checkpoints(folder) if each.name < step]
@@ -82,7 +83,7 @@ def is_there(folder: Path) -> bool:
 
 
 def load_run(folder: Path) -> Run:
-    """Which run `folder` could go on with.
+    """Which run `folder` could go on with; what is damaged of it, :func:`load` says.
 
     Raises:
         UsageError: none. ModelError: what is there is damaged.
@@ -96,7 +97,7 @@ def load(folder: Path) -> TrainingState:
     Raises:
         UsageError: there is none. ModelError: all are damaged.
     """
-    for path, stored in _readable(folder):
+    for path, stored in _readable(folder, tell=True):
         arrays = path.with_suffix(".safetensors")
         if safe_files.sha256(arrays) == stored.sha256:
             return TrainingState(stored.facts, {name: np.array(array) for name, array in array_files.mapped(arrays).items()})
@@ -109,8 +110,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
 
 
-def _readable(folder: Path) -> Iterator[tuple[Path, _Stored]]:
-    """The files of facts that can be read, newest first; then an error. One that cannot be read is said."""
+def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]]:
+    """The files of facts that can be read, newest first; then an error. tell: one that cannot be read is said."""
     paths = _checkpoints(folder)
     if not paths:
         why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
@@ -119,7 +120,8 @@ def _readable(folder: Path) -> Iterator[tuple[Path, _Stored]]:
         try:
             yield path, _read(path)
         except ModelError as error:
-            _tell_damaged(folder, error.why)
+            if tell:
+                _tell_damaged(folder, error.why)
     raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _way_out(folder))
 
 

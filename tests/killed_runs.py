@@ -140,7 +140,7 @@ def checked(folder: Path) -> Manifest | None:
         return None
     weights = [path for path in folder.glob("weights-*")]
     states = [path for path in (folder / "training").glob("state*")]
-    assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)
+    assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)  # one each may be in the writing
     if training_state.is_there(folder):
         training_state.load(folder)
     if not model_folder.is_model(folder):

@@ -39,7 +39,7 @@ def runs(warm, tmp_path):
 
 def unbroken(runs, texts, settings, **options):
     """The outcome of a run that is not killed, and how it ended."""
-    folder = runs.folder / "unbroken"
+    folder = runs.folder / "unbroken" / "m"
     ended = runs.run(command(*texts, folder, settings, **options), point=("", ""))
     assert ended.code == 0, ended.said
     return outcome(folder), ended
@@ -68,7 +68,7 @@ def killed_at_random(runs, texts, variant, seed, kills):
 def killed_within_a_save(runs, texts, settings, expected, moment, call):
     """A run killed `moment` such a call to the system, and gone on with. Whether the call came: how many lines the log has at a
     time depends on the time."""
-    folder = runs.folder / "killed"
+    folder = runs.folder / "killed" / "m"
     ended = runs.run(command(*texts, folder, settings, **SHORT), point=(moment, call))
     assert ended.code == -9 or "metrics" in call, ended.said
     checked(folder)
