@@ -104,13 +104,14 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
 
 
 def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
-    """The end of a run that was cut off when all but that was done: the exact evaluation, its word in the log."""
-    storage.manifest = plan.finished
+    """The end of a run that was cut off when all but that was done: the exact evaluation, the model card, its word in the log."""
+    storage.manifest, results = plan.finished, plan.finished.results
     if _unevaluated(plan):
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        storage.save_results(_results(model, plan.finished.fingerprint, texts), plan.finished.training)
+        results = _results(model, plan.finished.fingerprint, texts)
+    storage.save_results(results, plan.finished.training)
     yield _finished(plan.output, storage.manifest)
 
 

@@ -3,38 +3,15 @@
 import random
 import shutil
 import statistics
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from killed_runs import VARIANTS, Runs, checked, command, newest_step, outcome
-from rnnlm import corpora
+from killed_runs import VARIANTS, checked, command, newest_step, outcome
 
 STEPS = {"budget": "60steps", "save_every": "3steps"}
 SHORT = {"budget": "7steps", "save_every": "3steps"}
-
-
-@pytest.fixture(scope="session")
-def texts(tmp_path_factory):
-    """A text of some 800 tokens, and one to validate on."""
-    folder = tmp_path_factory.mktemp("texts")
-    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
-    for name, some in {"text": lines[:60], "valid": lines[60:80]}.items():
-        (folder / f"{name}.txt").write_text("\n".join(some) + "\n", encoding="utf-8")
-    return folder / "text.txt", folder / "valid.txt"
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory, texts):
-    """The process that runs are forked of, with all of it imported."""
-    runs = Runs(tmp_path_factory.mktemp("warm"))
-    assert runs.run(command(*texts, runs.folder / "m", {}, budget="1steps")).code == 0
-    return runs
-
-
-@pytest.fixture
-def runs(warm, tmp_path):
-    warm.folder = tmp_path
-    return warm
 
 
 def unbroken(runs, texts, settings, **options):
@@ -48,14 +25,16 @@ def unbroken(runs, texts, settings, **options):
 def killed_at_random(runs, texts, variant, seed, kills):
     """So many kills, each followed by the very same command, which comes to its end now and then; (steps, seconds) lost by each."""
     settings = {"validate_every_steps": 10, **VARIANTS[variant]}
+    runs.folder /= variant
+    runs.folder.mkdir()
     expected, whole = unbroken(runs, texts, settings, **STEPS)
-    draw, lost, folder = random.Random(seed), [], runs.folder / "killed-0"
+    draw, lost, folder = random.Random(seed), [], Path(tempfile.mkdtemp(dir=runs.folder))
     while len(lost) < kills:
         ended = runs.run(command(*texts, folder, settings, **STEPS), kill_after=draw.uniform(0.0, whole.seconds))
         checked(folder)
         if ended.code == 0:
             assert outcome(folder) == expected
-            folder = runs.folder / f"killed-{len(lost)}"
+            folder = Path(tempfile.mkdtemp(dir=runs.folder))
             continue
         assert ended.code == -9, ended.said
         lost.append(ended.lost(newest_step(folder)))
