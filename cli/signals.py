@@ -1,11 +1,25 @@
 """What signals ask of a run that lasts: to end in order, or to store now what it could go on from."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 SAVING = "SIGUSR1"
+
+
+@contextlib.contextmanager
+def saving_ignored() -> Iterator[None]:
+    """USR1 ends no program that has nothing to save yet, or nothing more."""
+    number = getattr(signal, SAVING, None)
+    before = signal.signal(number, signal.SIG_IGN) if number else None
+    try:
+        yield
+    finally:
+        if number:
+            signal.signal(number, before)
 
 
 class Signals:

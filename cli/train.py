@@ -87,8 +87,9 @@ def command(context: click.Context, **given: Any) -> None:
     from rnnlm.errors import TrainingError
     from rnnlm.planning import plan as plan_of
 
-    from .signals import Signals
+    from .signals import Signals, saving_ignored
 
+    context.with_resource(saving_ignored())
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     request = _request(given)
     plan = plan_of(request, terminal.Progress())

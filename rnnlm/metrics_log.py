@@ -42,18 +42,31 @@ class MetricsLog:
         if self.is_open:
             self.write()
 
-    def go_on(self, position: int, step: int) -> None:
-        """From now on lines go to the file of a run that goes on after `step`: behind the `position` that it had then, and what was
-        told later of the steps until then. Later steps are taken again."""
-        try:
-            with open(self.path, "rb") as stream:
-                stream.seek(position)
-                told = [line for line in stream if _step_of(line) <= step]
-        except OSError:
-            told = []
-        self.position = position
+    def go_on(self, position: int | None = None, step: float = math.inf, validated: float = math.inf) -> None:
+        """From now on lines go to the file of a run that goes on after `step`, and remembers validations up to that of step `validated`.
+
+        What is to be told again goes from the file: later steps, behind the `position` that it had then (None: at its end); a later
+        validation of that very step; a line cut short.
+        """
+        self.position, told, start = 0, [], 0
+        with contextlib.suppress(OSError), open(self.path, "rb") as stream:
+            for line in stream:
+                kind, at = _told_by(line)
+                is_later = at > step and position is not None and start >= position
+                start += len(line)
+                if is_later or kind == "validated" and at == step > validated or not line.endswith(b"\n"):
+                    continue
+                if self.position + len(line) == start:  # all up to here stays where it is
+                    self.position = start
+                else:
+                    told.append(line)
         self.pending = [*told, *self.pending]
         self.write_to_folder()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file tells of the end of the run."""
+        return [event.get("event") for event in read_events(self.path.parent)[-1:]] == ["finished"]
 
     def write_to_folder(self) -> None:
         """From now on lines go to the file."""
@@ -95,13 +108,13 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     return [event for event in events if isinstance(event, dict)]
 
 
-def _step_of(line: bytes) -> float:
-    """The step that a line tells of; infinite where it is cut short."""
+def _told_by(line: bytes) -> tuple[str, float]:
+    """(kind, step) of the event that a line tells of; of step infinity where it is damaged."""
     try:
         event = json.loads(line)
-        return event.get("steps", event.get("step", 0))
-    except (ValueError, AttributeError):
-        return math.inf
+        return str(event.get("event")), float(event.get("steps", event.get("step", 0)))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return "", math.inf
 
 
 def _plain(event: Event) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def plan(request: Request, report: Report = silent) -> Plan:
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run) if is_auto else None
-    initial = resuming.state_of(output, run) if request.resume else _initial_weights(request, kind, resolved, data)
+    initial = resuming.state_of(output, run, done) if request.resume else _initial_weights(request, kind, resolved, data)
     return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output, done)
 
 

@@ -35,8 +35,8 @@ def settings_layer(folder: Path) -> Layer:
     return Layer(f"the run in {folder}", training_state.load_run(folder).settings)
 
 
-def state_of(folder: Path, run: Run) -> TrainingState:
-    """What the run in `folder` goes on from, if `run` is that one.
+def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingState | None:
+    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`.
 
     Raises:
         UsageError: it is another one: the text, or a setting that may not change. ModelError: what is stored is damaged.
@@ -50,6 +50,8 @@ def state_of(folder: Path, run: Run) -> TrainingState:
     differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
     if differing:
         raise _another(folder, f"not the same: {', '.join(differing)}")
+    if done:
+        return None
     _tell_other_rates(stored.settings, run.settings)
     state = training_state.load(folder)
     if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's

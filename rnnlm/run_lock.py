@@ -65,7 +65,8 @@ def held(folder: Path) -> Iterator[None]:
                 yield
         finally:
             with contextlib.suppress(OSError), stream:
-                (place / OWNER).unlink(missing_ok=True)
+                if os.path.samestat(os.fstat(stream.fileno()), os.stat(place / OWNER)):  # else the folder vanished, and another run came
+                    (place / OWNER).unlink()
     finally:
         with contextlib.suppress(OSError):
             place.rmdir()

@@ -5,7 +5,7 @@ A disk that is full for an hour must not end a run of a night: what could not be
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,16 +67,10 @@ class RunStorage:
         Raises:
             OutputError: it cannot be done; what was written before is whole.
         """
-        if event.step and (self.manifest is None or self.manifest.step != event.step or self.waiting):
+        is_there = self.manifest is not None and self.manifest.step == event.step and model_folder.is_model(self.folder)
+        if event.step and (self.waiting or not is_there):
             self.waiting = event
-        for attempt in range(LAST_TRIES):
-            try:
-                yield from self._written(event.state)
-                return
-            except OutputError as error:
-                if attempt == LAST_TRIES - 1:
-                    raise self._given_up(error) from None
-            time.sleep(LAST_PAUSE_SECONDS)
+        yield from self._last_tries(lambda: self._written(event.state))
 
     def save_results(self, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> None:
         """The exact evaluations, and facts of the run, go into the manifest and the model card.
@@ -84,8 +78,28 @@ class RunStorage:
         Raises:
             OutputError: they cannot be written.
         """
-        self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
-        model_card.write(self.folder, self.manifest, self.plan.data.tokenizer)
+
+        def written() -> Iterator[Saved]:
+            self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
+            model_card.write(self.folder, self.manifest, self.plan.data.tokenizer)
+            yield from ()
+
+        list(self._last_tries(written))
+
+    def _last_tries(self, written: Callable[[], Iterator[Saved]]) -> Iterator[Saved]:
+        """What comes of writing, tried a few times.
+
+        Raises:
+            OutputError: it cannot be done.
+        """
+        for attempt in range(LAST_TRIES):
+            try:
+                yield from written()
+                return
+            except OutputError as error:
+                if attempt == LAST_TRIES - 1:
+                    raise self._given_up(error) from None
+            time.sleep(LAST_PAUSE_SECONDS)
 
     def _tried(self, step: int, state: TrainingState | None) -> Iterator[Saved | Unsaved]:
         try:

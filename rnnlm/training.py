@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm import run_lock
+from rnnlm import model_folder, run_lock
 from rnnlm.corpus import Text
 from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
@@ -61,17 +61,23 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
         TrainingError: the run diverged; its last good weights, if there were some, are saved.
         OutputError: the folder is another run's, or cannot be written at the end of this one.
     """
-    if plan.finished:
-        yield _finished_before(plan.output, plan.finished)
-        return
     log = MetricsLog(plan.output)
+    if plan.finished and not _unevaluated(plan) and log.is_complete:
+        yield _finished(plan.output, plan.finished)
+        return
     with run_lock.held(plan.output):
-        for event in _work(plan, stop, save, RunStorage(plan, log, _texts(plan))):
+        storage = RunStorage(plan, log, _texts(plan))
+        if plan.finished:
+            log.go_on()
+        for event in _end(plan, storage) if plan.finished else _work(plan, stop, save, storage):
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
-                position = plan.initial.facts.get("metrics_bytes")
-                log.go_on(position if isinstance(position, int) and position >= 0 else 0, event.step)
+                facts = plan.initial.facts
+                position = facts.get("metrics_bytes")
+                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+        if log.pending and not log.write():
+            notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
 
 def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
@@ -97,10 +103,26 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
-def _finished_before(folder: Path, manifest: Manifest) -> Finished:
-    """The end of a run that has come to it already."""
+def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
+    """The end of a run that was cut off when all but that was done: the exact evaluation, the model card, its word in the log."""
+    storage.manifest, results = plan.finished, plan.finished.results
+    if _unevaluated(plan):
+        texts = _evaluated(plan)
+        yield Evaluating(tuple(texts))
+        model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
+        results = _results(model, plan.finished.fingerprint, texts)
+    storage.save_results(results, plan.finished.training)
+    yield _finished(plan.output, storage.manifest)
+
+
+def _finished(folder: Path, manifest: Manifest) -> Finished:
     facts = manifest.training
-    return Finished(str(folder), manifest.step, facts.get("steps", manifest.step), facts["seconds"], facts["stopped"], manifest.results)
+    return Finished(str(folder), manifest.step, facts.get("steps", manifest.step), facts.get("seconds", 0.0), facts["stopped"], manifest.results)
+
+
+def _unevaluated(plan: Plan) -> bool:
+    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text."""
+    return bool(_evaluated(plan).keys() - plan.finished.results.keys())
 
 
 def _evaluated(plan: Plan) -> dict[str, Text]:

@@ -1,7 +1,7 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
 A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
-with .json. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
+with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
 goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
 """
 
@@ -56,14 +56,16 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
     """
     place = folder / FOLDER
     pieces = list(array_files.chunks(state.arrays))
-    digest = safe_files.digest(pieces)
-    path = place / f"state-{state.facts['step']:08d}-{digest[:8]}.json"
-    stored = _Stored(run, state.facts, digest)
+    stored = _Stored(run, state.facts, safe_files.digest(pieces))
+    data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
+    step = f"state-{state.facts['step']:08d}"
+    path = place / f"{step}-{_short(data)}.json"
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
+        _remove(place, but=_checkpoints(folder))  # what a save that was cut off has left
         replace_file(path.with_suffix(".safetensors"), pieces)
-        replace_file(path, json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace"))
-        earlier = [each for each in _checkpoints(folder) if each.name.split("-")[1] <= path.name.split("-")[1] and each != path]
+        replace_file(path, data)
+        earlier = [each for each in _checkpoints(folder) if each.name < step]
         _remove(place, but=[path, *earlier[: keep - 1]])
 
 
@@ -81,7 +83,7 @@ def is_there(folder: Path) -> bool:
 
 
 def load_run(folder: Path) -> Run:
-    """Which run `folder` could go on with.
+    """Which run `folder` could go on with; what is damaged of it, :func:`load` says.
 
     Raises:
         UsageError: none. ModelError: what is there is damaged.
@@ -95,7 +97,7 @@ def load(folder: Path) -> TrainingState:
     Raises:
         UsageError: there is none. ModelError: all are damaged.
     """
-    for path, stored in _readable(folder):
+    for path, stored in _readable(folder, tell=True):
         arrays = path.with_suffix(".safetensors")
         if safe_files.sha256(arrays) == stored.sha256:
             return TrainingState(stored.facts, {name: np.array(array) for name, array in array_files.mapped(arrays).items()})
@@ -108,8 +110,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
 
 
-def _readable(folder: Path) -> Iterator[tuple[Path, _Stored]]:
-    """The files of facts that can be read, newest first; then an error. One that cannot be read is said."""
+def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]]:
+    """The files of facts that can be read, newest first; then an error. tell: one that cannot be read is said."""
     paths = _checkpoints(folder)
     if not paths:
         why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
@@ -118,7 +120,8 @@ def _readable(folder: Path) -> Iterator[tuple[Path, _Stored]]:
         try:
             yield path, _read(path)
         except ModelError as error:
-            _tell_damaged(folder, error.why)
+            if tell:
+                _tell_damaged(folder, error.why)
     raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _way_out(folder))
 
 
@@ -130,7 +133,10 @@ def _read(path: Path) -> _Stored:
     """Raises ModelError: it cannot be read, is damaged, or of another version."""
     what = f"cannot resume from {path}"
     try:
-        stored = msgspec.convert(json.loads(read_small(path)), _Stored)
+        data = read_small(path)
+        if path.stem.split("-")[-1] != _short(data):
+            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
+        stored = msgspec.convert(json.loads(data), _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -138,6 +144,11 @@ def _read(path: Path) -> _Stored:
     if stored.format_version != FORMAT_VERSION:
         raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
     return stored
+
+
+def _short(data: bytes) -> str:
+    """What the name of a checkpoint has of the hash of its facts."""
+    return safe_files.digest([data])[:8]
 
 
 def _way_out(folder: Path) -> str:

@@ -582,7 +582,7 @@ def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_
 
     save_again(False)
     (folder / "training").mkdir()
-    for name in ("training/state.json", "adapt-unigram.json", "notes.txt"):
+    for name in ("training/state-00000001-0a1b2c3d.json", "adapt-unigram.json", "notes.txt"):
         (folder / name).write_text("{}", encoding="utf-8")
     assert save_again(True) == ["adapt-unigram.json", "notes.txt", "training"]
     assert save_again(False) == ["notes.txt"]

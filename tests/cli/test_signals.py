@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rnnlm.cli.main import _raise_signalled, _Signalled
-from rnnlm.cli.signals import Signals
+from rnnlm.cli.signals import Signals, saving_ignored
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,16 @@ def test_usr1_asks_to_save_once_each_time_it_comes_and_never_kills():
         send(signal.SIGTERM)
         send(signal.SIGUSR1)  # also while the run comes to its end
         assert signals.wants_saving() and signals.wants_end()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_usr1_is_ignored_where_there_is_nothing_to_save_yet():
+    before = signal.getsignal(signal.SIGUSR1)
+    with saving_ignored():
+        send(signal.SIGUSR1)
+        with Signals():
+            pass
+        send(signal.SIGUSR1)
     assert signal.getsignal(signal.SIGUSR1) == before
 
 

@@ -1,5 +1,6 @@
 """Model folders: files missing, cut off, swapped, linked elsewhere, claiming too much, contradicting each other."""
 
+import hashlib
 import json
 import pickle
 from collections.abc import Callable
@@ -259,11 +260,19 @@ def state(change: Callable[[Path], None]) -> Maker:
     return model("lstm", lambda folder: change(folder / "training"))
 
 
+def facts(place: Path, content: bytes) -> None:
+    """Other facts in place of the checkpoint's, under the name that their hash gives them."""
+    path = next(place.glob("state-*.json"))
+    path.unlink()
+    path.with_name(f"{path.name.rpartition('-')[0]}-{hashlib.sha256(content).hexdigest()[:8]}.json").write_bytes(content)
+
+
 STATES = {
-    "missing": lambda place: (place / "state.json").unlink(),
-    "empty": write("state.json", b""),
-    "a nest of arrays": write("state.json", b"[" * 100_000),
-    "a pickle": write("state.json", PICKLE),
+    "missing": lambda place: next(place.glob("state-*.json")).unlink(),
+    "empty": lambda place: facts(place, b""),
+    "a nest of arrays": lambda place: facts(place, b"[" * 100_000),
+    "a pickle": lambda place: facts(place, PICKLE),
+    "empty, by another hash": lambda place: next(place.glob("state-*.json")).write_bytes(b"") and None,
     "arrays that are missing": lambda place: next(place.glob("state-*.safetensors")).unlink(),
     "arrays that are a pickle": lambda place: next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None,
     "arrays that are cut off": lambda place: (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10]) and None,
