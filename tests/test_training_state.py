@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from failing_files import failing
-from rnnlm import safe_files, training_state
+from rnnlm import safe_files, small_files, training_state
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.training_state import Run
@@ -90,7 +90,7 @@ DAMAGES = {
     "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),
     "a folder instead": lambda folder: (newest(folder, ".json").unlink(), (folder / "training" / "state-00000009-00000000.json").mkdir()),
     "a newer format": newer,
-    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (training_state.LARGEST_FACTS + 1)),
+    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (small_files.MOST_BYTES + 1)),
 }  # fmt: skip
 
 

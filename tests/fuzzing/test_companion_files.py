@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, odd_text, put, value_or_error
+from odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
 from rnnlm import adaptation_files, safe_files, training_state
 from rnnlm.events import TrainingState
 from rnnlm.metrics_log import read_events
