@@ -25,9 +25,13 @@ def open_decompressed(path: str) -> IO[bytes]:
             it is damaged.
     """
     suffix = Path(path).suffix.lower()
+    return _OPEN[suffix](path, "rb") if suffix in _OPEN else decompressed(open(path, "rb"), suffix)
+
+
+def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
+    """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises is as for :func:`open_decompressed`."""
     if suffix in _OPEN:
-        return _OPEN[suffix](path, "rb")
-    stream = open(path, "rb")
+        return _OPEN[suffix](stream, "rb")
     return io.BufferedReader(_Zstandard(stream), CHUNK_BYTES) if suffix == ".zst" else stream
 
 

@@ -7,7 +7,7 @@
 import glob
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,8 +50,12 @@ def expand(names: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def read(source: str, settings: SourceSettings, errors: str = "strict") -> Iterator[bytes | list[str]]:
+def read(
+    source: str, settings: SourceSettings, errors: str = "strict", heard: Callable[[int], None] | None = None
+) -> Iterator[bytes | list[str]]:
     """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
+
+    heard: is told how many bytes have been read from a text file, as they are read.
 
     Raises:
         TextError: it cannot be opened, read or decompressed, or lacks the column.
@@ -65,9 +69,16 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
     if kind and (kind != tables.TSV or settings.column):
         yield from _in_chunks(_text_of_row(row, settings) for row in _rows(source, kind, settings, errors))
         return
-    with opened(source) as stream:
+    with opened(source, heard) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
+
+
+def is_plain(source: str, settings: SourceSettings) -> bool:
+    """Whether the source is a file that holds its text as it is, neither compressed nor a table: one can begin to read it anywhere."""
+    kind = tables.kind_of(source)
+    is_text = not kind or (kind == tables.TSV and not settings.column)
+    return is_text and without_suffix(source) == source and os.path.isfile(source)
 
 
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
