@@ -38,11 +38,11 @@ def load(folder: Path) -> "PreparedText":
     return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
 
 
-def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
-    """The tokenizer of a prepared text.
+def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
+    """The tokenizer's files by their role, as :func:`rnnlm.tokenizers.load` wants them.
 
     Raises:
-        ModelError: a file is missing or damaged.
+        ModelError: one is missing, or not the one that was written.
     """
     files = {}
     for name, entry in index.files.items():
@@ -50,6 +50,16 @@ def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
         if safe_files.digest([data]) != entry.sha256:
             raise ModelError(f"the prepared text in {folder} is damaged", f"{name} is not the file that was written")
         files[entry.role] = data
+    return files
+
+
+def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
+    """The tokenizer of a prepared text.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    files = tokenizer_files(folder, index)
     try:
         tokenizer = tokenizers.load(index.tokenizer, files)
     except ModelError as error:
@@ -152,8 +162,8 @@ class PreparedText:
     def sources(self) -> tuple[str, ...]:
         return (str(self.folder),)
 
-    def encoded_by(self, tokenizer: Tokenizer) -> EncodedText:
-        """Its ids, of which the first part of a text is read as it is asked for, the last one now.
+    def encoded_by(self, tokenizer: Tokenizer, is_mapped: bool = False) -> EncodedText:
+        """Its ids in memory; or, where it begins as the text does, read when they are asked for.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
@@ -165,7 +175,10 @@ class PreparedText:
             )  # fmt: skip
         if tokenizer.spells:
             raise UsageError(f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself")
-        return self._encoded()
+        found = self._encoded()
+        if is_mapped:
+            return found
+        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
 
     def _encoded(self) -> EncodedText:
         shards = self.shards
@@ -179,11 +192,6 @@ class PreparedText:
             ids, offsets, self._document_offsets(first, last), oov,
             counts.words, counts.oov_words, counts.characters, counts.bytes, self._lines_hash(),
         )  # fmt: skip
-
-    def in_memory(self) -> EncodedText:
-        """All of it in arrays."""
-        found = self._encoded()
-        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
 
     def hold_out(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText] | None":
         """The text in two, as :func:`rnnlm.corpus.hold_out` does it; of the second no more than `most_tokens`, up to a line or document."""
