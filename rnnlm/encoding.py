@@ -170,10 +170,11 @@ def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenize
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """`ids` as a model reads them that knows no characters: unseen words (ids from V on) are unk_id, whatever their spelling.
+    """`ids` as a model reads them that knows no characters, in memory: unseen words (ids from V on) are unk_id, whatever their spelling.
 
     They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there are none.
     """
+    ids = np.asarray(ids)
     if tokenizer.unk_id is None or ids.max(initial=0) < tokenizer.size:
         return ids
     return np.where(ids < tokenizer.size, ids, ids.dtype.type(tokenizer.unk_id))

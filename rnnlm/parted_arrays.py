@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.arrays import drop_pages
+from rnnlm.errors import ModelError
 
 HELD_ITEMS = 1 << 22  # how many are read before what of mapped parts is in memory may leave it
 
@@ -14,13 +15,15 @@ class PartedArray:
     """Looks like an array of one dimension; a slice of it is an array, all of it is too with np.asarray (which reads everything).
 
     starts: where each part begins, ascending from 0, and the length of all as the last. part: the part of that number; it is asked
-    for whenever something of it is read, so it should be at hand.
+    for whenever something of it is read, so it should be at hand. below: what every item is less than, and none below zero, if
+    given: reading another one raises ModelError.
     """
 
-    def __init__(self, starts: Sequence[int], part: Callable[[int], np.ndarray], dtype: Any) -> None:
+    def __init__(self, starts: Sequence[int], part: Callable[[int], np.ndarray], dtype: Any, below: int | None = None) -> None:
         self.starts = np.asarray(starts, dtype=np.int64)
         self.part = part
         self.dtype = np.dtype(dtype)
+        self.below = below
         self._touched: set[int] = set()
         self._held = 0  # items read since pages were dropped
 
@@ -48,6 +51,8 @@ class PartedArray:
         while done < len(found):
             at = start + done - int(self.starts[number])
             piece = self.part(number)[at : at + len(found) - done]
+            if self.below is not None and len(piece) and not 0 <= piece.min() <= piece.max() < self.below:
+                raise ModelError("the prepared text is damaged", f"it holds an id that is none of {self.below:,}", "see rnnlm doctor")
             found[done : done + len(piece)] = piece
             done += len(piece)
             self._forget(number, len(piece))
@@ -56,7 +61,7 @@ class PartedArray:
     def until(self, stop: int) -> "PartedArray":
         """The items before `stop`."""
         starts = self.starts[self.starts < stop]
-        return PartedArray([*starts, stop], lambda number: self.part(number)[: stop - int(self.starts[number])], self.dtype)
+        return PartedArray([*starts, stop], lambda number: self.part(number)[: stop - int(self.starts[number])], self.dtype, self.below)
 
     def _forget(self, number: int, items: int) -> None:
         """Mapped pages count as memory of this process for as long as nobody else wants it."""

@@ -3,30 +3,21 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 
-from rnnlm import corpora, loading, model_folder, recipes, registry, resuming, tokenizers, training_state
-from rnnlm.config import Layer, Probability, Resolved, describe, read_toml, resolve
-from rnnlm.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text, silent
-from rnnlm.encoding import TrainingData, encode_text
+from rnnlm import loading, model_folder, recipes, registry, resuming, training_state
+from rnnlm.config import Layer, Resolved, describe, read_toml, resolve
+from rnnlm.corpus import Report, Text, TextSettings, silent
+from rnnlm.encoding import PreEncoded, TrainingData
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import TrainingState
-from rnnlm.interface import Tokenizer
 from rnnlm.sources import SourceSettings
 from rnnlm.tokenizers import TokenizerSettings
+from rnnlm.training_texts import DEMO_CORPUS, HoldoutSettings, held_out_share, texts_of
 
-SINGLE_LINE = "none: the text is a single line"
-DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
-
-
-@dataclass(frozen=True)
-class HoldoutSettings:
-    """What is done where no validation text is named."""
-
-    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
+DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
 
 @dataclass(frozen=True)
@@ -58,8 +49,8 @@ class Plan:
     resolved: Resolved
     data: TrainingData
     initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
-    test: Corpus | None
-    valid: Text | None
+    test: Text | PreEncoded | None
+    valid: Text | PreEncoded | None
     valid_is: str  # what the validation text is, in words
     output: Path
 
@@ -85,32 +76,17 @@ def plan(request: Request, report: Report = silent) -> Plan:
         request = _of_the_run(request)
     recipe, kind, resolved = settle(request)
     _tell_without_effect(resolved)
-    kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
+    kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     name = DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name  # the model shipped is called demo
     output = request.output or _fresh_folder(name)
     model_folder.check_output(output, request.overwrite or request.resume)
-    text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
-
-    def corpus(names: tuple[str, ...]) -> Corpus | None:
-        return Corpus(names, text_settings, source_settings) if names else None
-
-    names = {part: getattr(request, part) for part in ("valid", "test")}
-    if not request.text:
-        names = {part: names[part] or (str(corpora.part(DEMO_CORPUS, part)),) for part in names}
-    train_text = corpus(request.text or (str(corpora.part(DEMO_CORPUS, "train")),))
-    train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
-    train_part = Watched(train_part, report)
-    tokenizer = _tokenizer(request, resolved, train_part)
-    if resolved.values.get("characters"):
-        tokenizer = tokenizer.spelling()
-    data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
-    if valid_is == SINGLE_LINE:
-        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
+    texts = texts_of(request, resolved, kind, report)
+    data = texts.data
     if request.resume:
         initial = resuming.state_of(output, resuming.run_of(recipe, resolved, data))
     else:
         initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid, texts.valid_is, output)
 
 
 def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
@@ -195,53 +171,6 @@ def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
 def _topmost(layers: list[Layer], name: str) -> Any:
     """The value of setting `name` in the last layer that has it."""
     return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
-
-
-def _validation(
-    train_text: Corpus, valid: Corpus | None, kind: registry.Kind, resolved: Resolved
-) -> tuple[Text, Text | None, str]:
-    """(what is trained on, what is validated on, in words)."""
-    if valid:
-        return train_text, valid, ", ".join(map(corpora.title, valid.sources))
-    share = _held_out(kind, resolved)
-    if not share:
-        return train_text, None, "none"
-    parts = hold_out(train_text, share)
-    if parts is None:
-        return train_text, None, SINGLE_LINE
-    return *parts, f"the last {share:.0%} of the training text, held out"
-
-
-def _held_out(kind: registry.Kind, resolved: Resolved) -> float:
-    """The share of the training text that is held out where no validation text is named: by kinds that do so, or if asked for."""
-    asked_for = resolved.origins["holdout"] != "default"
-    return resolved.make(HoldoutSettings).holdout if kind.holds_out or asked_for else 0.0
-
-
-def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
-    if request.tokenizer_from is None:
-        try:
-            return tokenizers.train(resolved.make(TokenizerSettings), text.blocks())
-        except SettingsError:
-            if not any(True for _ in text.blocks()):
-                raise no_text(text) from None
-            raise
-    tokenizer = loading.load_tokenizer(request.tokenizer_from)
-    stored = tokenizer.to_settings()
-    for name, value in stored.items():
-        if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
-            option = "--resume" if request.resume else "--tokenizer-from"
-            raise UsageError(f"{option} brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
-    resolved.values.update(stored)
-    resolved.origins.update(dict.fromkeys(stored, f"tokenizer of {request.tokenizer_from}"))
-    return tokenizer
-
-
-def _readable(text: Corpus | None) -> Corpus | None:
-    """`text`, read through once: what is wrong with it is said now, not after hours of training."""
-    if text and not any([bool(block.lines) for block in text.blocks()]):
-        raise no_text(text)
-    return text
 
 
 def _initial_weights(

@@ -14,7 +14,8 @@ from rnnlm.errors import TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
 from rnnlm.metrics_log import MetricsLog
-from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
+from rnnlm.planning import Plan, Request, plan
+from rnnlm.training_texts import DEMO_CORPUS
 
 FAR = 1.25  # between two ways of reading one text
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,6 +82,7 @@ def fit(
         notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
     valid, train = data.valid, data.train
     yield Started("ngram", None, data.tokenizer.size, train.tokens, valid.tokens if valid else 0, "cpu", "fp32")
+    data = replace(data, train=replace(train, ids=np.asarray(train.ids)))  # counting looks at all of it at once
     workspace = _workspace(settings, train.tokens)
     levels: list[Level] = []
     for level in _levels(settings, data, workspace):

@@ -8,7 +8,7 @@
 Importing this reads nothing; loading runs no code.
 """
 
-from rnnlm.prepared_text.index import is_prepared
-from rnnlm.prepared_text.text import PreparedText, load
+from rnnlm.prepared_text.index import is_prepared, read_index
+from rnnlm.prepared_text.text import PreparedText, load, load_tokenizer
 
-__all__ = ["PreparedText", "is_prepared", "load"]
+__all__ = ["PreparedText", "is_prepared", "load", "load_tokenizer", "read_index"]

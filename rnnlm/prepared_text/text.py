@@ -104,7 +104,7 @@ class Shards:
         return arrays
 
     def ids(self) -> PartedArray:
-        return PartedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type)
+        return PartedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type, self.index.vocabulary_size)
 
     def line_offsets(self) -> PartedArray:
         """(lines + 1,): a zero, then where each line ends."""
@@ -163,10 +163,22 @@ class PreparedText:
         return (str(self.folder),)
 
     def encoded_by(self, tokenizer: Tokenizer, is_mapped: bool = False) -> EncodedText:
-        """Its ids in memory; or, where it begins as the text does, read when they are asked for.
+        """Its ids in memory; or, mapped, where it begins as the text does: read when they are asked for.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
+        """
+        self.check_tokenizer(tokenizer)
+        found = self._encoded()
+        if is_mapped:
+            return found
+        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
+
+    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Make sure that it is the one that the text is prepared with.
+
+        Raises:
+            UsageError: it is another one, or needs the words' spelling.
         """
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
@@ -175,10 +187,6 @@ class PreparedText:
             )  # fmt: skip
         if tokenizer.spells:
             raise UsageError(f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself")
-        found = self._encoded()
-        if is_mapped:
-            return found
-        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
 
     def _encoded(self) -> EncodedText:
         shards = self.shards
