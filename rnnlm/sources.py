@@ -100,6 +100,8 @@ def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str
         name, revision, config = parse_hub_name(name)
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
         raise TextError(f"{source} is a model, not a text", way_out="name a text; a model is named with -m")
+    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
+        raise TextError(f"{source} is a prepared text", "what is asked for needs the text itself, or that text alone", "name a text")
     if os.path.isdir(name) and not _holds_data(name):
         raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
     try:

@@ -8,7 +8,8 @@
 Importing this reads nothing; loading runs no code.
 """
 
+from rnnlm.prepared_text.checking import describe, problems
 from rnnlm.prepared_text.index import is_prepared, read_index
 from rnnlm.prepared_text.text import PreparedText, load, load_tokenizer
 
-__all__ = ["PreparedText", "is_prepared", "load", "load_tokenizer", "read_index"]
+__all__ = ["PreparedText", "describe", "is_prepared", "load", "load_tokenizer", "problems", "read_index"]

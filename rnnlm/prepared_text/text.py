@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from rnnlm import array_files, safe_files, tokenizers
 from rnnlm.config import from_stored
-from rnnlm.corpus import TextSettings
+from rnnlm.corpus import Block, TextSettings
 from rnnlm.encoding import EncodedText, compact_type
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.parted_arrays import PartedArray
 from rnnlm.prepared_text import lines
@@ -161,6 +162,14 @@ class PreparedText:
     @property
     def sources(self) -> tuple[str, ...]:
         return (str(self.folder),)
+
+    def blocks(self) -> Iterator[Block]:
+        """There are none: the text itself is not kept.
+
+        Raises:
+            TextError: always.
+        """
+        raise TextError(f"{self.folder} is a prepared text", "it holds token ids; what is asked for needs the text itself", "name the text")
 
     def encoded_by(self, tokenizer: Tokenizer, is_mapped: bool = False) -> EncodedText:
         """Its ids in memory; or, mapped, where it begins as the text does: read when they are asked for.
