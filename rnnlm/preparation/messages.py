@@ -6,6 +6,7 @@ import msgspec
 
 from rnnlm import errors
 from rnnlm.errors import RnnlmError
+from rnnlm.interface import Tokenizer
 from rnnlm.preparation.block_encoding import EncodedPiece, from_message, to_message
 from rnnlm.preparation.pieces import Piece
 
@@ -39,11 +40,17 @@ class Encode(msgspec.Struct, tag=True):
 
 
 class Learned(msgspec.Struct, tag=True):
-    """The tokenizer's settings and files, and what there was to notice."""
+    """A tokenizer without itself: what it would be loaded from, and what there was to notice."""
 
     tokenizer: dict[str, Any]
     files: dict[str, bytes]
-    notices: list[str]
+    fingerprint: str
+    size: int
+    notices: list[str] = []
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, notices: list[str]) -> "Learned":
+        return cls(tokenizer.to_settings(), tokenizer.to_files(), tokenizer.fingerprint, tokenizer.size, notices)
 
 
 class Done(msgspec.Struct, tag=True):

@@ -21,7 +21,8 @@ SHARD_BYTES = 32 << 20  # of text
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. sample: bytes of text that the vocabulary is made of, such as 100M. workers: None: one for each processor."""
+    """What a person asks for. sample: bytes of text that the vocabulary is made of, such as 100M. workers: processes that encode; None:
+    one for each processor, 0: the one that asks."""
 
     text: tuple[str, ...]
     output: Path
@@ -66,8 +67,8 @@ def settle(request: Request) -> Task:
         raise UsageError("which text is to be prepared?", way_out="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
         raise UsageError("--resume and --overwrite contradict each other", way_out="leave one of them out")
-    if request.workers is not None and request.workers < 1:
-        raise SettingsError(f"workers = {request.workers} is not valid", "one is needed at least")
+    if request.workers is not None and request.workers < 0:
+        raise SettingsError(f"workers = {request.workers} is not valid", "a natural number is needed")
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     tokenizer = _given_tokenizer(request, resolved)
@@ -78,7 +79,7 @@ def settle(request: Request) -> Task:
     sample = memory.parse_size(request.sample or SAMPLES.get(settings.tokenizer, SAMPLE), "sample")
     return Task(
         request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, tokenizer, sample,
-        request.workers or processors(),
+        processors() if request.workers is None else request.workers,
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from rnnlm import array_files, model_folder, safe_files
 from rnnlm.corpus import TextSettings
 from rnnlm.errors import OutputError, UsageError
-from rnnlm.interface import Tokenizer
 from rnnlm.manifest import FileEntry
 from rnnlm.prepared_text.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
 from rnnlm.preparation.collecting import FullShard
+from rnnlm.preparation.messages import Learned
 from rnnlm.safe_files import replace_file, writing
 
 
@@ -75,7 +75,7 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     return index.with_shards(index.shards[:whole])
 
 
-def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: Tokenizer, sample: Sample) -> Index:
+def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: Learned, sample: Sample) -> Index:
     """Write the tokenizer, and a journal without shards.
 
     Raises:
@@ -83,11 +83,11 @@ def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: 
     """
     files = {}
     with writing(folder):
-        for role, data in tokenizer.to_files().items():
+        for role, data in tokenizer.files.items():
             replace_file(folder / role, data)
             files[role] = FileEntry(role, len(data), safe_files.digest([data]))
         settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
-        index = Index(request, settings, tokenizer.to_settings(), tokenizer.fingerprint, tokenizer.size, files, sample)
+        index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
         write_index(folder, index, JOURNAL)
     return index
 

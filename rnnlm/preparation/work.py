@@ -8,17 +8,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm import tokenizers
+from rnnlm import memory
 from rnnlm.byte_streams import STANDARD_INPUT
 from rnnlm.corpus import Corpus, no_text
 from rnnlm.prepared_text.index import Index, Sample
 from rnnlm.prepared_text.text import tokenizer_files
-from rnnlm.preparation import sampling, storing
 from rnnlm.preparation.collecting import Collector, FullShard
 from rnnlm.preparation.events import Encoding, Event, Prepared, Sampled, Sampling
-from rnnlm.preparation.messages import Setup
+from rnnlm.preparation.messages import Learn, Learned, Setup
 from rnnlm.preparation.pieces import Piece, Position, pieces
 from rnnlm.preparation.request import Request, Task, settle
+from rnnlm.preparation.sampling import LENIENT, sampled, start_of, way_of
+from rnnlm.preparation.storing import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.preparation.workers import Workers, learn
 
 
@@ -40,10 +41,11 @@ def prepare(text: str | Path | list[str], output: str | Path, **request: Any) ->
 def run(request: Request) -> Iterator[Event]:
     """As :func:`prepare`."""
     began = time.perf_counter()
+    memory.return_freed()
     task = settle(request)
-    storing.check_output(request.output, request.resume, request.overwrite)
-    index = storing.begun(request.output, task.identity()) if request.resume else None
-    if index is not None and storing.is_finished(request.output):
+    check_output(request.output, request.resume, request.overwrite)
+    index = begun(request.output, task.identity()) if request.resume else None
+    if index is not None and is_finished(request.output):
         yield _prepared(request.output, index, began)
         return
     position = Position(task.names)
@@ -54,7 +56,7 @@ def run(request: Request) -> Iterator[Event]:
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
         raise no_text(Corpus(tuple(task.names)))
-    storing.finish(request.output, index)
+    finish(request.output, index)
     yield _prepared(request.output, index, began)
 
 
@@ -63,33 +65,33 @@ def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Ite
     if task.tokenizer is not None:
         return (), every
     if STANDARD_INPUT not in task.names:
-        return sampling.sampled(task.names, task.source, task.text, _how(task), task.sample_bytes), every
+        return sampled(task.names, task.source, task.text, _how(task), task.sample_bytes), every
     held, size = [], 0
     for piece in every:
         held.append(piece)
         size += len(piece)
         if size >= task.sample_bytes:
             break
-    return sampling.start_of(iter(held), task.sample_bytes), itertools.chain(held, every)
+    return start_of(iter(held), task.sample_bytes), itertools.chain(held, every)
 
 
 def _how(task: Task) -> str:
-    return sampling.way_of(task.names, task.source, task.sample_bytes)
+    return way_of(task.names, task.source, task.sample_bytes)
 
 
 def _begin(task: Task, sample: Iterable[Piece], began: float) -> Iterator[Event]:
     """Make the tokenizer, and write it; the index so far."""
-    taken = Sample(str(task.request.tokenizer_from), 0)
-    tokenizer = task.tokenizer
-    if tokenizer is None:
+    if task.tokenizer is not None:
+        how, size, tokenizer = str(task.request.tokenizer_from), [0], Learned.of(task.tokenizer, [])
+    else:
         how, size = _how(task), [0]
         yield Sampling(how, task.sample_bytes)
-        text = replace(task.text, **sampling.LENIENT) if how == "even" else task.text
-        learned = learn(asdict(text), asdict(task.tokenizer_settings), _counted(sample, size))
-        tokenizer, taken = tokenizers.load(learned.tokenizer, learned.files), Sample(how, size[0])
-    described = f"{tokenizer.name}:{tokenizer.fingerprint}"
-    index = storing.begin(task.request.output, task.identity(), task.text, tokenizer, taken)
-    yield Sampled(taken.how, taken.bytes, described, tokenizer.size, time.perf_counter() - began)
+        text = replace(task.text, **LENIENT) if how == "even" else task.text
+        asked = Learn(asdict(text), asdict(task.tokenizer_settings))
+        tokenizer = learn(asked, _counted(sample, size), in_worker=task.workers > 0)
+    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, size[0]))
+    described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
+    yield Sampled(how, size[0], described, tokenizer.size, time.perf_counter() - began)
     return index
 
 
@@ -120,7 +122,7 @@ def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position
 
 def _next_shard(task: Task, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard) -> "Future[Index]":
     """Write `shard` when the one before is written."""
-    return writer.submit(storing.add_shard, task.request.output, writing.result(), shard)
+    return writer.submit(add_shard, task.request.output, writing.result(), shard)
 
 
 class _Progress:

@@ -1,19 +1,17 @@
 """`python -m rnnlm.preparation.worker`: reads pieces of text from stdin, writes them encoded to stdout, ends with its parent."""
 
+import contextlib
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import IO
 
-from rnnlm import memory, tokenizers
-from rnnlm.config import from_stored
-from rnnlm.corpus import Block, TextSettings
-from rnnlm.errors import RnnlmError, RnnlmWarning
-from rnnlm.preparation.block_encoding import block_of, encoded_piece
-from rnnlm.preparation.messages import Done, Encode, Failed, Learn, Learned, Setup, receive_asked, send
-from rnnlm.tokenizers import TokenizerSettings
+from rnnlm import memory
+from rnnlm.errors import RnnlmError
+from rnnlm.preparation.answering import Encoder, learned
+from rnnlm.preparation.messages import Done, Encode, Failed, Learn, Setup, receive_asked, send
+from rnnlm.preparation.pieces import Piece
 
 
 def main() -> None:
@@ -24,44 +22,30 @@ def main() -> None:
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
     memory.return_freed()
-    try:
+    with contextlib.suppress(BrokenPipeError):
         answer(asked, answers)
-    except BrokenPipeError:
-        pass
 
 
 def answer(asked: IO[bytes], answers: IO[bytes]) -> None:
-    """Learn a tokenizer, or encode pieces, as `asked` says, until it ends."""
-    settings, tokenizer = TextSettings(), None
-    while (message := receive_asked(asked)) is not None:
-        try:
+    """Learn a tokenizer, or encode pieces, as `asked` says, until it ends or something fails."""
+    encoder = None
+    try:
+        while (message := receive_asked(asked)) is not None:
             if isinstance(message, Setup):
-                settings = from_stored(TextSettings, message.text_settings)
-                tokenizer = tokenizers.load(message.tokenizer, message.files)
+                encoder = Encoder(message)
             elif isinstance(message, Learn):
-                return send(answers, _learned(message, asked))
+                send(answers, learned(message, _pieces(asked)))
             elif isinstance(message, Encode):
-                send(answers, Done(encoded_piece(message.piece, settings, tokenizer if message.with_ids else None)))
-        except RnnlmError as error:
-            return send(answers, Failed.of(error))
-        except MemoryError:
-            return send(answers, Failed("RnnlmError", "not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab"))
+                send(answers, Done(encoder.encode(message)))
+    except RnnlmError as error:
+        send(answers, Failed.of(error))
+    except MemoryError:
+        send(answers, Failed("RnnlmError", "not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab"))
 
 
-def _learned(message: Learn, asked: IO[bytes]) -> Learned:
-    settings = from_stored(TextSettings, message.text_settings)
-    with warnings.catch_warnings(record=True) as noticed:
-        warnings.simplefilter("always", RnnlmWarning)
-        tokenizer = tokenizers.train(from_stored(TokenizerSettings, message.tokenizer), _blocks(asked, settings))
-    notices = [str(each.message) for each in noticed if issubclass(each.category, RnnlmWarning)]
-    return Learned(tokenizer.to_settings(), tokenizer.to_files(), notices)
-
-
-def _blocks(asked: IO[bytes], settings: TextSettings) -> Iterator[Block]:
+def _pieces(asked: IO[bytes]) -> Iterator[Piece]:
     while isinstance(message := receive_asked(asked), Encode):
-        block, _ = block_of(message.piece, settings)
-        if block.lines:
-            yield block
+        yield message.piece
 
 
 if __name__ == "__main__":

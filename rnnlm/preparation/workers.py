@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from rnnlm.errors import RnnlmError, notice
+from rnnlm.preparation.answering import Encoder, learned
 from rnnlm.preparation.messages import Encode, End, Failed, Learn, Learned, Setup, receive_answer, send
 from rnnlm.preparation.pieces import Piece
 
@@ -70,15 +71,18 @@ class WorkerProcess:
 
 
 class Workers:
-    """`count` processes with the same tokenizer. A context: they are gone after it."""
+    """`count` processes with the same tokenizer; none: this process itself does the work. A context: they are gone after it."""
 
     def __init__(self, count: int, setup: Setup) -> None:
         self.count = count
         self.setup = setup
         self.processes: list[WorkerProcess] = []
+        self._here: Encoder | None = None
         self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
 
     def __enter__(self) -> "Workers":
+        if not self.count:
+            self._here = Encoder(self.setup)
         try:
             for _ in range(self.count):
                 self.processes.append(WorkerProcess())
@@ -100,6 +104,8 @@ class Workers:
 
     def encode(self, asked: Encode) -> Any:
         """A piece encoded by whoever is idle."""
+        if self._here:
+            return self._here.encode(asked)
         process = self._idle.get()
         try:
             process.is_told(asked)
@@ -113,6 +119,9 @@ class Workers:
 
     def encode_all(self, pieces: Iterable[Piece], with_ids: Callable[[], bool]) -> Iterator[tuple[Piece, Any]]:
         """Each piece with what it became, in order; `with_ids` is asked when a piece goes out."""
+        if self._here:
+            yield from ((piece, self.encode(Encode(piece, with_ids()))) for piece in pieces)
+            return
         waiting: deque[tuple[Piece, Future]] = deque()
         with ThreadPoolExecutor(AHEAD * self.count) as threads:
             try:
@@ -132,19 +141,22 @@ class Workers:
                 raise
 
 
-def learn(text_settings: dict[str, Any], tokenizer: dict[str, Any], sample: Iterable[Piece]) -> Learned:
-    """The tokenizer that these settings ask for, of the pieces of a sample; made in a process of its own, whose memory goes with it.
+def learn(asked: Learn, sample: Iterable[Piece], in_worker: bool) -> Learned:
+    """The tokenizer that `asked` describes, of the pieces of a sample; `in_worker`: made in one of its own, whose memory goes with it.
 
     Raises:
         SettingsError: the vocabulary cannot be had from this text. TextError: the text cannot be read.
     """
-    process = WorkerProcess()
+    found = _learned_by(WorkerProcess(), asked, sample) if in_worker else learned(asked, sample)
+    for message in found.notices:
+        notice(message)
+    return found
+
+
+def _learned_by(process: WorkerProcess, asked: Learn, sample: Iterable[Piece]) -> Learned:
     try:
-        messages = itertools.chain([Learn(text_settings, tokenizer)], map(Encode, sample), [End()])
+        messages = itertools.chain([asked], map(Encode, sample), [End()])
         all(process.is_told(message) for message in messages)  # where it stops to listen, its answer says why
-        learned = process.hear()
-        for message in learned.notices:
-            notice(message)
-        return learned
+        return process.hear()
     finally:
         process.end()

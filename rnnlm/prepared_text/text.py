@@ -15,9 +15,8 @@ from rnnlm.encoding import EncodedText, compact_type
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.parted_arrays import PartedArray
-from rnnlm.prepared_text import lines
 from rnnlm.prepared_text.index import Counts, Index, file_in, read_index
-from rnnlm.prepared_text.lines import EncodedLines
+from rnnlm.prepared_text.lines import EncodedLines, check
 
 MOST_OPEN = 512  # shards; each that is mapped holds a file open
 
@@ -97,7 +96,7 @@ class Shards:
         path = file_in(self.folder, shard.name, shard.file_bytes)
         try:
             arrays = array_files.mapped(path)
-            lines.check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
+            check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
             if len(arrays["oov"]) != shard.counts.oov_tokens:
                 raise ModelError("the shard is damaged", "array 'oov' is not as the index says")
         except ModelError as error:
