@@ -67,10 +67,11 @@ def _arrays(block: Block, data: bytes, end_L: np.ndarray, tokenizer: Tokenizer) 
 
 def _characters(data: bytes, end_L: np.ndarray) -> np.ndarray:
     """Characters of each line: bytes of UTF-8 that do not continue one."""
+    bytes_L = np.diff(end_L, prepend=0).astype(np.int32)
     if data.isascii():
-        return np.diff(end_L, prepend=0).astype(np.int32)
-    begins_N = (np.frombuffer(data, dtype=np.uint8) & 0xC0) != 0x80
-    return np.diff(np.cumsum(begins_N, dtype=np.int32)[end_L - 1], prepend=0).astype(np.int32)
+        return bytes_L
+    continuing = np.flatnonzero((np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80)
+    return bytes_L - np.bincount(np.searchsorted(end_L, continuing, side="right"), minlength=len(end_L)).astype(np.int32)
 
 
 def _oov_words(lines: list[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer) -> np.ndarray:

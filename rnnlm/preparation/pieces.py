@@ -13,7 +13,7 @@ from rnnlm.corpus import line_count, whole_lines
 from rnnlm.errors import TextError
 from rnnlm.sources import SourceSettings
 
-RECORD_CHARACTERS = 1 << 21  # of records in a piece, about
+PIECE_BYTES = 1 << 21
 
 
 class Piece(msgspec.Struct):
@@ -73,13 +73,22 @@ def _chunks(name: str, settings: SourceSettings, errors: str, position: Position
 
 
 def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
-    """Records, fewer at a time where they are long."""
-    if isinstance(whole, bytes):
-        yield whole
+    """The same in parts of about :data:`PIECE_BYTES`, which a processor's caches and many workers' memory bear better."""
+    if isinstance(whole, list):
+        yield from _cut_records(whole)
         return
+    start = 0
+    while len(whole) - start > PIECE_BYTES and (end := whole.find(b"\n", start + PIECE_BYTES) + 1):
+        yield whole[start:end]
+        start = end
+    if start < len(whole):
+        yield whole[start:]
+
+
+def _cut_records(records: list[str]) -> Iterator[list[str]]:
     start = characters = 0
-    for number, record in enumerate(whole, start=1):
+    for number, record in enumerate(records, start=1):
         characters += len(record)
-        if characters >= RECORD_CHARACTERS or number == len(whole):
-            yield whole[start:number]
+        if characters >= PIECE_BYTES or number == len(records):
+            yield records[start:number]
             start, characters = number, 0

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm import memory
 from rnnlm.byte_streams import STANDARD_INPUT
 from rnnlm.corpus import Corpus, no_text
 from rnnlm.prepared_text.index import Index, Sample
@@ -41,7 +40,6 @@ def prepare(text: str | Path | list[str], output: str | Path, **request: Any) ->
 def run(request: Request) -> Iterator[Event]:
     """As :func:`prepare`."""
     began = time.perf_counter()
-    memory.return_freed()
     task = settle(request)
     check_output(request.output, request.resume, request.overwrite)
     index = begun(request.output, task.identity()) if request.resume else None

@@ -4,7 +4,7 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora, sources
-from rnnlm.preparation import collecting, request
+from rnnlm.preparation import collecting, pieces, request
 
 SHARD_BYTES = 20_000
 
@@ -15,6 +15,7 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(collecting, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(request, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)
 
 
 @pytest.fixture(scope="session")
