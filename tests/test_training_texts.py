@@ -76,7 +76,7 @@ def test_models_of_counts_read_a_prepared_text_too(tmp_path, texts, model):
 
 
 def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
-    settings = {**TINY, "validate_every_steps": 4}
+    settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
     whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
     assert load_run(tmp_path / "cut").tokenizer == prepared_text.load(texts / "text-skip").tokenizer.fingerprint
