@@ -17,7 +17,7 @@ from .train import tokenizer_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder that is made.")
 @tokenizer_options
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated.")
-@click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 100M; sentencepiece: 10M]")
+@click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]")
 @text_options
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]")
 @click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was.")

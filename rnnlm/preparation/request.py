@@ -15,13 +15,13 @@ from rnnlm.threads import processors
 from rnnlm.tokenizers import TokenizerSettings
 
 SAMPLES = {"sentencepiece": "10M"}  # it takes some thirty times the memory of its text
-SAMPLE = "100M"
+SAMPLE = "32M"
 SHARD_BYTES = 32 << 20  # of text
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. sample: bytes of text that the vocabulary is made of, such as 100M. workers: processes that encode; None:
+    """What a person asks for. sample: bytes of text that the vocabulary is made of, such as 32M. workers: processes that encode; None:
     one for each processor, 0: the one that asks."""
 
     text: tuple[str, ...]

@@ -131,6 +131,20 @@ class Shards:
             start = int(border)
         return found
 
+    def oov_before(self, token: int) -> int:
+        """How many unknown tokens come before that one."""
+        number = self._shard_of(token)
+        return int(self.oov_starts[number] + np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number]))
+
+    def line_from(self, token: int) -> int:
+        """The first line that begins with that token or after it."""
+        number = self._shard_of(token)
+        starts = np.concatenate([self.token_starts[number : number + 1], self._line_ends(number)])
+        return int(self.line_starts[number] + np.searchsorted(starts, token))
+
+    def _shard_of(self, token: int) -> int:
+        return int(np.clip(np.searchsorted(self.token_starts, token, side="right") - 1, 0, len(self.index.shards) - 1))
+
     def counts(self, start: int, stop: int) -> Counts:
         """Of the lines from `start` to `stop`, but for documents."""
         total = Counts()
@@ -201,9 +215,9 @@ class PreparedText:
         first, last = (int(end) for end in shards.ends_of(np.array([self.start, self.stop])))
         counts = shards.counts(self.start, self.stop)
         ids, offsets, oov = shards.ids().until(last), shards.line_offsets().until(self.stop + 1), shards.oov()
-        oov = oov.until(_first_from(oov, last))
+        oov = oov.until(shards.oov_before(last))
         if self.start:
-            ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[_first_from(oov, first) :] - first
+            ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[shards.oov_before(first) :] - first
         return EncodedText(
             ids, offsets, self._document_offsets(first, last), oov,
             counts.words, counts.oov_words, counts.characters, counts.bytes, self._lines_hash(),
@@ -214,8 +228,7 @@ class PreparedText:
         held = max(1, round(self.stop * share))
         wanted = self.stop - held
         if most_tokens is not None:
-            least = int(self.shards.token_starts[-1]) - most_tokens
-            wanted = max(wanted, min(self.stop - 1, _first_from(self.shards.line_offsets(), least)))
+            wanted = max(wanted, min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)))
         if self.settings.blank_lines == "documents":
             inner = [int(border) for border in self.shards.document_starts() if 0 < border]
             wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
@@ -234,12 +247,3 @@ class PreparedText:
         if (self.start, self.stop) == (0, self.index.counts.lines):
             return whole
         return hashlib.sha256(f"{whole}:{self.start}:{self.stop}".encode()).hexdigest()[:12]
-
-
-def _first_from(ascending: PartedArray, value: int) -> int:
-    """How many of the ascending numbers are below `value`; a part at a time is read."""
-    for number, start in enumerate(ascending.starts[:-1]):
-        part = ascending.part(number)
-        if len(part) and part[-1] >= value:
-            return int(start) + int(np.searchsorted(part, value))
-    return len(ascending)
