@@ -21,7 +21,7 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prune", "recipes", "rescore",
+    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prepare", "prune", "recipes", "rescore",
     "score", "train", "tune",
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they make of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,11 +66,20 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[str], None] | None = None) -> Any:
-    """The corpus of these sources, read as `flags` say; `report` hears how far reading is."""
+    """The corpus of these sources, read as `flags` say; `report` hears how far reading is. Or the text that is prepared in a folder.
+
+    Raises:
+        UsageError: that was read before, not as `flags` say.
+    """
+    from rnnlm import prepared_text
     from rnnlm.config import Layer, resolve
     from rnnlm.corpus import Corpus, TextSettings, Watched
     from rnnlm.sources import SourceSettings
 
+    if len(texts) == 1 and prepared_text.is_prepared(texts[0]):
+        if flags:
+            raise click.UsageError(f"{texts[0]} is prepared: how to read a text has no meaning there.")
+        return prepared_text.load(Path(texts[0]))
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
     corpus = Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
     return Watched(corpus, report) if report else corpus

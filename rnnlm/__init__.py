@@ -26,6 +26,7 @@ _PUBLIC = {
     "Mixed": "rnnlm.mixing",
     "Mixture": "rnnlm.mixture",
     "Pair": "rnnlm.minimal_pairs",
+    "Prepared": "rnnlm.preparation",
     "RescoreSettings": "rnnlm.rescoring",
     "Rescored": "rnnlm.rescoring",
     "RnnlmError": "rnnlm.errors",
@@ -58,6 +59,7 @@ _PUBLIC = {
     "mix": "rnnlm.mixing",
     "next_words": "rnnlm.typing_ahead",
     "pair_accuracies": "rnnlm.minimal_pairs",
+    "prepare": "rnnlm.preparation",
     "read_nbest": "rnnlm.nbest_files",
     "read_pairs": "rnnlm.minimal_pairs",
     "read_sentences": "rnnlm.sentence_sources",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from rnnlm.nbest import Hypothesis, ListSettings, Utterance
     from rnnlm.nbest_files import read_nbest
     from rnnlm.nbest_output import save_best, save_nbest
+    from rnnlm.preparation import Prepared, prepare
     from rnnlm.rescoring import RescoreSettings, Rescored, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring_weights import Weights, read_weights, save_weights
     from rnnlm.sampling import SamplingSettings

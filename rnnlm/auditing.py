@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm import loading, model_folder, model_parts
+from rnnlm import loading, model_folder, model_parts, prepared_text
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.ngram.levels import SENTENCE_START, split_keys
@@ -38,7 +38,7 @@ class Check:
 
 
 def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = "auto") -> Iterator[Check]:
-    """Check the model called `name`; what needs a check that failed is not looked at.
+    """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
 
     sample: after how many contexts the sums are taken; None: after all, if that is not too much.
 
@@ -47,6 +47,10 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", way_out="ask for one at least")
+    if prepared_text.is_prepared(name):
+        checks = prepared_text.problems(Path(name))
+        yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)
+        return
     yield from _audit(loading.find(name), sample, seed, device)
 
 

@@ -4,10 +4,11 @@ import contextlib
 import functools
 import io
 import sys
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
 
-from rnnlm.compression import naming_errors, open_decompressed
+from rnnlm.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
 from rnnlm.errors import TextError
 
 STANDARD_INPUT = "-"
@@ -15,15 +16,15 @@ LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compress
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of `source`.
+def opened(source: str, heard: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of `source`. `heard` is told how many bytes have been read from a file, as they are read.
 
     Raises:
         TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
     """
     with naming_errors(source, TextError):
         try:
-            with _open(source) as stream:
+            with _open(source) if heard is None else _heard_open(source, heard) as stream:
                 yield stream
         except IsADirectoryError:
             raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
@@ -69,6 +70,26 @@ def too_long(source: str, line: int) -> TextError:
 
 def _open(source: str) -> IO[bytes]:
     return io.BytesIO(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
+
+
+@contextlib.contextmanager
+def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw:
+        with decompressed(raw, Path(source).suffix.lower()) as stream:
+            yield stream
+
+
+class _HeardFile(io.FileIO):
+    """A file that tells what is read of it."""
+
+    def __init__(self, path: str, heard: Callable[[int], None]) -> None:
+        super().__init__(path, "rb")
+        self._heard = heard
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self._heard(count or 0)
+        return count
 
 
 @functools.cache

@@ -24,13 +24,16 @@ def open_decompressed(path: str) -> IO[bytes]:
     Raises:
         OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; zlib.error: it is damaged.
     """
-    suffix = Path(path).suffix.lower()
+    return decompressed(open(path, "rb"), Path(path).suffix.lower())
+
+
+def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
+    """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises is as for :func:`open_decompressed`."""
     if suffix in (".gz", ".bz2"):
-        return (gzip if suffix == ".gz" else bz2).open(path, "rb")
-    stream = open(path, "rb")
-    if suffix not in SUFFIXES:
-        return stream
-    return io.BufferedReader(_xz_streams(stream) if suffix == ".xz" else _zstd_frames(stream), CHUNK_BYTES)
+        return (gzip if suffix == ".gz" else bz2).open(stream, "rb")
+    if suffix in (".xz", ".zst"):
+        return io.BufferedReader(_xz_streams(stream) if suffix == ".xz" else _zstd_frames(stream), CHUNK_BYTES)
+    return stream
 
 
 @contextlib.contextmanager

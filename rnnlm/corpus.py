@@ -67,12 +67,17 @@ class Corpus:
         for source in sources.expand(self.sources):
             starts_document = True
             for first_line, lines in numbered_lines(source, self.settings, self.source_settings):
-                block, starts_document = self._block(source, first_line, lines, starts_document)
+                block, starts_document = self.block(source, first_line, lines, starts_document)
                 if block.lines:
                     yield block
 
-    def _block(self, source: str, first_line: int, lines: list[str], starts: bool) -> tuple[Block, bool]:
-        """The block of `lines`, and whether the next line begins a document."""
+    def block(self, source: str, first_line: int, lines: list[str], starts: bool) -> tuple[Block, bool]:
+        """The block of `lines` of `source` from its line `first_line` on, and whether the next line begins a document; `starts`:
+        whether the first one does.
+
+        Raises:
+            TextError: they hold a reserved symbol, and that is to be an error.
+        """
         lines = self._without_reserved(source, first_line, lines)
         if self.settings.blank_lines == "keep":
             return Block(["" if is_blank(line) else line for line in lines], []), False
@@ -236,24 +241,41 @@ def numbered_lines(
         TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
     """
     next_line = 1
-    for whole in _whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
+    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
         if whole is None:
             raise too_long(source, next_line)
-        if isinstance(whole, bytes):
-            text = decode(whole, source, next_line, settings.encoding_errors)
-            if next_line == 1:
-                text = text.removeprefix("\ufeff")
-        else:
-            text = "\n".join(whole) + "\n"
-        text = text.replace("\r\n", "\n")
-        lines = text.split("\n")
-        if text.endswith("\n"):
-            lines.pop()
+        lines = lines_of(whole, source, next_line, settings.encoding_errors)
         yield next_line, lines
         next_line += len(lines)
 
 
-def _whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
+def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str) -> list[str]:
+    """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
+
+    Raises:
+        TextError: it is not UTF-8, and that is to be an error.
+    """
+    if isinstance(whole, bytes):
+        text = decode(whole, source, first_line, errors)
+        if first_line == 1:
+            text = text.removeprefix("\ufeff")
+    else:
+        text = "\n".join(whole) + "\n"
+    text = text.replace("\r\n", "\n")
+    lines = text.split("\n")
+    if text.endswith("\n"):
+        lines.pop()
+    return lines
+
+
+def line_count(whole: bytes | list[str]) -> int:
+    """How many lines :func:`lines_of` makes of it."""
+    if isinstance(whole, bytes):
+        return whole.count(b"\n") + (not whole.endswith(b"\n"))
+    return len(whole) + sum(record.count("\n") for record in whole)
+
+
+def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
     """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined; None: it is longer
     than LONGEST_LINE."""
     unfinished: list[bytes] = []

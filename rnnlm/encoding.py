@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rnnlm.corpus import WORD_SPACE, Block, Text, no_text, split_words
+from rnnlm.corpus import WORD_SPACE, Block, Text, TextSettings, no_text, split_words
 from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.parted_arrays import PartedArray
 from rnnlm.signature import LinesHash
 from rnnlm.threads import in_threads, processors
 
@@ -22,13 +24,13 @@ class EncodedText:
 
     line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None where the text is one stream.
     oov: ascending positions of unknown tokens. words: the text's words, split on white space. characters and bytes
-    count each line plus one for its end.
+    count each line plus one for its end. What a text too large for memory has of each token or line is a PartedArray.
     """
 
-    ids: np.ndarray
-    line_offsets: np.ndarray
+    ids: np.ndarray | PartedArray
+    line_offsets: np.ndarray | PartedArray
     document_offsets: np.ndarray | None
-    oov: np.ndarray
+    oov: np.ndarray | PartedArray
     words: int
     oov_words: int
     characters: int
@@ -44,12 +46,30 @@ class EncodedText:
         return len(self.line_offsets) - 1
 
 
-def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
+@runtime_checkable
+class PreEncoded(Protocol):
+    """A text whose ids are there already."""
+
+    sources: tuple[str, ...]
+    settings: TextSettings
+
+    def encoded_by(self, tokenizer: Tokenizer) -> EncodedText:
+        """The text, if it is that tokenizer which encoded it.
+
+        Raises:
+            UsageError: it is another one.
+        """
+        ...
+
+
+def encode_text(corpus: Text | PreEncoded, tokenizer: Tokenizer) -> EncodedText:
     """Read, encode and count `corpus`.
 
     Raises:
-        TextError: it cannot be read, or holds no line with words.
+        TextError: it cannot be read, or holds no line with words. UsageError: it is encoded already, by another tokenizer.
     """
+    if isinstance(corpus, PreEncoded):
+        return corpus.encoded_by(tokenizer)
     collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
     threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)  # unseen words are numbered in the order of reading
     for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks(), threads):
@@ -59,13 +79,18 @@ def encode_text(corpus: Text, tokenizer: Tokenizer) -> EncodedText:
     return collector.result()
 
 
+def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
+    """The type that the ids of a text are kept in."""
+    return np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
+
+
 class _Collector:
     """Gathers encoded blocks and their counts."""
 
     def __init__(self, tokenizer: Tokenizer, has_documents: bool) -> None:
         self.tokenizer = tokenizer
         self.has_documents = has_documents
-        self.compact = np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
+        self.compact = compact_type(tokenizer)
         self.hash = LinesHash()
         self.parts: list[np.ndarray] = []
         self.line_ends: list[np.ndarray] = []
@@ -124,7 +149,12 @@ def _count_words(data: bytes) -> int:
 
 def words_by_line(lines: Sequence[str]) -> np.ndarray:
     """How many words each line holds, (lines,) int64."""
-    bytes_N = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
+    return words_between_newlines("".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+
+def words_between_newlines(data: bytes) -> np.ndarray:
+    """The same of lines that are bytes already, each with its newline."""
+    bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = _IS_SPACE[bytes_N]
     word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1
     return np.diff(np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0)
@@ -140,10 +170,11 @@ def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenize
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """`ids` as a model reads them that knows no characters: unseen words (ids from V on) are unk_id, whatever their spelling.
+    """`ids` as a model reads them that knows no characters, in memory: unseen words (ids from V on) are unk_id, whatever their spelling.
 
     They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there are none.
     """
+    ids = np.asarray(ids)
     if tokenizer.unk_id is None or ids.max(initial=0) < tokenizer.size:
         return ids
     return np.where(ids < tokenizer.size, ids, ids.dtype.type(tokenizer.unk_id))

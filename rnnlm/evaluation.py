@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rnnlm import reading
+from rnnlm import prepared_text, reading
 from rnnlm.corpus import Corpus, Text, TextSettings
-from rnnlm.encoding import EncodedText, encode_text
+from rnnlm.encoding import EncodedText, PreEncoded, encode_text
 from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import LanguageModel
 from rnnlm.reading import perplexity
@@ -60,12 +60,12 @@ class Evaluation:
 
 def evaluate(
     model: LanguageModel,
-    text: str | Path | list[str] | Text,
+    text: str | Path | list[str] | Text | PreEncoded,
     *,
     context: Context = "carry",
     text_settings: TextSettings | None = None,
 ) -> Evaluation:
-    """Evaluate `model` on `text`: a path, several, or a :class:`Corpus`.
+    """Evaluate `model` on `text`: a path, several, a :class:`Corpus`, or the folder of a prepared text.
 
     Raises:
         UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
@@ -88,11 +88,13 @@ def check_context(context: str) -> None:
         raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
 
 
-def as_text(text: str | Path | list[str] | Text, settings: TextSettings | None = None) -> Text:
-    """A text, itself or by its path or paths."""
-    if isinstance(text, Text):
+def as_text(text: str | Path | list[str] | Text | PreEncoded, settings: TextSettings | None = None) -> Text | PreEncoded:
+    """A text, itself or by its path or paths; one that is prepared by its folder."""
+    if isinstance(text, Text | PreEncoded):
         return text
     paths = [text] if isinstance(text, (str, Path)) else text
+    if len(paths) == 1 and prepared_text.is_prepared(paths[0]):
+        return prepared_text.load(Path(paths[0]))
     return Corpus(tuple(str(path) for path in paths), settings or TextSettings())
 
 

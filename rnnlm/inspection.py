@@ -2,17 +2,21 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
-from rnnlm import loading, model_card, model_folder
+from rnnlm import loading, model_card, model_folder, prepared_text
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Kind, size, settings, tokenizer, training and numbers of the model called `name`; no weights are read.
+    """Kind, size, settings, tokenizer, training and numbers of the model called `name`, or of a prepared text its counts; no weights
+    are read.
 
     Raises:
-        ModelError: there is none, or its config.json is damaged.
+        ModelError: there is none, or its config.json or index.json is damaged.
     """
+    if prepared_text.is_prepared(name):
+        return prepared_text.describe(Path(name))
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
     kind, tokenizer, shapes = model_folder.content(folder, manifest)

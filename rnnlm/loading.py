@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from rnnlm import checkpoints, model_folder
+from rnnlm import checkpoints, model_folder, prepared_text
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, Tokenizer
 
@@ -22,11 +22,13 @@ def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of a model given as for :func:`load`; nothing else is read.
+    """The tokenizer of a model given as for :func:`load`, or of a prepared text; nothing else is read.
 
     Raises:
         ModelError: there is none, or it is damaged.
     """
+    if prepared_text.is_prepared(name):
+        return prepared_text.load_tokenizer(Path(name), prepared_text.read_index(Path(name)))
     folder = find(name)
     return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
 

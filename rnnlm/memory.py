@@ -51,7 +51,7 @@ def _set_malloc(options: dict[int, int]) -> None:
             libc.mallopt(option, value)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, name: str = "memory") -> int:
     """Bytes of `500M`, `1.5G`, `800MiB`, `1000000`.
 
     Raises:
@@ -61,4 +61,4 @@ def parse_size(text: str) -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"memory = {text!r} is not understood", way_out="write for instance 500M, 2G or 1.5GiB")
+    raise SettingsError(f"{name} = {text!r} is not understood", way_out="write for instance 500M, 2G or 1.5GiB")

@@ -7,18 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import corpora, loading, model_folder, registry, resuming, run_lock, tokenizers, training_state
+from rnnlm import loading, model_folder, registry, resuming, run_lock, training_state
 from rnnlm.config import Resolved, describe
-from rnnlm.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text, silent
-from rnnlm.encoding import TrainingData, encode_text
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.corpus import Report, Text, silent
+from rnnlm.encoding import PreEncoded, TrainingData
+from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
-from rnnlm.interface import Tokenizer
-from rnnlm.sources import SourceSettings
-from rnnlm.tokenizers import TokenizerSettings
-from rnnlm.training_request import DEMO_CORPUS, DEMO_RECIPE, HoldoutSettings, Request, settle
-
-SINGLE_LINE = "none: the text is a single line"
+from rnnlm.training_request import DEMO_CORPUS, DEMO_RECIPE, Request, settle
+from rnnlm.training_texts import held_out_share, texts_of
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,8 @@ class Plan:
     resolved: Resolved
     data: TrainingData
     initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
-    test: Corpus | None
-    valid: Text | None
+    test: Text | PreEncoded | None
+    valid: Text | PreEncoded | None
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
@@ -62,31 +58,16 @@ def plan(request: Request, report: Report = silent) -> Plan:
         request = _of_the_run(request)
     recipe, kind, resolved = settle(request)
     _tell_without_effect(resolved)
-    kind.check(resolved, has_valid=bool(request.valid or not request.text or _held_out(kind, resolved)))
+    kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or request.resume or is_auto)
     run_lock.check(output)
-    text_settings, source_settings = resolved.make(TextSettings), resolved.make(SourceSettings)
-
-    def corpus(names: tuple[str, ...]) -> Corpus | None:
-        return Corpus(names, text_settings, source_settings) if names else None
-
-    names = {part: getattr(request, part) for part in ("valid", "test")}
-    if not request.text:
-        names = {part: names[part] or (str(corpora.part(DEMO_CORPUS, part)),) for part in names}
-    train_text = corpus(request.text or (str(corpora.part(DEMO_CORPUS, "train")),))
-    train_part, valid, valid_is = _validation(train_text, corpus(names["valid"]), kind, resolved)
-    train_part = Watched(train_part, report)
-    tokenizer = _tokenizer(request, resolved, train_part)
-    if resolved.values.get("characters"):
-        tokenizer = tokenizer.spelling()
-    data = TrainingData(tokenizer, encode_text(train_part, tokenizer), encode_text(valid, tokenizer) if valid else None)
-    if valid_is == SINGLE_LINE:
-        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
+    texts = texts_of(request, resolved, kind, report)
+    data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run) if is_auto else None
     initial = resuming.state_of(output, run, done) if request.resume else _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, _readable(corpus(names["test"])), valid, valid_is, output, done)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid, texts.valid_is, output, done)
 
 
 def _tell_without_effect(resolved: Resolved) -> None:
@@ -115,51 +96,6 @@ def _of_the_run(request: Request) -> Request:
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
 
 
-def _validation(
-    train_text: Corpus, valid: Corpus | None, kind: registry.Kind, resolved: Resolved
-) -> tuple[Text, Text | None, str]:
-    """(what is trained on, what is validated on, in words)."""
-    if valid:
-        return train_text, valid, ", ".join(map(corpora.title, valid.sources))
-    share = _held_out(kind, resolved)
-    if not share:
-        return train_text, None, "none"
-    parts = hold_out(train_text, share)
-    if parts is None:
-        return train_text, None, SINGLE_LINE
-    return *parts, f"the last {share:.0%} of the training text, held out"
-
-
-def _held_out(kind: registry.Kind, resolved: Resolved) -> float:
-    """The share of the training text that is held out where no validation text is named: by kinds that do so, or if asked for."""
-    asked_for = resolved.origins["holdout"] != "default"
-    return resolved.make(HoldoutSettings).holdout if kind.holds_out or asked_for else 0.0
-
-
-def _tokenizer(request: Request, resolved: Resolved, text: Text) -> Tokenizer:
-    if request.tokenizer_from is None:
-        try:
-            return tokenizers.train(resolved.make(TokenizerSettings), text.blocks())
-        except SettingsError:
-            if not any(True for _ in text.blocks()):
-                raise no_text(text) from None
-            raise
-    tokenizer = loading.load_tokenizer(request.tokenizer_from)
-    stored = tokenizer.to_settings()
-    for name, value in stored.items():
-        if resolved.origins[name] in ("--set", "the command line") and resolved.values[name] != value:
-            option = "--resume" if request.resume else "--tokenizer-from"
-            raise UsageError(f"{option} brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
-    resolved.values.update(stored)
-    resolved.origins.update(dict.fromkeys(stored, f"tokenizer of {request.tokenizer_from}"))
-    return tokenizer
-
-
-def _readable(text: Corpus | None) -> Corpus | None:
-    """`text`, read through once: what is wrong with it is said now, not after hours of training."""
-    if text and not any([bool(block.lines) for block in text.blocks()]):
-        raise no_text(text)
-    return text
 
 
 def _initial_weights(

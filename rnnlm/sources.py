@@ -6,7 +6,7 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +49,12 @@ def expand(names: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def read(source: str, settings: SourceSettings, errors: str = "strict") -> Iterator[bytes | list[str]]:
+def read(
+    source: str, settings: SourceSettings, errors: str = "strict", heard: Callable[[int], None] | None = None
+) -> Iterator[bytes | list[str]]:
     """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
+
+    heard: is told how many bytes have been read from a text file, as they are read.
 
     Raises:
         TextError: it cannot be opened, read or decompressed, or lacks the column.
@@ -64,9 +68,16 @@ def read(source: str, settings: SourceSettings, errors: str = "strict") -> Itera
     if kind and (kind != tables.TSV or settings.column):
         yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
         return
-    with opened(source) as stream:
+    with opened(source, heard) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
+
+
+def is_plain(source: str, settings: SourceSettings) -> bool:
+    """Whether the source is a file that holds its text as it is, neither compressed nor a table: one can begin to read it anywhere."""
+    kind = tables.kind_of(source)
+    is_text = not kind or (kind == tables.TSV and not settings.column)
+    return is_text and without_suffix(source) == source and os.path.isfile(source)
 
 
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
@@ -97,6 +108,8 @@ def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str
         name, revision, config = parse_hub_name(name)
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
         raise TextError(f"{source} is a model, not a text", way_out="name a text; a model is named with -m")
+    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
+        raise TextError(f"{source} is a prepared text", "what is asked for needs the text itself, or that text alone", "name a text")
     if os.path.isdir(name) and not _holds_data(name):
         raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
     try:

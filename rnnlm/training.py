@@ -23,8 +23,9 @@ from rnnlm.events import (
 )
 from rnnlm.manifest import Manifest
 from rnnlm.metrics_log import MetricsLog
-from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
+from rnnlm.planning import Plan, plan
 from rnnlm.run_storage import RunStorage
+from rnnlm.training_request import DEMO_CORPUS, Request
 
 FAR = 1.25  # between two ways of reading one text
 

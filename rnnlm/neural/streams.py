@@ -1,4 +1,4 @@
-"""The training text on the device: B contiguous streams, read side by side in windows of T tokens."""
+"""The training text as B contiguous streams, read side by side in windows of T tokens."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.batches import Window, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import Window, stream_bounds, tbptt_windows
 from rnnlm.encoding import EncodedText
 from rnnlm.errors import TrainingError, notice
-from rnnlm.interface import PADDING
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.network import NetworkState
+from rnnlm.neural.text_windows import windows_of
 
 SHORTEST = 5  # tokens of a window whose length is drawn
 
@@ -39,7 +39,7 @@ class TextStreams:
         self.tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.document_offsets = text.document_offsets
-        self.stream = self._on_device(with_boundary(text.ids, boundary_id).astype(np.int32))
+        self.text = windows_of(text.ids, boundary_id, self._on_device)
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
         """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
@@ -74,13 +74,7 @@ class TextStreams:
 
     def gather(self, window: Window) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB on the device; targets past a row's end are padding."""
-        length = int((window.end_B - window.start_B).max())
-        start_B, end_B = self._on_device(window.start_B), self._on_device(window.end_B)
-        position_TB = start_B + torch.arange(length, device=self.device).unsqueeze(1)
-        inside_TB = position_TB < end_B
-        position_TB = position_TB.clamp(max=len(self.stream) - 2)
-        targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
-        return self.stream[position_TB].long(), targets_TB
+        return self.text.window(window.start_B, window.end_B)
 
     def refresh(self, state: NetworkState, fresh_B: np.ndarray) -> NetworkState:
         """`state` with the initial one (zeros) in the rows that begin anew."""

@@ -21,6 +21,7 @@ from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
 from rnnlm.threads import processors
 from rnnlm.ngram.workspace import Workspace
+from rnnlm.parted_arrays import PartedArray
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
 SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN, BUFFERS = 50_000_000, 400, 2
@@ -82,7 +83,7 @@ def fit(
         notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
     tokens, valid = data.train.tokens, data.valid
     yield Started("ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32")
-    workspace = _workspace(settings, tokens)
+    workspace = _workspace(settings, data.train.ids)
     levels: list[Level] = []
     for level in _levels(settings, data, workspace):
         levels.append(level)
@@ -105,7 +106,7 @@ def fit(
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
-def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
+def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Workspace:
     """Room to work in, as far as memory goes.
 
     Raises:
@@ -114,7 +115,8 @@ def _workspace(settings: NgramSettings, tokens: int) -> Workspace:
     if settings.memory is None:
         return Workspace(threads=settings.threads)
     memory.return_freed()
-    held = memory.held_bytes()
+    tokens = len(ids)
+    held = memory.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, PartedArray) else 0)  # counting looks at all of it
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
     buffers = memory.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
     if memory.parse_size(settings.memory) < held + least:

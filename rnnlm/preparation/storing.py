@@ -1,0 +1,134 @@
+"""The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one, and the index at the end.
+
+Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and whoever goes on after a
+kill, sees only what is whole.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from rnnlm import array_files, model_folder, safe_files
+from rnnlm.corpus import TextSettings
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.manifest import FileEntry
+from rnnlm.prepared_text.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
+from rnnlm.preparation.collecting import FullShard
+from rnnlm.preparation.messages import Learned
+from rnnlm.safe_files import replace_file, writing
+
+
+def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Make sure that a text may be prepared in `folder`.
+
+    Raises:
+        OutputError: one is there, something else is, or it cannot be written.
+    """
+    if not is_prepared(folder):
+        if folder.is_dir() and model_folder.is_model(folder):
+            raise OutputError(f"{folder} holds a model", way_out="choose another folder with -o")
+        with writing(folder):
+            names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        if any(not OURS.fullmatch(name) for name in names):
+            raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {names[0]}", "choose another folder with -o")
+    elif not resume and not overwrite:
+        is_done = (folder / INDEX).is_file()
+        what = "holds a prepared text already" if is_done else "holds a text that is prepared in part"
+        way_out = "choose another folder with -o, or replace it with --overwrite"
+        raise OutputError(f"{folder} {what}", way_out=way_out if is_done else "go on with --resume, or begin anew with --overwrite")
+    with writing(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputError(f"cannot write to {folder}", "it is a file")
+        folder.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """What we wrote there goes, its index first."""
+    for name in (INDEX, JOURNAL, *os.listdir(folder)):
+        if OURS.fullmatch(name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def begun(folder: Path, request: dict[str, Any]) -> Index | None:
+    """What there is to go on from, finished or not, without the shards that are not whole; None: nothing.
+
+    Raises:
+        UsageError: it is of another request. ModelError: the journal is damaged.
+    """
+    if not is_prepared(folder):
+        return None
+    name = INDEX if (folder / INDEX).is_file() else JOURNAL
+    index = read_index(folder, name)
+    differing = [key for key in request.keys() | index.request.keys() if request.get(key) != index.request.get(key)]
+    if differing:
+        key = min(differing)
+        why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"
+        raise UsageError(f"--resume goes on with what was begun in {folder}, and with nothing else", why, "begin anew with --overwrite")
+    if name == INDEX:
+        return index
+    whole = 0
+    while whole < len(index.shards) and safe_files.sha256(folder / index.shards[whole].name) == index.shards[whole].sha256:
+        whole += 1
+    return index.with_shards(index.shards[:whole])
+
+
+def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: Learned, sample: Sample) -> Index:
+    """Write the tokenizer, and a journal without shards.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    files = {}
+    with writing(folder):
+        for role, data in tokenizer.files.items():
+            replace_file(folder / role, data)
+            files[role] = FileEntry(role, len(data), safe_files.digest([data]))
+        settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
+        index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
+        write_index(folder, index, JOURNAL)
+    return index
+
+
+def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
+    """Write a shard, then the journal that names it; the index with it.
+
+    Raises:
+        OutputError: it cannot be written; the earlier ones are whole.
+    """
+    name = shard_name(len(index.shards))
+    pieces = list(array_files.chunks(shard.lines.to_arrays()))
+    totals = shard.lines.totals()
+    counts = Counts(lines=len(shard.lines), documents=len(shard.lines.document_lines), oov_tokens=len(shard.lines.oov), **totals)
+    with writing(folder):
+        entry = Shard(name, sum(map(len, pieces)), safe_files.digest(pieces), shard.lines_hash, counts)
+        replace_file(folder / name, pieces)
+        index = index.with_shards([*index.shards, entry])
+        write_index(folder, index, JOURNAL)
+    return index
+
+
+def finish(folder: Path, index: Index) -> None:
+    """All is written: the index is put in place, and what it does not name goes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with writing(folder):
+        write_index(folder, index)
+        named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
+        for name in os.listdir(folder):
+            if OURS.fullmatch(name) and name not in named:
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether all of the text is there."""
+    return (folder / INDEX).is_file()
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

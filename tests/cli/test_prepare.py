@@ -1,0 +1,87 @@
+"""`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when it is told to."""
+
+import json
+import signal
+import time
+
+import pytest
+from failures import checked_error
+
+from rnnlm import prepared_text
+
+
+@pytest.fixture
+def text(here, corpus_lines):
+    path = here / "text.txt"
+    path.write_text("\n".join(corpus_lines[:300]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
+    prepared = rnnlm("prepare", text, "-o", "big", "--workers", 2, "--min-count", 2)
+    assert prepared.code == 0, prepared.err
+    assert prepared.err.splitlines()[0] == "vocabulary of all of the text ..." and "tokenizer word:" in prepared.err
+    assert "lines\t300" in prepared.out and sorted(path.name for path in (here / "big").iterdir()) == ["index.json", "shard-00000.safetensors", "vocab.txt"]
+    told = json.loads(rnnlm("info", "big", "--json").out)
+    assert (told["prepared text"], told["counts"]["lines"], told["text"]) == ("finished", 300, [str(text)])
+    assert "SHA-256 as recorded" in rnnlm("doctor", "big").out
+    tiny = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--budget", "3steps")
+    trained = rnnlm("train", "big", "-o", "model", *tiny)
+    assert trained.code == 0, trained.err
+    one, other = (json.loads(rnnlm("eval", "-m", "model", each, "--json").out) for each in (text, "big"))
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_the_outcome_as_json(rnnlm, text):
+    told = json.loads(rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").out)
+    assert told["lines"] == 300 and told["tokens"] == told["bytes"] == text.stat().st_size and told["vocabulary_size"] == 257
+
+
+def test_what_is_damaged_is_told_by_doctor_and_ends_training(rnnlm, text, here):
+    rnnlm("prepare", text, "-o", "big", "--workers", 1)
+    shard = here / "big" / "shard-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+    checked = rnnlm("doctor", "big")
+    assert checked.code == 1 and "has changed" in checked.out
+    shard.write_bytes(shard.read_bytes()[:-1])
+    checked_error(rnnlm("train", "big"), 1, "the prepared text in big is damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["missing.txt", "-o", "new"], 1, "no such file"), (["text.txt", "-o", "big"], 1, "big holds a prepared text already"),
+        (["text.txt", "-o", "big", "--resume", "--lowercase"], 2, "--resume goes on with what was begun in big"),
+        (["text.txt", "-o", "new", "--sample", "much"], 2, "sample = 'much'"), (["text.txt", "-o", "new", "--set", "vocab=3"], 2, "unknown setting"),
+        (["text.txt", "-o", "text.txt"], 1, "cannot write to text.txt"), (["text.txt", "-o", "new", "--tokenizer-from", "nothing"], 1, "no model at nothing"),
+        (["text.txt", "-o", "new", "--resume", "--overwrite"], 2, "--resume and --overwrite"), (["big", "-o", "new"], 1, "big is a prepared text"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_refused_before_work_begins(rnnlm, text, here, arguments, code, what):
+    assert rnnlm("prepare", "text.txt", "-o", "big", "--workers", 1).code == 0
+    checked_error(rnnlm("prepare", *arguments), code, what)
+    assert prepared_text.load(here / "big").index.counts.lines == 300
+
+
+def test_commands_that_need_the_text_itself_say_so(rnnlm, text):
+    rnnlm("prepare", text, "-o", "big", "--workers", 1)
+    checked_error(rnnlm("count", "big"), 1, "big is a prepared text")
+    checked_error(rnnlm("eval", "-m", "big", text), 1, "no model at big")
+    checked_error(rnnlm("train", "big", "--tokenizer", "char"), 2, "big is prepared with tokenizer = word")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(start, spawn, here, corpus_lines, number, code):
+    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 600, encoding="utf-8")
+    process = start("prepare", "text.txt", "-o", "big", "--workers", "1", "--max-vocab", "1000", "--sample", "1M")
+    deadline = time.monotonic() + 60
+    while not list((here / "big").glob("shard-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code and "Traceback" not in err
+    assert "--resume" in err
+    if number == signal.SIGINT:
+        return
+    assert spawn("prepare", "text.txt", "-o", "big", "--workers", "1", "--max-vocab", "1000", "--sample", "1M", "--resume").code == 0
+    assert prepared_text.load(here / "big").index.counts.bytes == (here / "text.txt").stat().st_size
