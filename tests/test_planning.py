@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from rnnlm import planning
+from rnnlm import planning, training_texts
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
 from rnnlm.planning import Request, plan, settle
 from tiny_models import LINES
@@ -33,7 +33,7 @@ def test_a_test_text_that_cannot_be_evaluated_is_told_before_training(text, tmp_
 
 def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(planning, "encode_text", lambda *_: pytest.fail("the text was read"))
+    monkeypatch.setattr(training_texts, "encode_text", lambda *_: pytest.fail("the text was read"))
     with pytest.raises(DeviceError):
         plan(Request(text=(text,), flags={"device": "cuda"}))
 
