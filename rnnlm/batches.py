@@ -25,6 +25,11 @@ class Window:
     fresh_B: np.ndarray
     length: int
 
+    @property
+    def tokens_B(self) -> np.ndarray:
+        """How many targets each row has."""
+        return self.end_B - self.start_B
+
 
 def stream_bounds(tokens: int, rows: int) -> np.ndarray:
     """(rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ by one at most."""

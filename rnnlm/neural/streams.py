@@ -72,10 +72,11 @@ class TextStreams:
                 length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
             yield max(1, round(length / multiple)) * multiple
 
-    def gather(self, window: Window) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB on the device; targets past a row's end are padding."""
-        length = int((window.end_B - window.start_B).max())
-        start_B, end_B = self._on_device(window.start_B), self._on_device(window.end_B)
+    def gather(self, window: Window, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """inputs_TB and targets_TB of some rows on the device, as long as the longest row of all; targets past a row's end are
+        padding."""
+        length = int(window.tokens_B.max())
+        start_B, end_B = self._on_device(window.start_B[rows]), self._on_device(window.end_B[rows])
         position_TB = start_B + torch.arange(length, device=self.device).unsqueeze(1)
         inside_TB = position_TB < end_B
         position_TB = position_TB.clamp(max=len(self.stream) - 2)

@@ -6,12 +6,14 @@ the run ends with its budget, without improvement (early stopping), when the cal
 """
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
 from rnnlm.batches import Window
 from rnnlm.config import Budget
 from rnnlm.encoding import TrainingData
+from rnnlm.errors import TrainingError
 from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Validated, never
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
@@ -20,42 +22,56 @@ from rnnlm.neural.cuda_graphs import with_graphs
 from rnnlm.neural.divergence import Divergence, Snapshots
 from rnnlm.neural.fine_tuning import FineTuning
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
-from rnnlm.neural.iteration import Iteration
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.learning_rate import LearningRate
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
+from rnnlm.neural.ranks import ALONE, Alone
 from rnnlm.neural.report import Report
+from rnnlm.neural.shared_iteration import make_iteration
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
 
 class Trainer:
-    """One run: the network, its optimizer, its place in the text, its validation."""
+    """One run: the network, its optimizer, its place in the text, its validation.
+
+    ranks: this one is one of them, with a share of the rows; all take every step together. rows: of all ranks; None: `batch_rows` for each.
+
+    Raises:
+        TrainingError: the text has no tokens, or fewer rows than there are ranks.
+    """
 
     def __init__(
-        self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str
-    ) -> None:
+        self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str,
+        ranks: Alone = ALONE, rows: int | None = None,
+    ) -> None:  # fmt: skip
         self.network = network
         self.settings = settings
         self.data = data
         self.precision = precision
         self.device = next(network.parameters()).device
-        self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
+        self.ranks = ranks
+        of_all = replace(settings, batch_rows=rows or settings.batch_rows * ranks.count)
+        self.streams = TextStreams(data.train, data.tokenizer.boundary_id, of_all, run.seed, self.device)
+        if self.streams.rows < ranks.count:
+            raise TrainingError(f"{ranks.count} processes are too many", f"there are {self.streams.rows} streams of text", "start fewer")
+        self.rows = ranks.share(self.streams.rows)  # that this rank reads
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
-        iteration = Iteration(network, settings, self.optimizer, Penalty(settings, network), precision)
+        parts = network, settings, self.optimizer, Penalty(settings, network), precision
+        iteration = make_iteration(*parts, ranks, self.streams.rows)
         self.iteration = with_graphs(iteration, settings, self.device)
         self.averaging = Averaging(settings, network)
-        self.clock = BudgetClock(Budget.parse(run.budget))
-        self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
+        self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
+        self.validation = Validation(data.valid, settings, self._model(precision), self.clock, ranks)
         self.fine_tuning = FineTuning(settings, self.averaging, self.validation)
         self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
         self.snapshots = Snapshots(network)
         self.step_count = self.token_count = 0
         self.epochs = 0.0  # done of the text
-        self.state = network.initial_state(self.streams.rows)  # the hidden state, carried from window to window
+        self.state = network.initial_state(self.rows.stop - self.rows.start)  # the hidden state, carried from window to window
         self.loss: Tensor | None = None  # of the last step
         self.resumable = run.resumable
         self.saving = Interval.parse(run.save_every)
@@ -71,6 +87,7 @@ class Trainer:
             device=str(self.device),
             precision=self.precision,
             rows=self.streams.rows,
+            processes=self.ranks.count,
             bptt_tokens=self.settings.bptt_tokens,
             validation=str(self.validation),
         )
@@ -78,13 +95,14 @@ class Trainer:
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save`
         what the run could go on from."""
-        self.report = Report(self.device, self.network.output.is_exact, self.token_count)
+        stop, save = self.ranks.hear(stop, save)
+        self.report = Report(self.device, self.network.output.is_exact, self.token_count, self.ranks)
         self.saving.begin(self.step_count, self.clock.elapsed())
         stopped = yield from self._read_windows(stop, save)
         if self.report.steps:
             yield self._reported()
         if self.loss is not None and stopped == "budget":
-            self.divergence.end(float(self.loss), self.step_count)
+            self.divergence.end(self.ranks.totals(float(self.loss))[0], self.step_count)
         can_go_on = self.resumable and self.step_count and not self.divergence.why
         kept = continuing.taken(self) if can_go_on else None
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
@@ -100,6 +118,7 @@ class Trainer:
         """
         windows = self.streams.windows(self.epochs)
         while True:
+            self.ranks.agree(self.step_count)
             if self._validation_due():
                 if not (yield from self._validate_between_steps(stop)):
                     return "request"
@@ -129,10 +148,11 @@ class Trainer:
         return self.clock.progress(self.step_count, self.epochs)
 
     def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
-        """One window: loss, gradients, update. Nothing here waits for the device."""
-        inputs_TB, targets_TB = self.streams.gather(window)
-        state = self.streams.refresh(state, window.fresh_B)
-        loss, state = self.iteration(inputs_TB, targets_TB, state, rate)
+        """One window: loss, gradients, update. Nothing here waits for the device. Of several ranks, `state` is of this one's rows, and
+        the loss is what they have of the mean."""
+        inputs_TB, targets_TB = self.streams.gather(window, self.rows)
+        state = self.streams.refresh(state, window.fresh_B[self.rows])
+        loss, state = self.iteration(inputs_TB, targets_TB, state, rate, window)
         self.step_count += 1
         self.averaging.update(self.step_count)
         return loss, state
@@ -142,7 +162,7 @@ class Trainer:
         rate = self.learning_rate.at(self.progress(), self.epochs) * self.streams.rate_factor(window)
         self.loss, self.state = self.step(window, self.state, rate)
         self.epochs = epochs
-        self.token_count += int((window.end_B - window.start_B).sum())
+        self.token_count += int(window.tokens_B.sum())
         self.report.add(self.loss, self.token_count)
 
     def _validation_due(self) -> bool:
@@ -182,6 +202,7 @@ class Trainer:
         else:
             with self.averaging.in_place():
                 yield Kept(self.step_count, began, state, self._model())
+        self.ranks.meet()
         self.saving.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - began)
 
