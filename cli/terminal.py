@@ -27,6 +27,12 @@ def say(message: str) -> None:
     click.echo(visible(message), err=True)
 
 
+def say_lines(message: str) -> None:
+    """Lines for people, on stderr."""
+    for line in message.splitlines():
+        say(line)
+
+
 class Progress:
     """Says how far the work is, now and then; nothing where it is done soon."""
 

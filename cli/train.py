@@ -1,6 +1,8 @@
 """`rnnlm train`: train a model on text."""
 
+import os
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,10 @@ run_options = stacked(
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
     click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
-    click.option("--threads", type=int, metavar="N", help="CPU threads."),
+    click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+    click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
+                 help="Processes on this machine that share the work, each with batch_rows streams, and a GPU or its share of the CPU threads."),
 )  # fmt: skip
 
 
@@ -66,24 +70,64 @@ def command(context: click.Context, **given: Any) -> None:
 
     The model is saved whenever it got better on the validation text. Ctrl-C ends training; the best model stays.
     """
-    from rnnlm.errors import TrainingError
+    as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    from .processes import attend, launch, told_once
+
+    if _is_to_launch(count) and not dry_run:
+        context.exit(launch(count, context.find_root().obj, given["threads"]))
+    attend()
+    with told_once(context):
+        _run(context, given, as_json, dry_run)
+
+
+def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
+    """This process's part of the command; of several, the first one speaks."""
+    from rnnlm.corpus import silent
+    from rnnlm.errors import RnnlmWarning, TrainingError
+    from rnnlm.neural.rendezvous import place, planning_together
     from rnnlm.planning import plan as plan_of
 
-    as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
+    here = place()
+    if here.rank:
+        warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
-    plan = plan_of(request, terminal.Progress())
+    with planning_together():
+        _check_standard_input(request, here.count)
+        plan = plan_of(request, silent if here.rank else terminal.Progress())
     if dry_run:
-        _show_plan(plan, as_json)
+        if not here.rank:
+            _show_plan(plan, as_json)
         return
     stop = _StopRequest()
     try:
-        _show_results(plan, _train(plan, stop), as_json)
+        finished = _train(plan, stop, speaks=not here.rank)
+        if not here.rank:
+            _show_results(plan, finished, as_json)
     except TrainingError as error:
         if not stop.signal:
             raise
         terminal.show_error(error.what, error.why, error.way_out)
     if stop.signal:
         context.exit(128 + stop.signal)
+
+
+def _is_to_launch(count: int) -> bool:
+    """Whether processes are to be started: this one is not one of them."""
+    from rnnlm.errors import UsageError
+    from rnnlm.neural.rendezvous import place
+
+    from .processes import LAUNCHED
+
+    if count > 1 and place().count > 1 and LAUNCHED not in os.environ:
+        raise UsageError("--processes starts processes, and so did torchrun", way_out="leave one of them out")
+    return count > 1 and LAUNCHED not in os.environ
+
+
+def _check_standard_input(request: Any, count: int) -> None:
+    from rnnlm.errors import UsageError
+
+    if count > 1 and "-" in (*request.text, *request.valid, *request.test):
+        raise UsageError("several processes cannot all read the standard input", way_out="write the text to a file, and name that")
 
 
 def _request(given: dict[str, Any]) -> Any:
@@ -124,11 +168,15 @@ class _StopRequest:
             signal.signal(number, handler)
 
 
-def _train(plan: Any, stop: _StopRequest) -> Any:
-    """Run the plan under the display; the last event."""
+def _train(plan: Any, stop: _StopRequest, speaks: bool = True) -> Any:
+    """Run the plan under the display, if this process is the one that `speaks`; the last event."""
     from rnnlm import training
     from .live import display_for
 
+    if not speaks:
+        with stop:
+            *_, event = training.run(plan, stop)
+        return event
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.request.resume:
         terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")

@@ -13,7 +13,7 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.training_state import Run
 
-MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs"}
+MAY_CHANGE = {"budget", "device", "threads", "resumable", "cuda_graphs", "accumulation", "rank_timeout"}
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import model_card, model_folder, resuming, training_state
-from rnnlm.errors import TrainingError, UsageError, notice
+from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
 from rnnlm.metrics_log import MetricsLog
+from rnnlm.neural.rendezvous import place, planning_together
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
 
 FAR = 1.25  # between two ways of reading one text
@@ -38,16 +39,25 @@ def train(text: str | Path | list[str] | None = None, *, stop: Callable[[], bool
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    yield from run(plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known)), stop)
+    with planning_together():
+        planned = plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known))
+    yield from run(planned, stop)
 
 
 def run(plan: Plan, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end.
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end. Of several processes the first one does so; the
+    others have done their part once it is fitted.
 
     Raises:
         TrainingError: the run diverged; its last good weights, if there were some, are saved.
-        OutputError: the model cannot be written.
+        OutputError: the model cannot be written. LostProcess: another process is gone. ToldElsewhere: the first process failed.
     """
+    if place().rank:
+        for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial):
+            yield event
+        if event.stopped == "diverged":
+            raise ToldElsewhere(TrainingError.exit_code)
+        return
     with contextlib.closing(MetricsLog(plan.output, goes_on=plan.request.resume)) as log:
         for event in _work(plan, stop, log):
             log.add(event)
