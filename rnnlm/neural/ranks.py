@@ -8,6 +8,7 @@ A run of one process is :data:`ALONE`, which needs nothing of torch.distributed.
 """
 
 import contextlib
+import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
+from rnnlm.events import never
 from rnnlm.neural.rendezvous import Place, lost_at_start, place, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
@@ -100,17 +102,17 @@ class Together(Alone):
 
     def __init__(self, here: Place, timeout: str) -> None:
         self.place, self.count, self.timeout = here, here.count, timeout
-        self.stop = self.save = lambda: False
-        self.wants_stop = self.wants_save = False
         self.agreed_at = 0.0
-        self.agreed_step = self.next_step = 0
         self.now = lambda: self.agreed_at
+        self.hear(never, never)
 
     def share(self, size: int) -> slice:
         return _share(self.place.rank, self.count, size)
 
     def hear(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
         self.stop, self.save = stop, save
+        self.wants_stop = self.wants_save = False
+        self.agreed_step = self.next_step = 0
         return lambda: self.wants_stop, self._take_save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
@@ -148,7 +150,8 @@ class Together(Alone):
         return torch.cat([part[:, : share.stop - share.start] for part, share in zip(self.gather(filled), shares, strict=True)], dim=1)
 
     def averaging(self, module: nn.Module) -> nn.Module:
-        return DistributedDataParallel(module, broadcast_buffers=False)
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # by torch 2.13
+        return DistributedDataParallel(module, **{"forward_sync_buffers" if renamed else "broadcast_buffers": False})
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
         return module.no_sync()
