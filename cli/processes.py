@@ -26,7 +26,8 @@ from . import terminal
 
 LAUNCHED = "RNNLM_LAUNCHED"  # in the environment of the processes started here
 LOST = 75  # the exit code of one that lost another one: it is not the reason
-GRACE_SECONDS = 10.0  # for the others to end, once one has failed; and again, after SIGTERM
+GRACE_SECONDS = 10.0  # for the others to end, once one has failed
+TERM_SECONDS = 5.0  # and again, after SIGTERM
 POLL_SECONDS = 0.05
 WAY_OUT = "go on from the last saved state: the same again with -o FOLDER --resume"
 
@@ -34,17 +35,14 @@ WAY_OUT = "go on from the last saved state: the same again with -o FOLDER --resu
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
     """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where that was asked for; else they share
     the processors."""
-    with tempfile.TemporaryDirectory(prefix="rnnlm-", ignore_cleanup_errors=True) as folder:
-        said = [open(os.path.join(folder, str(rank)), "w+b") for rank in range(1, count)]
+    with contextlib.ExitStack() as open_files:
+        said = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
+        environment = _environment(count, threads)
         with _Processes(count) as processes:
-            environment = _environment(count, threads)
-            for rank, errors in enumerate([None, *said]):
+            for rank, errors in enumerate(said):
                 processes.start([sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors)
             processes.wait()
-        code = processes.tell([None, *said])
-        for errors in said:
-            errors.close()
-        return code
+        return processes.tell(said)
 
 
 def attend() -> None:
@@ -113,7 +111,7 @@ class _Processes:
                 self.killed = self.killed or list(self.running)
                 for process in self.running.values():
                     process.kill() if asked else process.terminate()
-                asked, self.deadline = True, time.monotonic() + GRACE_SECONDS
+                asked, self.deadline = True, time.monotonic() + TERM_SECONDS
             time.sleep(POLL_SECONDS)
 
     def tell(self, said: list[IO[bytes] | None]) -> int:
@@ -139,7 +137,7 @@ class _Processes:
         """To all; the wish for a checkpoint to the first one alone, which is enough. After a second one they have little time left."""
         is_wish = number == getattr(signal, "SIGUSR1", None)
         if self.signals and not is_wish:
-            self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS / 2)
+            self.deadline = min(self.deadline, time.monotonic() + TERM_SECONDS)
         self.signals.append(number)
         for rank, process in list(self.running.items()):
             if not (is_wish and rank):
