@@ -144,6 +144,7 @@ def started_line(event: Started) -> str:
         f"{event.model}: " + (f"{event.parameters:,} parameters, " if event.parameters else "") + f"vocabulary {event.vocabulary_size:,}, "
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
         + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
+        + (f" in {event.processes} processes" if event.processes > 1 else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
     )
 

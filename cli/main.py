@@ -119,12 +119,12 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Tests call this in process."""
-    arguments, debug = _take_debug(arguments)
+    given, (arguments, debug) = list(arguments), _take_debug(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.show_warning
         try:
-            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False)
+            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=given)
             return result if isinstance(result, int) else 0
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):

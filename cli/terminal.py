@@ -42,6 +42,12 @@ class Unfailing:
             self._stream.flush()
 
 
+def say_lines(message: str) -> None:
+    """Lines for people, on stderr."""
+    for line in message.splitlines():
+        say(line)
+
+
 class Progress:
     """Says how far the work is, now and then; nothing where it is done soon."""
 

@@ -1,5 +1,7 @@
 """`rnnlm train`: train a model on text."""
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,11 @@ run_options = stacked(
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
     click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
-    click.option("--threads", type=int, metavar="N", help="CPU threads."),
+    click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
     click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
+    click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
+                 help="Processes on this machine that share the work, each with batch_rows streams, and a GPU or its share of the CPU threads."),
 )  # fmt: skip
 
 
@@ -84,28 +88,67 @@ def command(context: click.Context, **given: Any) -> None:
     When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
-    from rnnlm.errors import TrainingError
+    as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    from .processes import attend, launch, told_once
+
+    if _is_to_launch(count) and not dry_run:
+        context.exit(launch(count, context.find_root().obj, given["threads"]))
+    attend()
+    with told_once(context):
+        _run(context, given, as_json, dry_run)
+
+
+def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
+    """This process's part of the command; of several, the first one speaks."""
+    from rnnlm.corpus import silent
+    from rnnlm.errors import RnnlmWarning, TrainingError
+    from rnnlm.neural.rendezvous import place, planning_together
     from rnnlm.planning import plan as plan_of
 
     from .signals import Signals, saving_ignored
 
     context.with_resource(saving_ignored())
-    as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
+    here = place()
+    if here.rank:
+        warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
-    plan = plan_of(request, terminal.Progress())
+    with planning_together():
+        _check_standard_input(request, here.count)
+        plan = plan_of(request, silent if here.rank else terminal.Progress())
     if dry_run:
-        _show_plan(plan, as_json)
+        if not here.rank:
+            _show_plan(plan, as_json)
         return
     signals = Signals(ends_in_order=plan.kind.family == "neural")
     try:
-        finished = _train(plan, signals)
-        _show_results(plan, finished, as_json, bool(signals.ending))
+        finished = _train(plan, signals, speaks=not here.rank)
+        if not here.rank:
+            _show_results(plan, finished, as_json, bool(signals.ending))
     except TrainingError as error:
         if not signals.ending:
             raise
         terminal.show_error(error.what, error.why, error.way_out)
     if signals.ending:
         context.exit(128 + signals.ending)
+
+
+def _is_to_launch(count: int) -> bool:
+    """Whether processes are to be started: this one is not one of them."""
+    from rnnlm.errors import UsageError
+    from rnnlm.neural.rendezvous import place
+
+    from .processes import LAUNCHED
+
+    if count > 1 and place().count > 1 and LAUNCHED not in os.environ:
+        raise UsageError("--processes starts processes, and so did torchrun", way_out="leave one of them out")
+    return count > 1 and LAUNCHED not in os.environ
+
+
+def _check_standard_input(request: Any, count: int) -> None:
+    from rnnlm.errors import UsageError
+
+    if count > 1 and "-" in (*request.text, *request.valid, *request.test):
+        raise UsageError("several processes cannot all read the standard input", way_out="write the text to a file, and name that")
 
 
 def _request(given: dict[str, Any]) -> Any:
@@ -120,14 +163,18 @@ def _request(given: dict[str, Any]) -> Any:
     return Request(**own, flags=flags)
 
 
-def _train(plan: Any, signals: Any) -> Any:
-    """Run the plan under the display; the last event. What a signal asks for is heard until the exact evaluation at the end, by when
-    all is saved: it may be cut off."""
+def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
+    """Run the plan under the display, if this process is the one that `speaks`; the last event. What a signal asks for is heard until
+    the exact evaluation at the end, by when all is saved: it may be cut off."""
     from rnnlm import training
     from rnnlm.events import Evaluating
 
     from .live import display_for
 
+    if not speaks:
+        with signals:
+            *_, event = training.run(plan, signals.wants_end, signals.wants_saving)
+        return event
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
         terminal.say(f"the run in {plan.output} has come to its end already: nothing is left to do")

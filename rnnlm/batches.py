@@ -26,9 +26,14 @@ class Window:
     length: int
 
     @property
+    def tokens_B(self) -> np.ndarray:
+        """How many targets each row has."""
+        return self.end_B - self.start_B
+
+    @property
     def tokens(self) -> int:
         """Targets of all rows."""
-        return int((self.end_B - self.start_B).sum())
+        return int(self.tokens_B.sum())
 
 
 def stream_bounds(tokens: int, rows: int) -> np.ndarray:

@@ -65,6 +65,18 @@ class TrainingError(RnnlmError):
     """Training cannot go on: the loss is no longer a number, or there is nothing to train on."""
 
 
+class LostProcess(TrainingError):
+    """Another process of a run that has several is gone, or does not answer."""
+
+
+class ToldElsewhere(RnnlmError):
+    """Another process of the run says what failed: nothing is to be said here. `exit_code` is as there."""
+
+    def __init__(self, exit_code: int = 1) -> None:
+        super().__init__("another process of the run failed")
+        self.exit_code = exit_code
+
+
 class ComparisonError(RnnlmError):
     """Numbers are not about the same events, so that none of them says which is better."""
 

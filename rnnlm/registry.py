@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rnnlm.errors import SettingsError, nearest
+from rnnlm.errors import SettingsError, UsageError, nearest
+from rnnlm.neural.rendezvous import place
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,13 @@ class Kind:
         return tuple(_find(path) for path in self.settings)
 
     def check(self, resolved: Any, has_valid: bool) -> None:
-        """Whether these settings can be trained here: the device, the precision, validation text where it is needed."""
+        """Whether these settings can be trained here: the device, the precision, validation text where it is needed.
+
+        Raises:
+            UsageError: a kind that is counted was to be so by several processes.
+        """
+        if self.family != "neural" and place().count > 1:
+            raise UsageError(f"a model of kind {self.name} is made by one process", f"there are {place().count}", "leave out torchrun, or --processes")
         _find(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:

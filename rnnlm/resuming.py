@@ -16,6 +16,7 @@ from rnnlm.training_state import Run
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
+    "accumulation", "rank_timeout",
 }  # fmt: skip
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnlm import model_folder, run_lock
 from rnnlm.corpus import Text
-from rnnlm.errors import TrainingError, UsageError, notice
+from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import (
     Evaluating,
@@ -23,6 +23,7 @@ from rnnlm.events import (
 )
 from rnnlm.manifest import Manifest
 from rnnlm.metrics_log import MetricsLog
+from rnnlm.neural.rendezvous import place, planning_together
 from rnnlm.planning import Plan, plan
 from rnnlm.run_storage import RunStorage
 from rnnlm.training_request import DEMO_CORPUS, Request
@@ -52,19 +53,25 @@ def train(
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    yield from run(plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known)), stop, save)
+    with planning_together():
+        planned = plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known))
+    yield from run(planned, stop, save)
 
 
 def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is locked meanwhile.
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is locked meanwhile. Of several
+    processes the first one writes; the others have done their part once the model is fitted.
 
     Raises:
-        TrainingError: the run diverged; its last good weights, if there were some, are saved.
-        OutputError: the folder is another run's, or cannot be written at the end of this one.
+        TrainingError: the run diverged; its last good weights, if there were some, are saved. OutputError: the folder is another
+            run's, or cannot be written at the end of this one. LostProcess: another process is gone. ToldElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
-    if plan.finished and not _unevaluated(plan) and log.is_complete:
+    if plan.finished and (place().rank or not _unevaluated(plan) and log.is_complete):
         yield _finished(plan.output, plan.finished)
+        return
+    if place().rank:
+        yield from _take_part(plan, stop, save)
         return
     with run_lock.held(plan.output):
         storage = RunStorage(plan, log, _texts(plan))
@@ -79,6 +86,14 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
                 log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
+
+
+def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -> Iterator[Event]:
+    """What a process does that is not the first of several: it fits, and writes nothing."""
+    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
+        yield event
+    if event.stopped == "diverged":
+        raise ToldElsewhere(TrainingError.exit_code)
 
 
 def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:

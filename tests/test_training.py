@@ -495,7 +495,7 @@ def test_a_disk_that_fills_up_during_training_keeps_the_best_model_so_far(text, 
     from rnnlm.neural import validation
 
     perplexities = iter([9.0, 8.0, 7.0])
-    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(perplexities))
+    monkeypatch.setattr(validation, "_perplexity", lambda *_: next(perplexities))
     original, saves = safe_files._write_synced, []
 
     def filling(path, data):

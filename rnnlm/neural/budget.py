@@ -1,6 +1,7 @@
 """How much of a budget in steps, epochs or time is used, and when something is due that happens every so often."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnnlm.config import Budget
@@ -9,16 +10,18 @@ MOST_COST = 0.01  # share of the time that what is done every so many seconds ma
 
 
 class BudgetClock:
-    """Runs from its creation. `set_aside`: seconds of a time budget kept for what comes after the last step."""
+    """Runs from its creation. `set_aside`: seconds of a time budget kept for what comes after the last step. `now`: a clock to go
+    by, in seconds; None: this process's own."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, now: Callable[[], float] | None = None) -> None:
         self.budget = budget
         self.set_aside = 0.0
-        self.started_at = time.perf_counter()
+        self.now = now or time.perf_counter
+        self.started_at = self.now()
 
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.perf_counter() - self.started_at
+        return self.now() - self.started_at
 
     def progress(self, step: int, epochs: float) -> float:
         """The share of the budget used after `step` steps, `epochs` of the text; 1 or more where it is spent."""

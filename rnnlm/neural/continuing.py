@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.arrays import out_of, under
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
 from rnnlm.neural.averaging import NonMonotone
 
@@ -29,12 +29,13 @@ REMEMBERED = {
 
 
 def taken(trainer: Any) -> TrainingState:
-    """What `trainer` (a :class:`rnnlm.neural.trainer.Trainer`) would go on from."""
+    """What `trainer` (a :class:`rnnlm.neural.trainer.Trainer`) would go on from; of several ranks, all are to ask, and each gets all of it."""
     facts = {
         part: {name: _storable(getattr(getattr(trainer, part), name)) for name in names} for part, names in REMEMBERED.items()
     }
     triggers = {name: trigger and [_storable(ppl) for ppl in trigger.heard] for name, trigger in _triggers(trainer).items()}
     facts |= {
+        "rows": trainer.streams.rows, "ranks": trainer.ranks.count,
         "step": trainer.step_count, "tokens": trainer.token_count, "epochs": trainer.epochs, "seconds": trainer.clock.elapsed(),
         "heard": triggers, "averaged": [name for name, weight in trainer.network.named_parameters() if weight.requires_grad],
     }  # fmt: skip
@@ -60,9 +61,9 @@ def put_back(trainer: Any, stored: TrainingState) -> None:
         _hear_again(trainer, facts["heard"])
         with torch.no_grad():
             _put_weights(trainer, arrays)
-        _put_random(arrays, trainer.device)
+        _put_random(trainer, arrays, facts.get("ranks", 1))
         for number, tensor in enumerate(trainer.state):
-            tensor.copy_(arrays[f"hidden.{number}"])
+            tensor.copy_(arrays[f"hidden.{number}"][:, trainer.rows])
     except torch.OutOfMemoryError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -82,6 +83,18 @@ def go_back(trainer: Any, stored: TrainingState) -> None:
         setattr(part, name, value)
 
 
+def rows_of(stored: TrainingState) -> int | None:
+    """The rows of all ranks of the run that `stored` is of; None: not told, it was of one process.
+
+    Raises:
+        ModelError: it is of no run.
+    """
+    rows = stored.facts.get("rows")
+    if rows is not None and (type(rows) is not int or rows < 1):
+        raise ModelError("what --resume needs is damaged, or of another run", f"rows = {rows!r}")
+    return rows
+
+
 def _triggers(trainer: Any) -> dict[str, NonMonotone | None]:
     return {"averaging": trainer.averaging.trigger, "fine_tuning": trainer.fine_tuning.trigger}
 
@@ -96,16 +109,24 @@ def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> No
 
 
 def _tensors(trainer: Any) -> dict[str, Tensor]:
-    """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N, random.*"""
+    """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N (of the rows of all ranks), random.*
+    (of rank 0, and random.*.R of those after it)."""
     found = under("network.", trainer.network.state_dict()) | under("best.", trainer.validation.best_weights)
     found |= {f"average.{number}": tensor for number, tensor in enumerate(trainer.averaging.averages)}
     for number, moments in trainer.optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{number}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
-    found |= {f"hidden.{number}": tensor for number, tensor in enumerate(trainer.state)}
-    found["random.cpu"] = torch.get_rng_state()
+    ranks = trainer.ranks
+    found |= {f"hidden.{number}": ranks.gather_rows(tensor, trainer.streams.rows) for number, tensor in enumerate(trainer.state)}
+    random = {"cpu": torch.get_rng_state()}
     if trainer.device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
+        random["cuda"] = torch.cuda.get_rng_state(trainer.device)
+    for kind, state in random.items():
+        found |= {_random_name(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))}
     return found
+
+
+def _random_name(kind: str, rank: int) -> str:
+    return f"random.{kind}.{rank}" if rank else f"random.{kind}"
 
 
 def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
@@ -124,10 +145,17 @@ def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
 
 
-def _put_random(arrays: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(arrays["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in arrays:
-        torch.cuda.set_rng_state(arrays["random.cuda"], device)
+def _put_random(trainer: Any, arrays: dict[str, Tensor], ranks: int) -> None:
+    """Each rank's own random state, of so many ranks; other ones than those draw anew."""
+    rank = trainer.ranks.place.rank
+    if ranks != trainer.ranks.count:
+        notice(f"the run goes on in {trainer.ranks.count} processes instead of {ranks}: what is drawn at random (dropout) is drawn anew")
+        torch.manual_seed(trainer.streams.seed + trainer.step_count)
+        trainer.ranks.draws_differ(trainer.streams.seed, trainer.step_count)
+        return
+    torch.set_rng_state(arrays[_random_name("cpu", rank)])
+    if trainer.device.type == "cuda" and _random_name("cuda", rank) in arrays:
+        torch.cuda.set_rng_state(arrays[_random_name("cuda", rank)], trainer.device)
 
 
 def _on_host(name: str, tensor: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from rnnlm.batches import Window
 from rnnlm.errors import TrainingError
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.iteration import Iteration
@@ -49,7 +50,9 @@ class GraphedIteration:
         self.uses: Counter[torch.Size] = Counter()
         self.graphs: dict[torch.Size, Graph] = {}
 
-    def __call__(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float) -> Results:
+    def __call__(
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float, window: Window | None = None
+    ) -> Results:
         """As :meth:`Iteration.__call__`."""
         shape = inputs_TB.shape
         if shape not in self.graphs:

@@ -1,6 +1,8 @@
 """Fitting a network to text: what can be checked beforehand, the weights it starts from, and its training as a generator of events."""
 
+import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
+from rnnlm.neural.ranks import ALONE, Alone, join
+from rnnlm.neural.rendezvous import own_device, place
 from rnnlm.neural.trainer import Trainer
 from rnnlm.neural.words.pretrained import check_text, load_vectors, read_vectors
 
@@ -29,7 +33,9 @@ def check(resolved: Resolved, has_valid: bool) -> None:
             read, or is binary. UsageError: there is no validation text.
     """
     run, settings = resolved.make(RunSettings), resolved.make(FittingSettings)
-    resolve_precision(run.precision, resolve_device(run.device))
+    resolve_precision(run.precision, resolve_device(own_device(run.device)))
+    if settings.cuda_graphs and place().count > 1:
+        raise UsageError("cuda_graphs is for one process", f"there are {place().count}", "set cuda_graphs=false")
     if settings.embeddings:
         check_text(settings.embeddings)
     if settings.hearing_validations and not has_valid:
@@ -52,22 +58,26 @@ def fit(
     Raises:
         DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
     """
-    trainer = make_trainer(resolved, data, initial)
-    yield trainer.started()
-    if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
-        notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
-    with memory_errors(trainer.device):
-        yield from trainer.train(stop, save)
+    run = resolved.make(RunSettings)
+    ranks = join(resolve_device(own_device(run.device)), run.rank_timeout)
+    with ranks.together():
+        ranks.check_same(*_identity(resolved, data, initial))
+        trainer = make_trainer(resolved, data, initial, ranks)
+        yield trainer.started()
+        if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
+            notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
+        with memory_errors(trainer.device):
+            yield from trainer.train(stop, save)
 
 
 def make_trainer(
-    resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | TrainingState | None = None
+    resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | TrainingState | None = None, ranks: Alone = ALONE
 ) -> Trainer:
     """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
     run = resolved.make(RunSettings)
     if run.threads:
         torch.set_num_threads(run.threads)
-    device = resolve_device(run.device)
+    device = resolve_device(own_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
     torch.manual_seed(run.seed)
@@ -78,10 +88,19 @@ def make_trainer(
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
         _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
-        trainer = Trainer(network, settings, run, data, precision)
+        ranks.draws_differ(run.seed)
+        trainer = Trainer(network, settings, run, data, precision, ranks, continuing.rows_of(initial) if goes_on else None)
         if goes_on:
             continuing.put_back(trainer, initial)
         return trainer
+
+
+def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str, bytes]:
+    """What is to be the same on all ranks, in words, and a hash of it."""
+    step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
+    texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
+    parts = sorted(resolved.values.items()), texts, step, torch.__version__
+    return "what is trained (settings, text, tokenizer, place in the run)", hashlib.sha256(repr(parts).encode()).digest()
 
 
 def start_network(

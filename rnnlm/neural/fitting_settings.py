@@ -16,7 +16,10 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 class FittingSettings:
     """How a network is trained with truncated back-propagation through time."""
 
-    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B)")] = 32
+    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B), of each process")] = 32
+    accumulation: Annotated[
+        Count, Meta(description="parts in which the rows of a step are read, one after the other; less memory, the same step")
+    ] = 1
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     bptt_deviation: Annotated[
         NonNegative, Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike")
@@ -122,6 +125,8 @@ class FittingSettings:
         if self.cuda_graphs and name in ("adagrad", "rmsprop"):
             way_out = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
             raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, way_out)
+        if self.cuda_graphs and self.accumulation > 1:
+            raise SettingsError("cuda_graphs cannot be with accumulation", way_out="set cuda_graphs=false, or accumulation=1")
         if self.return_to_best and self.schedule != "plateau":
             what = "return_to_best is a setting of the plateau schedule"
             raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")
@@ -169,7 +174,13 @@ class RunSettings:
     keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
     resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = True
 
+    rank_timeout: Annotated[
+        str, Meta(description="of several processes, how long one waits for another before the run ends: 30s, 10m")
+    ] = "10m"
+
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
+        if Budget.parse(self.rank_timeout, "rank_timeout").seconds is None:
+            raise SettingsError(f"rank_timeout = {self.rank_timeout!r} is not understood", "it is a time", "write for instance 30s or 10m")
         if Budget.parse(self.save_every, "save_every").epochs:
             raise SettingsError(f"save_every = {self.save_every!r} is not understood", "it goes by time or steps", "write for instance 5m or 200steps")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from rnnlm.batches import Window
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.network import Network, NetworkState
@@ -23,20 +24,27 @@ class Iteration:
         self.precision = precision
 
     def __call__(
-        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float | Tensor
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float | Tensor, window: Window | None = None
     ) -> tuple[Tensor, Tensor, NetworkState]:
         """The loss, the norm of its gradient before clipping, and the state after the window; the weights take one step at
         the learning rate `rate`."""
         self.network.train()
-        with training_products(self.precision, inputs_TB.device):
-            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
+        loss, state = self.gradients(inputs_TB, targets_TB, state, window)
         self.penalty.add_gradients()
         gradient_norm = clip_gradients(self.settings, self.network)
         self.set_rate(rate)
         self.optimizer.step()
-        return loss.detach(), gradient_norm, tuple(tensor.detach() for tensor in state)
+        return loss, gradient_norm, state
+
+    def gradients(
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, window: Window | None
+    ) -> tuple[Tensor, NetworkState]:
+        """The loss and the state after the window; each weight has its gradient. `window`: where the rows of all ranks are."""
+        with training_products(self.precision, inputs_TB.device):
+            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + penalty).backward()
+        return loss.detach(), tuple(tensor.detach() for tensor in state)
 
     def set_rate(self, rate: float | Tensor) -> None:
         for group in self.optimizer.param_groups:

@@ -11,18 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.events import Step
+from rnnlm.neural.ranks import ALONE, Alone
 
 REPORT_SECONDS = 0.5
 
 
 class Report:
-    """Gathers what steps give from one report to the next; `weights` are looked at once for each.
+    """Gathers what steps give from one report to the next; `weights` are looked at once for each. Of several ranks each adds what its
+    rows have of the mean loss.
 
     pending: whether there are steps that no report has told of yet.
     """
 
-    def __init__(self, device: torch.device, is_exact: bool = True, tokens: int = 0, weights: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, device: torch.device, is_exact: bool = True, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: Alone = ALONE
+    ) -> None:
         self.device = device
+        self.ranks = ranks
+        self.now = ranks.now or time.perf_counter
         self.is_exact = is_exact
         self.weights = weights
         self.tokens = tokens
@@ -41,15 +47,19 @@ class Report:
         return self.sent is not None or self.steps > 0
 
     def due(self) -> bool:
-        """Whether it is time for a report and its figures have arrived on the host."""
-        if self.sent is None and time.perf_counter() - self.since >= REPORT_SECONDS:
+        """Whether it is time for a report and its figures have arrived on the host; or, where all ranks are to see the same, must have
+        arrived, as all have met since."""
+        if self.sent is None and self.now() - self.since >= REPORT_SECONDS:
             self.sent = self._send()
-        return self.sent is not None and self.sent.has_arrived()
+        return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
 
     def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
         """The report; where none was due, of all steps so far, which waits for the device."""
+        if self.sent is None:
+            self.ranks.meet()
         sent = self.sent or self._send()
         losses, norms, largest_norm, weight_norm = sent.read()
+        losses = self.ranks.totals(losses)[0]
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
@@ -65,7 +75,7 @@ class Report:
     def restart(self, tokens: int | None = None) -> None:
         """Begin anew, after a pause that must not count; `tokens` read so far, where that is not what was told last."""
         self.tokens = self.tokens_before = self.tokens if tokens is None else tokens
-        self.since = time.perf_counter()
+        self.since = self.now()
         self.sent: _Sent | None = None
         self._clear()
 
@@ -78,7 +88,7 @@ class Report:
         """Steps from now on belong to the next report."""
         weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
         figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
-        tokens, steps, at = self.tokens, self.steps, time.perf_counter()
+        tokens, steps, at = self.tokens, self.steps, self.now()
         self._clear()
         if self.device.type != "cuda":
             return _Sent(figures, None, tokens, steps, at)

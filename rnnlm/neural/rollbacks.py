@@ -69,8 +69,8 @@ class Rollbacks:
 
 
 def loss_now(trainer: Any) -> float:
-    """The exact loss (nats per token) of the last window under the weights after it; waits for the device."""
-    inputs_TB, targets_TB = trainer.streams.gather(trainer.window)
+    """The exact loss (nats per token) of the last window, of all ranks' rows, under the weights after it; waits for the device."""
+    inputs_TB, targets_TB = trainer.streams.gather(trainer.window, trainer.rows)
     model = NeuralLanguageModel(trainer.network, trainer.data.tokenizer, trainer.precision)
     logprob_BT, _ = model.score(inputs_TB.t(), targets_TB.t(), NeuralState(trainer.state))
-    return -float(logprob_BT.sum()) / trainer.window.tokens
+    return -trainer.ranks.totals(float(logprob_BT.sum()))[0] / trainer.window.tokens

@@ -17,8 +17,8 @@ OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 class TextWindows(Protocol):
     """The rows of a window: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each."""
 
-    def window(self, start_B: np.ndarray, end_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB (int64) on the device; targets past a row's end are padding."""
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
         ...
 
 
@@ -34,8 +34,7 @@ class DeviceWindows:
         self.on_device = on_device
         self.stream = on_device(with_boundary(ids, boundary_id).astype(np.int32))
 
-    def window(self, start_B: np.ndarray, end_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        length = int((end_B - start_B).max())
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         start_B, end_B = self.on_device(start_B), self.on_device(end_B)
         position_TB = start_B + torch.arange(length, device=self.stream.device).unsqueeze(1)
         inside_TB = position_TB < end_B
@@ -55,8 +54,7 @@ class DiskWindows:
         self.boundary_id = boundary_id
         self.on_device = on_device
 
-    def window(self, start_B: np.ndarray, end_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        length = int((end_B - start_B).max())
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         inputs_BT = np.empty((len(start_B), length), dtype=np.int64)
         targets_BT = np.full_like(inputs_BT, PADDING)
         for row, (start, end) in enumerate(zip(start_B.tolist(), end_B.tolist(), strict=True)):

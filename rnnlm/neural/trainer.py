@@ -7,12 +7,14 @@ come apart, it goes back to its last good state, a limited number of times.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
 from rnnlm.batches import Window
 from rnnlm.config import Budget
 from rnnlm.encoding import TrainingData
+from rnnlm.errors import TrainingError
 from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Validated, never
 from rnnlm.neural import continuing
 from rnnlm.neural.averaging import Averaging
@@ -27,36 +29,50 @@ from rnnlm.neural.learning_rate import LearningRate
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.optimizers import make_optimizer
 from rnnlm.neural.penalties import Penalty
+from rnnlm.neural.ranks import ALONE, Alone
 from rnnlm.neural.report import Report
 from rnnlm.neural.rollbacks import Rollbacks, loss_now
+from rnnlm.neural.shared_iteration import make_iteration
 from rnnlm.neural.streams import TextStreams
 from rnnlm.neural.validation import Validation
 
 
 class Trainer:
-    """One run: the network, its optimizer, its place in the text, its validation."""
+    """One run: the network, its optimizer, its place in the text, its validation.
+
+    ranks: this one is one of them, with a share of the rows; all take every step together. rows: of all ranks; None: `batch_rows` for each.
+
+    Raises:
+        TrainingError: the text has no tokens, or fewer rows than there are ranks.
+    """
 
     def __init__(
-        self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str
-    ) -> None:
+        self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str,
+        ranks: Alone = ALONE, rows: int | None = None,
+    ) -> None:  # fmt: skip
         self.network = network
         self.settings = settings
         self.data = data
         self.precision = precision
         self.device = next(network.parameters()).device
-        self.streams = TextStreams(data.train, data.tokenizer.boundary_id, settings, run.seed, self.device)
+        self.ranks = ranks
+        of_all = replace(settings, batch_rows=rows or settings.batch_rows * ranks.count)
+        self.streams = TextStreams(data.train, data.tokenizer.boundary_id, of_all, run.seed, self.device)
+        if self.streams.rows < ranks.count:
+            raise TrainingError(f"{ranks.count} processes are too many", f"there are {self.streams.rows} streams of text", "start fewer")
+        self.rows = ranks.share(self.streams.rows)  # that this rank reads
         self.optimizer = make_optimizer(settings, network, self.device)
         self.learning_rate = LearningRate(settings)
         self.iteration = self.make_iteration()
         self.averaging = Averaging(settings, network)
-        self.clock = BudgetClock(Budget.parse(run.budget))
-        self.validation = Validation(data.valid, settings, self._model(precision), self.clock)
+        self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
+        self.validation = Validation(data.valid, settings, self._model(precision), self.clock, ranks)
         self.fine_tuning = FineTuning(settings, self.averaging, self.validation)
         self.divergence = Divergence(data.tokenizer.size, network.output.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.step_count = self.token_count = 0
         self.epochs = 0.0  # done of the text
-        self.state = network.initial_state(self.streams.rows)  # the hidden state, carried from window to window
+        self.state = network.initial_state(self.rows.stop - self.rows.start)  # the hidden state, carried from window to window
         self.gradient_norm: Tensor | None = None  # of the last step, before clipping
         self.window: Window | None = None  # of the last step
         self.resumable = run.resumable
@@ -73,6 +89,7 @@ class Trainer:
             device=str(self.device),
             precision=self.precision,
             rows=self.streams.rows,
+            processes=self.ranks.count,
             bptt_tokens=self.settings.bptt_tokens,
             validation=str(self.validation),
             step=self.step_count,
@@ -81,7 +98,9 @@ class Trainer:
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
         """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save`
         what the run could go on from. A fault in the numbers sends the run back to its last good state, at a lower rate."""
-        self.report = Report(self.device, self.network.output.is_exact, self.token_count, list(self.network.parameters()))
+        stop, save = self.ranks.hear(stop, save)
+        weights = list(self.network.parameters())
+        self.report = Report(self.device, self.network.output.is_exact, self.token_count, weights, self.ranks)
         self.saving.begin(self.step_count, self.clock.elapsed())
         self.rollbacks.interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
@@ -112,6 +131,7 @@ class Trainer:
         """
         windows = self.streams.windows(self.epochs)
         while True:
+            self.ranks.agree(self.step_count)
             if self._validation_due():
                 if not (yield from self._validate_between_steps(stop)):
                     return "request"
@@ -146,14 +166,15 @@ class Trainer:
 
     def make_iteration(self) -> Iteration | GraphedIteration:
         """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one knows only those of before."""
-        iteration = Iteration(self.network, self.settings, self.optimizer, Penalty(self.settings, self.network), self.precision)
-        return with_graphs(iteration, self.settings, self.device)
+        parts = self.network, self.settings, self.optimizer, Penalty(self.settings, self.network), self.precision
+        return with_graphs(make_iteration(*parts, self.ranks, self.streams.rows), self.settings, self.device)
 
     def step(self, window: Window, state: NetworkState, rate: float) -> tuple[Tensor, NetworkState]:
-        """One window: loss, gradients, update. Nothing here waits for the device."""
-        inputs_TB, targets_TB = self.streams.gather(window)
-        state = self.streams.refresh(state, window.fresh_B)
-        loss, self.gradient_norm, state = self.iteration(inputs_TB, targets_TB, state, rate)
+        """One window: loss, gradients, update. Nothing here waits for the device. Of several ranks, `state` is of this one's rows, and
+        the loss is what they have of the mean."""
+        inputs_TB, targets_TB = self.streams.gather(window, self.rows)
+        state = self.streams.refresh(state, window.fresh_B[self.rows])
+        loss, self.gradient_norm, state = self.iteration(inputs_TB, targets_TB, state, rate, window)
         self.step_count += 1
         self.averaging.update(self.step_count)
         return loss, state
@@ -209,6 +230,7 @@ class Trainer:
         else:
             with self.averaging.in_place():
                 yield Kept(self.step_count, began, self.rollbacks.good, self._model())
+        self.ranks.meet()
         self.saving.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - taken)
 
@@ -218,6 +240,7 @@ class Trainer:
         is_good = yield from self._is_good()
         if is_good:
             self.rollbacks.take(self)
+        self.ranks.meet()
         self.rollbacks.interval.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - began)
         return is_good

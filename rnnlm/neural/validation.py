@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from rnnlm import reading
@@ -16,6 +15,7 @@ from rnnlm.neural.budget import BudgetClock
 from rnnlm.neural.divergence import copied_weights
 from rnnlm.neural.fitting_settings import FittingSettings
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.ranks import ALONE, Alone
 from rnnlm.neural.streams import fitting_rows
 
 ROWS = 32
@@ -25,13 +25,17 @@ FIRST_SECONDS = 120
 
 
 class Validation:
-    """Reads the validation text as several streams (or document by document), in the precision of training; keeps the best weights.
+    """Reads the validation text as several streams (or document by document), which the ranks share, in the precision of training;
+    keeps the best weights.
 
     ppl, best_ppl: of the last and of the best reading, infinite before the first and where it was no number.
     """
 
-    def __init__(self, text: EncodedText | None, settings: FittingSettings, model: NeuralLanguageModel, clock: BudgetClock) -> None:
+    def __init__(
+        self, text: EncodedText | None, settings: FittingSettings, model: NeuralLanguageModel, clock: BudgetClock, ranks: Alone = ALONE
+    ) -> None:
         self.text = text
+        self.ranks = ranks
         self.settings = settings
         self.model = model
         self.clock = clock
@@ -66,15 +70,10 @@ class Validation:
         """Read the text after `step` steps; whether the weights are the best so far (then they are kept). None where `stop`, asked at
         every window, wants an end before the text's: it is then as if nothing had been read."""
         began = self.clock.elapsed()
-        borders = self.text.document_offsets
-        if borders is None:
-            borders = stream_bounds(self.text.tokens, self.rows)
-        watched = _Watched(self.model.score, stop)
-        try:
-            logprob_N = reading.score_spans(self.model, self.text.ids, reading.spans_between(borders), watched)
-        except _Stopped:
+        logprob = self._logprob(stop)
+        if logprob is None:
             return None
-        self.ppl = _perplexity(logprob_N)
+        self.ppl = _perplexity(logprob, self.text.tokens)
         improved = self.ppl < self.best_ppl
         if improved:
             self.best_ppl, self.best_step = self.ppl, step
@@ -84,6 +83,22 @@ class Validation:
         self.cost = self.read_at - began
         self.clock.set_aside = 1.1 * self.cost  # for the last one
         return improved
+
+    def _logprob(self, stop: Callable[[], bool]) -> float | None:
+        """Of the text, in nats; None where a rank was to stop."""
+        borders = self.text.document_offsets
+        if borders is None:
+            borders = stream_bounds(self.text.tokens, self.rows)
+        spans = reading.spans_between(borders)
+        watched = _Watched(self.model.score, self.ranks.own_stop(stop))
+        stopped, logprob = False, 0.0
+        try:
+            logprob = float(reading.score_spans(self.model, self.text.ids, spans[self.ranks.share(len(spans))], watched).sum())
+        except _Stopped:
+            stopped = True
+        logprob, stopped = self.ranks.totals(logprob, stopped)
+        self.ranks.meet()
+        return None if stopped else logprob
 
     def restore_best(self) -> None:
         """The best weights, if there are any, go back into the network."""
@@ -113,7 +128,7 @@ class _Watched:
         return self.step(*window)
 
 
-def _perplexity(logprob_N: np.ndarray) -> float:
+def _perplexity(logprob: float, tokens: int) -> float:
     """exp of the mean negative log-probability; infinite where that is no number."""
-    ppl = reading.perplexity(float(logprob_N.sum()), len(logprob_N))
+    ppl = reading.perplexity(logprob, tokens)
     return math.inf if ppl is None else ppl

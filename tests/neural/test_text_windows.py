@@ -31,12 +31,14 @@ def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, r
     assert isinstance(disk, DiskWindows) and isinstance(device, DeviceWindows)
     documents = documents if tokens == 53 else None
     for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, documents):
-        for found, wanted in zip(disk.window(window.start_B, window.end_B), device.window(window.start_B, window.end_B), strict=True):
+        length = int(window.tokens_B.max())
+        found_and_wanted = (texts.window(window.start_B, window.end_B, length) for texts in (disk, device))
+        for found, wanted in zip(*found_and_wanted, strict=True):
             assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 
 def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
     disk = windows_of(in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device)
-    disk.window(np.array([0]), np.array([2]))
+    disk.window(np.array([0]), np.array([2]), 2)
     with pytest.raises(ModelError, match="damaged"):
-        disk.window(np.array([0]), np.array([3]))
+        disk.window(np.array([0]), np.array([3]), 3)

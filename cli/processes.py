@@ -1,0 +1,183 @@
+"""`--processes N`: the processes of one training run on this machine, started, watched and ended together.
+
+Each runs the command again, as one of N ranks. The first one has the terminal; what another one says is kept, and shown where it is
+why the run failed. Signals are passed on to all. They end when this process does, however it ends: their standard input, which
+it holds open, ends with it.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import click
+
+from rnnlm.errors import LostProcess, ToldElsewhere
+from rnnlm.threads import processors
+
+from . import terminal
+
+LAUNCHED = "RNNLM_LAUNCHED"  # in the environment of the processes started here
+LOST = 75  # the exit code of one that lost another one: it is not the reason
+GRACE_SECONDS = 10.0  # for the others to end, once one has failed
+TERM_SECONDS = 5.0  # and again, after SIGTERM
+POLL_SECONDS = 0.05
+WAY_OUT = "go on from the last saved state: the same again with -o FOLDER --resume"
+
+
+def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
+    """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where that was asked for; else they share
+    the processors."""
+    with contextlib.ExitStack() as open_files:
+        said = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
+        environment = _environment(count, threads)
+        with _Processes(count) as processes:
+            for rank, errors in enumerate(said):
+                processes.start([sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors)
+            processes.wait()
+        return processes.tell(said)
+
+
+def attend() -> None:
+    """In a process started here: it ends when the one that started it is gone, as if by SIGTERM, and soon in any case."""
+    if LAUNCHED in os.environ:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+@contextlib.contextmanager
+def told_once(context: click.Context) -> Iterator[None]:
+    """Errors of a run of several processes are told by one: by the one that fails, or, of one that is gone, by who started it."""
+    try:
+        yield
+    except ToldElsewhere as error:
+        context.exit(0 if LAUNCHED in os.environ else error.exit_code)
+    except LostProcess:
+        if LAUNCHED not in os.environ:
+            raise
+        context.exit(LOST)
+
+
+class _Processes:
+    """Those of one run. codes: how they ended, by rank, in the order in which they did."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.running: dict[int, subprocess.Popen] = {}
+        self.codes: dict[int, int] = {}
+        self.signals: list[int] = []
+        self.deadline = float("inf")  # for those still running
+        self.killed: list[int] = []  # ranks that did not end by it
+
+    def __enter__(self) -> "_Processes":
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._pass_on) for number in heard}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for process in self.running.values():
+            process.kill()
+            process.wait()
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def start(self, command: list[str], environment: dict[str, str], errors: IO[bytes] | None) -> None:
+        """One more, in a session of its own: Ctrl-C reaches this process alone, which passes it on once."""
+        out = subprocess.DEVNULL if errors else None
+        self.running[len(self.running)] = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=errors, start_new_session=True
+        )
+
+    def wait(self) -> None:
+        """Until all have ended. Where one fails, the others notice by themselves, and have some time for it."""
+        asked = False
+        while self.running:
+            for rank, process in list(self.running.items()):
+                if process.poll() is not None:
+                    self.codes[rank] = process.returncode
+                    del self.running[rank]
+                    process.stdin.close()
+                    if _is_failure(process.returncode):
+                        self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS)
+            if time.monotonic() >= self.deadline:
+                self.killed = self.killed or list(self.running)
+                for process in self.running.values():
+                    process.kill() if asked else process.terminate()
+                asked, self.deadline = True, time.monotonic() + TERM_SECONDS
+            time.sleep(POLL_SECONDS)
+
+    def tell(self, said: list[IO[bytes] | None]) -> int:
+        """Say why the run failed, if it did and the first process has not said it; its exit code."""
+        own = {rank: code for rank, code in self.codes.items() if _is_failure(code) and code != LOST and rank not in self.killed}
+        rank, code = next(iter(own.items()), (0, 0))
+        who = f"process {rank + 1} of {self.count}"
+        if code < 0:
+            terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", WAY_OUT)
+        elif code and rank:
+            said[rank].seek(0)
+            terminal.say_lines(said[rank].read().decode("utf-8", "replace"))
+        elif not code and LOST in self.codes.values():
+            names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
+            terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", WAY_OUT)
+            code = 1
+        ending = [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
+        if ending:
+            return 128 + ending[0]
+        return 1 if code < 0 else code or max(self.codes.values())
+
+    def _pass_on(self, number: int, frame: Any) -> None:
+        """To all; the wish for a checkpoint to the first one alone, which is enough. After a second one they have little time left."""
+        is_wish = number == getattr(signal, "SIGUSR1", None)
+        if self.signals and not is_wish:
+            self.deadline = min(self.deadline, time.monotonic() + TERM_SECONDS)
+        self.signals.append(number)
+        for rank, process in list(self.running.items()):
+            if not (is_wish and rank):
+                process.send_signal(number)
+
+
+def _is_failure(code: int) -> bool:
+    """Whether a process ended in a way that is no end to the run of the others: neither well nor as it was asked by a signal."""
+    return code != 0 and code <= 128
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _environment(count: int, threads: int | None) -> dict[str, str]:
+    """What the processes have in common: where they meet, on this machine alone."""
+    own = {
+        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
+    }  # fmt: skip
+    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+    if loopback:
+        own["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", loopback)
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        own["OMP_NUM_THREADS"] = str(max(1, processors() // count))
+    return {**os.environ, **own}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(128 + signal.SIGTERM)

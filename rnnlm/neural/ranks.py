@@ -1,0 +1,217 @@
+"""The ranks of a run: processes that each read rows of their own, on one machine or several, and take every step together.
+
+torchrun or `rnnlm train --processes` starts them, and says in the environment which of them this one is. Gradients are
+averaged by DistributedDataParallel. What is to be the same on all ranks, and time and signals are not, is agreed on now and
+then: rank 0's clock, and whether any rank was asked to stop or to save; in between the clock stands still.
+
+A run of one process is :data:`ALONE`, which needs nothing of torch.distributed.
+"""
+
+import contextlib
+import inspect
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rnnlm.config import Budget
+from rnnlm.errors import LostProcess, TrainingError
+from rnnlm.events import never
+from rnnlm.neural.rendezvous import Place, lost_at_start, place, store
+
+BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
+MOST_STEPS = 1000  # and no more than so many
+LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")  # what torch says then, in part
+
+
+class Alone:
+    """The one process of a run: everything is as it is."""
+
+    place = Place()
+    count = 1
+    now: Callable[[], float] | None = None  # the clock is that of whoever asks
+
+    def share(self, size: int) -> slice:
+        """Which of `size` rows, or whatever, are this rank's."""
+        return slice(0, size)
+
+    def hear(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        """(whether to stop, whether to save), the same on all ranks, of what this one is asked."""
+        return stop, save
+
+    def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
+        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from :meth:`hear`."""
+        return stop
+
+    def agree(self, step: int) -> None:
+        """Before each step, `step` of them done: now and then clock and wishes are exchanged."""
+
+    def meet(self) -> None:
+        """Wait for all ranks, and exchange clock and wishes."""
+
+    def totals(self, *values: float) -> list[float]:
+        """The sum over all ranks of each value."""
+        return list(values)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensor of each rank, all of one shape, on the CPU."""
+        return [tensor.detach().cpu()]
+
+    def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
+        """(places, B, width) of all ranks' rows, `rows` in all, on the CPU."""
+        return tensor.detach().cpu()
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        """`module`, whose gradients a backward pass averages over the ranks."""
+        return module
+
+    def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
+        """While this lasts, gradients of what came out of :meth:`averaging` are this rank's alone."""
+        return contextlib.nullcontext()
+
+    def draws_differ(self, *seed: int) -> None:
+        """From now on each rank draws random numbers of its own."""
+
+    def check_same(self, what: str, digest: bytes) -> None:
+        """Make sure that `what`, of which `digest` is, is the same on all ranks.
+
+        Raises:
+            TrainingError: it is not.
+        """
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """The time of the run, after which this rank goes its own way.
+
+        Raises:
+            LostProcess: another rank is gone, or does not answer.
+        """
+        yield
+
+
+ALONE = Alone()
+
+
+class Together(Alone):
+    """One of several ranks. To be made by :func:`join`."""
+
+    def __init__(self, here: Place, timeout: str) -> None:
+        self.place, self.count, self.timeout = here, here.count, timeout
+        self.agreed_at = 0.0
+        self.now = lambda: self.agreed_at
+        self.hear(never, never)
+
+    def share(self, size: int) -> slice:
+        return _share(self.place.rank, self.count, size)
+
+    def hear(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        self.stop, self.save = stop, save
+        self.wants_stop = self.wants_save = False
+        self.agreed_step = self.next_step = 0
+        return lambda: self.wants_stop, self._take_save
+
+    def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
+        return self.stop
+
+    def agree(self, step: int) -> None:
+        """As often as it costs little: after so many steps as :data:`BETWEEN_SECONDS` took last time, and at most twice as many as then."""
+        if self.agreed_step < step < self.next_step:
+            return
+        before, steps = self.agreed_at, step - self.agreed_step
+        self.meet()
+        fitting = steps * BETWEEN_SECONDS / max(1e-6, self.agreed_at - before)
+        self.agreed_step, self.next_step = step, step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
+
+    def meet(self) -> None:
+        told = self._gathered(time.perf_counter(), self.stop(), self.save())
+        self.agreed_at = told[0][0]
+        self.wants_stop |= any(stop for _, stop, _ in told)
+        self.wants_save |= any(save for _, _, save in told)
+
+    def totals(self, *values: float) -> list[float]:
+        return [sum(each) for each in zip(*self._gathered(*values), strict=True)]
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        own = tensor.detach().cpu().contiguous()
+        found = [torch.empty_like(own) for _ in range(self.count)]
+        distributed.all_gather(found, own)
+        return found
+
+    def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
+        """Ranks have a row more or less: they are filled up to the same number for the way."""
+        most = -(-rows // self.count)
+        filled = torch.nn.functional.pad(tensor.detach().cpu(), (0, 0, 0, most - tensor.shape[1]))
+        shares = [_share(rank, self.count, rows) for rank in range(self.count)]
+        return torch.cat([part[:, : share.stop - share.start] for part, share in zip(self.gather(filled), shares, strict=True)], dim=1)
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # by torch 2.13
+        return DistributedDataParallel(module, **{"forward_sync_buffers" if renamed else "broadcast_buffers": False})
+
+    def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
+        return module.no_sync()
+
+    def draws_differ(self, *seed: int) -> None:
+        if self.place.rank:
+            torch.manual_seed(int(np.random.SeedSequence((*seed, self.place.rank)).generate_state(1, np.uint64)[0] >> 1))
+
+    def check_same(self, what: str, digest: bytes) -> None:
+        found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
+        differing = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
+        if differing:
+            raise TrainingError(f"{what} of {Place(differing[0], self.count)} is not that of the first one", way_out="give all the same files and versions")
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            said = str(error).partition("\n")[0]
+            if not isinstance(error, distributed.DistError) and not any(words in said.lower() for words in LOST):
+                raise
+            why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
+            raise LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume") from error
+        distributed.destroy_process_group()
+
+    def _take_save(self) -> bool:
+        wanted, self.wants_save = self.wants_save, False
+        return wanted
+
+    def _gathered(self, *values: float) -> list[list[float]]:
+        """The values of each rank, the same everywhere."""
+        return [each.tolist() for each in self.gather(torch.tensor(values, dtype=torch.float64))]
+
+
+def join(device: torch.device, timeout: str) -> Alone:
+    """The ranks of this run, once all are there; `device` (a torch.device) is this one's. Who waits for another longer than
+    `timeout` (30s, 10m) gives up.
+
+    Raises:
+        LostProcess: one does not come.
+    """
+    here = place()
+    if here.count == 1:
+        return ALONE
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    limit = timedelta(seconds=Budget.parse(timeout).seconds)
+    with lost_at_start(here):
+        own_store = distributed.PrefixStore(f"run{next(_runs)}", store())
+        distributed.init_process_group(backend, store=own_store, rank=here.rank, world_size=here.count, timeout=limit)
+        ranks = Together(here, timeout)
+        ranks.meet()
+    return ranks
+
+
+def _share(rank: int, count: int, size: int) -> slice:
+    """Of `size` rows, in order and as evenly as can be."""
+    return slice(rank * size // count, (rank + 1) * size // count)
+
+
+_runs = itertools.count()  # so that a second run of these processes does not read what the first one left

@@ -1,0 +1,133 @@
+"""Where the processes of a run meet: which of them this one is, as the environment says, and what they do before training.
+
+torchrun or `rnnlm train --processes` starts them. torch is imported where it is used: which process this is, is asked by those,
+too, who do without it.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from rnnlm.errors import DeviceError, LostProcess, RnnlmError, ToldElsewhere, UsageError
+
+START_SECONDS = 600  # within which all processes are to be there
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of the processes of a run this one is. local_rank: which of those of its machine."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.rank + 1} of {self.count}"
+
+
+def place() -> Place:
+    """What the environment says, in torchrun's names.
+
+    Raises:
+        UsageError: it says nonsense.
+    """
+    if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
+        return Place()
+    try:
+        here = Place(*(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    except ValueError:
+        here = Place(count=0)
+    if not 0 <= here.rank < here.count:
+        way_out = "unset them, or start the processes with torchrun"
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", way_out=way_out)
+    return here
+
+
+def own_device(name: str) -> str:
+    """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its own, or all are on the CPU.
+
+    Raises:
+        UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than ranks.
+    """
+    here = place()
+    if here.count == 1:
+        return name
+    if name.startswith(("cuda:", "mps")):
+        raise UsageError(f"{here.count} processes cannot share the device {name}", way_out="use --device cuda, cpu or auto")
+    import torch
+
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
+        why = f"each process takes one, and there are {torch.cuda.device_count()} here"
+        raise DeviceError(f"there is no GPU for process {here.local_rank + 1} of this machine", why, "start fewer processes, or use --device cpu")
+    return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
+
+
+@contextlib.contextmanager
+def planning_together() -> Iterator[None]:
+    """What each rank does for itself before training. Where it fails on one, it fails on all, and one of them tells.
+
+    Raises:
+        ToldElsewhere: another rank tells what failed. LostProcess: one does not come.
+    """
+    here = place()
+    if here.count == 1:
+        yield
+        return
+    with lost_at_start(here):
+        place_to_meet, run = store(), next(_plans)
+    try:
+        yield
+    except Exception as error:
+        code = getattr(error, "exit_code", 1)
+        with contextlib.suppress(RuntimeError):  # of a store that is gone, with the rank that held it
+            place_to_meet.set(f"plan{run}/{here.rank}", str(code))
+        if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
+            raise ToldElsewhere(code) from None
+        if here.rank and isinstance(error, RnnlmError):
+            error.what = f"{here}: {error.what}"
+        raise
+    with contextlib.suppress(RuntimeError):
+        place_to_meet.set(f"plan{run}/{here.rank}", "0")
+    codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
+    if any(codes):
+        raise ToldElsewhere(max(codes))
+
+
+_plans = itertools.count()
+
+
+def _plan_code(place_to_meet: Any, run: int, rank: int) -> int:
+    """The exit code of a rank's planning, which may take as long as it likes."""
+    key = f"plan{run}/{rank}"
+    try:
+        while not place_to_meet.check([key]):
+            time.sleep(POLL_SECONDS)
+        return int(place_to_meet.get(key))
+    except RuntimeError:  # the store went with the rank that held it, which had no reason to end but an error
+        return 1
+
+
+@functools.cache
+def store() -> Any:
+    """What all processes can write to and read, until the one that holds it ends: torchrun, or rank 0."""
+    from torch.distributed import rendezvous
+
+    return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+
+
+@contextlib.contextmanager
+def lost_at_start(here: Place) -> Iterator[None]:
+    """Turns torch's words into a LostProcess."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise LostProcess("the processes of the run do not find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error
