@@ -33,9 +33,9 @@ class Started:
     device: str
     precision: str
     rows: int = 1
-    processes: int = 1
     bptt_tokens: int = 0
     validation: str = ""  # how validation during training reads the text
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import Event, Finished, Fitted, Kept, Saved, TrainingState, Validated
 from rnnlm.metrics_log import MetricsLog
-from rnnlm.neural.rendezvous import place, planning_together
 from rnnlm.planning import DEMO_CORPUS, Plan, Request, plan
+from rnnlm.rendezvous import place, planning_together
 
 FAR = 1.25  # between two ways of reading one text
 

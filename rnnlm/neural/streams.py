@@ -75,7 +75,7 @@ class TextStreams:
     def gather(self, window: Window, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB of some rows on the device, as long as the longest row of all; targets past a row's end are
         padding."""
-        length = int(window.tokens_B.max())
+        length = int((window.end_B - window.start_B).max())
         start_B, end_B = self._on_device(window.start_B[rows]), self._on_device(window.end_B[rows])
         position_TB = start_B + torch.arange(length, device=self.device).unsqueeze(1)
         inside_TB = position_TB < end_B
