@@ -237,7 +237,7 @@ STEP_MODULES = (
     "outputs", "recurrence",
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
-BEFORE = {"prepare", "arrange"}  # what is called before the first step and reached by the names of buffers
+BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
 
 
 def step_functions():
