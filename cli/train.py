@@ -102,7 +102,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     """This process's part of the command; of several, the first one speaks."""
     from rnnlm.corpus import silent
     from rnnlm.errors import RnnlmWarning, TrainingError
-    from rnnlm.neural.rendezvous import place, planning_together
+    from rnnlm.rendezvous import place, planning_together
     from rnnlm.planning import plan as plan_of
 
     from .signals import Signals, saving_ignored
@@ -135,7 +135,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 def _is_to_launch(count: int) -> bool:
     """Whether processes are to be started: this one is not one of them."""
     from rnnlm.errors import UsageError
-    from rnnlm.neural.rendezvous import place
+    from rnnlm.rendezvous import place
 
     from .processes import LAUNCHED
 

@@ -33,10 +33,10 @@ class Started:
     device: str
     precision: str
     rows: int = 1
-    processes: int = 1
     bptt_tokens: int = 0
     validation: str = ""  # how validation during training reads the text
     step: int = 0  # done in earlier pieces of the run
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnlm.errors import SettingsError, UsageError, nearest
-from rnnlm.neural.rendezvous import place
+from rnnlm.rendezvous import place
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from rnnlm.events import (
 )
 from rnnlm.manifest import Manifest
 from rnnlm.metrics_log import MetricsLog
-from rnnlm.neural.rendezvous import place, planning_together
 from rnnlm.planning import Plan, plan
+from rnnlm.rendezvous import place, planning_together
 from rnnlm.run_storage import RunStorage
 from rnnlm.training_request import DEMO_CORPUS, Request
 

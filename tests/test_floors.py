@@ -13,7 +13,7 @@ LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 FLOORS = {
     0: "extras interface arrays config errors memory signature events small_files control_characters corpora checkpoints",
     1: "byte_streams corpus sources tables resampling compression vocabulary tokenizers encoding batches reading threads distributions parted_arrays",
-    2: "ngram neural",
+    2: "ngram neural rendezvous",
     3: "adaptation_settings adapted_model unigram_cache neural_cache dynamic_evaluation gradient_statistics mixture mixture_tuning",
     4: "compact_arrays training_state model_folder array_files safe_files metrics_log model_card recipes registry loading adaptation_files manifest model_parts held_out run_lock prepared_text",
     5: "training_request training_texts preparation run_storage plotting compacting planning resuming training evaluation scoring minimal_pairs generation inspection benchmark ngram_benchmark counting count_files exchange reduction auditing processes bare_products training_growth textbook_loop adaptation tuning mixing textbook_weight_drop kernel_time comparison comparability comparison_plots comparison_report text_units difference_tables figure_intervals calibration stepping kenlm pyctcdecode lm_eval continuations score_records score_files sentences sentence_sources scoring_benchmark word_surprisals word_search sampling drawing word_constraints required_words beam_search typing_ahead sample_statistics nbest nbest_collecting nbest_files nbest_output speech_folders word_errors line_search hypothesis_features rescoring rescoring_weights",

@@ -19,9 +19,9 @@ from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.network_settings import KINDS, NetworkSettings
 from rnnlm.neural.ranks import ALONE, Alone, join
-from rnnlm.neural.rendezvous import own_device, place
 from rnnlm.neural.trainer import Trainer
 from rnnlm.neural.words.pretrained import check_text, load_vectors, read_vectors
+from rnnlm.rendezvous import own_device, place
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:

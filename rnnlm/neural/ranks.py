@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.neural.rendezvous import Place, lost_at_start, place, store
+from rnnlm.rendezvous import Place, lost_at_start, place, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
 MOST_STEPS = 1000  # and no more than so many

@@ -75,7 +75,7 @@ class TextStreams:
     def gather(self, window: Window, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB of some rows on the device, as long as the longest row of all; targets past a row's end are
         padding."""
-        return self.text.window(window.start_B[rows], window.end_B[rows], int(window.tokens_B.max()))
+        return self.text.window(window.start_B[rows], window.end_B[rows], int((window.end_B - window.start_B).max()))
 
     def refresh(self, state: NetworkState, fresh_B: np.ndarray) -> NetworkState:
         """`state` with the initial one (zeros) in the rows that begin anew."""

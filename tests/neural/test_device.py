@@ -181,7 +181,8 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))",  # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(window.tokens_B.sum())",
+    "int(tokens_B[read:read + rows].sum())",  # numpy's, on the host already
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
@@ -230,13 +231,13 @@ def waits(function):
 
 STEP_MODULES = (
     "network", "cells", "quasi_recurrent", "feedforward", "jordan", "regularization", "optimizers", "penalties", "averaging", "streams", "trainer",
-    "iteration", "cuda_graphs",
+    "iteration", "shared_iteration", "cuda_graphs",
     *(f"{room}.{module.name}" for room in ("outputs", "recurrence", "words") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
     "outputs", "recurrence",
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
-BEFORE = {"prepare", "arrange"}  # what is called before the first step and reached by the names of buffers
+BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
 
 
 def step_functions():

@@ -17,8 +17,8 @@ from rnnlm.events import TrainingState
 from rnnlm.neural import continuing
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.ranks import ALONE, Together
-from rnnlm.neural.rendezvous import Place, own_device, place
 from rnnlm.neural.shared_iteration import SharedIteration
+from rnnlm.rendezvous import Place, own_device, place
 
 COUNTS = (2, 3)
 
@@ -84,7 +84,7 @@ def assert_same(found, case, expected, since=0):
 @pytest.mark.parametrize("case", CASES)
 def test_losses_weights_and_perplexities_are_those_of_one_process(alone, together, case, count):
     expected = alone[1][case]
-    assert len(expected["ppls"]) >= 3 and expected["losses"][-1] < expected["losses"][0]
+    assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
     assert_same(together[count], case, expected)
     np.testing.assert_allclose(together[count][f"{case}/told"], expected["told"], rtol=1e-5)  # what is reported is of all rows
 

@@ -212,7 +212,7 @@ def test_a_second_bad_validation_is_a_fault_too(make_data, make_trainer, sentenc
     from rnnlm.neural import validation
 
     values = iter([50.0, 1e30, 1e31, 40.0, 30.0, 20.0, 10.0, 9.0, 8.0, 7.0])
-    monkeypatch.setattr(validation, "_perplexity", lambda logprob_N: next(values))
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(values))
     _, (rollback,), fitted = run(make_trainer(text(make_data, sentences), **SETTINGS, validate_every_steps=4))
     assert (rollback.step, rollback.to_step) == (12, 4) and "the validation text has" in rollback.why
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 40
