@@ -177,7 +177,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         return event
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
-        terminal.say(f"the run in {plan.output} has come to its end already: nothing is left to do")
+        terminal.say(f"the run in {plan.output} has come to its end already: no step is left to take")
     elif plan.request.resume:
         terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.valid is not None:

@@ -40,10 +40,10 @@ class Ended:
     seconds: float = 0.0
     operations: list[str] = field(default_factory=list, repr=False)
 
-    def lost(self, step: int) -> tuple[int, float]:
-        """(steps, seconds) of work since the checkpoint of `step`, where this piece of the run came so far."""
-        if self.steps <= step or not any(self.at):
-            return 0, 0.0
+    def lost(self, step: int) -> tuple[int, float] | None:
+        """(steps, seconds) of work since the checkpoint of `step`; None where this piece of the run took no step."""
+        if not any(self.at):
+            return None
         return self.steps - step, self.at[self.steps] - (self.at[step] or min(filter(None, self.at)))
 
 

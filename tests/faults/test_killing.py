@@ -81,9 +81,12 @@ def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
 @pytest.mark.soak
 def test_a_hundred_kills_at_random_moments(runs, texts):
     lost = [each for seed, variant in enumerate(VARIANTS) for each in killed_at_random(runs, texts, variant, seed, 25)]
-    steps, seconds = zip(*lost, strict=True)
-    assert len(lost) == 100 and statistics.median(steps) <= 3
-    print(f"100 kills survived; lost, median: {statistics.median(steps)} steps, {statistics.median(seconds):.3f} s; most: {max(steps)}, {max(seconds):.3f}")
+    steps, seconds = zip(*filter(None, lost), strict=True)
+    assert len(lost) == 100 and max(steps) <= 3 + 1  # a step may be under way, or a save
+    print(
+        f"100 kills survived, {len(steps)} of them after a step; lost of these, median: {statistics.median(steps)} steps, "
+        f"{statistics.median(seconds):.3f} s; most: {max(steps)}, {max(seconds):.3f}"
+    )
 
 
 @pytest.mark.soak
