@@ -96,8 +96,8 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
     """The gamma at or above `lowest` that is chosen: the rule stands at the head of this file."""
     inside = steps.corners > lowest
     corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
-    if not len(corners):
-        return stay
+    if not len(corners):  # no place is better than another; but at a corner two of the hypotheses tie
+        return stay if stay > lowest or lowest not in steps.corners else lowest + OPEN_UNITS * unit / 2
     start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
     edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
     real = np.flatnonzero(np.diff(edges) > 0)

@@ -144,8 +144,8 @@ class RunStorage:
         model_card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        there = f"the model in {self.folder} is that of an earlier step" if self.manifest else f"no model of this run is in {self.folder}"
-        return OutputError(f"the end of the run is not saved: {error.what}", f"{error.why}; {there}", error.way_out)
+        there = "the model there is that of an earlier step" if self.manifest else "no model of this run is there"
+        return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.way_out)
 
 
 def _copied(model: Any) -> _Weights:

@@ -179,7 +179,8 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
     model.to_arrays = lambda: arrays
     model_folder.save(folder, model, "lstm", manifest.settings, 2, {})
     found = results(folder)
-    assert found["numbers"] == "failed" and found["files"] == "ok"
+    assert found["arrays"] == "failed" and found["files"] == "ok"
+    assert "holds NaN or infinity" in detail(folder, "arrays")
 
 
 def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):

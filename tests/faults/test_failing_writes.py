@@ -86,7 +86,7 @@ def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_who
 
 
 def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp_path):
-    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError, match="no model of this run is in"):
+    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError, match="no model of this run is there"):
         list(train(text, output=tmp_path / "m", **RUN))
     assert not (tmp_path / "m").exists()
 
