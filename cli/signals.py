@@ -1,13 +1,16 @@
 """What signals ask of a run that lasts: to end in order, or to store now what it could go on from."""
 
 import contextlib
+import os
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 SAVING = "SIGUSR1"
+ONE_WISH_SECONDS = 0.2  # timeout, torchrun and a terminal that closes send the same signal twice: to the process, and to its group
 
 
 @contextlib.contextmanager
@@ -23,8 +26,8 @@ def saving_ignored() -> Iterator[None]:
 
 
 class Signals:
-    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in order; they are what they were before
-    from then on, so the second ends at once. USR1 asks to save, as often as it comes.
+    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in order; a second one, if it is a wish
+    of its own and no echo of the first, does what it did before: it ends at once. USR1 asks to save, as often as it comes.
 
     ends_in_order: whether the run can do that; else the first one ends it at once. ending: the signal that asked for the end, or 0.
     """
@@ -60,8 +63,11 @@ class Signals:
             signal.signal(number, handler)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self.ending = number
-        self.restore()
+        if not self.ending:
+            self.ending, self.asked_at = number, time.monotonic()
+        elif time.monotonic() - self.asked_at > ONE_WISH_SECONDS:
+            self.restore()
+            os.kill(os.getpid(), number)
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         self.is_saving_wanted = True

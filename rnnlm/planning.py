@@ -51,6 +51,7 @@ def plan(request: Request, report: Report = silent) -> Plan:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
             not here: all that can be known before hours go into training.
     """
+    _check_going_on(request)
     is_auto = request.resume == "auto"
     if is_auto:
         request = _as_there_is_something(request)
@@ -79,23 +80,26 @@ def _tell_without_effect(resolved: Resolved) -> None:
 
 
 def _as_there_is_something(request: Request) -> Request:
-    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start."""
+    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
     recipe, kind, _ = settle(replace(request, resume=False))
     output = request.output or _usual_folder(recipe, kind)
-    return replace(request, output=output, resume=training_state.is_there(output))
+    goes_on = training_state.is_there(output)
+    return replace(request, output=output, resume=goes_on, init_from=None if goes_on else request.init_from)
+
+
+def _check_going_on(request: Request) -> None:
+    """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
+    other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
+    if request.resume and other:
+        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
 
 
 def _of_the_run(request: Request) -> Request:
     """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
     if request.output is None:
         raise UsageError("--resume needs the folder of the run", way_out="name it with -o DIR")
-    if request.overwrite or request.init_from:
-        other = "--overwrite" if request.overwrite else "--init-from"
-        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
     run = training_state.load_run(request.output)
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
-
-
 
 
 def _initial_weights(

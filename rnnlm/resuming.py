@@ -71,9 +71,13 @@ def finished(folder: Path, run: Run) -> Manifest | None:
         return None
     there = model_folder.read_manifest(folder)
     differing = {name for name, value in run.settings.items() if there.settings.get(name) != value} - MAY_CHANGE
-    if differing or (there.training.get("recipe"), there.training.get("train_data")) != (run.recipe, run.train_data):
-        what = min(differing) if differing else "its recipe or training text"
-        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {what}", "choose another folder with -o, or replace it with --overwrite")
+    parts = {"its recipe": ("recipe", run.recipe), "its training text": ("train_data", run.train_data)}
+    if there.training.get("valid_data"):  # else there was none, or none was noted, and it is still to be read
+        parts["its validation text"] = ("valid_data", run.valid_data)
+    others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
+    if others:
+        way_out = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
+        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", way_out)
     is_over = there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget")
     return there if is_over else None
 

@@ -20,6 +20,7 @@ from rnnlm.planning import Plan
 
 RETRY_SECONDS = 60.0
 LAST_TRIES, LAST_PAUSE_SECONDS = 4, 1.0  # at the end of the run
+LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to end waits
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,13 @@ class RunStorage:
         Raises:
             OutputError: it cannot be done.
         """
+        began = time.monotonic()
         for attempt in range(LAST_TRIES):
             try:
                 yield from written()
                 return
             except OutputError as error:
-                if attempt == LAST_TRIES - 1:
+                if attempt == LAST_TRIES - 1 or time.monotonic() + LAST_PAUSE_SECONDS > began + LAST_SECONDS:
                     raise self._given_up(error) from None
             time.sleep(LAST_PAUSE_SECONDS)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnlm import model_folder, run_lock
 from rnnlm.corpus import Text
+from rnnlm.encoding import PreEncoded, encode_text
 from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
 from rnnlm.events import (
@@ -127,7 +128,7 @@ def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
         results = _results(model, plan.finished.fingerprint, texts)
-    storage.save_results(results, plan.finished.training)
+    storage.save_results(results, {**plan.finished.training, "valid_data": storage.facts["valid_data"]})
     yield _finished(plan.output, storage.manifest)
 
 
@@ -137,8 +138,13 @@ def _finished(folder: Path, manifest: Manifest) -> Finished:
 
 
 def _unevaluated(plan: Plan) -> bool:
-    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text."""
-    return bool(_evaluated(plan).keys() - plan.finished.results.keys())
+    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has that of another one by its name."""
+    return any(not _is_of(plan.finished.results.get(name), text, plan) for name, text in _evaluated(plan).items())
+
+
+def _is_of(result: dict[str, Any] | None, text: Text | PreEncoded, plan: Plan) -> bool:
+    """Whether `result` is an exact evaluation of `text`."""
+    return result is not None and f"|data:{encode_text(text, plan.data.tokenizer).lines_hash}|" in result["signature"]
 
 
 def _evaluated(plan: Plan) -> dict[str, Text]:
@@ -171,6 +177,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "text": list(plan.request.text) or [f"bundled corpus {DEMO_CORPUS}"],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
+        "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

@@ -90,9 +90,11 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    from rnnlm.cli import signals
     from rnnlm.cli.main import main
     from rnnlm.neural.trainer import Trainer
 
+    signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
     take = Trainer._take_step
 
     def watched(self, *window):

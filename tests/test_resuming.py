@@ -86,6 +86,39 @@ def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
     assert finished.steps == 9
 
 
+def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_path):
+    begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
+    events = auto(texts, tmp_path / "m", **begun)
+    while not (isinstance(event := next(events), Kept) and event.step == 6):
+        pass
+    next(events)
+    events.close()
+    started, *_ = auto(texts, tmp_path / "m", **begun)
+    assert started.step == 6
+    list(auto(texts, tmp_path / "n", **begun))
+    assert outcome(tmp_path / "m") == outcome(tmp_path / "n") != outcome(whole)
+
+
+def test_to_replace_a_model_and_to_go_on_with_it_contradict_each_other_from_the_first_time(texts, tmp_path):
+    with pytest.raises(UsageError, match="--resume and --overwrite contradict each other"):
+        auto(texts, tmp_path / "m", overwrite=True).send(None)
+    assert not (tmp_path / "m").exists()
+
+
+def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_path):
+    def counted(**changes):
+        *_, finished = train(texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes)
+        return finished.results
+
+    first, other = counted(test=texts / "valid"), counted(test=texts / "other")
+    assert first["test"]["tokens"] != other["test"]["tokens"]
+    assert counted(test=texts / "other") == other
+    counted(valid=texts / "valid")
+    with pytest.raises(OutputError, match="another run") as caught:
+        counted(valid=texts / "other")
+    assert "validation text" in caught.value.why
+
+
 def test_an_exact_evaluation_that_was_cut_off_is_made_up_for(texts, tmp_path, whole):
     for event in (events := auto(texts, tmp_path / "m")):
         if isinstance(event, Evaluating):
@@ -119,7 +152,7 @@ def outcome_but_log(folder):
 
 @pytest.mark.parametrize("change, words", [
     ({"hidden_size": 9}, "another one is hidden_size|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
-    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "not the same: validation text"),
+    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "another one is its validation text"),
     ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done", [False, True])

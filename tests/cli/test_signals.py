@@ -23,13 +23,24 @@ def send(number):
     time.sleep(0)
 
 
-def test_the_second_signal_is_what_it_was_before():
+def test_an_echo_of_the_first_signal_is_no_second_one():
+    """As of `timeout`, which sends it to its child, and to the group that the child is in."""
+    signals = Signals()
+    with signals:
+        for _ in range(3):
+            send(signal.SIGTERM)
+        assert signals.ending == signal.SIGTERM
+
+
+def test_the_second_signal_is_what_it_was_before(monkeypatch):
+    monkeypatch.setattr("rnnlm.cli.signals.ONE_WISH_SECONDS", 0.0)
     signals = Signals()
     with signals:
         assert not signals.wants_end()
         send(signal.SIGINT)
         assert signals.wants_end() and signals.ending == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
+            time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
         with pytest.raises(_Signalled):

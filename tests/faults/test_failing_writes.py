@@ -91,6 +91,17 @@ def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp
     assert not (tmp_path / "m").exists()
 
 
+def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, monkeypatch):
+    """Each try takes its time with a large model, and who sent a signal waits."""
+    tries = []
+    for seconds in (60.0, -1.0):
+        monkeypatch.setattr(run_storage, "LAST_SECONDS", seconds)
+        with failing(tmp_path / "m", ("write",), FULL, "weights") as failed, pytest.raises(OutputError):
+            list(train(text, output=tmp_path / "m", **{**RUN, "budget": "2steps", "save_every": "9steps"}))
+        tries.append(len(failed))
+    assert tries == [tries[1] + run_storage.LAST_TRIES - 1, tries[1]]
+
+
 @pytest.mark.parametrize("after", [Kept, Saved, Fitted])
 def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
     for event in train(text, output=tmp_path / "m", **RUN):
