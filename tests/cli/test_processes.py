@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from rnnlm.cli import processes
+from rnnlm import training
+from rnnlm.cli import processes, train
 from rnnlm.cli.processes import LAUNCHED, LOST, _Processes
+from rnnlm.cli.signals import Signals
 
 SMALL = (
     "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu", "--set", "bptt_tokens=12", "--set",
@@ -199,3 +202,22 @@ def test_threads_are_shared_unless_they_are_told(monkeypatch):
     assert processes._environment(3, None)["OMP_NUM_THREADS"] == "2"
     assert "OMP_NUM_THREADS" not in processes._environment(3, 4)
     assert processes._environment(3, None)[LAUNCHED] == "1"
+
+
+def test_one_that_writes_nothing_keeps_no_event(monkeypatch):
+    """Each Kept holds a whole checkpoint."""
+    events = []
+
+    def run(*_):
+        for number in range(4):
+            event = Event()
+            events.append(weakref.ref(event))
+            yield event
+            del event
+            assert all(earlier() is None for earlier in events[:-1])
+
+    class Event:
+        pass
+
+    monkeypatch.setattr(training, "run", run)
+    assert train._train(None, Signals(), speaks=False) is events[-1]()
