@@ -170,6 +170,7 @@ def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     assert ended(LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)") == (2, "error: of the second\n  why: x\n")
     assert ended("import sys; sys.exit(1)", LOSES)[0] == 1  # the first one has said it
     assert ended("raise SystemExit(143)", "") == (143, "")
+    assert ended("", "import os; os.abort()") == (0, "")  # the run has come to its end: that was in leaving
     code, err = ended(LOSES, "import os; os.abort()", LOSES)
     assert code == 1 and err.startswith("error: process 2 of 3 was ended by signal 6 (SIGABRT)")
 
