@@ -13,6 +13,13 @@ KINDS = ("cpu", "python", "numpy", "cuda")
 PLACES = 624  # words of a Mersenne twister's state
 
 
+def begin(seed: int) -> None:
+    """All draw from `seed` on: so two runs have the same states at the same step."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # it takes no larger one
+
+
 def taken(device: torch.device) -> dict[str, Tensor]:
     """Of each of :data:`KINDS`, cuda where that is the `device`; of one kind, all have one shape."""
     _, words, normal = random.getstate()
