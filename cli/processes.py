@@ -119,7 +119,9 @@ class _Processes:
         own = {rank: code for rank, code in self.codes.items() if _is_failure(code) and code != LOST and rank not in self.killed}
         rank, code = next(iter(own.items()), (0, 0))
         who = f"process {rank + 1} of {self.count}"
-        if code < 0:
+        if code < 0 and self.codes.get(0) == 0:
+            code = 0  # the first one has come to its end, where all is saved: the other one broke down in leaving
+        elif code < 0:
             terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", WAY_OUT)
         elif code and rank:
             said[rank].seek(0)
@@ -131,7 +133,7 @@ class _Processes:
         ending = [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
         if ending:
             return 128 + ending[0]
-        return 1 if code < 0 else code or max(self.codes.values())
+        return 1 if code < 0 else code or max(0, *self.codes.values())
 
     def _pass_on(self, number: int, frame: Any) -> None:
         """To all; the wish for a checkpoint to the first one alone, which is enough. After a second one they have little time left."""

@@ -173,7 +173,8 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
 
     if not speaks:
         with signals:
-            *_, event = training.run(plan, signals.wants_end, signals.wants_saving)
+            for event in training.run(plan, signals.wants_end, signals.wants_saving):
+                pass  # and keep none: some hold what a checkpoint holds
         return event
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:

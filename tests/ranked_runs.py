@@ -16,9 +16,10 @@ from rnnlm import tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import RnnlmError
-from rnnlm.events import Kept, Step, TrainingState, Validated
+from rnnlm.events import Kept, RolledBack, Step, TrainingState, Validated
 from rnnlm.neural import continuing
 from rnnlm.neural import ranks as ranks_module
+from rnnlm.neural.budget import Interval
 from rnnlm.neural.fitting import start_network
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.network_settings import KINDS
@@ -89,6 +90,7 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     found["losses"] = np.array(trainer.ranks.totals(*losses)) if losses else np.zeros(0)
     tokens = np.diff([before, *(event.tokens for event in reports)])
     found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))  # however often it was
+    found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
     found["ppls"] = np.array([event.ppl_token for event in events if isinstance(event, Validated)])
     found["counts"] = np.array([fitted.step, fitted.steps, fitted.tokens, trainer.streams.rows, sum(isinstance(event, Kept) for event in events)])
     found["state"] = fitted.state
@@ -98,6 +100,22 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
 def cut(trainer: Trainer) -> TrainingState:
     """Where the run goes on that is stopped after CUT steps."""
     return run(trainer, lambda: trainer.step_count >= CUT)["state"]
+
+
+def faulty(trainer: Trainer) -> Trainer:
+    """A weight of the last rank is lost in step 15, just before a checkpoint is due."""
+    step, place = trainer.step, trainer.ranks.place
+    trainer.saving = Interval.parse("5steps")
+
+    def wrapped(*given):
+        found = step(*given)
+        if trainer.step_count == 15 and not trainer.rollbacks.count and place.rank == place.count - 1:
+            with torch.no_grad():
+                next(trainer.network.parameters()).view(-1)[0] = torch.nan
+        return found
+
+    trainer.step = wrapped
+    return trainer
 
 
 def write_state(path: Path, state: TrainingState) -> None:
@@ -125,6 +143,7 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
     for path in sorted(folder.glob("state-*.npz")):
         if path.stem != f"state-{ranks.count}":
             keep(f"resumed-from-{path.stem[-1]}", run(trainer_of(folder, CASES["lstm"], ranks, initial=read_state(path))))
+    keep("faulty", run(faulty(trainer_of(folder, CASES["gru"], ranks))))
     keep("dropout", run(trainer_of(folder, DROPOUT, ranks)))
     state = cut(trainer_of(folder, DROPOUT, ranks))
     found["draws"] = np.array([len({state.arrays[f"random.cpu{end}"].tobytes() for end in ("", *(f".{r}" for r in range(1, ranks.count)))})])

@@ -14,6 +14,7 @@ from torch import Tensor
 from rnnlm.arrays import out_of, under
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
+from rnnlm.neural import random_states
 from rnnlm.neural.averaging import NonMonotone
 
 # What the parts of a trainer remember, beside tensors; all are numbers, infinity is stored as null.
@@ -109,18 +110,15 @@ def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> No
 
 
 def _tensors(trainer: Any) -> dict[str, Tensor]:
-    """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N (of the rows of all ranks), random.*
-    (of rank 0, and random.*.R of those after it)."""
+    """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N (of the rows of all ranks), random.KIND
+    (of rank 0, and random.KIND.R of those after it)."""
     found = under("network.", trainer.network.state_dict()) | under("best.", trainer.validation.best_weights)
     found |= {f"average.{number}": tensor for number, tensor in enumerate(trainer.averaging.averages)}
     for number, moments in trainer.optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{number}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
     ranks = trainer.ranks
     found |= {f"hidden.{number}": ranks.gather_rows(tensor, trainer.streams.rows) for number, tensor in enumerate(trainer.state)}
-    random = {"cpu": torch.get_rng_state()}
-    if trainer.device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(trainer.device)
-    for kind, state in random.items():
+    for kind, state in random_states.taken(trainer.device).items():
         found |= {_random_name(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))}
     return found
 
@@ -153,9 +151,8 @@ def _put_random(trainer: Any, arrays: dict[str, Tensor], ranks: int) -> None:
         torch.manual_seed(trainer.streams.seed + trainer.step_count)
         trainer.ranks.draws_differ(trainer.streams.seed, trainer.step_count)
         return
-    torch.set_rng_state(arrays[_random_name("cpu", rank)])
-    if trainer.device.type == "cuda" and _random_name("cuda", rank) in arrays:
-        torch.cuda.set_rng_state(arrays[_random_name("cuda", rank)], trainer.device)
+    names = {kind: _random_name(kind, rank) for kind in random_states.KINDS}
+    random_states.put_back({kind: arrays[name] for kind, name in names.items() if name in arrays}, trainer.device)
 
 
 def _on_host(name: str, tensor: Tensor) -> np.ndarray:

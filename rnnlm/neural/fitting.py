@@ -13,7 +13,7 @@ from rnnlm.encoding import TrainingData
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import Tokenizer
-from rnnlm.neural import continuing
+from rnnlm.neural import continuing, random_states
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.network import Network, make_network
@@ -80,7 +80,7 @@ def make_trainer(
     device = resolve_device(own_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
-    torch.manual_seed(run.seed)
+    random_states.begin(run.seed)
     goes_on = isinstance(initial, TrainingState)
     with memory_errors(device):
         weights = None if goes_on else initial

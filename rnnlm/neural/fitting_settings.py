@@ -84,7 +84,8 @@ class FittingSettings:
     rollbacks: Annotated[
         Natural,
         Meta(description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two losses "
-             "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once"),
+             "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more checkpoint, "
+             "in memory; in each process"),
     ] = 3
     rollback_factor: Annotated[
         Annotated[float, Meta(gt=0, le=1)], Meta(description="the learning rate is multiplied by it each time")

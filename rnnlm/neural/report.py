@@ -58,8 +58,8 @@ class Report:
         if self.sent is None:
             self.ranks.meet()
         sent = self.sent or self._send()
-        losses, norms, largest_norm, weight_norm = sent.read()
-        losses = self.ranks.totals(losses)[0]
+        losses, *all_norms = self.ranks.totals(*sent.read())
+        norms, largest_norm, weight_norm = (each / self.ranks.count for each in all_norms)  # the same on all ranks: a fault in one is all ranks'
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None

@@ -1,4 +1,8 @@
-"""The last good state of a run, held in memory, and how often the run went back to it."""
+"""The last good state of a run, and how often the run went back to it.
+
+It is held in the host's memory, by each rank: one checkpoint at a time (weights, best weights, moments of the optimizer), so four times the
+model's size or so.
+"""
 
 from typing import Any
 

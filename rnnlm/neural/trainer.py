@@ -112,7 +112,8 @@ class Trainer:
         kept = (yield from self._kept_at_the_end()) if self.resumable and self.step_count and not self.divergence.why else None
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
             with self.averaging.in_place():
-                yield from self._validate(stop)
+                is_done = yield from self._validate(stop)
+            stopped = stopped if is_done else "request"  # it is made up for when the run goes on
         yield self._fitted(stopped, kept)
 
     def _read_to_the_end(self, stop: Callable[[], bool], save: Callable[[], bool]) -> Generator[Event, None, str]:

@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from rnnlm.cli import processes
+from rnnlm import training
+from rnnlm.cli import processes, train
 from rnnlm.cli.processes import LAUNCHED, LOST, _Processes
+from rnnlm.cli.signals import Signals
 
 SMALL = (
     "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu", "--set", "bptt_tokens=12", "--set",
@@ -167,6 +170,7 @@ def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     assert ended(LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)") == (2, "error: of the second\n  why: x\n")
     assert ended("import sys; sys.exit(1)", LOSES)[0] == 1  # the first one has said it
     assert ended("raise SystemExit(143)", "") == (143, "")
+    assert ended("", "import os; os.abort()") == (0, "")  # the run has come to its end: that was in leaving
     code, err = ended(LOSES, "import os; os.abort()", LOSES)
     assert code == 1 and err.startswith("error: process 2 of 3 was ended by signal 6 (SIGABRT)")
 
@@ -199,3 +203,22 @@ def test_threads_are_shared_unless_they_are_told(monkeypatch):
     assert processes._environment(3, None)["OMP_NUM_THREADS"] == "2"
     assert "OMP_NUM_THREADS" not in processes._environment(3, 4)
     assert processes._environment(3, None)[LAUNCHED] == "1"
+
+
+def test_one_that_writes_nothing_keeps_no_event(monkeypatch):
+    """Each Kept holds a whole checkpoint."""
+    events = []
+
+    def run(*_):
+        for number in range(4):
+            event = Event()
+            events.append(weakref.ref(event))
+            yield event
+            del event
+            assert all(earlier() is None for earlier in events[:-1])
+
+    class Event:
+        pass
+
+    monkeypatch.setattr(training, "run", run)
+    assert train._train(None, Signals(), speaks=False) is events[-1]()

@@ -15,7 +15,7 @@ from rnnlm.batches import stream_bounds
 from rnnlm.encoding import TrainingData
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
-from rnnlm.neural import budget, fitting, report, validation
+from rnnlm.neural import budget, continuing, fitting, report, validation
 from rnnlm.neural.device import has_native_bf16
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.planning import Request, plan
@@ -377,6 +377,21 @@ def test_a_request_to_stop_ends_it_with_the_best_weights(make_data, make_trainer
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="100steps", validate_every_steps=2, batch_rows=4)
     *_, fitted = trainer.train(lambda: trainer.step_count >= 5)
     assert (fitted.stopped, fitted.step, fitted.steps) == ("request", 2, 5)
+
+
+def test_the_last_validation_cut_off_is_made_up_for_when_the_run_goes_on(make_data, make_trainer, sentences):
+    """Its weights may be the best ones."""
+    data = make_data(sentences[:40], sentences[:40])
+    settings = {"budget": "10steps", "validate_every_steps": 4, "batch_rows": 4, "bptt_tokens": 12, "learning_rate": 0.02}
+    *_, whole = make_trainer(data, **settings).train(never)
+    assert whole.step == 10
+    trainer, later = make_trainer(data, **settings), make_trainer(data, **settings)
+    *_, cut = trainer.train(lambda: trainer.step_count == 10)
+    assert (cut.stopped, cut.step, cut.steps) == ("request", 8, 10)
+    continuing.put_back(later, cut.state)
+    *_, validated, fitted = later.train(never)
+    assert (validated.step, fitted.stopped, fitted.step) == (10, "budget", 10)
+    assert fitted.best_ppl_token == whole.best_ppl_token < cut.best_ppl_token
 
 
 @pytest.mark.parametrize("valid", [True, False])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ranked_runs
-from ranked_runs import CASES, CUT, ROWS, cut, read_state, run, trainer_of, write_state
+from ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
 from rnnlm.errors import DeviceError, ModelError, SettingsError, TrainingError, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.neural import continuing
@@ -92,6 +92,17 @@ def test_losses_weights_and_perplexities_are_those_of_one_process(alone, togethe
 @pytest.mark.parametrize("count", COUNTS)
 def test_a_run_cut_off_in_an_epoch_goes_on_with_its_ranks(alone, together, count):
     assert_same(together[count], "resumed", alone[1]["lstm"], since=CUT)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_fault_in_one_rank_takes_all_back_to_the_same_state(alone, together, count):
+    expected = run(faulty(trainer_of(alone[0], CASES["gru"])))
+    assert expected["rollbacks"].tolist() == [[15, 10]]  # of the checkpoint before
+    np.testing.assert_array_equal(together[count]["faulty/rollbacks"], expected["rollbacks"])
+    np.testing.assert_array_equal(together[count]["faulty/counts"], expected["counts"])
+    np.testing.assert_allclose(together[count]["faulty/ppls"], expected["ppls"], rtol=1e-5)
+    for name in (name for name in expected if name.startswith(("weight.", "last."))):
+        np.testing.assert_allclose(together[count][f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(("count", "before"), [(2, 1), (3, 1), (3, 2)])
