@@ -11,7 +11,7 @@ from rnnlm.byte_streams import STANDARD_INPUT, too_long
 from rnnlm.compression import CHUNK_BYTES
 from rnnlm.corpus import line_count, whole_lines
 from rnnlm.errors import TextError
-from rnnlm.sources import SourceSettings
+from rnnlm.sources import HUB, SourceSettings
 
 PIECE_BYTES = 1 << 21
 
@@ -42,6 +42,11 @@ class Position:
     @property
     def share(self) -> float | None:
         return min(1.0, self.read / self.total) if self.total else None
+
+
+def is_read_once(name: str) -> bool:
+    """Whether a source is gone once it is read: standard input, a pipe."""
+    return name == STANDARD_INPUT or not (name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name))
 
 
 def size_of(name: str) -> int | None:

@@ -31,8 +31,6 @@ def load(folder: Path) -> "PreparedText":
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
     settings = from_stored(TextSettings, index.text_settings)
-    if not index.counts.tokens:
-        raise ModelError(f"the prepared text in {folder} is damaged", "it holds no tokens")
     shards = Shards(folder, index, compact_type(tokenizer))
     shards.check()
     return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
@@ -157,7 +155,11 @@ class Shards:
         return total
 
     def _line_ends(self, number: int) -> np.ndarray:
-        return np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
+        ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
+        if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
+            why = f"the lines of {self.index.shards[number].name} have not as many tokens as it holds"
+            raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
+        return ends
 
 
 @dataclass(frozen=True)
