@@ -50,8 +50,8 @@ def _is_readable(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """What we wrote there goes, its index first."""
-    for name in (INDEX, JOURNAL, *os.listdir(folder)):
+    """What we wrote there goes, first what names the rest; a journal beside an index counts for nothing."""
+    for name in (JOURNAL, INDEX, *os.listdir(folder)):
         if OURS.fullmatch(name):
             (folder / name).unlink(missing_ok=True)
 
@@ -85,14 +85,14 @@ def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: 
     Raises:
         OutputError: it cannot be written.
     """
-    files = {}
+    files = {role: FileEntry(role, len(data), safe_files.digest([data])) for role, data in tokenizer.files.items()}
+    settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
+    index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
     with writing(folder):
+        write_index(folder, index, JOURNAL)  # where nothing can be written, what is there stays
         remove(folder)
         for role, data in tokenizer.files.items():
             replace_file(folder / role, data)
-            files[role] = FileEntry(role, len(data), safe_files.digest([data]))
-        settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
-        index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
         write_index(folder, index, JOURNAL)
     return index
 
