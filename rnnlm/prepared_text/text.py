@@ -110,7 +110,8 @@ class Shards:
         return PartedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
 
     def oov(self) -> PartedArray:
-        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, int(self.token_starts[-1]))
+        tokens = int(self.token_starts[-1])
+        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
 
     def document_starts(self) -> np.ndarray:
         """The lines that begin documents, int64.
@@ -119,7 +120,8 @@ class Shards:
             ModelError: they are not lines of the text, in order.
         """
         none = np.zeros(0, dtype=np.int64)
-        starts = np.concatenate([none, *(self.arrays(number).get("document_lines", none) + start for number, start in enumerate(self.line_starts[:-1]))])
+        stored = [self.arrays(number).get("document_lines", none) + start for number, start in enumerate(self.line_starts[:-1])]
+        starts = np.concatenate([none, *stored])
         if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
             raise ModelError(f"the prepared text in {self.folder} is damaged", "its documents are not in order", "see rnnlm doctor")
         return starts

@@ -152,7 +152,7 @@ INDEXES = {
     "a count of 1e400": (DAMAGED, index(lambda content: content["shards"][0]["counts"].update(tokens=float("inf")))),
     "totals that do not add up": (DAMAGED, index(lambda content: content["counts"].update(lines=1))),
     "shards out of order": (DAMAGED, index(lambda content: content["shards"].reverse())),
-    "a list of 200,000 shards": (DAMAGED, index(lambda content: content.update(shards=content["shards"][:1] * 200_000))),
+    "a list of 20,000 shards": (DAMAGED, index(lambda content: content.update(shards=content["shards"][:1] * 20_000))),
 }  # fmt: skip
 FILES = {
     "no shards": (DAMAGED, index(lambda content: content.update(shards=[], counts={}, lines_hash=""))),
@@ -222,7 +222,6 @@ ROWS += [
     Bad("prepare: a prepared text as a text", "prepare {prepared} -o d", ""),
     Bad("prepare: a table without its column's name", "prepare t.csv -o d", "t.csv is a table", {"t.csv": b"a,b\n1,2\n"}),
     Bad("prepare: a table without that column", "prepare t.jsonl -o d --column '\x1b[31m'", "t.jsonl, ", {"t.jsonl": b'{"text": "the man"}\n'}),
-    Bad("prepare: a hub's name that is none", "prepare hf:/ -o d", ""),
     fine("prepare: terminal escapes in the text", PREPARE, {"text.txt": b"the \x1b[31mman\x07\n" * 9}),
     usage("prepare: no text", "prepare -o d"), usage("prepare: no folder", "prepare text.txt", "", {"text.txt": TEXT}),
     usage("prepare: standard input twice", "prepare - - -o d", "standard input is named twice"),
