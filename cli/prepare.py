@@ -21,7 +21,7 @@ from .train import tokenizer_options
 @text_options
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]")
 @click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was.")
-@click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes first.")
+@click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made.")
 @json_option
 def command(as_json: bool, **given: Any) -> None:
     """Make TEXT (files, globs, -, hf:OWNER/NAME) into token ids in DIR, once, for texts of any size.

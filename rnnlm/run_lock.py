@@ -1,4 +1,4 @@
-"""One training at a time in a folder: MODEL/training/owner.json says whose the folder is while a run lasts.
+"""One run at a time in a folder: owner.json says whose the folder is while a run lasts, MODEL/training/owner.json that of a training.
 
 The system locks that file for the process that runs (flock) and lets it go however the process ends. Locks of other machines
 are not seen on many network file systems: there the file itself tells. Its owner touches it every :data:`TOUCH_SECONDS`; one
@@ -28,7 +28,7 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Who trains. machine: what tells machines of one name apart, where the system has it."""
+    """Whose run it is. machine: what tells machines of one name apart, where the system has it."""
 
     host: str
     machine: str
@@ -48,18 +48,20 @@ class Owner:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, within: str = FOLDER, work: str = "training") -> Iterator[None]:
     """The folder is this run's while this lasts; folders made for that go again where nothing came into them. A stale lock is said.
+
+    within: where in the folder owner.json is. work: what is done there.
 
     Raises:
         OutputError: another run has the folder, or it cannot be written.
     """
-    place = folder / FOLDER
+    place = folder / within
     made = [path for path in (place, *place.parents) if not path.exists()]
     try:
         with writing(folder):
             place.mkdir(parents=True, exist_ok=True)
-            stream = _taken(folder)
+            stream = _taken(folder, place / OWNER, work)
         try:
             with _touching(place / OWNER):
                 yield
@@ -82,16 +84,15 @@ def check(folder: Path) -> None:
     """
     if (folder / FOLDER / OWNER).exists():
         with writing(folder), open(folder / FOLDER / OWNER, "ab+") as stream:
-            _check_free(folder, stream)
+            _check_free(folder, stream, "training")
 
 
-def _taken(folder: Path) -> IO[bytes]:
+def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
     """The file that says whose the folder is, locked, with this process in it."""
-    path = folder / FOLDER / OWNER
     while True:
         stream = open(path, "ab+")
         try:
-            before = _check_free(folder, stream)
+            before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
                 break
         except BaseException:
@@ -106,7 +107,7 @@ def _taken(folder: Path) -> IO[bytes]:
     return stream
 
 
-def _check_free(folder: Path, stream: IO[bytes]) -> Owner | None:
+def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
     """Lock the file, if it is free. The owner it was left by, if it names one."""
     stream.seek(0)
     try:
@@ -114,17 +115,17 @@ def _check_free(folder: Path, stream: IO[bytes]) -> Owner | None:
     except msgspec.DecodeError:  # empty, as just made, or damaged
         owner = None
     if not _locked_by_us(stream):
-        raise _in_use(folder, str(owner or "another process"))
+        raise _in_use(folder, work, str(owner or "another process"))
     if owner and not owner.is_here(Owner.this()):
         silent = _seconds_since_touched(stream)
         if silent < SILENT_SECONDS:
-            raise _in_use(folder, f"{owner}, last heard of {silent:.0f} s ago")
+            raise _in_use(folder, work, f"{owner}, last heard of {silent:.0f} s ago")
     return owner
 
 
-def _in_use(folder: Path, by: str) -> OutputError:
+def _in_use(folder: Path, work: str, by: str) -> OutputError:
     way_out = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
-    return OutputError(f"another training runs in {folder}", by, way_out)
+    return OutputError(f"another {work} runs in {folder}", by, way_out)
 
 
 def _locked_by_us(stream: IO[bytes]) -> bool:

@@ -2,6 +2,7 @@
 ones; signals are heard, though who starts the tests in the background, or with nohup, has some of them ignored, here and in every process
 started from here."""
 
+import re
 import signal
 
 import pytest
@@ -15,7 +16,7 @@ settings.load_profile("rnnlm")
 
 def is_soak(config: pytest.Config) -> bool:
     """Whether the long proofs are asked for."""
-    return "soak" in config.option.markexpr
+    return bool(re.search(r"(?<!not )\bsoak\b", config.option.markexpr))
 
 
 def pytest_configure(config: pytest.Config) -> None:

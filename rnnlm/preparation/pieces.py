@@ -11,13 +11,14 @@ from rnnlm.byte_streams import STANDARD_INPUT, too_long
 from rnnlm.compression import CHUNK_BYTES
 from rnnlm.corpus import line_count, whole_lines
 from rnnlm.errors import TextError
-from rnnlm.sources import SourceSettings
+from rnnlm.sources import HUB, SourceSettings
 
 PIECE_BYTES = 1 << 21
 
 
 class Piece(msgspec.Struct):
-    """Consecutive lines of a source as they are there: bytes, or records of a table. is_first: the source begins with them."""
+    """Consecutive lines of a source as they are there: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the source
+    begins with them."""
 
     source: str
     first_line: int
@@ -44,6 +45,16 @@ class Position:
         return min(1.0, self.read / self.total) if self.total else None
 
 
+def shown(name: str) -> str:
+    """`name` as UTF-8 can have it, which a file's name need not be."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_read_once(name: str) -> bool:
+    """Whether a source is gone once it is read: standard input, a pipe."""
+    return name == STANDARD_INPUT or not (name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name))
+
+
 def size_of(name: str) -> int | None:
     """The bytes of a file; None where a source is none, or a pipe."""
     return os.path.getsize(name) if os.path.isfile(name) else None
@@ -61,7 +72,7 @@ def pieces(names: Sequence[str], settings: SourceSettings, errors: str, position
             if whole is None:
                 raise too_long(name, next_line)
             for part in _cut(whole):
-                yield Piece(name, next_line, next_line == 1, part)
+                yield Piece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
         position.read = before + (size or 0)
 

@@ -17,6 +17,7 @@ from rnnlm.tokenizers import TokenizerSettings
 SAMPLES = {"sentencepiece": "10M"}  # it takes some thirty times the memory of its text
 SAMPLE = "32M"
 SHARD_BYTES = 32 << 20  # of text
+MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def settle(request: Request) -> Task:
         raise UsageError("which text is to be prepared?", way_out="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
         raise UsageError("--resume and --overwrite contradict each other", way_out="leave one of them out")
-    if request.workers is not None and request.workers < 0:
-        raise SettingsError(f"workers = {request.workers} is not valid", "a natural number is needed")
+    if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
+        raise SettingsError(f"workers = {request.workers} is not valid", f"a natural number up to {MOST_WORKERS} is needed")
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     tokenizer = _given_tokenizer(request, resolved)
@@ -76,7 +77,7 @@ def settle(request: Request) -> Task:
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     settings = resolved.make(TokenizerSettings)
-    sample = memory.parse_size(request.sample or SAMPLES.get(settings.tokenizer, SAMPLE), "sample")
+    sample = memory.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
     return Task(
         request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, tokenizer, sample,
         processors() if request.workers is None else request.workers,

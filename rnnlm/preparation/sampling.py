@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rnnlm.corpus import TextSettings
 from rnnlm.errors import TextError
-from rnnlm.preparation.pieces import Piece, Position, pieces
+from rnnlm.preparation.pieces import Piece, Position, pieces, shown
 from rnnlm.sources import SourceSettings, is_plain
 
 STRETCHES = 64
@@ -53,7 +53,7 @@ def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
         while left > 0 and file < len(sizes):
             data = _lines_from(names[file], max(0, at - starts[file]), left)
             if data:
-                yield Piece(names[file], 2, True, data)  # its lines are not numbered
+                yield Piece(shown(names[file]), 2, True, data)  # its lines are not numbered
             left -= max(1, len(data))
             file += 1
 

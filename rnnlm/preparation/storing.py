@@ -11,11 +11,12 @@ from typing import Any
 
 from rnnlm import array_files, model_folder, safe_files
 from rnnlm.corpus import TextSettings
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.manifest import FileEntry
 from rnnlm.prepared_text.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
 from rnnlm.preparation.collecting import FullShard
 from rnnlm.preparation.messages import Learned
+from rnnlm.run_lock import OWNER
 from rnnlm.safe_files import replace_file, writing
 
 
@@ -25,29 +26,32 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
     Raises:
         OutputError: one is there, something else is, or it cannot be written.
     """
-    if not is_prepared(folder):
-        if folder.is_dir() and model_folder.is_model(folder):
-            raise OutputError(f"{folder} holds a model", way_out="choose another folder with -o")
-        with writing(folder):
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        if any(not OURS.fullmatch(name) for name in names):
-            raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {names[0]}", "choose another folder with -o")
-    elif not resume and not overwrite:
-        is_done = (folder / INDEX).is_file()
-        what = "holds a prepared text already" if is_done else "holds a text that is prepared in part"
-        way_out = "choose another folder with -o, or replace it with --overwrite"
-        raise OutputError(f"{folder} {what}", way_out=way_out if is_done else "go on with --resume, or begin anew with --overwrite")
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", "it is a file")
-        folder.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            remove(folder)
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    others = [name for name in names if not OURS.fullmatch(name) and name != OWNER]
+    if model_folder.is_model(folder):
+        raise OutputError(f"{folder} holds a model", way_out="choose another folder with -o")
+    if others and not _is_readable(folder):  # then index.json may be of something else
+        raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {others[0]}", "choose another folder with -o")
+    if is_prepared(folder) and not resume and not overwrite:
+        is_done = is_finished(folder)
+        what = "holds a prepared text already" if is_done else "holds a text that is prepared in part"
+        way_out = "choose another folder with -o, or replace it with --overwrite"
+        raise OutputError(f"{folder} {what}", way_out=way_out if is_done else "go on with --resume, or begin anew with --overwrite")
+
+
+def _is_readable(folder: Path) -> bool:
+    """Whether there is a prepared text, whole or in part, with an index that can be read."""
+    with contextlib.suppress(ModelError):
+        return bool(read_index(folder, INDEX if is_finished(folder) else JOURNAL))
+    return False
 
 
 def remove(folder: Path) -> None:
-    """What we wrote there goes, its index first."""
-    for name in (INDEX, JOURNAL, *os.listdir(folder)):
+    """What we wrote there goes, first what names the rest; a journal beside an index counts for nothing."""
+    for name in (JOURNAL, INDEX, *os.listdir(folder)):
         if OURS.fullmatch(name):
             (folder / name).unlink(missing_ok=True)
 
@@ -60,7 +64,7 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     """
     if not is_prepared(folder):
         return None
-    name = INDEX if (folder / INDEX).is_file() else JOURNAL
+    name = INDEX if is_finished(folder) else JOURNAL
     index = read_index(folder, name)
     differing = [key for key in request.keys() | index.request.keys() if request.get(key) != index.request.get(key)]
     if differing:
@@ -76,18 +80,19 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
 
 
 def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: Learned, sample: Sample) -> Index:
-    """Write the tokenizer, and a journal without shards.
+    """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
 
     Raises:
         OutputError: it cannot be written.
     """
-    files = {}
+    files = {role: FileEntry(role, len(data), safe_files.digest([data])) for role, data in tokenizer.files.items()}
+    settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
+    index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
     with writing(folder):
+        write_index(folder, index, JOURNAL)  # where nothing can be written, what is there stays
+        remove(folder)
         for role, data in tokenizer.files.items():
             replace_file(folder / role, data)
-            files[role] = FileEntry(role, len(data), safe_files.digest([data]))
-        settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
-        index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
         write_index(folder, index, JOURNAL)
     return index
 

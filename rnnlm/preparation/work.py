@@ -8,14 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.byte_streams import STANDARD_INPUT
+from rnnlm import run_lock
 from rnnlm.corpus import Corpus, no_text
 from rnnlm.prepared_text.index import Index, Sample
 from rnnlm.prepared_text.text import tokenizer_files
 from rnnlm.preparation.collecting import Collector, FullShard
 from rnnlm.preparation.events import Encoding, Event, Prepared, Sampled, Sampling
 from rnnlm.preparation.messages import Learn, Learned, Setup
-from rnnlm.preparation.pieces import Piece, Position, pieces
+from rnnlm.preparation.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.preparation.request import Request, Task, settle
 from rnnlm.preparation.sampling import LENIENT, sampled, start_of, way_of
 from rnnlm.preparation.storing import add_shard, begin, begun, check_output, finish, is_finished
@@ -42,10 +42,15 @@ def run(request: Request) -> Iterator[Event]:
     began = time.perf_counter()
     task = settle(request)
     check_output(request.output, request.resume, request.overwrite)
-    index = begun(request.output, task.identity()) if request.resume else None
-    if index is not None and is_finished(request.output):
-        yield _prepared(request.output, index, began)
-        return
+    with run_lock.held(request.output, ".", "preparation"):
+        index = begun(request.output, task.identity()) if request.resume else None
+        if index is None or not is_finished(request.output):
+            index = yield from _finish(task, index, began)
+    yield _prepared(request.output, index, began)
+
+
+def _finish(task: Task, index: Index | None, began: float) -> Iterator[Event]:
+    """All that is not done yet; the index of all."""
     position = Position(task.names)
     every = pieces(task.names, task.source, task.text.encoding_errors, position)
     if index is None:
@@ -54,15 +59,15 @@ def run(request: Request) -> Iterator[Event]:
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
         raise no_text(Corpus(tuple(task.names)))
-    finish(request.output, index)
-    yield _prepared(request.output, index, began)
+    finish(task.request.output, index)
+    return index
 
 
 def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
-    """The pieces that the vocabulary is made of, and all pieces: of standard input, which can be read once, the sample is kept."""
+    """The pieces that the vocabulary is made of, and all pieces: of what can be read once only, the sample is kept."""
     if task.tokenizer is not None:
         return (), every
-    if STANDARD_INPUT not in task.names:
+    if not any(map(is_read_once, task.names)):
         return sampled(task.names, task.source, task.text, _how(task), task.sample_bytes), every
     held, size = [], 0
     for piece in every:

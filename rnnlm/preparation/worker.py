@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def answer(asked: IO[bytes], answers: IO[bytes]) -> None:
-    """Learn a tokenizer, or encode pieces, as `asked` says, until it ends or something fails."""
+    """Learn a tokenizer, or encode pieces, as `asked` says, until it ends, or there is no tokenizer to go on with."""
     encoder = None
     try:
         while (message := receive_asked(asked)) is not None:
@@ -36,11 +36,19 @@ def answer(asked: IO[bytes], answers: IO[bytes]) -> None:
             elif isinstance(message, Learn):
                 send(answers, learned(message, _pieces(asked)))
             elif isinstance(message, Encode):
-                send(answers, Done(encoder.encode(message)))
+                send(answers, _encoded(encoder, message))
     except RnnlmError as error:
         send(answers, Failed.of(error))
     except MemoryError:
         send(answers, Failed("RnnlmError", "not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab"))
+
+
+def _encoded(encoder: Encoder, asked: Encode) -> Done | Failed:
+    """A piece, or what is wrong with it; the next one may be of an earlier place."""
+    try:
+        return Done(encoder.encode(asked))
+    except RnnlmError as error:
+        return Failed.of(error)
 
 
 def _pieces(asked: IO[bytes]) -> Iterator[Piece]:

@@ -106,7 +106,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
     except (ValueError, RecursionError) as error:
         raise ModelError(_damaged(folder), f"{name}: {error}") from None
-    if why := _disorder(index):
+    if why := _disorder(index) or (name == INDEX and not index.counts.tokens and "it holds no tokens"):
         raise ModelError(_damaged(folder), f"{name}: {why}")
     return index
 

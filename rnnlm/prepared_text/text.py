@@ -31,8 +31,6 @@ def load(folder: Path) -> "PreparedText":
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
     settings = from_stored(TextSettings, index.text_settings)
-    if not index.counts.tokens:
-        raise ModelError(f"the prepared text in {folder} is damaged", "it holds no tokens")
     shards = Shards(folder, index, compact_type(tokenizer))
     shards.check()
     return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
@@ -112,12 +110,21 @@ class Shards:
         return PartedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
 
     def oov(self) -> PartedArray:
-        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64)
+        tokens = int(self.token_starts[-1])
+        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
 
     def document_starts(self) -> np.ndarray:
-        """The lines that begin documents, int64."""
-        stored = [self.arrays(number).get("document_lines", ()) + start for number, start in enumerate(self.line_starts[:-1])]
-        return np.concatenate(stored).astype(np.int64)
+        """The lines that begin documents, int64.
+
+        Raises:
+            ModelError: they are not lines of the text, in order.
+        """
+        none = np.zeros(0, dtype=np.int64)
+        stored = [self.arrays(number).get("document_lines", none) + start for number, start in enumerate(self.line_starts[:-1])]
+        starts = np.concatenate([none, *stored])
+        if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
+            raise ModelError(f"the prepared text in {self.folder} is damaged", "its documents are not in order", "see rnnlm doctor")
+        return starts
 
     def ends_of(self, line_numbers: np.ndarray) -> np.ndarray:
         """The tokens before each of these lines (ascending, up to the number of all)."""
@@ -157,7 +164,11 @@ class Shards:
         return total
 
     def _line_ends(self, number: int) -> np.ndarray:
-        return np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
+        ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
+        if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
+            why = f"the lines of {self.index.shards[number].name} have not as many tokens as it holds"
+            raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
+        return ends
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ WRITING = {
     "mix": ["mix", "kn", "uni", "--on", TEXT, "-o", "mixed"],
     "rescore": ["rescore", "--tune", LIST, "--apply", LIST, "-m", "kn", "--output", "best.txt"],
     "score -o": ["score", "-m", "kn", "--input", TEXT, "-o", "s.jsonl"],
+    "prepare": ["prepare", TEXT, "-o", "prepared", "--workers", "1"],
 }
 COMMANDS = {**READING, **WRITING}
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
@@ -240,6 +241,7 @@ OUTPUT = {
     "count -o": ("made.counts", ["--overwrite"]),
     "mix": ("mixed", ["--overwrite"]),
     "rescore": ("best.txt", ["--overwrite"]),
+    "prepare": ("prepared", ["--overwrite"]),
 }
 
 
@@ -271,7 +273,7 @@ def failing_disk(number: int):
         yield
 
 
-@pytest.mark.parametrize("name", ["train", "export", "mix", "score -o"])
+@pytest.mark.parametrize("name", ["train", "export", "mix", "score -o", "prepare"])
 def test_a_limit_to_the_size_of_files(place, name):
     """As a quota is, whose error a write tells, not fsync."""
     before = content(place)

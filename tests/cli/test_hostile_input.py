@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from failures import checked_error
-from hostile import arpa, escapes, lists, models as model_folders, outputs, settings, tables, texts
+from hostile import arpa, escapes, lists, models as model_folders, outputs, prepared, settings, tables, texts
 from hostile.cases import Bad
 
 from rnnlm import byte_streams
 from rnnlm.cli.main import COMMANDS
+from rnnlm.preparation import collecting, prepare
 
 FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists, "model": model_folders, "output": outputs,
-            "escape": escapes}  # fmt: skip
+            "prepared": prepared, "escape": escapes}  # fmt: skip
 ROWS = {f"{family}: {row.name}": row for family, module in FAMILIES.items() for row in module.ROWS}
 SECONDS = 30  # a watchdog, no measurement
 MOST_BYTES = 700 << 20  # of memory above what was there before
@@ -42,8 +43,11 @@ def there(models, tmp_path_factory):
         ["mix", models.lstm, names["ngram"], "--weights", "0.5,0.5", "--bundle", "-o", names["mixture"]],
     ):
         assert run([str(argument) for argument in command]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(collecting, "SHARD_BYTES", 4_000)
+        list(prepare(models.text, folder / "prepared", tokenizer_from=str(models.unigram), workers=0))
     return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "arpa": folder / "arpa",
-                    "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv"}  # fmt: skip
+                    "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv", "prepared": folder / "prepared"}  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(map(ascii, ROWS)))

@@ -2,19 +2,22 @@
 
 import gzip
 import io
+import json
 import os
 import sys
-from dataclasses import fields
+import threading
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm import prepared_text, tokenizers
+from rnnlm import prepared_text, sources, tokenizers
 from rnnlm.corpus import Corpus, TextSettings
 from rnnlm.encoding import EncodedText, encode_text
-from rnnlm.errors import ModelError, OutputError, RnnlmError, SettingsError, TextError, UsageError
-from rnnlm.preparation import Encoding, Prepared, Sampled, Sampling, storing
+from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, SettingsError, TextError, UsageError
+from rnnlm.preparation import Encoding, Prepared, Sampled, Sampling, pieces, storing
+from rnnlm.run_lock import OWNER, Owner
 from rnnlm.tokenizers import TokenizerSettings
 
 
@@ -226,3 +229,64 @@ def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
     prepared(resume=True)
     assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
+
+
+def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepared):
+    first = prepared()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(text.read_bytes()))
+    writer.start()
+    piped = prepared("piped", source=tmp_path / "pipe", sample="10000")
+    writer.join()
+    assert (piped.lines_hash, piped.lines) == (first.lines_hash, first.lines)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepared, monkeypatch, workers):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
+    lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "set").mkdir()
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
+    seen = []
+    monkeypatch.setattr("rnnlm.preparation.work.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given)))
+    one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
+    assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
+    streamed = [piece for piece in seen if piece.source.endswith("set")]
+    assert len(streamed) > 10 and sum(len(piece.whole) for piece in streamed) == 300
+    assert prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash == one.lines_hash
+
+
+def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):
+    running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
+    next(running)
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(OutputError, match="another preparation runs in .*prepared"):
+            prepared(**how)
+    list(running)
+    prepared("other")
+    assert content(tmp_path / "prepared") == content(tmp_path / "other")
+
+
+def test_the_lock_of_a_run_that_was_killed_is_taken_over_and_that_is_said(tmp_path, prepared):
+    prepared("unbroken")
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    (folder / OWNER).write_text(json.dumps(asdict(replace(Owner.this(), process=4711))))
+    with pytest.warns(RnnlmWarning, match="left locked by process 4711"):
+        prepared()
+    assert content(folder) == content(tmp_path / "unbroken")
+
+
+def test_nothing_is_left_where_no_text_could_be_read(tmp_path, prepared):
+    (tmp_path / "bad.txt.gz").write_bytes(b"no gzip")
+    with pytest.raises(TextError, match="cannot read"):
+        prepared("new/folder", source=tmp_path / "bad.txt.gz")
+    assert not (tmp_path / "new").exists()
+    prepared()
+    before = content(tmp_path / "prepared")
+    with pytest.raises(TextError, match="cannot read"):
+        prepared(source=tmp_path / "bad.txt.gz", overwrite=True)
+    assert content(tmp_path / "prepared") == before
