@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, Kept, RolledBack, Saved, Started, Step, Unsaved, Validated
+from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, RolledBack, Saved, Started, Step, Stored, Unsaved, Validated
 
 from . import terminal
 
@@ -43,7 +43,7 @@ class PlainDisplay:
             terminal.say(started_line(event))
         elif isinstance(event, Validated):
             self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
-        elif isinstance(event, Kept):
+        elif isinstance(event, Stored):
             self._line(f"step {event.step:,}: checkpoint")
         elif isinstance(event, RolledBack):
             self._line(rolled_back_line(event))
@@ -90,7 +90,7 @@ class LiveDisplay(PlainDisplay):
         self.step: Step | None = None
         self.validated: Validated | None = None
         self.saved: Saved | None = None
-        self.kept: Kept | None = None
+        self.stored: Stored | None = None
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
 
     def show(self, event: Event) -> None:
@@ -104,8 +104,8 @@ class LiveDisplay(PlainDisplay):
             self.validated = event
         elif isinstance(event, Saved):
             self.saved = event
-        elif isinstance(event, Kept):
-            self.kept = event
+        elif isinstance(event, Stored):
+            self.stored = event
         elif isinstance(event, (Unsaved, Evaluating)):
             self.console.print(terminal.visible(news(event)), markup=False, highlight=False)
         elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
@@ -135,7 +135,7 @@ class LiveDisplay(PlainDisplay):
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        kept = [f"checkpoint at step {self.kept.step:,}"] if self.kept else []
+        kept = [f"checkpoint at step {self.stored.step:,}"] if self.stored else []
         return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
 
 
@@ -153,7 +153,7 @@ def news(event: Unsaved | Evaluating) -> str:
     """What a person is told of what does not happen at every step."""
     if isinstance(event, Evaluating):
         return f"all is saved; exact evaluation: {', '.join(event.texts)}"
-    return f"note: step {event.step:,} is not saved: {event.why}; training goes on, the next try is in {event.retry_seconds:.0f} s"
+    return f"note: step {event.step:,} is not saved: {event.why}; training goes on, and it is tried again within {event.retry_seconds:.0f} s"
 
 
 def rolled_back_line(event: RolledBack) -> str:

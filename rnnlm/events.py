@@ -139,8 +139,17 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The folder now holds a checkpoint that the run can go on from."""
+
+    folder: str
+    step: int
+
+
+@dataclass(frozen=True)
 class Unsaved:
-    """Something could not be written; training goes on. What was in the folder is whole, and it is tried again."""
+    """Something could not be written; training goes on. What was in the folder is whole, and it is tried again, `retry_seconds`
+    later or when the next checkpoint is due."""
 
     folder: str
     step: int
@@ -167,4 +176,4 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Counted | Estimated | Step | RolledBack | Validated | Kept | Fitted | Saved | Unsaved | Evaluating | Finished
+Event = Started | Counted | Estimated | Step | RolledBack | Validated | Kept | Fitted | Saved | Stored | Unsaved | Evaluating | Finished

@@ -18,6 +18,7 @@ from rnnlm.errors import DeviceError, LostProcess, RnnlmError, ToldElsewhere, Us
 
 START_SECONDS = 600  # within which all processes are to be there
 POLL_SECONDS = 0.05
+FAREWELL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,16 @@ def store() -> Any:
     from torch.distributed import rendezvous
 
     return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+
+
+def farewell(name: str, here: Place) -> None:
+    """Wait until each rank has said, in the store, that it exchanges nothing more: one that closes its connections while another is
+    still in the last exchange would break that one down. Who is gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
+    place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
+    with contextlib.suppress(RuntimeError):  # the store went with the rank that held it, which had heard all
+        place_to_meet.set(f"{name}/bye{here.rank}", "1")
+        while not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)]) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from rnnlm.training_state import Run
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
-    "accumulation", "rank_timeout",
+    "accumulation", "rank_timeout", "patience",
 }  # fmt: skip
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 
@@ -78,8 +78,23 @@ def finished(folder: Path, run: Run) -> Manifest | None:
     if others:
         way_out = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
         raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", way_out)
-    is_over = there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget")
-    return there if is_over else None
+    if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget"):
+        return there
+    if not training_state.is_there(folder):
+        _check_unfinished(folder, there)
+    return None
+
+
+def _check_unfinished(folder: Path, there: Manifest) -> None:
+    """A run without checkpoints may begin anew where it was cut off before the first one, and is told that it does.
+
+    Raises:
+        OutputError: it has come to an end, so its model is not to be lost.
+    """
+    if "stopped" in there.training:
+        way_out = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
+        raise OutputError(f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", way_out)
+    notice(f"the run in {folder} was cut off before its first checkpoint: it begins anew, and replaces the model of step {there.step:,} there")
 
 
 def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:

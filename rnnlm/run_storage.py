@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays, model_card, model_folder, resuming, training_state
-from rnnlm.errors import OutputError
-from rnnlm.events import Event, Fitted, Kept, Saved, TrainingState, Unsaved, Validated
+from rnnlm.errors import OutputError, notice
+from rnnlm.events import Event, Fitted, Kept, Saved, Stored, TrainingState, Unsaved, Validated
 from rnnlm.interface import Tokenizer
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import Plan
@@ -47,6 +47,7 @@ class RunStorage:
         self.facts = facts
         self.manifest: model_folder.Manifest | None = None
         self.waiting: Validated | Kept | Fitted | None = None  # the event whose model is still to be saved
+        self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
         self.retry_at: float | None = None  # on time.monotonic's clock; None where all is saved
 
     @property
@@ -54,7 +55,7 @@ class RunStorage:
         """Whether it is time to try again what could not be written."""
         return self.retry_at is not None and time.monotonic() >= self.retry_at
 
-    def hear(self, event: Event) -> Iterator[Saved | Unsaved]:
+    def hear(self, event: Event) -> Iterator[Saved | Stored | Unsaved]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
         if isinstance(event, Validated) and event.improved or isinstance(event, Kept) and event.model is not None:
             self.waiting = event
@@ -62,7 +63,7 @@ class RunStorage:
             return
         yield from self._tried(event.step, event.state if isinstance(event, Kept) else None)
 
-    def finish(self, event: Fitted) -> Iterator[Saved]:
+    def finish(self, event: Fitted) -> Iterator[Saved | Stored]:
         """The last writing, tried a few times.
 
         Raises:
@@ -80,14 +81,14 @@ class RunStorage:
             OutputError: they cannot be written.
         """
 
-        def written() -> Iterator[Saved]:
+        def written() -> Iterator[Saved | Stored]:
             self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
             model_card.write(self.folder, self.manifest, self.plan.data.tokenizer)
             yield from ()
 
         list(self._last_tries(written))
 
-    def _last_tries(self, written: Callable[[], Iterator[Saved]]) -> Iterator[Saved]:
+    def _last_tries(self, written: Callable[[], Iterator[Saved | Stored]]) -> Iterator[Saved | Stored]:
         """What comes of writing, tried a few times.
 
         Raises:
@@ -103,7 +104,7 @@ class RunStorage:
                     raise self._given_up(error) from None
             time.sleep(LAST_PAUSE_SECONDS)
 
-    def _tried(self, step: int, state: TrainingState | None) -> Iterator[Saved | Unsaved]:
+    def _tried(self, step: int, state: TrainingState | None) -> Iterator[Saved | Stored | Unsaved]:
         try:
             yield from self._written(state)
             self.retry_at = None
@@ -113,7 +114,7 @@ class RunStorage:
             self.retry_at = time.monotonic() + RETRY_SECONDS
             yield Unsaved(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
-    def _written(self, state: TrainingState | None) -> Iterator[Saved]:
+    def _written(self, state: TrainingState | None) -> Iterator[Saved | Stored]:
         if state is not None and not self.waiting and self._is_of_the_folder() and not model_folder.is_model(self.folder):
             self.waiting = self._model_of(state)
         if self.waiting:
@@ -126,9 +127,12 @@ class RunStorage:
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             run = resuming.run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
             training_state.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
+            self.stored_step = state.facts["step"]
+            yield Stored(str(self.folder), self.stored_step)
 
     def _model_of(self, state: TrainingState) -> Kept:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
+        notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
         best, last = (arrays.out_of(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
         return Kept(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
@@ -146,7 +150,8 @@ class RunStorage:
         model_card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        there = "the model there is that of an earlier step" if self.manifest else "no model of this run is there"
+        there = f"the model there is of step {self.manifest.step:,}" if self.manifest else "no model of this run is there"
+        there += f", the last checkpoint of step {self.stored_step:,}" if self.stored_step else ""
         return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.way_out)
 
 

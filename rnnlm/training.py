@@ -104,7 +104,7 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
             yield from storage.hear(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
     if not event.steps and event.stopped != "diverged":
-        raise TrainingError("stopped before there was a model", "nothing is saved")
+        raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
     if not event.step and storage.manifest is None:
         _raise_diverged(plan, event)
     yield from storage.finish(event)

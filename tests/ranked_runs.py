@@ -67,7 +67,7 @@ def trainer_of(folder: Path, settings: dict, ranks=ALONE, budget: str = "20steps
     network = start_network(shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device("cpu"))
     ranks.draws_differ(1)
     fitting = FittingSettings(**{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__})
-    trainer = Trainer(network, fitting, RunSettings(budget=budget, seed=1), data, "fp32", ranks, ROWS)
+    trainer = Trainer(network, fitting, RunSettings(budget=budget, seed=1, save_every="100000steps"), data, "fp32", ranks, ROWS)
     if initial is not None:
         continuing.put_back(trainer, initial)
     return trainer

@@ -121,6 +121,13 @@ def _run_in_shell(words: list[str]) -> None:
     assert ended.returncode in (0, 141), ended.stderr
 
 
+@pytest.mark.parametrize("code", [code for _, language, code in BLOCKS if language == "bash"], ids=lambda code: code.splitlines()[0])
+def test_the_loops_of_the_readme_come_to_their_end(folder, code):
+    small = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {" ".join(SMALL)}; }}\n{code}'
+    ended = subprocess.run(["bash", "-c", small], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
+
+
 @pytest.mark.parametrize("code", [code for _, language, code in BLOCKS if language == "python"], ids=lambda code: code.splitlines()[0])
 def test_the_python_of_the_readme_runs(folder, monkeypatch, code):
     monkeypatch.chdir(folder)

@@ -49,11 +49,11 @@ class Interval:
         """The next time is counted from here."""
         self.step, self.seconds = step, seconds
 
-    def due(self, step: int, seconds: float) -> bool:
-        """Whether it is time, after `step` steps, `seconds` after the start."""
+    def due(self, step: int, seconds: float, soon: bool = False) -> bool:
+        """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
-        return seconds - self.seconds >= max(self.every.seconds, self.cost / MOST_COST)
+        return soon and not self.step or seconds - self.seconds >= max(self.every.seconds, self.cost / MOST_COST)
 
     def done(self, step: int, began: float, ended: float) -> None:
         """It was done after `step` steps, from `began` to `ended`, seconds."""

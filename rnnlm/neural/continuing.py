@@ -147,12 +147,16 @@ def _put_random(trainer: Any, arrays: dict[str, Tensor], ranks: int) -> None:
     """Each rank's own random state, of so many ranks; other ones than those draw anew."""
     rank = trainer.ranks.place.rank
     if ranks != trainer.ranks.count:
-        notice(f"the run goes on in {trainer.ranks.count} processes instead of {ranks}: what is drawn at random (dropout) is drawn anew")
+        notice(f"the run goes on in {_processes(trainer.ranks.count)} instead of {ranks}: what is drawn at random (dropout) is drawn anew")
         torch.manual_seed(trainer.streams.seed + trainer.step_count)
         trainer.ranks.draws_differ(trainer.streams.seed, trainer.step_count)
         return
     names = {kind: _random_name(kind, rank) for kind in random_states.KINDS}
     random_states.put_back({kind: arrays[name] for kind, name in names.items() if name in arrays}, trainer.device)
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _on_host(name: str, tensor: Tensor) -> np.ndarray:

@@ -66,6 +66,8 @@ def fit(
         yield trainer.started()
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
+        elif isinstance(initial, TrainingState) and trainer.is_over:
+            notice("the run ended early, as its validations found nothing better: to go on, set another patience")
         with memory_errors(trainer.device):
             yield from trainer.train(stop, save)
 

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.rendezvous import Place, lost_at_start, place, store
+from rnnlm.rendezvous import Place, farewell, lost_at_start, place, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
 MOST_STEPS = 1000  # and no more than so many
@@ -100,8 +100,8 @@ ALONE = Alone()
 class Together(Alone):
     """One of several ranks. To be made by :func:`join`."""
 
-    def __init__(self, here: Place, timeout: str) -> None:
-        self.place, self.count, self.timeout = here, here.count, timeout
+    def __init__(self, here: Place, timeout: str, run: int = 0) -> None:
+        self.place, self.count, self.timeout, self.run = here, here.count, timeout, run
         self.agreed_at = 0.0
         self.now = lambda: self.agreed_at
         self.hear(never, never)
@@ -176,6 +176,7 @@ class Together(Alone):
                 raise
             why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
             raise LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume") from error
+        farewell(f"run{self.run}", self.place)
         distributed.destroy_process_group()
 
     def _take_save(self) -> bool:
@@ -202,9 +203,10 @@ def join(device: torch.device, timeout: str) -> Alone:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=Budget.parse(timeout).seconds)
     with lost_at_start(here):
-        own_store = distributed.PrefixStore(f"run{next(_runs)}", store())
+        run = next(_runs)
+        own_store = distributed.PrefixStore(f"run{run}", store())
         distributed.init_process_group(backend, store=own_store, rank=here.rank, world_size=here.count, timeout=limit)
-        ranks = Together(here, timeout)
+        ranks = Together(here, timeout, run)
         ranks.meet()
     return ranks
 

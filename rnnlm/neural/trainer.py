@@ -102,6 +102,7 @@ class Trainer:
         weights = list(self.network.parameters())
         self.report = Report(self.device, self.network.output.is_exact, self.token_count, weights, self.ranks)
         self.saving.begin(self.step_count, self.clock.elapsed())
+        began_at = self.step_count
         self.rollbacks.interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
             self.rollbacks.take(self)
@@ -109,7 +110,8 @@ class Trainer:
         while self.divergence.why and self.rollbacks.left:
             yield self.rollbacks.go_back(self)
             stopped = yield from self._read_to_the_end(stop, save)
-        kept = (yield from self._kept_at_the_end()) if self.resumable and self.step_count and not self.divergence.why else None
+        can_go_on = self.resumable and self.step_count > began_at and not self.divergence.why
+        kept = (yield from self._kept_at_the_end()) if can_go_on else None
         if self.data.valid and stopped == "budget" and self.step_count > self.validation.step and not self.divergence.why:
             with self.averaging.in_place():
                 is_done = yield from self._validate(stop)
@@ -144,7 +146,8 @@ class Trainer:
                 return "budget"
             if stop():
                 return "request"
-            if self.resumable and (self.saving.due(self.step_count, self.clock.elapsed()) or save()):
+            is_good_to_have = bool(self.validation.best_weights)  # what is saved of a run can be gone on with from then on
+            if self.resumable and (self.saving.due(self.step_count, self.clock.elapsed(), soon=is_good_to_have) or save()):
                 yield from self._keep()
                 if self.divergence.why:
                     return "diverged"

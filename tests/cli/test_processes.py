@@ -77,7 +77,7 @@ def test_two_processes_make_the_model_of_one_with_all_their_streams(rnnlm, spawn
     events = [json.loads(line)["event"] for line in Path("two/metrics.jsonl").read_text().splitlines()]
     assert events.count("started") == events.count("finished") == 1
     resumed = rnnlm("train", models.text, "--valid", models.valid, "-o", "two", "--resume", "--budget", "30steps")
-    assert resumed.code == 0 and "4 streams" in resumed.err and "in 1 processes instead of 2" in resumed.err
+    assert resumed.code == 0 and "4 streams" in resumed.err and "in 1 process instead of 2" in resumed.err
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
@@ -90,7 +90,7 @@ def test_a_process_that_is_killed_ends_all_with_one_clear_message(start, models)
     errors = [line for line in err.splitlines() if not line.startswith("step ")]
     assert errors == [
         "error: process 1 of 2 was ended by signal 9 (SIGKILL)", "  why: the others cannot go on without it, and have ended",
-        "  try: go on from the last saved state: the same again with -o FOLDER --resume",
+        "  try: go on from the last checkpoint: the same again with --resume",
     ]  # fmt: skip
     assert not any(map(is_running, ids.values()))
     assert not list(Path("made").glob(".*")) and len(list(Path("made").glob("weights-*"))) == 1

@@ -113,7 +113,7 @@ def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before)
 @pytest.mark.parametrize("before", COUNTS)
 def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(alone, together, before):
     folder, found = alone
-    with pytest.warns(UserWarning, match=f"in 1 processes instead of {before}: .*dropout"):
+    with pytest.warns(UserWarning, match=f"in 1 process instead of {before}: .*dropout"):
         trainer = trainer_of(folder, CASES["lstm"], initial=read_state(folder / f"state-{before}.npz"))
     resumed = run(trainer)
     assert_same({f"resumed/{name}": array for name, array in resumed.items()}, "resumed", found["lstm"], since=CUT)
