@@ -14,7 +14,7 @@ import pytest
 import rnnlm
 from rnnlm import model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
-from rnnlm.events import Evaluating, Finished, Fitted, Saved, Started, Step, Validated
+from rnnlm.events import Evaluating, Finished, Fitted, Saved, Started, Step, Stored, Validated
 from rnnlm.planning import Request, plan, settle
 from rnnlm.training import run, train
 
@@ -228,7 +228,7 @@ def test_a_default_folder_is_a_fresh_one(text):
 def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     kinds = [type(event) for event in events]
-    assert kinds[0] is Started and kinds[-3:] == [Fitted, Evaluating, Finished]
+    assert kinds[0] is Started and kinds[-4:] == [Fitted, Stored, Evaluating, Finished]
     for at, event in enumerate(events):
         follows = isinstance(event, Validated) and event.improved
         assert (kinds[at + 1 : at + 2] == [Saved]) == follows
@@ -544,7 +544,7 @@ def test_training_knows_no_mathematics():
 def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(text):
     list(train(text, output="m", **SMALL))
     before = numbers("m")
-    with pytest.raises(TrainingError, match="before there was a model"):
+    with pytest.raises(TrainingError, match="before the first step"):
         list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
     for name, array in numbers("m").items():
         np.testing.assert_array_equal(array, before[name])

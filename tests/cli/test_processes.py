@@ -58,7 +58,7 @@ def begun(start, models, folder):
     """A run of two processes that has validated once, and their ids by rank."""
     process = start("train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS, "--set", "batch_rows=2", "--processes", "2")
     line = ""
-    while "step 10:" not in line:
+    while "checkpoint" not in line:
         line = process.stderr.readline()
         assert line, process.communicate()
     return process, children(process)

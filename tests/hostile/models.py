@@ -256,8 +256,14 @@ SCORE = "score -m m 'the man'"
 
 
 def state(change: Callable[[Path], None]) -> Maker:
-    """A copy of the trained network with its training state damaged."""
-    return model("lstm", lambda folder: change(folder / "training"))
+    """A copy of the trained network with its last checkpoint, the only one left, damaged."""
+
+    def damage(folder: Path) -> None:
+        for older in sorted((folder / "training").glob("state-*"))[:-2]:
+            older.unlink()
+        change(folder / "training")
+
+    return model("lstm", damage)
 
 
 def facts(place: Path, content: bytes) -> None:
