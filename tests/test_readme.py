@@ -63,7 +63,7 @@ def is_rnnlm(words: list[str]) -> bool:
 
 def made_small(arguments: list[str]) -> list[str]:
     """A train command with a budget of a few steps, a benchmark of a small network; others as they are."""
-    if arguments[:2] == ["bench", "train"]:
+    if arguments[:2] == ["bench", "train"] and "--growth" not in arguments:
         return [*arguments, *SMALL[2:]]
     counted = {"unigram", "ngram", "ngram-char"}  # models that need no budget
     if arguments[0] != "train" or counted & set(arguments):
