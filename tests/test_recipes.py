@@ -48,8 +48,11 @@ def test_the_demo_takes_less_than_three_minutes():
     assert Budget.parse(recipes.load("demo").settings["budget"]).seconds < 180
 
 
+WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "char-lstm-ptb"}  # seconds each: the others show the same
+
+
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()])
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)

@@ -68,6 +68,7 @@ def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, se
     assert row[columns.index("ratio to bare")] != "-"
 
 
+@pytest.mark.soak  # ten seconds; the README's example of it is run, too
 def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
     monkeypatch.setattr(training_growth, "VALUES", {"hidden_size": (8, 16), "vocabulary": (50,)})
     monkeypatch.setattr(training_growth, "TOKENS", 2_000)
