@@ -56,12 +56,11 @@ def command(as_json: bool, **given: Any) -> None:
 def _saying_what_stays(folder: Path) -> Iterator[None]:
     try:
         yield
-    except Exception:
-        raise
-    except BaseException:  # Ctrl-C, or another signal
+    except BaseException as error:
         from rnnlm.prepared_text import is_prepared
 
-        if is_prepared(folder):
+        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
+        if is_signal and is_prepared(folder):
             terminal.say(f"what is done stays in {folder}: to go on, the same again with --resume")
         raise
 

@@ -13,15 +13,7 @@ from rnnlm.corpus import Text
 from rnnlm.encoding import PreEncoded, encode_text
 from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation import evaluate
-from rnnlm.events import (
-    Evaluating,
-    Event,
-    Finished,
-    Fitted,
-    Started,
-    TrainingState,
-    never,
-)
+from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.manifest import Manifest
 from rnnlm.metrics_log import MetricsLog
 from rnnlm.planning import Plan, plan
