@@ -4,19 +4,23 @@ Everywhere input t is the target of t-1 and the input before the first token is 
 `stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs `stream[s:e]`.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
+from rnnlm.parted_arrays import PartedArray
 
 
 @dataclass(frozen=True)
 class Window:
     """One step of truncated BPTT: row b reads targets `ids[start_B[b]:end_B[b]]`.
 
-    fresh_B: rows that begin from the initial state (a row's first window, a document's start).
+    fresh_B: rows that begin from the initial state (a row's first window, and the one after a border).
     length: the tokens asked for; where the text ends, rows have fewer.
     """
 
@@ -41,25 +45,74 @@ def stream_bounds(tokens: int, rows: int) -> np.ndarray:
     return np.arange(rows + 1, dtype=np.int64) * tokens // rows
 
 
-def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], document_offsets: np.ndarray | None = None) -> Iterator[Window]:
+class Borders(Protocol):
+    """Positions in the ids at which the state begins anew."""
+
+    def after(self, position_B: np.ndarray) -> np.ndarray:
+        """The first border beyond each row's position; positions only ever grow from call to call, and stop at each border."""
+        ...
+
+
+class DocumentBorders:
+    """The ends of documents, given as (documents + 1,) offsets."""
+
+    def __init__(self, offsets: np.ndarray) -> None:
+        self.offsets = offsets
+
+    def after(self, position_B: np.ndarray) -> np.ndarray:
+        return self.offsets[np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)]
+
+
+class DrawnLineBorders:
+    """The ends of lines, each with the chance `share`, drawn by `random`, for rows that begin at `start_B`.
+
+    From one border to the next are as many lines as a geometric distribution gives, so that of a text on disk nothing but
+    the borders is read.
+
+    Raises:
+        ModelError: a line ends before it begins.
+    """
+
+    def __init__(self, line_offsets: np.ndarray | PartedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
+        self.line_offsets = line_offsets
+        self.share = share
+        self.random = random
+        self.line_B = np.array([_line_at(line_offsets, start) for start in start_B.tolist()], dtype=np.int64)
+        self.border_B = start_B.copy()
+
+    def after(self, position_B: np.ndarray) -> np.ndarray:
+        for row in np.flatnonzero(self.border_B <= position_B).tolist():
+            self.line_B[row] = min(self.line_B[row] + self.random.geometric(self.share), len(self.line_offsets) - 1)
+            self.border_B[row] = _item(self.line_offsets, self.line_B[row])
+            if self.border_B[row] < position_B[row]:
+                raise ModelError("the prepared text is damaged", "its lines do not follow each other", "see rnnlm doctor")
+        return self.border_B
+
+
+def _line_at(line_offsets: np.ndarray | PartedArray, position: int) -> int:
+    """The number of the line that holds `position`."""
+    return bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line)) - 1
+
+
+def _item(array: np.ndarray | PartedArray, index: int) -> int:
+    return int(array[index : index + 1][0])
+
+
+def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()) -> Iterator[Window]:
     """Windows of at most so many tokens (one of `lengths` after the other) over the streams between `bounds`; every token
     is a target once.
 
-    With documents, a row's window ends where a document does, and its next one is fresh.
+    A row's window ends at a border, and its next one is fresh.
     """
     position_B, stop_B = bounds[:-1].copy(), bounds[1:]
     fresh_B = np.ones(len(position_B), dtype=bool)
     for length in lengths:
         if not (position_B < stop_B).any():
             return
-        end_B = np.minimum(position_B + length, stop_B)
-        fresh_after_B = np.zeros_like(fresh_B)
-        if document_offsets is not None:
-            next_border = np.searchsorted(document_offsets, position_B, side="right").clip(max=len(document_offsets) - 1)
-            end_B = np.minimum(end_B, document_offsets[next_border])
-            fresh_after_B = end_B == document_offsets[next_border]
+        borders_B = [each.after(position_B) for each in borders]
+        end_B = np.minimum.reduce([position_B + length, stop_B, *borders_B])
         yield Window(position_B.copy(), end_B, fresh_B, length)
-        fresh_B = fresh_after_B
+        fresh_B = np.logical_or.reduce([np.zeros_like(fresh_B), *(end_B == border_B for border_B in borders_B)])
         position_B = end_B
 
 

@@ -2,10 +2,12 @@ from collections import Counter
 from itertools import repeat
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.batches import PADDING_SHARE, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.batches import PADDING_SHARE, DocumentBorders, DrawnLineBorders, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
 
 
@@ -16,6 +18,10 @@ def texts(draw):
     borders = draw(st.none() | st.sets(st.integers(1, tokens)))
     documents = None if borders is None else np.array(sorted({0, tokens, *borders}))
     return tokens, draw(st.integers(1, min(tokens, 9))), draw(st.integers(1, 12)), documents
+
+
+def borders_of(documents):
+    return [] if documents is None else [DocumentBorders(documents)]
 
 
 @given(texts())
@@ -32,7 +38,7 @@ def test_every_token_is_a_target_exactly_once(text):
     ids = np.arange(tokens, dtype=np.uint16) + 100
     stream = with_boundary(ids, 7)
     seen = Counter()
-    for window in tbptt_windows(stream_bounds(tokens, rows), repeat(length), documents):
+    for window in tbptt_windows(stream_bounds(tokens, rows), repeat(length), borders_of(documents)):
         assert (window.end_B - window.start_B).max() <= length
         inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
         for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
@@ -49,7 +55,7 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
     tokens, rows, length, documents = text
     bounds = stream_bounds(tokens, rows)
     position_B = bounds[:-1]
-    for number, window in enumerate(tbptt_windows(bounds, repeat(length), documents)):
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders_of(documents))):
         assert (window.start_B == position_B).all()
         for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
             if start == stop:
@@ -61,6 +67,46 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
             assert end == min(start + length, stop, *borders[:1])
         position_B = window.end_B
     assert (position_B == bounds[1:]).all()
+
+
+@st.composite
+def lined_texts(draw):
+    """(line offsets, rows, window length, documents that begin at lines or None, share, seed)."""
+    offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
+    documents = draw(st.none() | st.sets(st.sampled_from(offsets.tolist())).map(lambda borders: np.array(sorted({0, *borders, offsets[-1]}))))
+    rows = draw(st.integers(1, min(int(offsets[-1]), 7)))
+    return offsets, rows, draw(st.integers(1, 12)), documents, draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.integers(0, 99))
+
+
+@given(lined_texts())
+def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
+    offsets, rows, length, documents, share, seed = text
+    bounds = stream_bounds(int(offsets[-1]), rows)
+    lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
+    seen = Counter()
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), [*borders_of(documents), lines])):
+        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+            seen.update(range(start, end))
+            begins_line, begins_document = start in offsets, documents is not None and start in documents
+            if start < stop and number:
+                assert begins_line >= fresh >= (begins_document or (share == 1 and begins_line))
+            inside = [offset for offset in (offsets if share == 1 else [] if documents is None else documents) if start < offset < end]
+            assert not inside
+    assert seen == Counter(range(offsets[-1]))
+
+
+def test_lines_are_drawn_with_the_share_asked_for():
+    offsets, bounds = np.arange(0, 40_001, 4), stream_bounds(40_000, 4)
+    for share in (0.1, 0.25, 0.9):
+        lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(3))
+        starts = [start for window in tbptt_windows(bounds, repeat(7), [lines]) for start in window.start_B[window.fresh_B & (window.tokens_B > 0)]]
+        assert len(set(starts)) == len(starts) and abs(len(starts) / 10_000 - share) < 4 * (share * (1 - share) / 10_000) ** 0.5 + 4e-4
+
+
+def test_lines_that_do_not_follow_each_other_are_an_error_and_no_endless_loop():
+    lines = DrawnLineBorders(np.array([0, 5, 3, 9]), np.array([0]), 1.0, np.random.default_rng(0))
+    with pytest.raises(ModelError, match="damaged"):
+        list(tbptt_windows(stream_bounds(9, 1), repeat(7), [lines]))
 
 
 @given(st.lists(st.integers(1, 9), min_size=60, max_size=60))

@@ -99,6 +99,10 @@ class FittingSettings:
     state_reset: Annotated[
         Probability, Meta(description="chance that a stream starts a window from the initial state")
     ] = 0.0
+    line_starts: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="chance that a line begins from the initial state, as a sentence that is scored alone does; the window before it ends there"),
+    ] = 0.0
     cuda_graphs: Annotated[
         bool,
         Meta(description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.batches import Window, stream_bounds, tbptt_windows
+from rnnlm.batches import Borders, DocumentBorders, DrawnLineBorders, Window, stream_bounds, tbptt_windows
 from rnnlm.encoding import EncodedText
 from rnnlm.errors import TrainingError, notice
 from rnnlm.neural.fitting_settings import FittingSettings
@@ -16,6 +16,7 @@ from rnnlm.neural.network import NetworkState
 from rnnlm.neural.text_windows import windows_of
 
 SHORTEST = 5  # tokens of a window whose length is drawn
+LINES = 1  # tells the random numbers that draw lines from those that draw windows
 
 
 class TextStreams:
@@ -38,16 +39,16 @@ class TextStreams:
         self.device = device
         self.tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
-        self.document_offsets = text.document_offsets
+        self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
         self.text = windows_of(text.ids, boundary_id, self._on_device)
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
         """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
-        epoch's first window is fresh in every row, any other one by the chance `state_reset`."""
+        epoch's first window is fresh in every row, any other one where a document or a drawn line begins, and by the chance `state_reset`."""
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
             read = 0
-            for window in tbptt_windows(self.bounds, self._lengths(random), self.document_offsets):
+            for window in tbptt_windows(self.bounds, self._lengths(random), self._borders(epoch)):
                 if self.settings.state_reset:
                     drawn_B = random.random(self.rows) < self.settings.state_reset
                     window = replace(window, fresh_B=window.fresh_B | drawn_B)
@@ -55,6 +56,14 @@ class TextStreams:
                 done = epoch + read / self.tokens
                 if done > epochs_done:
                     yield done, window
+
+    def _borders(self, epoch: int) -> list[Borders]:
+        """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance `line_starts`."""
+        borders: list[Borders] = [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
+        if self.settings.line_starts:
+            random = np.random.default_rng((self.seed, epoch, LINES))
+            borders.append(DrawnLineBorders(self.line_offsets, self.bounds[:-1], self.settings.line_starts, random))
+        return borders
 
     def rate_factor(self, window: Window) -> float:
         """By what a step's learning rate is multiplied, so that tokens of longer and shorter windows weigh alike (Merity et al.

@@ -13,7 +13,7 @@ CASES = [
     {"optimizer": "adagrad"}, {"optimizer": "rmsprop", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 4, "learning_rate": 1.0},
     {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0, "schedule": "constant"},
     {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True}, {"schedule": "step", "decay_after_epochs": 1},
-    {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
+    {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4}, {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
     {"output": "adaptive", "cutoffs": "20,90", "tied": None}, {"loss": "sampled", "samples": 9},
 ]  # fmt: skip
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}

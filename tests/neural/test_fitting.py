@@ -206,6 +206,33 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
     assert (drawn != fresh(2, state_reset=0.25)).any()
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_with_all_line_starts_lines_are_read_as_sentences_that_are_scored_alone(make_data, make_trainer, sentences, rows):
+    data = make_data(sentences[:30])
+    trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, budget="1epochs", line_starts=1.0, **KEEP_WEIGHTS))
+    losses, counts = record(trainer)
+    list(trainer.train(never))
+    model = NeuralLanguageModel(trainer.network, data.tokenizer)
+    cuts = np.unique(np.concatenate([data.train.line_offsets, stream_bounds(data.train.tokens, rows)]))
+    expected = -reading.score_spans(model, data.train.ids, reading.spans_between(cuts)).sum(dtype=np.float64)
+    assert sum(counts) == data.train.tokens
+    assert np.dot(losses, counts) == pytest.approx(expected, rel=1e-5)
+
+
+def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_the_same_seed(make_data, make_trainer, sentences):
+    data = make_data(sentences[:60])
+
+    def starts(seed, epochs_done=0.0):
+        trainer = make_trainer(data, batch_rows=4, bptt_tokens=9, seed=seed, line_starts=0.25)
+        epochs = itertools.takewhile(lambda found: found[0] <= 2, trainer.streams.windows(epochs_done))
+        drawn = [(done, int(start)) for done, window in epochs for start in window.start_B[window.fresh_B]]
+        return {start for done, start in drawn if done <= 1}, {start for done, start in drawn if done > 1}
+
+    first, second = starts(1)
+    assert first != second and (first, second) == starts(1) and starts(2)[0] != first
+    assert starts(1, epochs_done=1.0)[1] == second  # a run that goes on draws the same lines
+
+
 def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:30]), batch_rows=3)
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.batches import stream_bounds, tbptt_windows
+from rnnlm.batches import DocumentBorders, stream_bounds, tbptt_windows
 from rnnlm.errors import ModelError
 from rnnlm.neural.text_windows import DeviceWindows, DiskWindows, windows_of
 from rnnlm.parted_arrays import PartedArray
@@ -30,7 +30,7 @@ def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, r
     disk, device = windows_of(in_parts(ids, lengths), BOUNDARY, on_device), windows_of(ids, BOUNDARY, on_device)
     assert isinstance(disk, DiskWindows) and isinstance(device, DeviceWindows)
     documents = documents if tokens == 53 else None
-    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, documents):
+    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, [] if documents is None else [DocumentBorders(documents)]):
         length = int(window.tokens_B.max())
         found_and_wanted = (texts.window(window.start_B, window.end_B, length) for texts in (disk, device))
         for found, wanted in zip(*found_and_wanted, strict=True):
