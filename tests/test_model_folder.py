@@ -518,8 +518,21 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     from rnnlm import checkpoints
 
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoints, "NAMES", ("tiny",))
     save_unigram(tmp_path / "shipped" / "tiny")
     assert loading.find("tiny") == tmp_path / "shipped" / "tiny"
+
+
+def test_a_run_beside_the_shipped_models_is_none_of_them(tmp_path, monkeypatch):
+    from rnnlm import checkpoints
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    save_unigram(tmp_path / "shipped" / "demo")
+    save_unigram(tmp_path / "shipped" / "english")
+    with pytest.raises(ModelError, match="there are: demo$"):
+        loading.find("english")
 
 
 def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):

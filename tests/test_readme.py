@@ -154,6 +154,7 @@ def test_the_demo_trains_and_compares_the_two_sentences():
 def test_ci_runs_the_readmes_test_command():
     text = (Path(__file__).parent.parent / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
+    assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
     assert marked("tests").endswith(".venv/bin/python -m pytest -q")
 
 
