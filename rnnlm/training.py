@@ -188,7 +188,7 @@ def _raise_diverged(plan: Plan, event: Fitted) -> None:
     settings = plan.resolved.values
     clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
     ways = ["lower learning_rate", clipping, "raise warmup"]
-    if settings.get("activation") == "relu":
+    if settings.get("activation") in ("relu", "elu", "leaky_relu"):  # units without a bound
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
         ways.append("use --precision fp32")

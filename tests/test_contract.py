@@ -19,7 +19,7 @@ from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.unigram_cache import UnigramCache
 
 VARIANTS = {
-    "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
+    "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
         {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
@@ -29,8 +29,8 @@ VARIANTS = {
         {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
     ],
     "qrnn": [{}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"}],
-    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1}],
-    "jordan": [{}, {"feedback": "embedding"}],
+    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
+    "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
     "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]
     + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],

@@ -15,7 +15,8 @@ from rnnlm.errors import ModelError, SettingsError
 Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
-Activation = Literal["tanh", "relu", "sigmoid"]
+Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
+OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
 
@@ -193,7 +194,7 @@ class RecurrentSettings(NetworkSettings):
 class ElmanSettings(RecurrentSettings):
     """Of `rnn`."""
 
-    activation: Annotated[Activation, Meta(description="activation of the hidden layers")] = "tanh"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")] = "tanh"
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class QrnnSettings(RecurrentSettings):
 class JordanSettings(NetworkSettings):
     """Of `jordan`: the previous output feeds the hidden layer."""
 
-    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "sigmoid"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "sigmoid"
     feedback: Annotated[
         Literal["distribution", "embedding"],
         Meta(description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"),
@@ -262,7 +263,7 @@ class FeedForwardSettings(NetworkSettings):
     """Of `ffnn`: a window of words, no recurrence."""
 
     context_words: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")] = 4
-    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "tanh"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "tanh"
     direct_connections: Annotated[bool, Meta(description="the window's word vectors reach the output layer, too")] = False
 
     @property
