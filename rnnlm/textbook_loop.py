@@ -20,7 +20,7 @@ def is_in_torch(settings: NetworkSettings) -> bool:
     a kernel for each layer), a softmax."""
     if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS or getattr(settings, "mogrifier_rounds", 0):
         return False
-    if settings.characters or settings.output != "softmax":
+    if settings.characters or settings.output_layer != "softmax":
         return False
     is_plain = settings.connections == "plain" and (len(set(settings.widths)) == 1 or settings.weight_drop > 0)
     return is_plain and all(getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items())

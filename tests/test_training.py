@@ -82,6 +82,22 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
     assert resolved.values["model"] == kind.name
 
 
+@pytest.mark.parametrize("way", ["config", "assignments", "flags"])
+def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
+    given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}
+    origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
+    with pytest.warns(RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now") as told:
+        *_, resolved = settle(Request(**{way: given}))
+    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == ("class", origin) and origin in str(told[0].message)
+    with pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"), pytest.warns(RnnlmWarning):
+        settle(Request(model="unigram", **{way: given}))
+
+
+def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
+    *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
+    assert finished.folder == "m" and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
+
+
 def test_a_config_file_may_name_the_model(tmp_path):
     recipe, kind, _ = settle(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
     assert (recipe, kind.name) == ("gru", "gru")
