@@ -5,12 +5,12 @@ import dataclasses
 import click
 
 from . import terminal
-from .options import device_option, json_option, model_option
+from .options import device_option, json_option, model_or_demo_option, or_demo
 
 
 @click.command()
 @click.argument("model", required=False)
-@model_option
+@model_or_demo_option
 @click.option("--sample", type=int, metavar="N",
               help="Take the sums after N contexts drawn at random.  [default: all, or what takes seconds]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
@@ -24,12 +24,9 @@ def command(
 
     Exit code 0 when all is well, 1 otherwise.
     """
-    name = model or model_name
-    if not name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     from rnnlm.auditing import audit
 
-    checks = list(audit(name, sample=sample, seed=seed, device=device))
+    checks = list(audit(or_demo(model or model_name), sample=sample, seed=seed, device=device))
     is_well = not any(check.result == "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]})

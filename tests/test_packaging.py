@@ -89,6 +89,12 @@ def test_the_metadata_names_entry_point_licence_and_python(wheel):
     assert any(name.startswith("licenses/") and name.endswith("LICENSE") for name in info)
 
 
+def test_plots_need_no_extra_and_the_name_of_the_old_one_stays_valid(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")).splitlines()
+    assert "Requires-Dist: matplotlib>=3.8" in metadata and "Provides-Extra: plots" in metadata
+
+
 def test_the_installed_wheel_works(wheel, tmp_path):
     target, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()

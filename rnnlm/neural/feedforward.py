@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.neural.network_settings import FeedForwardSettings
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "elu": F.elu, "leaky_relu": F.leaky_relu}
 
 
 class WordWindow(nn.Module):

@@ -124,8 +124,8 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
-            f"output = {settings.output}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
-            "use output=softmax with loss=full, or a tokenizer trained on text",
+            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
+            "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
     _initialise(network)
     return network.prepare()
