@@ -57,6 +57,9 @@ SPELLED = [  # tokenizers of words alone
     ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
     ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
+    ("ffnn", {"characters": "cnn", "character_filters": "3,4", "character_size": 5, "context_words": 3}),
+    ("ffnn", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
+    ("jordan", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
 ]  # fmt: skip
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CASES = [

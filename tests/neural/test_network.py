@@ -181,6 +181,17 @@ def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
         assert torch.equal(known, ask(inputs_TB, unseen_TB, network.initial_state(B))[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, variant, dtype):
+    network, (inputs_TB, _) = make_network(model, dtype, **variant), text()
+    state = network.initial_state(B)
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            features_TBE, state = network.features(inputs_TB, state)
+            assert {part.dtype for part in state} == {dtype}
+
+
 def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
     """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
     network = start(
