@@ -1,7 +1,7 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. TSV has no quoting: a quotation mark is a
-character like any other there; CSV is quoted as RFC 4180 has it.
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
+:mod:`rnnlm.tsv` says.
 """
 
 import csv
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from rnnlm import tsv
 from rnnlm.byte_streams import opened, text_lines
 from rnnlm.compression import without_suffix
 from rnnlm.errors import TextError
@@ -18,7 +19,7 @@ from rnnlm.errors import TextError
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
-LARGEST_VALUE = 1 << 26  # characters of one JSON value or cell, which takes many times that in memory
+LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
 
 
@@ -51,8 +52,10 @@ def rows(source: str, kind: str | None = None, errors: str = "strict") -> Iterat
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
-        if kind in (CSV, TSV):
-            yield from _delimited(source, text_lines(source, stream, errors), kind)
+        if kind == CSV:
+            yield from _csv(source, text_lines(source, stream, errors))
+        elif kind == TSV:
+            yield from _tsv(source, text_lines(source, stream, errors))
         elif kind == JSON_LINES:
             yield from _json(source, stream, errors)
         else:
@@ -141,12 +144,20 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return value
 
 
-def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
+def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+    table = tsv.rows(lines)
+    _, names = next(table, (0, []))
+    _check_columns(source, names)
+    for number, cells in table:
+        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        if any(beyond := cells[len(names) :]):
+            values[None] = beyond
+        yield Row(f"{source}, line {number}", values)
+
+
+def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
     csv.field_size_limit(LARGEST_VALUE)
-    if kind == TSV:
-        table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        table = csv.DictReader(lines, strict=True)
+    table = csv.DictReader(lines, strict=True)
     try:
         _check_columns(source, table.fieldnames or [])
         for values in table:

@@ -74,6 +74,14 @@ def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
     assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
 
 
+def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
+    text = 'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a ""cat"""\n"u\n2"\t1\t-1\t""\n'
+    assert [(u.utt, [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
+        ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
+    ]  # fmt: skip
+    assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
+
+
 def test_costs_are_turned_round_and_files_of_scores_add_up(here):
     folder = here / "k"
     kaldi(folder)
