@@ -127,6 +127,13 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
     assert len(table(rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens").out)) == 3 + 1 + 1 + 3 + 1
 
 
+def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
+    (here / "my text").write_text("the man\n")
+    shown = rnnlm("score", "-m", models.unigram, "the", "my text")
+    assert shown.code == 0 and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines" in shown.err
+    assert "file" not in rnnlm("score", "-m", models.unigram, "the", "my  text").err
+
+
 TEXTS = ['the "old" man', 'the "old man', '"the man"', '"', "the\tman", "the man\nwas", 'the "man\n"was\t']
 
 
