@@ -116,6 +116,21 @@ def test_a_list_without_its_best_hypothesis_is_told_of(here):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
 
 
+def test_ranks_that_are_missing_between_others_are_told_of(here):
+    write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
+    message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3 utterances lack such ranks"
+    with pytest.warns(RnnlmWarning, match=message) as told:
+        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [["the cat", "the hat"], [""], ["y", "x"]]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.filterwarnings("error")
+def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
+    write(here / "a", "".join(f"u1\t{base + rank}\t{-rank}\tx\n" for rank in (2, 0, 1)))
+    assert len(read_nbest("a")[0].hypotheses) == 3
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

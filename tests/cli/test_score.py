@@ -127,6 +127,17 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
     assert len(table(rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens").out)) == 3 + 1 + 1 + 3 + 1
 
 
+def test_one_malformed_line_of_json_does_not_end_the_run(rnnlm, models, here):
+    (here / "t.jsonl").write_bytes(b'{"text": "the man"}\n{"text": "the\n{"text": "the \xff"}\n{"text": "a man"}\n')
+    shown = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", "--json")
+    found = records(shown)
+    assert shown.code == 0 and "note: 2 lines have no score" in shown.err
+    assert [each["id"] for each in found] == [1, 2, 3, 4] and found[1]["logprob_nats"] is found[1]["words"] is None
+    assert found[1]["reason"].startswith("line 2: not JSON (") and found[2]["reason"] == "line 3: not UTF-8 (byte 15 is 0xff)"
+    strict = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", "--json", "--strict")
+    assert strict.code == 1 and strict.errors[0].startswith("error: sentence 2: line 2: not JSON (")
+
+
 def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
     (here / "my text").write_text("the man\n")
     shown = rnnlm("score", "-m", models.unigram, "the", "my text")
