@@ -61,7 +61,10 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
-    layers = own if request.resume else [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
+    if request.resume:  # a run has all its settings; its recipe may have others by now
+        layers = own
+    else:
+        layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     kind = registry.trained_kind(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
