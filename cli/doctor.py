@@ -5,7 +5,7 @@ import dataclasses
 import click
 
 from . import terminal
-from .options import device_option, json_option, model_option
+from .options import argument_or_option, device_option, json_option, model_option, named
 
 
 @click.command()
@@ -24,9 +24,7 @@ def command(
 
     Exit code 0 when all is well, 1 otherwise.
     """
-    name = model or model_name
-    if not name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    name = named(argument_or_option(model, model_name))
     from rnnlm.auditing import audit
 
     checks = list(audit(name, sample=sample, seed=seed, device=device))

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import json_option, model_option
+from .options import argument_or_option, json_option, model_option, named
 
 
 @click.command()
@@ -14,9 +14,7 @@ from .options import json_option, model_option
 @json_option
 def command(model: str | None, model_name: str | None, as_json: bool) -> None:
     """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
-    name = model or model_name
-    if not name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    name = named(argument_or_option(model, model_name))
     from rnnlm import inspection
 
     description = inspection.describe(name)
