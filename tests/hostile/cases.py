@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import shutil
@@ -107,7 +108,7 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 
 def edited(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Changes the bytes of a file (weights: of whatever step); config.json gives their new length."""
+    """Changes the bytes of a file (weights: of whatever step); config.json gives their new length and hash."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder) if name == "weights" else folder / name
@@ -118,11 +119,12 @@ def edited(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None
 
 
 def recorded(folder: Path, name: str) -> None:
-    """Enters the length a file has now, as one would who makes a hostile model."""
+    """Enters the length and the hash a file has now, as one would who makes a hostile model."""
 
     def enter(content: dict[str, Any]) -> None:
         if name in content.get("files", {}):
-            content["files"][name]["bytes"] = (folder / name).stat().st_size
+            data = (folder / name).read_bytes()
+            content["files"][name].update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     config(enter)(folder)
 
