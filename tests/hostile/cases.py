@@ -107,13 +107,14 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return damage
 
 
-def edited(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Changes the bytes of a file (weights: of whatever step); config.json gives their new length and hash."""
+def edited(name: str, change: Callable[[bytes], bytes], in_config: bool = True) -> Callable[[Path], None]:
+    """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their new length and hash."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder) if name == "weights" else folder / name
         path.write_bytes(change(path.read_bytes()))
-        recorded(folder, path.name)
+        if in_config:
+            recorded(folder, path.name)
 
     return damage
 

@@ -208,8 +208,8 @@ MIXTURE = {
     "weights of NaN": ("the model at m is damaged", filled(float("nan"))),
     "weights of 1e308": ("the model at m is damaged", filled(1e308)),
     "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
-    "a part whose weights are cut off": ("the model at ", lambda folder: edited("weights", lambda data: data[:-10])(folder / "part-1")),
-    "a part that is a pickle": ("the model at ", lambda folder: edited("weights", lambda data: PICKLE)(folder / "part-1")),
+    "a part whose weights are cut off": ("the model at ", lambda folder: edited("weights", lambda data: data[:-10], in_config=False)(folder / "part-1")),
+    "a part that is a pickle": ("the model at ", lambda folder: edited("weights", lambda data: PICKLE, in_config=False)(folder / "part-1")),
 }  # fmt: skip
 SUBWORDS = {
     "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),
