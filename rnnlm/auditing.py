@@ -105,7 +105,7 @@ def _adaptation(folder: Path) -> Iterator[Check]:
         yield Check("adaptation", "failed", f"{error.what}: {error.why}")
         return
     if names:
-        yield Check("adaptation", "ok", f"{', '.join(names)}: whole")
+        yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
 
 
 def _damage(path: Path, length: int) -> str:

@@ -197,7 +197,7 @@ def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     adaptation_files.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
     adaptation_files.save_tuned(folder, Tuned("cache", {"cache_tokens": 5}))
-    assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: whole"
+    assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
     path = folder / adaptation_files.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
     assert results(folder)["adaptation"] == "failed"

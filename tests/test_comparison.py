@@ -168,12 +168,14 @@ def test_unknown_tokens_that_turn_a_comparison_round_are_told(text):
     """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
     first, second = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
     (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
-    assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4) and found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
+    assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
+    assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
     assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
     assert found.difference_bits.high < 0 < found.no_oov.difference_bits.low
     assert max(found.p, found.no_oov.p) < 0.001
     assert found.disagreement == (
-        "with the 20 unknown tokens, q is better than p; without them, p is better than q: only the latter is about words that the models know"
+        "with the 20 unknown tokens, q is better than p; without them, p is better than q: "
+        "only the latter is about words that the models know"
     )
 
 
