@@ -14,9 +14,10 @@ def command(as_json: bool) -> None:
 
     rows = []
     for name in corpora.names():
-        for path in sorted((corpora.FOLDER / name).glob("*.t*")):
+        for file in corpora.FILES[name]:
+            path = corpora.part(name, file)
             data = path.read_bytes()
-            rows.append({"corpus": name, "file": path.name, "lines": data.count(b"\n"), "words": len(data.split()),
+            rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"), "words": len(data.split()),
                          "bytes": len(data), "path": str(path)})  # fmt: skip
     if as_json:
         for row in rows:

@@ -5,12 +5,12 @@ import dataclasses
 import click
 
 from . import terminal
-from .options import argument_or_option, device_option, json_option, model_option, named
+from .options import argument_or_option, device_option, json_option, model_or_demo_option, or_demo
 
 
 @click.command()
 @click.argument("model", required=False)
-@model_option
+@model_or_demo_option
 @click.option("--sample", type=int, metavar="N",
               help="Take the sums after N contexts drawn at random.  [default: all, or what takes seconds]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
@@ -24,10 +24,9 @@ def command(
 
     Exit code 0 when all is well, 1 otherwise.
     """
-    name = named(argument_or_option(model, model_name))
     from rnnlm.auditing import audit
 
-    checks = list(audit(name, sample=sample, seed=seed, device=device))
+    checks = list(audit(or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device))
     is_well = not any(check.result == "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]})

@@ -26,6 +26,9 @@ def command(
 ) -> None:  # fmt: skip
     """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32.
 
+    words, and with them ppl_word, are those of the text, split on white space, whatever the tokenizer takes for words (`rnnlm score` counts
+    those of the tokenizer).
+
     With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
     defaults, and --set changes them.
     """
@@ -53,7 +56,7 @@ def _cell(value: Any) -> str:
 
 def _notes(result: dict[str, Any]) -> dict[str, str]:
     """What a reader must know about a figure, beside it."""
-    notes = {}
+    notes = {"words": " (split on white space)"}
     if result["closed_vocabulary"]:
         notes["ppl_word"] = notes["ppl_word_no_oov"] = " (closed vocabulary)"
     if result["zero_probability_tokens"]:

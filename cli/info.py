@@ -5,19 +5,18 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import argument_or_option, json_option, model_option, named
+from .options import argument_or_option, json_option, model_or_demo_option, or_demo
 
 
 @click.command()
 @click.argument("model", required=False)
-@model_option
+@model_or_demo_option
 @json_option
 def command(model: str | None, model_name: str | None, as_json: bool) -> None:
     """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
-    name = named(argument_or_option(model, model_name))
     from rnnlm import inspection
 
-    description = inspection.describe(name)
+    description = inspection.describe(or_demo(argument_or_option(model, model_name)))
     if as_json:
         terminal.print_json(description)
         return

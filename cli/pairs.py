@@ -100,7 +100,7 @@ def _check_files(request: PairsRequest) -> None:
     Raises:
         TextError: no file is there. OutputError: one cannot be written, or is there already. UsageError: there is no such plot, or what is read would be replaced.
     """
-    from rnnlm import extras, plotting
+    from rnnlm import plotting
     from rnnlm.minimal_pairs.files import files_of
     from rnnlm.safe_files import check_apart, check_file
 
@@ -112,7 +112,6 @@ def _check_files(request: PairsRequest) -> None:
             raise click.UsageError(f"{path} would be among what --pairs reads: choose another folder.")
     if request.plot:
         plotting.check_path(request.plot)
-        extras.require("matplotlib", "plots", "plots")
 
 
 def _write_details(path: Path, scores: Sequence[Any]) -> None:

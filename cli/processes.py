@@ -105,7 +105,7 @@ class _Processes:
                     self.codes[rank] = process.returncode
                     del self.running[rank]
                     process.stdin.close()
-                    if _is_failure(process.returncode):
+                    if self._is_failure(process.returncode):
                         self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS)
             if time.monotonic() >= self.deadline:
                 self.killed = self.killed or list(self.running)
@@ -116,7 +116,7 @@ class _Processes:
 
     def tell(self, said: list[IO[bytes] | None]) -> int:
         """Say why the run failed, if it did and the first process has not said it; its exit code."""
-        own = {rank: code for rank, code in self.codes.items() if _is_failure(code) and code != LOST and rank not in self.killed}
+        own = {rank: code for rank, code in self.codes.items() if self._is_failure(code) and code != LOST and rank not in self.killed}
         rank, code = next(iter(own.items()), (0, 0))
         who = f"process {rank + 1} of {self.count}"
         if code < 0 and self.codes.get(0) == 0:
@@ -130,10 +130,18 @@ class _Processes:
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
             terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", WAY_OUT)
             code = 1
-        ending = [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
-        if ending:
-            return 128 + ending[0]
+        if self._ending():
+            return 128 + self._ending()[0]
         return 1 if code < 0 else code or max(0, *self.codes.values())
+
+    def _ending(self) -> list[int]:
+        """The signals passed on that ask for the end."""
+        return [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
+
+    def _is_failure(self, code: int) -> bool:
+        """Whether a process ended in a way that is no end to the run of the others: neither well nor as it was asked by a signal, which
+        ends it outright where it comes while Python is ending, as the others were asked a little earlier."""
+        return code != 0 and code <= 128 and -code not in self._ending()
 
     def _pass_on(self, number: int, frame: Any) -> None:
         """To all; the wish for a checkpoint to the first one alone, which is enough. After a second one they have little time left."""
@@ -144,11 +152,6 @@ class _Processes:
         for rank, process in list(self.running.items()):
             if not (is_wish and rank):
                 process.send_signal(number)
-
-
-def _is_failure(code: int) -> bool:
-    """Whether a process ended in a way that is no end to the run of the others: neither well nor as it was asked by a signal."""
-    return code != 0 and code <= 128
 
 
 def _signal_name(number: int) -> str:

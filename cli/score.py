@@ -1,11 +1,15 @@
 """`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal pairs."""
 
+import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+
+from rnnlm.errors import notice
 
 from . import terminal
 from .options import device_option, load_model, model_or_demo_option, or_demo, source_options, special_symbols_option, stacked
@@ -65,7 +69,8 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
-    that cannot be scored has none of the figures, and the reason. ppl_word counts the end as a word, as perplexities do.
+    that cannot be scored has none of the figures, and the reason. Words are those of the model's tokenizer: a mark that it splits off is one.
+    ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
     if sentences and inputs:
@@ -76,6 +81,7 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     if output:
         _check_apart(output, inputs)
+    _tell_of_files(sentences)
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
@@ -89,6 +95,12 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
         _write(output, scorer, parts, form, resume, overwrite)
     else:
         _print(scorer, parts, form, rank or "logprob", bool(inputs))
+
+
+def _tell_of_files(sentences: tuple[str, ...]) -> None:
+    """Who names a file means what is in it, more often than not."""
+    if file := next(filter(os.path.isfile, sentences), None):
+        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:

@@ -1,7 +1,7 @@
 """Scores as records for other programs: JSON-lines, and tab-separated tables.
 
 A table has a line for each sentence, or with surprisals a line for each of its tokens or words (with --next, for each of the likely
-next words there). A figure that is not there is an empty cell, and the last column says why; control characters are written out.
+next words there). A figure that is not there is an empty cell, and the last column says why.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,4 +65,4 @@ def _long(score: Any, settings: Any, width: int) -> Iterator[list[Any]]:
 
 
 def _line(cells: list[Any]) -> str:
-    return "\t".join("" if cell is None else terminal.visible(str(cell)) for cell in cells) + "\n"
+    return terminal.tsv_line("" if cell is None else str(cell) for cell in cells)

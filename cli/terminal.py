@@ -1,14 +1,16 @@
-"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped."""
+"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped; but a piped
+table is TSV (:mod:`rnnlm.tsv`), in which tabs and line ends stay what they are, in quoted cells."""
 
 import contextlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from rnnlm import tsv
 from rnnlm.control_characters import CONTROL, visible
 from rnnlm.errors import RnnlmWarning
 
@@ -86,15 +88,19 @@ def json_text(value: Any) -> str:
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def tsv_line(cells: Iterable[str]) -> str:
+    """A row of TSV. Programs read back its tabs and line ends; other control characters are written out, as it may end on a terminal."""
+    return tsv.line(visible(cell, kept="\t\n") for cell in cells)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), tab-separated
-    lines elsewhere."""
+    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), TSV elsewhere."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            click.echo(tsv_line(row), nl=False)
+        return
     columns, right = [visible(column) for column in columns], [visible(column) for column in right]
     shown = [[visible(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for row in [columns, *shown]:
-            click.echo("\t".join(row))
-        return
     from rich.console import Console
 
     console = Console()

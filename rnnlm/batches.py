@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
 from rnnlm.parted_arrays import PartedArray
 
@@ -45,11 +44,15 @@ def stream_bounds(tokens: int, rows: int) -> np.ndarray:
     return np.arange(rows + 1, dtype=np.int64) * tokens // rows
 
 
+NO_BORDER = np.iinfo(np.int64).max
+
+
 class Borders(Protocol):
     """Positions in the ids at which the state begins anew."""
 
-    def after(self, position_B: np.ndarray) -> np.ndarray:
-        """The first border beyond each row's position; positions only ever grow from call to call, and stop at each border."""
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
+        """For each row the border at which a window of at most `length` tokens from its position on has to end, or one that lies beyond.
+        A row's positions grow from call to call."""
         ...
 
 
@@ -59,34 +62,37 @@ class DocumentBorders:
     def __init__(self, offsets: np.ndarray) -> None:
         self.offsets = offsets
 
-    def after(self, position_B: np.ndarray) -> np.ndarray:
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
         return self.offsets[np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)]
 
 
 class DrawnLineBorders:
-    """The ends of lines, each with the chance `share`, drawn by `random`, for rows that begin at `start_B`.
+    """The ends of about a `share` of the lines: a window that has a line's end in its last part ends there.
 
-    From one border to the next are as many lines as a geometric distribution gives, so that of a text on disk nothing but
-    the borders is read.
-
-    Raises:
-        ModelError: a line ends before it begins.
+    How large that part is, is drawn by `random` for each row and window, evenly around `share` of the window. So lines of
+    every length are as likely to be drawn, and little of a window stays empty; all of them are drawn with a share of 1.
+    Of a text on disk no more is read than the ends of the lines near the rows that begin at `start_B`.
     """
 
     def __init__(self, line_offsets: np.ndarray | PartedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
         self.line_offsets = line_offsets
-        self.share = share
+        self.parts = max(0.0, 2 * share - 1), min(1.0, 2 * share)
         self.random = random
-        self.line_B = np.array([_line_at(line_offsets, start) for start in start_B.tolist()], dtype=np.int64)
-        self.border_B = start_B.copy()
+        self.line_B = [_line_at(line_offsets, start) for start in start_B.tolist()]
 
-    def after(self, position_B: np.ndarray) -> np.ndarray:
-        for row in np.flatnonzero(self.border_B <= position_B).tolist():
-            self.line_B[row] = min(self.line_B[row] + self.random.geometric(self.share), len(self.line_offsets) - 1)
-            self.border_B[row] = _item(self.line_offsets, self.line_B[row])
-            if self.border_B[row] < position_B[row]:
-                raise ModelError("the prepared text is damaged", "its lines do not follow each other", "see rnnlm doctor")
-        return self.border_B
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
+        part_B = self.random.uniform(*self.parts, len(position_B))
+        earliest_B = position_B + np.floor(length * (1 - part_B)).astype(np.int64)
+        return np.array([self._first_beyond(row, earliest) for row, earliest in enumerate(earliest_B.tolist())])
+
+    def _first_beyond(self, row: int, position: int) -> int:
+        """The first end of a line beyond `position`, from the one on that `row` has come to."""
+        while self.line_B[row] < len(self.line_offsets):
+            border = _item(self.line_offsets, self.line_B[row])
+            if border > position:
+                return border
+            self.line_B[row] += 1
+        return NO_BORDER
 
 
 def _line_at(line_offsets: np.ndarray | PartedArray, position: int) -> int:
@@ -109,7 +115,7 @@ def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[
     for length in lengths:
         if not (position_B < stop_B).any():
             return
-        borders_B = [each.after(position_B) for each in borders]
+        borders_B = [each.after(position_B, length) for each in borders]
         end_B = np.minimum.reduce([position_B + length, stop_B, *borders_B])
         yield Window(position_B.copy(), end_B, fresh_B, length)
         fresh_B = np.logical_or.reduce([np.zeros_like(fresh_B), *(end_B == border_B for border_B in borders_B)])

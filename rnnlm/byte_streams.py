@@ -12,6 +12,7 @@ from rnnlm.compression import CHUNK_BYTES, decompressed, naming_errors, open_dec
 from rnnlm.errors import TextError
 
 STANDARD_INPUT = "-"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
 
 
@@ -43,23 +44,29 @@ def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
         line = first_line + before.count(b"\n")
         byte = error.start - (before.rfind(b"\n") + 1) + 1
         hint = "convert it to UTF-8, or use --encoding-errors replace"
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff") and first_line == 1:
+        if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
         raise TextError(
             f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
         ) from None
 
 
+def undecoded(text: str, place: int) -> str:
+    """The byte that stands at a place of `text` which was read with "surrogateescape", for messages."""
+    return f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
+
+
 def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
     """The lines of a source with their ends, as text, without the byte order mark of the first.
 
     Raises:
-        TextError: as :func:`decode`; a line is longer than LONGEST_LINE.
+        TextError: as :func:`decode`; it is UTF-16, though `errors` lets bad bytes pass one by one; a line is longer than LONGEST_LINE.
     """
     for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
         if len(line) > LONGEST_LINE:
             raise too_long(source, number)
-        text = decode(line, source, number, errors)
+        is_utf16 = number == 1 and errors == "surrogateescape" and line.startswith(UTF16)
+        text = decode(line, source, number, "strict" if is_utf16 else errors)
         yield text.removeprefix("\ufeff") if number == 1 else text
 
 

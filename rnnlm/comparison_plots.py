@@ -27,11 +27,7 @@ class Plot:
 
 
 def plots(comparison: Comparison) -> list[Plot]:
-    """All plots for which the comparison holds something.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """All plots for which the comparison holds something."""
     unit, names = comparison.unit, [model.name for model in comparison.models]
     drawn = [
         _differences(comparison),

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import rnnlm
-from rnnlm import extras, safe_files
+from rnnlm import safe_files
 from rnnlm.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.comparison import Comparison
 from rnnlm.comparison_plots import plots
@@ -20,27 +20,22 @@ def check(path: Path, overwrite: bool = False) -> None:
     """Make sure that a report can be made and written to `path`, before time goes into it.
 
     Raises:
-        OutputError: it cannot be written there. UsageError: matplotlib is not installed.
+        OutputError: it cannot be written there.
     """
     safe_files.check_file(path, overwrite)
-    extras.require("matplotlib", "plots", "plots")
 
 
 def write(path: Path, comparison: Comparison) -> None:
     """Write the report, whole or not at all.
 
     Raises:
-        OutputError: it cannot be written. UsageError: matplotlib is not installed.
+        OutputError: it cannot be written.
     """
     safe_files.save_file(path, [render(comparison).encode("utf-8", "backslashreplace")])
 
 
 def render(comparison: Comparison) -> str:
-    """The report as HTML, which is XML, too. All text from outside is escaped.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """The report as HTML, which is XML, too. All text from outside is escaped."""
     import jinja2
 
     environment = jinja2.Environment(

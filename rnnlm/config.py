@@ -18,10 +18,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import ModelError, SettingsError, nearest, shown
+from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 from rnnlm.small_files import read_small
 
 Settings = TypeVar("Settings")
+
+RENAMED = {"output": "output_layer"}  # settings by the names that they had in models, runs and recipes of before
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -47,6 +49,11 @@ class Resolved:
     origins: dict[str, str]
     classes: tuple[type, ...]
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every setting's default."""
+        return _defaults(self.classes)
+
     def make(self, cls: type[Settings]) -> Settings:
         """The settings of one class, as an instance of it."""
         return cls(**{field.name: self.values[field.name] for field in dataclasses.fields(cls)})
@@ -60,7 +67,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     """
     classes = tuple(classes)
     kinds = {name: kind for cls in classes for name, kind in typing.get_type_hints(cls, include_extras=True).items()}
-    values = {field.name: _default(field) for cls in classes for field in dataclasses.fields(cls)}
+    values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
         for name, value in layer.values.items():
@@ -72,6 +79,14 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for cls in classes:
         resolved.make(cls)
     return resolved
+
+
+def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
+    """`values` under the names that settings have today. written_in: where a person wrote them, who is told a name that is not of today."""
+    if written_in:
+        for name in RENAMED.keys() & values.keys():
+            notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not know the old name")
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
@@ -210,6 +225,10 @@ def _way_out(value: Any, schemas: list[dict[str, Any]]) -> str:
         if "examples" in schema:
             return f"for instance {schema['examples'][0]}"
     return ""
+
+
+def _defaults(classes: Iterable[type]) -> dict[str, Any]:
+    return {field.name: _default(field) for cls in classes for field in dataclasses.fields(cls)}
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -1,4 +1,4 @@
-"""Files of n-gram counts: one line `n-gram TAB count`, sorted as `LC_ALL=C sort` sorts, none twice; written safely, and added up.
+"""Files of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.tsv`), n-grams in byte order, none twice; written safely, and added up.
 
 Reading is strict: a line that is damaged, cut off or out of order is an error with its file and number.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from rnnlm import sources
+from rnnlm import sources, tsv
 from rnnlm.corpus import Report, silent
 from rnnlm.counting import Count
 from rnnlm.errors import TextError
@@ -38,7 +38,7 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
 def count_lines(counts: Iterable[Count], report: Report = silent) -> Iterator[str]:
     """`counts` as lines, many at a time."""
     counts, written = iter(counts), 0
-    while lines := [f"{ngram}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
+    while lines := [f"{tsv.quoted(ngram)}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
         yield "".join(lines)
         written += len(lines)
         report(f"{written:,} n-grams written")
@@ -59,13 +59,13 @@ def _read_counts(file: str) -> Iterator[Count]:
     for number, line in _numbered_lines(file):
         ngram, tab, digits = line.rpartition(b"\t")
         try:
-            key = ngram.decode("utf-8")
+            key = tsv.unquoted(ngram.decode("utf-8"))
         except ValueError:
             key = ""
         if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
             raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", way_out=WAY_OUT)
         if key <= before:
-            raise TextError(f"{file}, line {number}: out of order", "lines run in byte order, none twice", "LC_ALL=C sort")
+            raise TextError(f"{file}, line {number}: out of order", "n-grams run in byte order, none twice", WAY_OUT)
         yield key, int(digits)
         before = key
 

@@ -147,13 +147,8 @@ def _count_words(data: bytes) -> int:
     return int(np.count_nonzero(is_space[1:] & ~is_space[:-1]))
 
 
-def words_by_line(lines: Sequence[str]) -> np.ndarray:
-    """How many words each line holds, (lines,) int64."""
-    return words_between_newlines("".join(f"{line}\n" for line in lines).encode("utf-8"))
-
-
 def words_between_newlines(data: bytes) -> np.ndarray:
-    """The same of lines that are bytes already, each with its newline."""
+    """How many words each line holds, (lines,) int64. data: the lines, each with its newline."""
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = _IS_SPACE[bytes_N]
     word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1

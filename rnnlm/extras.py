@@ -7,7 +7,7 @@ from rnnlm.errors import UsageError
 
 
 def require(module: str, extra: str, use: str) -> ModuleType:
-    """The module of that name, which is installed with the extra called `extra`. `use`: what needs it, as "plots".
+    """The module of that name, which is installed with the extra called `extra`. `use`: what needs it, as "CTC beam searches".
 
     Raises:
         UsageError: it is not installed.

@@ -42,13 +42,18 @@ def find(name: str) -> Path:
     path = Path(name)
     candidates = [path]
     if path.name == name:
-        candidates += [Path("checkpoints") / name, checkpoints.FOLDER / name]
+        candidates += [Path("checkpoints") / name, *(folder for folder in shipped() if folder.name == name)]
     for candidate in candidates:
         if model_folder.is_model(candidate):
             return candidate
     if os.path.exists(path):
         model_folder.read_manifest(path)
-    bases = [base for base in (Path("checkpoints"), checkpoints.FOLDER) if base.is_dir()]
-    known = {folder.name for base in bases for folder in base.iterdir() if model_folder.is_model(folder)}
+    mine = Path("checkpoints").iterdir() if Path("checkpoints").is_dir() else ()
+    known = {folder.name for folder in (*mine, *shipped()) if model_folder.is_model(folder)}
     hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
+
+
+def shipped() -> list[Path]:
+    """The folders of the models that come with rnnlm."""
+    return [checkpoints.FOLDER / name for name in checkpoints.NAMES]

@@ -1,5 +1,6 @@
 """config.json of a model folder: what the model is, and each file and each other model that it is made of, with hashes."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from rnnlm import safe_files
+from rnnlm.config import renamed
 from rnnlm.errors import ModelError
 from rnnlm.safe_files import UNFINISHED, replace_file
 
@@ -96,7 +98,7 @@ def read_manifest(folder: Path) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names a file outside the folder: {name!r}")
-    return manifest
+    return dataclasses.replace(manifest, settings=renamed(manifest.settings))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -14,7 +14,7 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run; a Step now and then only, with the
+    """Events as JSON lines, held back until the folder has a model of this run, or the run ends without one; a Step now and then only, with the
     largest gradient norm since the one before.
 
     position: bytes of the file that are of this run. is_open: whether lines go to the file. Those that cannot be written are held
@@ -106,6 +106,11 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             continue
     return [event for event in events if isinstance(event, dict)]
+
+
+def is_of_a_run(folder: Path) -> bool:
+    """Whether `folder` has such a file, and a training run wrote it."""
+    return [event.get("event") for event in read_events(folder)[:1]] == ["started"]
 
 
 def _told_by(line: bytes) -> tuple[str, float]:

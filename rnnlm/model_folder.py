@@ -19,6 +19,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.manifest import CONFIG, DATA, WAY_OUT, FileEntry, Manifest, check_hash, damaged_files, is_model, read_manifest, write_manifest
+from rnnlm.metrics_log import METRICS, is_of_a_run
 from rnnlm.run_lock import FOLDER
 from rnnlm.safe_files import replace_file, writing
 
@@ -186,17 +187,17 @@ def check_output(folder: Path, overwrite: bool) -> None:
                 f"{folder} holds a model already", way_out="choose another folder with -o, or replace it with --overwrite"
             )
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-        if names and not is_model(folder) and not _is_cut_off(names):
+        if names and not is_model(folder) and not _is_of_a_run(folder, names):
             raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=there):  # can we write here? Nothing stays
             pass
 
 
-def _is_cut_off(names: list[str]) -> bool:
-    """Whether a folder of these files is what our own writing leaves when it is killed before config.json: a locked folder first,
-    then weights."""
-    rest = [name for name in names if name != FOLDER]
+def _is_of_a_run(folder: Path, names: list[str]) -> bool:
+    """Whether these files in `folder` are what our own writing leaves when it is killed before config.json (a locked folder first,
+    then weights), or the log of a run that diverged before there was a model."""
+    rest = [name for name in names if name != FOLDER and not (name == METRICS and is_of_a_run(folder))]
     return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
 
 

@@ -1,5 +1,7 @@
-"""N-best lists as they are read, line by line: what is said twice, or not at all, is an error that names the line."""
+"""N-best lists as they are read, line by line: what is said twice, or not at all, is an error that names the line; of ranks that are
+missing a notice tells."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from rnnlm.errors import TextError, notice
@@ -58,6 +60,7 @@ class Collector:
         """
         drafts = self._with_hypotheses()
         _tell_missing_best(self.source, drafts)
+        _tell_gaps(drafts)
         by_rank = {utt: [draft.ranked[rank] for rank in sorted(draft.ranked)] for utt, draft in drafts.items()}
         _tell_disorder(self.source, list(by_rank.values()))
         return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where) for utt, draft in drafts.items()]
@@ -83,6 +86,20 @@ def _tell_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
         notice(f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; the best of the others stands in")
+
+
+def _tell_gaps(drafts: dict[str, _Draft]) -> None:
+    """Where a line was lost, the best of all may be what is missing."""
+    gaps = [(utt, draft, *gap) for utt, draft in drafts.items() if (gap := _first_gap(sorted(draft.ranked)))]
+    if gaps:
+        utt, draft, before, rank = gaps[0]
+        why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
+        notice(f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances lack such ranks")
+
+
+def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
+    """The first two that do not follow each other."""
+    return next(((before, rank) for before, rank in itertools.pairwise(ranks) if rank != before + 1), None)
 
 
 def _tell_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:

@@ -1,16 +1,18 @@
 """N-best lists in files: TSV and JSON here, those of Kaldi and ESPnet in :mod:`rnnlm.speech_folders`; which one, the content tells.
 
-* tsv: a line is `utt TAB rank TAB score TAB text`; the reference has the rank REF and no score. A line of these names may stand first.
+* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.tsv`); the reference has the rank REF and no score. A row of these names may
+  stand first.
 * json: JSON-lines, or one array, of {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}, best first; "ref" may be missing.
 * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that holds `1best_recog`, `2best_recog`, ...
 """
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from rnnlm import speech_folders, tables
+from rnnlm import speech_folders, tables, tsv
 from rnnlm.byte_streams import opened, text_lines
 from rnnlm.corpus import WORD_SPACE
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
@@ -60,23 +62,22 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
     if os.path.isdir(source):
         return "espnet" if speech_folders.espnet_folders(source) else "kaldi"
     with opened(source) as stream:
-        for line in text_lines(source, stream, settings.encoding_errors):
-            if line.strip():
-                break
-        else:
+        lines = text_lines(source, stream, settings.encoding_errors)
+        first = next(filter(str.strip, lines), None)
+        if first is None:
             raise TextError(f"{source} is empty", "an n-best list holds utterances")
-    if line.lstrip()[0] in "{[":
-        return "json"
-    return "tsv" if line.count("\t") >= 2 else "kaldi"
+        if first.lstrip()[0] in "{[":
+            return "json"
+        _, cells = next(tsv.rows(itertools.chain([first], lines), len(_HEADER)))
+    return "tsv" if len(cells) > 2 else "kaldi"
 
 
 def _read_tsv(collector: Collector) -> None:
     source, settings = collector.source, collector.settings
     with opened(source) as stream:
-        for number, line in enumerate(text_lines(source, stream, settings.encoding_errors), start=1):
+        for number, fields in tsv.rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
             where = f"{source}, line {number}"
-            fields = line.rstrip("\r\n").split("\t")
-            if not line.strip() or (number == 1 and fields == _HEADER):
+            if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"

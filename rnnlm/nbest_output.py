@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rnnlm import tsv
 from rnnlm.compression import without_suffix
 from rnnlm.corpus import split_words
 from rnnlm.errors import OutputError
@@ -14,16 +15,15 @@ from rnnlm.rescoring import Rescored, RescoredUtterance
 from rnnlm.safe_files import save_file
 
 
-def check_names(utterances: Iterable[Utterance | RescoredUtterance], keeps_spaces: bool = False) -> None:
-    """Whether the names of utterances can be told from what follows them in a line of :func:`save_best`; or, with `keeps_spaces`,
-    of TSV.
+def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
+    """Whether the names of utterances can be told from what follows them in a line of :func:`save_best`.
 
     Raises:
         OutputError: one cannot.
     """
     for utterance in utterances:
-        if re.search(r"[\t\n\r]" if keeps_spaces else r"\s", utterance.utt):
-            why, way_out = "white space ends a name there", "rename it, or write JSON: --nbest-output FILE.jsonl"
+        if re.search(r"\s", utterance.utt):
+            why, way_out = "white space ends a name there", "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl"
             raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, way_out)
 
 
@@ -43,21 +43,19 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
     hypotheses that a model finds impossible; else JSON-lines with the features, too.
 
     Raises:
-        OutputError: it cannot be written; a name holds a tab or a newline, and it is TSV.
+        OutputError: it cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
-    if is_tsv:
-        check_names(rescored.utterances, keeps_spaces=True)
     lines = (line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each)))
-    save_file(Path(path), (line.encode() + b"\n" for line in lines))
+    save_file(Path(path), (line.encode() for line in lines))
 
 
 def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
     if utterance.reference is not None:
-        yield f"{utterance.utt}\t{REFERENCE}\t\t{' '.join(split_words(utterance.reference))}"
+        yield tsv.line([utterance.utt, REFERENCE, "", " ".join(split_words(utterance.reference))])
     for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
         if hypothesis.score is not None:
-            yield f"{utterance.utt}\t{rank}\t{hypothesis.score!r}\t{' '.join(split_words(hypothesis.text))}"
+            yield tsv.line([utterance.utt, str(rank), repr(hypothesis.score), " ".join(split_words(hypothesis.text))])
 
 
 def _json(utterance: RescoredUtterance) -> Iterator[str]:
@@ -68,4 +66,5 @@ def _json(utterance: RescoredUtterance) -> Iterator[str]:
         }
         for each in utterance.hypotheses
     ]  # fmt: skip
-    yield json.dumps({"utt": utterance.utt, "ref": utterance.reference, "hypotheses": hypotheses}, ensure_ascii=False, allow_nan=False)
+    record = {"utt": utterance.utt, "ref": utterance.reference, "hypotheses": hypotheses}
+    yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"

@@ -66,8 +66,11 @@ def plan(request: Request, report: Report = silent) -> Plan:
     texts = texts_of(request, resolved, kind, report)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
-    done = resuming.finished(output, run) if is_auto else None
-    initial = resuming.state_of(output, run, done) if request.resume else _initial_weights(request, kind, resolved, data)
+    done = resuming.finished(output, run, resolved.defaults) if is_auto else None
+    if request.resume:
+        initial = resuming.state_of(output, run, resolved.defaults, done)
+    else:
+        initial = _initial_weights(request, kind, resolved, data)
     return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid, texts.valid_is, output, done)
 
 
@@ -81,8 +84,7 @@ def _tell_without_effect(resolved: Resolved) -> None:
 
 def _as_there_is_something(request: Request) -> Request:
     """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
-    recipe, kind, _ = settle(replace(request, resume=False))
-    output = request.output or _usual_folder(recipe, kind)
+    output = request.output or _usual_folder(*settle(replace(request, resume=False))[:2])
     goes_on = training_state.is_there(output)
     return replace(request, output=output, resume=goes_on, init_from=None if goes_on else request.init_from)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlm import extras
 from rnnlm.errors import UsageError, nearest
 from rnnlm.safe_files import save_file
 
@@ -20,25 +19,18 @@ _STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
 
 
 def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0) -> "tuple[Figure, Axes]":
-    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as mathematics.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as mathematics."""
     figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
     return figure, axes
 
 
 def new_panels(labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0) -> "tuple[Figure, list[Axes]]":
-    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side.
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
-    matplotlib = extras.require("matplotlib", "plots", "plots")
-    figures = extras.require("matplotlib.figure", "plots", "plots")
     with matplotlib.rc_context(_STYLE):
-        figure = figures.Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         panels = []
         for number, (title, x_label, y_label) in enumerate(labels, start=1):
             axes = figure.add_subplot(1, len(labels), number, xlabel=x_label, ylabel=y_label, title=title)

@@ -59,7 +59,7 @@ def _neural(name: str, about: str, settings: str) -> Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        _neural("rnn", "Elman network (tanh, ReLU or sigmoid)", "ElmanSettings"),
+        _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", "ElmanSettings"),
         _neural("gru", "gated recurrent unit", "GruSettings"),
         _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
         _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),

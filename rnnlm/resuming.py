@@ -36,15 +36,15 @@ def settings_layer(folder: Path) -> Layer:
     return Layer(f"the run in {folder}", training_state.load_run(folder).settings)
 
 
-def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingState | None:
-    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`.
+def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None) -> TrainingState | None:
+    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A setting that came later had its default.
 
     Raises:
         UsageError: it is another one: the text, or a setting that may not change. ModelError: what is stored is damaged.
     """
     stored = training_state.load_run(folder)
     for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before, now = stored.settings.get(name), run.settings.get(name)
+        before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
         if before != now and name not in MAY_CHANGE:
             raise _another(folder, f"{name} is {_text(before)} there, {_text(now)} was asked for")
     parts = {"recipe": "recipe", "training text": "train_data", "validation text": "valid_data", "tokenizer": "tokenizer"}
@@ -61,8 +61,9 @@ def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingSt
     return state
 
 
-def finished(folder: Path, run: Run) -> Manifest | None:
-    """The model in `folder` if `run` has come to its end there already; None where it has not, or there is no model.
+def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
+    """The model in `folder` if `run` has come to its end there already; None where it has not, or there is no model. A setting that
+    came later had its default.
 
     Raises:
         OutputError: the model there is another run's. ModelError: it is damaged.
@@ -70,7 +71,7 @@ def finished(folder: Path, run: Run) -> Manifest | None:
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
-    differing = {name for name, value in run.settings.items() if there.settings.get(name) != value} - MAY_CHANGE
+    differing = {name for name, value in run.settings.items() if there.settings.get(name, defaults.get(name)) != value} - MAY_CHANGE
     parts = {"its recipe": ("recipe", run.recipe), "its training text": ("train_data", run.train_data)}
     if there.training.get("valid_data"):  # else there was none, or none was noted, and it is still to be read
         parts["its validation text"] = ("valid_data", run.valid_data)

@@ -8,13 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.encoding import words_by_line
 from rnnlm.evaluation import Context
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.word_search import NextWord, WordSearch, tokens_as_words
 from rnnlm.reading import perplexity
 from rnnlm.sentences import Sentence
-from rnnlm.word_surprisals import Words, WordScore, spelled, surprisals, word_scores
+from rnnlm.word_surprisals import Words, WordScore, as_they_stand, surprisals, word_scores
 
 
 Unit = Literal["logprob", "word", "token"]
@@ -48,8 +47,8 @@ class SentenceScore:
     """The score of one sentence. logprob_nats is None where it has none, and `reason` says why: a token has probability zero, or
     the sentence cannot be read.
 
-    tokens counts `</s>`, where that is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), without `</s>`
-    exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest there.
+    words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
+    ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest there.
     """
 
     text: str
@@ -80,7 +79,7 @@ class SentenceScore:
 class Chunk:
     """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
 
-    words: where their words are, if anybody wants to know. seen: log B at their places, or the likeliest tokens before each.
+    words: where their words are. seen: log B at their places, or the likeliest tokens before each.
     """
 
     tokenizer: Tokenizer
@@ -90,7 +89,7 @@ class Chunk:
     encoded: Encoded
     begins: np.ndarray
     logprob_N: np.ndarray
-    words: Words | None
+    words: Words
     seen: np.ndarray
     search: WordSearch | None
 
@@ -98,7 +97,7 @@ class Chunk:
         """One record for each sentence, in their order."""
         offsets, ends = self.encoded.offsets, self._ends
         total_S = np.add.reduceat(self._scored_N(), offsets[:-1]).tolist()
-        words_S = words_by_line([each.text for each in self.sentences]).tolist()
+        words_S = (np.diff(self.words.line_bounds) - 1).tolist()
         oov_bounds = np.searchsorted(self.encoded.oov, np.stack([self.begins, ends], axis=1)).tolist()
         surface = self._surfaces([
             index for index, (first, last) in enumerate(oov_bounds)
@@ -157,7 +156,7 @@ class Chunk:
         )
 
     def _word_bits(self) -> np.ndarray:
-        if self.words is None or not self.settings.with_words:
+        if not self.settings.with_words:
             return np.zeros(0)
         is_exact = self.settings.word_surprisal == "exact" and self.words.is_place_N.any()
         return surprisals(self.words, self.logprob_N, self.seen if is_exact else 0.0)
@@ -170,9 +169,9 @@ class Chunk:
     def _word_scores(self, index: int, bits_W: np.ndarray) -> tuple[WordScore, ...]:
         first, last = self.words.line_bounds[index : index + 2].tolist()
         begin, end = int(self.begins[index]), int(self.encoded.offsets[index + 1])
-        starts_W = self.words.starts[first:last] - begin
-        shown = spelled(self.sentences[index].text, self.encoded.ids[begin:end], starts_W, self.tokenizer)
-        is_oov_W = np.logical_or.reduceat(self._is_oov(begin, end), starts_W)
+        starts_W = self.words.starts[first:last]
+        shown = as_they_stand(self.sentences[index].text, self.lines[index], starts_W - int(self.encoded.offsets[index]), self.tokenizer)
+        is_oov_W = np.logical_or.reduceat(self._is_oov(begin, end), starts_W - begin)
         kept = last - first - (not self.settings.eos)
         return word_scores(shown[:kept], bits_W[first : first + kept], is_oov_W[:kept])
 

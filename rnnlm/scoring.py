@@ -84,7 +84,7 @@ class Scorer:
         check_context(settings.context)
         self.model = model
         self.settings = settings
-        self.finder = WordFinder(model.tokenizer) if settings.with_words or settings.next_words else None
+        self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self._hash = LinesHash()
@@ -153,7 +153,7 @@ class Scorer:
         lines = [line_of(each) if each.given else each.text for each in sentences]
         encoded = self.model.tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
-        words = self.finder.find(encoded, begins) if self.finder else None
+        words = self.finder.find(encoded, begins)
         logprob_N, seen = self._read(encoded, words)
         reading.check_scores(logprob_N)
         return Chunk(self.model.tokenizer, self.settings, sentences, lines, encoded, begins, logprob_N, words, seen, self.search).records()
@@ -176,17 +176,17 @@ class Scorer:
             counts[index] = end - start
         return counts
 
-    def _read(self, encoded: Encoded, words: Words | None) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, encoded: Encoded, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """The scores of the tokens, and what was seen of distributions: log B at the places of `words`, or the likeliest tokens
         at each token that is scored."""
         settings, finder = self.settings, self.finder
         spans = reading.whole_text(encoded.ids) if self.state is not None else reading.spans_between(encoded.offsets)
         is_place_N, look = np.zeros(0, dtype=bool), None
-        if words is not None and finder.tokens_are_words and settings.next_words:
+        if finder.tokens_are_words and settings.next_words:
             is_place_N = np.zeros(len(encoded.ids), dtype=bool)
             is_place_N[words.starts] = True
             look = lambda logprob_MV: distributions.likeliest(logprob_MV, settings.next_words)  # noqa: E731
-        elif words is not None and settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
+        elif settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
             is_place_N = words.is_place_N
             look = finder.log_boundary
         if look is not None:

@@ -1,7 +1,7 @@
 """Where sentences to score come from: lines of texts, rows of tables and data sets, one record each, in their order.
 
-Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or a cell that holds no text, which says why it
-has no score. What is damaged as a table is an error.
+Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or not JSON, or a cell that holds no text, which says
+why it has no score. What is damaged as a table is an error.
 """
 
 import os
@@ -16,7 +16,6 @@ from rnnlm.sentences import Sentence
 from rnnlm.sources import SourceSettings
 
 ID = "id"
-_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks, as "surrogateescape" reads them
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,7 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     with opened(source) as stream:
-        for number, line in enumerate(text_lines(source, stream, settings.errors)):
-            if not number and line.startswith(_UTF16):
-                raise TextError(f"{source}, line 1: not UTF-8", "it begins with a byte order mark", "it looks like UTF-16: convert it to UTF-8")
+        for line in text_lines(source, stream, settings.errors):
             yield Sentence(line.removesuffix("\n").removesuffix("\r"), None, settings.given)
 
 
@@ -102,10 +99,12 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 
 
 def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    """Columns are those of the first row; what a later one lacks is its own matter."""
-    errors = settings.encoding_errors if kind == tables.JSON_LINES else settings.errors  # no bad UTF-8 is JSON
+    """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
-    for row in tables.rows(source, kind, errors):
+    for row in tables.rows(source, kind, settings.errors, unreadable="tell"):
+        if row.reason:
+            yield Sentence("", None, reason=row.reason)
+            continue
         if column is None:
             names = [str(name) for name in row.values if name is not None]
             column = sources.column_of(names, row.where, SourceSettings(settings.column))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rnnlm.byte_streams import undecoded
 from rnnlm.corpus import WORD_SPACE, check_reserved, is_blank
 from rnnlm.errors import TextError
 
@@ -58,8 +59,7 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
 def _checked(text: str, id: int | str, special_symbols: str) -> str:
     where = f"sentence {id}"
     if found := _SURROGATE.search(text):
-        byte = len(text[: found.start()].encode("utf-8", "surrogateescape")) + 1
-        why = f"byte {byte} is 0x{ord(found[0]) - 0xDC00:02x}" if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
+        why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
         raise TextError(f"{where}: not UTF-8 ({why})", way_out="convert it to UTF-8, or use --encoding-errors replace")
     if "\n" in text:
         raise TextError(f"{where}: a line holds a newline", way_out="give each line on its own")

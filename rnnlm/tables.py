@@ -1,7 +1,7 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. TSV has no quoting: a quotation mark is a
-character like any other there; CSV is quoted as RFC 4180 has it.
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
+:mod:`rnnlm.tsv` says.
 """
 
 import csv
@@ -9,25 +9,27 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
-from rnnlm.byte_streams import opened, text_lines
+from rnnlm import tsv
+from rnnlm.byte_streams import opened, text_lines, undecoded
 from rnnlm.compression import without_suffix
 from rnnlm.errors import TextError
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
-LARGEST_VALUE = 1 << 26  # characters of one JSON value or cell, which takes many times that in memory
+LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table. where: "FILE, line 3", for messages."""
+    """One row of a table. where: "FILE, line 3", for messages. reason: why it cannot be read, where that is told and no error."""
 
     where: str
     values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
+    reason: str | None = None
 
     @property
     def is_too_long(self) -> bool:
@@ -40,8 +42,9 @@ def kind_of(source: str) -> str | None:
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
-def rows(source: str, kind: str | None = None, errors: str = "strict") -> Iterator[Row]:
-    """The rows of a table, as they come. `kind`: one of those above; None: as the name says. `errors`: bad UTF-8, "strict" or "replace".
+def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "tell"] = "raise") -> Iterator[Row]:
+    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
+    "surrogateescape", as Python has it. unreadable: with "tell", a line of JSON-lines that is none is a row with its `reason`.
 
     Raises:
         TextError: it cannot be read or decoded, or is not the table it is said to be.
@@ -51,10 +54,12 @@ def rows(source: str, kind: str | None = None, errors: str = "strict") -> Iterat
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
-        if kind in (CSV, TSV):
-            yield from _delimited(source, text_lines(source, stream, errors), kind)
+        if kind == CSV:
+            yield from _csv(source, text_lines(source, stream, errors))
+        elif kind == TSV:
+            yield from _tsv(source, text_lines(source, stream, errors))
         elif kind == JSON_LINES:
-            yield from _json(source, stream, errors)
+            yield from _json(source, text_lines(source, stream, errors), unreadable == "tell")
         else:
             raise TextError(f"{source} is no table by its name", "tables are " + ", ".join(SUFFIXES), "rename it")
 
@@ -95,9 +100,8 @@ def parquet_columns(source: str) -> list[str]:
         raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
 
 
-def _json(source: str, stream: IO[bytes], errors: str) -> Iterator[Row]:
+def _json(source: str, lines: Iterator[str], tells: bool) -> Iterator[Row]:
     """JSON-lines; or one array of objects, which may be spread over lines as one likes."""
-    lines = text_lines(source, stream, errors)
     first = True
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -106,7 +110,17 @@ def _json(source: str, stream: IO[bytes], errors: str) -> Iterator[Row]:
             yield from _json_array(source, number, itertools.chain([line], lines))
             return
         first = False
-        yield Row(f"{source}, line {number}", _object(line, f"{source}, line {number}"))
+        yield _json_row(source, number, line, tells)
+
+
+def _json_row(source: str, number: int, line: str, tells: bool) -> Row:
+    where = f"{source}, line {number}"
+    try:
+        return Row(where, _object(line, where))
+    except TextError as error:
+        if not tells:
+            raise
+        return Row(where, {}, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
@@ -130,6 +144,9 @@ def _json_value(text: str, where: str, way_out: str) -> Any:
         raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
     try:
         return msgspec.json.decode(text)
+    except UnicodeEncodeError as error:
+        byte = undecoded(text, error.start)
+        raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), way_out) from None
 
@@ -141,12 +158,20 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return value
 
 
-def _delimited(source: str, lines: Iterator[str], kind: str) -> Iterator[Row]:
+def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+    table = tsv.rows(lines)
+    _, names = next(table, (0, []))
+    _check_columns(source, names)
+    for number, cells in table:
+        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        if any(beyond := cells[len(names) :]):
+            values[None] = beyond
+        yield Row(f"{source}, line {number}", values)
+
+
+def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
     csv.field_size_limit(LARGEST_VALUE)
-    if kind == TSV:
-        table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        table = csv.DictReader(lines, strict=True)
+    table = csv.DictReader(lines, strict=True)
     try:
         _check_columns(source, table.fieldnames or [])
         for values in table:

@@ -12,7 +12,7 @@ from rnnlm.neural.device import training_products
 from rnnlm.neural.network_settings import NetworkSettings, RecurrentSettings
 from rnnlm.textbook_weight_drop import KERNELS, WeightDropNetwork
 
-NOT_IN_TORCH = {"activation": "sigmoid", "reset_gate": "before", "peepholes": True, "coupled_gates": True}
+IN_TORCH = {"activation": ("tanh", "relu"), "reset_gate": ("after",), "peepholes": (False,), "coupled_gates": (False,)}
 
 
 def is_in_torch(settings: NetworkSettings) -> bool:
@@ -20,10 +20,10 @@ def is_in_torch(settings: NetworkSettings) -> bool:
     a kernel for each layer), a softmax."""
     if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS or getattr(settings, "mogrifier_rounds", 0):
         return False
-    if settings.characters or settings.output != "softmax":
+    if settings.characters or settings.output_layer != "softmax":
         return False
     is_plain = settings.connections == "plain" and (len(set(settings.widths)) == 1 or settings.weight_drop > 0)
-    return is_plain and not any(getattr(settings, name, None) == value for name, value in NOT_IN_TORCH.items())
+    return is_plain and all(getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items())
 
 
 class TextbookNetwork(nn.Module):

@@ -56,8 +56,9 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
     processes the first one writes; the others have done their part once the model is fitted.
 
     Raises:
-        TrainingError: the run diverged; its last good weights, if there were some, are saved. OutputError: the folder is another
-            run's, or cannot be written at the end of this one. LostProcess: another process is gone. ToldElsewhere: the first process failed.
+        TrainingError: the run diverged; its last good weights, if there were some, are saved. Without them its log is left, unless
+            an earlier model is in the folder. OutputError: the folder is another run's, or cannot be written at the end of this one.
+            LostProcess: another process is gone. ToldElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
     if plan.finished and (place().rank or not _unevaluated(plan) and log.is_complete):
@@ -98,7 +99,9 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
     if not event.steps and event.stopped != "diverged":
         raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
     if not event.step and storage.manifest is None:
-        _raise_diverged(plan, event)
+        if not model_folder.is_model(plan.output):  # else the log there is that model's
+            storage.log.write_to_folder()
+        _raise_diverged(plan, event, storage.log)
     yield from storage.finish(event)
     storage.save_results({}, _facts(plan, time.perf_counter() - began, event))
     results = {}
@@ -108,7 +111,7 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
         _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
-        _raise_diverged(plan, event)
+        _raise_diverged(plan, event, storage.log)
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
@@ -180,15 +183,15 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
     return {**_texts(plan), "tokens_read": event.tokens, "steps": event.steps, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
 
 
-def _raise_diverged(plan: Plan, event: Fitted) -> None:
-    kept = "no good model was reached, none is saved"
+def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
+    kept = "no good model was reached, none is saved" + (f"; {log.path} tells how it went" if log.is_open and not log.pending else "")
     if event.step:
         weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
         kept = f"{weights}, of step {event.step}, are in {plan.output}"
     settings = plan.resolved.values
     clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
     ways = ["lower learning_rate", clipping, "raise warmup"]
-    if settings.get("activation") == "relu":
+    if settings.get("activation") in ("relu", "elu", "leaky_relu"):  # units without a bound
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
         ways.append("use --precision fp32")

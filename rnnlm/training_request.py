@@ -1,13 +1,13 @@
 """What a person asks `train` for, and all settings that follow: recipe < config file < `--set` < named flags."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from rnnlm import recipes, registry, resuming
-from rnnlm.config import Layer, Probability, Resolved, read_toml, resolve
+from rnnlm.config import Layer, Probability, Resolved, read_toml, renamed, resolve
 from rnnlm.corpus import TextSettings
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.sources import SourceSettings
@@ -61,7 +61,10 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
-    layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
+    if request.resume:  # a run has all its settings; its recipe may have others by now
+        layers = own
+    else:
+        layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     kind = registry.trained_kind(str(_topmost(layers, "model")))
     classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
@@ -85,11 +88,12 @@ def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.
 def _own_layers(request: Request) -> list[Layer]:
     """What the request itself sets: config file < `--set` < named flags."""
     flags = {**request.flags, **({"model": request.model} if request.model else {})}
-    return [
+    layers = [
         Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
         Layer("--set", request.assignments, is_text=True),
         Layer("the command line", flags),
     ]
+    return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
 
 
 def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:

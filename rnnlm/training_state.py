@@ -8,7 +8,7 @@ goes. So there is always a whole one; a damaged one is known by its hash, and th
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from rnnlm import array_files, safe_files
+from rnnlm.config import renamed
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.manifest import is_model
@@ -143,7 +144,7 @@ def _read(path: Path) -> _Stored:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
         raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
-    return stored
+    return replace(stored, run=replace(stored.run, settings=renamed(stored.run.settings)))
 
 
 def _short(data: bytes) -> str:

@@ -10,6 +10,7 @@ the line's. White space belongs to the word behind it, at the end of a line to `
 is 1.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,14 +120,29 @@ def _sums(words: Words, logprob_N: np.ndarray) -> np.ndarray:
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
 
 
-def spelled(text: str, ids_T: np.ndarray, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
-    """How the words of `text` read, `</s>` last. ids_T: its tokens; starts_W: where words begin among them."""
+def as_they_stand(text: str, line: str, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
+    """The words of `text` as it spells them, `</s>` last. line: what is read, `text` at its end; starts_W: where the words of `text` begin
+    among the tokens of `line`."""
     words = split_words(text)
-    if len(words) == len(starts_W) - 1:
-        return [*words, BOUNDARY]
-    if len(ids_T) == len(starts_W):  # punctuation is split off
-        return tokenizer.surface(text)
-    return [*(tokenizer.decode(part).strip(WORD_SPACE) for part in np.split(ids_T, starts_W[1:])[:-1]), BOUNDARY]
+    if len(words) != len(starts_W) - 1:  # punctuation is split off, or white space is unknown
+        tokens = _tokens_as_they_stand(line, tokenizer)
+        words = ["".join(tokens[start:end]).strip(WORD_SPACE) for start, end in itertools.pairwise(starts_W.tolist())]
+    return [*words, BOUNDARY]
+
+
+def _tokens_as_they_stand(line: str, tokenizer: Tokenizer) -> list[str]:
+    """The part of `line` that each of its tokens was made of, by their lengths: a character in lower case may be two ("\u0130")."""
+    parts, end, ahead = [], 0, 0
+    for token in tokenizer.surface(line)[:-1]:
+        while not ahead and line[end] in WORD_SPACE and token[0] not in WORD_SPACE:
+            end += 1
+        start = end
+        while ahead < len(token):
+            ahead += 1 if tokenizer.keeps_case else len(line[end].lower())
+            end += 1
+        ahead -= len(token)
+        parts.append(line[start:end])
+    return parts
 
 
 def word_scores(shown: Sequence[str], bits_W: np.ndarray, is_oov_W: np.ndarray) -> tuple[WordScore, ...]:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.batches import PADDING_SHARE, DocumentBorders, DrawnLineBorders, gather, span_batches, stream_bounds, tbptt_windows, with_boundary
-from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
 
 
@@ -95,18 +94,31 @@ def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
     assert seen == Counter(range(offsets[-1]))
 
 
-def test_lines_are_drawn_with_the_share_asked_for():
-    offsets, bounds = np.arange(0, 40_001, 4), stream_bounds(40_000, 4)
-    for share in (0.1, 0.25, 0.9):
-        lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(3))
-        starts = [start for window in tbptt_windows(bounds, repeat(7), [lines]) for start in window.start_B[window.fresh_B & (window.tokens_B > 0)]]
-        assert len(set(starts)) == len(starts) and abs(len(starts) / 10_000 - share) < 4 * (share * (1 - share) / 10_000) ** 0.5 + 4e-4
+@pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.8])
+def test_about_the_share_of_lines_that_is_asked_for_begins_anew_whatever_their_length(share):
+    random = np.random.default_rng(3)
+    tokens_L = random.integers(4, 32, 20_000)
+    offsets = np.cumsum([0, *tokens_L])
+    bounds = stream_bounds(int(offsets[-1]), 16)
+    windows = list(tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], share, random)]))
+    starts = np.concatenate([window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]])
+    assert len(set(starts.tolist())) == len(starts)
+    assert len(starts) / len(tokens_L) == pytest.approx(share, rel=0.2, abs=0.02)
+    assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(tokens_L.mean(), rel=0.1)
 
 
-def test_lines_that_do_not_follow_each_other_are_an_error_and_no_endless_loop():
-    lines = DrawnLineBorders(np.array([0, 5, 3, 9]), np.array([0]), 1.0, np.random.default_rng(0))
-    with pytest.raises(ModelError, match="damaged"):
-        list(tbptt_windows(stream_bounds(9, 1), repeat(7), [lines]))
+def test_a_small_share_of_line_starts_leaves_little_of_the_windows_empty():
+    random = np.random.default_rng(3)
+    offsets = np.cumsum([0, *random.integers(4, 32, 20_000)])
+    bounds = stream_bounds(int(offsets[-1]), 16)
+    windows = list(tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], 0.25, random)]))
+    assert sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)
+
+
+def test_damaged_line_ends_are_no_endless_loop():
+    lines = DrawnLineBorders(np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0))
+    windows = list(tbptt_windows(stream_bounds(9, 1), repeat(7), [lines]))
+    assert sum(window.tokens for window in windows) == 9
 
 
 @given(st.lists(st.integers(1, 9), min_size=60, max_size=60))

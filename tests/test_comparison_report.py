@@ -1,7 +1,6 @@
 import html
 import json
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -10,9 +9,7 @@ from tiny_models import LINES, fit, save
 
 from rnnlm import comparison_report
 from rnnlm.comparison import ComparisonSettings, compare
-from rnnlm.errors import OutputError, UsageError
-
-pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+from rnnlm.errors import OutputError
 
 NASTY = "<script>alert(1)</script> & \x07 the cat"
 NAME = 'kn <b>"x"</b>\x1b[31m'
@@ -88,7 +85,7 @@ def test_zero_probabilities_and_one_line_make_a_page_too(tmp_path):
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).lower()
 
 
-def test_it_is_written_whole_or_not_at_all(compared, tmp_path, monkeypatch):
+def test_it_is_written_whole_or_not_at_all(compared, tmp_path):
     path = tmp_path / "report.html"
     comparison_report.check(path)
     comparison_report.write(path, compared)
@@ -98,6 +95,3 @@ def test_it_is_written_whole_or_not_at_all(compared, tmp_path, monkeypatch):
     comparison_report.check(path, overwrite=True)
     with pytest.raises(OutputError, match="no folder"):
         comparison_report.check(tmp_path / "nowhere" / "report.html")
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match="matplotlib"):
-        comparison_report.check(path, overwrite=True)

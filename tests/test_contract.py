@@ -19,18 +19,18 @@ from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.unigram_cache import UnigramCache
 
 VARIANTS = {
-    "rnn": [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "sigmoid", "layers": 2}],
+    "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
         {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
         {"coupled_gates": True}, {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
-        {"output": "adaptive", "cutoffs": "4,8"}, {"output": "class"}, {"output": "class", "classes": 3, "tied": False},
-        {"output": "hierarchical"}, {"output": "mos", "mixture_components": 3}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
+        {"output_layer": "adaptive", "cutoffs": "4,8"}, {"output_layer": "class"}, {"output_layer": "class", "classes": 3, "tied": False},
+        {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
         {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
     ],
     "qrnn": [{}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"}],
-    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1}],
-    "jordan": [{}, {"feedback": "embedding"}],
+    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
+    "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
     "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]
     + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
@@ -57,6 +57,9 @@ SPELLED = [  # tokenizers of words alone
     ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
     ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
+    ("ffnn", {"characters": "cnn", "character_filters": "3,4", "character_size": 5, "context_words": 3}),
+    ("ffnn", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
+    ("jordan", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
 ]  # fmt: skip
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CASES = [
@@ -70,11 +73,11 @@ CASES = [
 SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 ADAPTED = [
     ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
-    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output": "adaptive", "cutoffs": "4,8"}),
+    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),
     ("cache", "gru", {"tied": True, "layers": 2}),
     ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
-    ("sgd", "lstm", {"output": "adaptive"}), ("sgd", "lstm", {"output": "class"}), ("sgd", "lstm", {"output": "hierarchical"}),
-    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
+    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm", {"output_layer": "hierarchical"}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
     ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
 ]  # fmt: skip
 

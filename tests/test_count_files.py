@@ -1,5 +1,6 @@
 """Files of counts: sums of shards against the count of the whole, damage, and safe writing."""
 
+import csv
 import gzip
 
 import pytest
@@ -11,7 +12,7 @@ from rnnlm.count_files import count_lines, merge_counts, save
 from rnnlm.counting import count_text
 from rnnlm.errors import OutputError, TextError
 
-texts = st.lists(st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\"]), min_size=1).map(" ".join), min_size=1, max_size=5)
+texts = st.lists(st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(" ".join), min_size=1, max_size=5)
 
 
 def counted(lines, order: int, **more) -> list[tuple[str, int]]:
@@ -65,6 +66,15 @@ def test_a_truncated_compressed_file_is_an_error(tmp_path):
     (tmp_path / "counts.gz").write_bytes(gzip.compress(b"a\t1\n" * 999)[:-9])
     with pytest.raises(TextError):
         list(merge_counts([str(tmp_path / "counts.gz")]))
+
+
+def test_a_file_with_quotation_marks_is_read_by_pythons_csv(tmp_path):
+    found = counted(['" a "b" "" "', 'a "b'], 2)
+    save(tmp_path / "counts", count_lines(found))
+    with open(tmp_path / "counts", newline="") as stream:
+        assert [(ngram, int(count)) for ngram, count in csv.reader(stream, delimiter="\t")] == found
+    (tmp_path / "by-hand").write_text('" a\t1\n"b" c\t2\n')
+    assert list(merge_counts([str(tmp_path / "by-hand")])) == [('" a', 1), ('"b" c', 2)]
 
 
 def test_an_empty_file_adds_nothing(tmp_path):

@@ -23,7 +23,7 @@ MODELS = {
     "gru": {},
     "qrnn": {"layers": 2},
     "awd": {"model": "lstm", "weight_drop": 0.5, "dropout_embedding": 0.3, "locked_dropout": True, "activation_penalty": 2.0},
-    "mos": {"model": "lstm", "output": "mos", "mixture_components": 3, "mogrifier_rounds": 2},
+    "mos": {"model": "lstm", "output_layer": "mos", "mixture_components": 3, "mogrifier_rounds": 2},
 }
 
 

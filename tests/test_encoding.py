@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tiny_models import LINES, Lines, make_tokenizer
 
 from rnnlm.corpus import Corpus, TextSettings, split_words
-from rnnlm.encoding import encode_text, known_ids, words_by_line
+from rnnlm.encoding import encode_text, known_ids, words_between_newlines
 from rnnlm.errors import TextError
 
 
@@ -105,5 +105,6 @@ def test_unseen_words_are_unknown_to_who_reads_no_characters():
 
 def test_words_are_counted_line_by_line():
     lines = ["the cat", "", " a\tb\0c ", "\u00a0x \u2028", "one"]
-    assert words_by_line(lines).tolist() == [len(split_words(line)) for line in lines] == [2, 0, 3, 2, 1]
-    assert words_by_line([]).tolist() == []
+    data = "".join(f"{line}\n" for line in lines).encode()
+    assert words_between_newlines(data).tolist() == [len(split_words(line)) for line in lines] == [2, 0, 3, 2, 1]
+    assert words_between_newlines(b"").tolist() == []

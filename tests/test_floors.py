@@ -12,7 +12,7 @@ LONGEST_MODULE, LONGEST_FUNCTION = 300, 40
 
 FLOORS = {
     0: "extras interface arrays config errors memory signature events small_files control_characters corpora checkpoints",
-    1: "byte_streams corpus sources tables resampling compression vocabulary tokenizers encoding batches reading threads distributions parted_arrays",
+    1: "byte_streams corpus sources tsv tables resampling compression vocabulary tokenizers encoding batches reading threads distributions parted_arrays",
     2: "ngram neural rendezvous",
     3: "adaptation_settings adapted_model unigram_cache neural_cache dynamic_evaluation gradient_statistics mixture mixture_tuning",
     4: "compact_arrays training_state model_folder array_files safe_files metrics_log model_card recipes registry loading adaptation_files manifest model_parts held_out run_lock prepared_text",

@@ -10,7 +10,7 @@ from tiny_models import fit, save
 from rnnlm import corpora
 from rnnlm.cli.main import COMMANDS
 
-HEAVY = {"torch", "datasets", "pyarrow", "sentencepiece", "numpy", "safetensors", "rich"}
+HEAVY = {"torch", "datasets", "pyarrow", "sentencepiece", "numpy", "safetensors", "rich", "matplotlib"}
 RUN = """
 import os, sys, time
 began = time.process_time()

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tiny_models import fit, save
+
 from rnnlm import inspection, loading, model_folder, safe_files, tokenizers
 from rnnlm.corpus import Block
 from rnnlm.errors import ModelError, OutputError, RnnlmError
@@ -58,6 +60,17 @@ def edit_config(folder, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path):
+    model = fit("lstm", output_layer="class", classes=3, tied=False)
+    today = save(tmp_path / "m", model, "lstm", output_layer="class", classes=3, tied=False)
+    edit_config(tmp_path / "m", lambda content: content["settings"].update(output=content["settings"].pop("output_layer")))
+    loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
+    assert (manifest.settings, manifest.fingerprint) == (today.settings, today.fingerprint)
+    assert {name: array.tolist() for name, array in loaded.to_arrays().items()} == {name: array.tolist() for name, array in model.to_arrays().items()}
+    assert inspection.describe(str(tmp_path / "m"))["settings"]["output_layer"] == "class"
+
 
 
 def weights_file(folder):
@@ -571,8 +584,21 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     from rnnlm import checkpoints
 
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoints, "NAMES", ("tiny",))
     save_unigram(tmp_path / "shipped" / "tiny")
     assert loading.find("tiny") == tmp_path / "shipped" / "tiny"
+
+
+def test_a_run_beside_the_shipped_models_is_none_of_them(tmp_path, monkeypatch):
+    from rnnlm import checkpoints
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    save_unigram(tmp_path / "shipped" / "demo")
+    save_unigram(tmp_path / "shipped" / "english")
+    with pytest.raises(ModelError, match="there are: demo$"):
+        loading.find("english")
 
 
 def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):

@@ -74,6 +74,14 @@ def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
     assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
 
 
+def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
+    text = 'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a ""cat"""\n"u\n2"\t1\t-1\t""\n'
+    assert [(u.utt, [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
+        ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
+    ]  # fmt: skip
+    assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
+
+
 def test_costs_are_turned_round_and_files_of_scores_add_up(here):
     folder = here / "k"
     kaldi(folder)
@@ -106,6 +114,21 @@ def test_a_list_without_its_best_hypothesis_is_told_of(here):
     write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
     with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
+
+
+def test_ranks_that_are_missing_between_others_are_told_of(here):
+    write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
+    message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3 utterances lack such ranks"
+    with pytest.warns(RnnlmWarning, match=message) as told:
+        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [["the cat", "the hat"], [""], ["y", "x"]]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.filterwarnings("error")
+def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
+    write(here / "a", "".join(f"u1\t{base + rank}\t{-rank}\tx\n" for rank in (2, 0, 1)))
+    assert len(read_nbest("a")[0].hypotheses) == 3
 
 
 @pytest.mark.parametrize(

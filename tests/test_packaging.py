@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm import checkpoints, corpora
+
 ROOT = Path(__file__).parent.parent
 INSTALLED_AS = {"rnnlm": "rnnlm", "cli": "rnnlm/cli", "corpora": "rnnlm/corpora", "checkpoints": "rnnlm/checkpoints"}
 DATA = {".toml", ".txt", ".tsv", ".md", ".typed", ".html", ".json", ".safetensors"}  # besides .py
@@ -17,10 +19,8 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git
 
 
 def tracked_files() -> list[str]:
-    """Files of the tree that git has or would take."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    """Files of the tree that git has; a user's own, in checkpoints/ or corpora/, are none of them."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     return sorted(name for name in set(listed.stdout.split("\0")) if name and (ROOT / name).is_file())
 
 
@@ -34,7 +34,7 @@ def installed_name(name: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel built from a copy of the tree in which somebody has trained models, too."""
+    """A wheel built from a copy of the tree in which somebody has models and texts, too."""
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for name in tracked_files():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +43,7 @@ def wheel(tmp_path_factory):
     mine.mkdir()
     for name in ("config.json", "README.md", "vocab.txt", "weights-00000001.safetensors", "code.py"):
         (mine / name).write_text("{}")
+    (copy / "corpora" / "english" / "notes.txt").write_text("mine\n")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
@@ -72,9 +73,11 @@ def test_nothing_but_rnnlm_goes_into_site_packages(contents):
     assert {name.split("/")[0].split("-")[0] for name in contents} == {"rnnlm"}
 
 
-def test_no_model_of_a_user_slips_in(contents):
+def test_no_model_or_text_of_a_user_slips_in(contents):
     folders = {name.split("/")[2] for name in contents if name.startswith("rnnlm/checkpoints/") and name.count("/") > 2}
-    assert folders <= {"demo"}, "the model that is shipped"
+    assert folders == set(checkpoints.NAMES), "the models that are shipped"
+    texts = {name.split("/", 3)[3] for name in contents if name.startswith("rnnlm/corpora/english/")}
+    assert texts == {"README.md", *corpora.FILES["english"]}
 
 
 def test_the_metadata_names_entry_point_licence_and_python(wheel):
@@ -84,6 +87,12 @@ def test_the_metadata_names_entry_point_licence_and_python(wheel):
     assert "License-Expression: Apache-2.0 AND CC0-1.0" in info["METADATA"]
     assert "Requires-Python: <3.14,>=3.11" in info["METADATA"]
     assert any(name.startswith("licenses/") and name.endswith("LICENSE") for name in info)
+
+
+def test_plots_need_no_extra_and_the_name_of_the_old_one_stays_valid(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")).splitlines()
+    assert "Requires-Dist: matplotlib>=3.8" in metadata and "Provides-Extra: plots" in metadata
 
 
 def test_the_installed_wheel_works(wheel, tmp_path):

@@ -1,12 +1,9 @@
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from rnnlm import plotting
 from rnnlm.errors import OutputError, UsageError
-
-pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 
 
 def figure():
@@ -32,13 +29,6 @@ def test_another_suffix_or_an_unwritable_place_is_an_error(tmp_path):
         plotting.save(figure(), tmp_path / "plot.doc")
     with pytest.raises(OutputError, match="cannot write"):
         plotting.save(figure(), tmp_path / "nowhere" / "plot.svg")
-
-
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError) as error:
-        plotting.new_figure("", "", "")
-    assert error.value.way_out == "pip install 'rnnlm[plots]'"
 
 
 @pytest.mark.parametrize("values, shown", [((1, 2.5e6), ["1", "1,000", "1,000,000"]), ((1.2, 4), ["1.5", "2", "3"]), ((80, 230), ["100", "150", "200"])])

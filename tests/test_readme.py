@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import corpora, training_growth
+from rnnlm import checkpoints, corpora, model_folder, training_growth
 from rnnlm.cli.main import COMMANDS, run
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -41,6 +41,12 @@ def marked(comment: str) -> str:
     """The sh block that follows an HTML comment."""
     (code,) = [code for before, language, code in BLOCKS if before == f"<!-- {comment} -->" and language == "sh"]
     return code.strip()
+
+
+def shown_after(comment: str) -> str:
+    """What the first block without a language after that sh block shows."""
+    at = next(number for number, (before, _, _) in enumerate(BLOCKS) if before == f"<!-- {comment} -->")
+    return next(code for _, language, code in BLOCKS[at:] if not language)
 
 
 def commands(code: str) -> list[list[str]]:
@@ -151,9 +157,32 @@ def test_the_demo_trains_and_compares_the_two_sentences():
     assert ours == [["train"], ["score", "-m", "english", "it is hard to recognize speech", "it is hard to wreck a nice beach"]]
 
 
+def test_the_shipped_model_prints_what_the_readme_shows(tmp_path, monkeypatch, capsys):
+    """The examples that the project is named by, bare and inside a sentence."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    for words in commands(marked("shipped")):
+        if words[1] == "score":
+            assert run(words[1:]) == 0
+    printed, stated = capsys.readouterr().out.split(), shown_after("shipped").split()
+    assert len(printed) == len(stated) > 20
+    for found, wanted in zip(printed, stated, strict=True):
+        if re.fullmatch(r"-?\d+\.\d+", wanted):
+            assert float(found) == pytest.approx(float(wanted), abs=0.02)
+        else:
+            assert found == wanted
+
+
+def test_the_figures_of_the_shipped_model_in_the_readme_are_those_of_its_card():
+    results = model_folder.read_manifest(checkpoints.FOLDER / "demo").results["test"]
+    (row,) = [line for line in README.splitlines() if line.startswith("| the shipped model")]
+    assert f"| {results['ppl_token_no_oov']:.1f} |" in row
+
+
 def test_ci_runs_the_readmes_test_command():
     text = (Path(__file__).parent.parent / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
+    assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
     assert marked("tests").endswith(".venv/bin/python -m pytest -q")
 
 

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from killed_runs import checked, outcome
-from rnnlm import corpora, model_folder
+from rnnlm import corpora, model_folder, recipes, safe_files
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import Evaluating, Finished, Kept, Saved, Started
 from rnnlm.training import train
@@ -59,6 +60,49 @@ def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
     started, *_, finished = auto(texts, cut)
     assert isinstance(started, Started) and (started.step, finished.steps) == (6, 9)
     assert outcome(cut) == outcome(whole)
+
+
+def made_before(folder):
+    """What is in `folder` as a run of before has left it: by the old name of a setting, and without one that came later."""
+
+    def of_before(settings):
+        settings["output"] = settings.pop("output_layer")
+        del settings["line_starts"]
+
+    content = json.loads((folder / "config.json").read_text())
+    of_before(content["settings"])
+    (folder / "config.json").write_text(json.dumps(content))
+    for path in sorted((folder / "training").glob("*.json")):
+        facts = json.loads(path.read_text())
+        of_before(facts["run"]["settings"])
+        data = json.dumps(facts).encode()
+        old, new = path.stem, path.stem[:-8] + safe_files.digest([data])[:8]
+        path.unlink()
+        path.with_stem(new).write_bytes(data)
+        path.with_name(f"{old}.safetensors").rename(path.with_name(f"{new}.safetensors"))
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(texts, cut, whole, resume, monkeypatch):
+    """Also where its recipe has that setting by now."""
+    made_before(cut)
+    recipe = recipes.load("lstm")
+    monkeypatch.setattr(recipes, "load", lambda _: replace(recipe, settings={**recipe.settings, "line_starts": 0.5}))
+    started, *_ = train(texts / "text", valid=texts / "valid", output=cut, resume=resume, **RUN)
+    assert started.step == 6 and outcome(cut) == outcome(whole)
+
+
+def test_what_a_run_of_before_did_without_is_refused_to_it(texts, cut):
+    made_before(cut)
+    with pytest.raises(UsageError, match="line_starts is 0.0 there, 0.5 was asked for"):
+        list(train(texts / "text", valid=texts / "valid", output=cut, resume=True, line_starts=0.5))
+
+
+def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
+    made_before(whole)
+    before = (whole / "config.json").read_bytes()
+    (finished,) = auto(texts, whole)
+    assert finished.steps == 9 and (whole / "config.json").read_bytes() == before
 
 
 def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(texts, tmp_path, whole):

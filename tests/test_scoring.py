@@ -118,6 +118,15 @@ def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
     assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
 
 
+def test_words_are_those_of_the_tokenizer_however_the_line_spells_them():
+    model = fit("unigram", lowercase=True, split_punctuation=True)
+    spelled, split = score_sentences(model, ["THE DOG SAT!", "the dog sat !"])
+    assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (split.logprob_nats, 4, split.ppl_word)
+    assert likelihood_ratio(spelled, split) == (0.0, 0.0)
+    (open_end,) = score_sentences(model, ["THE DOG SAT!"], eos=False)
+    assert (open_end.words, open_end.tokens) == (4, 4)
+
+
 FAMILIES = [
     ("lstm", {}), ("gru", {"layers": 2}), ("qrnn", {}), ("ffnn", {}), ("jordan", {}), ("unigram", {}), ("ngram", {"order": 3}),
     ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}), ("lstm", {"tokenizer": "char"}),

@@ -28,7 +28,7 @@ def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
     assert [text for _, _, text, _ in read(path)] == ["a", "b \udcff", "c"]
     assert [text for _, _, text, _ in read(path, encoding_errors="replace")] == ["a", "b \ufffd", "c"]
     path.write_text("a\nb", encoding="utf-16")
-    with pytest.raises(TextError, match="line 1: not UTF-8"):
+    with pytest.raises(TextError, match="line 1, byte 1: not UTF-8.*UTF-16"):
         read(path)
 
 
@@ -61,6 +61,20 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("errors", ["strict", "replace"])
+def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
+    path = tmp_path / "table.jsonl"
+    lines = [b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}', b"[" * 100_000, b'{"id": "z", "text": "c"}']
+    path.write_bytes(b"\n".join(lines))
+    found = read(path, encoding_errors=errors)
+    assert [id for id, *_ in found] == [1, "x", 3, "y" if errors == "replace" else 4, 5, "z"]
+    assert [text for *_, text, _ in found] == ["", "a", "", "b \ufffd" if errors == "replace" else "", "", "c"]
+    reasons = [reason for *_, reason in found]
+    assert reasons[0].startswith("line 1: not JSON (") and reasons[4].startswith("line 6: not JSON (")
+    assert reasons[2] == "line 4: not a JSON object"
+    assert reasons[3] == (None if errors == "replace" else "line 5: not UTF-8 (byte 24 is 0xff)") and not reasons[1] and not reasons[5]
+
+
 def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text('text\n"He came, he saw"\nHe came, he saw\nHe came,\n')
@@ -73,8 +87,8 @@ def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     [
         ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
         ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"), ("t.txt", "a\n", {"column": "c"}, "is no table by its name"),
-        ("t.jsonl", '{"text": "a"}\n{"text": \n', {}, "line 2: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
-        ("t.jsonl", '{"text": "a\udcff"}\n', {}, "not UTF-8"),
+        ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
+        ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
     ],
 )  # fmt: skip
 def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):

@@ -15,6 +15,7 @@ import rnnlm
 from rnnlm import model_folder, safe_files, training
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
 from rnnlm.events import Evaluating, Finished, Fitted, Saved, Started, Step, Stored, Validated
+from rnnlm.metrics_log import read_events
 from rnnlm.planning import Request, plan, settle
 from rnnlm.training import run, train
 
@@ -79,6 +80,22 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
     recipe, kind, resolved = settle(Request(**request_))
     assert (recipe, kind.name) == expected
     assert resolved.values["model"] == kind.name
+
+
+@pytest.mark.parametrize("way", ["config", "assignments", "flags"])
+def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
+    given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}
+    origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
+    with pytest.warns(RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now") as told:
+        *_, resolved = settle(Request(**{way: given}))
+    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == ("class", origin) and origin in str(told[0].message)
+    with pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"), pytest.warns(RnnlmWarning):
+        settle(Request(model="unigram", **{way: given}))
+
+
+def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
+    *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
+    assert finished.folder == "m" and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
 
 
 def test_a_config_file_may_name_the_model(tmp_path):
@@ -410,13 +427,32 @@ def test_a_diverging_run_is_an_error_and_saves_no_garbage(text, holdout):
     assert not model_folder.is_model(Path("m"))
 
 
+def test_a_run_that_diverges_without_a_model_leaves_its_log_and_the_next_one_may_go_there(text):
+    wild = {"learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+    with pytest.raises(TrainingError, match=r"none is saved; m/metrics\.jsonl tells how it went.*init_gain below 1"):
+        list(train(text, output="m", model="rnn", activation="elu", **SMALL, **wild))
+    assert os.listdir("m") == ["metrics.jsonl"]
+    told = read_events(Path("m"))
+    assert told[0]["event"] == "started" and told[-1]["event"] == "fitted" and told[-1]["stopped"] == "diverged"
+    list(train(text, output="m", **SMALL))
+    assert read_events(Path("m"))[-1]["event"] == "finished" and [event["event"] for event in read_events(Path("m"))].count("started") == 1
+
+
+def test_a_folder_with_somebody_elses_metrics_is_left_alone(text):
+    os.mkdir("m")
+    write(Path("m/metrics.jsonl"), '{"loss": 1.0}\n')
+    with pytest.raises(OutputError, match="m is not empty and holds no model; it has metrics.jsonl"):
+        plan(Request(text=(str(text),), output=Path("m"), flags=SMALL))
+
+
 def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
     list(train(text, output="m", **SMALL))
-    before = numbers("m")
+    before, log = numbers("m"), read_events(Path("m"))
     wild = {**SMALL, "optimizer": "sgd", "learning_rate": 1e30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
     with pytest.raises(TrainingError):
         list(train(text, output="m", overwrite=True, holdout=0.0, **wild))
     after = numbers("m")
+    assert read_events(Path("m")) == log
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 

@@ -119,6 +119,31 @@ def test_of_word_models_words_are_tokens():
         ]
 
 
+CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
+
+
+@pytest.mark.parametrize("settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {}], ids=str)
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings, lowercase):
+    model = fit("unigram", lowercase=lowercase, **settings)
+    whole, rest = score_sentences(model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True)
+    words = [word.word for word in whole.word_scores]
+    assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
+    assert [word.word for word in rest.word_scores] == words
+    assert whole.words == rest.words == len(words) - 1
+    if settings.get("split_punctuation"):
+        assert words[:7] == ["The", "DOG's", "(", "ran", ")", ",", "\u0130" if lowercase else "\u0130'x"]
+    else:
+        assert words[:-1] == CASED.split()
+
+
+def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():
+    model = fit("unigram", tokenizer="char", lowercase=True)
+    scores = score_sentences(model, ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True)
+    assert [[word.word for word in score.word_scores] for score in scores] == [["The\tDOG", "ran", "</s>"], ["\u0130\tA", "b", "</s>"]]
+    assert [score.words for score in scores] == [2, 2]
+
+
 def test_a_word_with_an_unknown_character_is_unknown():
     (score,) = score_sentences(fit("lstm", tokenizer="char"), ["the z\u00e9bra sat"], with_words=True)
     assert [word.is_oov for word in score.word_scores] == [False, True, False, False]

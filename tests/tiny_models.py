@@ -13,6 +13,7 @@ from rnnlm.config import Layer, resolve
 from rnnlm.corpus import Block, TextSettings
 from rnnlm.encoding import TrainingData, encode_text
 from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Event, TrainingState, never
 from rnnlm.mixture import Mixture
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.tokenizers import TokenizerSettings
@@ -81,12 +82,18 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
     """A model of the registry's kind `name`, trained for a few steps."""
     if name == "mixture":
         return mixture(lines=lines, **settings)
+    needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
+    return run(name, lines, HELD_OUT if needs_valid else None, **settings)[-1].model
+
+
+def run(
+    name: str, lines: Sequence[str] = LINES, valid: Sequence[str] | None = None, initial: TrainingState | None = None, **settings: Any
+) -> list[Event]:
+    """The events of a short training run, from its start or from where `initial` says that it stood."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
-    needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
-    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), encode_text(Lines(HELD_OUT), tokenizer) if needs_valid else None)
+    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid and encode_text(Lines(valid), tokenizer))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        *_, fitted = kind.fit(resolved, data, lambda: False, None)
-    return fitted.model
+        return list(kind.fit(resolved, data, never, initial))

@@ -19,7 +19,7 @@ def accuracy_figure(accuracies: Sequence[PairAccuracy]) -> "Figure":
     """Accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
 
     Raises:
-        UsageError: there is none, or matplotlib is not installed.
+        UsageError: there is none.
     """
     shown = [accuracy for accuracy in accuracies if accuracy.accuracy is not None]
     counted = [by for by in COUNTED if any(accuracy.by == by for accuracy in shown)]

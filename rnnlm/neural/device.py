@@ -93,7 +93,7 @@ def memory_errors(device: torch.device) -> Iterator[None]:
             raise
         way_out = (
             "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens; "
-            "for a large vocabulary set max_vocab or output=adaptive"
+            "for a large vocabulary set max_vocab or output_layer=adaptive"
         )
         raise TrainingError(f"out of memory on {device}", "the network and its batch do not fit", way_out) from None
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.neural.network_settings import FeedForwardSettings
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "elu": F.elu, "leaky_relu": F.leaky_relu}
 
 
 class WordWindow(nn.Module):
@@ -34,7 +34,8 @@ class WordWindow(nn.Module):
         y_TBH = ACTIVATIONS[self.settings.activation](F.linear(window_TBX, self.weight_ih, self.bias_ih))
         if self.settings.direct_connections:
             y_TBH = torch.cat([y_TBH, window_TBX.to(y_TBH.dtype)], dim=2)
-        return y_TBH, (all_SBE[len(all_SBE) - before :],)
+        after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)  # words read as characters may come in bf16
+        return y_TBH, (after,)
 
     def state_shapes(self) -> list[tuple[int, int]]:
         """(places, width) of each tensor of the state."""

@@ -17,7 +17,7 @@ def initialise(
 
     uniform: in [-r, r], r = init_range;
     glorot: uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16);
-    he: normal with deviation gain sqrt(2 / fan_in) (He et al. 2015, eq. 10);
+    he: normal with deviation gain sqrt(2 / fan_in), made for ReLU (He et al. 2015, eq. 10);
     orthogonal: gain Q, Q random with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014);
     identity: gain I (Le et al. 2015, with gain 1); square matrices only;
     torch: uniform in +-1 / sqrt(width), as torch's layers start: `width` is H of recurrent ones, K of linear ones.

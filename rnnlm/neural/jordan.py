@@ -32,7 +32,8 @@ class JordanLayer(nn.Module):
         """`fed_back`: from a hidden vector (B, H) to what of its output the next step reads."""
         h_BH, steps = state[0][0], []
         for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):  # one product for the whole window
-            h_BH = self.activation(inputs_BH + F.linear(fed_back(h_BH), self.weight_hh))
+            a_BH = inputs_BH + F.linear(fed_back(h_BH), self.weight_hh)
+            h_BH = self.activation(a_BH.to(h_BH.dtype))  # products may run in bf16; the state keeps its type
             steps.append(h_BH)
         return torch.stack(steps), (h_BH.unsqueeze(0),)
 

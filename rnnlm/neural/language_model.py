@@ -28,7 +28,7 @@ class NeuralState:
         return NeuralState(tuple(tensor.index_select(1, index) for tensor in self.tensors))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {f"state_{number}": tensor.float().cpu().numpy() for number, tensor in enumerate(self.tensors)}
+        return {f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)}
 
 
 class NeuralLanguageModel:

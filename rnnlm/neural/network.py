@@ -2,7 +2,8 @@
 
 The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it is the same.
 Shapes: T time, B rows, E width of what is read, H of what the body gives, V vocabulary. Time comes first inside, as the
-recurrent kernels want it. A state is a tuple of tensors (places, B, width), all zeros before the first token.
+recurrent kernels want it. A state is a tuple of tensors (places, B, width), all zeros before the first token; it has the type
+of the weights (fp32) whatever the products run in, so that it is stored and carried on without loss.
 """
 
 import torch
@@ -95,7 +96,7 @@ class Network(nn.Module):
     def _fed_back(self, y_BH: Tensor) -> Tensor:
         """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the expected word vector (B, E)."""
         p_BV = self.output.predict(self._project(y_BH), self.tied_VE).exp()
-        return p_BV if self.settings.feedback == "distribution" else p_BV.to(y_BH.dtype) @ self.input.weight.to(y_BH.dtype)
+        return p_BV if self.settings.feedback == "distribution" else p_BV @ self.input.weight
 
     def _project(self, y: Tensor) -> Tensor:
         return y if self.projection is None else self.projection(y)
@@ -124,8 +125,8 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
-            f"output = {settings.output}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
-            "use output=softmax with loss=full, or a tokenizer trained on text",
+            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
+            "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
     _initialise(network)
     return network.prepare()

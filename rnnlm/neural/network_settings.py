@@ -15,7 +15,8 @@ from rnnlm.errors import ModelError, SettingsError
 Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
-Activation = Literal["tanh", "relu", "sigmoid"]
+Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
+OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
 
@@ -27,11 +28,11 @@ OWNERS = {
     "character_highways": ("characters", ("cnn",)),
     "character_hidden_size": ("characters", ("lstm",)),
     "samples": ("loss", ("sampled", "nce")),
-    "cutoffs": ("output", ("adaptive",)),
-    "cluster_shrink": ("output", ("adaptive",)),
-    "classes": ("output", ("class",)),
-    "mixture_components": ("output", ("mos",)),
-    "dropout_latent": ("output", ("mos",)),
+    "cutoffs": ("output_layer", ("adaptive",)),
+    "cluster_shrink": ("output_layer", ("adaptive",)),
+    "classes": ("output_layer", ("class",)),
+    "mixture_components": ("output_layer", ("mos",)),
+    "dropout_latent": ("output_layer", ("mos",)),
 }
 
 
@@ -54,7 +55,7 @@ class NetworkSettings:
     character_highways: Annotated[Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")] = 1
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
-    output: Annotated[
+    output_layer: Annotated[
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
     ] = "softmax"
     tied: Annotated[
@@ -62,19 +63,19 @@ class NetworkSettings:
         Meta(description="output weights are the word vectors (projected where the widths differ); none: where that can be"),
     ] = None
     loss: Annotated[
-        Literal["full", "sampled", "nce"], Meta(description="output=softmax: what is trained; evaluation is always exact")
+        Literal["full", "sampled", "nce"], Meta(description="output_layer=softmax: what is trained; evaluation is always exact")
     ] = "full"
     samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")] = 1024
     cutoffs: Annotated[
-        Sizes | None, Meta(description="output=adaptive: ranks at which clusters end; none: from V")
+        Sizes | None, Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V")
     ] = None
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
-        Meta(description="output=adaptive: each cluster is so many times narrower than the one before"),
+        Meta(description="output_layer=adaptive: each cluster is so many times narrower than the one before"),
     ] = 4.0
-    classes: Annotated[Count | None, Meta(description="output=class: number of classes; none: the square root of V")] = None
+    classes: Annotated[Count | None, Meta(description="output_layer=class: number of classes; none: the square root of V")] = None
     mixture_components: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)], Meta(description="output=mos: softmaxes that are mixed")
+        Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")
     ] = 15
 
     dropout_embedding: Annotated[
@@ -82,7 +83,7 @@ class NetworkSettings:
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
-    dropout_latent: Annotated[Probability, Meta(description="output=mos: dropout on what each softmax reads")] = 0.0
+    dropout_latent: Annotated[Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")] = 0.0
     locked_dropout: Annotated[
         bool, Meta(description="variational dropout: one mask for each row, the same at all places of a window")
     ] = False
@@ -97,8 +98,8 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         if self.tied and (why := self._cannot_tie()):
             raise SettingsError("tied = true cannot be", why, "leave tied out, or set tied=false")
-        if self.loss != "full" and self.output != "softmax":
-            raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output is {self.output}", "set output=softmax")
+        if self.loss != "full" and self.output_layer != "softmax":
+            raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output_layer is {self.output_layer}", "set output_layer=softmax")
         self._check_owners()
         if not any(sizes(self.character_filters)):
             raise SettingsError(f"character_filters = {self.character_filters} names no filter")
@@ -128,7 +129,7 @@ class NetworkSettings:
     def features_width(self) -> int:
         """Width of what the output layer reads: that of the word vectors it is tied to, else the body's. A mixture of softmaxes
         maps the body's width itself."""
-        return self.embedding_size if self.is_tied and self.output != "mos" else self.output_width
+        return self.embedding_size if self.is_tied and self.output_layer != "mos" else self.output_width
 
     def _check_owners(self) -> None:
         """A setting that differs from its default belongs to what was chosen."""
@@ -143,8 +144,8 @@ class NetworkSettings:
         """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
         if not self.has_word_vectors:
             return "words are read as characters: there are no word vectors"
-        if self.output in ("adaptive", "hierarchical"):
-            return f"the {self.output} softmax has no weights for each word"
+        if self.output_layer in ("adaptive", "hierarchical"):
+            return f"the {self.output_layer} softmax has no weights for each word"
         return ""
 
 
@@ -193,7 +194,7 @@ class RecurrentSettings(NetworkSettings):
 class ElmanSettings(RecurrentSettings):
     """Of `rnn`."""
 
-    activation: Annotated[Activation, Meta(description="activation of the hidden layers")] = "tanh"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")] = "tanh"
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class QrnnSettings(RecurrentSettings):
 class JordanSettings(NetworkSettings):
     """Of `jordan`: the previous output feeds the hidden layer."""
 
-    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "sigmoid"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "sigmoid"
     feedback: Annotated[
         Literal["distribution", "embedding"],
         Meta(description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"),
@@ -262,7 +263,7 @@ class FeedForwardSettings(NetworkSettings):
     """Of `ffnn`: a window of words, no recurrence."""
 
     context_words: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")] = 4
-    activation: Annotated[Activation, Meta(description="activation of the hidden layer")] = "tanh"
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "tanh"
     direct_connections: Annotated[bool, Meta(description="the window's word vectors reach the output layer, too")] = False
 
     @property

@@ -11,6 +11,8 @@ import contextlib
 import inspect
 import itertools
 import time
+import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -22,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.rendezvous import Place, farewell, lost_at_start, place, store
+from rnnlm.rendezvous import FAREWELL_SECONDS, POLL_SECONDS, Place, farewell, lost_at_start, place, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
 MOST_STEPS = 1000  # and no more than so many
@@ -104,6 +106,7 @@ class Together(Alone):
         self.place, self.count, self.timeout, self.run = here, here.count, timeout, run
         self.agreed_at = 0.0
         self.now = lambda: self.agreed_at
+        self.lent: set[weakref.ref] = set()  # tensors of exchanges, until they are let go of here and by torch
         self.hear(never, never)
 
     def share(self, size: int) -> slice:
@@ -139,8 +142,9 @@ class Together(Alone):
     def gather(self, tensor: Tensor) -> list[Tensor]:
         own = tensor.detach().cpu().contiguous()
         found = [torch.empty_like(own) for _ in range(self.count)]
+        self.lent.update(weakref.ref(each, self.lent.discard) for each in (own, *found))
         distributed.all_gather(found, own)
-        return found
+        return [each.clone() for each in found]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
         """Ranks have a row more or less: they are filled up to the same number for the way."""
@@ -170,14 +174,32 @@ class Together(Alone):
     def together(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:
-            said = str(error).partition("\n")[0]
-            if not isinstance(error, distributed.DistError) and not any(words in said.lower() for words in LOST):
-                raise
-            why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
-            raise LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume") from error
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # they hold tensors
+            self._wait_for_torch()
+            if self._is_loss(error):
+                raise self._lost(str(error).partition("\n")[0]) from error
+            raise
         farewell(f"run{self.run}", self.place)
+        self._wait_for_torch()
         distributed.destroy_process_group()
+
+    def _wait_for_torch(self) -> None:
+        """Until it has let go of the tensors of every exchange, for FAREWELL_SECONDS at most. A thread of gloo does so some time after
+        the exchange, and needs Python's lock for it. Who ends the group while it waits for the lock, waits for it in turn, holding
+        the lock: for ever; and once Python is ending, the thread breaks the process down (SIGABRT)."""
+        until = time.monotonic() + FAREWELL_SECONDS
+        while self.lent and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+
+    def _is_loss(self, error: BaseException) -> bool:
+        """Whether torch says by `error` that another rank is gone."""
+        said = str(error).partition("\n")[0].lower()
+        return isinstance(error, RuntimeError) and (isinstance(error, distributed.DistError) or any(words in said for words in LOST))
+
+    def _lost(self, said: str) -> LostProcess:
+        why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
+        return LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume")
 
     def _take_save(self) -> bool:
         wanted, self.wants_save = self.wants_save, False

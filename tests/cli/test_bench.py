@@ -60,7 +60,7 @@ def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
     assert summary["plain_tokens_per_second"] is summary["ratio_bare"] is None
 
 
-@pytest.mark.parametrize("setting", ["model=ffnn", "output=class"])
+@pytest.mark.parametrize("setting", ["model=ffnn", "output_layer=class"])
 def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, setting):
     ended = rnnlm("bench", "train", models.text, "--recipe", "ffnn" if "ffnn" in setting else "lstm", *TINY, "--set", setting, "--rounds", 1, "--steps", 2)
     columns, row, *_ = [line.split("\t") for line in ended.out.splitlines()]

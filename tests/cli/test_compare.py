@@ -92,7 +92,6 @@ def test_other_tokens_compare_per_character_and_what_does_not_is_named(rnnlm, pa
 
 
 def test_the_report_is_written_once_and_replaced_when_told(rnnlm, parts):
-    pytest.importorskip("matplotlib")
     arguments = ("compare", "lstm", "kn", "--on", "valid.txt", "--report", "compared.html", "--resamples", "99")
     assert "the report is in compared.html\n" in rnnlm(*arguments).err
     page = (parts / "compared.html").read_text(encoding="utf-8")

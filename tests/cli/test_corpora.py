@@ -1,4 +1,5 @@
 import json
+import shutil
 
 from rnnlm import corpora
 
@@ -19,3 +20,13 @@ def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
     assert {record["path"] for record in records} >= {str(corpora.part("english", "train"))}
     for record in records:
         assert len(open(record["path"], "rb").read()) == record["bytes"]
+
+
+def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(rnnlm, tmp_path, monkeypatch):
+    shutil.copytree(corpora.FOLDER / "english", tmp_path / "english")
+    for added in ("english/notes.txt", "mine/train.txt"):
+        (tmp_path / added).parent.mkdir(exist_ok=True)
+        (tmp_path / added).write_text("my own\n")
+    before = [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()]
+    monkeypatch.setattr(corpora, "FOLDER", tmp_path)
+    assert [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()] == before

@@ -44,8 +44,12 @@ def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
 
 def test_no_model_is_an_error_like_any_other(rnnlm, here):
     checked_error(rnnlm("doctor", "nothing"), 1, "no model at nothing")
-    nameless = rnnlm("doctor")
-    assert nameless.code == 2 and "RNNLM_MODEL" in nameless.err
+
+
+def test_without_a_name_the_shipped_model_is_checked_and_a_note_says_so(rnnlm, here):
+    shown = rnnlm("doctor", "--sample", "2")
+    assert shown.code == 0 and "sums\tok" in shown.out
+    assert shown.err == "note: the shipped model of plain English (rnnlm info demo); -m names another\n"
 
 
 def test_a_seed_below_zero_is_wrong_usage(rnnlm, bigram):

@@ -46,9 +46,12 @@ def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypa
     by_environment = rnnlm("info", "--json")
     monkeypatch.delenv("RNNLM_MODEL")
     assert json.loads(by_name.out)["fingerprint"] == json.loads(by_environment.out)["fingerprint"]
-    nameless = rnnlm("info")
-    assert nameless.code == 2
-    assert "RNNLM_MODEL" in nameless.err
+
+
+def test_without_a_name_it_is_the_shipped_model_and_a_note_says_so(rnnlm, here):
+    shown = rnnlm("info", "--json")
+    assert (shown.code, shown.err) == (0, "note: the shipped model of plain English (rnnlm info demo); -m names another\n")
+    assert json.loads(shown.out) == json.loads(rnnlm("info", "demo", "--json").out)
 
 
 def test_an_unknown_model_is_an_error_that_lists_those_there_are(rnnlm, models, monkeypatch):

@@ -38,7 +38,6 @@ def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_a
 
 
 def test_agreement_comes_by_distance_and_attractors_as_a_table_and_a_plot(rnnlm, models, here):
-    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
     shown = rnnlm("score", "-m", models.unigram, "--pairs", AGREEMENT, "--plot", "plot.svg")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert columns == ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]

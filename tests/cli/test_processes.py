@@ -1,8 +1,11 @@
 """Runs of several processes: what a person sees of them, and that they end together, however they end."""
 
+import contextlib
 import json
 import os
+import random
 import signal
+import subprocess
 import sys
 import time
 import weakref
@@ -109,6 +112,26 @@ def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans
     assert list(Path("killed/training").glob("state-*.json"))
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("busy", [0, 4], ids=["alone", "under load"])
+def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, models, busy):
+    draw, seconds = random.Random(busy), []
+    with contextlib.ExitStack() as load:
+        for _ in range(busy):
+            load.callback(subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]).kill)
+        for number in range(100):
+            process, ids = begun(start, models, f"made-{number}")
+            time.sleep(draw.uniform(0.0, 0.3))
+            asked, began = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]), time.monotonic()
+            process.send_signal(asked)
+            _, err = process.communicate(timeout=60)
+            seconds.append(time.monotonic() - began)
+            assert process.returncode == 128 + asked and "stopped as asked" in err and "error" not in err, (number, err)
+            assert not any(map(is_running, ids.values()))
+    print(f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -185,6 +208,19 @@ def test_a_process_that_hangs_is_ended_once_the_others_gave_it_up(ended):
 def test_one_that_was_asked_to_end_leaves_the_others_their_time(ended):
     """The first process may still be writing when the second one has left."""
     assert ended("import time; time.sleep(1.5)", "raise SystemExit(143)") == (143, "")
+
+
+def test_one_that_the_signal_ends_outright_has_ended_as_asked(ended):
+    """As it does one that was leaving already when the signal came; any other signal is a failure."""
+    waits = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); time.sleep(60)"
+
+    def asked(group):
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert ended("raise SystemExit(143)", waits, meanwhile=asked) == (143, "")
+    code, err = ended("raise SystemExit(143)", "import os, signal; os.kill(os.getpid(), signal.SIGABRT)", meanwhile=asked)
+    assert code == 143 and err.startswith("error: process 2 of 2 was ended by signal 6 (SIGABRT)")
 
 
 def test_a_second_signal_leaves_little_time(ended):

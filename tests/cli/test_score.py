@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 
 import pytest
@@ -97,8 +99,7 @@ def records(shown) -> list[dict]:
 
 
 def table(text: str) -> list[dict[str, str]]:
-    columns, *rows = [line.split("\t") for line in text.splitlines()]
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", strict=True))
 
 
 def test_words_have_their_surprisals_in_every_format(rnnlm, models):
@@ -119,11 +120,53 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
     rows = table(shown.out)
     assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [row["reason"] for row in rows] == ["", "", "not UTF-8 (byte 5 is 0xff)", "", "the text holds <s>"]
-    assert [row["tokens"] for row in rows] == ["3", "1", "", "3", ""] and rows[3]["text"] == "the\\tzorp"
+    assert [row["tokens"] for row in rows] == ["3", "1", "", "3", ""] and rows[3]["text"] == "the\tzorp"
     assert (rows[2]["logprob_nats"], rows[3]["oov"]) == ("", "zorp")
     assert shown.code == 0 and "note: 2 lines have no score" in shown.err
     assert records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))[2]["words"] is None
     assert len(table(rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens").out)) == 3 + 1 + 1 + 3 + 1
+
+
+def test_one_malformed_line_of_json_does_not_end_the_run(rnnlm, models, here):
+    (here / "t.jsonl").write_bytes(b'{"text": "the man"}\n{"text": "the\n{"text": "the \xff"}\n{"text": "a man"}\n')
+    shown = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", "--json")
+    found = records(shown)
+    assert shown.code == 0 and "note: 2 lines have no score" in shown.err
+    assert [each["id"] for each in found] == [1, 2, 3, 4] and found[1]["logprob_nats"] is found[1]["words"] is None
+    assert found[1]["reason"].startswith("line 2: not JSON (") and found[2]["reason"] == "line 3: not UTF-8 (byte 15 is 0xff)"
+    strict = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", "--json", "--strict")
+    assert strict.code == 1 and strict.errors[0].startswith("error: sentence 2: line 2: not JSON (")
+
+
+def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
+    (here / "my text").write_text("the man\n")
+    shown = rnnlm("score", "-m", models.unigram, "the", "my text")
+    assert shown.code == 0 and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines" in shown.err
+    assert "file" not in rnnlm("score", "-m", models.unigram, "the", "my  text").err
+
+
+TEXTS = ['the "old" man', 'the "old man', '"the man"', '"', "the\tman", "the man\nwas", 'the "man\n"was\t']
+
+
+@pytest.mark.parametrize("options", [["--format", "tsv"], [], ["--format", "tsv", "--tokens"], ["-o", "out.tsv"]], ids=" ".join)
+def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(rnnlm, models, here, options):
+    (here / "t.jsonl").write_text("".join(json.dumps({"id": str(id), "text": text}) + "\n" for id, text in enumerate(TEXTS)))
+    shown = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", *options)
+    written = (here / "out.tsv").read_text() if "-o" in options else shown.out
+    rows = table(written)
+    assert not [row for row in rows if None in row or None in row.values()]
+    if "--tokens" in options:
+        tokens = [[row["token"] for row in rows if row["id"] == str(id)] for id in range(len(TEXTS))]
+        assert tokens[:5] == [[*text.split(), "</s>"] for text in TEXTS[:5]]
+        return
+    assert {int(row["id"]): row.get("text", row.get("sentence")) for row in rows} == dict(enumerate(TEXTS))
+
+
+def test_tables_of_quotes_are_those_of_pandas(rnnlm, models, here):
+    pandas = pytest.importorskip("pandas")
+    shown = rnnlm("score", "-m", models.unigram, "--format", "tsv", *TEXTS[:5])
+    found = pandas.read_csv(io.StringIO(shown.out), sep="\t")
+    assert found["text"].tolist() == TEXTS[:5] and found["id"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_likely_next_words_stand_at_each_place(rnnlm, models):

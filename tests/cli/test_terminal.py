@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 
 import pytest
@@ -6,8 +8,15 @@ from rnnlm.cli import terminal
 
 
 def test_piped_tables_are_tab_separated_with_one_line_a_row(capsys):
-    terminal.print_table(["a", "b"], [["1", "x\ty\nz"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
-    assert capsys.readouterr().out == "a\tb\n1\tx\\ty\\nz\n[bold]2[/bold]\t" + "w" * 500 + "\n"
+    terminal.print_table(["a", "b"], [["1", "x y"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
+    assert capsys.readouterr().out == "a\tb\n1\tx y\n[bold]2[/bold]\t" + "w" * 500 + "\n"
+
+
+def test_piped_tables_are_read_back_by_pythons_csv_but_for_what_a_terminal_would_obey(capsys):
+    rows = [['an "odd one', "x\ty\nz"], ['"whole"', 'a "b" c']]
+    terminal.print_table(["a", 'the "b"'], [*rows, ["\x1b[31m\r", "\u202e"]])
+    read = list(csv.reader(io.StringIO(capsys.readouterr().out, newline=""), delimiter="\t"))
+    assert read == [["a", 'the "b"'], *rows, ["\\x1b[31m\\r", "\\u202e"]]
 
 
 def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, terminal_of):

@@ -183,7 +183,7 @@ NETWORK = {
     "a width below zero": ("the model at m is damaged", setting(hidden_size=-1)),
     "a width of NaN": ("the model at m is damaged", setting(hidden_size=float("nan"))),
     "a dropout of 1e400": ("the model at m is damaged", setting(dropout_output=float("inf"))),
-    "an output layer that there is not": ("the model at m is damaged", setting(output="\x1b[31m")),
+    "an output layer that there is not": ("the model at m is damaged", setting(output_layer="\x1b[31m")),
 }
 NGRAM = {
     "NaN": ("the model", filled(float("nan"))),

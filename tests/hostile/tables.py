@@ -136,8 +136,15 @@ ROWS += [Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parque
 ROWS += [Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content}) for name, (content, what) in PAIRS.items()]
 ROWS += [Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content}) for name, (content, what) in SUITES.items()]
 ROWS += [
-    Bad("JSON-lines: scored, a nest of arrays", "score -m {unigram} --input t.jsonl -o out.jsonl", "t.jsonl, line 2: not JSON",
+    Bad("JSON-lines: scored, a nest of arrays", "score -m {unigram} --input t.jsonl -o out.jsonl --strict", "sentence 2: line 2: not JSON",
         {"t.jsonl": b'{"text": "a"}\n' + DEEP_ROW}, keeps=False),
+    fine("JSON-lines: scored, lines that are none", "score -m {unigram} --input t.jsonl",
+         {"t.jsonl": b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n'}),
+    fine("JSON-lines: scored, none that can be read", "score -m {unigram} --input t.jsonl --format tsv", {"t.jsonl": b"the man\n" * 9}),
+    fine("TSV: quotation marks left open", "score -m {unigram} --input t.tsv --column text",
+         {"t.tsv": b'id\ttext\n1\t"the man\n"2\n3\t"\n' * 99}),
+    fine("TSV: a quotation without end", "score -m {unigram} --input t.tsv --column text",
+         {"t.tsv": b'text\tid\n"' + (b"a" * 9_999 + b"\n") * 300}),
     Bad("JSON-lines: trained on", "train t.jsonl --model unigram -o out", "t.jsonl, line 1: not JSON", {"t.jsonl": b"x"}),
     Bad("JSON-lines: a line without end", "eval -m {unigram} t.jsonl.gz", "t.jsonl.gz, line 1: longer than",
         {"t.jsonl.gz": gzip.compress(b'{"text": "') + gzip.compress(LONG) * 160}),

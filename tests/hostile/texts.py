@@ -85,7 +85,7 @@ ROWS += [
     Bad("a link to itself", "eval -m {unigram} text", "no such file: text", {"text": lambda path, models: path.symlink_to("text")}),
     Bad("nothing on stdin", "eval -m {unigram} -", "no text in -"),
     Bad("bad UTF-8 on stdin", "train - --model unigram -o out", "-, line 1, byte 1: not UTF-8", stdin=b"\xff\n"),
-    Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1: not UTF-8", {"text": "text".encode("utf-16")}),
+    Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1, byte 1: not UTF-8", {"text": "text".encode("utf-16")}),
     Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict", "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
     Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
     Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),

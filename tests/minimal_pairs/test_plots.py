@@ -7,8 +7,6 @@ from rnnlm.errors import UsageError
 from rnnlm.minimal_pairs.accuracy import PairAccuracy
 from rnnlm.minimal_pairs.plots import accuracy_figure
 
-pytest.importorskip("matplotlib", reason="the extra plots is not installed")
-
 
 def accuracy(by: str, group: str | int, share: float | None) -> PairAccuracy:
     low, high = (None, None) if share is None else (share - 0.1, share + 0.05)

@@ -10,6 +10,7 @@ from rnnlm.neural.network_settings import KINDS
 
 VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}), ("rnn", {"activation": "sigmoid"}),
+    ("rnn", {"activation": "elu"}), ("rnn", {"activation": "leaky_relu"}),
     ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
     ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
     ("lstm", {"mogrifier_rounds": 3}), ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),

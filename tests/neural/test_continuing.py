@@ -14,7 +14,7 @@ CASES = [
     {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0, "schedule": "constant"},
     {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True}, {"schedule": "step", "decay_after_epochs": 1},
     {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4}, {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
-    {"output": "adaptive", "cutoffs": "20,90", "tied": None}, {"loss": "sampled", "samples": 9},
+    {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None}, {"loss": "sampled", "samples": 9},
 ]  # fmt: skip
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 
@@ -108,7 +108,7 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
 
 def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, make_trainer, sentences):
     """What the layer derives from its order of words is not stored: it follows from the order that is put back."""
-    data, settings = make_data(sentences[:40]), {"output": "class", "classes": 5, "tied": False}
+    data, settings = make_data(sentences[:40]), {"output_layer": "class", "classes": 5, "tied": False}
     cut = make(make_trainer, data, settings)
     with torch.no_grad():
         cut.network.output.arrange(torch.from_numpy(data.tokenizer.counts_V[::-1].copy()))

@@ -25,7 +25,7 @@ from rnnlm.neural.device import (
 from rnnlm.neural.language_model import NeuralLanguageModel
 
 CPU, META = torch.device("cpu"), torch.device("meta")
-KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
+KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("rnn", "elu"), ("rnn", "leaky_relu"), ("gru", "tanh"), ("lstm", "tanh")]
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 
 

@@ -476,7 +476,7 @@ def test_without_validation_a_diverging_run_hands_back_the_last_good_weights(
 WILD = {"optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
 
 
-@pytest.mark.parametrize("output", [{}, {"output": "adaptive", "cutoffs": "4"}, {"output": "class"}, {"output": "hierarchical"}], ids=str)
+@pytest.mark.parametrize("output", [{}, {"output_layer": "adaptive", "cutoffs": "4"}, {"output_layer": "class"}, {"output_layer": "hierarchical"}], ids=str)
 def test_a_short_run_that_ends_far_above_the_uniform_guess_is_lost(make_data, make_trainer, sentences, output):
     *_, event = make_trainer(make_data(sentences[:40]), budget="9steps", tied=None, **WILD, **output).train(never)
     assert (event.stopped, event.step) == ("diverged", 0) and event.facts["divergence"]

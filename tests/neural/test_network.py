@@ -18,6 +18,7 @@ VARIANTS = [
     ("lstm", {"layers": 2, "layer_sizes": "5,7"}), ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
     ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}),
     ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}), ("ffnn", {"context_words": 9, "direct_connections": True}),
+    ("ffnn", {"activation": "elu"}), ("jordan", {"activation": "elu"}), ("ffnn", {"activation": "leaky_relu"}), ("jordan", {"activation": "leaky_relu"}),
     ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
 ]  # fmt: skip
 TYING = [{"tied": True, "hidden_size": 4}, {"tied": True}, {"tied": False}]
@@ -167,7 +168,7 @@ def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
 
 
-@pytest.mark.parametrize("output", [{}, {"output": "class"}, {"output": "hierarchical"}, {"output": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
+@pytest.mark.parametrize("output", [{}, {"output_layer": "class"}, {"output_layer": "hierarchical"}, {"output_layer": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
 def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
     network = make_network(**output)
     inputs_TB, targets_TB = text()
@@ -178,6 +179,17 @@ def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
         known = ask(inputs_TB, targets_TB, network.initial_state(B))[0]
         torch.manual_seed(1)
         assert torch.equal(known, ask(inputs_TB, unseen_TB, network.initial_state(B))[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, variant, dtype):
+    network, (inputs_TB, _) = make_network(model, dtype, **variant), text()
+    state = network.initial_state(B)
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            features_TBE, state = network.features(inputs_TB, state)
+            assert {part.dtype for part in state} == {dtype}
 
 
 def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
@@ -225,21 +237,21 @@ def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
         ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
         ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"),
         ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
-        ("lstm", {"tied": True, "output": "adaptive"}, "adaptive softmax has no weights"),
+        ("lstm", {"tied": True, "output_layer": "adaptive"}, "adaptive softmax has no weights"),
         ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
-        ("lstm", {"loss": "nce", "output": "class"}, "set output=softmax"),
+        ("lstm", {"loss": "nce", "output_layer": "class"}, "set output_layer=softmax"),
         ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
         ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
         ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
         ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
         ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
         ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
-        ("lstm", {"cutoffs": "10,20"}, "set output=adaptive, or cutoffs=none"),
-        ("lstm", {"cluster_shrink": 2.0, "output": "class"}, "set output=adaptive"),
-        ("jordan", {"classes": 10}, "output is softmax; set output=class, or classes=none"),
+        ("lstm", {"cutoffs": "10,20"}, "set output_layer=adaptive, or cutoffs=none"),
+        ("lstm", {"cluster_shrink": 2.0, "output_layer": "class"}, "set output_layer=adaptive"),
+        ("jordan", {"classes": 10}, "output_layer is softmax; set output_layer=class, or classes=none"),
         ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
-        ("gru", {"mixture_components": 10}, "output is softmax; set output=mos, or mixture_components=15"),
-        ("lstm", {"dropout_latent": 0.1, "output": "class"}, "set output=mos, or dropout_latent=0.0"),
+        ("gru", {"mixture_components": 10}, "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
+        ("lstm", {"dropout_latent": 0.1, "output_layer": "class"}, "set output_layer=mos, or dropout_latent=0.0"),
         ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
         ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
     ],

@@ -4,17 +4,20 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 import ranked_runs
 from ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
-from rnnlm.errors import DeviceError, ModelError, SettingsError, TrainingError, UsageError
+from rnnlm.errors import DeviceError, LostProcess, ModelError, SettingsError, TrainingError, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.neural import continuing
+from rnnlm.neural import ranks as ranks_module
 from rnnlm.neural.fitting_settings import FittingSettings, RunSettings
 from rnnlm.neural.ranks import ALONE, Together
 from rnnlm.neural.shared_iteration import SharedIteration
@@ -190,6 +193,32 @@ def test_meetings_are_as_rare_as_time_lets_them():
     gaps = np.diff(met)
     assert met[:2] == [0, 1] and all(later <= 2 * max(1, gap) for gap, later in zip(gaps, gaps[1:], strict=False))
     assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"])
+def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
+    """Torch does so in threads of its own, here after a while: they need an interpreter that is not ending, and its lock."""
+    ranks, held, held_at_end = Together(Place(0, 2), "60s"), [], []
+
+    def exchanged(found, own):
+        held.append((own, *found))
+        threading.Timer(0.3, held.clear).start()
+        if error:
+            raise error
+        for each in found:
+            each.copy_(own)
+
+    monkeypatch.setattr(distributed, "all_gather", exchanged)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: held_at_end.append(len(held)))
+    monkeypatch.setattr(ranks_module, "farewell", lambda *_: None)
+    try:
+        with ranks.together():
+            totals = ranks.totals(1.0, 2.0)
+    except (LostProcess, KeyboardInterrupt):
+        held_at_end.append(len(held))
+    else:
+        assert totals == [2.0, 4.0]
+    assert held_at_end == [0]
 
 
 def environment(monkeypatch, **own):

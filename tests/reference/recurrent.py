@@ -5,7 +5,10 @@ Weights have torch's shapes (gates stacked: GRU r z n, LSTM i f g o); x_TBE, sta
 
 import numpy as np
 
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0), "sigmoid": lambda a: 1 / (1 + np.exp(-a))}
+ACTIVATIONS = {
+    "tanh": np.tanh, "relu": lambda a: np.maximum(a, 0), "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "elu": lambda a: np.where(a > 0, a, np.exp(np.minimum(a, 0)) - 1), "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
+}  # fmt: skip
 sigmoid = ACTIVATIONS["sigmoid"]
 
 

@@ -17,14 +17,14 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
     Raises:
         SettingsError: cut-offs or classes do not fit the vocabulary.
     """
-    if settings.output == "adaptive":
+    if settings.output_layer == "adaptive":
         cutoffs = None if settings.cutoffs is None else sizes(settings.cutoffs)
         return AdaptiveSoftmax(size, width, cutoffs, settings.cluster_shrink)
-    if settings.output == "class":
+    if settings.output_layer == "class":
         return ClassSoftmax(size, width, settings.classes, settings.is_tied)
-    if settings.output == "hierarchical":
+    if settings.output_layer == "hierarchical":
         return HierarchicalSoftmax(size, width)
-    if settings.output == "mos":
+    if settings.output_layer == "mos":
         mixture = settings.embedding_size, settings.mixture_components, settings.dropout_latent, settings.locked_dropout
         return MixtureOfSoftmaxes(size, width, settings.is_tied, *mixture)
     if settings.loss == "sampled":

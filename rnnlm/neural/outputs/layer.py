@@ -5,6 +5,8 @@ Shapes: N tokens, E width of the features, V vocabulary. Log-probabilities are n
 
 from torch import Tensor, nn
 
+from rnnlm.interface import PADDING
+
 
 class OutputLayer(nn.Module):
     """Base of the output layers; `predict` sums to one, `score` equals it at the targets.
@@ -38,7 +40,10 @@ class OutputLayer(nn.Module):
 
     def window_loss(self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for each row."""
-        return self.loss(features_TBE.flatten(0, 1), targets_TB.flatten(), tied_VE)
+        features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
+        if targets_N.device.type == "cpu":  # where looking for padding waits for no device
+            features_NE, targets_N = _without_padding(features_NE, targets_N)
+        return self.loss(features_NE, targets_N, tied_VE)
 
     def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not grow with N V."""
@@ -47,6 +52,12 @@ class OutputLayer(nn.Module):
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """Log-probabilities (nats) of all tokens, shape (N, V)."""
         raise NotImplementedError
+
+
+def _without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Those whose targets are not padding; all of them where there are no others."""
+    kept_N = targets_N != PADDING
+    return (features_NE[kept_N], targets_N[kept_N]) if kept_N.any() and not kept_N.all() else (features_NE, targets_N)
 
 
 def unigram(counts_V: Tensor) -> Tensor:

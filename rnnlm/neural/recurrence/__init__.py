@@ -14,21 +14,26 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.device import product_type
-from rnnlm.neural.recurrence.scheduled_elman import Activation, ScheduledElman
+from rnnlm.neural.network_settings import Activation
+from rnnlm.neural.recurrence.scheduled_elman import ScheduledElman
 from rnnlm.neural.recurrence.scheduled_gru import ResetAfterGRU, ResetBeforeGRU
 from rnnlm.neural.recurrence.scheduled_lstm import ScheduledLSTM
 from rnnlm.neural.recurrence.torchs_layers import torchs_layer
 
+TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
 def elman(
     x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation
 ) -> Tensor:
-    """Elman 1990: h = act(x U + h' W + b). Gives y_TBH; the last state is y_TBH[-1]."""
-    if activation != "sigmoid" and _torch_is_quicker("elman", x_TBE, h_BH):
-        layer = torch.rnn_tanh if activation == "tanh" else torch.rnn_relu
-        return torchs_layer(layer, x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
+    """Elman 1990: h = act(x U + h' W + b). Gives y_TBH; the last state is y_TBH[-1].
+
+    act is tanh, s, max(0, a) of "relu", max(0.01 a, a) of "leaky_relu" (Maas et al. 2013), or, of "elu" (Clevert et al. 2016),
+    a where that is above 0 and exp(a) - 1 elsewhere. torch has kernels for tanh and ReLU alone.
+    """
+    if activation in TORCHS_ELMAN and _torch_is_quicker("elman", x_TBE, h_BH):
+        return torchs_layer(TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
     weights = weight_ih_HE, weight_hh_HH, bias_H
     return ScheduledElman.apply(x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled())
 

@@ -1,15 +1,14 @@
 """The Elman layer as a loop over its steps, forward and backward: the pattern that the gated layers follow."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rnnlm.neural.network_settings import Activation
 from rnnlm.neural.recurrence.scheduled_window import bias_gradient, input_gradients, recurrent_gradient, tanh_
 
-Activation = Literal["tanh", "relu", "sigmoid"]
-IN_PLACE = {"tanh": tanh_, "relu": torch.relu_, "sigmoid": torch.sigmoid_}
+IN_PLACE = {"tanh": tanh_, "relu": torch.relu_, "sigmoid": torch.sigmoid_, "elu": F.elu_, "leaky_relu": F.leaky_relu_}
+ELU_ALPHA, LEAKY_SLOPE = 1.0, 0.01  # torch's defaults, with which the functions above work
 
 
 class ScheduledElman(torch.autograd.Function):
@@ -52,4 +51,8 @@ def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor
         return torch.ops.aten.tanh_backward(dh, y)
     if activation == "relu":
         return torch.ops.aten.threshold_backward(dh, y, 0)
+    if activation == "elu":
+        return torch.ops.aten.elu_backward(dh, ELU_ALPHA, 1, 1, True, y)
+    if activation == "leaky_relu":
+        return torch.ops.aten.leaky_relu_backward(dh, y, LEAKY_SLOPE, True)
     return torch.ops.aten.sigmoid_backward(dh, y)

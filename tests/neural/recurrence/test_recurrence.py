@@ -1,18 +1,21 @@
 """The recurrent layers against their equations in numpy, torch's kernels and finite differences."""
 
 import itertools
+import typing
 
 import numpy as np
 import pytest
 import torch
 from reference import recurrent
 from torch import nn
+from torch.nn import functional as F
 
 from rnnlm.neural import recurrence
+from rnnlm.neural.network_settings import Activation
 
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
-ELMAN = [{"activation": name} for name in ("tanh", "relu", "sigmoid")]
+ELMAN = [{"activation": name} for name in typing.get_args(Activation)]
 GRU = [{"reset_gate": reset, "update_gate": update} for reset in ("after", "before") for update in ("keep", "renew")]
 LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes in (False, True) for coupled in (False, True)]
 FORMS = [(kind, form) for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM)) for form in forms]
@@ -74,6 +77,29 @@ def test_forward_pass_equals_the_equations(kind, form):
 def test_gradients_equal_finite_differences(kind, form):
     inputs = example(kind, form, torch.float64, sizes=(3, 2, 3, 2))
     assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs)
+
+
+@pytest.mark.parametrize(
+    "name, activation",
+    [("tanh", torch.tanh), ("relu", F.relu), ("sigmoid", torch.sigmoid), ("elu", F.elu), ("leaky_relu", F.leaky_relu)],
+)
+def test_activations_and_their_derivatives_are_torchs(name, activation):
+    """At 0, too, where the derivative of some is a convention."""
+    x_TBE, h_BH, U, W, b_H = example("elman", {}, torch.float64)
+    with torch.no_grad():
+        for zero in (x_TBE[0, 0], h_BH[0], b_H[0]):
+            zero.zero_()
+    h, steps = h_BH, []
+    for x_BE in x_TBE:
+        h = activation(x_BE @ U.t() + h @ W.t() + b_H)
+        steps.append(h)
+    inputs = [x_TBE, h_BH, U, W, b_H]
+    ours, theirs = recurrence.elman(*inputs, name), torch.stack(steps)
+    assert theirs[0, 0, 0] == activation(torch.zeros(())) and (name in ("relu", "sigmoid") or (theirs < 0).any())
+    weighting = torch.linspace(-1, 1, ours.numel()).view_as(ours)
+    gradients = [torch.autograd.grad((weighting * each).sum(), inputs) for each in (ours, theirs)]
+    for mine, other in zip((ours, *gradients[0]), (theirs, *gradients[1]), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(
