@@ -40,7 +40,8 @@ def command(
     rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
 
     Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
-    compare is refused, and the part of the signature that differs is named.
+    compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each
+    difference is given with and without them.
     """
     flags = text_flags(given)
     progress = terminal.Progress()
@@ -100,9 +101,16 @@ def _figure(model: Any, figure: str) -> str:
 
 def _show_differences(result: Any) -> None:
     columns = ["difference", f"bits per {result.per}", "perplexity", "p"]
-    rows = [[f"{d.second} - {d.first}", _interval(d.difference_bits, 4), _percent(d.ppl_ratio), _p(d.p)] for d in result.differences]
+    rows = []
+    for each in result.differences:
+        name = f"{each.second} - {each.first}"
+        measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
+        rows += [[what, _interval(m.difference_bits, 4), _percent(m.ppl_ratio), _p(m.p)] for what, m in measured.items() if m]
     click.echo()
     terminal.print_table(columns, rows, right=columns[1:])
+    for each in result.differences:
+        if each.disagreement:
+            terminal.say(f"note: {each.disagreement}")
 
 
 def _interval(interval: Any, digits: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import corpus_of, stacked, text_flags, text_options
+from .options import corpus_of, one_model_option, stacked, text_flags, text_options
 
 DEFAULT_ORDER = 3
 
@@ -14,7 +14,7 @@ tokenizer_options = stacked(
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
     click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
-    click.option("-m", "--model", "model_name", metavar="MODEL", help="Count the tokens of this model's tokenizer."),
+    one_model_option("Count the tokens of this model's tokenizer."),
 )  # fmt: skip
 
 

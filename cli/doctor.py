@@ -5,7 +5,7 @@ import dataclasses
 import click
 
 from . import terminal
-from .options import device_option, json_option, model_or_demo_option, or_demo
+from .options import argument_or_option, device_option, json_option, model_or_demo_option, or_demo
 
 
 @click.command()
@@ -26,7 +26,7 @@ def command(
     """
     from rnnlm.auditing import audit
 
-    checks = list(audit(or_demo(model or model_name), sample=sample, seed=seed, device=device))
+    checks = list(audit(or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device))
     is_well = not any(check.result == "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]})

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import json_option, model_or_demo_option, or_demo
+from .options import argument_or_option, json_option, model_or_demo_option, or_demo
 
 
 @click.command()
@@ -16,7 +16,7 @@ def command(model: str | None, model_name: str | None, as_json: bool) -> None:
     """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
     from rnnlm import inspection
 
-    description = inspection.describe(or_demo(model or model_name))
+    description = inspection.describe(or_demo(argument_or_option(model, model_name)))
     if as_json:
         terminal.print_json(description)
         return

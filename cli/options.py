@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from . import terminal
 
@@ -22,14 +23,37 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
-model_option = click.option(
-    "-m", "--model", "model_name", metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.",
-)  # fmt: skip
-model_or_demo_option = click.option(
-    "-m", "--model", "model_name", metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.",
-)  # fmt: skip
+class _ModelOption(click.Option):
+    """`-m MODEL` of a command that takes one model: a second one is refused, not taken in the place of the first."""
+
+    def __init__(self, *names: str, **more: Any) -> None:
+        super().__init__(*names, multiple=True, callback=_only_one, **more)
+
+    def value_from_envvar(self, context: click.Context) -> tuple[str, ...] | None:
+        name = self.resolve_envvar_value(context)  # one name, whatever white space it holds
+        return (name,) if name else None
+
+
+def _only_one(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise _one_model_taken(context, ", ".join(names))
+    return names[0] if names else None
+
+
+def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
+    several = "rnnlm compare, mix and rescore take several"
+    return click.UsageError(f"{context.command_path} takes one model, but was given {given}; {several}.", context)
+
+
+def one_model_option(help: str, **more: Any) -> Decorator:
+    """`-m MODEL`, as `model_name`, for a command that takes one model."""
+    return click.option("-m", "--model", "model_name", cls=_ModelOption, metavar="MODEL", help=help, **more)
+
+
+model_option = one_model_option("Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL")
+model_or_demo_option = one_model_option(
+    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.", envvar="RNNLM_MODEL"
+)
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
@@ -127,6 +151,18 @@ def or_demo(name: str | None) -> str:
 
     terminal.say("note: the shipped model of plain English (rnnlm info demo); -m names another")
     return str(SHIPPED)
+
+
+def argument_or_option(model: str | None, model_name: str | None) -> str | None:
+    """The model that stands as an argument, else that of `-m` or its environment variable.
+
+    Raises:
+        UsageError: it stands in both places.
+    """
+    context = click.get_current_context()
+    if model and context.get_parameter_source("model_name") is ParameterSource.COMMANDLINE:
+        raise _one_model_taken(context, f"{model}, {model_name}")
+    return model or model_name
 
 
 def named(model_name: str | None) -> str:

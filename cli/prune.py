@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import corpus_of, json_option, model_option, text_flags, text_options
+from .options import corpus_of, json_option, model_option, named, text_flags, text_options
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -59,12 +59,11 @@ def command(
     estimators do, as its lower orders are not made to tell how frequent a history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
-    if not model_name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    name = named(model_name)
     from rnnlm.reduction import Limits, prune
 
     counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
-    reduction = prune(model_name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
+    reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
     if as_json:
         terminal.print_json(_as_json(reduction))
         return

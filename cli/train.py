@@ -14,8 +14,8 @@ tokenizer_options = stacked(
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
-    click.option("--min-count", type=int, metavar="N", help="Rarer words become <unk>."),
-    click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary, </s> and <unk> included."),
+    click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
+    click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnlm import array_files
+from rnnlm import array_files, safe_files
 from rnnlm.adaptation_settings import KINDS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
@@ -19,6 +19,7 @@ from rnnlm.small_files import read_small
 
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
+_HASH = "sha256"  # and the one that holds the hash of all others
 _ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
 
 
@@ -99,9 +100,9 @@ def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint
     Raises:
         OutputError: they cannot be written.
     """
-    owner = {_OWNER: np.frombuffer(fingerprint.encode(), dtype=np.uint8)}
+    owned = {**statistics, _OWNER: _as_array(fingerprint)}
     with writing(folder):
-        replace_file(folder / STATISTICS, array_files.chunks({**statistics, **owner}))
+        replace_file(folder / STATISTICS, array_files.chunks({**owned, _HASH: _as_array(_hash(owned))}))
     return folder / STATISTICS
 
 
@@ -114,11 +115,8 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     path = folder / STATISTICS
     if not path.exists():
         return None
-    try:
-        found = {name: np.array(array) for name, array in array_files.mapped(path).items()}
-    except ModelError as error:
-        raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
-    owner = found.pop(_OWNER, np.zeros(0, dtype=np.uint8)).tobytes()
+    found = _statistics(path)
+    owner = found.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
         why = "the model was trained anew since they were gathered"
         raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
@@ -126,6 +124,39 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     if not is_whole or not all(_are_squares(array) for array in found.values()):
         raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
     return found
+
+
+def check(folder: Path) -> list[str]:
+    """The names of the files in `folder` that are kept for adapting its model, each found to be whole.
+
+    Raises:
+        ModelError: one is damaged.
+    """
+    found = [settings_path(folder, kind).name for kind in KINDS if read_tuned(folder, kind)]
+    if (folder / STATISTICS).exists():
+        _statistics(folder / STATISTICS)
+        found.append(STATISTICS)
+    return found
+
+
+def _statistics(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of the file but their hash, which they have; files of earlier versions hold none."""
+    try:
+        found = {name: np.array(array) for name, array in array_files.mapped(path).items()}
+    except ModelError as error:
+        raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
+    recorded = found.pop(_HASH, None)
+    if recorded is not None and recorded.tobytes() != _hash(found).encode():
+        raise ModelError(f"the gradient statistics in {path} are damaged", "their SHA-256 is not the one recorded", _ANEW)
+    return found
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    return safe_files.digest(array_files.chunks(arrays))
+
+
+def _as_array(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 def _are_squares(array: np.ndarray) -> bool:

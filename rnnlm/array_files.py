@@ -1,13 +1,17 @@
-"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into memory.
+"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into memory or, hashed, as a whole.
 
 The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and data offsets; the data.
 Mapped arrays are read from disk when and where they are used, so a model of gigabytes opens at once.
 """
 
+import contextlib
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -56,7 +60,8 @@ def shapes(path: Path) -> Shapes:
     Raises:
         ModelError: it cannot be read, or is no such file.
     """
-    return {name: (entry.dtype, tuple(entry.shape)) for name, entry in _read_header(path)[1].items()}
+    with _opened(path) as stream:
+        return {name: (entry.dtype, tuple(entry.shape)) for name, entry in _read_header(stream)[1].items()}
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
@@ -65,15 +70,40 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ModelError: it cannot be read, or is no such file.
     """
-    start, entries = _read_header(path)
-    try:
-        data = np.memmap(path, dtype=np.uint8, mode="r", offset=0)[start:]
-    except (OSError, ValueError) as error:
-        raise ModelError("the weights cannot be read", str(error)) from None
+    with _opened(path) as stream:
+        header, entries = _read_header(stream)
+        data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
     return {
         name: np.asarray(data[slice(*entry.data_offsets)]).view(DTYPES[entry.dtype]).reshape(entry.shape)
         for name, entry in entries.items()
     }
+
+
+def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of a file, in memory, and the SHA-256 of the file: of the very bytes that the arrays are made of, which are read once.
+
+    Raises:
+        ModelError: it cannot be read, is no such file, or has bytes that are none of its arrays', or of two of them.
+    """
+    with _opened(path) as stream:
+        header, entries = _read_header(stream)
+        found, at, arrays = hashlib.sha256(header), 0, {}
+        for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+            start, end = entry.data_offsets
+            array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
+            data = array.reshape(-1).view(np.uint8)
+            if start != at or stream.readinto(data) != len(data):
+                raise ModelError("the weights cannot be read", f"array {name!r} does not follow on the one before it")
+            found.update(data)
+            at = end
+        if stream.read(1):
+            raise ModelError("the weights cannot be read", "the file is longer than its arrays")
+    return arrays, found.hexdigest()
+
+
+def bytes_of(shapes: Shapes) -> int:
+    """The bytes that arrays of these types and shapes take."""
+    return sum(np.dtype(DTYPES[kind]).itemsize * math.prod(shape) for kind, shape in shapes.values())
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
@@ -92,19 +122,26 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
             raise ModelError("the weights do not fit the settings", why)
 
 
-def _read_header(path: Path) -> tuple[int, dict[str, _Entry]]:
-    """Where the data begins, and the entries, each within the file and of the length its shape implies."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        length = path.stat().st_size
         with open(path, "rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            if not 2 <= size <= min(LARGEST_HEADER, length - 8):
-                raise ModelError("the weights cannot be read", "the header is damaged")
-            entries = json.loads(stream.read(size))
-        entries.pop("__metadata__", None)
-        entries = msgspec.convert(entries, dict[str, _Entry])
+            yield stream
     except OSError as error:
         raise ModelError("the weights cannot be read", error.strerror or str(error)) from None
+
+
+def _read_header(stream: BinaryIO) -> tuple[bytes, dict[str, _Entry]]:
+    """What comes before the data, and the entries, each within the file and of the length its shape implies."""
+    length, header = os.fstat(stream.fileno()).st_size, stream.read(8)
+    size = int.from_bytes(header, "little")
+    if not 2 <= size <= min(LARGEST_HEADER, length - 8):
+        raise ModelError("the weights cannot be read", "the header is damaged")
+    header += stream.read(size)
+    try:
+        entries = json.loads(header[8:])
+        entries.pop("__metadata__", None)
+        entries = msgspec.convert(entries, dict[str, _Entry])
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError("the weights cannot be read", f"the header is damaged: {error}") from None
     for name, entry in entries.items():
@@ -113,4 +150,4 @@ def _read_header(path: Path) -> tuple[int, dict[str, _Entry]]:
         fits = 0 <= start <= end <= length - 8 - size and is_shape and entry.dtype in DTYPES
         if not fits or math.prod(entry.shape) * np.dtype(DTYPES[entry.dtype]).itemsize != end - start:
             raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
-    return 8 + size, entries
+    return header, entries

@@ -1,9 +1,9 @@
 """Is a model whole, and does it sum to one? One check after another, each told as it ends.
 
-Whole: config.json can be read, every file has its length and SHA-256, the arrays are what the settings imply and hold numbers,
-and the tables of an n-gram model are in order; the parts of a combination are the models that were put in, and whole. Sums: the
-probabilities of all next tokens are asked of the model itself, as anybody would ask, after all contexts where they are few, else
-after a random sample. A model that does not claim to sum to one does not fail for that.
+Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
+are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
+that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
+contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm import loading, model_folder, model_parts, prepared_text
+from rnnlm import adaptation_files, loading, model_folder, model_parts, prepared_text
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.ngram.levels import SENTENCE_START, split_keys
@@ -63,6 +63,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str) -> Iterator
         return
     yield Check("config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}")
     yield _files(folder, manifest)
+    yield from _adaptation(folder)
     try:
         parts = model_parts.part_folders(folder, manifest)
     except ModelError as error:
@@ -94,6 +95,17 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
         return Check("files", "failed", "; ".join(_damage(folder / name, manifest.files[name].bytes) for name in damaged))
     length = sum(entry.bytes for entry in manifest.files.values())
     return Check("files", "ok", f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded")
+
+
+def _adaptation(folder: Path) -> Iterator[Check]:
+    """What is kept for adapting the model, if anything is."""
+    try:
+        names = adaptation_files.check(folder)
+    except ModelError as error:
+        yield Check("adaptation", "failed", f"{error.what}: {error.why}")
+        return
+    if names:
+        yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
 
 
 def _damage(path: Path, length: int) -> str:

@@ -22,6 +22,7 @@ from rnnlm.calibration import Calibration, calibrate
 from rnnlm.comparability import Comparable, Refused, Subject
 from rnnlm.corpus import Held, Report, Text, TextSettings, silent
 from rnnlm.difference_tables import Apart, GroupRow
+from rnnlm.differences import Difference, difference
 from rnnlm.encoding import EncodedText, encode_text
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import Context, Evaluation
@@ -30,10 +31,9 @@ from rnnlm.held_out import tell_trained_on
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.manifest import is_model
 from rnnlm.ngram.model import NgramModel
-from rnnlm.resampling import PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
+from rnnlm.resampling import RESAMPLES, Interval
 from rnnlm.text_units import Units
 
-LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
 TOP = 20
 
 
@@ -60,19 +60,6 @@ class Compared:
     evaluation: Evaluation
     intervals: dict[str, Interval]
     calibration: Calibration | None
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two models. difference_bits: bits per token, word or character, as the comparison's `figure` has it, of the second less the first;
-    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is no perplexity or
-    that no number. All are None where a token has probability zero."""
-
-    first: str
-    second: str
-    difference_bits: Interval | None
-    ppl_ratio: Interval | None
-    p: float | None
 
 
 @dataclass(frozen=True)
@@ -233,22 +220,9 @@ def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settin
     """Of each pair of models."""
     pairs = [(i, j) for j in range(len(sums)) for i in range(j)]
     return tuple(
-        _difference((read.names[i], read.names[j]), (sums[i], sums[j]), read.comparable.main, block_lines, settings) for i, j in sorted(pairs)
+        difference((read.names[i], read.names[j]), (sums[i], sums[j]), read.comparable.main, block_lines, settings.resamples, settings.seed)
+        for i, j in sorted(pairs)
     )
-
-
-def _difference(
-    names: tuple[str, str], sums: tuple[LineSums, LineSums], figure: str, block_lines: int, settings: ComparisonSettings
-) -> Difference:
-    first, second = (each.logprob_S for each in sums)
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return Difference(*names, None, None, None)
-    bits_N = by_block((first - second) / math.log(2), block_lines)
-    counts_N = by_block(sums[0].counts_S(figure), block_lines)
-    bits = ratio_interval(bits_N, counts_N, resamples=settings.resamples or RESAMPLES, seed=settings.seed)
-    is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
-    ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
-    return Difference(*names, bits, ratio, permutation_p(bits_N, resamples=settings.resamples or PERMUTATIONS, seed=settings.seed))
 
 
 def _tables(units: Units, read: _Read, train: Text | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def describe(name: str) -> dict[str, Any]:
         "model": manifest.model,
         "about": kind.about,
         "fingerprint": manifest.fingerprint,
+        "hash": "unchecked" if kind.mapped else "checked when it is loaded",
         "format_version": manifest.format_version,
         "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
         "bytes": sum(entry.bytes for entry in manifest.files.values()),

@@ -19,6 +19,7 @@ from rnnlm.safe_files import UNFINISHED, replace_file
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 LARGEST_CONFIG = 16 << 20
+WAY_OUT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
     rf"({re.escape(UNFINISHED)})?"
@@ -113,6 +114,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
     """Files that cannot be read or whose SHA-256 is not the one recorded."""
     return [name for name, entry in manifest.files.items() if safe_files.sha256(folder / name) != entry.sha256]
+
+
+def check_hash(path: Path, entry: FileEntry, sha256: str) -> None:
+    """Whether a file of a model, which has the hash `sha256`, is the one that was written.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if sha256 != entry.sha256:
+        raise ModelError(f"{path.name} has changed", "its SHA-256 is not the one recorded", WAY_OUT)
 
 
 def is_model(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from rnnlm import adaptation_files, array_files, compact_arrays, model_parts, re
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
-from rnnlm.manifest import CONFIG, DATA, FileEntry, Manifest, damaged_files, is_model, read_manifest, write_manifest
+from rnnlm.manifest import CONFIG, DATA, WAY_OUT, FileEntry, Manifest, check_hash, damaged_files, is_model, read_manifest, write_manifest
 from rnnlm.metrics_log import METRICS, is_of_a_run
 from rnnlm.run_lock import FOLDER
 from rnnlm.safe_files import replace_file, writing
@@ -103,8 +103,9 @@ def save_results(
 
 
 def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
-    """The model in `folder`, on `device`, with the models it is made of. Lengths, names, types and shapes are checked before
-    anything is allocated. depth: of how many models this one is a part of a part.
+    """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and shapes are checked, and the hashes of
+    all files but weights that stay mapped; nothing is allocated beyond what the settings imply. depth: of how many models this one is
+    a part of a part.
 
     Raises:
         ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device is not here.
@@ -146,7 +147,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         tokenizer = load_tokenizer(folder, manifest)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(_files(folder, manifest, "weights")[0]))
+            shapes = kind.array_shapes(manifest.settings, tokenizer, array_files.shapes(next(iter(_files(folder, manifest, "weights")))))
         return kind, tokenizer, shapes
 
 
@@ -222,37 +223,57 @@ def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
             drop_pages(piece)
 
 
-def _files(folder: Path, manifest: Manifest, role: str) -> list[Path]:
-    """The paths of the files with that role, their lengths checked; one at least."""
-    paths = []
+def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
+    """The files with that role, their lengths checked; one at least."""
+    files = {}
     for name, entry in manifest.files.items():
         if entry.role == role:
             path = folder / name
             if os.path.islink(path) or not os.path.isfile(path):
-                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file")
+                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file", WAY_OUT)
             if (found := os.path.getsize(path)) != entry.bytes:
-                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}")
-            paths.append(path)
-    if not paths:
+                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", WAY_OUT)
+            files[path] = entry
+    if not files:
         raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
-    return paths
+    return files
 
 
 def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    roles = [entry.role for entry in manifest.files.values() if entry.role != "weights"]
-    try:
-        return {role: _files(folder, manifest, role)[0].read_bytes() for role in roles}
-    except OSError as error:
-        raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
+    """The content of each, by role; it is what was written."""
+    found = {}
+    for role in [entry.role for entry in manifest.files.values() if entry.role != "weights"]:
+        path, entry = next(iter(_files(folder, manifest, role).items()))
+        try:
+            found[role] = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
+        check_hash(path, entry, safe_files.digest([found[role]]))
+    return found
 
 
-def _read_arrays(paths: list[Path], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
-    """The arrays of the files, if they are those of `shapes`: mapped, or read and seen to be numbers."""
-    arrays = compact_arrays.joined([array_files.mapped(path) for path in paths])
-    array_files.check_shapes(arrays, shapes)
+def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
+    """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to be numbers."""
     if kind.mapped:
+        arrays = compact_arrays.joined([array_files.mapped(path) for path in files])
+        array_files.check_shapes(arrays, shapes)
         return arrays
+    most_bytes = array_files.bytes_of(shapes) + array_files.LARGEST_HEADER
+    if sum(entry.bytes for entry in files.values()) > most_bytes:
+        raise ModelError("the weights do not fit the settings", f"they take more than {most_bytes:,} bytes")
+    arrays = compact_arrays.joined([_hashed(path, entry) for path, entry in files.items()])
+    array_files.check_shapes(arrays, shapes)
     for name, array in arrays.items():
         if np.isnan(array).any() or kind.family == "neural" and not np.isfinite(array).all():
             raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
-    return {name: np.array(array) for name, array in arrays.items()}
+    return arrays
+
+
+def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
+    """The arrays of a file in memory; it is what was written."""
+    try:
+        arrays, sha256 = array_files.hashed(path)
+    except ModelError as error:
+        raise ModelError(f"{path.name} cannot be read", error.why, WAY_OUT) from None
+    check_hash(path, entry, sha256)
+    return arrays

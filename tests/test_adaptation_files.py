@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from rnnlm import adaptation_files
+from rnnlm import adaptation_files, array_files
 from rnnlm.adaptation_files import STATISTICS, Tuned
 from rnnlm.errors import ModelError
 
@@ -52,6 +52,20 @@ def test_statistics_that_are_none_for_these_weights_are_refused(tmp_path, square
     adaptation_files.save_statistics(tmp_path, squares, "0123456789ab")
     with pytest.raises(ModelError, match="are damaged"):
         adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")
+
+
+def test_statistics_that_have_changed_are_refused(tmp_path):
+    adaptation_files.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    path = tmp_path / STATISTICS
+    path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
+    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them anew"):
+        adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab")
+
+
+def test_statistics_of_earlier_versions_have_no_hash_and_load(tmp_path):
+    owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
+    (tmp_path / STATISTICS).write_bytes(b"".join(array_files.chunks({**SQUARES, "model": owner})))
+    assert adaptation_files.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()
 
 
 def test_a_statistics_file_cut_off_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Arrays in files, exchanged with the safetensors library; and damaged files, which are errors of one kind."""
 
+import hashlib
 import json
 import random
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import numpy as safetensors_numpy
 
-from rnnlm import array_files
+from rnnlm import array_files, compact_arrays, safe_files
 from rnnlm.errors import ModelError
 
 KINDS = [kind for kind in array_files.DTYPES.values() if kind is not array_files.BF16]  # of numpy's own
@@ -60,6 +61,17 @@ def test_what_the_safetensors_library_writes_is_read(tmp_path_factory, arrays):
     path = tmp_path_factory.mktemp("arrays") / "x"
     path.write_bytes(safetensors_numpy.save({**SOME, **arrays}, {"format": "np"}))
     assert same(array_files.mapped(path), {**SOME, **arrays})
+    found, sha256 = array_files.hashed(path)
+    assert same(found, {**SOME, **arrays}) and sha256 == safe_files.sha256(path)
+
+
+def test_hashed_arrays_are_in_memory_and_the_hash_is_of_all_that_the_file_holds(tmp_path):
+    path = write(tmp_path / "x", {**SOME, "half": compact_arrays.rounded(np.float32([1, -2]))})
+    found, sha256 = array_files.hashed(path)
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    assert same(found, {**SOME, "half": compact_arrays.rounded(np.float32([1, -2]))}) and sha256 == hashlib.sha256(whole).hexdigest()
+    assert all(array.flags.aligned and array.flags.writeable and array.flags.owndata for array in found.values())
 
 
 def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
@@ -155,18 +167,28 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize("read", [array_files.shapes, array_files.mapped], ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", [array_files.shapes, array_files.mapped, array_files.hashed], ids=lambda read: read.__name__)
 def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
     (tmp_path / "x").write_bytes(DAMAGED[name])
     with pytest.raises(ModelError, match="the weights cannot be read"):
         read(tmp_path / "x")
 
 
-@pytest.mark.parametrize("read", [array_files.shapes, array_files.mapped], ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", [array_files.shapes, array_files.mapped, array_files.hashed], ids=lambda read: read.__name__)
 def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, read):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(ModelError, match="the weights cannot be read"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    "offsets", [[(0, 16), (8, 24)], [(0, 16), (0, 16)], [(0, 16), (24, 40)], [(8, 24), (24, 40)], [(0, 16), (16, 32)]], ids=str
+)
+def test_a_file_of_which_a_byte_belongs_to_no_array_or_to_two_is_not_hashed(tmp_path, offsets):
+    header = {name: {"dtype": "F32", "shape": [4], "data_offsets": each} for name, each in zip("xy", offsets, strict=True)}
+    (tmp_path / "x").write_bytes(file_of(header, bytes(40)))
+    with pytest.raises(ModelError, match="does not follow on|longer than its arrays"):
+        array_files.hashed(tmp_path / "x")
 
 
 ODD = [b"0", b"-", b"9" * 5, b"[", b"]", b'"', b",", b"null", b"1e9", b"0.5", b"true", b"\xff"]

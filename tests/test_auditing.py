@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_models import LINES, fit, small_settings
 
-from rnnlm import array_files, auditing, model_folder, registry
+from rnnlm import adaptation_files, array_files, auditing, model_folder, registry
+from rnnlm.adaptation_files import Tuned
 from rnnlm.auditing import audit
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.vocabulary import Vocabulary
@@ -181,6 +182,26 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
     found = results(folder)
     assert found["arrays"] == "failed" and found["files"] == "ok"
     assert "holds NaN or infinity" in detail(folder, "arrays")
+
+
+@pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
+def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path, name):
+    folder = saved(tmp_path / "model", "lstm")
+    (path,) = folder.glob(name)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\t") if name == "vocab.txt" else path.read_bytes()[:-1] + b"?")
+    assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
+    assert f"{path.name} has changed" in detail(folder, "files") and f"{path.name} has changed" in detail(folder, "arrays")
+
+
+def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
+    folder = saved(tmp_path / "model", "lstm")
+    adaptation_files.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
+    adaptation_files.save_tuned(folder, Tuned("cache", {"cache_tokens": 5}))
+    assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
+    path = folder / adaptation_files.STATISTICS
+    path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
+    assert results(folder)["adaptation"] == "failed"
+    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in detail(folder, "adaptation")
 
 
 def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):

@@ -164,6 +164,50 @@ def test_words_of_models_without_words_are_counted_in_the_training_text(text, tm
     assert {row.group: row.units for row in found.ngrams} == {"unseen word": 1, "word alone": 3, "2-gram": 1}
 
 
+def test_unknown_tokens_that_turn_a_comparison_round_are_told(text):
+    """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
+    first, second = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
+    (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
+    assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
+    assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
+    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
+    assert found.difference_bits.high < 0 < found.no_oov.difference_bits.low
+    assert max(found.p, found.no_oov.p) < 0.001
+    assert found.disagreement == (
+        "with the 20 unknown tokens, q is better than p; without them, p is better than q: "
+        "only the latter is about words that the models know"
+    )
+
+
+@pytest.mark.parametrize("models", [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]], ids=str)
+def test_differences_without_unknown_tokens_are_those_of_the_figures(models, text):
+    found = compare([fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak"))
+    (difference,) = found.differences
+    ppl = np.array([(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models])
+    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == pytest.approx(ppl[1] / ppl[0])
+    assert difference.ppl_ratio.estimate != pytest.approx(difference.no_oov.ppl_ratio.estimate)
+
+
+def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
+    (known,) = compare([unigram(P), unigram(Q)], text("a a", "b")).differences
+    assert (known.no_oov, known.disagreement) == (None, None)
+    better = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 16})
+    (alike,) = compare(better, text(*["a a x"] * 9)).differences
+    assert alike.no_oov and alike.disagreement is None
+
+
+def test_a_difference_that_unknown_tokens_alone_make_is_told(text):
+    first, second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
+    (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
+    assert "q is better than p; without them, neither model is significantly better: " in found.disagreement
+
+
+def test_known_tokens_are_compared_where_unknown_ones_have_probability_zero(text):
+    (found,) = compare([unigram(P), unigram(Q)], text("a a x", "b")).differences
+    assert (found.difference_bits, found.disagreement) == (None, None)
+    assert found.no_oov.difference_bits.estimate == pytest.approx((9 - 8) / 5)
+
+
 def test_a_probability_of_zero_makes_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models

@@ -17,6 +17,7 @@ from tiny_models import fit, save
 from rnnlm import inspection, loading, model_folder, safe_files, tokenizers
 from rnnlm.corpus import Block
 from rnnlm.errors import ModelError, OutputError, RnnlmError
+from rnnlm.manifest import WAY_OUT
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.tokenizers import TokenizerSettings
 
@@ -343,17 +344,21 @@ def damage(path, change):
     path.write_bytes(change(data))
 
 
+def record(folder, path):
+    """Length and hash that the file at `path` has now, put right in config.json."""
+    entry = {"bytes": path.stat().st_size, "sha256": safe_files.sha256(path)}
+    edit_config(folder, lambda content: content["files"][path.name].update(entry))
+
+
 def replace_weights(folder, arrays):
-    """Other arrays under the same name, with the length put right in config.json."""
-    path = weights_file(folder)
-    save_file(arrays, path)
-    edit_config(folder, lambda content: content["files"][path.name].update(bytes=path.stat().st_size))
+    """Other arrays under the same name, with length and hash in order."""
+    save_file(arrays, weights_file(folder))
+    record(folder, weights_file(folder))
 
 
 def replace_weights_bytes(folder, data):
-    path = weights_file(folder)
-    path.write_bytes(data)
-    edit_config(folder, lambda content: content["files"][path.name].update(bytes=len(data)))
+    weights_file(folder).write_bytes(data)
+    record(folder, weights_file(folder))
 
 
 class Explosive:
@@ -401,8 +406,7 @@ DAMAGES = {
     "vocabulary cut": lambda f: damage(f / "vocab.txt", lambda data: data[:-3]),
     "vocabulary is noise": lambda f: damage(f / "vocab.txt", lambda data: b"\xff" * len(data)),
     "vocabulary of another size": lambda f: (
-        damage(f / "vocab.txt", lambda data: data + b"1\tmore\n"),
-        edit_config(f, lambda c: c["files"]["vocab.txt"].update(bytes=(f / "vocab.txt").stat().st_size)),
+        damage(f / "vocab.txt", lambda data: data + b"1\tmore\n"), record(f, f / "vocab.txt")
     ),
     "a name above": lambda f: edit_config(f, lambda c: rename_file(c, f"../{outside(f).name}")),
     "an absolute name": lambda f: edit_config(f, lambda c: rename_file(c, str(outside(f)))),
@@ -440,7 +444,7 @@ def put_nan_into_weights(folder):
 
     arrays = load_file(weights_file(folder))
     arrays["output.bias"][0] = np.nan
-    save_file(arrays, weights_file(folder))
+    replace_weights(folder, arrays)
 
 
 DAMAGES["weights that are not numbers"] = put_nan_into_weights
@@ -488,13 +492,62 @@ def test_giant_sizes_allocate_nothing(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
+def flip_a_bit(path):
+    damage(path, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+
+
 def test_a_flipped_bit_is_found_by_its_hash(tmp_path):
     manifest = save_lstm(tmp_path)
     path = weights_file(tmp_path)
-    damage(path, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    flip_a_bit(path)
     assert model_folder.damaged_files(tmp_path, manifest) == [path.name]
     path.unlink()
     assert model_folder.damaged_files(tmp_path, manifest) == [path.name]
+
+
+@pytest.mark.parametrize("save", [save_unigram, save_lstm])
+@pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
+def test_a_model_that_is_held_in_memory_is_hashed_when_it_is_loaded(tmp_path, save, name):
+    folder = tmp_path / "m"
+    save(folder)
+    (path,) = folder.glob(name)
+    flip_a_bit(path) if name == "weights-*" else damage(path, lambda data: data.replace(b"cat", b"cot"))
+    with pytest.raises(ModelError) as caught:
+        model_folder.load(folder, "cpu")
+    assert (caught.value.what, caught.value.way_out) == (f"the model at {folder} is damaged", WAY_OUT)
+    assert caught.value.why == f"{path.name} has changed: its SHA-256 is not the one recorded"
+
+
+def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
+    """A file that changes after it was hashed makes no difference: it is read once."""
+    save_lstm(tmp_path)
+    path, check = weights_file(tmp_path), model_folder.check_hash
+    before = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+
+    def check_and_damage(checked, *hashes):
+        check(checked, *hashes)
+        if checked == path:
+            path.write_bytes(b"\xff" * path.stat().st_size)
+
+    monkeypatch.setattr(model_folder, "check_hash", check_and_damage)
+    after = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkeypatch):
+    save_lstm(tmp_path)
+    with open(weights_file(tmp_path), "ab") as stream:
+        stream.truncate(1 << 40)  # with a hole: it takes no space
+    edit_config(tmp_path, lambda content: content["files"][weights_file(tmp_path).name].update(bytes=1 << 40))
+    with pytest.raises(ModelError, match="the weights do not fit the settings: they take more than"):
+        model_folder.load(tmp_path, "cpu")
+
+
+def test_a_description_reads_no_weights(tmp_path):
+    save_lstm(tmp_path)
+    told = inspection.describe(str(tmp_path))
+    flip_a_bit(weights_file(tmp_path))
+    assert inspection.describe(str(tmp_path)) == told
 
 
 def test_a_wrong_device_is_not_blamed_on_the_model(tmp_path):

@@ -5,19 +5,27 @@ from typing import Any
 
 from rnnlm.config import from_stored
 from rnnlm.corpus import Block
-from rnnlm.interface import Tokenizer
+from rnnlm.errors import notice
+from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.tokenizers.settings import TokenizerSettings
 
 __all__ = ["TokenizerSettings", "load", "train"]
 
 
 def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
-    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone.
+    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone. A notice tells of one without any word.
 
     Raises:
-        SettingsError: the vocabulary asked for cannot be had from this text.
+        SettingsError: the vocabulary asked for cannot be had from this text, or limits are set that this tokenizer does not have.
     """
-    return _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
+    settings.check_limits()
+    tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
+    if tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+        notice(
+            f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
+            f"everything else in the text is {UNKNOWN} to the model"
+        )
+    return tokenizer
 
 
 def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:

@@ -37,3 +37,16 @@ class TokenizerSettings:
             raise SettingsError("split_punctuation is a setting of the word tokenizer")
         if self.tokenizer == "word" and self.literal_unk == "spell":
             raise SettingsError("literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not")
+
+    def check_limits(self) -> None:
+        """Whether a new tokenizer can obey min_count and max_vocab; for stored settings nobody asks, as older models hold limits that had
+        no effect.
+
+        Raises:
+            SettingsError: one is set for bytes or sentencepiece.
+        """
+        idle = [name for name in ("min_count", "max_vocab") if getattr(self, name) != getattr(type(self), name)]
+        if idle and self.tokenizer not in ("word", "char"):
+            what = f"{' and '.join(idle)}: not for the {self.tokenizer} tokenizer"
+            way_out = "set vocab_size instead" if self.tokenizer == "sentencepiece" else f"leave {' and '.join(idle)} out"
+            raise SettingsError(what, "these are settings of the word and char tokenizers", way_out)

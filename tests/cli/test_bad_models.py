@@ -40,6 +40,39 @@ def test_models_that_are_none(rnnlm, here, name, why, command):
     assert why in checked_error(rnnlm(*named), 1, f"no model at {name}")[1]
 
 
+def zero_2_kilobytes(folder):
+    """Of the embedding, as a bad disk would; the weights' file that is damaged."""
+    weights = next(folder.glob("weights-*"))
+    data = weights.read_bytes()
+    weights.write_bytes(data[:8000] + bytes(2048) + data[10_048:])
+    return weights
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied", "train {text} --init-from copied -o made",
+     "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}", "export -m copied --compact made"],
+)  # fmt: skip
+def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, command):
+    weights = zero_2_kilobytes(copied)
+    ended = rnnlm(*command.format(text=models.valid, other=models.lstm).split())
+    _, why, way_out = checked_error(ended, 1, "the model at copied is damaged")
+    assert why == f"  why: {weights.name} has changed: its SHA-256 is not the one recorded"
+    assert way_out.startswith("  try: bring the file back from a copy, or make the model anew; rnnlm doctor")
+
+
+@pytest.mark.parametrize("form", ["--bundle", "--compact"])
+def test_a_damaged_part_and_a_damaged_compact_form_are_found_too(rnnlm, models, copied, form):
+    if form == "--bundle":
+        assert rnnlm("mix", "copied", models.lstm, "--weights", "0.5,0.5", form, "-o", "made").code == 0
+    else:
+        assert rnnlm("export", "-m", "copied", form, "made", "--bits", "8").code == 0
+    damaged = "made/part-2" if form == "--bundle" else "made"
+    zero_2_kilobytes(copied.parent / damaged)
+    assert "has changed" in checked_error(rnnlm("score", "the", "-m", "made"), 1, "the model at ")[1]
+    assert "has changed" in rnnlm("doctor", "made").out
+
+
 def test_output_where_a_model_is_already(rnnlm, models, copied):
     before = fingerprint(copied)
     lines = checked_error(rnnlm("train", models.text, *SHORT, "-o", copied), 1, f"{copied} holds a model already")

@@ -49,6 +49,26 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts):
     assert [row[0].split(": ")[0] for row in signatures] == ["signature of lstm", "signature of kn"]
 
 
+def test_unknown_tokens_that_turn_a_comparison_round_are_told(rnnlm, here):
+    """Of words that come once, the second model keeps more for unknown ones, which it pays for with those it knows."""
+    (here / "train.txt").write_text("the cat sat\n" * 9 + "a dog ran\n" * 9 + "rare words here\n")
+    (here / "test.txt").write_text("the cat zorp\na dog blick\n" * 9)
+    for name, k, *more in (("sharp", "0.01"), ("flat", "5", "--tokenizer-from", "sharp")):
+        trained = rnnlm("train", "train.txt", "--model", "unigram", "--min-count", "2", "--set", f"additive_k={k}", *more, "-o", name)
+        assert trained.code == 0, trained.err
+    shown = rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--report", "page.html")
+    _, (header, with_all, without), *_ = tables(shown.out)
+    assert (with_all[0], without[0]) == ("flat - sharp", "flat - sharp, no unknown tokens")
+    assert with_all[1].startswith("-") and without[1].startswith("+") and with_all[3] == without[3] == "0.0002"
+    sentence = "with the 18 unknown tokens, flat is better than sharp; without them, sharp is better than flat"
+    assert f"note: {sentence}: " in shown.err
+    (found,) = json.loads(rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").out)["differences"]
+    assert found["disagreement"].startswith(sentence) and found["no_oov"]["p"] < 0.001
+    assert found["difference_bits"]["high"] < 0 < found["no_oov"]["difference_bits"]["low"]
+    page = (here / "page.html").read_text(encoding="utf-8")
+    assert sentence in page and "The same without unknown tokens:" in page
+
+
 def test_json_holds_all_of_it(rnnlm, parts):
     shown = rnnlm("compare", "lstm", "kn", "chars", "--on", "valid.txt", "--json")
     checked_error(shown, 1, "these models cannot be compared: the part tok of their signatures differs")

@@ -14,6 +14,14 @@ def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
     assert shown["vocabulary_size"] > 100
     assert shown["results"].keys() == {"valid", "test"}
     assert shown["files"][weights.name] == size
+    assert shown["hash"] == "checked when it is loaded"
+
+
+def test_of_mapped_n_grams_info_says_that_their_hash_is_not_checked(rnnlm, models):
+    assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
+    rows = [line.split("\t") for line in rnnlm("info", "bigram").out.splitlines()]
+    assert ["hash", "unchecked"] in rows
+    assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
 
 
 def test_the_number_of_parameters_is_that_of_the_weights(rnnlm, models):

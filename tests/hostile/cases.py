@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import shutil
@@ -106,23 +107,25 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return damage
 
 
-def edited(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Changes the bytes of a file (weights: of whatever step); config.json gives their new length."""
+def edited(name: str, change: Callable[[bytes], bytes], in_config: bool = True) -> Callable[[Path], None]:
+    """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their new length and hash."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder) if name == "weights" else folder / name
         path.write_bytes(change(path.read_bytes()))
-        recorded(folder, path.name)
+        if in_config:
+            recorded(folder, path.name)
 
     return damage
 
 
 def recorded(folder: Path, name: str) -> None:
-    """Enters the length a file has now, as one would who makes a hostile model."""
+    """Enters the length and the hash a file has now, as one would who makes a hostile model."""
 
     def enter(content: dict[str, Any]) -> None:
         if name in content.get("files", {}):
-            content["files"][name]["bytes"] = (folder / name).stat().st_size
+            data = (folder / name).read_bytes()
+            content["files"][name].update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     config(enter)(folder)
 

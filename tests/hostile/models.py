@@ -192,6 +192,11 @@ NGRAM = {
 }  # fmt: skip
 
 
+def below(name: str, damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Damages a model in the model's folder."""
+    return lambda folder: damage(folder / name)
+
+
 def part(change) -> Callable[[Path], None]:
     return config(lambda content: change(content["parts"]) and None)
 
@@ -208,8 +213,8 @@ MIXTURE = {
     "weights of NaN": ("the model at m is damaged", filled(float("nan"))),
     "weights of 1e308": ("the model at m is damaged", filled(1e308)),
     "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
-    "a part whose weights are cut off": ("the model at ", lambda folder: edited("weights", lambda data: data[:-10])(folder / "part-1")),
-    "a part that is a pickle": ("the model at ", lambda folder: edited("weights", lambda data: PICKLE)(folder / "part-1")),
+    "a part whose weights are cut off": ("the model at ", below("part-1", edited("weights", lambda data: data[:-10], in_config=False))),
+    "a part that is a pickle": ("the model at ", below("part-1", edited("weights", lambda data: PICKLE, in_config=False))),
 }  # fmt: skip
 SUBWORDS = {
     "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),

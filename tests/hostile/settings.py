@@ -62,6 +62,8 @@ NUMBERS = {
     "memory: NaN": ("train {text} --model ngram --memory nan -o out", ""),
     "prune: -1": ("train {text} --model ngram --prune 0,-1 -o out", ""),
     "min-count: -1": ("train {text} --model ngram --min-count -1 -o out", "setting min_count = -1 is not valid"),
+    "min-count: of sentencepiece": ("train {text} --tokenizer sentencepiece --min-count 2 -o out", "min_count: not for the sentencepiece"),
+    "max-vocab: of bytes": ("prepare {text} --tokenizer byte --max-vocab 50 -o out", "max_vocab: not for the byte tokenizer"),
     "count, order: 65": ("count {text} --order 65", "Invalid value for '--order'"),
     "count, min-count: 0": ("count {text} --min-count 0", "Invalid value for '--min-count'"),
     "generate, temperature: NaN": ("generate -m {unigram} --temperature nan", "setting temperature = nan is not valid"),

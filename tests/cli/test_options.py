@@ -1,0 +1,34 @@
+import json
+
+import pytest
+from failures import checked_error
+
+from rnnlm.cli import main as entry
+
+ONE_MODEL = [
+    name for name in entry.COMMANDS if "model_name" in {parameter.name for parameter in entry.cli.get_command(None, name).params}
+]  # fmt: skip
+
+
+def test_the_commands_that_take_one_model():
+    assert ONE_MODEL == ["count", "doctor", "eval", "export", "generate", "info", "prune", "score", "tune"]
+
+
+@pytest.mark.parametrize("command", [*ONE_MODEL, "bench score"])
+def test_a_second_model_is_wrong_usage_where_one_is_taken(rnnlm, command):
+    ended = rnnlm(*command.split(), "-m", "first", "--model", "second")
+    what, way_out = checked_error(ended, 2, f"rnnlm {command} takes one model, but was given first, second; ")
+    assert "rnnlm compare, mix and rescore" in what and f"rnnlm {command} --help" in way_out
+
+
+@pytest.mark.parametrize("command", ["doctor", "info"])
+def test_an_argument_and_an_option_are_two_models_too(rnnlm, models, monkeypatch, command):
+    checked_error(rnnlm(command, models.unigram, "-m", models.lstm), 2, f"rnnlm {command} takes one model")
+    monkeypatch.setenv("RNNLM_MODEL", "elsewhere")  # a default, which the argument replaces
+    assert rnnlm(command, models.unigram).code == 0
+
+
+def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(rnnlm, models, here, monkeypatch):
+    (here / "my model").symlink_to(models.unigram)
+    monkeypatch.setenv("RNNLM_MODEL", "my model")
+    assert json.loads(rnnlm("info", "--json").out)["folder"] == "my model"
