@@ -69,8 +69,8 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
-    that cannot be scored has none of the figures, and the reason. Words are those of the model's tokenizer: a mark that it splits off is one.
-    ppl_word counts the end as a word, as perplexities do.
+    that cannot be scored has none of the figures, and the reason. Words are those of the model's tokenizer: a mark that it splits off is
+    one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
     if sentences and inputs:

@@ -115,11 +115,10 @@ def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[
     for length in lengths:
         if not (position_B < stop_B).any():
             return
-        borders_B = [each.after(position_B, length) for each in borders]
-        end_B = np.minimum.reduce([position_B + length, stop_B, *borders_B])
+        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *(each.after(position_B, length) for each in borders)])
+        end_B = np.minimum.reduce([position_B + length, stop_B, border_B])
         yield Window(position_B.copy(), end_B, fresh_B, length)
-        fresh_B = np.logical_or.reduce([np.zeros_like(fresh_B), *(end_B == border_B for border_B in borders_B)])
-        position_B = end_B
+        fresh_B, position_B = end_B == border_B, end_B
 
 
 PADDING_SHARE = 0.1  # of a window's cells, at most

@@ -14,8 +14,8 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run, or the run ends without one; a Step now and then only, with the
-    largest gradient norm since the one before.
+    """Events as JSON lines, held back until the folder has a model of this run, or the run ends without one; a Step now and
+    then only, with the largest gradient norm since the one before.
 
     position: bytes of the file that are of this run. is_open: whether lines go to the file. Those that cannot be written are held
     back, and tried again with the next one.

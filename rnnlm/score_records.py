@@ -48,7 +48,8 @@ class SentenceScore:
     the sentence cannot be read.
 
     words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
-    ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest there.
+    ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the
+    words of `word_scores`, the likeliest there.
     """
 
     text: str

@@ -101,7 +101,8 @@ class FittingSettings:
     ] = 0.0
     line_starts: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the window before ends there"),
+        Meta(description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the "
+             "window before ends there"),
     ] = 0.0
     cuda_graphs: Annotated[
         bool,

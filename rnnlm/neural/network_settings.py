@@ -99,7 +99,8 @@ class NetworkSettings:
         if self.tied and (why := self._cannot_tie()):
             raise SettingsError("tied = true cannot be", why, "leave tied out, or set tied=false")
         if self.loss != "full" and self.output_layer != "softmax":
-            raise SettingsError(f"loss = {self.loss} draws noise words for a softmax", f"output_layer is {self.output_layer}", "set output_layer=softmax")
+            what, why = f"loss = {self.loss} draws noise words for a softmax", f"output_layer is {self.output_layer}"
+            raise SettingsError(what, why, "set output_layer=softmax")
         self._check_owners()
         if not any(sizes(self.character_filters)):
             raise SettingsError(f"character_filters = {self.character_filters} names no filter")

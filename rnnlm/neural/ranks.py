@@ -177,8 +177,8 @@ class Together(Alone):
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold tensors
             self._wait_for_torch()
-            if self._is_loss(error):
-                raise self._lost(str(error).partition("\n")[0]) from error
+            if loss := self._loss(error):
+                raise loss from error
             raise
         farewell(f"run{self.run}", self.place)
         self._wait_for_torch()
@@ -192,12 +192,12 @@ class Together(Alone):
         while self.lent and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
 
-    def _is_loss(self, error: BaseException) -> bool:
-        """Whether torch says by `error` that another rank is gone."""
-        said = str(error).partition("\n")[0].lower()
-        return isinstance(error, RuntimeError) and (isinstance(error, distributed.DistError) or any(words in said for words in LOST))
-
-    def _lost(self, said: str) -> LostProcess:
+    def _loss(self, error: BaseException) -> LostProcess | None:
+        """What `error` means where torch says by it that another rank is gone."""
+        said = str(error).partition("\n")[0]
+        is_torchs = isinstance(error, distributed.DistError) or any(words in said.lower() for words in LOST)
+        if not (isinstance(error, RuntimeError) and is_torchs):
+            return None
         why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
         return LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume")
 

@@ -44,7 +44,8 @@ class TextStreams:
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
         """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
-        epoch's first window is fresh in every row, any other one where a document or a drawn line begins, and by the chance `state_reset`."""
+        epoch's first window is fresh in every row, any other one where a document or a drawn line begins, and by the chance
+        `state_reset`."""
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
             read = 0
