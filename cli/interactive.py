@@ -68,7 +68,7 @@ class Desk:
     def think(self) -> bool:
         """Works out what is missing, the words first; whether there was anything to do."""
         from rnnlm.errors import RnnlmWarning, TextError
-        from rnnlm.typing_ahead import continuations, next_words
+        from rnnlm.generation.autocomplete import continuations, next_words
 
         if self.continuations is not None:
             return False
@@ -94,7 +94,7 @@ class Desk:
         if key == _LAST_WORD:
             return self.text.rstrip(" ").rpartition(" ")[0]
         if key == _TAB:
-            from rnnlm.typing_ahead import with_word
+            from rnnlm.generation.autocomplete import with_word
 
             self.words is not None or self.think()
             taken = with_word(self.model, self.text, self.words[0].word) if self.words else ""

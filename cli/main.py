@@ -55,7 +55,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f".{name}", __package__).command
+        return importlib.import_module(f".commands.{name}", __package__).command
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:

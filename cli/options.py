@@ -95,12 +95,13 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[s
     Raises:
         UsageError: that was read before, not as `flags` say.
     """
-    from rnnlm import prepared_text
     from rnnlm.config import Layer, resolve
-    from rnnlm.corpus import Corpus, TextSettings, Watched
-    from rnnlm.sources import SourceSettings
+    from rnnlm.text.corpus import Corpus, TextSettings, Watched
+    from rnnlm.text.prepared import prepared_text
+    from rnnlm.text.prepared.index import is_prepared
+    from rnnlm.text.sources import SourceSettings
 
-    if len(texts) == 1 and prepared_text.is_prepared(texts[0]):
+    if len(texts) == 1 and is_prepared(texts[0]):
         if flags:
             raise click.UsageError(f"{texts[0]} is prepared: how to read a text has no meaning there.")
         return prepared_text.load(Path(texts[0]))
@@ -134,10 +135,10 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
         raise click.UsageError("--set is for an adaptation: name it with --adapt.")
     name = named(name)
     if not kind:
-        from rnnlm.loading import load
+        from rnnlm.models.loading import load
 
         return load(name, device)
-    from rnnlm.adaptation import load_adapted
+    from rnnlm.combinations.adaptation import load_adapted
     from rnnlm.config import parse_assignments
 
     return load_adapted(name, kind, parse_assignments(settings), device)
@@ -147,7 +148,7 @@ def or_demo(name: str | None) -> str:
     """What `-m` or its environment variable names, else the shipped model, of which a word is said."""
     if name:
         return name
-    from rnnlm.loading import SHIPPED
+    from rnnlm.models.loading import SHIPPED
 
     terminal.say("note: the shipped model of plain English (rnnlm info demo); -m names another")
     return str(SHIPPED)

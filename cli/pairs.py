@@ -75,7 +75,9 @@ def _refuse_others() -> None:
 
 def show_pairs(model: Any, request: PairsRequest) -> None:
     """Score the pairs of a file or folder, print their accuracies, write what else is asked for."""
-    from rnnlm.minimal_pairs import pair_accuracies, read_pairs, score_set
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies
+    from rnnlm.scoring.pairs.files import read_pairs
+    from rnnlm.scoring.pairs.sets import score_set
 
     test_set = read_pairs(request.source, request.encoding_errors)
     scores = score_set(model, test_set, request.special_symbols, request.scoring)
@@ -83,8 +85,8 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
     if request.details:
         _write_details(request.details, scores)
     if request.plot:
-        from rnnlm import plotting
-        from rnnlm.minimal_pairs.plots import accuracy_figure
+        from rnnlm.evaluation import plotting
+        from rnnlm.scoring.pairs.plots import accuracy_figure
 
         plotting.save(accuracy_figure(accuracies), request.plot)
     if request.as_json:
@@ -100,9 +102,9 @@ def _check_files(request: PairsRequest) -> None:
     Raises:
         TextError: no file is there. OutputError: one cannot be written, or is there already. UsageError: there is no such plot, or what is read would be replaced.
     """
-    from rnnlm import plotting
-    from rnnlm.minimal_pairs.files import files_of
-    from rnnlm.safe_files import check_apart, check_file
+    from rnnlm.evaluation import plotting
+    from rnnlm.files.writing import check_apart, check_file
+    from rnnlm.scoring.pairs.files import files_of
 
     outputs = list(filter(None, (request.details, request.plot)))
     check_apart(outputs, files_of(request.source))
@@ -115,8 +117,8 @@ def _check_files(request: PairsRequest) -> None:
 
 
 def _write_details(path: Path, scores: Sequence[Any]) -> None:
-    from rnnlm.minimal_pairs.records import record_of
-    from rnnlm.safe_files import save_file
+    from rnnlm.files.writing import save_file
+    from rnnlm.scoring.pairs.records import record_of
 
     lines = (json.dumps(record_of(score), ensure_ascii=False, allow_nan=False) + "\n" for score in scores)
     save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8

@@ -20,7 +20,7 @@ from typing import IO, Any
 import click
 
 from rnnlm.errors import LostProcess, ToldElsewhere
-from rnnlm.threads import processors
+from rnnlm.system import processors
 
 from . import terminal
 

@@ -1,5 +1,5 @@
 """What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped; but a piped
-table is TSV (:mod:`rnnlm.tsv`), in which tabs and line ends stay what they are, in quoted cells."""
+table is TSV (:mod:`rnnlm.files.tsv`), in which tabs and line ends stay what they are, in quoted cells."""
 
 import contextlib
 import json
@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from rnnlm import tsv
 from rnnlm.control_characters import CONTROL, visible
 from rnnlm.errors import RnnlmWarning
+from rnnlm.files import tsv
 
 NARROW_COLUMNS = 50
 HUGE = 1e9  # figures from there on are written with an exponent

@@ -11,106 +11,111 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "BeamSettings": "rnnlm.beam_search",
-    "Comparison": "rnnlm.comparison",
-    "ComparisonSettings": "rnnlm.comparison",
-    "Corpus": "rnnlm.corpus",
+    "BeamSettings": "rnnlm.generation.beam_search",
+    "Comparison": "rnnlm.evaluation.comparison.comparison",
+    "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
+    "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "Estimated": "rnnlm.events",
-    "Evaluation": "rnnlm.evaluation",
+    "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
-    "Hypothesis": "rnnlm.nbest",
+    "Hypothesis": "rnnlm.rescoring.nbest",
     "Kept": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
-    "ListSettings": "rnnlm.nbest",
-    "Mixed": "rnnlm.mixing",
-    "Mixture": "rnnlm.mixture",
-    "Pair": "rnnlm.minimal_pairs",
-    "Prepared": "rnnlm.preparation",
-    "RescoreSettings": "rnnlm.rescoring",
-    "Rescored": "rnnlm.rescoring",
+    "ListSettings": "rnnlm.rescoring.nbest",
+    "Mixed": "rnnlm.combinations.mixing",
+    "Mixture": "rnnlm.combinations.mixture",
+    "Pair": "rnnlm.scoring.pairs.pair",
+    "Prepared": "rnnlm.text.prepared.events",
+    "RescoreSettings": "rnnlm.rescoring.rescorer",
+    "Rescored": "rnnlm.rescoring.rescorer",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
-    "SamplingSettings": "rnnlm.sampling",
+    "SamplingSettings": "rnnlm.generation.sampling",
     "Saved": "rnnlm.events",
-    "ScoringSettings": "rnnlm.score_records",
-    "Sentence": "rnnlm.sentences",
-    "SentenceScore": "rnnlm.score_records",
-    "SourceSettings": "rnnlm.sources",
+    "ScoringSettings": "rnnlm.scoring.records",
+    "Sentence": "rnnlm.scoring.sentences",
+    "SentenceScore": "rnnlm.scoring.records",
+    "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
-    "TextMapping": "rnnlm.hypothesis_features",
-    "TextSettings": "rnnlm.corpus",
-    "Utterance": "rnnlm.nbest",
+    "TextMapping": "rnnlm.rescoring.features",
+    "TextSettings": "rnnlm.text.corpus",
+    "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
-    "Weights": "rnnlm.rescoring_weights",
-    "adapt": "rnnlm.adaptation",
-    "audit": "rnnlm.auditing",
-    "compare": "rnnlm.comparison",
-    "cross_validate": "rnnlm.rescoring",
-    "evaluate": "rnnlm.evaluation",
-    "export_arpa": "rnnlm.exchange",
-    "gain_over": "rnnlm.rescoring",
-    "generate": "rnnlm.generation",
-    "import_arpa": "rnnlm.exchange",
-    "likeliest": "rnnlm.beam_search",
-    "load": "rnnlm.loading",
-    "load_adapted": "rnnlm.adaptation",
-    "mix": "rnnlm.mixing",
-    "next_words": "rnnlm.typing_ahead",
-    "pair_accuracies": "rnnlm.minimal_pairs",
-    "prepare": "rnnlm.preparation",
-    "read_nbest": "rnnlm.nbest_files",
-    "read_pairs": "rnnlm.minimal_pairs",
-    "read_sentences": "rnnlm.sentence_sources",
-    "read_weights": "rnnlm.rescoring_weights",
-    "rescore": "rnnlm.rescoring",
-    "save_best": "rnnlm.nbest_output",
-    "save_nbest": "rnnlm.nbest_output",
-    "save_weights": "rnnlm.rescoring_weights",
-    "score_chunks": "rnnlm.scoring",
-    "score_pairs": "rnnlm.minimal_pairs",
-    "score_sentences": "rnnlm.scoring",
-    "score_set": "rnnlm.minimal_pairs",
-    "train": "rnnlm.training",
-    "tune": "rnnlm.tuning",
-    "tune_and_rescore": "rnnlm.rescoring",
-    "tune_weights": "rnnlm.rescoring",
+    "Weights": "rnnlm.rescoring.weights",
+    "adapt": "rnnlm.combinations.adaptation",
+    "audit": "rnnlm.evaluation.soundness",
+    "compare": "rnnlm.evaluation.comparison.comparison",
+    "cross_validate": "rnnlm.rescoring.rescorer",
+    "evaluate": "rnnlm.evaluation.perplexity",
+    "export_arpa": "rnnlm.ngram.arpa.exchange",
+    "gain_over": "rnnlm.rescoring.rescorer",
+    "generate": "rnnlm.generation.generator",
+    "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "likeliest": "rnnlm.generation.beam_search",
+    "load": "rnnlm.models.loading",
+    "load_adapted": "rnnlm.combinations.adaptation",
+    "mix": "rnnlm.combinations.mixing",
+    "next_words": "rnnlm.generation.autocomplete",
+    "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
+    "prepare": "rnnlm.text.prepared.preparation",
+    "read_nbest": "rnnlm.rescoring.files",
+    "read_pairs": "rnnlm.scoring.pairs.files",
+    "read_sentences": "rnnlm.scoring.sentence_sources",
+    "read_weights": "rnnlm.rescoring.weights",
+    "rescore": "rnnlm.rescoring.rescorer",
+    "save_best": "rnnlm.rescoring.nbest_output",
+    "save_nbest": "rnnlm.rescoring.nbest_output",
+    "save_weights": "rnnlm.rescoring.weights",
+    "score_chunks": "rnnlm.scoring.scorer",
+    "score_pairs": "rnnlm.scoring.pairs.scoring",
+    "score_sentences": "rnnlm.scoring.scorer",
+    "score_set": "rnnlm.scoring.pairs.sets",
+    "train": "rnnlm.training.run",
+    "tune": "rnnlm.combinations.tuning",
+    "tune_and_rescore": "rnnlm.rescoring.rescorer",
+    "tune_weights": "rnnlm.rescoring.rescorer",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
-    from rnnlm.adaptation import adapt, load_adapted
-    from rnnlm.auditing import audit
-    from rnnlm.beam_search import BeamSettings, likeliest
-    from rnnlm.comparison import Comparison, ComparisonSettings, compare
-    from rnnlm.corpus import Corpus, TextSettings
+    from rnnlm.combinations.adaptation import adapt, load_adapted
+    from rnnlm.combinations.mixing import Mixed, mix
+    from rnnlm.combinations.mixture import Mixture
+    from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
-    from rnnlm.evaluation import Evaluation, evaluate
+    from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.perplexity import Evaluation, evaluate
+    from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
-    from rnnlm.exchange import export_arpa, import_arpa
-    from rnnlm.generation import generate
-    from rnnlm.hypothesis_features import TextMapping
+    from rnnlm.generation.autocomplete import next_words
+    from rnnlm.generation.beam_search import BeamSettings, likeliest
+    from rnnlm.generation.generator import generate
+    from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.interface import LanguageModel
-    from rnnlm.loading import load
-    from rnnlm.minimal_pairs import Pair, pair_accuracies, read_pairs, score_pairs, score_set
-    from rnnlm.mixing import Mixed, mix
-    from rnnlm.mixture import Mixture
-    from rnnlm.nbest import Hypothesis, ListSettings, Utterance
-    from rnnlm.nbest_files import read_nbest
-    from rnnlm.nbest_output import save_best, save_nbest
-    from rnnlm.preparation import Prepared, prepare
-    from rnnlm.rescoring import RescoreSettings, Rescored, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
-    from rnnlm.rescoring_weights import Weights, read_weights, save_weights
-    from rnnlm.sampling import SamplingSettings
-    from rnnlm.score_records import ScoringSettings, SentenceScore
-    from rnnlm.scoring import score_chunks, score_sentences
-    from rnnlm.sentence_sources import read_sentences
-    from rnnlm.sentences import Sentence
-    from rnnlm.sources import SourceSettings
-    from rnnlm.training import train
-    from rnnlm.tuning import tune
-    from rnnlm.typing_ahead import next_words
+    from rnnlm.models.loading import load
+    from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
+    from rnnlm.rescoring.features import TextMapping
+    from rnnlm.rescoring.files import read_nbest
+    from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
+    from rnnlm.rescoring.nbest_output import save_best, save_nbest
+    from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
+    from rnnlm.rescoring.weights import Weights, read_weights, save_weights
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies
+    from rnnlm.scoring.pairs.files import read_pairs
+    from rnnlm.scoring.pairs.pair import Pair
+    from rnnlm.scoring.pairs.scoring import score_pairs
+    from rnnlm.scoring.pairs.sets import score_set
+    from rnnlm.scoring.records import ScoringSettings, SentenceScore
+    from rnnlm.scoring.scorer import score_chunks, score_sentences
+    from rnnlm.scoring.sentence_sources import read_sentences
+    from rnnlm.scoring.sentences import Sentence
+    from rnnlm.text.corpus import Corpus, TextSettings
+    from rnnlm.text.prepared.events import Prepared
+    from rnnlm.text.prepared.preparation import prepare
+    from rnnlm.text.sources import SourceSettings
+    from rnnlm.training.run import train
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
-from rnnlm.small_files import read_small
+from rnnlm.files.small_files import read_small
 
 Settings = TypeVar("Settings")
 

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length

@@ -166,7 +166,7 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.Evaluation` dictionaries."""
+    """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.perplexity.Evaluation` dictionaries."""
 
     folder: str
     step: int

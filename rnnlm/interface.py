@@ -36,7 +36,7 @@ class Encoded:
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to ids and back. Loading and training are functions of :mod:`rnnlm.tokenizers`."""
+    """Text to ids and back. Loading and training are functions of :mod:`rnnlm.text.tokenizers`."""
 
     name: str  # "word", "char", "byte", "sentencepiece"
     size: int  # V: what a model predicts, boundary included

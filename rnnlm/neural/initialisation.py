@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.network_settings import Initialisation
+from rnnlm.neural.settings import Initialisation
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Array, Shapes, Tokenizer
-from rnnlm.neural import network_settings
+from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import Network, NetworkState
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.cells import RecurrentStack
-from rnnlm.neural.feedforward import WordWindow
+from rnnlm.neural.embeddings.word_input import WordInput
 from rnnlm.neural.initialisation import initialise
-from rnnlm.neural.jordan import JordanLayer
-from rnnlm.neural.network_settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
-from rnnlm.neural.outputs import make_output
+from rnnlm.neural.layers.feedforward import WordWindow
+from rnnlm.neural.layers.jordan import JordanLayer
+from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.outputs.choice import make_output
 from rnnlm.neural.regularization import activation_penalty, dropout
-from rnnlm.neural.words.word_input import WordInput
+from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
 
 NetworkState = tuple[Tensor, ...]
 

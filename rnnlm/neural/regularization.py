@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.network_settings import NetworkSettings, RecurrentSettings
+from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:

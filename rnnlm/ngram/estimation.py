@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.ngram.counts import IN_MEMORY, NgramCounts
-from rnnlm.ngram.levels import BackoffLevel, make_keys, split_keys, word_bits
+from rnnlm.ngram.counting.counts import IN_MEMORY, NgramCounts
+from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts
-from rnnlm.threads import in_threads
-from rnnlm.ngram.workspace import Workspace
+from rnnlm.ngram.tables import BackoffLevel, make_keys, split_keys, word_bits
+from rnnlm.system import in_threads
 
 SMALLEST_UNSEEN = 1e-9  # of the lower order's probability; below that no word is unseen but for rounding
 

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rnnlm import memory, reading
+from rnnlm import memory
 from rnnlm.config import Resolved
-from rnnlm.encoding import TrainingData, known_ids
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
-from rnnlm.ngram.counts import Level, NgramCounts, count
+from rnnlm.files.chunked_array import PartedArray
+from rnnlm.inference import span_scoring
+from rnnlm.ngram.counting.counts import Level, NgramCounts, count
+from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.estimation import estimate
 from rnnlm.ngram.heldout import heldout_counts
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
-from rnnlm.threads import processors
-from rnnlm.ngram.workspace import Workspace
-from rnnlm.parted_arrays import PartedArray
+from rnnlm.system import processors
+from rnnlm.text.encoding import TrainingData, known_ids
 
 BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
 SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN, BUFFERS = 50_000_000, 400, 2
@@ -100,7 +101,7 @@ def fit(
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, memory.peak_bytes(), time.perf_counter() - began)
-    ppl = reading.stream_perplexity(model, valid.ids) if valid else None
+    ppl = span_scoring.stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rnnlm.ngram.counts import NgramCounts
-from rnnlm.ngram.levels import NOWHERE, find_many, make_keys
+from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.smoothing import HeldoutCounts
+from rnnlm.ngram.tables import NOWHERE, find_many, make_keys
 
 
 def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> HeldoutCounts:

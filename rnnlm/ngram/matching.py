@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm.batches import with_boundary
-from rnnlm.ngram.levels import NOWHERE, find_many, make_keys
+from rnnlm.ngram.tables import NOWHERE, find_many, make_keys
+from rnnlm.text.batches import with_boundary
 
 
 def longest_matches(ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int) -> np.ndarray:
     """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the line counted as one; 1 where
     not even two.
 
-    ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n + 2 (:mod:`rnnlm.ngram.levels`).
+    ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n + 2 (:mod:`rnnlm.ngram.tables`).
     """
     words_N = ids_N.astype(np.int64)
     inputs_N = with_boundary(words_N, boundary_id)[:-1]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.encoding import known_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
-from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
-from rnnlm.threads import in_threads, processors
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
+from rnnlm.system import in_threads, processors
+from rnnlm.text.encoding import known_ids
 
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line

@@ -13,10 +13,10 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.ngram.counts import Level
-from rnnlm.ngram.levels import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.ngram.checks import check_tables
+from rnnlm.ngram.counting.counts import Level
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.soundness import check_tables
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 CELLS = 1 << 20  # contexts times words looked up at a time

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm import reading
 from rnnlm.config import Resolved
-from rnnlm.encoding import TrainingData, known_ids
 from rnnlm.events import Event, Fitted, Started, Validated, never
+from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.settings import UnigramSettings
+from rnnlm.text.encoding import TrainingData, known_ids
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def fit(
     model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
     ppl = None
     if valid:
-        ppl = reading.stream_perplexity(model, valid.ids)
+        ppl = span_scoring.stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 

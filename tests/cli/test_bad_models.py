@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from failures import checked_error, fingerprint
+from support.failures import checked_error, fingerprint
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")
 SHORT = (*TINY, "--budget", "2steps")

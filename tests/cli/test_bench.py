@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from rnnlm import kernel_time, ngram_benchmark, processes, textbook_loop, training_growth
-from rnnlm.neural import continuing
+from rnnlm.benchmarks import growth, kernel_time, ngram, processes, textbook
+from rnnlm.neural.fitting import state
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
 
@@ -22,7 +22,7 @@ def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
 
 
 def test_keeping_a_run_is_not_timed(rnnlm, models, monkeypatch):
-    monkeypatch.setattr(continuing, "taken", lambda trainer: pytest.fail("weights are copied"))
+    monkeypatch.setattr(state, "taken", lambda trainer: pytest.fail("weights are copied"))
     assert rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 2, "--alone").code == 0
 
 
@@ -46,8 +46,8 @@ def test_the_share_of_kernels_is_shown_where_there_are_some(rnnlm, models, monke
 
 def test_with_weight_drop_the_plain_loop_is_that_of_awd_lstms_scripts(rnnlm, models, monkeypatch):
     made = []
-    kept = textbook_loop.WeightDropNetwork
-    monkeypatch.setattr(textbook_loop, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given))
+    kept = textbook.WeightDropNetwork
+    monkeypatch.setattr(textbook, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given))
     awd = ("layers=2", "layer_sizes=10,8", "weight_drop=0.5", "dropout_embedding=0.1", "locked_dropout=true", "temporal_penalty=1")
     arguments = [part for setting in awd for part in ("--set", setting)]
     summary = json.loads(rnnlm("bench", "train", models.text, "--recipe", "lstm", *TINY, *arguments, "--rounds", 1, "--steps", 2, "--json").out)
@@ -70,8 +70,8 @@ def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, se
 
 @pytest.mark.soak  # ten seconds; the README's example of it is run, too
 def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
-    monkeypatch.setattr(training_growth, "VALUES", {"hidden_size": (8, 16), "vocabulary": (50,)})
-    monkeypatch.setattr(training_growth, "TOKENS", 2_000)
+    monkeypatch.setattr(growth, "VALUES", {"hidden_size": (8, 16), "vocabulary": (50,)})
+    monkeypatch.setattr(growth, "TOKENS", 2_000)
     ended = rnnlm("bench", "train", "--growth", "--steps", 1, "--set", "precision=fp32")
     columns, *rows = [line.split("\t") for line in ended.out.splitlines()]
     assert (ended.code, list(here.iterdir())) == (0, [])
@@ -109,11 +109,11 @@ def test_without_a_subcommand_help_is_shown_on_stderr(rnnlm):
 def without_kenlm(monkeypatch):
     """Programs of KenLM that this machine may have are not found."""
     found = shutil.which
-    monkeypatch.setattr(ngram_benchmark.shutil, "which", lambda name: None if name in ("lmplz", "build_binary") else found(name))
+    monkeypatch.setattr(ngram.shutil, "which", lambda name: None if name in ("lmplz", "build_binary") else found(name))
 
 
 def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
-    monkeypatch.setattr(ngram_benchmark, "PARTS", (4, 1))
+    monkeypatch.setattr(ngram, "PARTS", (4, 1))
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
     columns, *rows, calibration = [line.split("\t") for line in shown.out.splitlines()]
     assert shown.code == 0
@@ -158,7 +158,7 @@ def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, m
     fake(folder, "lmplz", "echo out of luck >&2\nexit 3")
     fake(folder, "build_binary", "exit 0")
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    monkeypatch.setattr(ngram_benchmark, "PARTS", (1,))
+    monkeypatch.setattr(ngram, "PARTS", (1,))
     ended = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 2, "--json")
     (size,) = json.loads(ended.out)["sizes"]
     assert (ended.code, size["ratio"], size["lmplz_seconds"]) == (0, None, None)

@@ -3,7 +3,7 @@ import shutil
 import warnings
 
 import pytest
-from failures import checked_error
+from support.failures import checked_error
 
 import rnnlm as library
 from rnnlm.errors import RnnlmWarning

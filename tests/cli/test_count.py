@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from failures import checked_error
-
 from rnnlm.cli import terminal
+from support.failures import checked_error
 
 TEXT = "a b a\n\na \u00a0x <unk>\n"
 COUNTS = """</s>	2

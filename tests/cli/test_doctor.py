@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from failures import checked_error
+from support.failures import checked_error
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import gzip
 
 import pytest
-from failures import checked_error
+from support.failures import checked_error
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from failures import checked_error
-from hostile import arpa, escapes, lists, models as model_folders, outputs, prepared, settings, tables, texts
-from hostile.cases import Bad
-
-from rnnlm import byte_streams
 from rnnlm.cli.main import COMMANDS
-from rnnlm.preparation import collecting, prepare
+from support.failures import checked_error
+from support.hostile import arpa, escapes, lists, outputs, prepared, settings, tables, texts
+from support.hostile import models as model_folders
+from support.hostile.cases import Bad
+
+from rnnlm.files import reading
+from rnnlm.text.prepared import collecting
+from rnnlm.text.prepared.preparation import prepare
 
 FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists, "model": model_folders, "output": outputs,
             "prepared": prepared, "escape": escapes}  # fmt: skip

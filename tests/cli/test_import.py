@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from arpa_files import GOLDEN, SMALL
-from failures import checked_error
+from support.arpa_files import GOLDEN, SMALL
+from support.failures import checked_error
 
 ARPA = GOLDEN / "g2-order3-prune.arpa.gz"
 

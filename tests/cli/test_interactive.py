@@ -9,10 +9,10 @@ import time
 
 import pytest
 from rich.console import Console
-
-from rnnlm import loading
 from rnnlm.cli.interactive import Desk, drawn, work
-from rnnlm.sampling import SamplingSettings
+
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.models import loading
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-
 from rnnlm.cli import live
+
 from rnnlm.events import Counted, Estimated, Fitted, RolledBack, Saved, Started, Step, Validated
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")

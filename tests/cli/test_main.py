@@ -5,9 +5,9 @@ import sys
 
 import click
 import pytest
+from rnnlm.cli import main as entry
 
 from rnnlm import corpora
-from rnnlm.cli import main as entry
 
 
 def test_help_lists_every_command_with_what_it_does(rnnlm):
@@ -146,11 +146,11 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
 
 
 def test_too_little_memory_is_no_internal_error(rnnlm, models, monkeypatch):
-    from rnnlm import planning
+    from rnnlm.training import plan
 
     def exhausted(request, report):
         raise MemoryError("Unable to allocate 6.24 MiB")
 
-    monkeypatch.setattr(planning, "plan", exhausted)
+    monkeypatch.setattr(plan, "plan", exhausted)
     ended = rnnlm("train", models.text, "-o", "made")
     assert ended.code == 1 and ended.errors[:2] == ["error: not enough memory", "  why: Unable to allocate 6.24 MiB"]

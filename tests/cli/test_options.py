@@ -1,9 +1,8 @@
 import json
 
 import pytest
-from failures import checked_error
-
 from rnnlm.cli import main as entry
+from support.failures import checked_error
 
 ONE_MODEL = [
     name for name in entry.COMMANDS if "model_name" in {parameter.name for parameter in entry.cli.get_command(None, name).params}

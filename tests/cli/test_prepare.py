@@ -5,9 +5,9 @@ import signal
 import time
 
 import pytest
-from failures import checked_error
+from support.failures import checked_error
 
-from rnnlm import prepared_text
+from rnnlm.text.prepared import prepared_text
 
 
 @pytest.fixture

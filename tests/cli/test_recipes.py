@@ -3,7 +3,8 @@ from dataclasses import asdict
 
 import pytest
 
-from rnnlm import recipes, registry
+from rnnlm.models import registry
+from rnnlm.recipes import recipe as recipes
 
 
 def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm):

@@ -139,7 +139,7 @@ def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, n
 
 
 def test_ctrl_c_before_training_begins_is_just_an_interrupt(rnnlm, models, monkeypatch):
-    from rnnlm import planning
+    from rnnlm.training import plan as planning
 
     def interrupted(request, report):
         raise KeyboardInterrupt

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from failures import checked_error
+from support.failures import checked_error
 
 
 @pytest.fixture

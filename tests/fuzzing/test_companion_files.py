@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
 
-from odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
-from rnnlm import adaptation_files, safe_files, training_state
+from rnnlm.combinations import companions
 from rnnlm.events import TrainingState
-from rnnlm.metrics_log import read_events
-from rnnlm.rescoring_weights import Weights, read_weights, save_weights
-from rnnlm.training_state import Run
+from rnnlm.files import writing
+from rnnlm.models import checkpoints
+from rnnlm.models.checkpoints import Run
+from rnnlm.models.metrics_log import read_events
+from rnnlm.rescoring.weights import Weights, read_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def run_folder(place):
     folder = place / "run"
     folder.mkdir()
     run = Run("lstm", {"layers": 1, "tied": None}, "77d05c1b9f3e", None, "9a21c0ffee12")
-    training_state.save(folder, TrainingState({"step": 3, "epochs": 0.5}, {"network.a": np.ones(3, dtype=np.float32)}), run)
+    checkpoints.save(folder, TrainingState({"step": 3, "epochs": 0.5}, {"network.a": np.ones(3, dtype=np.float32)}), run)
     return folder
 
 
@@ -35,12 +37,12 @@ def test_a_damaged_state_of_training(run_folder, data):
     (path,) = (run_folder / "training").glob("state-*.json")
     whole = path.read_bytes()
     content = data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json))
-    other = path.with_name(f"state-00000003-{safe_files.digest([content])[:8]}.json")
+    other = path.with_name(f"state-00000003-{writing.digest([content])[:8]}.json")
     path.unlink()
     put(other, content)
     try:
-        value_or_error(lambda: training_state.load_run(run_folder))
-        value_or_error(lambda: training_state.load(run_folder))
+        value_or_error(lambda: checkpoints.load_run(run_folder))
+        value_or_error(lambda: checkpoints.load(run_folder))
     finally:
         other.unlink()
         put(path, whole)
@@ -75,17 +77,17 @@ TUNED = {
 @given(st.one_of(damaged(json_bytes(TUNED)), changed(TUNED).map(json_bytes), deep_json))
 def test_any_tuned_settings(place, data):
     for kind in ("dynamic", "cache", "unigram"):
-        put(adaptation_files.settings_path(place, kind), data)
-        value_or_error(lambda kind=kind: adaptation_files.read_tuned(place, kind))
+        put(companions.settings_path(place, kind), data)
+        value_or_error(lambda kind=kind: companions.read_tuned(place, kind))
 
 
 @given(st.data())
 def test_any_statistics(place, data):
     folder = place / "statistics"
     folder.mkdir(exist_ok=True)
-    whole = adaptation_files.save_statistics(folder, {"a": np.ones((2, 3), dtype=np.float32)}, "f00").read_bytes()
-    put(folder / adaptation_files.STATISTICS, data.draw(damaged(whole)))
-    value_or_error(lambda: adaptation_files.read_statistics(folder, {"a": (2, 3)}, "f00"))
+    whole = companions.save_statistics(folder, {"a": np.ones((2, 3), dtype=np.float32)}, "f00").read_bytes()
+    put(folder / companions.STATISTICS, data.draw(damaged(whole)))
+    value_or_error(lambda: companions.read_statistics(folder, {"a": (2, 3)}, "f00"))
 
 
 WEIGHTS = {

@@ -9,14 +9,16 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from support.odd_inputs import put, quiet, value_or_error
+from support.tiny_models import fit, save
 
-from odd_inputs import put, quiet, value_or_error
-from rnnlm import array_files, model_folder, sources
 from rnnlm.errors import ModelError, RnnlmError
-from rnnlm.exchange import load_arpa
-from rnnlm.neural.words.pretrained import read_vectors
-from rnnlm.sources import SourceSettings
-from tiny_models import fit, save
+from rnnlm.files import tensor_files
+from rnnlm.models import model_folder
+from rnnlm.neural.embeddings.pretrained import read_vectors
+from rnnlm.ngram.arpa.exchange import load_arpa
+from rnnlm.text import sources
+from rnnlm.text.sources import SourceSettings
 
 MEGABYTE = 1 << 20
 ZSTD_BLOCK = 128 << 10  # the most that one holds
@@ -72,7 +74,7 @@ def test_arrays_larger_than_their_file(tmp_path, claim):
     path = tmp_path / "a.safetensors"
     for length in (len(claim), 1 << 40, (1 << 64) - 1):
         put(path, length.to_bytes(8, "little") + claim)
-        found, peak = peak_bytes(lambda: array_files.mapped(path))
+        found, peak = peak_bytes(lambda: tensor_files.mapped(path))
         assert isinstance(found, ModelError) and peak < MEGABYTE
 
 

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
+from support.tiny_models import make_tokenizer
 
-from odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
-from rnnlm import score_files, speech_folders
 from rnnlm.errors import RnnlmError
-from rnnlm.nbest import ListSettings, parse_score
-from rnnlm.nbest_files import read_nbest
-from rnnlm.neural.words.pretrained import read_vectors
-from rnnlm.sentences import Sentence
-from rnnlm.word_constraints import Ban, Words
-from tiny_models import make_tokenizer
+from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.neural.embeddings.pretrained import read_vectors
+from rnnlm.rescoring import kaldi_espnet
+from rnnlm.rescoring.files import read_nbest
+from rnnlm.rescoring.nbest import ListSettings, parse_score
+from rnnlm.scoring import resumable_output
+from rnnlm.scoring.sentences import Sentence
 
 TSV = b"utt\trank\tscore\ttext\nu1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2e0\tthe hat\nu2\t1\t-3\ta dog\n"
 JSON = {"utt": "u1", "ref": "the cat", "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": "-2"}]}
@@ -85,7 +86,7 @@ def test_folders_of_espnet_of_any_name(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("espnet")
     for name in names:
         (folder / f"x{name}" / "1best_recog").mkdir(parents=True)
-    assert len(speech_folders.espnet_folders(str(folder))) == len(names)
+    assert len(kaldi_espnet.espnet_folders(str(folder))) == len(names)
 
 
 @given(odd_text | odd_numbers | odd_numbers.map("tensor({})".format), st.booleans())
@@ -114,12 +115,12 @@ def test_any_word_vectors(place, data):
 @given(st.data())
 def test_any_journal_of_scores(place, data):
     path = place / "scores.jsonl"
-    file = score_files.begin(path, {"model": "a"}, "header\n", overwrite=True)
+    file = resumable_output.begin(path, {"model": "a"}, "header\n", overwrite=True)
     assert not file.holds([Sentence("the cat", 1, "")])
     file.append("a record\n")
-    journal = path.with_name(path.name + score_files.JOURNAL)
+    journal = path.with_name(path.name + resumable_output.JOURNAL)
     journal.write_bytes(data.draw(st.one_of(damaged(journal.read_bytes()), deep_json.map(lambda deep: deep + b"\n{}\n"))))
-    again = value_or_error(lambda: score_files.resume(path, {"model": "a"}))
+    again = value_or_error(lambda: resumable_output.resume(path, {"model": "a"}))
     if not isinstance(again, RnnlmError):
         value_or_error(lambda: [again.holds([Sentence("the cat", 1, "")]) for _ in itertools.repeat(None, 2)])
     assert "header\na record\n".startswith(path.read_text())

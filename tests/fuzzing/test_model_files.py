@@ -9,17 +9,18 @@ import pytest
 import safetensors.numpy
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
+from support.tiny_models import fit, save
 
-from odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
-from rnnlm import array_files, compact_arrays, model_folder
-from rnnlm.array_files import DTYPES
 from rnnlm.errors import RnnlmError
-from rnnlm.generation import generate
-from rnnlm.inspection import describe
-from rnnlm.manifest import read_manifest
-from rnnlm.sampling import SamplingSettings
-from rnnlm.scoring import score_sentences
-from tiny_models import fit, save
+from rnnlm.files import tensor_files
+from rnnlm.files.tensor_files import DTYPES
+from rnnlm.generation.generator import generate
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.models import model_folder, quantization
+from rnnlm.models.info import describe
+from rnnlm.models.manifest import read_manifest
+from rnnlm.scoring.scorer import score_sentences
 
 KINDS = {
     "unigram": {},
@@ -162,7 +163,7 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 @example(b"\xff" * 8)
 @given(
     st.one_of(
-        damaged(b"".join(array_files.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
+        damaged(b"".join(tensor_files.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
         changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
         st.dictionaries(
             st.sampled_from(["a", "a#0", "a#1", "a#2", "a@scale", "b@scale", "#", "@scale", "a#0@scale", "a@scale#0"]) | odd_text,
@@ -182,13 +183,13 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 def test_any_file_of_arrays(place, data):
     path = place / "any.safetensors"
     put(path, data)
-    value_or_error(lambda: array_files.shapes(path))
-    arrays = value_or_error(lambda: array_files.mapped(path))
+    value_or_error(lambda: tensor_files.shapes(path))
+    arrays = value_or_error(lambda: tensor_files.mapped(path))
     if not isinstance(arrays, RnnlmError):
         assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
-        joined = value_or_error(lambda: compact_arrays.joined([arrays]))
+        joined = value_or_error(lambda: quantization.joined([arrays]))
         if not isinstance(joined, RnnlmError):
-            value_or_error(lambda: array_files.check_shapes(joined, {name: ("F32", (2, 3)) for name in joined}))
+            value_or_error(lambda: tensor_files.check_shapes(joined, {name: ("F32", (2, 3)) for name in joined}))
 
 
 shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
@@ -203,8 +204,8 @@ shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 )
 def test_arrays_come_back(place, arrays):
     path = place / "back.safetensors"
-    put(path, b"".join(array_files.chunks(arrays)))
-    found = array_files.mapped(path)
+    put(path, b"".join(tensor_files.chunks(arrays)))
+    found = tensor_files.mapped(path)
     assert found.keys() == arrays.keys()
     assert all(found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in arrays.items())
 

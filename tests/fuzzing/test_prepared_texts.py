@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
 
 import rnnlm
-from odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
-from rnnlm import array_files, prepared_text
-from rnnlm.preparation import collecting
-from rnnlm.prepared_text.index import INDEX, JOURNAL, read_index
+from rnnlm.files import tensor_files
+from rnnlm.text.prepared import checks as checking
+from rnnlm.text.prepared import collecting, prepared_text
+from rnnlm.text.prepared.index import INDEX, JOURNAL, read_index
 
 MOST_BYTES = 50 << 20
 SHARD = "shard-00001.safetensors"
@@ -33,8 +34,8 @@ def read_all(folder):
     tracemalloc.start()
     try:
         text = value_or_error(lambda: prepared_text.load(folder))
-        value_or_error(lambda: prepared_text.describe(folder))
-        checks = value_or_error(lambda: list(prepared_text.problems(folder)))
+        value_or_error(lambda: checking.describe(folder))
+        checks = value_or_error(lambda: list(checking.problems(folder)))
         if isinstance(text, prepared_text.PreparedText):
             encoded = value_or_error(lambda: text.encoded_by(text.tokenizer))
             value_or_error(lambda: [part.encoded_by(text.tokenizer) for part in text.hold_out(0.3) or ()])
@@ -95,12 +96,12 @@ def test_a_damaged_header_of_a_shard(folder, data):
 
 @given(st.data())
 def test_odd_numbers_in_a_shard(folder, data):
-    arrays = {name: np.array(array) for name, array in array_files.mapped(folder / SHARD).items()}
+    arrays = {name: np.array(array) for name, array in tensor_files.mapped(folder / SHARD).items()}
     name = data.draw(st.sampled_from(sorted(arrays)))
     most = np.iinfo(arrays[name].dtype).max
     for at in data.draw(st.lists(st.integers(0, max(0, len(arrays[name]) - 1)), min_size=1, max_size=3)):
         arrays[name][at : at + 1] = data.draw(st.sampled_from([0, 1, 2, 100, most // 2, most]))
-    before = replaced(folder, b"".join(array_files.chunks(arrays)))
+    before = replaced(folder, b"".join(tensor_files.chunks(arrays)))
     try:
         encoded, _ = read_all(folder)
         if not isinstance(encoded, Exception):

@@ -5,18 +5,18 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 
-from odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
-from rnnlm import registry
-from rnnlm.adaptation_settings import KINDS
+from rnnlm.combinations.settings import KINDS
 from rnnlm.config import Budget, Layer, parse_assignments, read_toml, resolve
 from rnnlm.errors import RnnlmError, UsageError
+from rnnlm.evaluation.signature import Signature
+from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.memory import parse_size
-from rnnlm.planning import Request, plan
-from rnnlm.sampling import SamplingSettings
-from rnnlm.signature import Signature
-from rnnlm.sources import parse_hub_name
-from rnnlm.tokenizers import TokenizerSettings
+from rnnlm.models import registry
+from rnnlm.text.sources import parse_hub_name
+from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.training.plan import Request, plan
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CLASSES = {

@@ -14,14 +14,14 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
 
-from odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
-from rnnlm import tables
-from rnnlm.compression import compressed
-from rnnlm.corpus import Corpus, TextSettings, split_words
 from rnnlm.errors import RnnlmError
-from rnnlm.sentence_sources import SentenceSettings, read_sentences
-from rnnlm.sources import SourceSettings
+from rnnlm.files import tables
+from rnnlm.files.compression import compressed
+from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
+from rnnlm.text.corpus import Corpus, TextSettings, split_words
+from rnnlm.text.sources import SourceSettings
 
 TEXT = b"the cat sat\non the mat\n\n\xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n" * 3
 COMPRESSED = {
@@ -88,7 +88,7 @@ def test_a_damaged_compressed_text(place, suffix, data):
 def test_what_is_compressed_is_read_back(place, pieces, suffix):
     path = place / f"back{suffix}"
     path.write_bytes(b"".join(compressed(pieces, suffix)))
-    from rnnlm.compression import open_decompressed
+    from rnnlm.files.compression import open_decompressed
 
     with open_decompressed(str(path)) as stream:
         assert stream.read() == b"".join(pieces)

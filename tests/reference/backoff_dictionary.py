@@ -8,7 +8,7 @@ was read, cost nothing.
 import math
 from collections.abc import Iterator, Sequence
 
-from rnnlm.ngram.levels import BackoffLevel
+from rnnlm.ngram.tables import BackoffLevel
 
 Gram = tuple[int, ...]
 

@@ -9,9 +9,10 @@ import math
 import sys
 from collections import Counter, defaultdict
 
-from rnnlm import corpora, tokenizers
-from rnnlm.corpus import Corpus
-from rnnlm.tokenizers import TokenizerSettings
+from rnnlm import corpora
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.tokenizers import TokenizerSettings
 
 BEGIN = -1  # <s>, context only
 

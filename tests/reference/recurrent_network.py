@@ -4,7 +4,6 @@ Weights go by the names of the network's state_dict; time comes first.
 """
 
 import numpy as np
-
 from reference.recurrent import (
     ACTIVATIONS,
     elman_step,

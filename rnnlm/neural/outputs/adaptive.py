@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.layer import OutputLayer, derived, unigram
+from rnnlm.neural.outputs.base import OutputLayer, derived, unigram
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 from rnnlm.neural.outputs.softmax import linear_logits, log_likelihood
 from rnnlm.neural.outputs.word_groups import order_by_count, picks_rows, ranks, rows_by_group

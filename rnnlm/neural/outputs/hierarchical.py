@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
+from rnnlm.neural.outputs.base import OutputLayer, derived
 from rnnlm.neural.outputs.huffman import huffman, paths
-from rnnlm.neural.outputs.layer import OutputLayer, derived
 
 CHUNK_NUMBERS = 1 << 22  # of gathered weights at once
 

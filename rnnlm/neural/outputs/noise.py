@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.layer import derived, unigram
+from rnnlm.neural.outputs.base import derived, unigram
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
 

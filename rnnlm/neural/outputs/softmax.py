@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
-from rnnlm.neural.outputs.layer import OutputLayer, unigram
+from rnnlm.neural.outputs.base import OutputLayer, unigram
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 
 CHUNK_LOGITS = 1 << 22

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.errors import SettingsError
-from rnnlm.ngram.counts import NgramCounts
+from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 
 ESTIMATORS = {

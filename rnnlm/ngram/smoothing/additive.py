@@ -12,7 +12,7 @@ the lower order says. One k serves all orders: the one given, or else the one un
 
 import numpy as np
 
-from rnnlm.ngram.counts import NgramCounts
+from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, HeldoutCounts, OrderCounts, Shares
 

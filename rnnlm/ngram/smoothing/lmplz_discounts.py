@@ -8,15 +8,15 @@ nothing that one could see; on small ones up to 0.01 in log10.
 
 import numpy as np
 
-from rnnlm.ngram.counts import NgramCounts
-from rnnlm.ngram.levels import NOWHERE
+from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.tables import NOWHERE
 
 UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
 
 
 def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.ndarray:
     """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at :func:`last_read` are those
-    that :func:`rnnlm.ngram.counts.count` watched."""
+    that :func:`rnnlm.ngram.counting.counts.count` watched."""
     number = counts.levels[order - 1].watched
     if number == NOWHERE:
         return tally

@@ -15,7 +15,7 @@ nothing to unseen words after some contexts; `--discounts lmplz` does, too.)
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.ngram.counts import NgramCounts
+from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.ngram.smoothing.lmplz_discounts import with_end_of_text

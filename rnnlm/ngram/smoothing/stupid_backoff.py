@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from rnnlm.ngram.counts import NgramCounts
+from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, HeldoutCounts, OrderCounts, Shares
 

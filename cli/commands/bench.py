@@ -1,0 +1,174 @@
+"""`rnnlm bench`: how fast this machine is, beside bare references in the same run."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo
+
+
+@click.group()
+def command() -> None:
+    """Measure speed beside a bare reference, in one run."""
+
+
+@command.command()
+@click.argument("text", nargs=-1)
+@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo; lstm for --growth]")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds after the one to warm up.")
+@click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
+@click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
+@click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
+@click.option("--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")
+@json_option
+def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+    """Tokens/s of training: ours, a bare loop over the same network, its matrix products alone, a plain textbook loop, in turns.
+
+    On TEXT, or the bundled corpus. Nothing is saved. With weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA
+    also the share of time in which kernels run.
+    """
+    from rnnlm.config import parse_assignments
+    from rnnlm.errors import UsageError
+
+    settings, as_json = parse_assignments(assignments), given.pop("as_json")
+    if not given.pop("growth"):
+        _bench_loops(text, recipe or "demo", settings, as_json, **given)
+        return
+    if text or given["alone"] or given["plain_rows"]:
+        raise UsageError("--growth makes its own text, and times our loop alone", way_out="leave TEXT, --alone and --plain-rows out")
+    _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
+
+
+def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], as_json: bool, **given: Any) -> None:
+    import tempfile
+
+    from rnnlm.benchmarks.training import Round, bench_training
+    from rnnlm.training.plan import Request, plan
+
+    with tempfile.TemporaryDirectory() as folder:
+        request = Request(text=text, recipe=recipe, assignments=settings, output=Path(folder))
+        results = list(bench_training(plan(request), **given))
+    if as_json:
+        terminal.print_json(asdict(results[-1]))
+        return
+    _show([result for result in results if isinstance(result, Round)], results[-1])
+
+
+def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bool) -> None:
+    from rnnlm.benchmarks.growth import bench_growth
+
+    done = []
+    for growth in bench_growth(recipe, settings, steps):
+        terminal.say(f"{growth.setting} {growth.value:,}: {growth.tokens_per_second:,.0f} tokens/s")
+        done.append(growth)
+    if as_json:
+        for growth in done:
+            terminal.print_json(asdict(growth))
+        return
+    columns = ["setting", "value", "tokens/s", "peak MB", "time over products", "time grows by power", "memory by power"]
+    rows = [
+        [g.setting, f"{g.value:,}", f"{g.tokens_per_second:,.0f}", f"{g.peak_bytes / 1e6:,.0f}", terminal.number(g.ratio_products),
+         terminal.number(g.time_exponent), terminal.number(g.memory_exponent)]
+        for g in done
+    ]  # fmt: skip
+    terminal.print_table(columns, rows, right=columns[1:])
+
+
+@command.command()
+@click.argument("text", nargs=-1)
+@click.option("--order", type=click.IntRange(1, 64), default=5, show_default=True, metavar="N", help="Longest n-gram.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of each size; medians are shown.")
+@json_option
+def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
+    """How time and memory of n-gram training grow: 1/16, a quarter and all of TEXT, or of the bundled corpus.
+
+    Whole processes, from text to a saved model, and of eval on that text; beside numpy's sort, and lmplz with build_binary
+    where they are on the PATH, in turns. Nothing is saved.
+    """
+    from rnnlm import corpora
+    from rnnlm.benchmarks.ngram import Growth, bench_ngram
+    from rnnlm.text.corpus import Corpus
+
+    sizes, sort_speed = [], None
+    for result in bench_ngram(Corpus(text or (str(corpora.part("english", "train")),)), order, rounds):
+        if isinstance(result, Growth):
+            terminal.say(f"{result.part} of the text: {result.tokens:,} tokens in {result.seconds:.2f} s")
+            sizes.append(result)
+        else:
+            sort_speed = result.keys_per_second
+    if as_json:
+        sizes = [asdict(size) for size in sizes]
+        terminal.print_json({"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes})
+        return
+    _show_growth(sizes, sort_speed)
+
+
+@command.command()
+@click.argument("text", nargs=-1)
+@model_or_demo_option
+@click.option("--tokens", type=click.IntRange(1), default=100_000, show_default=True, help="Of each mix of lengths, about.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up; medians are shown.")
+@device_option
+@json_option
+def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: int, device: str, as_json: bool) -> None:
+    """Tokens/s and words/s of scoring sentences, from text to records, for several mixes of lengths.
+
+    Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare matrix products of the same run, in turns.
+    """
+    from rnnlm import corpora
+    from rnnlm.benchmarks.scoring import bench_scoring
+    from rnnlm.text.corpus import Corpus
+
+    model = load_model(or_demo(model_name), device)
+    done = []
+    for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
+        terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
+        done.append(speed)
+    if as_json:
+        for speed in done:
+            terminal.print_json(asdict(speed))
+        return
+    columns = ["tokens a line", "lines", "tokens", "seconds", "tokens/s", "words/s", "products seconds", "time over products"]
+    rows = [
+        [s.mix, f"{s.lines:,}", f"{s.tokens:,}", terminal.number(s.seconds, 3), f"{s.tokens_per_second:,.0f}",
+         f"{s.words_per_second:,.0f}", terminal.number(s.products_seconds, 3), terminal.number(s.ratio_products, 3)]
+        for s in done
+    ]  # fmt: skip
+    terminal.print_table(columns, rows, right=columns[1:])
+
+
+def _show_growth(sizes: list[Any], sort_speed: float) -> None:
+    columns = ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB", "time grows by power", "memory by power",
+               "eval seconds", "eval words/s", "lmplz + build_binary seconds", "ratio"]  # fmt: skip
+    rows = [
+        [s.part, f"{s.tokens:,}", f"{s.ngrams:,}", terminal.number(s.seconds), f"{s.tokens_per_second:,.0f}",
+         f"{s.peak_bytes / 1e6:,.0f}", terminal.number(s.seconds_exponent), terminal.number(s.memory_exponent),
+         terminal.number(s.eval_seconds), f"{s.eval_words_per_second:,.0f}", terminal.number(s.lmplz_seconds),
+         terminal.number(s.ratio, 3)]
+        for s in sizes
+    ]  # fmt: skip
+    compared = any(size.ratio is not None for size in sizes)
+    shown = len(columns) if compared else len(columns) - 2
+    terminal.print_table(columns[:shown], [row[:shown] for row in rows], right=columns[1:])
+    click.echo(f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s" + ("" if compared else "; no lmplz beside it"))
+
+
+def _show(rounds: list[Any], summary: Any) -> None:
+    columns = ["round", "rnnlm tokens/s", "bare products", "same network, bare loop", "plain loop",
+               "time over products", "ratio to bare", "ratio to plain"]  # fmt: skip
+    rows = [
+        [str(r.number), r.ours, r.products, r.bare, r.plain, r.products / r.ours, r.bare and r.ours / r.bare, r.plain and r.ours / r.plain]
+        for r in rounds
+    ]
+    s = summary
+    rows.append(["median", s.tokens_per_second, s.products_tokens_per_second, s.bare_tokens_per_second, s.plain_tokens_per_second,
+                 s.ratio_products, s.ratio_bare, s.ratio_plain])  # fmt: skip
+    cells = [[row[0], *("-" if v is None else f"{v:,.0f}" for v in row[1:5]), *(terminal.number(v, 3) for v in row[5:])] for row in rows]
+    terminal.print_table(columns, cells, right=columns[1:])
+    click.echo(f"peak memory of our loop: {summary.peak_bytes / 1e6:,.0f} MB")
+    if summary.kernel_share is not None:
+        click.echo(f"of its time kernels ran: {summary.kernel_share:.0%}")

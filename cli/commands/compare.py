@@ -1,0 +1,146 @@
+"""`rnnlm compare`: models on one text, side by side."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import corpus_of, device_option, json_option, text_flags, text_options
+
+SHOWN = 3  # lines and words of each side on the terminal, unless --top says
+COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.option("--on", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated.")
+@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
+              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@click.option("--train", multiple=True, metavar="TEXT", help="Training text, to tell n-grams it holds from unseen ones; may be repeated.")
+@click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
+              help="Lines resampled together.  [default: 1, more from 10,000 lines on]")  # fmt: skip
+@click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling.")
+@click.option("--top", type=click.IntRange(0), metavar="N", help="Lines and words listed for each model.  [default: 3; report and JSON 20]")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it, with plots, as one page.")
+@click.option("--overwrite", is_flag=True, help="Replace the report that is there.")
+@text_options
+@device_option
+@json_option
+def command(
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
+    device: str, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Compare models on a text: perplexities with 95 % intervals, differences with p-values, and where they differ.
+
+    \b
+    rnnlm compare demo kn5 --on test.txt
+    rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
+    rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
+
+    Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
+    compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each
+    difference is given with and without them.
+    """
+    flags = text_flags(given)
+    progress = terminal.Progress()
+    corpus = corpus_of(on, flags, progress)
+    trained_on = corpus_of(train, flags, progress) if train else None
+    from rnnlm.evaluation.comparison import comparison
+    from rnnlm.evaluation.comparison import report as comparison_report
+    from rnnlm.files import writing
+    from rnnlm.text import sources
+
+    if report:
+        comparison_report.check(report, overwrite)
+        writing.check_apart([report], sources.expand((*on, *train)))
+        given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
+    settings = comparison.ComparisonSettings(top=comparison.TOP if top is None else top, **given)
+    result = comparison.compare(models, corpus, train=trained_on, settings=settings, device=device, report=progress)
+    if report:
+        comparison_report.write(report, result)
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        _show(result, SHOWN if top is None else top)
+    if report:
+        terminal.say(f"the report is in {report}")
+
+
+def _show(result: Any, top: int) -> None:
+    names = [model.name for model in result.models]
+    rows = [[figure, *(_figure(model, figure) for model in result.models)] for figure in (*COUNTS, *result.figures)]
+    terminal.print_table(["measure", *names], rows, right=names)
+    if result.models[0].evaluation.closed_vocabulary:
+        terminal.say("closed vocabulary: ppl_word compares between these models, not with figures of other tokenizers")
+    for refused in result.refused:
+        terminal.say(f"{refused.figure} is not compared: {refused.why}")
+    for model in result.models:
+        if not model.evaluation.normalised:
+            terminal.say(f"{model.name} is not normalised: its figures are no perplexities")
+    _show_differences(result)
+    for title, table in (("training frequency", result.bands), ("position in line", result.positions), ("longest n-gram seen", result.ngrams)):
+        if table:
+            click.echo()
+            _show_groups(title, table, names, result.unit)
+    for what, number, apart in (("line", "number", result.lines_apart), (result.unit, "count", result.words_apart)):
+        for each in apart:
+            _show_apart(what, number, each, top)
+    click.echo()
+    for model in result.models:
+        click.echo(f"signature of {terminal.visible(model.name)}: {model.evaluation.signature}")
+
+
+def _figure(model: Any, figure: str) -> str:
+    value = getattr(model.evaluation, figure)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if figure not in model.intervals:
+        return terminal.number(value)
+    interval, digits = model.intervals[figure], 4 if figure.startswith("bits") else 2
+    return f"{terminal.number(value, digits)} [{terminal.number(interval.low, digits)}, {terminal.number(interval.high, digits)}]"
+
+
+def _show_differences(result: Any) -> None:
+    columns = ["difference", f"bits per {result.per}", "perplexity", "p"]
+    rows = []
+    for each in result.differences:
+        name = f"{each.second} - {each.first}"
+        measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
+        rows += [[what, _interval(m.difference_bits, 4), _percent(m.ppl_ratio), _p(m.p)] for what, m in measured.items() if m]
+    click.echo()
+    terminal.print_table(columns, rows, right=columns[1:])
+    for each in result.differences:
+        if each.disagreement:
+            terminal.say(f"note: {each.disagreement}")
+
+
+def _interval(interval: Any, digits: int) -> str:
+    if interval is None:
+        return "-"
+    return f"{interval.estimate:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
+
+
+def _percent(ratio: Any) -> str:
+    return "-" if ratio is None else f"{ratio.estimate - 1:+.1%} [{ratio.low - 1:+.1%}, {ratio.high - 1:+.1%}]"
+
+
+def _p(p: float | None) -> str:
+    return "-" if p is None else f"{p:.4f}"
+
+
+def _show_groups(title: str, table: Any, names: list[str], unit: str) -> None:
+    columns = [title, f"{unit}s", *(f"ppl {name}" for name in names)]
+    rows = [[row.group, f"{row.units:,}", *map(terminal.number, row.ppl)] for row in table]
+    terminal.print_table(columns, rows, right=columns[1:])
+
+
+def _show_apart(what: str, number: str, apart: Any, top: int) -> None:
+    rows = [[item, apart.first] for item in apart.for_first[:top]] + [[item, apart.second] for item in apart.for_second[:top]]
+    if not rows:
+        return
+    click.echo()
+    columns = ["likelier under", number, "difference in bits", what]
+    cells = [[name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text] for item, name in rows]
+    terminal.print_table(columns, cells, right=columns[1:3])

@@ -1,0 +1,27 @@
+"""`rnnlm corpora`: the texts that come with rnnlm."""
+
+import click
+
+from .. import terminal
+from ..options import json_option
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """List the bundled corpora and where their files are."""
+    from rnnlm import corpora
+
+    rows = []
+    for name in corpora.names():
+        for file in corpora.FILES[name]:
+            path = corpora.part(name, file)
+            data = path.read_bytes()
+            rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"), "words": len(data.split()),
+                         "bytes": len(data), "path": str(path)})  # fmt: skip
+    if as_json:
+        for row in rows:
+            terminal.print_json(row)
+        return
+    cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
+    terminal.print_table(list(rows[0]), cells, right=["lines", "words", "bytes"])

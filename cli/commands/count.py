@@ -1,0 +1,81 @@
+"""`rnnlm count`: n-gram counts as text, and sums of them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import corpus_of, one_model_option, stacked, text_flags, text_options
+
+DEFAULT_ORDER = 3
+
+tokenizer_options = stacked(
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
+    click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
+    click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
+    one_model_option("Count the tokens of this model's tokenizer."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@click.option("--order", type=click.IntRange(1, 64), metavar="N", help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]")
+@click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone.")
+@click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least.")
+@click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@tokenizer_options
+@text_options
+def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | None, overwrite: bool, **given: Any) -> None:
+    """Count the n-grams of TEXT (all of it one text): rows `n-gram TAB count`, n-grams sorted as LC_ALL=C sort sorts.
+
+    \b
+    rnnlm count a.txt --order 5 -o a.counts.gz
+    rnnlm count --merge a.counts.gz b.counts.gz       the counts of both texts
+
+    A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
+    in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted as in CSV, so that Python's csv, pandas and R read it.
+    """
+    from rnnlm.files import writing
+    from rnnlm.ngram.counting import files, strings
+    from rnnlm.text import sources
+
+    flags = text_flags(given)
+    if output == Path("-"):
+        output = None
+    if output:
+        writing.check_file(output, overwrite)
+        writing.check_apart([output], sources.expand(text))
+    progress = terminal.Progress()
+    if merge:
+        if flags or any(given.values()):
+            raise click.UsageError("--merge adds up what is counted: how to read, tokenize and count text has no meaning there.")
+        counts = files.merge_counts(text, min_count)
+    else:
+        order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
+        corpus, tokenizer = corpus_of(text, flags), _tokenizer(given)
+        counts = strings.count_text(corpus, tokenizer, order, highest_only=highest_only, min_count=min_count, report=progress)
+    lines = files.count_lines(counts, progress)
+    if output:
+        files.save(output, lines)
+        return
+    for part in lines:
+        click.echo(part, nl=False)
+
+
+def _tokenizer(given: dict[str, Any]) -> Any:
+    """The tokenizer of `-m`, or the settings of the one that the options name."""
+    name = given.pop("model_name")
+    flags = {option: value for option, value in given.items() if value}
+    if name is None:
+        from rnnlm.text.tokenizers import TokenizerSettings
+
+        return TokenizerSettings(**flags)
+    if flags:
+        raise click.UsageError("-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
+    from rnnlm.models.loading import load_tokenizer
+
+    return load_tokenizer(name)

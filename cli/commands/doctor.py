@@ -1,0 +1,36 @@
+"""`rnnlm doctor`: is a model whole, and does it sum to one?"""
+
+import dataclasses
+
+import click
+
+from .. import terminal
+from ..options import argument_or_option, device_option, json_option, model_or_demo_option, or_demo
+
+
+@click.command()
+@click.argument("model", required=False)
+@model_or_demo_option
+@click.option("--sample", type=int, metavar="N",
+              help="Take the sums after N contexts drawn at random.  [default: all, or what takes seconds]")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
+@device_option
+@json_option
+@click.pass_context
+def command(
+    context: click.Context, model: str | None, model_name: str | None, sample: int | None, seed: int, device: str, as_json: bool
+) -> None:
+    """Check a model: files, hashes, arrays, and that the probabilities after a context sum to one.
+
+    Exit code 0 when all is well, 1 otherwise.
+    """
+    from rnnlm.evaluation.soundness import audit
+
+    checks = list(audit(or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device))
+    is_well = not any(check.result == "failed" for check in checks)
+    if as_json:
+        terminal.print_json({"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]})
+    else:
+        terminal.print_table(["check", "result", "detail"], [[check.name, check.result, check.detail] for check in checks])
+    if not is_well:
+        context.exit(1)

@@ -1,0 +1,74 @@
+"""`rnnlm eval`: perplexity and its companions."""
+
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import (  # fmt: skip
+    adapt_option,
+    corpus_of,
+    device_option,
+    json_option,
+    load_model,
+    model_option,
+    settings_option,
+    text_flags,
+    text_options,
+)
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@model_option
+@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
+              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@adapt_option
+@settings_option
+@text_options
+@device_option
+@json_option
+def command(
+    text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
+    device: str, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32.
+
+    words, and with them ppl_word, are those of the text, split on white space, whatever the tokenizer takes for words (`rnnlm score` counts
+    those of the tokenizer).
+
+    With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
+    defaults, and --set changes them.
+    """
+    corpus = corpus_of(text, text_flags(given), terminal.Progress())
+    model = load_model(model_name, device, kind, settings)
+    from rnnlm.evaluation.perplexity import evaluate
+
+    result = evaluate(model, corpus, context=context).to_dict()
+    if as_json:
+        terminal.print_json(result)
+        return
+    notes = _notes(result)
+    rows = [[name, _cell(value) + notes.get(name, "")] for name, value in result.items() if name != "signature"]
+    terminal.print_table(["measure", "value"], rows, right=["value"])
+    click.echo(f"signature: {result['signature']}")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return terminal.number(value, 4) if value is None or isinstance(value, float) else str(value)
+
+
+def _notes(result: dict[str, Any]) -> dict[str, str]:
+    """What a reader must know about a figure, beside it."""
+    notes = {"words": " (split on white space)"}
+    if result["closed_vocabulary"]:
+        notes["ppl_word"] = notes["ppl_word_no_oov"] = " (closed vocabulary)"
+    if result["zero_probability_tokens"]:
+        notes["ppl_token"] = " (a token has probability zero)"
+    if not result["normalised"]:
+        notes["ppl_token"] = notes.get("ppl_token", "") + " (not normalised)"
+    return notes

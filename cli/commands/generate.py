@@ -1,0 +1,180 @@
+"""`rnnlm generate`: text drawn from a model, or the likeliest text."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import (  # fmt: skip
+    adapt_option,
+    checked_utf8,
+    corpus_of,
+    device_option,
+    json_option,
+    load_model,
+    model_or_demo_option,
+    or_demo,
+    settings_option,
+)
+
+CHECKED_SAMPLES = 500
+NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "must", "as_finished", "check", "interactive", "prompt"}
+_OF_BEAMS = {"beam", "length_power", "prompt", "num", "max_tokens", "unknown", "ban", "ban_list"}
+_OF_TYPING = {"interactive", "prompt"}
+
+
+@click.command()
+@model_or_demo_option
+@click.option("--prompt", default="", help="How each sample begins.")
+@click.option("--num", type=int, help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest.")
+@click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only.")
+@click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P.")
+@click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest.")
+@click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P.")
+@click.option("--repetition-penalty", type=float, default=1.0, show_default=True, metavar="R",
+              help="Multiplies the log-probability of tokens that are there already.")  # fmt: skip
+@click.option("--ban", multiple=True, metavar="WORD", help="A word not to be written; may be repeated.")
+@click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file.")
+@click.option("--must", multiple=True, metavar="WORD", help="A word that each sample has; may be repeated.")
+@click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences.")
+@click.option("--max-tokens", type=int, default=100, show_default=True, help="Tokens per sample at most.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed and number give the same sample.")
+@click.option("--unknown", is_flag=True, help="<unk> may be drawn.")
+@click.option("--as-finished", is_flag=True, help="Print samples as they finish, not in the order of their numbers.")
+@click.option("--beam", type=int, metavar="K", help="The likeliest texts instead of samples, by a beam of width K.")
+@click.option("--length-power", type=float, metavar="A", help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]")
+@click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
+              help="Statistics of samples beside those of TEXT (none: the bundled corpus) instead of samples.")  # fmt: skip
+@click.option("--interactive", is_flag=True, help="Type, and see the likeliest next words and continuations.")
+@adapt_option
+@settings_option
+@device_option
+@json_option
+def command(model_name: str | None, device: str, kind: str | None, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Draw sentences from a model, one a line.
+
+    \b
+    rnnlm generate -m demo --num 5 --temperature 0.8
+    rnnlm generate -m demo --prompt "the old man" --top-p 0.9 --ban was
+    rnnlm generate -m demo --must river --num 3
+    rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
+    rnnlm generate -m demo --check train.txt
+
+    Restrictions of what is drawn work in the order in which they stand here, each on what is left: repetition penalty, temperature,
+    top-k, top-p, min-p, typical-p.
+    """
+    _check_together(given, as_json)
+    plan = _Plan(given)
+    model = load_model(or_demo(model_name), device, kind, settings)
+    if given["interactive"]:
+        from ..interactive import run_interactive
+
+        run_interactive(model, plan.prompt, plan.sampling)
+    elif given["check"] is not None:
+        _show_check(plan.texts(model), given["check"], model, as_json)
+    else:
+        _show(plan.texts(model), as_json, given["running"])
+
+
+class _Plan:
+    """What the options ask for; all of them are checked before a model is loaded."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        from rnnlm.config import Layer, resolve
+        from rnnlm.generation.beam_search import BeamSettings
+        from rnnlm.generation.sampling import SamplingSettings
+
+        self.prompt = checked_utf8(given["prompt"], "the prompt")
+        self.ban = [*(checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
+        self.must = [checked_utf8(word, "a word of --must") for word in given["must"]]
+        self.num = given["num"] if given["num"] is not None else 1 if given["check"] is None else CHECKED_SAMPLES
+        self.as_finished = given["as_finished"]
+        self.beams = None
+        if given["beam"] is not None:
+            names = ("beam", "length_power", "max_tokens", "unknown")
+            values = {name: given[name] for name in names if given[name] is not None}
+            self.beams = resolve([BeamSettings], [Layer("the command line", values)]).make(BeamSettings)
+        sampling = {name: value for name, value in given.items() if name not in NOT_SAMPLING | {"num"}}
+        self.sampling = resolve([SamplingSettings], [Layer("the command line", sampling)]).make(SamplingSettings)
+
+    def texts(self, model: Any) -> Iterable[Any]:
+        """The samples, or the likeliest texts."""
+        if self.beams:
+            from rnnlm.generation.beam_search import likeliest
+
+            return likeliest(model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban)
+        from rnnlm.generation.generator import generate
+
+        return generate(
+            model, prompt=self.prompt, num=self.num, settings=self.sampling, ban=self.ban, must=self.must, as_finished=self.as_finished
+        )
+
+
+def _check_together(given: dict[str, Any], as_json: bool) -> None:
+    """
+    Raises:
+        UsageError: options contradict each other.
+    """
+    source = click.get_current_context().get_parameter_source
+    named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
+
+    def refuse(mode: str, names: set[str], why: str) -> None:
+        if names:
+            shown = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names))
+            raise click.UsageError(f"{mode} does not go with {shown}: {why}.")
+
+    if given["beam"] is not None:
+        refuse("--beam", named - _OF_BEAMS, "it draws nothing, but finds the likeliest texts")
+    elif given["length_power"] is not None:
+        raise click.UsageError("--length-power is for --beam.")
+    if given["interactive"]:
+        unfit = {"json"} if as_json else set()
+        restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
+        refuse("--interactive", (named - _OF_TYPING - restrictions) | unfit, "it shows what may follow the text that is typed")
+
+
+def _listed(file: str | None) -> list[str]:
+    """The words of a file."""
+    from rnnlm.text.corpus import split_words
+
+    return [word for block in corpus_of((file,), {}).blocks() for word in split_words("\n".join(block.lines))] if file else []
+
+
+def _show(samples: Iterable[Any], as_json: bool, is_running: bool) -> None:
+    for sample in samples:
+        if as_json:
+            terminal.print_json(asdict(sample))
+        elif is_running:
+            if sample.number:
+                click.echo()
+            click.echo("\n".join(map(terminal.visible, sample.text.split("\n"))))
+        else:
+            click.echo(terminal.visible(sample.text))
+
+
+def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) -> None:
+    """Statistics of samples and of a text, side by side."""
+    from rnnlm import corpora
+    from rnnlm.generation.statistics import QUANTILES, compare
+
+    corpus = corpus_of((text or str(corpora.part("english", "train")),), {}, terminal.Progress())
+    ours, theirs = (asdict(each) for each in compare([sample.text for sample in samples], corpus, model.tokenizer))
+    if as_json:
+        terminal.print_json({"samples": ours, "text": theirs})
+        return
+    names = {"length_quantiles": [f"length_quantile_{share:g}" for share in QUANTILES],
+             "new_ngrams": [f"new_{n}grams" for n in range(1, len(ours["new_ngrams"]) + 1)]}  # fmt: skip
+    rows = []
+    for name, value in ours.items():
+        if name in names:
+            rows += [[each, *map(_cell, pair)] for each, *pair in zip(names[name], value, theirs[name], strict=True)]
+        else:
+            rows.append([name, _cell(value), _cell(theirs[name])])
+    terminal.print_table(["measure", "samples", "text"], rows, right=["samples", "text"])
+
+
+def _cell(value: float | int | None) -> str:
+    return f"{value:,}" if isinstance(value, int) else terminal.number(value, 3)

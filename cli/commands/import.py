@@ -1,0 +1,37 @@
+"""`rnnlm import`: a model of another program."""
+
+from pathlib import Path
+
+import click
+
+from .. import terminal
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.arpa")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Model folder.")
+@click.option("--lowercase", is_flag=True, help="The file's words are lower-cased.")
+@click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there.")
+@click.option("--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+def command(
+    file: Path, output: Path, lowercase: bool, split_punctuation: bool, tokenizer_from: str | None, overwrite: bool
+) -> None:
+    """Make a model of an ARPA file (.gz, .xz, .bz2, .zst too; - is stdin), as KenLM, SRILM and others write it.
+
+    \b
+    rnnlm import my.arpa.gz -o my-model
+    rnnlm eval -m my-model TEXT
+
+    Its probabilities are taken as they are; whether they sum to one is not known, so results are marked.
+    """
+    if tokenizer_from and (lowercase or split_punctuation):
+        raise click.UsageError("--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.")
+    from rnnlm.ngram.arpa import exchange
+    from rnnlm.text.tokenizers import TokenizerSettings
+
+    settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
+    model = exchange.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from, report=terminal.Progress())
+    ngrams = ", ".join(f"{len(values):,}" for values in model.values)
+    terminal.say(f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}")
+    terminal.say(f"saved in {output}")

@@ -1,0 +1,127 @@
+"""`rnnlm prepare`: a text as a folder of token ids, for training on more than memory holds."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import json_option, text_flags, text_options
+from .train import tokenizer_options
+
+
+@click.command()
+@click.argument("text", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder that is made.")
+@tokenizer_options
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated.")
+@click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]")
+@text_options
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]")
+@click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was.")
+@click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made.")
+@json_option
+def command(as_json: bool, **given: Any) -> None:
+    """Make TEXT (files, globs, -, hf:OWNER/NAME) into token ids in DIR, once, for texts of any size.
+
+    \b
+    rnnlm prepare big.txt.xz -o big --max-vocab 50000
+    rnnlm prepare valid.txt -o valid --tokenizer-from big
+    rnnlm train big --valid valid                     nothing is loaded: training reads from disk
+
+    The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what can only be read from there (compressed
+    files, tables, data sets, -). The bytes in DIR do not depend on the number of workers. What is done stays when the work is cut off.
+    """
+    from rnnlm.config import parse_assignments
+    from rnnlm.text.prepared.preparation import run
+    from rnnlm.text.prepared.request import Request
+
+    own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
+    own["assignments"] = parse_assignments(own["assignments"])
+    flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
+    with _saying_what_stays(own["output"]), _display() as show:
+        for event in run(Request(**own, flags=flags)):
+            show(event)
+    if as_json:
+        import dataclasses
+
+        terminal.print_json(dataclasses.asdict(event))
+        return
+    terminal.print_table(["what", "value"], [[name, _cell(value)] for name, value in vars(event).items()])
+
+
+@contextlib.contextmanager
+def _saying_what_stays(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        from rnnlm.text.prepared.index import is_prepared
+
+        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
+        if is_signal and is_prepared(folder):
+            terminal.say(f"what is done stays in {folder}: to go on, the same again with --resume")
+        raise
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Any]:
+    """What shows events: a bar on a terminal, plain lines now and then elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        progress = terminal.Progress()
+        yield lambda event: _show_plain(event, progress)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    with Progress(BarColumn(bar_width=min(40, console.width // 3)), TextColumn("{task.description}", markup=False), console=console) as bar:
+        task = bar.add_task("starting ...", total=None)
+
+        def show(event: Any) -> None:
+            if line := _announcement(event):
+                bar.console.print(terminal.visible(line), markup=False, highlight=False)
+            elif hasattr(event, "share"):
+                bar.update(task, description=_how_far(event), total=1.0 if event.share is not None else None, completed=event.share or 0)
+
+        yield show
+
+
+def _show_plain(event: Any, progress: terminal.Progress) -> None:
+    if line := _announcement(event):
+        terminal.say(line)
+    elif hasattr(event, "share"):
+        progress(_how_far(event))
+
+
+def _announcement(event: Any) -> str | None:
+    """What is said of an event that stands on its own."""
+    from rnnlm.text.prepared.events import Sampled, Sampling
+
+    ways = {"all": "all of the text", "even": "{} of the text, in stretches at even distances", "start": "the first {} of the text"}
+    if isinstance(event, Sampling):
+        return f"vocabulary of {ways[event.how].format(_megabytes(event.bytes))} ..."
+    if isinstance(event, Sampled):
+        of = ways[event.how].format(_megabytes(event.bytes)) if event.how in ways else event.how
+        return f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, {terminal.duration(event.seconds)}"
+    return None
+
+
+def _how_far(event: Any) -> str:
+    doing = "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens"
+    known = [] if event.share is None else [f"{event.share:.0%}"]
+    left = [] if event.seconds_left is None else [f"{terminal.duration(event.seconds_left)} left"]
+    rate = f"{event.bytes_per_second / 1e6:,.1f} MB/s"
+    return ", ".join([*known, f"{_megabytes(event.text_bytes)} of text", doing, rate, *left])
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return terminal.number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

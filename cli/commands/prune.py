@@ -1,0 +1,108 @@
+"""`rnnlm prune`: make an n-gram model smaller."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import corpus_of, json_option, model_option, named, text_flags, text_options
+
+_THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
+
+
+class _Amount(click.ParamType):
+    """A whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
+
+    name = "number"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", str(value).lower())
+        if not found:
+            self.fail(f"{value!r} is not understood: write 500000, 500k or 1.5M.", parameter, context)
+        return round(float(found[1]) * _THOUSANDS[found[2]])
+
+
+@click.command()
+@model_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Folder for the smaller one.")
+@click.option("--threshold", type=float, metavar="1e-8",
+              help="Leave out n-grams without which perplexity rises by less than that share.")  # fmt: skip
+@click.option("--ngrams", type=_Amount(), metavar="1M", help="The same, leaving at most so many n-grams of all orders.")
+@click.option("--cutoffs", metavar="0,0,1",
+              help="Leave out n-grams seen at most so often in the text of --counts, by order; the last repeats.")  # fmt: skip
+@click.option("--counts", multiple=True, metavar="TEXT", help="The text to count, such as that of training; may be repeated.")
+@click.option("--max-order", type=int, metavar="N", help="Longest n-gram.")
+@click.option("--max-vocab", type=int, metavar="N", help="Keep the N most frequent words, </s> and <unk> included.")
+@click.option("--vocab", metavar="FILE", help="Keep the words of FILE, one a line.")
+@click.option("--on", multiple=True, metavar="TEXT", help="Tell perplexity before and after on TEXT; may be repeated.")
+@text_options
+@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@json_option
+def command(
+    model_name: str | None, output: Path, counts: tuple[str, ...], on: tuple[str, ...],
+    overwrite: bool, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Make an n-gram model smaller.
+
+    \b
+    rnnlm prune -m big -o small --ngrams 1M --on valid.txt
+    rnnlm prune -m big -o small --threshold 1e-8             as SRILM's -prune (Stolcke 1998)
+    rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
+    rnnlm prune -m big -o small --max-vocab 20000
+
+    The n-grams that stay keep their probability; backoff weights are set anew, so that a model that summed to one still does.
+    Unigrams stay, and so does whatever a longer n-gram begins with. The unigram probability of words that leave the vocabulary
+    goes to <unk>. Several limits apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a model;
+    to cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy pruning than other
+    estimators do, as its lower orders are not made to tell how frequent a history is (Chelba et al. 2010).
+    """
+    flags = text_flags(given)
+    name = named(model_name)
+    from rnnlm.conversion.pruning import Limits, prune
+
+    counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
+    reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
+    if as_json:
+        terminal.print_json(_as_json(reduction))
+        return
+    terminal.print_table(["measure", "before", "after"], _rows(reduction.before, reduction.after), right=["before", "after"])
+    if reduction.threshold is not None:
+        terminal.say(f"threshold: {reduction.threshold!r}")
+    if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:
+        terminal.say("note: the perplexities do not compare: words that left the vocabulary are predicted as <unk> now")
+    if not on:
+        terminal.say("for perplexity before and after, name a text: --on TEXT")
+    terminal.say(f"the smaller model is in {reduction.folder}")
+
+
+def _rows(before: Any, after: Any) -> list[list[str]]:
+    rows = [
+        [f"{n}-grams", f"{count:,}", f"{after.ngrams[n - 1] if n <= len(after.ngrams) else 0:,}"]
+        for n, count in enumerate(before.ngrams, start=1)
+    ]
+    for name, figures in _figures(before).items():
+        rows.append([name, f"{figures:,}", f"{_figures(after)[name]:,}"])
+    if before.evaluation:
+        for name in ("ppl_token", "ppl_token_no_oov"):
+            rows.append([name, *(terminal.number(getattr(size.evaluation, name), 4) for size in (before, after))])
+        rows.append(["oov_words", *(f"{size.evaluation.oov_words:,}" for size in (before, after))])
+    return rows
+
+
+def _figures(size: Any) -> dict[str, int]:
+    return {"n-grams": sum(size.ngrams), "vocabulary": size.vocabulary_size, "bytes": size.bytes}
+
+
+def _as_json(reduction: Any) -> dict[str, Any]:
+    sizes = {
+        when: {
+            "ngrams": list(size.ngrams),
+            "vocabulary_size": size.vocabulary_size,
+            "bytes": size.bytes,
+            "evaluation": size.evaluation.to_dict() if size.evaluation else None,
+        }
+        for when, size in (("before", reduction.before), ("after", reduction.after))
+    }
+    return {"output": reduction.folder, "threshold": reduction.threshold, **sizes}

@@ -1,0 +1,187 @@
+"""`rnnlm rescore`: n-best lists reordered with language models, and what that does to the word-error rate."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import device_option, json_option, special_symbols_option, stacked
+
+_OUTPUT = click.Path(path_type=Path, dir_okay=False)
+list_options = stacked(
+    click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]), help="Format of the lists.  [default: by content]"),
+    click.option("--ref", "references", multiple=True, metavar="FILE", help="References, `utt words...` a line; may be repeated."),
+    click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
+                 help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; several add up."),
+    click.option("--costs", is_flag=True, help="Scores are costs: the lower, the better."),
+    click.option("--skip-incomplete", is_flag=True, help="Leave out utterances without hypotheses or reference, instead of an error."),
+    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]), default="strict", show_default=True,
+                 help="Bad UTF-8: an error, or U+FFFD."),
+)  # fmt: skip
+mapping_options = stacked(
+    click.option("--lowercase", is_flag=True, help="The models read lower case."),
+    click.option("--remove-punctuation", is_flag=True,
+                 help="The models read no punctuation; it becomes a space, apostrophes inside words stay."),
+    click.option("--normalise-wer", is_flag=True, help="Errors are counted on what the models read, not on the texts as they are."),
+    special_symbols_option,
+)  # fmt: skip
+tuning_options = stacked(
+    click.option("--no-words", is_flag=True, help="No weight for the number of words."),
+    click.option("--no-oov", is_flag=True, help="No weight for the number of words unknown to a model."),
+    click.option("--each", is_flag=True, help="Also with the first model alone, the first two, and so on: what each adds."),
+    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, help="Random starts of the search for weights."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of restarts and resampling."),
+)  # fmt: skip
+
+
+@click.command()
+@click.option("-m", "--model", "names", multiple=True, metavar="MODEL", help="A language model; may be repeated. Default: $RNNLM_MODEL.")
+@click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references.")
+@click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]")
+@click.option("--weights", "weights_file", metavar="FILE", help="Weights of an earlier run, instead of --tune.")
+@click.option("--split", type=click.Choice(["even-odd"]), help="Tune on the even utterances of --tune, counted from 0, apply to the odd.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate on --tune: utterance i is in fold i modulo K.")
+@mapping_options
+@tuning_options
+@list_options
+@click.option("--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line.")
+@click.option("--nbest-output", type=_OUTPUT, metavar="FILE", help="Write the reordered list: JSON-lines with all features, or .tsv.")
+@click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@device_option
+@json_option
+def command(names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any) -> None:
+    """Reorder n-best lists with language models, and count word errors before and after.
+
+    \b
+    rnnlm rescore --tune dev.tsv --apply test.tsv -m kn -m lstm --lowercase --weights-output w.json
+    rnnlm rescore --weights w.json --apply test.tsv -m kn -m lstm --output best.txt
+    rnnlm rescore --tune list.tsv --split even-odd -m kn
+
+    A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
+    unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
+    interval; those of models are never negative. The 1-best is the first hypothesis of a list. Intervals (95 %) and p-values are
+    by resampling utterances.
+
+    \b
+    tsv     utt TAB rank TAB score TAB text; a reference has the rank REF and no score
+    json    {"utt": ..., "ref": ..., "hypotheses": [{"text": ..., "score": ...}]}: lines, or one array
+    kaldi   a text of `utt-N words...`, or its folder; beside it scores, or ac_cost; ref
+    espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
+    """
+    names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
+    if not names:
+        raise click.UsageError("which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    _check(given, weights_file)
+    from rnnlm.models.loading import load
+    from rnnlm.rescoring.rescorer import rescore
+
+    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
+    _check_outputs(outputs, weights_file, given)
+    if weights_file:
+        weights = _fixed_weights(weights_file, given)
+        utterances = _read(given["apply_to"], given)
+        models = {name: load(name, device) for name in dict.fromkeys(names)}
+        stages, rescored = [], rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
+    else:
+        stages, rescored = _tuned(dict.fromkeys(names), device, given)
+        weights = stages[-1].weights if stages else None
+    _save(outputs, rescored, weights)
+    from ..rescored import print_record, print_tables
+
+    (print_record if as_json else print_tables)(stages, rescored, weights)
+
+
+def _check(given: dict[str, Any], weights_file: str | None) -> None:
+    """Which options go together.
+
+    Raises:
+        UsageError: these do not.
+    """
+    alone = bool(given["split"] or given["folds"])
+    if bool(given["tune_on"]) == bool(weights_file):
+        raise click.UsageError("weights come from --tune LIST or from --weights FILE, one of them.")
+    if weights_file and not given["apply_to"]:
+        raise click.UsageError("which list? Name it with --apply.")
+    if alone and (weights_file or given["apply_to"] or (given["split"] and given["folds"])):
+        raise click.UsageError("--split and --folds divide the list of --tune; one of them, without --apply or --weights.")
+    if given["folds"] and (given["weights_output"] or given["each"]):
+        raise click.UsageError("--folds finds as many weights as there are folds: it goes without --weights-output and --each.")
+    if weights_file and (given["no_words"] or given["no_oov"] or given["each"] or given["weights_output"]):
+        raise click.UsageError("--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output.")
+
+
+def _check_outputs(outputs: dict[str, Path], weights_file: str | None, given: dict[str, Any]) -> None:
+    from rnnlm.files.writing import check_apart, check_file
+
+    check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
+    for path in outputs.values():
+        check_file(path, given["overwrite"])
+
+
+def _read(source: str, given: dict[str, Any]) -> list[Any]:
+    from rnnlm.rescoring.files import read_nbest
+    from rnnlm.rescoring.nbest import ListSettings
+    from rnnlm.rescoring.nbest_output import check_names
+
+    settings = ListSettings(given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"])
+    utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"])
+    if given["output"]:
+        check_names(utterances)
+    return utterances
+
+
+def _mapping(given: dict[str, Any]) -> Any:
+    from rnnlm.rescoring.features import TextMapping
+
+    return TextMapping(given["lowercase"], given["remove_punctuation"], given["special_symbols"] or "error", given["normalise_wer"])
+
+
+def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
+    """The weights in a file, which say what the models read; options must not say otherwise."""
+    from rnnlm.errors import UsageError
+    from rnnlm.rescoring.features import TextMapping
+    from rnnlm.rescoring.weights import read_weights
+
+    weights = read_weights(path)
+    if _mapping(given) not in (TextMapping(), weights.mapping):
+        why = "the text is treated as it was when they were tuned"
+        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune anew")
+    return weights
+
+
+def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The stages of tuning, and the last result; with folds, that alone."""
+    from rnnlm.errors import notice
+    from rnnlm.models.loading import load
+    from rnnlm.rescoring.nbest import even_and_odd
+    from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, tune_and_rescore
+
+    settings = RescoreSettings(
+        _mapping(given), not given["no_words"], not given["no_oov"], given["restarts"], given["seed"], given["skip_incomplete"]
+    )
+    tune_on = _read(given["tune_on"], given)
+    apply_to = _read(given["apply_to"], given) if given["apply_to"] else tune_on
+    if given["split"]:
+        tune_on, apply_to = even_and_odd(tune_on)
+    models = {name: load(name, device) for name in names}
+    if given["folds"]:
+        return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
+    if apply_to is tune_on:
+        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
+    stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
+    return stages, stages[-1].rescored
+
+
+def _save(outputs: dict[str, Path], rescored: Any, weights: Any) -> None:
+    from rnnlm.rescoring.nbest_output import save_best, save_nbest
+    from rnnlm.rescoring.weights import save_weights
+
+    if path := outputs.get("output"):
+        save_best(rescored, path)
+    if path := outputs.get("nbest_output"):
+        save_nbest(rescored, path)
+    if path := outputs.get("weights_output"):
+        save_weights(weights, path)

@@ -1,0 +1,203 @@
+"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal pairs."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.errors import notice
+
+from .. import terminal
+from ..options import device_option, load_model, model_or_demo_option, or_demo, source_options, special_symbols_option, stacked
+from ..pairs import pairs_options, show_pairs, take_request
+
+input_options = stacked(
+    click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
+                 "compressed or not; - is standard input. May be repeated."),
+    source_options,
+    click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
+    click.option("--given", default="", metavar="TEXT", help="What comes before each sentence in its line: the score is conditional on it."),
+    click.option("--given-column", metavar="NAME", help="Column of a table that holds what is given."),
+    special_symbols_option,
+    click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
+)  # fmt: skip
+result_options = stacked(
+    click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
+    click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
+    click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
+                 help="Of models of subwords, characters, bytes: that the word ends is a part of it; or the sum of its pieces."),
+    click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K", help="The K likeliest words at each place."),
+    click.option("--no-eos", "eos", flag_value=False, default=True, type=bool, help="Score sentences without their end."),
+    click.option("--context", type=click.Choice(["reset", "carry"]), default="reset", show_default=True,
+                 help="Each line alone, or all lines as one stream."),
+    click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
+                 help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
+)  # fmt: skip
+output_options = stacked(
+    click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
+                 help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
+    click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
+    click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write records there, as they come."),
+    click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
+    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+)  # fmt: skip
+
+
+_ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column": "--given-column", "split": "--split"}
+
+
+@click.command()
+@click.argument("sentences", nargs=-1)
+@model_or_demo_option
+@input_options
+@result_options
+@pairs_options
+@output_options
+@device_option
+def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
+            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
+    """Score sentences: the likeliest first, or records in input order.
+
+    \b
+    rnnlm score "recognize speech" "wreck a nice beach"
+    rnnlm score -m demo --input sentences.txt --words --format tsv
+    rnnlm score -m demo --input stimuli.csv --column sentence --output scores.jsonl
+    rnnlm score -m demo --pairs homophones.tsv
+
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
+    that cannot be scored has none of the figures, and the reason. Words are those of the model's tokenizer: a mark that it splits off is
+    one. ppl_word counts the end as a word, as perplexities do.
+    """
+    pairs = take_request(given, as_json, overwrite)
+    if sentences and inputs:
+        raise click.UsageError("give sentences or --input, one of them.")
+    if sentences and (idle := [option for name, option in _ABOUT_INPUT.items() if given[name]]):
+        raise click.UsageError(f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    form = _format(form, as_json, output)
+    _check_options(form, output, resume, overwrite and not pairs, rank, given)
+    if output:
+        _check_apart(output, inputs)
+    _tell_of_files(sentences)
+    model = load_model(or_demo(model_name), device)
+    if pairs:
+        show_pairs(model, pairs)
+        return
+    from rnnlm.scoring.scorer import Scorer
+
+    settings = _settings(given)
+    scorer = Scorer(model, settings)
+    parts = scorer.chunks(_sentences(sentences, inputs, given))
+    if output:
+        _write(output, scorer, parts, form, resume, overwrite)
+    else:
+        _print(scorer, parts, form, rank or "logprob", bool(inputs))
+
+
+def _tell_of_files(sentences: tuple[str, ...]) -> None:
+    """Who names a file means what is in it, more often than not."""
+    if file := next(filter(os.path.isfile, sentences), None):
+        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
+
+
+def _format(form: str | None, as_json: bool, output: Path | None) -> str:
+    if as_json and form not in (None, "jsonl"):
+        raise click.UsageError(f"--json and --format {form} contradict each other.")
+    named = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv"}.get(output.suffix) if output else "table"
+    chosen = "jsonl" if as_json else form or named
+    if chosen is None or (output and chosen == "table"):
+        raise click.UsageError("--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv.")
+    return chosen
+
+
+def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, given: dict[str, Any]) -> None:
+    if (resume or overwrite) and not output:
+        raise click.UsageError("--resume and --overwrite are about a file: name it with --output.")
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite contradict each other.")
+    if rank and form != "table":
+        raise click.UsageError("--rank sorts the table; records keep the order of the input.")
+    if form == "tsv" and given["with_tokens"] and (given["with_words"] or given["next_words"]):
+        raise click.UsageError("--tokens and --words are two tables: choose one, or --format jsonl.")
+
+
+def _check_apart(output: Path, inputs: tuple[str, ...]) -> None:
+    """
+    Raises:
+        UsageError: what is read would be replaced. TextError: it is not there.
+    """
+    from rnnlm.files import writing
+    from rnnlm.text import sources
+
+    writing.check_apart([output], sources.expand(inputs))
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    from rnnlm.scoring.scorer import ScoringSettings
+
+    return ScoringSettings(
+        given["with_tokens"], given["with_words"] or given["next_words"] > 0, given["word_surprisal"], given["next_words"], given["eos"],
+        given["context"], given["special_symbols"] or "error", "raise" if given["strict"] else "null",
+    )  # fmt: skip
+
+
+def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[Any]:
+    from rnnlm.scoring.sentence_sources import SentenceSettings, of_texts, read_sentences
+
+    if sentences:
+        return of_texts(sentences, given["given"])
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+    return read_sentences(inputs or ("-",), SentenceSettings(
+        given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
+        given["encoding_errors"] or "strict",
+    ))  # fmt: skip
+
+
+def _print(scorer: Any, parts: Iterator[Any], form: str, rank: str, with_ids: bool) -> None:
+    from .. import score_table, score_text
+
+    without, kept = 0, []
+    before, text = getattr(score_text, form)(scorer.settings) if form != "table" else ("", None)
+    click.echo(before, nl=False)
+    for part in parts:
+        scores = scorer.score(part)
+        without += sum(score.logprob_nats is None for score in scores)
+        if text:
+            click.echo("".join(map(text, scores)), nl=False)
+        else:
+            kept += scores
+    if not text:
+        score_table.show(kept, scorer.settings, rank, with_ids)
+    _say_about(scorer, without)
+
+
+def _write(path: Path, scorer: Any, parts: Iterator[Any], form: str, resume: bool, overwrite: bool) -> None:
+    from rnnlm.scoring import resumable_output
+
+    from .. import score_text
+
+    header, text = getattr(score_text, form)(scorer.settings)
+    run = scorer.run() | {"format": form}
+    file = resumable_output.resume(path, run) if resume else resumable_output.begin(path, run, header, overwrite)
+    without, say = 0, terminal.Progress()
+    for part in parts:
+        if file.holds(part):
+            scorer.skip(part)
+            continue
+        scores = scorer.score(part)
+        without += sum(score.logprob_nats is None for score in scores)
+        file.append("".join(map(text, scores)))
+        say(f"{file.sentences:,} sentences written")
+    file.finish()
+    terminal.say(f"{file.sentences:,} {'sentence' if file.sentences == 1 else 'sentences'} written to {path}")
+    _say_about(scorer, without)
+
+
+def _say_about(scorer: Any, without: int) -> None:
+    if without:
+        terminal.say(f"note: {without:,} {'line has' if without == 1 else 'lines have'} no score: each with its reason")
+    terminal.say(f"signature: {scorer.signature()}")

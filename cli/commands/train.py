@@ -1,0 +1,243 @@
+"""`rnnlm train`: train a model on text."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import json_option, stacked, text_flags, text_options
+
+tokenizer_options = stacked(
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
+    click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
+    click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
+    click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
+    click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
+)  # fmt: skip
+ngram_options = stacked(
+    click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
+    click.option("--smoothing", metavar="NAME", help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
+    click.option("--prune", metavar="0,0,1", help="N-grams seen at most so often are left out, by order; the last repeats."),
+    click.option("--discounts", type=click.Choice(["exact", "lmplz"]), help="Of mkn: the paper's, or exactly lmplz's."),
+    click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
+)  # fmt: skip
+run_options = stacked(
+    click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
+    click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
+    click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
+    click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+    click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
+    click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
+                 help="Processes on this machine that share the work, each with batch_rows streams, and a GPU or its share of the CPU threads."),
+)  # fmt: skip
+
+
+class _Command(click.Command):
+    """Takes `--resume auto` beside `--resume`, which other words may follow."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        words: list[str] = []
+        for word in arguments[:end]:
+            if word == "auto" and words[-1:] == ["--resume=yes"]:
+                words[-1] = "--resume=auto"
+            else:
+                words.append("--resume=yes" if word == "--resume" else word)
+        return super().parse_args(context, [*words, *arguments[end:]])
+
+
+@click.command(cls=_Command)
+@click.argument("text", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
+@click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
+@click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings from a file.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
+@click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
+@click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end.")
+@tokenizer_options
+@text_options
+@ngram_options
+@run_options
+@click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
+@click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
+              help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.")
+@click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
+@json_option
+@click.pass_context
+def command(context: click.Context, **given: Any) -> None:
+    """Train a model on TEXT (files, globs, -, hf:OWNER/NAME); without TEXT, on the bundled corpus.
+
+    \b
+    rnnlm train                                       the demo, in about three minutes
+    rnnlm train my.txt --model gru --budget 10m       your own text
+    rnnlm train my.txt --model ngram --order 3        an n-gram model, in seconds
+    rnnlm train my.txt --recipe zaremba-small         a model of the literature; see rnnlm recipes
+    rnnlm train my.txt --set hidden_size=512 --dry-run
+
+    The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
+    stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.
+    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
+    good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
+    """
+    as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    from ..processes import attend, launch, told_once
+
+    if _is_to_launch(count) and not dry_run:
+        context.exit(launch(count, context.find_root().obj, given["threads"]))
+    attend()
+    with told_once(context):
+        _run(context, given, as_json, dry_run)
+
+
+def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
+    """This process's part of the command; of several, the first one speaks."""
+    from rnnlm.errors import RnnlmWarning, TrainingError
+    from rnnlm.rendezvous import place, planning_together
+    from rnnlm.text.corpus import silent
+    from rnnlm.training.plan import plan as plan_of
+
+    from ..signals import Signals, saving_ignored
+
+    context.with_resource(saving_ignored())
+    here = place()
+    if here.rank:
+        warnings.simplefilter("ignore", RnnlmWarning)
+    request = _request(given)
+    with planning_together():
+        _check_standard_input(request, here.count)
+        plan = plan_of(request, silent if here.rank else terminal.Progress())
+    if dry_run:
+        if not here.rank:
+            _show_plan(plan, as_json)
+        return
+    signals = Signals(ends_in_order=plan.kind.family == "neural")
+    try:
+        finished = _train(plan, signals, speaks=not here.rank)
+        if not here.rank:
+            _show_results(plan, finished, as_json, bool(signals.ending))
+    except TrainingError as error:
+        if not signals.ending:
+            raise
+        terminal.show_error(error.what, error.why, error.way_out)
+    if signals.ending:
+        context.exit(128 + signals.ending)
+
+
+def _is_to_launch(count: int) -> bool:
+    """Whether processes are to be started: this one is not one of them."""
+    from rnnlm.errors import UsageError
+    from rnnlm.rendezvous import place
+
+    from ..processes import LAUNCHED
+
+    if count > 1 and place().count > 1 and LAUNCHED not in os.environ:
+        raise UsageError("--processes starts processes, and so did torchrun", way_out="leave one of them out")
+    return count > 1 and LAUNCHED not in os.environ
+
+
+def _check_standard_input(request: Any, count: int) -> None:
+    from rnnlm.errors import UsageError
+
+    if count > 1 and "-" in (*request.text, *request.valid, *request.test):
+        raise UsageError("several processes cannot all read the standard input", way_out="write the text to a file, and name that")
+
+
+def _request(given: dict[str, Any]) -> Any:
+    from rnnlm.config import parse_assignments
+    from rnnlm.training.request import Request
+
+    own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
+    own["assignments"] = parse_assignments(own["assignments"])
+    own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
+    flags = text_flags(given)
+    flags |= {name: value for name, value in given.items() if value is not None}
+    return Request(**own, flags=flags)
+
+
+def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
+    """Run the plan under the display, if this process is the one that `speaks`; the last event. What a signal asks for is heard until
+    the exact evaluation at the end, by when all is saved: it may be cut off."""
+    from rnnlm.events import Evaluating
+    from rnnlm.training import run as training
+
+    from ..live import display_for
+
+    if not speaks:
+        with signals:
+            for event in training.run(plan, signals.wants_end, signals.wants_saving):
+                pass  # and keep none: some hold what a checkpoint holds
+        return event
+    terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
+    if plan.finished:
+        terminal.say(f"the run in {plan.output} has come to its end already: no step is left to take")
+    elif plan.request.resume:
+        terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
+    if plan.valid is not None:
+        terminal.say(f"validation on {plan.valid_is}")
+    with signals, display_for(plan.kind.family) as display:
+        for event in training.run(plan, signals.wants_end, signals.wants_saving):
+            display.show(event)
+            if isinstance(event, Evaluating):
+                signals.restore()
+    return event
+
+
+def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = False) -> None:
+    from rnnlm.config import Budget
+
+    if finished.stopped == "request" or signalled:
+        terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
+        if plan.resolved.values.get("resumable"):
+            terminal.say(f"to go on: the same again with -o {finished.folder} --resume")
+    else:
+        early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
+        timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
+        if timed and finished.stopped == "budget":
+            terminal.say(f"{finished.steps:,} steps in the time given: about the same again with --budget {finished.steps}steps")
+        terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
+    if as_json:
+        terminal.print_json({"folder": finished.folder, "step": finished.step, "steps": finished.steps, "stopped": finished.stopped,
+                             "seconds": round(finished.seconds, 2), "results": finished.results})  # fmt: skip
+        return
+    if not finished.results:
+        return
+    keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
+    rows = [[name, *(_cell(result[key]) for key in keys)] for name, result in finished.results.items()]
+    terminal.print_table(["text", *keys], rows, right=keys)
+    for name, result in finished.results.items():
+        click.echo(f"{name} signature: {result['signature']}")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else terminal.number(value)
+
+
+def _show_plan(plan: Any, as_json: bool) -> None:
+    sizes = {
+        "model": plan.kind.name,
+        "parameters": plan.parameters(),
+        "vocabulary_size": plan.data.tokenizer.size,
+        "train_tokens": plan.data.train.tokens,
+        "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,
+        "validation": plan.valid_is,
+        "output": str(plan.output),
+    }
+    if as_json:
+        settings = {name: {"value": value, "origin": origin} for name, value, origin, _ in plan.describe()}
+        terminal.print_json({**sizes, "settings": settings})
+        return
+    rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows)
+    for name, value in sizes.items():
+        if value is None:
+            value = "known once counted"
+        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}")

@@ -1,0 +1,68 @@
+"""`rnnlm tune`: the settings with which a model adapts itself best to held-out text."""
+
+import dataclasses
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..options import adapt_option, corpus_of, device_option, json_option, model_option, named, settings_option, text_flags, text_options
+
+
+@click.command()
+@model_option
+@adapt_option
+@click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated.")
+@click.option("--statistics", multiple=True, metavar="TEXT",
+              help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms.")  # fmt: skip
+@settings_option
+@click.option("--tokens", type=int, metavar="N", help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]")
+@text_options
+@device_option
+@json_option
+def command(
+    model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
+    tokens: int | None, device: str, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Choose how a model adapts itself, on held-out text, and save that in the model's folder.
+
+    \b
+    rnnlm tune -m demo --adapt cache --on valid.txt
+    rnnlm tune -m demo --adapt dynamic --on valid.txt --set adaptation_decay=0
+    rnnlm tune -m demo --adapt dynamic --on valid.txt --statistics train.txt
+    rnnlm eval -m demo --adapt dynamic test.txt
+
+    What --set gives stays as it is; the other settings go up and down while perplexity falls. --on is read as one stream. Dynamic
+    evaluation has two rules: sgd needs nothing more; rms divides gradients by their root mean square on training text, which
+    --statistics gathers and saves.
+    """
+    flags = text_flags(given)
+    if not kind:
+        raise click.UsageError("which adaptation? --adapt dynamic, cache or unigram.")
+    name = named(model_name)
+    from rnnlm.combinations.tuning import Try, tune
+    from rnnlm.config import parse_assignments
+
+    say = terminal.Progress()
+    texts = [corpus_of(each, flags) if each else None for each in (on, statistics)]
+    for event in tune(
+        name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
+        report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),
+    ):  # fmt: skip
+        if isinstance(event, Try):
+            terminal.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
+    result = dataclasses.asdict(event)
+    if as_json:
+        terminal.print_json(result)
+    else:
+        shown = {**result.pop("settings"), **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")}}
+        terminal.print_table(["what", "value"], [[key, _cell(value)] for key, value in shown.items()], right=["value"])
+    terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return " ".join(f"{name}={_cell(value)}" for name, value in settings.items())
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

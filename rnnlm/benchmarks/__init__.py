@@ -1,0 +1,1 @@
+"""How fast this machine is, beside a bare reference in the same run."""

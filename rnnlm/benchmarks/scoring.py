@@ -1,0 +1,116 @@
+"""How fast sentences are scored here: from text to records, beside the bare matrix products of the same run.
+
+Lines of several mixes of lengths are cut out of a text. Ours and the products take turns; ratios hold where the machine's speed
+drifts, single figures do not.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.interface import LanguageModel
+from rnnlm.scoring.scorer import ScoringSettings, score_chunks
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.text.corpus import Text, no_text, split_words
+
+MIXES = {"1 to 20": (1, 20), "1 to 1000": (1, 1000), "1000": (1000, 1000), "mostly short": None}  # tokens of a line
+LONG_SHARE = 0.02  # of the lines of "mostly short": as long as any; the others have 20 at most
+
+
+@dataclass(frozen=True)
+class MixSpeed:
+    """Scoring lines of one mix of lengths, medians over the rounds. ratio_products: our time over that of the network's matrix
+    products, round by round; None where a model has none."""
+
+    mix: str
+    lines: int
+    words: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    words_per_second: float
+    products_seconds: float | None
+    ratio_products: float | None
+
+
+def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) -> Iterator[MixSpeed]:
+    """The speed of each mix over about so many tokens, after a round to warm up.
+
+    Raises:
+        TextError: the text cannot be read, or is empty.
+    """
+    words = [word for block in text.blocks() for line in block.lines for word in split_words(line)]
+    if not words:
+        raise no_text(text)
+    some = words[:2000]
+    tokens_per_word = (len(model.tokenizer.encode([" ".join(some)]).ids) - 1) / len(some)
+    for mix in MIXES:
+        lines = list(_lines(mix, words, tokens, tokens_per_word))
+        yield _speed(model, mix, lines, rounds)
+
+
+def _lines(mix: str, words: list[str], tokens: int, tokens_per_word: float) -> Iterator[str]:
+    """Lines of so many tokens, or about; the text begins anew where it ends."""
+    rng, endless = np.random.default_rng(1), itertools.cycle(words)
+    while tokens > 0:
+        if MIXES[mix]:
+            low, high = MIXES[mix]
+        else:
+            low, high = (1, 1000) if rng.random() < LONG_SHARE else (1, 20)
+        length = max(1, round(int(rng.integers(low, high + 1)) / tokens_per_word))
+        tokens -= round(length * tokens_per_word)
+        yield " ".join(itertools.islice(endless, length))
+
+
+def _speed(model: LanguageModel, mix: str, lines: list[str], rounds: int) -> MixSpeed:
+    words, tokens = _score(model, lines)
+    multiply = _products(model, lines)
+    ours, products = [], []
+    for _ in range(rounds):
+        ours.append(_timed(lambda: _score(model, lines)))
+        if multiply:
+            products.append(_timed(multiply))
+    seconds = statistics.median(ours)
+    return MixSpeed(
+        mix, len(lines), words, tokens, seconds, tokens / seconds, words / seconds,
+        statistics.median(products) if products else None,
+        statistics.median(mine / theirs for mine, theirs in zip(ours, products, strict=True)) if products else None,
+    )  # fmt: skip
+
+
+def _score(model: LanguageModel, lines: list[str]) -> tuple[int, int]:
+    """Score the lines; their words and tokens."""
+    sentences = (Sentence(line, number) for number, line in enumerate(lines, start=1))
+    words = tokens = 0
+    for scores in score_chunks(model, sentences, ScoringSettings()):
+        words += sum(score.words for score in scores)
+        tokens += sum(score.tokens for score in scores)
+    return words, tokens
+
+
+def _products(model: LanguageModel, lines: list[str]) -> Callable[[], None] | None:
+    """The matrix products of scoring the lines, again; None where the model is no network and has none."""
+    one = np.array([[model.tokenizer.boundary_id]])
+    if isinstance(model.score(one, one, model.initial_state(1))[0], np.ndarray):
+        return None
+    from rnnlm.benchmarks.products import BareProducts
+
+    with BareProducts() as recorded:
+        _score(model, lines)
+    repeat = recorded.repeat()
+
+    def multiply() -> None:
+        repeat()
+        model.score(one, one, model.initial_state(1))[0].cpu()  # waits for the device
+
+    return multiply
+
+
+def _timed(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began

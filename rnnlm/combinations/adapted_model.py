@@ -1,0 +1,83 @@
+"""What all models have in common that adapt another one to what it reads, and how their states are stored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnlm import arrays as array_types
+from rnnlm.combinations.settings import describe, joined
+from rnnlm.errors import UsageError
+from rnnlm.interface import LanguageModel
+
+_PART = "model."
+
+
+class AdaptedModel:
+    """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
+
+    kind: ClassVar[str]
+    forgets_at_boundary = False
+
+    def __init__(self, model: LanguageModel, settings: Any) -> None:
+        self.model = model
+        self.settings = settings
+        self.tokenizer = model.tokenizer
+        self.normalised = model.normalised
+        self.max_rows = model.max_rows
+        self.call_tokens = model.call_tokens
+        self.precision = model.precision
+        self.fingerprint = model.fingerprint
+        self.also: dict[str, str] = {}  # what results depend on beside model and settings, for signatures
+
+    @property
+    def adaptation(self) -> str:
+        return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.model.to_arrays()
+
+
+def check_hidden(model: LanguageModel, wanted: type) -> Any:
+    """`model` itself, which is `wanted`.
+
+    Raises:
+        UsageError: it has no hidden states or no weights that gradients could change.
+    """
+    if not isinstance(model, wanted):
+        raise UsageError(
+            f"{_in_words(model)} cannot be adapted so", "that takes a neural network, with hidden states and gradients",
+            "use the cache of words, which works for every model: --adapt unigram",
+        )  # fmt: skip
+    return model
+
+
+def _in_words(model: LanguageModel) -> str:
+    """What `model`, which is no network alone, is to whoever made it."""
+    from rnnlm.combinations.mixture import Mixture
+    from rnnlm.ngram.model import NgramModel
+    from rnnlm.ngram.unigram import UnigramModel
+
+    known = {(NgramModel, UnigramModel): "an n-gram model", Mixture: "a mixture", AdaptedModel: "a model that adapts itself already"}
+    return next((words for classes, words in known.items() if isinstance(model, classes)), "this model")
+
+
+def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of the inner model's state, named as such."""
+    return array_types.under(_PART, arrays)
+
+
+def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What :func:`as_part` was given, out of all arrays of a state."""
+    return array_types.out_of(_PART, arrays)
+
+
+def one_row(rows: Sequence[int] | np.ndarray | int) -> None:
+    """Make sure that what is asked for is one row.
+
+    Raises:
+        UsageError: it is more, or none.
+    """
+    count = rows if isinstance(rows, int) else len(rows)
+    if count != 1:
+        raise UsageError(f"{count} rows cannot be read at once", "the weights follow one text", "read the texts one by one")

@@ -1,0 +1,164 @@
+"""What is kept in a model's folder for adapting it: tuned settings, and gradient statistics. Companions of the model, not part of it."""
+
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.combinations.settings import KINDS
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.files import tensor_files
+from rnnlm.files import writing as safe_files
+from rnnlm.files.small_files import read_small
+from rnnlm.files.writing import replace_file, writing
+
+STATISTICS = "adapt-dynamic.safetensors"
+_OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
+_HASH = "sha256"  # and the one that holds the hash of all others
+_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Settings chosen on a text, the fingerprint of the model they were chosen for, and the perplexities on that text."""
+
+    kind: str
+    settings: dict[str, Any]
+    model: str | None = None
+    data: str = ""  # hash over the lines of the text
+    tokens: int = 0
+    ppl_before: float | None = None
+    ppl_after: float | None = None
+    format_version: int = field(default=1)
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be written into the model's folder, before hours go into them.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    with writing(folder), tempfile.TemporaryFile(dir=folder):  # nothing stays
+        pass
+
+
+def save_tuned(folder: Path, tuned: Tuned) -> Path:
+    """Write them into the model's folder, in the place of earlier ones.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    path = settings_path(folder, tuned.kind)
+    with writing(folder):
+        replace_file(path, json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False).encode() + b"\n")
+    return path
+
+
+def read_tuned(folder: Path, kind: str) -> Tuned | None:
+    """The tuned settings for `kind`, checked; None where there are none.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    path = settings_path(folder, kind)
+    try:
+        tuned = msgspec.json.decode(read_small(path), type=Tuned)
+        resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
+        return tuned
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
+        way_out = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+        raise ModelError(f"the settings in {path} are damaged", str(error), way_out) from None
+
+
+def remove(folder: Path) -> None:
+    """Forget what was chosen for a model that is no longer there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    with writing(folder):
+        for path in (*(settings_path(folder, kind) for kind in KINDS), folder / STATISTICS):
+            path.unlink(missing_ok=True)
+
+
+def settings_path(folder: Path, kind: str) -> Path:
+    return folder / f"adapt-{kind}.json"
+
+
+def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint: str) -> Path:
+    """Write MS_g of each weight into the folder of the model with that fingerprint.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    owned = {**statistics, _OWNER: _as_array(fingerprint)}
+    with writing(folder):
+        replace_file(folder / STATISTICS, tensor_files.chunks({**owned, _HASH: _as_array(_hash(owned))}))
+    return folder / STATISTICS
+
+
+def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None) -> dict[str, np.ndarray] | None:
+    """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where none were gathered.
+
+    Raises:
+        ModelError: they are damaged, or of the weights that the model had before it was trained anew.
+    """
+    path = folder / STATISTICS
+    if not path.exists():
+        return None
+    found = _statistics(path)
+    owner = found.pop(_OWNER, _as_array("")).tobytes()
+    if owner != (fingerprint or "").encode():
+        why = "the model was trained anew since they were gathered"
+        raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
+    is_whole = {name: array.shape for name, array in found.items()} == weights
+    if not is_whole or not all(_are_squares(array) for array in found.values()):
+        raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
+    return found
+
+
+def check(folder: Path) -> list[str]:
+    """The names of the files in `folder` that are kept for adapting its model, each found to be whole.
+
+    Raises:
+        ModelError: one is damaged.
+    """
+    found = [settings_path(folder, kind).name for kind in KINDS if read_tuned(folder, kind)]
+    if (folder / STATISTICS).exists():
+        _statistics(folder / STATISTICS)
+        found.append(STATISTICS)
+    return found
+
+
+def _statistics(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of the file but their hash, which they have; files of earlier versions hold none."""
+    try:
+        found = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+    except ModelError as error:
+        raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
+    recorded = found.pop(_HASH, None)
+    if recorded is not None and recorded.tobytes() != _hash(found).encode():
+        raise ModelError(f"the gradient statistics in {path} are damaged", "their SHA-256 is not the one recorded", _ANEW)
+    return found
+
+
+def _hash(arrays: dict[str, np.ndarray]) -> str:
+    return safe_files.digest(tensor_files.chunks(arrays))
+
+
+def _as_array(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def _are_squares(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and bool((array >= 0).all() and np.isfinite(array).all())

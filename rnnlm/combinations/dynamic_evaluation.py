@@ -1,0 +1,160 @@
+"""Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018): the weights follow the text that is read.
+
+The text is cut into segments of `segment_tokens`. When a segment is known whole, the weights take a step on its loss L,
+a mean in nats over its tokens, and fall back by a share of the way to the trained weights theta_0 (section 5):
+
+    sgd:  theta <- theta - eta g + lambda (theta_0 - theta)                                      g = grad L(segment)
+    rms:  theta <- theta - eta g / (sqrt(MS_g) + epsilon) + min(1, lambda r) (theta_0 - theta)   r = sqrt(MS_g) / mean sqrt(MS_g)
+
+with MS_g from :mod:`rnnlm.combinations.gradient_statistics`. A segment's tokens are scored with the weights from before its step, and hidden
+states are carried on as they were computed. Segments lie at fixed places of the stream. The target of a segment's last place
+is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part, one_row
+from rnnlm.combinations.gradient_statistics import Statistics, gradients, trainable_copy
+from rnnlm.combinations.settings import DynamicSettings
+from rnnlm.errors import UsageError
+from rnnlm.interface import PADDING, Array, LanguageModel
+from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
+
+# features (T, 1, E) of some places of a call, which those are, and the log-probability of the input after each where it
+# is known -> what the call gives for them
+Give = Callable[[Tensor, slice, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class DynamicState:
+    """The weights (P,) as adapted so far, the unfinished segment's inputs, and the hidden state before them."""
+
+    weights_P: Tensor
+    hidden: NeuralState
+    inputs_T: Tensor
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "DynamicState":
+        one_row(rows)
+        return self
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        own = {"weights": self.weights_P, "inputs": self.inputs_T}
+        return {**as_part(self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
+
+
+class DynamicEvaluation(AdaptedModel):
+    """Around a neural network, one row at a time. The network it is made of keeps its weights."""
+
+    kind = "dynamic"
+
+    def __init__(
+        self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None
+    ) -> None:
+        super().__init__(check_hidden(model, NeuralLanguageModel), settings)
+        self.max_rows = 1
+        self.reader = trainable_copy(model)
+        self.network = self.reader.network
+        self.weights = list(self.network.parameters())
+        self.start_P = torch.cat([weight.detach().flatten() for weight in self.weights])
+        self.rates, self.decays = self._steps(statistics)
+
+    def initial_state(self, rows: int) -> DynamicState:
+        one_row(rows)
+        return DynamicState(self.start_P, self.model.initial_state(1), self.reader.ids(np.zeros(0, dtype=np.int64)))
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
+        inputs_BT, targets_BT = self.reader.ids(inputs_BT), self.reader.ids(targets_BT)
+        is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
+
+        def give(features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+            if is_text and next_T1 is not None:
+                return next_T1
+            return self.network.score_features(features_T1E, targets_BT.t()[places])
+
+        logprob_T1, after = self._run(inputs_BT, state, give)
+        return logprob_T1.t() * (targets_BT != PADDING), after
+
+    def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
+        def give(features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+            return self.network.predict_features(features_T1E)
+
+        logprob_T1V, after = self._run(self.reader.ids(inputs_BT), state, give)
+        return logprob_T1V.transpose(0, 1), after
+
+    def concat_states(self, states: Sequence[DynamicState]) -> DynamicState:
+        one_row(len(states))
+        return states[0]
+
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
+        weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.reader.device) for name in ("weights", "inputs"))
+        return DynamicState(weights_P, self.model.state_from_arrays(of_part(arrays)), inputs_T)
+
+    def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
+        """What `give` gives for all places, side by side, and the state after the inputs."""
+        one_row(len(inputs_BT))
+        size, before = self.settings.segment_tokens, len(state.inputs_T)
+        stream_S1 = torch.cat([state.inputs_T, inputs_BT[0]])[:, None]
+        weights_P, hidden, parts = state.weights_P, state.hidden.tensors, []
+        with self.reader.reading():
+            self._use(weights_P)
+            at = 0
+            while at + size < len(stream_S1):
+                if weights_P is state.weights_P:  # the caller's state stays as it is
+                    self._use(weights_P := weights_P.clone())
+                next_T1 = stream_S1[at + 1 : at + size + 1]
+                with torch.enable_grad():
+                    features_T1E, hidden = self.network.features(stream_S1[at : at + size], hidden)
+                    logprob_T1 = self.network.score_features(features_T1E, next_T1)
+                    loss = -logprob_T1.mean()
+                if (new := max(at, before)) < at + size:  # what comes earlier was given in calls before
+                    places = slice(new - before, at + size - before)
+                    parts.append(give(features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
+                self._step(loss)
+                hidden = tuple(tensor.detach() for tensor in hidden)
+                at += size
+            features_T1E, _ = self.network.features(stream_S1[at:], hidden)
+            new = max(at, before)
+            parts.append(give(features_T1E[new - at :], slice(new - before, None), None))
+        return torch.cat(parts), DynamicState(weights_P, NeuralState(hidden), stream_S1[at:, 0].clone())
+
+    def _use(self, weights_P: Tensor) -> None:
+        """Make the network compute with these weights, which it shares."""
+        for weight, part in zip(self.weights, weights_P.split([weight.numel() for weight in self.weights]), strict=True):
+            weight.data = part.view(weight.shape)
+
+    def _step(self, loss: Tensor) -> None:
+        starts = self.start_P.split([weight.numel() for weight in self.weights])
+        for weight, start, gradient, rate, decay in zip(
+            self.weights, starts, gradients(loss, self.weights), self.rates, self.decays, strict=True
+        ):
+            weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
+
+    def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
+        """For each weight what its gradient is multiplied by, and the share of the way back that it goes."""
+        rate, decay = self.start_P.new_tensor([self.settings.adaptation_rate, self.settings.adaptation_decay])
+        if self.settings.adaptation_rule == "sgd":
+            return [rate] * len(self.weights), [decay] * len(self.weights)
+        if statistics is None:
+            raise UsageError(
+                "rule rms needs gradient statistics", "none were gathered for this model",
+                "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
+            )  # fmt: skip
+        self.also = {"statistics": _digest(statistics)}
+        roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.network.named_parameters()]
+        mean = torch.cat([root.flatten() for root in roots]).mean()
+        rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]
+        return rates, [(decay * root / mean).clamp_(max=1) for root in roots]
+
+
+def _digest(statistics: Statistics) -> str:
+    """8 hexadecimal digits over gradient statistics."""
+    content = hashlib.sha256()
+    for name in sorted(statistics):
+        content.update(name.encode() + statistics[name].cpu().numpy().tobytes())
+    return content.hexdigest()[:8]

@@ -1,0 +1,154 @@
+"""Models of a folder each, mixed: weights tuned on a text or given, the mixture saved as a model of its own."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from rnnlm.combinations.mixture import Mixture, MixtureKind, added, check_weights, shared_tokenizer
+from rnnlm.combinations.mixture_weights import Predictions, Tuned, linear_weights, log_linear_weights
+from rnnlm.errors import UsageError, nearest
+from rnnlm.evaluation import perplexity
+from rnnlm.evaluation.perplexity import Context, Evaluation
+from rnnlm.inference import span_scoring
+from rnnlm.interface import LanguageModel
+from rnnlm.models import card, loading, model_folder, model_parts
+from rnnlm.models.provenance import tell_trained_on
+from rnnlm.text.corpus import Report, Text, TextSettings, silent
+from rnnlm.text.encoding import EncodedText, encode_text
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the models mixed. evaluation: of it alone, None where there was no text."""
+
+    name: str
+    fingerprint: str | None
+    weight: float
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A mixture, saved in `folder`. iterations: of tuning, None where the weights were given."""
+
+    folder: str
+    kind: MixtureKind
+    parts: tuple[Part, ...]
+    iterations: int | None
+    evaluation: Evaluation | None
+
+
+def mix(
+    names: Sequence[str | Path], on: str | Path | list[str] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
+    kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
+    overwrite: bool = False, device: str = "auto", text_settings: TextSettings | None = None, report: Report = silent,
+) -> Mixed:  # fmt: skip
+    """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
+
+    kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the
+    folder `output`; else they are referred to, and must stay what they are. `report` hears how far tuning is.
+
+    Raises:
+        UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
+            a text nor weights. TextError: the text cannot be read. ModelError: a model is missing or damaged.
+            OutputError: `output` cannot be written.
+    """
+    began = time.perf_counter()
+    output, names = Path(output), [str(name) for name in names]
+    _check(names, on, kind, weights, context)
+    folders = [loading.find(name) for name in names]
+    model_folder.check_output(output, overwrite)
+    if not bundle:
+        model_parts.referenced(output, folders)  # whether they can be, before the work
+    models = [model_folder.load(folder, device)[0] for folder in folders]
+    shared_tokenizer([model.tokenizer for model in models], names)
+    measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context)
+    tuned = None
+    if measured is not None and weights is None:
+        tell_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
+        tuned = measured.tune(kind, report)
+    mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
+    facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
+    manifest = model_folder.save(output, mixture, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
+    mixture.fingerprint = manifest.fingerprint
+    whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
+    if measured is not None:
+        manifest = model_folder.save_results(output, manifest, {measured.source: whole.to_dict()}, facts)
+    card.write(output, manifest, mixture.tokenizer)
+    fingerprints = [model.fingerprint for model in models]
+    parts = map(Part, names, fingerprints, mixture.weights_K.tolist(), alone)
+    return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
+
+
+def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None, context: str) -> None:
+    """What can be said before anything is read."""
+    perplexity.check_context(context)
+    if kind not in get_args(MixtureKind):
+        raise UsageError(f"unknown kind of mixture {kind!r}", way_out=nearest(kind, get_args(MixtureKind)))
+    if len(names) < 2:
+        raise UsageError("a mixture is made of two models at least", f"there is {len(names)}", "name another one")
+    if weights is not None:
+        check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
+    elif on is None:
+        way_out = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
+        raise UsageError("nothing says how much each model weighs", way_out=way_out)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A text, and the log-probability (nats) that each model gave to each of its tokens."""
+
+    models: list[LanguageModel]
+    text: Text
+    encoded: EncodedText
+    context: Context
+    scores_KN: np.ndarray
+    began: float
+
+    @property
+    def source(self) -> str:
+        return ", ".join(self.text.sources)
+
+    def tune(self, kind: MixtureKind, report: Report) -> Tuned:
+        """The weights under which the text is most probable."""
+        if kind == "linear":
+            return linear_weights(self.scores_KN, report)
+        parts = len(self.models)
+        reader = Mixture(self.models, np.full(parts, 1 / parts), kind)
+        predictions = Predictions(reader, self.encoded.ids, perplexity.spans_of(self.encoded, self.context))
+        return log_linear_weights(predictions.kept(), parts, report)
+
+    def evaluations(self, mixture: Mixture) -> list[Evaluation]:
+        """Of the mixture, and of each model alone."""
+        if mixture.kind == "linear":
+            is_counting_K = mixture.weights_K > 0
+            logprob_N = added(self.scores_KN[is_counting_K], mixture.weights_K[is_counting_K])
+        else:
+            logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, perplexity.spans_of(self.encoded, self.context))
+        measured = [(mixture, logprob_N), *zip(self.models, self.scores_KN, strict=True)]
+        return [perplexity.summary(*each, self.encoded, self.context, self.text.settings, self.began) for each in measured]
+
+
+def _measure(models: list[LanguageModel], text: Text, context: Context) -> _Measured:
+    """Read the text once through each model.
+
+    Raises:
+        ModelError: a model's scores are no numbers. TextError: the text cannot be read.
+    """
+    began = time.perf_counter()
+    encoded = encode_text(text, shared_tokenizer([model.tokenizer for model in models]))
+    scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
+    span_scoring.check_scores(scores_KN)
+    return _Measured(models, text, encoded, context, scores_KN, began)
+
+
+def _facts(names: list[str], mixture: Mixture, measured: _Measured | None, tuned: Tuned | None) -> dict[str, Any]:
+    """What is kept with the mixture: its models by name, their weights, and where these come from."""
+    weights = mixture.weights_K.tolist()
+    mixed = [{"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]
+    origin = "given" if tuned is None else f"tuned on {measured.source}, context {measured.context}"
+    return {"mixed": mixed, "weights": origin}

@@ -1,0 +1,209 @@
+"""The settings of an adaptation, chosen on held-out text: one after the other is moved along a ladder while that helps.
+
+What weight a cache gets is not tried but worked out: of the probabilities that model and cache give each token, the mixture
+likeliest to have made the text is a maximum of a concave function. The network runs once over the text for a cache; each
+try of dynamic evaluation reads the text anew.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.combinations import companions
+from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
+from rnnlm.combinations.adapted_model import check_hidden
+from rnnlm.combinations.companions import Tuned
+from rnnlm.combinations.settings import OF_RMS
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import UsageError
+from rnnlm.inference import span_scoring
+from rnnlm.interface import HiddenStateModel, LanguageModel
+from rnnlm.models import loading, model_folder
+from rnnlm.models.provenance import tell_trained_on
+from rnnlm.text.batches import with_boundary
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import encode_text, known_ids
+
+DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
+LARGEST_WEIGHT, BISECTIONS = 0.999, 40
+
+_TOKENS = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
+_DECAYS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
+    "unigram": {"cache_tokens": _TOKENS},
+    "cache": {"cache_flatness": (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0), "cache_tokens": _TOKENS},
+    "sgd": {"adaptation_rate": tuple(0.0125 * 2**n for n in range(-2, 10)), "adaptation_decay": _DECAYS},
+    "rms": {"adaptation_rate": tuple(0.0000625 * 2**n for n in range(-2, 12)), "adaptation_decay": _DECAYS},
+}
+
+
+@dataclass(frozen=True)
+class Try:
+    """Settings that were tried, and the perplexity with them."""
+
+    settings: dict[str, Any]
+    ppl: float
+
+
+Measure = Callable[[Any], Try]
+Shares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
+
+
+def tune(
+    name: str, kind: str, on: Text, *, given: Mapping[str, Any] | None = None, statistics: Text | None = None,
+    tokens: int | None = None, device: str = "auto", report: Callable[[int, int], None] | None = None,
+) -> Iterator[Try | Tuned]:  # fmt: skip
+    """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
+
+    on: held-out text, read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given: settings that
+    are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the rule
+    rms is tuned then. `report` hears how many segments of that text, of how many, are done.
+
+    Raises:
+        UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.
+        SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or is empty.
+        ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder cannot be written to.
+    """
+    folder, given = loading.find(name), given or {}
+    settings = _start(kind, given, on, tokens, statistics is not None)
+    companions.check_writable(folder)
+    model, _ = model_folder.load(folder, device)
+    if kind != "unigram":
+        check_hidden(model, HiddenStateModel)
+    encoded = encode_text(on, model.tokenizer)
+    tell_trained_on(encoded.lines_hash, {name: folder}, "settings")
+    if statistics is not None:
+        _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
+    ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
+    if kind == "dynamic":
+        logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
+    else:
+        logprob_N, shares = (_unigram if kind == "unigram" else _cache)(model, ids)
+        measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
+    span_scoring.check_scores(logprob_N)
+    ladders = LADDERS[settings.adaptation_rule if kind == "dynamic" else kind]
+    best = yield from descend({key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure)
+    before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
+    after = best.ppl if math.isfinite(best.ppl) else None
+    tuned = Tuned(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
+    companions.save_tuned(folder, tuned)
+    yield tuned
+
+
+def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Try, None, Try]:
+    """Coordinate descent: up and down each ladder while perplexity falls, until a whole round changes nothing.
+
+    Yields each :class:`Try`, and returns the best.
+    """
+    best = measure(settings)
+    known = {settings: best}
+    yield best
+    is_moving = True
+    while is_moving:
+        is_moving = False
+        for name, ladder in ladders.items():
+            here = getattr(settings, name)
+            for values in ([value for value in ladder if value > here], [value for value in ladder[::-1] if value < here]):
+                for value in values:
+                    candidate = dataclasses.replace(settings, **{name: value})
+                    if candidate not in known:
+                        known[candidate] = measure(candidate)
+                        yield known[candidate]
+                    if not known[candidate].ppl < best.ppl:
+                        break
+                    settings, best, is_moving = candidate, known[candidate], True
+    return best
+
+
+def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
+    """The w in [0, 1) that makes the product of (1 - w) p + w share largest.
+
+    The derivative of its logarithm, sum (share - p) / ((1 - w) p + w share), falls with w: its zero is found by bisection.
+    """
+    is_possible = (p_N > 0) | (share_N > 0)
+    p_N, share_N = p_N[is_possible], share_N[is_possible]
+    low, high = 0.0, LARGEST_WEIGHT
+    for _ in range(BISECTIONS):
+        w = (low + high) / 2
+        rises = ((share_N - p_N) / ((1 - w) * p_N + w * share_N)).sum() > 0
+        low, high = (w, high) if rises else (low, w)
+    return low
+
+
+def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool) -> Any:
+    """The settings that are tried first."""
+    cls = settings_class(kind)
+    if has_statistics and kind != "dynamic":
+        raise UsageError(f"the adaptation {kind} has no use for gradient statistics", way_out="leave out --statistics")
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"{tokens} tokens are no text", way_out="name a number above zero")
+    if on.settings.blank_lines == "documents":
+        raise UsageError("adaptations are tuned on one stream of text", way_out="leave out --documents")
+    layers = [Layer("the command line", given, is_text=True)]
+    rule = resolve([cls], layers).values.get("adaptation_rule")
+    if rule == "sgd" and has_statistics and "adaptation_rule" in given:
+        raise UsageError("the rule sgd has no use for gradient statistics", way_out="leave out --statistics, or adaptation_rule=sgd")
+    if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
+        layers.insert(0, Layer("the rule rms", OF_RMS))
+    return resolve([cls], layers).make(cls)
+
+
+def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None) -> None:
+    from rnnlm.combinations.gradient_statistics import gather_statistics
+
+    found = gather_statistics(model, ids, segment_tokens, report)
+    companions.save_statistics(folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint)
+
+
+def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: dict[str, Any] | None) -> tuple[np.ndarray, Measure]:
+    def measure(settings: Any) -> Try:
+        return Try(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
+
+    return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
+
+
+def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+    """The model's own log-probabilities, and the cache's probabilities as a function of its settings."""
+    words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
+    logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    return logprob_N, lambda settings: adapt(model, "unigram", settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
+
+
+def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+    """The same of the neural cache; the hidden states of the whole text are kept."""
+    inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
+
+    def read(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: Any) -> tuple[Any, Any]:
+        hidden_BTH, after = model.hidden(inputs_BT, state)
+        return (hidden_BTH, model.score_hidden(hidden_BTH, targets_BT)), after
+
+    hidden, logprob = zip(*(found for _, _, found in span_scoring.windows(model, ids, span_scoring.whole_text(ids), read)), strict=True)
+    logprob_N = np.concatenate([arrays.as_numpy(each)[0] for each in logprob]).astype(np.float64)
+    hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
+
+    def shares(settings: Any) -> np.ndarray:
+        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
+        return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
+
+    return logprob_N, shares
+
+
+def _with_best_weight(logprob_N: np.ndarray, shares: Shares, is_given: bool) -> Measure:
+    p_N = np.exp(logprob_N)
+
+    def measure(settings: Any) -> Try:
+        share_N = shares(settings)
+        if not is_given:
+            settings = dataclasses.replace(settings, cache_weight=round(best_weight(p_N, share_N), 4))
+        w = settings.cache_weight
+        with np.errstate(divide="ignore"):
+            total = float(np.log((1 - w) * p_N + w * share_N).sum())
+        return Try(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
+
+    return measure

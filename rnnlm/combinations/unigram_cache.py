@@ -1,0 +1,101 @@
+"""A cache of words (Kuhn & De Mori 1990): a word that was read lately is likely to come again.
+
+p(w) = (1 - weight) p_model(w) + weight count(w among the last n inputs) / n, n being `cache_tokens`, or fewer at the beginning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.combinations.adapted_model import AdaptedModel, as_part, of_part
+from rnnlm.combinations.settings import UnigramCacheSettings
+from rnnlm.interface import PADDING, Array, LanguageModel, State
+from rnnlm.text.encoding import known_ids
+
+NO_WORD = -1
+
+
+@dataclass(frozen=True)
+class UnigramCacheState:
+    """The model's state, and the words read last, (B, R), latest last; NO_WORD before a row's first."""
+
+    model: State
+    words_BR: np.ndarray
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "UnigramCacheState":
+        return UnigramCacheState(self.model.select(rows), self.words_BR[np.asarray(rows, dtype=np.int64)])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {**as_part(self.model.to_arrays()), "words": self.words_BR}
+
+
+class UnigramCache(AdaptedModel):
+    """Around any model; numbers are of its type, on its device."""
+
+    kind = "unigram"
+
+    def __init__(self, model: LanguageModel, settings: UnigramCacheSettings = UnigramCacheSettings()) -> None:
+        super().__init__(model, settings)
+
+    def initial_state(self, rows: int) -> UnigramCacheState:
+        return UnigramCacheState(self.model.initial_state(rows), np.zeros((rows, 0), dtype=np.int64))
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+        logprob_BT, after = self.model.score(inputs_BT, targets_BT, state.model)
+        seen_BM, after = self._read(inputs_BT, state, after)
+        targets = self._known(targets_BT)
+        is_target_BT = arrays.like(targets != PADDING, logprob_BT)
+        return arrays.mixed(logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight) * is_target_BT, after
+
+    def predict(self, inputs_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+        logprob_BTV, after = self.model.predict(inputs_BT, state.model)
+        seen_BM, after = self._read(inputs_BT, state, after)
+        return arrays.mixed(logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight), after
+
+    def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
+        """The cache's own probability of each target, fp64. `seen_BM`: the words of the state, then those of the T places."""
+        (B, M), T = seen_BM.shape, targets_BT.shape[1]
+        last_T = np.arange(M - T, M)
+        first_T = np.maximum(0, last_T - self.settings.cache_tokens + 1)
+        row_B1 = np.arange(B)[:, None] * (self.tokenizer.size + 1)
+        places = np.sort(((row_B1 + seen_BM + 1) * M + np.arange(M)).ravel())  # by row, word and place: a word's places are neighbours
+        target_BT = (row_B1 + targets_BT + 1) * M
+        count_BT = np.searchsorted(places, target_BT + last_T, side="right") - np.searchsorted(places, target_BT + first_T)
+        return count_BT / self._lengths(seen_BM, T)
+
+    def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
+        width = max(state.words_BR.shape[1] for state in states)
+        padded = [
+            np.pad(state.words_BR, ((0, 0), (width - state.words_BR.shape[1], 0)), constant_values=NO_WORD) for state in states
+        ]
+        return UnigramCacheState(self.model.concat_states([state.model for state in states]), np.concatenate(padded))
+
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> UnigramCacheState:
+        return UnigramCacheState(self.model.state_from_arrays(of_part(arrays)), arrays["words"])
+
+    def _read(self, inputs_BT: Array, state: UnigramCacheState, after: State) -> tuple[np.ndarray, UnigramCacheState]:
+        """The words of the state and of the inputs in one, and the state after them."""
+        seen_BM = np.concatenate([state.words_BR, self._known(inputs_BT)], axis=1)
+        return seen_BM, UnigramCacheState(after, seen_BM[:, -self.settings.cache_tokens :])
+
+    def _known(self, ids_BT: Array) -> np.ndarray:
+        return known_ids(arrays.as_numpy(ids_BT).astype(np.int64), self.tokenizer)
+
+    def _lengths(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
+        """How many words the cache holds at each of the last T places, (B, T)."""
+        is_word_BM = seen_BM != NO_WORD
+        before_B1 = is_word_BM[:, : -T or None].sum(axis=1, keepdims=True)
+        return np.minimum(before_B1 + np.arange(1, T + 1), self.settings.cache_tokens)
+
+    def _all_shares(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
+        """The cache's own probability of every word at each of the last T places, (B, T, V), fp64."""
+        B, M = seen_BM.shape
+        before, size = M - T, self.settings.cache_tokens
+        change_BTV = np.zeros((B, T, self.tokenizer.size))
+        for change, places in ((1, np.arange(max(0, before - size + 1), M)), (-1, np.arange(max(0, before - size + 1), M - size))):
+            at = places - before + (size if change < 0 else 0)  # a word comes at its place, and goes `size` places later
+            row, column = np.nonzero(seen_BM[:, places] != NO_WORD)
+            np.add.at(change_BTV, (row, np.maximum(0, at[column]), seen_BM[row, places[column]]), change)
+        return change_BTV.cumsum(axis=1) / self._lengths(seen_BM, T)[:, :, None]

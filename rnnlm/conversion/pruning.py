@@ -1,0 +1,194 @@
+"""A trained n-gram model made smaller: read from its folder, cut down, saved as a model of its own, with sizes and perplexity
+before and after. What can be limited stands in :class:`Limits`; the mathematics is in :mod:`rnnlm.ngram.pruning`."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.errors import UsageError, notice
+from rnnlm.evaluation.perplexity import Evaluation, evaluate
+from rnnlm.models import card, loading, model_folder
+from rnnlm.ngram import pruning
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.fitting import pruning_thresholds
+from rnnlm.ngram.model import NgramModel
+from rnnlm.text.corpus import Corpus, Text, TextSettings
+from rnnlm.text.encoding import encode_text
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
+
+SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is left out of a model, in this order; None: nothing of the kind.
+
+    max_vocab: all but the most frequent words, `</s>` and `<unk>` included. vocab: all but the words of a file. What the others
+    had as unigrams goes to `<unk>`.
+    max_order: longer n-grams.
+    cutoffs: n-grams that occur at most so often in a text, one number an order, the last repeats: `0,0,1`; 0 leaves an order
+    whole.
+    threshold: n-grams without which perplexity rises by less than that share (Stolcke 1998).
+    ngrams: the same, with the threshold that leaves at most so many n-grams of all orders.
+    """
+
+    max_vocab: int | None = None
+    vocab: str | None = None
+    max_order: int | None = None
+    cutoffs: str | None = None
+    threshold: float | None = None
+    ngrams: int | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """n-grams by order (`<s>` is one of the unigrams), words, bytes of the files; what a text costs under the model."""
+
+    ngrams: tuple[int, ...]
+    vocabulary_size: int
+    bytes: int
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A model before and after. threshold: that of entropy pruning, None where there was none."""
+
+    folder: str
+    before: Size
+    after: Size
+    threshold: float | None
+
+
+def prune(
+    name: str, output: Path, limits: Limits, *, counted: Text | None = None, on: Text | None = None, overwrite: bool = False
+) -> Reduction:
+    """Save in `output` what `limits` leave of the model called `name`. Cut-offs go by the n-grams of the text `counted`;
+    perplexities are measured `on` another.
+
+    Raises:
+        UsageError: the limits are none, contradict each other, or do not suit the model. TextError: a text cannot be read.
+        ModelError: there is no such model. OutputError: it cannot be written.
+    """
+    _check(limits, counted)
+    folder = loading.find(name)
+    manifest = model_folder.read_manifest(folder)
+    if manifest.model != "ngram":
+        raise UsageError(f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned")
+    model_folder.check_output(output, overwrite)
+    model, manifest = model_folder.load(folder, "cpu")
+    before = _size(model, manifest, on)
+    pruned, threshold = _pruned(model, limits, counted)
+    by = {limit: value for limit, value in dataclasses.asdict(limits).items() if value is not None}
+    by |= {} if threshold is None else {"threshold": threshold}
+    facts = {"ngrams": _ngrams(pruned), "pruned": {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by}}
+    training, settings = {**manifest.training, **facts}, {**manifest.settings, "order": pruned.order}
+    saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
+    pruned.fingerprint = saved.fingerprint
+    after = _size(pruned, saved, on)
+    if on is not None:
+        saved = model_folder.save_results(output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training)
+    card.write(output, saved, pruned.tokenizer)
+    return Reduction(str(output), before, after, threshold)
+
+
+def _check(limits: Limits, counted: Text | None) -> None:
+    if limits == Limits():
+        way_out = "give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab"
+        raise UsageError("nothing says what to leave out", way_out=way_out)
+    if limits.threshold is not None and limits.ngrams is not None:
+        raise UsageError("a threshold and a number of n-grams contradict each other", way_out="give one of them")
+    if limits.threshold is not None and not (math.isfinite(limits.threshold) and limits.threshold >= 0):
+        raise UsageError(f"threshold {limits.threshold} is not valid", "it is a share of perplexity, such as 1e-8")
+    if (limits.cutoffs is None) != (counted is None):
+        way_out = "give --cutoffs and --counts TEXT"
+        raise UsageError("cut-offs and the text to count go together", "a model holds no counts", way_out)
+    if limits.max_order is not None and limits.max_order < 1:
+        raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
+    if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:
+        raise UsageError(f"a vocabulary of {limits.max_vocab} is too small", "it holds </s>, <unk> and a word at least")
+
+
+def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[NgramModel, float | None]:
+    """What the limits leave of `model`, and the threshold of entropy pruning."""
+    if limits.max_vocab is not None or limits.vocab is not None:
+        model = _with_fewer_words(model, limits)
+    if limits.max_order is not None and limits.max_order < model.order:
+        model = pruning.by_order(model, limits.max_order)
+    if counted is not None:
+        thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
+        ids = encode_text(counted, model.tokenizer).ids
+        counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
+        model = pruning.by_count(model, counts, thresholds)
+    if limits.threshold is None and limits.ngrams is None:
+        return model, None
+    if model.unseen_context_logprob:
+        way_out = "give --cutoffs and --counts TEXT"
+        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are no probabilities", way_out)
+    if limits.ngrams is None:
+        return pruning.by_entropy(model, limits.threshold), limits.threshold
+    if limits.ngrams < len(model.values[0]):
+        why = f"unigrams are never pruned, and there are {len(model.values[0]):,}"
+        raise UsageError(f"{limits.ngrams:,} n-grams are too few", why, "ask for more, or limit the vocabulary: --max-vocab")
+    return pruning.to_size(model, limits.ngrams)
+
+
+def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
+    tokenizer = model.tokenizer
+    if not isinstance(tokenizer, WordTokenizer):
+        what = f"the vocabulary of a {tokenizer.name} tokenizer cannot be limited"
+        raise UsageError(what, "only words can be left out as a whole")
+    kept_V = np.ones(tokenizer.size, dtype=bool)
+    if limits.vocab is not None:
+        kept_V &= _listed(tokenizer, limits.vocab)
+    if limits.max_vocab is not None:
+        kept_V &= _most_frequent(model, kept_V, limits.max_vocab)
+    return pruning.by_vocabulary(model, kept_V, _limited(tokenizer, kept_V))
+
+
+def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
+    """Which words stand in a file; the special symbols always do."""
+    words = encode_text(Corpus((file,), TextSettings(special_symbols="drop")), tokenizer)
+    if len(words.oov):
+        notice(f"{len(words.oov):,} words of {file} are not in the model: they stay unknown")
+    listed_V = np.zeros(tokenizer.size, dtype=bool)
+    listed_V[words.ids] = True
+    listed_V[[tokenizer.boundary_id, tokenizer.unk_id]] = True
+    return listed_V
+
+
+def _most_frequent(model: NgramModel, kept_V: np.ndarray, size: int) -> np.ndarray:
+    """Which of the words kept are the `size` most frequent ones, the special symbols among them."""
+    tokenizer = model.tokenizer
+    frequency_V = model.values[0][: tokenizer.size, 0] if tokenizer.counts_V is None else tokenizer.counts_V
+    if tokenizer.counts_V is None:
+        notice("how often words occurred is not known: the most probable ones are kept")
+    frequency_V = np.where(kept_V, frequency_V.astype(np.float64), -np.inf)
+    frequency_V[[tokenizer.boundary_id, tokenizer.unk_id]] = np.inf
+    chosen_V = np.zeros(tokenizer.size, dtype=bool)
+    chosen_V[np.argsort(-frequency_V, kind="stable")[:size]] = True
+    return chosen_V
+
+
+def _limited(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
+    """The tokenizer of the words kept, in their order; occurrences of the others count for `<unk>`."""
+    symbols = tuple(symbol for symbol, kept in zip(tokenizer.symbols(), kept_V.tolist(), strict=True) if kept)
+    counts_V = tokenizer.counts_V
+    if counts_V is not None:
+        lost = counts_V[~kept_V].sum()
+        counts_V = counts_V[kept_V]
+        counts_V[tokenizer.unk_id] += lost  # special symbols come first: the number of <unk> stays
+    return WordTokenizer(tokenizer.settings, Vocabulary(symbols, counts_V))
+
+
+def _ngrams(model: NgramModel) -> list[int]:
+    return [len(values) for values in model.values]
+
+
+def _size(model: NgramModel, manifest: model_folder.Manifest, on: Text | None) -> Size:
+    evaluation = None if on is None else evaluate(model, on)
+    return Size(tuple(_ngrams(model)), model.size, sum(entry.bytes for entry in manifest.files.values()), evaluation)

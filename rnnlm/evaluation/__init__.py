@@ -1,0 +1,1 @@
+"""Perplexity and its companions: signature, calibration, soundness."""

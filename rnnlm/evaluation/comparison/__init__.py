@@ -1,0 +1,1 @@
+"""Models compared on one text: comparability, intervals, tables, plots, a report."""

@@ -1,0 +1,89 @@
+"""Bootstrap intervals of the figures of an evaluation, over the lines of its text or blocks of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from rnnlm.errors import notice
+from rnnlm.evaluation.perplexity import Evaluation
+from rnnlm.evaluation.resampling import Interval, by_block, ratio_interval
+from rnnlm.text.corpus import Text, split_words
+from rnnlm.text.encoding import EncodedText
+
+MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
+
+
+def lines_per_block(lines: int, wanted: int | None) -> int:
+    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. A notice tells of a single block."""
+    length = wanted or -(-lines // MOST_BLOCKS)
+    if lines <= length:
+        notice("the text is a single block of lines: nothing can be resampled, so intervals have no width and p is 1")
+    return length
+
+
+@dataclass(frozen=True)
+class LineSums:
+    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens, and all that is counted. Words count
+    each line's end; characters and bytes one more for it."""
+
+    logprob_S: np.ndarray
+    logprob_no_oov_S: np.ndarray
+    tokens_S: np.ndarray
+    oov_S: np.ndarray
+    words_S: np.ndarray
+    characters_S: np.ndarray
+    bytes_S: np.ndarray
+
+    @classmethod
+    def of(cls, encoded: EncodedText, logprob_N: np.ndarray, text: Text) -> "LineSums":
+        starts = encoded.line_offsets[:-1]
+        lines = [line for block in text.blocks() for line in block.lines]
+        known_N = logprob_N.copy()
+        known_N[encoded.oov] = 0.0
+        is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
+        is_oov_N[encoded.oov] = 1
+        return cls(
+            logprob_S=np.add.reduceat(logprob_N, starts),
+            logprob_no_oov_S=np.add.reduceat(known_N, starts),
+            tokens_S=np.diff(encoded.line_offsets),
+            oov_S=np.add.reduceat(is_oov_N, starts),
+            words_S=np.array([len(split_words(line)) + 1 for line in lines]),
+            characters_S=np.array([len(line) + 1 for line in lines]),
+            bytes_S=np.array([len(line.encode("utf-8")) + 1 for line in lines]),
+        )
+
+    def blocks(self, lines: int) -> "LineSums":
+        """The sums of consecutive blocks of so many lines."""
+        return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
+
+    def counts_S(self, figure: str) -> np.ndarray:
+        """What the figure of that name is taken per: tokens, words, characters or bytes."""
+        counts = {
+            "ppl_token": self.tokens_S,
+            "ppl_token_no_oov": self.tokens_S - self.oov_S,
+            "ppl_word": self.words_S,
+            "ppl_word_no_oov": self.words_S - self.oov_S,  # only given where words are tokens, or none is unknown
+            "bits_per_char": self.characters_S,
+            "bits_per_byte": self.bytes_S,
+        }
+        return counts[figure]
+
+
+def intervals_of(
+    evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int
+) -> dict[str, Interval]:
+    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none where a bound is too large."""
+    found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
+    return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
+
+
+def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interval:
+    nats_N = -(sums.logprob_no_oov_S if figure.endswith("_no_oov") else sums.logprob_S)
+    counts_N = sums.counts_S(figure)
+    held = counts_N > 0  # a line of unknown words alone adds nothing to what leaves them out
+    if figure.startswith("ppl"):
+        with np.errstate(over="ignore"):
+            return ratio_interval(nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed)
+    return ratio_interval(nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed)

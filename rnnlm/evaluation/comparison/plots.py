@@ -1,0 +1,131 @@
+"""The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines against lines, calibration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.control_characters import visible
+from rnnlm.evaluation import plotting
+from rnnlm.evaluation.comparison.comparison import Compared, Comparison
+from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.models.metrics_log import read_events
+
+MOST_POINTS = 1000  # lines drawn
+LONGEST_NAME = 32  # characters in a plot
+MARKERS = "osD^vP"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot with what it shows, in words: title, and what to know."""
+
+    title: str
+    note: str
+    svg: str
+
+
+def plots(comparison: Comparison) -> list[Plot]:
+    """All plots for which the comparison holds something."""
+    unit, names = comparison.unit, [model.name for model in comparison.models]
+    drawn = [
+        _differences(comparison),
+        _groups("Perplexity by training frequency", f"how often the {unit} occurred in training", comparison.bands, names, unit),
+        _groups("Perplexity by position", f"position of the {unit} in its line", comparison.positions, names, unit),
+        _groups("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}", comparison.ngrams, names, unit),
+        *(_lines(comparison, k) for k in range(1, len(names))),
+        _calibration(comparison),
+        _learning(comparison),
+    ]  # fmt: skip
+    return [plot for plot in drawn if plot is not None]
+
+
+def _differences(comparison: Comparison) -> Plot | None:
+    known = [(each, each.difference_bits) for each in comparison.differences if each.difference_bits]
+    if not known:
+        return None
+    figure, axes = plotting.new_figure("", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known))
+    for row, (_, bits) in enumerate(known):
+        axes.errorbar(bits.estimate, row, xerr=[[bits.estimate - bits.low], [bits.high - bits.estimate]], fmt="o", capsize=4, color=plotting.COLOURS[0])
+    axes.axvline(0, color="#888888", linewidth=1)
+    axes.set_yticks(range(len(known)), [_short(f"{each.second} \u2212 {each.first}") for each, _ in known])
+    axes.set_ylim(len(known) - 0.5, -0.5)
+    return Plot("Differences", "With 95 % paired bootstrap intervals; left of 0 the first-named is better.", plotting.as_svg(figure))
+
+
+def _groups(title: str, label: str, table: Sequence[GroupRow], names: Sequence[str], unit: str) -> Plot | None:
+    if not table:
+        return None
+    figure, axes = plotting.new_figure("", label, f"perplexity per {unit}")
+    places = np.arange(len(table))
+    for k, name in enumerate(names):
+        ppl = [np.nan if row.ppl[k] is None else row.ppl[k] for row in table]
+        axes.plot(places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=_short(name))
+    if any(each for row in table for each in row.ppl):
+        plotting.log_y(axes)
+    axes.set_xticks(places, [row.group for row in table], rotation=35, ha="right")
+    axes.legend()
+    return Plot(title, f"Lower is better; a logarithmic scale. How many {unit}s each group has is in the table.", plotting.as_svg(figure))
+
+
+def _lines(comparison: Comparison, k: int) -> Plot | None:
+    first, other = comparison.models[0].name, comparison.models[k].name
+    finite = np.flatnonzero(np.isfinite(comparison.bits_KS[[0, k]]).all(axis=0))
+    if not len(finite):
+        return None
+    chosen = finite[np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)]
+    figure, axes = plotting.new_figure("", f"bits under {_short(first)}", f"bits under {_short(other)}", height=5.0)
+    bits_2S = comparison.bits_KS[[0, k]][:, chosen]
+    axes.plot(*bits_2S, ".", markersize=4, alpha=0.5)
+    end = float(bits_2S.max()) * 1.03
+    axes.plot([0, end], [0, end], color="#888888", linewidth=1)
+    axes.set(xlim=(0, end), ylim=(0, end))
+    note = f"Surprisal of each line; below the diagonal {other} is better. {len(chosen):,} of {comparison.lines:,} lines, evenly spread."
+    return Plot(f"Lines: {first} and {other}", note, plotting.as_svg(figure))
+
+
+def _calibration(comparison: Comparison) -> Plot | None:
+    measured = [model for model in comparison.models if model.calibration]
+    if not measured:
+        return None
+    figure, axes = plotting.new_figure("", "probability of the likeliest token", "share of them that were right", height=5.0)
+    axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)
+    for k, model in enumerate(measured):
+        filled = [each for each in model.calibration.bins if each.tokens]
+        label = f"{_short(model.name)}: ECE {model.calibration.expected_error:.3f}"
+        points = [each.mean_probability for each in filled], [each.accuracy for each in filled]
+        axes.plot(*points, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left")
+    tokens = " and ".join(f"{model.calibration.tokens:,} of {model.calibration.text_tokens:,} for {model.name}" for model in measured)
+    note = f"On the diagonal a model is right as often as it says; below it, it is too sure. Each by its own tokens: {tokens}. ECE: expected calibration error."
+    return Plot("Calibration", note, plotting.as_svg(figure))
+
+
+def _learning(comparison: Comparison) -> Plot | None:
+    curves = [(model.name, _validations(model)) for model in comparison.models]
+    curves = [(name, curve) for name, curve in curves if curve]
+    if not curves:
+        return None
+    figure, axes = plotting.new_figure("", "seconds of training", "validation perplexity per token")
+    for k, (name, curve) in enumerate(curves):
+        axes.plot(*zip(*curve, strict=True), marker=MARKERS[k % len(MARKERS)], markersize=3, label=_short(name))
+    plotting.log_y(axes)
+    axes.legend()
+    note = "Each on its own validation text, as its training read it: how training went, not which model is better."
+    missing = [model.name for model in comparison.models if model.name not in dict(curves)]
+    return Plot("Learning curves", note + (f" Without one: {', '.join(missing)}." if missing else ""), plotting.as_svg(figure))
+
+
+def _validations(model: Compared) -> list[tuple[float, float]]:
+    """(seconds, perplexity) of each validation while the model was trained."""
+    events = read_events(Path(model.folder)) if model.folder else []
+    points = [(event.get("seconds"), event.get("ppl_token")) for event in events if event.get("event") == "validated"]
+    return [point for point in points if all(isinstance(value, (int, float)) for value in point)]
+
+
+def _short(name: str) -> str:
+    """A name that fits into a plot: the end of a long path."""
+    name = visible(name)
+    return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]

@@ -1,0 +1,151 @@
+"""Where models differ: lines, words, frequency bands, positions in the line, n-grams seen and unseen.
+
+Every group table has one row a group; the units and log-probabilities of its rows add up to those of the text.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.evaluation.comparison.units import Units
+from rnnlm.inference.span_scoring import perplexity
+from rnnlm.interface import BOUNDARY
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.matching import longest_matches
+from rnnlm.ngram.model import NgramModel
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import encode_text, known_ids
+
+POSITIONS = (1, 2, 3, 4, 5, 6, 11, 21, 51, 101)  # where each group of positions begins
+ORDER_SEEN = 3  # the longest n-grams looked up in a training text
+UNKNOWN_GROUP = "unknown"
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A group of units, and what each of K models makes of it: log-probability (nats), and perplexity per unit. None where a
+    unit has probability zero."""
+
+    group: str
+    units: int
+    logprob_nats: tuple[float | None, ...]
+    ppl: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line or word on which two models differ. number: of the line among those that are read, from 1, or how often the word
+    occurs. bits: its surprisal under each of the two; difference_bits: the second less the first."""
+
+    text: str
+    number: int
+    bits: tuple[float, float]
+    difference_bits: float
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The lines or words on which two models differ most: those that `first` finds likelier, and those that `second` does."""
+
+    first: str
+    second: str
+    for_first: tuple[Item, ...]
+    for_second: tuple[Item, ...]
+
+
+def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
+    """By how often the unit occurred in training (`counts_V`), in decades; `</s>` and unknown words apart."""
+    counts_U = counts_V[units.ids_U]
+    decade_U = np.where(counts_U > 0, 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64), 0)
+    top = int(decade_U.max(initial=0))
+    groups_U = np.where(units.is_unknown_U, top + 2, np.where(units.ids_U == units.tokenizer.boundary_id, top + 1, decade_U))
+    labels = ["0", *(f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)), BOUNDARY, UNKNOWN_GROUP]
+    return _rows(labels, groups_U, units.logprob_KU)
+
+
+def by_position(units: Units) -> tuple[GroupRow, ...]:
+    """By position in the line, from 1."""
+    groups_U = np.searchsorted(POSITIONS, units.position_U, side="right") - 1
+    ends = [begin - 1 for begin in POSITIONS[1:]]
+    labels = [str(begin) if begin == end else f"{begin} to {end}" for begin, end in zip(POSITIONS, ends, strict=False)]
+    return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
+
+
+def by_ngram_of(units: Units, model: NgramModel) -> tuple[GroupRow, ...]:
+    """By the longest n-gram of `model` that ends at the unit."""
+    return _by_match(units, model.keys, np.ones(units.tokenizer.size, dtype=bool))
+
+
+def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
+    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`.
+
+    Raises:
+        TextError: that text cannot be read, or is empty.
+    """
+    tokenizer = units.tokenizer
+    ids_N = known_ids(encode_text(train, tokenizer).ids, tokenizer)
+    levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
+    return _by_match(units, [level.keys_M for level in levels[1:]], levels[0].counts_M[: tokenizer.size] > 0)
+
+
+def counts_in(units: Units, train: Text) -> np.ndarray:
+    """(V,): how often each symbol of the reference occurs in the text `train`.
+
+    Raises:
+        TextError: that text cannot be read, or is empty.
+    """
+    encoded = encode_text(train, units.tokenizer)
+    return np.bincount(np.delete(known_ids(encoded.ids, units.tokenizer), encoded.oov), minlength=units.tokenizer.size)
+
+
+def _by_match(units: Units, keys: Sequence[np.ndarray], is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
+    matched_U = longest_matches(units.ids_U, keys, units.tokenizer.size, units.tokenizer.boundary_id)
+    matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
+    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, len(keys) + 2))]
+    return _rows(labels, matched_U, units.logprob_KU)
+
+
+def _rows(labels: Sequence[str], groups_U: np.ndarray, logprob_KU: np.ndarray) -> tuple[GroupRow, ...]:
+    """A row for each group that has units, in the order of `labels`."""
+    units_G = np.bincount(groups_U, minlength=len(labels)).tolist()
+    logprob_GK = np.stack([np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU], axis=1).tolist()
+    return tuple(
+        GroupRow(label, units, tuple(map(_finite, logprobs)), tuple(perplexity(each, units) for each in logprobs))
+        for label, units, logprobs in zip(labels, units_G, logprob_GK, strict=True)
+        if units
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> Apart:
+    """The `top` lines likelier under each of two models by most bits; those with a probability of zero are left out."""
+    return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
+
+
+def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> Apart:
+    """The `top` words (or tokens) of which all occurrences together are likelier under each of the models `pair` by most bits."""
+    used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
+    bits_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair]) / -math.log(2)
+    symbols = units.tokenizer.symbols()
+    return _apart(names, [symbols[id] for id in used.tolist()], counts_W, bits_2W, top)
+
+
+def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> Apart:
+    with np.errstate(invalid="ignore"):
+        difference_I = bits_2I[1] - bits_2I[0]
+    possible = np.flatnonzero(np.isfinite(difference_I))
+    order = possible[np.argsort(difference_I[possible], kind="stable")]
+
+    def items(chosen: np.ndarray) -> tuple[Item, ...]:
+        return tuple(
+            Item(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at])) for at in chosen.tolist()
+        )
+
+    for_first = order[::-1][:top]
+    for_second = order[:top]
+    return Apart(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))

@@ -1,0 +1,170 @@
+"""Perplexity and its companions: every token of a text scored exactly once, totals in float64.
+
+context "carry": one stream, the state goes on across lines (how PTB and WikiText results are given).
+context "reset": each line alone. With documents, the state starts anew at each document.
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from rnnlm.errors import UsageError, nearest
+from rnnlm.evaluation.signature import Signature
+from rnnlm.inference import span_scoring
+from rnnlm.inference.span_scoring import perplexity
+from rnnlm.interface import LanguageModel
+from rnnlm.text.corpus import Corpus, Text, TextSettings
+from rnnlm.text.encoding import EncodedText, PreEncoded, encode_text
+from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared.index import is_prepared
+
+Context = Literal["carry", "reset"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a text costs under a model. Perplexities are None where a token has probability zero.
+
+    ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one. characters and bytes count
+    each line plus one for its end. `_no_oov` leaves unknown tokens out of sum and count (ppl_word_no_oov is None where words
+    are not tokens, and a part of a word may be unknown). bits_per_char and bits_per_byte
+    are None, and closed_vocabulary is true, where something was unknown or the tokenizer does not keep the text.
+    """
+
+    tokens: int
+    words: int
+    characters: int
+    bytes: int
+    sentences: int
+    oov_words: int
+    zero_probability_tokens: int
+    logprob_nats: float | None
+    ppl_token: float | None
+    ppl_token_no_oov: float | None
+    ppl_word: float | None
+    ppl_word_no_oov: float | None
+    bits_per_char: float | None
+    bits_per_byte: float | None
+    closed_vocabulary: bool
+    normalised: bool
+    context: Context
+    signature: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def evaluate(
+    model: LanguageModel,
+    text: str | Path | list[str] | Text | PreEncoded,
+    *,
+    context: Context = "carry",
+    text_settings: TextSettings | None = None,
+) -> Evaluation:
+    """Evaluate `model` on `text`: a path, several, a :class:`Corpus`, or the folder of a prepared text.
+
+    Raises:
+        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
+    """
+    began = time.perf_counter()
+    check_context(context)
+    text = as_text(text, text_settings)
+    encoded = encode_text(text, model.tokenizer)
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    return summary(model, logprob_N, encoded, context, text.settings, began)
+
+
+def check_context(context: str) -> None:
+    """Whether there is such a way to read.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if context not in get_args(Context):
+        raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
+
+
+def as_text(text: str | Path | list[str] | Text | PreEncoded, settings: TextSettings | None = None) -> Text | PreEncoded:
+    """A text, itself or by its path or paths; one that is prepared by its folder."""
+    if isinstance(text, Text | PreEncoded):
+        return text
+    paths = [text] if isinstance(text, (str, Path)) else text
+    if len(paths) == 1 and is_prepared(paths[0]):
+        return prepared_text.load(Path(paths[0]))
+    return Corpus(tuple(str(path) for path in paths), settings or TextSettings())
+
+
+def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings: TextSettings) -> Signature:
+    """The signature of numbers measured with `model` on that text."""
+    return signature_of(model, encoded.lines_hash, context, settings.blank_lines)
+
+
+def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
+    """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where `</s>` is not scored."""
+    tokenizer = model.tokenizer
+    return Signature(
+        data=lines_hash,
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        case="kept" if tokenizer.keeps_case else "lower",
+        ctx=context,
+        blank=blank_lines,
+        unk="spell" if tokenizer.literal_unk == "spell" else "literal",
+        eos=eos,
+        prec=model.precision,
+        adapt=model.adaptation,
+        model=model.fingerprint or "unsaved",
+    )
+
+
+def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
+    """What is read from the initial state: lines, documents, or the whole text."""
+    if context == "reset":
+        return span_scoring.spans_between(encoded.line_offsets)
+    if encoded.document_offsets is not None:
+        return span_scoring.spans_between(encoded.document_offsets)
+    return span_scoring.whole_text(encoded.ids)
+
+
+def summary(
+    model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, context: Context, settings: TextSettings, began: float
+) -> Evaluation:
+    """The evaluation of a text whose tokens have these log-probabilities (nats); `settings` say how it was read.
+
+    Raises:
+        ModelError: they are no numbers.
+    """
+    span_scoring.check_scores(logprob_N)
+    zeros = int(np.isneginf(logprob_N).sum())
+    total = float(logprob_N.sum(dtype=np.float64))
+    total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
+    words = encoded.words + encoded.sentences
+    words_are_tokens = encoded.tokens == words or not len(encoded.oov)
+    closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
+    bits = None if closed or zeros else -total / math.log(2)
+    return Evaluation(
+        tokens=encoded.tokens,
+        words=encoded.words,
+        characters=encoded.characters,
+        bytes=encoded.bytes,
+        sentences=encoded.sentences,
+        oov_words=encoded.oov_words,
+        zero_probability_tokens=zeros,
+        logprob_nats=total if not zeros else None,
+        ppl_token=perplexity(total, encoded.tokens),
+        ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
+        ppl_word=perplexity(total, words),
+        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words) if words_are_tokens else None,
+        bits_per_char=None if bits is None else bits / encoded.characters,
+        bits_per_byte=None if bits is None else bits / encoded.bytes,
+        closed_vocabulary=closed,
+        normalised=model.normalised,
+        context=context,
+        signature=str(sign(model, encoded, context, settings)),
+        seconds=time.perf_counter() - began,
+    )

@@ -1,0 +1,87 @@
+"""Figures in one style, as SVG for a page or as a file; matplotlib is imported when one is made."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnlm.errors import UsageError, nearest
+from rnnlm.files.writing import save_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".svg", ".png", ".pdf")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito: told apart by the colour-blind, too
+_STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+          "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False, "text.parse_math": False}  # fmt: skip
+
+
+def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0) -> "tuple[Figure, Axes]":
+    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as mathematics."""
+    figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
+    return figure, axes
+
+
+def new_panels(labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0) -> "tuple[Figure, list[Axes]]":
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        panels = []
+        for number, (title, x_label, y_label) in enumerate(labels, start=1):
+            axes = figure.add_subplot(1, len(labels), number, xlabel=x_label, ylabel=y_label, title=title)
+            axes.set_prop_cycle(color=list(COLOURS))
+            panels.append(axes)
+    return figure, panels
+
+
+def log_y(axes: "Axes") -> None:
+    """Make the y axis logarithmic, with plain numbers beside it."""
+    from matplotlib import ticker
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    subs = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+
+
+def as_svg(figure: "Figure") -> str:
+    """The `<svg>` element of a figure, to stand in a page; the same figure gives the same text."""
+    text = _rendered(figure, "svg").decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+def check_path(path: Path) -> None:
+    """Whether a figure can be written there, by its suffix.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} is no plot by its name", way_out=nearest(path.suffix, SUFFIXES))
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file, in the format of its suffix.
+
+    Raises:
+        UsageError: there is no such format. OutputError: the file cannot be written.
+    """
+    check_path(path)
+    save_file(path, [_rendered(figure, path.suffix[1:].lower())])
+
+
+def _rendered(figure: "Figure", kind: str) -> bytes:
+    import matplotlib
+
+    stream = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+    return stream.getvalue()

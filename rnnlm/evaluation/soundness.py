@@ -1,0 +1,213 @@
+"""Is a model whole, and does it sum to one? One check after another, each told as it ends.
+
+Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
+are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
+that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
+contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from rnnlm import arrays as array_types
+from rnnlm.combinations import companions
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.interface import LanguageModel
+from rnnlm.models import loading, model_folder, model_parts
+from rnnlm.ngram.checks import TOLERANCE, disorders
+from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.tables import SENTENCE_START, split_keys
+from rnnlm.text.prepared.checks import problems
+from rnnlm.text.prepared.index import is_prepared
+
+Result = Literal["ok", "failed", "not claimed"]
+MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for unless told otherwise
+CELLS_PER_CALL = 4_000_000
+BEGUN_LINES, LONGEST_CONTEXT = 1000, 16  # how many, and of how many tokens, where contexts cannot be listed
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. "not claimed": the model does not promise it; what was found is told all the same."""
+
+    name: str
+    result: Result
+    detail: str
+
+
+def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = "auto") -> Iterator[Check]:
+    """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
+
+    sample: after how many contexts the sums are taken; None: after all, if that is not too much.
+
+    Raises:
+        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not here.
+    """
+    if sample is not None and sample < 1:
+        raise UsageError(f"a sample of {sample} contexts is empty", way_out="ask for one at least")
+    if is_prepared(name):
+        checks = problems(Path(name))
+        yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)
+        return
+    yield from _audit(loading.find(name), sample, seed, device)
+
+
+def _audit(folder: Path, sample: int | None, seed: int, device: str) -> Iterator[Check]:
+    """The checks of the model in `folder`; those of the models it is made of come before what needs them."""
+    try:
+        manifest = model_folder.read_manifest(folder)
+    except ModelError as error:
+        yield Check("config", "failed", error.why or error.what)
+        return
+    yield Check("config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}")
+    yield _files(folder, manifest)
+    yield from _adaptation(folder)
+    try:
+        parts = model_parts.part_folders(folder, manifest)
+    except ModelError as error:
+        yield Check("parts", "failed", f"{error.what}: {error.why}")
+        return
+    for number, part in enumerate(parts, start=1):
+        for check in _audit(part, sample, seed, device):
+            yield dataclasses.replace(check, name=f"part {number}: {check.name}")
+    try:
+        model, _ = model_folder.load(folder, device)
+    except ModelError as error:
+        yield Check("arrays", "failed", error.why or error.what)
+        return
+    stored = model.to_arrays()
+    numbers = sum(array.size for array in stored.values())
+    yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
+    yield _numbers(stored, manifest.family)
+    if isinstance(model, NgramModel):
+        tables = _order(model)
+        yield tables
+        if tables.result == "failed":
+            return
+    yield _sums(model, sample, np.random.default_rng(seed))
+
+
+def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
+    damaged = model_folder.damaged_files(folder, manifest)
+    if damaged:
+        return Check("files", "failed", "; ".join(_damage(folder / name, manifest.files[name].bytes) for name in damaged))
+    length = sum(entry.bytes for entry in manifest.files.values())
+    return Check("files", "ok", f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded")
+
+
+def _adaptation(folder: Path) -> Iterator[Check]:
+    """What is kept for adapting the model, if anything is."""
+    try:
+        names = companions.check(folder)
+    except ModelError as error:
+        yield Check("adaptation", "failed", f"{error.what}: {error.why}")
+        return
+    if names:
+        yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
+
+
+def _damage(path: Path, length: int) -> str:
+    """What is wrong with a file whose SHA-256 is not the one recorded."""
+    if not path.is_file():
+        return f"{path.name} is missing"
+    found = path.stat().st_size
+    if found != length:
+        return f"{path.name} has {found:,} bytes instead of {length:,}"
+    return f"{path.name} has changed: its SHA-256 is not the one recorded"
+
+
+def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
+    """No NaN and no infinity; but -inf may be the logarithm of a count-based probability of zero."""
+    zeros = 0
+    for name, array in stored.items():
+        values = array.reshape(-1)
+        is_zero = np.isneginf(values) if family == "ngram" and values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+        zeros += int(is_zero.sum())
+        odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
+        if len(odd):
+            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, one of {len(odd):,} such")
+    return Check("numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else ""))
+
+
+def _order(model: NgramModel) -> Check:
+    """Whether keys are sorted and point into the order below, and log-probabilities are at most 0."""
+    if found := "; ".join(disorders(model)):
+        return Check("tables", "failed", found)
+    ngrams = "/".join(f"{len(values):,}" for values in model.values)
+    return Check("tables", "ok", f"{ngrams} n-grams, sorted, each after one of the order below")
+
+
+def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:
+    """The sum that is farthest from one."""
+    size = model.tokenizer.size
+    most = max(1, MOST_CELLS // size)
+    if isinstance(model, NgramModel):
+        contexts, are_all = _ngram_contexts(model, sample or most, generator)
+    else:
+        contexts, are_all = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
+    rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
+    worst, where = -1.0, None
+    for ids_BT in (ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)):
+        deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
+        if deviation_B.max() > worst:
+            worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
+    asked = sum(map(len, contexts))
+    how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
+    result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
+    return Check("sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}")
+
+
+def _totals(model: LanguageModel, ids_BT: np.ndarray) -> np.ndarray:
+    """The sums of the probabilities of all tokens after these, read from the initial state. Shape (B,), float64."""
+    state = model.initial_state(len(ids_BT))
+    if ids_BT.shape[1] > 1:
+        _, state = model.score(ids_BT[:, :-1], ids_BT[:, 1:], state)
+    logprob_B1V, _ = model.predict(ids_BT[:, -1:], state)
+    return np.exp(array_types.as_numpy(logprob_B1V)[:, 0].astype(np.float64)).sum(axis=1)
+
+
+def _shown(model: LanguageModel, ids_T: np.ndarray) -> str:
+    """A context as a person reads it; the boundary it may begin with is the start of a line."""
+    symbols = model.tokenizer.symbols()
+    words = [symbols[id] for id in ids_T]
+    return repr(" ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words))
+
+
+def _ngram_contexts(model: NgramModel, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all: the n-grams that another
+    continues, and a word that nothing continues, if there is one, after which the unigrams stand alone."""
+    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [np.zeros(0, dtype=np.int64)]
+    alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
+    numbers[0] = np.append(alone, numbers[0])
+    known = sum(map(len, numbers))
+    is_chosen = np.zeros(known, dtype=bool)
+    is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
+    parts = np.split(is_chosen, np.cumsum([len(of_length) for of_length in numbers])[:-1])
+    drawn = [of_length[part] for of_length, part in zip(numbers, parts, strict=True)]
+    return [_words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)], most >= known
+
+
+def _different(sorted_M: np.ndarray) -> np.ndarray:
+    """The different ones of sorted numbers; np.unique takes much longer."""
+    return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
+
+
+def _words(model: NgramModel, length: int, numbers: np.ndarray) -> np.ndarray:
+    """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
+    words_BT = np.stack(model.words(length, numbers), axis=1)
+    return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
+
+
+def _begun_lines(model: LanguageModel, most: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """So many lines begun at random, by length, ids (S, T)."""
+    rows = np.bincount(np.arange(most) % LONGEST_CONTEXT)
+    size = model.tokenizer.size
+    contexts = [generator.integers(size, size=(count, length)) for length, count in enumerate(rows.tolist(), start=1)]
+    for ids_ST in contexts:
+        ids_ST[:, 0] = model.tokenizer.boundary_id
+    return contexts

@@ -1,0 +1,1 @@
+"""Bytes on disk: compression, bounded reading, atomic writing, tables, tensors, locks."""

@@ -1,0 +1,107 @@
+"""The bytes of a source (a file, compressed or not, or standard input) and how they become text."""
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from rnnlm.errors import TextError
+from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
+
+STANDARD_INPUT = "-"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
+LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
+
+
+@contextlib.contextmanager
+def opened(source: str, heard: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of `source`. `heard` is told how many bytes have been read from a file, as they are read.
+
+    Raises:
+        TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
+    """
+    with naming_errors(source, TextError):
+        try:
+            with _open(source) if heard is None else _heard_open(source, heard) as stream:
+                yield stream
+        except IsADirectoryError:
+            raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
+
+
+def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
+    """`data`, which begins with line `first_line` of `source`, as text.
+
+    Raises:
+        TextError: it is not UTF-8, and that is to be an error.
+    """
+    try:
+        return data.decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = first_line + before.count(b"\n")
+        byte = error.start - (before.rfind(b"\n") + 1) + 1
+        hint = "convert it to UTF-8, or use --encoding-errors replace"
+        if data.startswith(UTF16) and first_line == 1:
+            hint = "it looks like UTF-16: convert it to UTF-8"
+        raise TextError(
+            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
+        ) from None
+
+
+def undecoded(text: str, place: int) -> str:
+    """The byte that stands at a place of `text` which was read with "surrogateescape", for messages."""
+    return f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
+
+
+def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
+    """The lines of a source with their ends, as text, without the byte order mark of the first.
+
+    Raises:
+        TextError: as :func:`decode`; it is UTF-16, though `errors` lets bad bytes pass one by one; a line is longer than LONGEST_LINE.
+    """
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
+        if len(line) > LONGEST_LINE:
+            raise too_long(source, number)
+        is_utf16 = number == 1 and errors == "surrogateescape" and line.startswith(UTF16)
+        text = decode(line, source, number, "strict" if is_utf16 else errors)
+        yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def too_long(source: str, line: int) -> TextError:
+    """The error for a line that is longer than LONGEST_LINE."""
+    return TextError(f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines")
+
+
+def _open(source: str) -> IO[bytes]:
+    return io.BytesIO(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
+
+
+@contextlib.contextmanager
+def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw:
+        with decompressed(raw, Path(source).suffix.lower()) as stream:
+            yield stream
+
+
+class _HeardFile(io.FileIO):
+    """A file that tells what is read of it."""
+
+    def __init__(self, path: str, heard: Callable[[int], None]) -> None:
+        super().__init__(path, "rb")
+        self._heard = heard
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self._heard(count or 0)
+        return count
+
+
+@functools.cache
+def standard_input() -> bytes:
+    """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    return sys.stdin.buffer.read()

@@ -1,0 +1,187 @@
+"""Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
+
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
+:mod:`rnnlm.files.tsv` says.
+"""
+
+import csv
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnlm.errors import TextError
+from rnnlm.files import tsv
+from rnnlm.files.compression import without_suffix
+from rnnlm.files.reading import opened, text_lines, undecoded
+
+JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
+SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
+ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
+LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
+TOO_LONG = "the row has more cells than columns"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table. where: "FILE, line 3", for messages. reason: why it cannot be read, where that is told and no error."""
+
+    where: str
+    values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
+    reason: str | None = None
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it has more cells than columns: a comma or tab in a text, perhaps, and the text is none of its cells."""
+        return None in self.values
+
+
+def kind_of(source: str) -> str | None:
+    """What table the name of `source` says it is, below any suffix of compression; None: none."""
+    return SUFFIXES.get(Path(without_suffix(source)).suffix)
+
+
+def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "tell"] = "raise") -> Iterator[Row]:
+    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
+    "surrogateescape", as Python has it. unreadable: with "tell", a line of JSON-lines that is none is a row with its `reason`.
+
+    Raises:
+        TextError: it cannot be read or decoded, or is not the table it is said to be.
+    """
+    kind = kind or kind_of(source)
+    if kind == PARQUET:
+        yield from parquet_rows(source)
+        return
+    with opened(source) as stream:
+        if kind == CSV:
+            yield from _csv(source, text_lines(source, stream, errors))
+        elif kind == TSV:
+            yield from _tsv(source, text_lines(source, stream, errors))
+        elif kind == JSON_LINES:
+            yield from _json(source, text_lines(source, stream, errors), unreadable == "tell")
+        else:
+            raise TextError(f"{source} is no table by its name", "tables are " + ", ".join(SUFFIXES), "rename it")
+
+
+def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of a Parquet file, of those `columns` alone.
+
+    Raises:
+        TextError: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(source).iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(f"{source}, row {number}", values)
+    except UnicodeDecodeError as error:
+        raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def parquet_columns(source: str) -> list[str]:
+    """The names of the columns of a Parquet file.
+
+    Raises:
+        TextError: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(source).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def _json(source: str, lines: Iterator[str], tells: bool) -> Iterator[Row]:
+    """JSON-lines; or one array of objects, which may be spread over lines as one likes."""
+    first = True
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if first and line.lstrip().startswith("["):
+            yield from _json_array(source, number, itertools.chain([line], lines))
+            return
+        first = False
+        yield _json_row(source, number, line, tells)
+
+
+def _json_row(source: str, number: int, line: str, tells: bool) -> Row:
+    where = f"{source}, line {number}"
+    try:
+        return Row(where, _object(line, where))
+    except TextError as error:
+        if not tells:
+            raise
+        return Row(where, {}, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
+
+
+def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
+    parts, room = [], LARGEST_VALUE + 1  # no more is read of an array without end
+    for line in lines:
+        parts.append(line)
+        room -= len(line)
+        if room <= 0:
+            break
+    values = _json_value("".join(parts), f"{source}, line {first_line}", "one JSON object a line, or one array of objects")
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, dict):
+            raise TextError(f"{source}, element {number}: not a JSON object")
+        yield Row(f"{source}, element {number}", value)
+
+
+def _json_value(text: str, where: str, way_out: str) -> Any:
+    import msgspec
+
+    if len(text) > LARGEST_VALUE:
+        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
+    try:
+        return msgspec.json.decode(text)
+    except UnicodeEncodeError as error:
+        byte = undecoded(text, error.start)
+        raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TextError(f"{where}: not JSON", str(error), way_out) from None
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    value = _json_value(line, where, "one JSON object a line")
+    if not isinstance(value, dict):
+        raise TextError(f"{where}: not a JSON object")
+    return value
+
+
+def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+    table = tsv.rows(lines)
+    _, names = next(table, (0, []))
+    _check_columns(source, names)
+    for number, cells in table:
+        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        if any(beyond := cells[len(names) :]):
+            values[None] = beyond
+        yield Row(f"{source}, line {number}", values)
+
+
+def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+    csv.field_size_limit(LARGEST_VALUE)
+    table = csv.DictReader(lines, strict=True)
+    try:
+        _check_columns(source, table.fieldnames or [])
+        for values in table:
+            if not any(values.get(None, ())):
+                values.pop(None, None)
+            yield Row(f"{source}, line {table.line_num}", values)
+    except csv.Error as error:
+        raise TextError(f"{source}, line {table.reader.line_num}: not readable as a table", str(error)) from None
+
+
+def _check_columns(source: str, names: Sequence[str]) -> None:
+    if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
+        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", way_out="rename one of them")

@@ -1,0 +1,133 @@
+"""Files that are written whole or not at all: under a new name, fsynced, then put in place."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.files.compression import compressed
+
+UNFINISHED = ".new"  # what the name of a file ends in until it is whole
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns the errors of writing into an OutputError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}", error.strerror or str(error), way_out_of(error)
+        ) from None
+
+
+def way_out_of(error: OSError) -> str:
+    """What can be done about an error of writing."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make space, or choose another folder" if full else "choose another folder"
+
+
+def check_file(path: Path, overwrite: bool) -> None:
+    """Make sure that a file may be written to `path`, before time goes into it.
+
+    Raises:
+        OutputError: something is there that is not to be replaced, or there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
+    if _is_stream(path):
+        return
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}", "it is not a plain file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} is there already", way_out="choose another name, or replace it with --overwrite")
+
+
+def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
+    """Make sure that no two outputs are one file, and none of them a file that is read.
+
+    Raises:
+        UsageError: it is not so.
+    """
+    taken = {os.path.realpath(source) for source in sources}
+    for path in outputs:
+        place = os.path.realpath(path)
+        if place in taken and not _is_stream(path):
+            raise UsageError(f"{path} is read, or is written twice", way_out="choose another name")
+        taken.add(place)
+
+
+def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe or a device as they come.
+
+    Raises:
+        OutputError: it cannot be written; what was there is there still.
+    """
+    with writing(path.parent):
+        if _is_stream(path):
+            with open(path, "wb") as stream:
+                stream.writelines(pieces)
+            return
+        replace_file(path, compressed(pieces, path.suffix))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether what is at `path` takes bytes without keeping them: a pipe, a terminal, a device."""
+    mode = path.stat().st_mode if path.exists() else 0
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
+
+    Raises:
+        OSError: it cannot be written; what was at `path` is there still.
+    """
+    new = path.with_name(path.name + UNFINISHED)
+    try:
+        _write_synced(new, [data] if isinstance(data, bytes) else data)
+        os.replace(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    with open(path, "wb") as stream:
+        for piece in pieces:
+            stream.write(piece)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def digest(pieces: Iterable[bytes | memoryview]) -> str:
+    """The SHA-256 of `pieces`, hexadecimal."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
+
+
+def sha256(path: Path) -> str | None:
+    """The SHA-256 of a file; None where it cannot be read, or no file can have such a name."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""Sampling, beam search, constraints, autocomplete."""

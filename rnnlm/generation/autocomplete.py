@@ -1,0 +1,52 @@
+"""What may come after a text that somebody is typing: the likeliest next words, and whole continuations.
+
+A last word that no white space follows counts as begun: the words that begin so are given. Continuations finish it first where the
+model's tokens are words; other models go on from the text as it is.
+"""
+
+from itertools import islice
+
+from rnnlm.generation.generator import encoded_prompt, generate
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.inference.next_word import NextWord, WordSearch
+from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.text.corpus import WORD_SPACE, split_words
+
+
+def next_words(model: LanguageModel, text: str, count: int = 10) -> list[NextWord]:
+    """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin like what is typed. Unknown ones
+    are left out.
+
+    Raises:
+        TextError: the text holds a newline or `</s>`. ModelError: the model's scores are not numbers.
+    """
+    before, begun = _split(model, text)
+    search = WordSearch(model, WordFinder(model.tokenizer))
+    ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
+    [found] = search.at_places(ids, [len(ids)], begun if model.tokenizer.keeps_case else begun.lower())
+    unk_id = model.tokenizer.unk_id
+    return list(islice((each for each in found if unk_id is None or search.symbols[unk_id] not in each.word), count))
+
+
+def with_word(model: LanguageModel, text: str, word: str) -> str:
+    """`text` with one of its :func:`next_words` in the place of what is begun of it."""
+    before, _ = _split(model, text)
+    return before if word == BOUNDARY else before + word
+
+
+def continuations(model: LanguageModel, text: str, num: int, settings: SamplingSettings) -> list[str]:
+    """`num` samples that begin with `text`; where tokens are words, one that is begun becomes the likeliest that begins so, if there
+    is one."""
+    _, begun = _split(model, text)
+    if begun and model.tokenizer.starts_word_V.all() and (found := next_words(model, text, 1)):
+        text = with_word(model, text, found[0].word)
+    return [sample.text for sample in generate(model, prompt=text, num=num, settings=settings)]
+
+
+def _split(model: LanguageModel, text: str) -> tuple[str, str]:
+    """The text up to the word that is begun, and that word."""
+    if not text or text[-1] in WORD_SPACE:
+        return text, ""
+    begun = model.tokenizer.surface(text)[-2] if model.tokenizer.starts_word_V.all() else split_words(text)[-1]
+    return text[: len(text) - len(begun)], begun

@@ -1,0 +1,92 @@
+"""Texts drawn from a language model, with reproducible samples, banned and required words.
+
+Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of seed 1 is the same text
+whether 4 samples or 400 are drawn.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import SettingsError, notice
+from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
+from rnnlm.generation.required_words import Required, draw_with
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.interface import LanguageModel
+from rnnlm.text.corpus import check_reserved
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One drawn text. logprob_nats is the model's own, of the drawn tokens; `complete`: it ended in `</s>`."""
+
+    number: int
+    text: str
+    tokens: int
+    logprob_nats: float
+    complete: bool
+
+
+def generate(
+    model: LanguageModel, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
+    ban: Sequence[str] = (), must: Sequence[str] = (), as_finished: bool = False,
+) -> Iterator[Sample]:  # fmt: skip
+    """`num` samples that begin with `prompt`, in the order of their numbers, or else as they finish.
+
+    A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a newline. ban: words
+    that are not drawn (:mod:`rnnlm.generation.word_constraints`). must: words that each sample has (:mod:`rnnlm.generation.required_words`).
+
+    Raises:
+        SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a newline or `</s>`.
+        UsageError: a word to ban or to have is none, is unknown, or is both; nothing is left that may be drawn.
+        ModelError: the model's scores are not numbers.
+    """
+    if num < 1:
+        raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
+    if settings.seed >= 1 << 64:
+        raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
+    words = Words(model.tokenizer)
+    banned = Ban(words, ban, settings.unknown)
+    required = Required(words, must, banned)
+    prompt_ids = encoded_prompt(model, prompt)
+    banned.check_prompt(prompt_ids.tolist())
+    if required.words:
+        texts = (draw_with(model, prompt_ids, number, settings, banned, required) for number in range(num))
+    else:
+        streams = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
+        texts = draw_texts(model, read_prompt(model, prompt_ids), streams, num, settings, banned)
+    yield from (_sample(model, prompt_ids, text) for text in (texts if as_finished else _in_order(texts)))
+
+
+def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
+    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a notice.
+
+    Raises:
+        TextError: it holds a newline, `<s>` or `</s>`.
+    """
+    if not prompt:  # some tokenizers begin every line with a piece of its own, which nobody asked to begin with here
+        return np.zeros(0, dtype=np.int32)
+    encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
+    if len(encoded.oov) and not model.tokenizer.spells:
+        surface = model.tokenizer.surface(prompt)
+        unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
+        notice(f"the prompt has words the model does not know, read as <unk>: {unknown}")
+    return encoded.ids[:-1]
+
+
+def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
+    """The texts by number, each as soon as those before it are there."""
+    early: dict[int, DrawnText] = {}
+    number = 0
+    for text in texts:
+        early[text.number] = text
+        while number in early:
+            yield early.pop(number)
+            number += 1
+
+
+def _sample(model: LanguageModel, prompt_ids: np.ndarray, text: DrawnText) -> Sample:
+    decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
+    return Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)

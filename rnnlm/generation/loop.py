@@ -1,0 +1,222 @@
+"""The loop that draws texts from a model side by side: where one ends, the next takes its row.
+
+A text depends on its own random stream alone, not on how many are drawn nor on its neighbours, to the last bit. A model gives
+the same bits for a row of few as for one of many only where its products are summed in one order: so that is tried out first
+(`row_counts`), and where it is not so, texts are drawn in tiles of a fixed number of rows, each in a row of its own.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.generation.word_constraints import LOOK_BACK, Ban
+from rnnlm.inference.span_scoring import check_scores, read_on
+from rnnlm.interface import LanguageModel, State
+
+FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
+ROW_COUNTS = (16, 32, 64, 128)
+MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
+TRIED_STEPS = 3
+FRESH = -1
+
+
+@dataclass
+class DrawnText:
+    """A text while it is drawn. logprob_nats is the model's own; `ended`: its last token is `</s>`."""
+
+    number: int
+    stream: np.random.Generator
+    ids: list[int] = field(default_factory=list)
+    logprob_nats: float = 0.0
+    ended: bool = False
+    distinct: set[int] = field(default_factory=set)
+
+    def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
+        self.ids.append(token)
+        self.distinct.add(token)
+        self.logprob_nats += logprob_nats
+        self.ended = is_end
+
+
+@dataclass(frozen=True)
+class Start:
+    """What every text begins with: the prompt's tokens, the last of its inputs, and the state before that one.
+
+    forbidden: tokens that must not come first.
+    """
+
+    prompt_ids: np.ndarray
+    last_input: int
+    before: State
+    forbidden: np.ndarray
+
+
+def stream(seed: int, number: int, part: int = 0) -> np.random.Generator:
+    """The random numbers of sample `number`; its parts have streams of their own (Philox: Salmon et al. 2011)."""
+    key, counter = np.array([seed, number], dtype=np.uint64), np.array([0, 0, 0, part], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, forbidden: Sequence[int] | np.ndarray = ()) -> Start:
+    """Reads the boundary and the prompt, which may be of any length, but for the last token."""
+    inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
+    state = read_on(model, inputs_T, model.initial_state(1))
+    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state, np.asarray(forbidden, dtype=np.int64))
+
+
+def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
+    """How many rows calls may have for `num` texts, ascending, and whether a text may begin in a row that has become free.
+
+    Random tokens are read in different places of calls of each size, and all bits compared. How sums are ordered depends on
+    shapes, not on values, so what holds for these holds for others. A model that adapts itself has shapes that grow.
+    """
+    if model.max_rows:
+        return (min(FEWEST_ROWS, model.max_rows),), False
+    fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]  # a GPU has many rows done in the time of a few
+    if num <= fewest or model.adaptation != "none":
+        return (fewest,), False
+    random = np.random.default_rng(1)
+    inputs_BT = random.integers(0, model.tokenizer.size, (fewest, TRIED_STEPS))
+    expected_BTV = _predict_steps(model, inputs_BT)
+    agreeing: list[int] = []
+    for rows in (rows for rows in ROW_COUNTS if rows >= fewest):
+        if rows > fewest and (rows * model.tokenizer.size > MOST_CELLS or rows >= 2 * num):
+            break
+        order = random.permutation(rows) % fewest
+        if not np.array_equal(_predict_steps(model, inputs_BT[order]), expected_BTV[order]):
+            break
+        agreeing.append(rows)
+    return (tuple(agreeing), True) if agreeing else ((fewest,), False)
+
+
+def draw_texts(
+    model: LanguageModel, start: Start, texts: Iterable[DrawnText], num: int, settings: SamplingSettings, ban: Ban
+) -> Iterator[DrawnText]:
+    """The `num` texts drawn to their end (`</s>`, or max_tokens), as they finish."""
+    counts, may_refill = row_counts(model, num)
+    waiting = iter(texts)
+    rows: list[DrawnText | None] = [None] * next((count for count in counts if count >= num), counts[-1])
+    state, input_B = start.before, np.zeros(len(rows), dtype=np.int64)
+    chooser = _Chooser(model, start, settings, ban)
+    while True:
+        free = [row for row, text in enumerate(rows) if text is None]
+        fresh = list(islice(waiting, len(free))) if may_refill or len(free) == len(rows) else []
+        is_begun = len(free) < len(rows)
+        origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)  # the row each was before; FRESH where a text begins
+        for row, text in zip(free, fresh, strict=False):
+            rows[row], origin_B[row] = text, FRESH
+        if may_refill and len(fresh) < len(free):
+            rows, origin_B = _without_idle(rows, origin_B, counts)
+        active = [row for row, text in enumerate(rows) if text is not None]
+        if not active:
+            return
+        state, input_B = _arranged(model, start, state, input_B, origin_B)
+        logprob_BV, state = predict(model, input_B, state)
+        input_B = input_B.copy()  # the state may hold the array that was read
+        for row, token, logprob_nats in chooser.choose(rows, active, logprob_BV):
+            text = rows[row]
+            text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
+            input_B[row] = token
+            if (text.ended and not settings.running) or len(text.ids) == settings.max_tokens:
+                rows[row] = None
+                yield text
+
+
+def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """The distribution after one more token in each row, (B, V), and the state there.
+
+    Raises:
+        ModelError: it is not made of numbers.
+    """
+    predicted, state = model.predict(input_B[:, None], state)
+    logprob_BV = arrays.as_numpy(predicted)[:, -1]
+    check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one
+    return logprob_BV, state
+
+
+class _Chooser:
+    """Chooses the next token of each row that is going."""
+
+    def __init__(self, model: LanguageModel, start: Start, settings: SamplingSettings, ban: Ban) -> None:
+        self.tokenizer = model.tokenizer
+        self.start = start
+        self.settings = settings
+        self.ban = ban
+        self.prompt_end = start.prompt_ids[-LOOK_BACK:].tolist()
+        self.is_in_prompt_V = np.zeros(self.tokenizer.size, dtype=bool)
+        self.is_in_prompt_V[start.prompt_ids[start.prompt_ids < self.tokenizer.size]] = True
+
+    def choose(
+        self, rows: Sequence[DrawnText | None], active: Sequence[int], logprob_BV: np.ndarray
+    ) -> Iterator[tuple[int, int, float]]:
+        """(row, token, the model's log-probability of it) for each of the rows `active`."""
+        texts = [rows[row] for row in active]
+        own_RV = logprob_BV if len(active) == len(rows) else logprob_BV[active]
+        allowed_RV = np.array(own_RV)
+        self._forbid(allowed_RV, texts)
+        if self.settings.repetition_penalty > 1:
+            penalise(allowed_RV, self._seen(texts), self.settings.repetition_penalty)
+        token_R = draw(allowed_RV, np.array([text.stream.random() for text in texts]), self.settings)
+        logprob_R = own_RV[np.arange(len(active)), token_R]
+        yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
+
+    def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
+        allowed_RV[:, self.ban.always] = -np.inf
+        for row, text in enumerate(texts):
+            if not text.ids and len(self.start.forbidden):
+                allowed_RV[row, self.start.forbidden] = -np.inf
+            if self.ban.looks_back:
+                is_last = len(text.ids) + 1 == self.settings.max_tokens
+                allowed_RV[row, self.ban.forbidden([*self.prompt_end, *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
+
+    def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
+        """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""
+        seen_RV = np.tile(self.is_in_prompt_V, (len(texts), 1))
+        for row, text in enumerate(texts):
+            seen_RV[row, list(text.distinct)] = True
+        seen_RV[:, self.tokenizer.boundary_id] = False
+        return seen_RV
+
+
+def _without_idle(
+    rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
+) -> tuple[list[DrawnText | None], np.ndarray]:
+    """The rows with a text in them, in as few as calls may have."""
+    active = [row for row, text in enumerate(rows) if text is not None]
+    fewer = next(count for count in counts if count >= len(active))
+    if fewer >= len(rows):
+        return rows, origin_B
+    idle = fewer - len(active)
+    return [*(rows[row] for row in active), *[None] * idle], np.append(origin_B[active], np.full(idle, FRESH))
+
+
+def _arranged(
+    model: LanguageModel, start: Start, state: State, input_B: np.ndarray, origin_B: np.ndarray
+) -> tuple[State, np.ndarray]:
+    """State and next input of the rows that come from those of `origin_B`."""
+    if np.array_equal(origin_B, np.arange(len(input_B))):
+        return state, input_B
+    is_fresh_B = origin_B == FRESH
+    if is_fresh_B.all():
+        state = start.before.select(np.zeros(len(origin_B), dtype=np.int64))
+    else:
+        state = model.concat_states([state, start.before]).select(np.where(is_fresh_B, len(input_B), origin_B))
+    return state, np.where(is_fresh_B, start.last_input, input_B[origin_B])
+
+
+def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
+    """What the model predicts after each token, one at a time; (B, T, V)."""
+    state, steps = model.initial_state(len(inputs_BT)), []
+    for input_B in inputs_BT.T:
+        predicted, state = model.predict(input_B[:, None], state)
+        steps.append(arrays.as_numpy(predicted)[:, -1])
+    return np.stack(steps, axis=1)
+
+
+def _is_on_host(model: LanguageModel) -> bool:
+    predicted, _ = model.predict(np.full((1, 1), model.tokenizer.boundary_id), model.initial_state(1))
+    return isinstance(predicted, np.ndarray) or predicted.device.type == "cpu"

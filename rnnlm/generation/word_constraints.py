@@ -1,0 +1,133 @@
+"""Words that a drawn text must not have, or must have, whatever tokens the model reads.
+
+Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_` and characters beyond ASCII,
+as long as it goes: "cat" is a word of "a cat's tail", not of "category". A banned word is therefore kept from ending, not from
+beginning: after it stands written, only what makes a longer word of it may follow.
+"""
+
+import re
+import string
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from rnnlm.errors import UsageError, notice
+from rnnlm.interface import Tokenizer
+from rnnlm.text.corpus import check_reserved
+
+_WORD = (string.ascii_letters + string.digits + "_").encode() + bytes(range(0x80, 0x100))
+_RUN = re.compile(b"[" + re.escape(_WORD) + b"]+")
+_LAST_RUN = re.compile(b"[" + re.escape(_WORD) + rb"]*\Z")
+LOOK_BACK = 256  # tokens, for the beginning of a word
+
+
+class Words:
+    """The words of `tokenizer`'s texts, found in token ids."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.are_tokens = bool(np.all(tokenizer.starts_word_V))
+        self.token_bytes = [] if self.are_tokens else tokenizer.token_bytes()
+
+    def ids(self, word: str, purpose: str) -> list[int]:
+        """The tokens of one word; where words are tokens, unk_id for one that is not known.
+
+        Raises:
+            UsageError: it is no word of these texts. TextError: it is `<s>` or `</s>`.
+        """
+        ids = self.tokenizer.encode([check_reserved(word, f"the word to {purpose}", "error", "leave it out")]).ids[:-1].tolist()
+        if self.are_tokens and len(ids) != 1:
+            raise UsageError(f"{word!r} is not one word", f"to this model it is {len(ids)}", "give words one by one")
+        if not self.are_tokens and not _RUN.fullmatch(self.key(word)):
+            raise UsageError(f"{word!r} is not one word", "to this model a word is made of letters and digits", "give words one by one")
+        return ids
+
+    def key(self, word: str) -> bytes:
+        """What :meth:`found` calls this word: as the tokenizer writes it (lower-cased, perhaps)."""
+        return self.tokenizer.decode(self.tokenizer.encode([word]).ids).encode("utf-8")
+
+    def found(self, ids: Sequence[int]) -> set[bytes] | set[int]:
+        """The words that stand whole in a text: token ids where these are words, else their bytes."""
+        return set(ids) if self.are_tokens else set(_RUN.findall(self._text(ids)))
+
+    def last_run(self, ids: Sequence[int]) -> bytes:
+        """How much of a word stands at the end."""
+        return _LAST_RUN.search(self._text(ids[-LOOK_BACK:]))[0]
+
+    def is_end_V(self) -> np.ndarray:
+        """Whether a token ends the word that stands before it."""
+        return np.array([self.are_tokens or not _RUN.match(each) for each in self.token_bytes or [b""] * self.tokenizer.size])
+
+    def _text(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.token_bytes[id] if id < len(self.token_bytes) else b" " for id in ids)
+
+
+class Ban:
+    """Says which tokens must not come next: never any of `always`; others by what stands before."""
+
+    def __init__(self, words: Words, banned: Sequence[str], unknown: bool = False) -> None:
+        """`unknown`: <unk> may be drawn.
+
+        Raises:
+            UsageError: what is banned is no word.
+        """
+        self.words = words
+        self.tokenizer = words.tokenizer
+        always = set() if unknown or self.tokenizer.unk_id is None else {self.tokenizer.unk_id}
+        self.banned: set[bytes] = set()
+        for word in banned:
+            ids = words.ids(word, "ban")
+            if words.are_tokens and (ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size):
+                notice(f"the model does not know {word!r}, and would not draw it in any case")
+            elif words.are_tokens:
+                always.add(ids[0])
+            else:
+                self.banned.add(words.key(word))
+        self._ending: defaultdict[bytes, list[int]] = defaultdict(list)  # ids by the part of a word that they end
+        self._whole: defaultdict[bytes, list[int]] = defaultdict(list)  # ids that are a part of a word and do not end it
+        self._at_the_end: set[int] = set()  # ids after which a banned word stands at the end
+        if self.banned:
+            self._sort_tokens(always)
+        self.always = np.array(sorted(always), dtype=np.int64)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether what is forbidden depends on what was drawn."""
+        return bool(self.banned)
+
+    def forbidden(self, ids: Sequence[int], is_last: bool) -> list[int]:
+        """The ids that must not follow `ids`, beside `always`. `is_last`: nothing will come after."""
+        run = self.words.last_run(ids)
+        found = list(self._at_the_end) if is_last else []
+        for word in self.banned:
+            if word.startswith(run):
+                found += self._ending.get(word[len(run) :], [])
+                if is_last:
+                    found += self._whole.get(word[len(run) :], [])
+        return found
+
+    def check_prompt(self, ids: Sequence[int]) -> None:
+        """
+        Raises:
+            UsageError: a banned word stands in the prompt.
+        """
+        found = self.words.found(ids)
+        if self.banned & found or {*self.always.tolist()} & found - {self.tokenizer.unk_id}:
+            raise UsageError("the prompt holds a banned word", "every sample begins with the prompt", "change the prompt, or lift the ban")
+
+    def _sort_tokens(self, always: set[int]) -> None:
+        for id, text in enumerate(self.words.token_bytes):
+            runs = _RUN.findall(text)
+            begins_inside = bool(_RUN.match(text))
+            first = runs.pop(0) if begins_inside else b""
+            if text == first:
+                self._whole[text].append(id)
+                continue
+            self._ending[first].append(id)
+            ends_inside = bool(_LAST_RUN.search(text)[0])
+            last = runs.pop() if ends_inside else b""
+            if self.banned & set(runs):
+                always.add(id)
+            if last in self.banned:
+                self._at_the_end.add(id)

@@ -1,0 +1,1 @@
+"""Text through a model: spans, next-token distributions, word surprisal, growing prefixes."""

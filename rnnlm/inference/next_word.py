@@ -1,0 +1,177 @@
+"""The likeliest next words at each place of a sentence, whatever a model's tokens are.
+
+Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole words are built piece by piece,
+the likeliest beginning first: P(w|c) as :mod:`rnnlm.inference.word_surprisal` has it. A beginning is at least as likely as each word that
+goes on from it, so what is found first is the likeliest: exactly so where the model sums to one and no more than MOST_TRIED
+beginnings had to be tried; else it is the best that was found. A word is counted as the tokenizer cuts it, not in other pieces.
+"""
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnnlm.generation.loop import predict
+from rnnlm.inference.span_scoring import read_on
+from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.interface import BOUNDARY, LanguageModel, State
+from rnnlm.text.corpus import WORD_SPACE
+
+MOST_TRIED = 1000  # beginnings of words, at one place
+TRIED_AT_ONCE = 16  # a network reads so many in little more than the time of one
+_SPACE = WORD_SPACE.encode()
+_BEFORE = "a"  # any word: how the next one is cut does not depend on it
+
+
+@dataclass(frozen=True)
+class NextWord:
+    """A word that may come next, or `</s>`, and how likely it is there."""
+
+    word: str
+    probability: float
+
+
+def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
+    """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are none."""
+    return tuple(NextWord(symbols[int(id)], math.exp(logprob_nats)) for id, logprob_nats in top_K2.tolist() if logprob_nats > -math.inf)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """The pieces of a word so far, what they cost (nats) after the context, and the state behind all of them: a row of `state_B`.
+
+    logprob_V: of the next piece. order: the pieces that may go on from here, likeliest first.
+    """
+
+    ids: tuple[int, ...]
+    cost_nats: float
+    state_B: State
+    row: int
+    logprob_V: np.ndarray
+    order: np.ndarray
+
+
+@dataclass(frozen=True, order=True)
+class _Candidate:
+    """The pieces of a whole word (`beginning` is None), or of a beginning with one more: that of its `order` at `rank`."""
+
+    cost_nats: float
+    number: int  # of equally likely ones the earlier comes first
+    ids: tuple[int, ...] = field(compare=False)
+    beginning: _Beginning | None = field(compare=False, default=None)
+    rank: int = field(compare=False, default=0)
+
+
+class WordSearch:
+    """Finds likely words, piece by piece where the tokens of `model` are pieces of words."""
+
+    def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
+        self.model = model
+        self.finder = finder
+        self.tokens_are_words = finder.tokens_are_words
+        self.symbols = model.tokenizer.symbols()
+        self.token_bytes = [] if self.tokens_are_words else model.tokenizer.token_bytes()
+        self.others = np.flatnonzero(~finder.starts_word_V)
+        self.tokens_before = len(model.tokenizer.encode([_BEFORE]).ids) - 1
+        self.at_once = min(TRIED_AT_ONCE, model.max_rows or TRIED_AT_ONCE)
+
+    def at_places(self, ids_T: np.ndarray, places: Sequence[int], begun: str = "") -> Iterator[Iterator[NextWord]]:
+        """The words at each of the ascending `places` of a line, before the token there, likeliest first.
+
+        begun: what each begins with, as the tokenizer writes it.
+
+        Raises:
+            ModelError: the model's scores are not numbers.
+        """
+        inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
+        state, read = self.model.initial_state(1), 0
+        for place in places:
+            state, read = read_on(self.model, inputs_T[read : place + 1], state), place
+            [logprob_V], after = self._predict([int(inputs_T[place])], state)
+            yield self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, after, place == 0, begun.encode())
+
+    def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
+        for id in _sorted(logprob_V, self.finder.starters).tolist():
+            if self.symbols[id].startswith(begun):
+                yield from tokens_as_words(np.array([[id, logprob_V[id]]]), self.symbols)
+
+    def _words(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes) -> Iterator[NextWord]:
+        """Words after a context, likeliest first."""
+        first = np.arange(len(logprob_V)) if is_line_start else self.finder.starters
+        log_boundary = 0.0 if is_line_start else float(self.finder.log_boundary(logprob_V[None])[0])
+        number, seen, tried = itertools.count(), set(), 0
+        heap = list(self._next(_Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)), 0, number))
+        while heap and heap[0].cost_nats < math.inf:
+            if heap[0].beginning is None:
+                found = heapq.heappop(heap)
+                word = self._spelled(found.ids, is_line_start, begun)
+                if word is not None and word not in seen:
+                    seen.add(word)
+                    yield NextWord(word, math.exp(-found.cost_nats))
+                continue
+            chosen = self._likeliest(heap, number, begun)
+            tried += len(chosen)
+            for candidate in self._longer(chosen, number):
+                heapq.heappush(heap, candidate)
+            if tried >= MOST_TRIED:
+                heap = sorted(each for each in heap if each.beginning is None)
+
+    def _next(self, beginning: _Beginning, rank: int, number: Iterator[int]) -> Iterator[_Candidate]:
+        """The beginning with the piece of that rank, if it has so many."""
+        if rank < len(beginning.order):
+            piece = int(beginning.order[rank])
+            cost_nats = beginning.cost_nats - float(beginning.logprob_V[piece])
+            yield _Candidate(cost_nats, next(number), (*beginning.ids, piece), beginning, rank)
+
+    def _likeliest(self, heap: list[_Candidate], number: Iterator[int], begun: bytes) -> list[_Candidate]:
+        """Takes the beginnings to try next from the heap: those likelier than any whole word there."""
+        chosen = []
+        while heap and len(chosen) < self.at_once and heap[0].beginning is not None and heap[0].cost_nats < math.inf:
+            candidate = heapq.heappop(heap)
+            for following in self._next(candidate.beginning, candidate.rank + 1, number):
+                heapq.heappush(heap, following)
+            text = self._text(candidate.ids)
+            if text.startswith(begun) or begun.startswith(text):
+                chosen.append(candidate)
+        return chosen
+
+    def _longer(self, chosen: list[_Candidate], number: Iterator[int]) -> Iterator[_Candidate]:
+        """What is made of beginnings once they have been read: whole words, and beginnings to go on from."""
+        ends = [each for each in chosen if each.ids[-1] == self.model.tokenizer.boundary_id]
+        yield from (_Candidate(each.cost_nats, next(number), each.ids) for each in ends)
+        chosen = [each for each in chosen if each not in ends]
+        if not chosen:
+            return
+        state = self.model.concat_states([each.beginning.state_B.select([each.beginning.row]) for each in chosen])
+        logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
+        log_boundary_B = self.finder.log_boundary(logprob_BV)
+        for row, each in enumerate(chosen):
+            is_space = bool(self.finder.is_space_V[list(each.ids)].all())
+            if not is_space:
+                yield _Candidate(each.cost_nats - float(log_boundary_B[row]), next(number), each.ids)
+            order = _sorted(logprob_BV[row], np.arange(logprob_BV.shape[1]) if is_space else self.others)
+            yield from self._next(_Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order), 0, number)
+
+    def _predict(self, ids_B: Sequence[int], state: State) -> tuple[np.ndarray, State]:
+        logprob_BV, state = predict(self.model, np.array(ids_B), state)
+        return logprob_BV.astype(np.float64), state
+
+    def _text(self, ids: Sequence[int]) -> bytes:
+        return b"".join(self.token_bytes[id] for id in ids).lstrip(_SPACE)
+
+    def _spelled(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
+        """How a word reads; None where it begins otherwise, or the tokenizer would cut it otherwise: with other white space, too."""
+        tokenizer = self.model.tokenizer
+        if ids[-1] == tokenizer.boundary_id:
+            return BOUNDARY
+        word = tokenizer.decode(ids).strip(WORD_SPACE)
+        line = word if is_line_start else f"{_BEFORE} {word}"
+        cut = tokenizer.encode([line]).ids[0 if is_line_start else self.tokens_before : -1]
+        return word if tuple(cut.tolist()) == ids and self._text(ids).startswith(begun) else None
+
+
+def _sorted(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    return candidates[np.argsort(-logprob_V[candidates], kind="stable")]

@@ -1,0 +1,145 @@
+"""Reading spans of a text through a language model: the one loop behind evaluation, scoring and validation.
+
+A span is what is read from the initial state: a line (context: reset), a document, or the whole text (context: carry).
+Spans are batched by length and cut into windows with the state carried, so a span may be of any length; the result
+depends neither on the batch nor on the order.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.errors import ModelError
+from rnnlm.interface import LanguageModel, State
+from rnnlm.text.batches import gather, span_batches, with_boundary
+
+TOKENS_PER_ROW = 64  # rows are not made more than so short
+Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+
+
+def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None) -> np.ndarray:
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0. `step`: what
+    reads a window; None: `model.score`."""
+    logprob_N = np.zeros(len(ids))
+    if model.forgets_at_boundary:
+        spans = _joined(ids, spans, model.tokenizer.boundary_id)
+    scored = list(windows(model, ids, spans, step or model.score))  # on the model's device: they are copied once all is computed
+    for start_B, end_B, logprob_BT in scored:
+        _put(logprob_N, start_B, end_B, logprob_BT)
+    return logprob_N
+
+
+def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """As :func:`score_spans`, of `ids` as the next part of a stream whose last token was a boundary; and the state after them."""
+    carried = Carried(model.score, state)
+    logprob_N = np.zeros(len(ids))
+    for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
+        _put(logprob_N, start_B, end_B, logprob_BT)
+    return logprob_N, carried.state
+
+
+class Carried:
+    """A step that goes on from the state that the last one left, whatever state it is given: so one stream is read in parts."""
+
+    def __init__(self, step: Step, state: State) -> None:
+        self._step = step
+        self.state = state
+
+    def step(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Any, State]:
+        """What the step makes of the window, and the state after it."""
+        result, self.state = self._step(inputs_BT, targets_BT, self.state)
+        return result, self.state
+
+
+def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
+    """The state after all of `inputs_T` but the last, which goes on from `state`; they may be of any number."""
+    last = len(inputs_T) - 1
+    for start in range(0, last, model.call_tokens):
+        end = min(start + model.call_tokens, last)
+        _, state = model.score(inputs_T[None, start:end], inputs_T[None, start + 1 : end + 1], state)
+    return state
+
+
+def _put(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
+    """Each row's scores to their places."""
+    position_BT, inside_BT = positions(start_B, end_B)
+    logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+
+
+def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The position in the text of each cell of a window, (B, T), and whether it lies within its row."""
+    position_BT = start_B[:, None] + np.arange(int((end_B - start_B).max(initial=0)))
+    return position_BT, position_BT < end_B[:, None]
+
+
+def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
+    """Spans that follow one upon the other, with a boundary between them, as one: which is faster to read."""
+    if not len(spans):
+        return spans
+    follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0) & (ids[spans[1:, 0] - 1] == boundary_id)
+    starts = np.flatnonzero(np.append(True, ~follows))
+    ends = np.append(starts[1:], len(spans)) - 1
+    return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
+
+
+def windows(
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
+    to their end are read no further.
+
+    call_tokens: the most of a window, over all rows; None: the model's.
+    """
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    call_tokens = call_tokens or model.call_tokens
+    rows = max(1, call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(rows, model.max_rows or rows)):
+        reading = len(batch.spans)
+        state = model.initial_state(reading)
+        for start_B, end_B in batch.windows(call_tokens):
+            if len(start_B) < reading:
+                reading = len(start_B)
+                state = state.select(np.arange(reading))
+            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
+            result, state = step(inputs_BT, targets_BT, state)
+            yield start_B, end_B, result
+
+
+def check_scores(logprob: np.ndarray) -> None:
+    """Make sure that log-probabilities are numbers; -inf is the one of zero.
+
+    Raises:
+        ModelError: they are not.
+    """
+    if np.isnan(logprob).any() or np.isposinf(logprob).any():
+        raise ModelError(
+            "the model's scores are not numbers", "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
+            "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
+        )  # fmt: skip
+
+
+def whole_text(ids: np.ndarray) -> np.ndarray:
+    """The one span of a text read as one stream."""
+    return np.array([[0, len(ids)]], dtype=np.int64)
+
+
+def spans_between(offsets: np.ndarray) -> np.ndarray:
+    """(S, 2) spans between consecutive `offsets`."""
+    return np.stack([offsets[:-1], offsets[1:]], axis=1)
+
+
+def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
+    """The perplexity of a text read as one stream; infinite where a token has probability zero."""
+    total = score_spans(model, ids, whole_text(ids)).sum(dtype=np.float64)
+    return perplexity(total, len(ids)) or math.inf
+
+
+def perplexity(logprob_nats: float, count: int) -> float | None:
+    """exp(-logprob_nats / count), or None where that is not a finite number."""
+    if count <= 0 or not math.isfinite(logprob_nats):
+        return None
+    mean = -logprob_nats / count
+    return math.exp(mean) if mean < 700 else None

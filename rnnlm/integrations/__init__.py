@@ -1,0 +1,1 @@
+"""The interfaces that other tools expect: kenlm, pyctcdecode, lm-evaluation-harness."""

@@ -1,0 +1,142 @@
+"""A language model for the CTC beam search of pyctcdecode, of any kind: n-grams, networks, mixtures, models that adapt themselves.
+
+    decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels), rnnlm.pyctcdecode.LanguageModel("demo"))
+
+On an ARPA file the beams and scores are those of pyctcdecode's own class, which needs KenLM. A network is asked once for each place that
+the search extends. Importing this module needs the package pyctcdecode (the extra of that name).
+"""
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from rnnlm import extras
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.files import writing
+from rnnlm.integrations import kenlm
+from rnnlm.interface import BOUNDARY, UNKNOWN
+from rnnlm.interface import LanguageModel as AnyModel
+from rnnlm.ngram.arpa import exchange
+
+package: Any = extras.require("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
+constants: Any = extras.require("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
+
+NATS_PER_LOG10 = math.log(10)
+ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt"  # pyctcdecode's own names
+
+
+class LanguageModel(package.AbstractLanguageModel):
+    """What a beam search asks of a language model.
+
+    unigrams: the words that are none of the unknown ones, to which `unk_score_offset` is added; by default the words of the model's
+    vocabulary, or all words where every word has tokens (characters, bytes, subwords). alpha: the weight of the model's log-probability
+    (nats). beta: added for each word. score_boundary: a text begins with `<s>` and ends with `</s>`.
+    """
+
+    SETTINGS = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
+
+    def __init__(
+        self, model: str | Path | AnyModel | kenlm.Model, unigrams: Collection[str] | None = None,
+        alpha: float = constants.DEFAULT_ALPHA, beta: float = constants.DEFAULT_BETA,
+        unk_score_offset: float = constants.DEFAULT_UNK_LOGP_OFFSET, score_boundary: bool = constants.DEFAULT_SCORE_LM_BOUNDARY,
+    ) -> None:  # fmt: skip
+        """`model`: a model, or the path of an ARPA file, or a model of rnnlm by folder or name.
+
+        Raises:
+            ModelError: there is none, or it is damaged.
+        """
+        self.model = _opened(model)
+        if unigrams is None and self.model.is_closed:
+            unigrams = {*self.model.model.tokenizer.symbols()} - {BOUNDARY, UNKNOWN}
+        known = None if unigrams is None else {word for word in unigrams if word in self.model}
+        self._unigrams = known
+        self._sorted = sorted(known or ())
+        self.alpha, self.beta, self.unk_score_offset, self.score_boundary = alpha, beta, unk_score_offset, score_boundary
+
+    @property
+    def order(self) -> int:
+        """Beams that agree in this many words less one are taken for one; those of networks must agree in all."""
+        return self.model.order
+
+    def reset_params(self, **params: Any) -> None:
+        """Change alpha, beta, unk_score_offset or score_boundary; None leaves one as it is.
+
+        Raises:
+            SettingsError: one is of the wrong type.
+        """
+        for name, kind in self.SETTINGS.items():
+            value = params.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, kind):
+                raise SettingsError(f"{name} = {value!r} is not valid", f"it is no {kind.__name__}")
+            setattr(self, name, value)
+
+    def get_start_state(self) -> kenlm.State:
+        """The state before the first word."""
+        state = kenlm.State()
+        if self.score_boundary:
+            self.model.BeginSentenceWrite(state)
+        else:
+            self.model.NullContextWrite(state)
+        return state
+
+    def score_partial_token(self, partial_token: str) -> float:
+        """What is added for a word that is not complete: a penalty if no known word begins so, the more the longer it is."""
+        if self._unigrams is None or self._begins_a_word(partial_token):
+            return 0.0
+        return self.unk_score_offset * max(1.0, len(partial_token) / constants.AVG_TOKEN_LEN)
+
+    def score(self, prev_state: kenlm.State, word: str, is_last_word: bool = False) -> tuple[float, kenlm.State]:
+        """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word; and the state after the word."""
+        after = kenlm.State()
+        told = self.model.BaseFullScore(prev_state, word, after)
+        log10_p = told.log_prob
+        if told.oov or self._unigrams and word not in self._unigrams:
+            log10_p += self.unk_score_offset
+        if is_last_word and self.score_boundary:
+            log10_p += self.model.BaseScore(after, BOUNDARY, kenlm.State())
+        return self.alpha * log10_p * NATS_PER_LOG10 + self.beta, after
+
+    def save_to_dir(self, filepath: str, unigram_encoding: str | None = None) -> None:
+        """Save an n-gram model as pyctcdecode stores one, so that its own class, with KenLM, reads it as well as ours.
+
+        Raises:
+            UsageError: it is not made of n-grams; keep its folder, and name that to a new decoder. OutputError: it cannot be written.
+        """
+        folder = Path(filepath)
+        exchange.export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)
+        settings = {name: getattr(self, name) for name in self.SETTINGS}
+        words = "".join(f"{word}\n" for word in self._sorted)
+        writing.save_file(folder / SETTINGS_FILE, [json.dumps(settings).encode()])
+        writing.save_file(folder / WORDS_FILE, [words.encode(unigram_encoding or "utf-8")])
+
+    @classmethod
+    def load_from_dir(cls, filepath: str, unigram_encoding: str | None = None) -> "LanguageModel":
+        """What :meth:`save_to_dir` or pyctcdecode saved, if that is an ARPA file.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
+        try:
+            paths = package.LanguageModel.parse_directory_contents(filepath)
+            settings = json.loads(Path(paths["json_attrs"]).read_text(encoding="utf-8"))
+            unigrams = Path(paths["unigrams"]).read_text(encoding=unigram_encoding or "utf-8").split("\n")[:-1]
+        except (OSError, ValueError) as error:
+            raise ModelError(f"no language model at {filepath}", str(error)) from None
+        made = cls(paths["kenlm"], unigrams)
+        made.reset_params(**settings)
+        return made
+
+    def _begins_a_word(self, letters: str) -> bool:
+        place = bisect_left(self._sorted, letters)
+        return place < len(self._sorted) and self._sorted[place].startswith(letters)
+
+
+def _opened(model: str | Path | AnyModel | kenlm.Model) -> kenlm.Model:
+    if isinstance(model, kenlm.Model):
+        return model
+    return kenlm.Model(model) if isinstance(model, str | Path) else kenlm.Model.of(model)

@@ -1,0 +1,114 @@
+"""The model card: README.md of a model folder, for whoever finds the model later."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rnnlm.control_characters import visible
+from rnnlm.files import writing as safe_files
+from rnnlm.interface import Tokenizer
+from rnnlm.models.model_folder import Manifest
+
+
+def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
+    """Write or replace the card of the model in `folder`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with safe_files.writing(folder):
+        card = text(folder.resolve().name, manifest, tokenizer)
+        safe_files.replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
+
+
+def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
+    """The card as Markdown."""
+    lines = [
+        f"# {name}",
+        "",
+        f"A language model of kind `{manifest.model}`, {_origin(manifest.training)}.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {what} | {value} |" for what, value in _facts(manifest, tokenizer)),
+        "",
+        *_results(manifest.results),
+        "## How to use it",
+        "",
+        "```",
+        f'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
+        f"rnnlm eval -m {name} TEXT",
+        f"rnnlm generate -m {name}",
+        "```",
+        "",
+        "## Settings",
+        "",
+        "```toml",
+        *(f"{key} = {_toml(value)}" for key, value in settings_of(manifest).items()),
+        "```",
+        "",
+    ]
+    return "\n".join(map(visible, lines))
+
+
+def settings_of(manifest: Manifest) -> dict[str, Any]:
+    """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known."""
+    if "imported_from" not in manifest.training:
+        return manifest.settings
+    return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
+
+
+def _origin(training: dict[str, Any]) -> str:
+    if "mixed" in training:
+        return "mixed with rnnlm"
+    return f"imported from `{training['imported_from']}`" if "imported_from" in training else "trained with rnnlm"
+
+
+def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+    training = manifest.training
+    if "mixed" in training:
+        for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
+            yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
+        yield "weights", training["weights"]
+    elif "imported_from" not in training:
+        text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} lines"
+        yield "recipe", training.get("recipe") or "-"
+        yield "training text", f"{_listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        yield "validation", training.get("validation", "none")
+    yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    if "ngrams" in training:
+        yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
+    if "pruned" in training:
+        yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
+    if "compact" in training:
+        yield "compact form", training["compact"]
+    if manifest.family == "neural":
+        yield "step", f"{manifest.step:,}"
+    if "seconds" in training:
+        yield "seconds", f"{training['seconds']:,}"
+    yield "model", f"`{manifest.fingerprint}`"
+
+
+def _results(results: dict[str, dict[str, Any]]) -> list[str]:
+    if not results:
+        return []
+    lines = ["## Numbers", "", "| text | tokens | ppl_token | ppl_token_no_oov | ppl_word | OOV words |", "|---|---|---|---|---|---|"]
+    for name, result in results.items():
+        numbers = " | ".join(_number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word"))
+        lines.append(f"| {name} | {result['tokens']:,} | {numbers} | {result['oov_words']:,} |")
+    lines += ["", "Signatures:", "", *(f"* {name}: `{result['signature']}`" for name, result in results.items()), ""]
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _toml(value: Any) -> str:
+    return json.dumps("none" if value is None else value, ensure_ascii=False)  # what JSON and TOML write alike: texts, numbers, truth values

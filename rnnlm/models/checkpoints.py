@@ -1,0 +1,169 @@
+"""What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
+
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
+with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
+goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.config import renamed
+from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.events import TrainingState
+from rnnlm.files import tensor_files
+from rnnlm.files import writing as safe_files
+from rnnlm.files.lock import FOLDER
+from rnnlm.files.small_files import read_small
+from rnnlm.files.writing import replace_file, writing
+from rnnlm.models.manifest import is_model
+
+FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which run it is: it goes on with the same settings (but for those of its length and device), text and tokenizer."""
+
+    recipe: str | None
+    settings: dict[str, Any]
+    train_data: str
+    valid_data: str | None
+    tokenizer: str
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The facts of a checkpoint."""
+
+    run: Run
+    facts: dict[str, Any]
+    sha256: str  # of the file of arrays
+    format_version: int = field(default=FORMAT_VERSION)
+
+
+def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
+    """Keep `state` beside the model in `folder`; so many of the last checkpoints stay. Those of later steps go: they are of a branch
+    that was given up.
+
+    Raises:
+        OutputError: it cannot be written; earlier ones are whole.
+    """
+    place = folder / FOLDER
+    pieces = list(tensor_files.chunks(state.arrays))
+    stored = _Stored(run, state.facts, safe_files.digest(pieces))
+    data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
+    step = f"state-{state.facts['step']:08d}"
+    path = place / f"{step}-{_short(data)}.json"
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        _remove(place, but=_checkpoints(folder))  # what a save that was cut off has left
+        replace_file(path.with_suffix(".safetensors"), pieces)
+        replace_file(path, data)
+        earlier = [each for each in _checkpoints(folder) if each.name < step]
+        _remove(place, but=[path, *earlier[: keep - 1]])
+
+
+def remove(folder: Path) -> None:
+    """Forget what an earlier run of `folder` would go on from."""
+    place = folder / FOLDER
+    with contextlib.suppress(OSError):
+        _remove(place)
+        place.rmdir()
+
+
+def is_there(folder: Path) -> bool:
+    """Whether `folder` holds what a run could go on from."""
+    return bool(_checkpoints(folder))
+
+
+def load_run(folder: Path) -> Run:
+    """Which run `folder` could go on with; what is damaged of it, :func:`load` says.
+
+    Raises:
+        UsageError: none. ModelError: what is there is damaged.
+    """
+    return next(_readable(folder))[1].run
+
+
+def load(folder: Path) -> TrainingState:
+    """What the run of `folder` goes on from: its newest checkpoint that is whole. One that is not is said.
+
+    Raises:
+        UsageError: there is none. ModelError: all are damaged.
+    """
+    for path, stored in _readable(folder, tell=True):
+        arrays = path.with_suffix(".safetensors")
+        if safe_files.sha256(arrays) == stored.sha256:
+            return TrainingState(stored.facts, {name: np.array(array) for name, array in tensor_files.mapped(arrays).items()})
+        _tell_damaged(folder, f"{arrays.name} is missing or damaged")
+    raise AssertionError("_readable ends with an error")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The files of facts, newest first."""
+    return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
+
+
+def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]]:
+    """The files of facts that can be read, newest first; then an error. tell: one that cannot be read is said."""
+    paths = _checkpoints(folder)
+    if not paths:
+        why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
+        raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder))
+    for path in paths:
+        try:
+            yield path, _read(path)
+        except ModelError as error:
+            if tell:
+                _tell_damaged(folder, error.why)
+    raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _way_out(folder))
+
+
+def _tell_damaged(folder: Path, why: str) -> None:
+    notice(f"a checkpoint in {folder} is damaged, the one before it is looked for: {why}")
+
+
+def _read(path: Path) -> _Stored:
+    """Raises ModelError: it cannot be read, is damaged, or of another version."""
+    what = f"cannot resume from {path}"
+    try:
+        data = read_small(path)
+        if path.stem.split("-")[-1] != _short(data):
+            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
+        stored = msgspec.convert(json.loads(data), _Stored)
+    except OSError as error:
+        raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(what, f"{path.name} is damaged: {error}") from None
+    if stored.format_version != FORMAT_VERSION:
+        raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
+    return replace(stored, run=replace(stored.run, settings=renamed(stored.run.settings)))
+
+
+def _short(data: bytes) -> str:
+    """What the name of a checkpoint has of the hash of its facts."""
+    return safe_files.digest([data])[:8]
+
+
+def _way_out(folder: Path) -> str:
+    if is_model(folder):
+        return f"start a run of its own from the model's weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER"
+    return "leave --resume out"
+
+
+def _remove(place: Path, but: list[Path] | None = None) -> None:
+    """Take checkpoints away, facts first: arrays without them are no checkpoint."""
+    stay = {path.with_suffix(suffix) for path in but or [] for suffix in (".json", ".safetensors")}
+    for suffix in (".json*", ".safetensors*"):
+        for path in place.glob(f"state*{suffix}"):
+            if path not in stay:
+                with contextlib.suppress(OSError):
+                    path.unlink()

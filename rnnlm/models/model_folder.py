@@ -1,0 +1,294 @@
+"""A model on disk: saved so that a reader sees the old or the new one, never half; loaded without running any code.
+
+Files are written under new names and fsynced, then config.json is replaced atomically, then old files go. config.json
+names each file that belongs to the model with its length and SHA-256; everything else in the folder is a companion.
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm.arrays import drop_pages
+from rnnlm.combinations import companions
+from rnnlm.errors import ModelError, OutputError, SettingsError
+from rnnlm.files import tensor_files
+from rnnlm.files import writing as safe_files
+from rnnlm.files.lock import FOLDER
+from rnnlm.files.writing import replace_file, writing
+from rnnlm.interface import LanguageModel, Shapes, Tokenizer
+from rnnlm.models import checkpoints, model_parts, quantization, registry
+from rnnlm.models.manifest import (
+    CONFIG,
+    DATA,
+    WAY_OUT,
+    FileEntry,
+    Manifest,
+    check_hash,
+    damaged_files,
+    is_model,
+    read_manifest,
+    write_manifest,
+)
+from rnnlm.models.metrics_log import METRICS, is_of_a_run
+from rnnlm.text import tokenizers
+
+__all__ = [
+    "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer", "read_manifest", "save", "save_results",
+]  # fmt: skip
+
+DEEPEST = 16  # models made of models made of models ...
+
+
+def save(
+    folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
+    parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None, goes_on: bool = False,
+) -> Manifest:  # fmt: skip
+    """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
+
+    parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
+    bits: 16 or 8, of a weight in compact form, in files of bounded size; None: as it is. goes_on: the model there is of the same training
+    run; else what was kept for it is forgotten: where its run could go on, how it adapts itself.
+
+    Raises:
+        OutputError: it cannot be written; what was there before is whole. ModelError: a part is damaged. UsageError: it would
+            replace one of its parts.
+    """
+    files: dict[str, FileEntry] = {}
+    family = registry.kind_of(name).family
+    with writing(folder):
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for role, path, pieces in _contents(folder, model, step, bits):
+                _write(role, path, pieces, files)
+            entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
+            manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training, parts=entries)
+            write_manifest(folder, manifest)
+        except BaseException:
+            _remove_unnamed(folder, files)
+            with contextlib.suppress(OSError):
+                if is_new:
+                    folder.rmdir()
+            raise
+        _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name)))
+        if not goes_on:
+            checkpoints.remove(folder)
+            companions.remove(folder)
+    return manifest
+
+
+def _contents(
+    folder: Path, model: LanguageModel, step: int, bits: int | None
+) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
+    """(role, wanted path, content in pieces) of the files of a model, weights first."""
+    files = quantization.divided(model.to_arrays(), bits) if bits else [model.to_arrays()]
+    for number, arrays in enumerate(files, start=1):
+        part = f"-part{number}" if bits else ""
+        yield "weights", folder / f"weights-{step:08d}{part}.safetensors", list(tensor_files.chunks(arrays))
+    for role, data in model.tokenizer.to_files().items():
+        yield role, folder / role, [data]
+
+
+def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]) -> None:
+    """Write a file and enter it in `files`, before it is written; a file is immutable once named."""
+    digest = safe_files.digest(_in_passing(pieces))
+    found = safe_files.sha256(path)
+    if found != digest and path.exists():
+        path = path.with_stem(f"{path.stem}-{digest[:8]}")
+        found = safe_files.sha256(path)
+    files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
+    if found != digest:
+        replace_file(path, _in_passing(pieces))
+
+
+def save_results(
+    folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]
+) -> Manifest:
+    """The same model with its evaluation `results` and facts of its training."""
+    manifest = dataclasses.replace(manifest, results=results, training=training)
+    with writing(folder):
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
+    """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and shapes are checked, and the hashes of
+    all files but weights that stay mapped; nothing is allocated beyond what the settings imply. depth: of how many models this one is
+    a part of a part.
+
+    Raises:
+        ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device is not here.
+    """
+    manifest = read_manifest(folder)
+    try:
+        kind, tokenizer, shapes = content(folder, manifest)
+        with _naming(folder):
+            arrays = _read_arrays(_files(folder, manifest, "weights"), shapes, kind)
+        parts = _load_parts(folder, manifest, device, depth + 1)
+    except ModelError:
+        if read_manifest(folder) == manifest:
+            raise
+        return load(folder, device, depth)  # the model was replaced while we read
+    try:
+        made_of = {"parts": parts} if kind.family == "combination" else {}
+        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of), manifest
+    except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
+        with _naming(folder):
+            raise error
+
+
+def _load_parts(folder: Path, manifest: Manifest, device: str, depth: int) -> list[LanguageModel]:
+    if manifest.parts and depth > DEEPEST:
+        raise ModelError(f"the model at {folder} is damaged", f"it is made of models within models, more than {DEEPEST} deep")
+    return [load(part, device, depth)[0] for part in model_parts.part_folders(folder, manifest)]
+
+
+def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
+    """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are read.
+
+    Raises:
+        ModelError: its settings are not valid, or its files are missing or damaged.
+    """
+    with _naming(folder):
+        kind = registry.kind_of(manifest.model)
+        if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
+            raise ModelError("the kind of model is not clear", f"{CONFIG} speaks of {manifest.model} here, of another one there")
+        tokenizer = load_tokenizer(folder, manifest)
+        shapes = kind.array_shapes(manifest.settings, tokenizer)
+        if shapes is None:  # only the file tells
+            shapes = kind.array_shapes(manifest.settings, tokenizer, tensor_files.shapes(next(iter(_files(folder, manifest, "weights")))))
+        return kind, tokenizer, shapes
+
+
+def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
+    """The tokenizer of the model in `folder`, whatever kind of model that is.
+
+    Raises:
+        ModelError: its settings are not valid, or its files are missing or damaged.
+    """
+    with _naming(folder):
+        return tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
+
+
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Turns what is wrong with a model's content into a ModelError that names its folder."""
+    try:
+        yield
+    except (ModelError, SettingsError) as error:
+        if isinstance(error, ModelError) and f"model at {folder}" in error.what:
+            raise
+        why = ": ".join(part for part in (error.what, error.why) if part)
+        raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Make sure a model can be written to `folder`, before hours go into it.
+
+    Raises:
+        OutputError: a model is there already, something else is, or it cannot be written.
+    """
+    with writing(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputError(f"cannot write a model to {folder}", "it is a file")
+        if is_model(folder) and not overwrite:
+            raise OutputError(
+                f"{folder} holds a model already", way_out="choose another folder with -o, or replace it with --overwrite"
+            )
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        if names and not is_model(folder) and not _is_of_a_run(folder, names):
+            raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):  # can we write here? Nothing stays
+            pass
+
+
+def _is_of_a_run(folder: Path, names: list[str]) -> bool:
+    """Whether these files in `folder` are what our own writing leaves when it is killed before config.json (a locked folder first,
+    then weights), or the log of a run that diverged before there was a model."""
+    rest = [name for name in names if name != FOLDER and not (name == METRICS and is_of_a_run(folder))]
+    return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
+
+
+def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
+    """Delete those of the files `names`, and the copies of parts, that config.json, as it stands now, does not name."""
+    named = set()
+    if is_model(folder):
+        try:
+            named = set(read_manifest(folder).files)
+        except ModelError:  # one that we cannot read: better leave all
+            return
+    for name in set(names) - named:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+    model_parts.remove_unnamed(folder)
+
+
+def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The pieces; what is mapped leaves memory when it has been used."""
+    for piece in pieces:
+        yield piece
+        if isinstance(piece, memoryview):
+            drop_pages(piece)
+
+
+def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
+    """The files with that role, their lengths checked; one at least."""
+    files = {}
+    for name, entry in manifest.files.items():
+        if entry.role == role:
+            path = folder / name
+            if os.path.islink(path) or not os.path.isfile(path):
+                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file", WAY_OUT)
+            if (found := os.path.getsize(path)) != entry.bytes:
+                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", WAY_OUT)
+            files[path] = entry
+    if not files:
+        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
+    return files
+
+
+def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """The content of each, by role; it is what was written."""
+    found = {}
+    for role in [entry.role for entry in manifest.files.values() if entry.role != "weights"]:
+        path, entry = next(iter(_files(folder, manifest, role).items()))
+        try:
+            found[role] = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
+        check_hash(path, entry, safe_files.digest([found[role]]))
+    return found
+
+
+def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
+    """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to be numbers."""
+    if kind.mapped:
+        arrays = quantization.joined([tensor_files.mapped(path) for path in files])
+        tensor_files.check_shapes(arrays, shapes)
+        return arrays
+    most_bytes = tensor_files.bytes_of(shapes) + tensor_files.LARGEST_HEADER
+    if sum(entry.bytes for entry in files.values()) > most_bytes:
+        raise ModelError("the weights do not fit the settings", f"they take more than {most_bytes:,} bytes")
+    arrays = quantization.joined([_hashed(path, entry) for path, entry in files.items()])
+    tensor_files.check_shapes(arrays, shapes)
+    for name, array in arrays.items():
+        if np.isnan(array).any() or kind.family == "neural" and not np.isfinite(array).all():
+            raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
+    return arrays
+
+
+def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
+    """The arrays of a file in memory; it is what was written."""
+    try:
+        arrays, sha256 = tensor_files.hashed(path)
+    except ModelError as error:
+        raise ModelError(f"{path.name} cannot be read", error.why, WAY_OUT) from None
+    check_hash(path, entry, sha256)
+    return arrays

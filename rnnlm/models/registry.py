@@ -1,0 +1,109 @@
+"""Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm.errors import SettingsError, UsageError, nearest
+from rnnlm.rendezvous import place
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model. `settings` and the functions are given as "module:name" and imported when asked for."""
+
+    name: str
+    family: str
+    about: str
+    settings: tuple[str, ...]
+    fitting: str | None  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see made_with
+    loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
+    holds_out: bool  # without validation text, part of the training text is held out
+    mapped: bool = False  # its arrays stay in the file, mapped into memory
+    made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
+
+    def settings_classes(self) -> tuple[type, ...]:
+        return tuple(_find(path) for path in self.settings)
+
+    def check(self, resolved: Any, has_valid: bool) -> None:
+        """Whether these settings can be trained here: the device, the precision, validation text where it is needed.
+
+        Raises:
+            UsageError: a kind that is counted was to be so by several processes.
+        """
+        if self.family != "neural" and place().count > 1:
+            raise UsageError(f"a model of kind {self.name} is made by one process", f"there are {place().count}", "leave out torchrun, or --processes")
+        _find(f"{self.fitting}:check")(resolved, has_valid)
+
+    def fit(self, *arguments: Any) -> Any:
+        return _find(f"{self.fitting}:fit")(*arguments)
+
+    @property
+    def array_shapes(self) -> Callable[..., Any]:
+        return _find(f"{self.loading}:array_shapes")
+
+    @property
+    def from_arrays(self) -> Callable[..., Any]:
+        return _find(f"{self.loading}:from_arrays")
+
+
+_FITTING_SETTINGS = tuple(f"rnnlm.neural.fitting.settings:{name}" for name in ("FittingSettings", "RunSettings"))
+
+
+def _neural(name: str, about: str, settings: str) -> Kind:
+    classes = (f"rnnlm.neural.settings:{settings}", *_FITTING_SETTINGS)
+    return Kind(name, "neural", about, classes, "rnnlm.neural.fitting.fitting", "rnnlm.neural.language_model", holds_out=True)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", "ElmanSettings"),
+        _neural("gru", "gated recurrent unit", "GruSettings"),
+        _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
+        _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
+        _neural("lstm", "long short-term memory", "LstmSettings"),
+        _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time", "QrnnSettings"),
+        Kind(
+            "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
+            "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,
+        ),
+        Kind(
+            "ngram", "ngram", "n-grams with backoff: Kneser-Ney and the other classical estimators",
+            ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model", holds_out=False, mapped=True,
+        ),
+        Kind(
+            "mixture", "combination", "several models as one, each with a weight", ("rnnlm.combinations.mixture:MixtureSettings",),
+            None, "rnnlm.combinations.mixture", holds_out=False, made_with="rnnlm mix A B --on TEXT",
+        ),
+    )
+}  # fmt: skip
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of model called `name`.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if name not in KINDS:
+        raise SettingsError(f"unknown model {name!r}", way_out=nearest(name, KINDS))
+    return KINDS[name]
+
+
+def trained_kind(name: str) -> Kind:
+    """The kind of model called `name`, which is fitted to a text.
+
+    Raises:
+        SettingsError: there is none of that name, or it is made of other models.
+    """
+    kind = kind_of(name)
+    if kind.fitting is None:
+        raise SettingsError(f"a model of kind {name} is not trained", "it is made of models that are", f"{kind.made_with} makes one")
+    return kind
+
+
+def _find(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

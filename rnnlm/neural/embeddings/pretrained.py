@@ -1,0 +1,160 @@
+"""Word vectors made elsewhere, from the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
+
+Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a word may have spaces inside.
+The file is read line by line; only the vectors of words in the vocabulary are parsed and kept. Words are compared as they are:
+no other case is tried.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import SettingsError, TextError, notice
+from rnnlm.files.compression import naming_errors, open_decompressed
+from rnnlm.text.corpus import TextSettings, numbered_lines
+
+_HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
+_BEGIN_BYTES = 1 << 16
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class FoundVectors:
+    """ids_K: int64, the words of the vocabulary that have a vector. values_KE: float32, the vectors."""
+
+    ids_K: np.ndarray
+    values_KE: np.ndarray
+
+
+def read_vectors(path: str | Path, symbols: Sequence[str], width: int, encoding_errors: str = "strict") -> FoundVectors:
+    """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz, .xz, .bz2, .zst).
+
+    Notices say how many symbols have one, and how many words stand there several times (the first counts).
+
+    Raises:
+        SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is binary, not UTF-8 (and
+            encoding_errors is not "replace"), cut off, or a vector is not made of numbers.
+    """
+    path = str(path)
+    check_text(path)
+    reader = _Reader(path, symbols, width)
+    for first, lines in numbered_lines(path, TextSettings(encoding_errors=encoding_errors)):
+        for number, line in enumerate(lines, start=first):
+            reader.add(number, line.rstrip(" "))
+    return reader.result()
+
+
+def check_text(path: str) -> None:
+    """Look at the begin of a file of vectors, which costs nothing.
+
+    Raises:
+        TextError: it cannot be read, or is binary.
+    """
+    with naming_errors(path, TextError), open_decompressed(path) as stream:
+        if b"\0" in stream.read(_BEGIN_BYTES):
+            way_out = "write it as text (gensim: save_word2vec_format(..., binary=False))"
+            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", way_out)
+
+
+def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
+    """Write the vectors into their rows; other rows stay as they are."""
+    with torch.no_grad():
+        ids_K, values_KE = (torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE))
+        weight_VE.index_copy_(0, ids_K, values_KE.to(weight_VE.dtype))
+
+
+class _Reader:
+    """Takes line after line of a file."""
+
+    def __init__(self, path: str, symbols: Sequence[str], width: int) -> None:
+        self.path = path
+        self.width = width
+        self.ids = {symbol: id for id, symbol in enumerate(symbols)}
+        self.values: dict[int, np.ndarray] = {}
+        self.promised: int | None = None  # vectors, by the first line
+        self.vectors = self.repeated = 0
+
+    def add(self, number: int, line: str) -> None:
+        """Line `number`, without spaces at its end."""
+        if number == 1 and (header := _HEADER.fullmatch(line)):
+            self.promised = int(header[1])
+            self._check_width(number, int(header[2]))
+        elif line:
+            self._add_vector(number, line)
+
+    def _add_vector(self, number: int, line: str) -> None:
+        spaces = line.count(" ")
+        if spaces != self.width or not self.vectors:
+            self._check_fields(number, line.split(" "))
+        self.vectors += 1
+        if spaces > self.width:
+            return  # no symbol has a space inside
+        word, _, numbers = line.partition(" ")
+        id = self.ids.get(word)
+        if id is None:
+            return
+        if id in self.values:
+            self.repeated += 1
+            return
+        self.values[id] = self._numbers(number, numbers.split(" "))
+
+    def _check_fields(self, number: int, fields: list[str]) -> None:
+        """Of a first vector, or one with more or fewer fields than a word and `width` numbers: whether it is a vector of another
+        width, damaged, or of a word with spaces inside."""
+        found = len(fields) - 1
+        are_numbers = list(map(_is_number, fields[1:]))
+        if found > self.width and not all(are_numbers[: -self.width]) and all(are_numbers[-self.width :]):
+            return
+        if not all(are_numbers):
+            raise self._not_finite(number, fields[1:])
+        if not self.vectors and self.promised is None and found:
+            self._check_width(number, found)
+        if found != self.width:
+            raise self._error(number, f"{found} numbers instead of {self.width}", "the line is damaged, or was cut off")
+
+    def _check_width(self, number: int, found: int) -> None:
+        if found != self.width:
+            what = f"{self.path}, line {number}: vectors of width {found}"
+            raise SettingsError(what, f"embedding_size is {self.width}", f"set embedding_size={found}")
+
+    def _numbers(self, number: int, fields: list[str]) -> np.ndarray:
+        try:
+            values_E = np.array(list(map(float, fields)))
+        except ValueError:
+            raise self._not_finite(number, fields) from None
+        if not (np.abs(values_E) <= _LARGEST).all():
+            raise self._not_finite(number, fields)
+        return values_E.astype(np.float32)
+
+    def result(self) -> FoundVectors:
+        if not self.vectors:
+            raise TextError(f"no vectors in {self.path}", "no line holds any")
+        if self.promised is not None and self.vectors < self.promised:
+            raise TextError(f"{self.path} is cut off", f"it has {self.vectors:,} vectors, its first line says {self.promised:,}")
+        if self.repeated:
+            notice(f"{self.path}: {self.repeated:,} lines repeat a word; its first vector is taken")
+        found, size = len(self.values), len(self.ids)
+        if not found:
+            raise TextError(f"{self.path} has a vector for none of the {size:,} words", "it is of other words, or in another case", "see --lowercase")
+        notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
+        return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
+
+    def _not_finite(self, number: int, fields: list[str]) -> TextError:
+        odd = next(field for field in fields if not _is_number(field))
+        return self._error(number, f"{odd[:40]!r} is not a finite number", "the line is damaged, or no word vector")
+
+    def _error(self, number: int, what: str, why: str) -> TextError:
+        return TextError(f"{self.path}, line {number}: {what}", why)
+
+
+def _is_number(field: str) -> bool:
+    """Whether it is a number that single precision holds."""
+    try:
+        return abs(float(field)) <= _LARGEST
+    except ValueError:
+        return False

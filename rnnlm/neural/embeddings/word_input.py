@@ -1,0 +1,80 @@
+"""What a network reads for each word: its vector, its characters, or both side by side."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM
+from rnnlm.neural.embeddings.spelling import SpelledWords
+from rnnlm.neural.settings import NetworkSettings
+
+WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
+WORDS_OF_A_LENGTH = 128  # are read side by side on a CPU: half to three quarters of the time that 300 words at once take
+
+
+class WordInput(nn.Module):
+    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters say.
+
+    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`). Ids from V on, unseen
+    words, have the vector of `<unk>` and characters of their own.
+    """
+
+    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
+        self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
+        self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The word vectors (V, E), for an output layer to share; None where there are none."""
+        return None if self.embedding is None else self.embedding.weight
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        parts = [F.embedding(self.known(ids_TB), self.weight, sparse=self._adds_rows(ids_TB))] if self.embedding is not None else []
+        if self.characters is not None:
+            parts.append(self.characters(ids_TB))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _adds_rows(self, ids_TB: Tensor) -> bool:
+        """Whether the gradient is of the rows read alone: where the output layer shares the word vectors, its own gradient is
+        there already, and on a CPU rows are added to it in place, which spares an array of zeros of that size."""
+        return self.is_shared and ids_TB.device.type == "cpu"
+
+    def known(self, ids: Tensor) -> Tensor:
+        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is spelled."""
+        return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
+
+
+class CharacterInput(nn.Module):
+    """ids_TB to what the words' characters say."""
+
+    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.spelled = SpelledWords(tokenizer)
+        reader = {"cnn": CharacterCNN, "lstm": CharacterLSTM}[settings.characters]
+        self.reader = reader(settings, self.spelled.alphabet.size)
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        """On a CPU each different word is read once, beside words of about its length. Elsewhere all are read side by side: to
+        know how many differ, and how long they are, the host would wait for the device (and the meta device cannot tell)."""
+        if ids_TB.device.type == "cpu":
+            different_N, at_TB = torch.unique(ids_TB, return_inverse=True)
+            y_NE, place_N = self._read_by_length(self.spelled(different_N))
+            return F.embedding(place_N[at_TB], y_NE)
+        parts = self.spelled(ids_TB.flatten()).split(WORDS_AT_ONCE)
+        return torch.cat([self.reader(part_NL) for part_NL in parts]).unflatten(0, ids_TB.shape)
+
+    def _read_by_length(self, characters_NL: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of the words, shorter ones first, and each word's place among them."""
+        lengths_N, order_N = (characters_NL >= 0).sum(dim=1).sort()
+        parts = zip(order_N.split(WORDS_OF_A_LENGTH), lengths_N.split(WORDS_OF_A_LENGTH), strict=True)
+        y_NE = torch.cat([self.reader(characters_NL[words_N, : int(length_N[-1])]) for words_N, length_N in parts])
+        return y_NE, order_N.argsort()
+
+
+def _word_vectors(settings: NetworkSettings, size: int) -> nn.Embedding:
+    """Uniform in [-init_range, init_range]."""
+    weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
+    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta

@@ -1,0 +1,138 @@
+"""Fitting a network to text: what can be checked beforehand, the weights it starts from, and its training as a generator of events."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnlm.config import Resolved
+from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.events import Event, TrainingState, never
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
+from rnnlm.neural.embeddings.pretrained import check_text, load_vectors, read_vectors
+from rnnlm.neural.fitting import random_states, state
+from rnnlm.neural.fitting.ranks import ALONE, Alone, join
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.network import Network, make_network
+from rnnlm.neural.settings import KINDS, NetworkSettings
+from rnnlm.rendezvous import own_device, place
+from rnnlm.text.corpus import TextSettings
+from rnnlm.text.encoding import TrainingData
+
+
+def check(resolved: Resolved, has_valid: bool) -> None:
+    """Whether the device and the precision asked for are here, the file of word vectors, and validation text for a schedule
+    that needs it.
+
+    Raises:
+        DeviceError: they are not. SettingsError: there is no such device. TextError: the file of word vectors cannot be
+            read, or is binary. UsageError: there is no validation text.
+    """
+    run, settings = resolved.make(RunSettings), resolved.make(FittingSettings)
+    resolve_precision(run.precision, resolve_device(own_device(run.device)))
+    if settings.cuda_graphs and place().count > 1:
+        raise UsageError("cuda_graphs is for one process", f"there are {place().count}", "set cuda_graphs=false")
+    if settings.embeddings:
+        check_text(settings.embeddings)
+    if settings.hearing_validations and not has_valid:
+        way_out = "name one with --valid, or hold some out: --set holdout=0.05"
+        raise UsageError(f"{settings.hearing_validations} needs validation text", way_out=way_out)
+
+
+def fit(
+    resolved: Resolved,
+    data: TrainingData,
+    stop: Callable[[], bool] = never,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
+    save: Callable[[], bool] = never,
+) -> Iterator[Event]:
+    """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where it was cut off. Asked at every
+    step: whether to `stop`, and whether to `save` what the run could go on from.
+
+    Yields Started, then Step, Validated and Kept as they come, at the end Fitted with the best weights.
+
+    Raises:
+        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
+    """
+    run = resolved.make(RunSettings)
+    ranks = join(resolve_device(own_device(run.device)), run.rank_timeout)
+    with ranks.together():
+        ranks.check_same(*_identity(resolved, data, initial))
+        trainer = make_trainer(resolved, data, initial, ranks)
+        yield trainer.started()
+        if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
+            notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
+        elif isinstance(initial, TrainingState) and trainer.is_over:
+            notice("the run ended early, as its validations found nothing better: to go on, set another patience")
+        with memory_errors(trainer.device):
+            yield from trainer.train(stop, save)
+
+
+def make_trainer(
+    resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | TrainingState | None = None, ranks: Alone = ALONE
+) -> Trainer:
+    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
+    run = resolved.make(RunSettings)
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    device = resolve_device(own_device(run.device))
+    precision = resolve_precision(run.precision, device)
+    keep_freed_memory(device)
+    random_states.begin(run.seed)
+    goes_on = isinstance(initial, TrainingState)
+    with memory_errors(device):
+        weights = None if goes_on else initial
+        network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
+        settings = resolved.make(FittingSettings)
+        encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
+        _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
+        ranks.draws_differ(run.seed)
+        trainer = Trainer(network, settings, run, data, precision, ranks, state.rows_of(initial) if goes_on else None)
+        if goes_on:
+            state.put_back(trainer, initial)
+        return trainer
+
+
+def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str, bytes]:
+    """What is to be the same on all ranks, in words, and a hash of it."""
+    step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
+    texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
+    parts = sorted(resolved.values.items()), texts, step, torch.__version__
+    return "what is trained (settings, text, tokenizer, place in the run)", hashlib.sha256(repr(parts).encode()).digest()
+
+
+def start_network(
+    settings: NetworkSettings, tokenizer: Tokenizer, device: torch.device, initial: dict[str, np.ndarray] | None = None
+) -> Network:
+    """A network with random (drawn on the CPU, so the same on every device) or `initial` weights, on `device`."""
+    network = make_network(settings, tokenizer)
+    if initial is not None:
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
+        network.prepare()
+    return network.to(device)
+
+
+def _place_vectors(
+    network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str, is_started: bool
+) -> None:
+    """Word vectors from a file, and whether they are trained; `is_started`: whether the network has weights of another model.
+
+    Raises:
+        SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged.
+    """
+    if not settings.embeddings and not settings.freeze_embeddings:
+        return
+    weight_VE = network.input.weight
+    if weight_VE is None:
+        raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
+    if not settings.embeddings and not is_started:
+        way_out = "name a file with --embeddings, or a model with --init-from"
+        raise SettingsError("freeze_embeddings = true would keep random word vectors", way_out=way_out)
+    if settings.embeddings:
+        found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
+        load_vectors(weight_VE, found)
+    weight_VE.requires_grad_(not settings.freeze_embeddings)

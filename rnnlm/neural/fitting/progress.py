@@ -1,0 +1,118 @@
+"""What is told of training between validations: losses and gradient norms gathered on the device, copied to the host at intervals.
+
+A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.events import Step
+from rnnlm.neural.fitting.ranks import ALONE, Alone
+
+REPORT_SECONDS = 0.5
+
+
+class Report:
+    """Gathers what steps give from one report to the next; `weights` are looked at once for each. Of several ranks each adds what its
+    rows have of the mean loss.
+
+    pending: whether there are steps that no report has told of yet.
+    """
+
+    def __init__(
+        self, device: torch.device, is_exact: bool = True, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: Alone = ALONE
+    ) -> None:
+        self.device = device
+        self.ranks = ranks
+        self.now = ranks.now or time.perf_counter
+        self.is_exact = is_exact
+        self.weights = weights
+        self.tokens = tokens
+        self.restart()
+
+    def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
+        """The mean loss and the gradient's norm of one step, and the tokens read so far."""
+        self.losses += loss * (tokens - self.tokens)
+        self.norms += gradient_norm
+        self.largest_norm = torch.maximum(self.largest_norm, gradient_norm)  # NaN stays NaN
+        self.steps += 1
+        self.tokens = tokens
+
+    @property
+    def pending(self) -> bool:
+        return self.sent is not None or self.steps > 0
+
+    def due(self) -> bool:
+        """Whether it is time for a report and its figures have arrived on the host; or, where all ranks are to see the same, must have
+        arrived, as all have met since."""
+        if self.sent is None and self.now() - self.since >= REPORT_SECONDS:
+            self.sent = self._send()
+        return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
+
+    def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
+        """The report; where none was due, of all steps so far, which waits for the device."""
+        if self.sent is None:
+            self.ranks.meet()
+        sent = self.sent or self._send()
+        losses, *all_norms = self.ranks.totals(*sent.read())
+        norms, largest_norm, weight_norm = (each / self.ranks.count for each in all_norms)  # the same on all ranks: a fault in one is all ranks'
+        tokens = sent.tokens - self.tokens_before
+        speed = tokens / max(1e-9, sent.at - self.since)
+        self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
+        return Step(
+            step, epoch, sent.tokens, losses / max(1, tokens), rate, speed, min(1.0, progress), seconds, self.is_exact,
+            gradient_norm=norms / max(1, sent.steps), gradient_norm_max=largest_norm, weight_norm=weight_norm,
+        )  # fmt: skip
+
+    def pause(self, seconds: float) -> None:
+        """So long no steps were taken: that is not to count."""
+        self.since += seconds
+
+    def restart(self, tokens: int | None = None) -> None:
+        """Begin anew, after a pause that must not count; `tokens` read so far, where that is not what was told last."""
+        self.tokens = self.tokens_before = self.tokens if tokens is None else tokens
+        self.since = self.now()
+        self.sent: _Sent | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self.losses, self.norms, self.largest_norm = (torch.zeros((), device=self.device) for _ in range(3))
+        self.steps = 0
+
+    @torch.no_grad()
+    def _send(self) -> "_Sent":
+        """Steps from now on belong to the next report."""
+        weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
+        figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
+        tokens, steps, at = self.tokens, self.steps, self.now()
+        self._clear()
+        if self.device.type != "cuda":
+            return _Sent(figures, None, tokens, steps, at)
+        host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return _Sent(host, arrival, tokens, steps, at)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Figures on their way to the host, with the tokens and steps they are of."""
+
+    figures: Tensor
+    arrival: "torch.cuda.Event | None"
+    tokens: int
+    steps: int
+    at: float
+
+    def has_arrived(self) -> bool:
+        return self.arrival is None or self.arrival.query()
+
+    def read(self) -> list[float]:
+        """Sum of losses over tokens, sum of gradient norms, the largest of them, norm of the weights."""
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        return self.figures.tolist()

@@ -1,0 +1,70 @@
+"""The learning rate: over the budget, over epochs, or as validations tell."""
+
+import math
+
+from rnnlm.neural.fitting.settings import FittingSettings
+
+
+class LearningRate:
+    """Warm-up over a share of the budget, then a schedule:
+
+    constant; cosine, linear: down to `final_rate` over the budget;
+    step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch,
+    or every so many;
+    plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement;
+    halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
+    improved too little, and used up at the second such one.
+    """
+
+    def __init__(self, settings: FittingSettings) -> None:
+        self.settings = settings
+        self.factor = 1.0  # what validations made of the rate
+        self.bad_validations = 0
+        self.last_nats = math.inf
+        self.is_halving = False
+        self.is_used_up = False  # training at lower rates would gain nothing
+
+    def at(self, progress: float, epochs: float = 0.0) -> float:
+        """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
+        return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
+
+    def after_validation(self, ppl: float, improved: bool) -> bool:
+        """Hear of a validation: its perplexity, and whether that is the best so far. Whether the weights should go back to
+        the best ones."""
+        if self.settings.schedule == "halving":
+            self._halve(math.log(ppl))
+            return not improved
+        if self.settings.schedule == "plateau":
+            return self._is_lowered(improved) and self.settings.return_to_best
+        return False
+
+    def _halve(self, nats: float) -> None:
+        """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`, measured, as there, from
+        the validation before, whether or not that was the best."""
+        if nats * self.settings.min_improvement > self.last_nats:
+            self.is_used_up = self.is_halving
+            self.is_halving = True
+        if self.is_halving:
+            self.factor /= 2
+        self.last_nats = nats
+
+    def _is_lowered(self, improved: bool) -> bool:
+        self.bad_validations = 0 if improved else self.bad_validations + 1
+        if self.bad_validations <= self.settings.plateau_patience:
+            return False
+        self.factor *= self.settings.plateau_factor
+        self.bad_validations = 0
+        return True
+
+    def _share(self, progress: float, epochs: float) -> float:
+        settings = self.settings
+        if progress < settings.warmup:
+            return max(progress / settings.warmup, 0.01)
+        if settings.schedule == "step":
+            beyond = int(epochs) - settings.decay_after_epochs
+            return settings.decay_factor ** max(0, beyond // settings.decay_every_epochs + 1)
+        if settings.schedule in ("constant", "plateau", "halving"):
+            return 1.0
+        done = (progress - settings.warmup) / (1.0 - settings.warmup)
+        left = 1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        return settings.final_rate + (1.0 - settings.final_rate) * left

@@ -1,0 +1,1 @@
+"""Recurrent layers: what one layer computes, and stacks of them."""

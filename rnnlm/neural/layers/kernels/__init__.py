@@ -1,0 +1,1 @@
+"""Recurrences over a whole window: torch's kernels and our own loops."""

@@ -1,0 +1,134 @@
+"""The Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and backward.
+
+Before each step of an LSTM what it reads and its last output gate each other. With v_-1 = x and v_0 = h':
+
+    v_i = 2 s(M_i v_i-1) * v_i-2        for i = 1 .. r (their equations 1 and 2: M_i is Q_i where i is odd, R_i where even)
+
+and the LSTM reads the last v of odd number in the place of x, the last of even number in that of h'. A matrix of low
+rank is the product of two. As in the paper's equations, these gates have no biases.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rnnlm.neural.device import product_type
+from rnnlm.neural.layers.kernels.lstm import lstm_step, lstm_step_backward, peephole_gradient
+from rnnlm.neural.layers.kernels.window import bias_gradient
+
+
+def mogrifier_lstm(
+    x_TBE: Tensor,
+    h_BH: Tensor,
+    c_BH: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor,
+    rounds: int,
+    factors: Sequence[Tensor],
+    peepholes: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """y_TBH and the last cell. Weights are those of :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms; `factors` are
+    M_1 to M_r or, where they are of low rank, two for each, the one that is multiplied first coming first: M = second first."""
+    settings = rounds, product_type(x_TBE), torch.is_grad_enabled()
+    return MogrifierLSTM.apply(x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, *settings, *factors)
+
+
+class MutualGating:
+    """The rounds of a window's steps: what they computed, and their gradients."""
+
+    def __init__(self, rounds: list[tuple[Tensor, ...]], x_TBE: Tensor, h_BH: Tensor, slots: int) -> None:
+        self.rounds = rounds
+        arrays = [x_TBE.new_empty((slots, *x_TBE.shape[1:])), h_BH.new_empty((slots, *h_BH.shape))]
+        arrays += [torch.empty_like(arrays[i % 2]) for i in range(len(rounds))]
+        self.values = arrays  # v_-1, v_0, .. v_r
+        self.gates = [torch.empty_like(array) for array in arrays[2:]]
+        self.read = [[_steps(slots, h_BH, factor.shape[1], factor) for factor in factors] for factors in rounds]
+
+    def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
+        """What the LSTM reads in the places of x and h'."""
+        v = [self.values[0][slot].copy_(x_BE), self.values[1][slot].copy_(h_BH)]
+        for i, factors in enumerate(self.rounds):
+            product = v[-1]
+            for factor, read in zip(factors, self.read[i], strict=True):
+                product = torch.mm(read[slot].copy_(product), factor.t())
+            gate = self.gates[i][slot].copy_(product).sigmoid_().mul_(2)
+            v.append(torch.mul(gate, v[-2], out=self.values[i + 2][slot]))
+        return (v[-2], v[-1]) if len(v) % 2 == 0 else (v[-1], v[-2])
+
+    def start_backward(self) -> None:
+        slots, like_BH = len(self.values[1]), self.values[1][0]
+        self.d = [[_steps(slots, like_BH, factor.shape[0], factor) for factor in factors] for factors in self.rounds]
+
+    def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
+        """From the gradients of what the LSTM read to those of x and h', in place."""
+        for i in reversed(range(len(self.rounds))):
+            own, other = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
+            gate = self.gates[i][t]
+            back = own * self.values[i][t] * gate * (1 - gate / 2)  # the derivative of 2 s is 2 s (1 - s)
+            own.mul_(gate)
+            for factor, d in reversed(list(zip(self.rounds[i], self.d[i], strict=True))):
+                back = torch.mm(d[t].copy_(back), factor)
+            other.add_(back)
+
+    def weight_gradients(self) -> list[Tensor]:
+        """Of all factors, each a product over all steps at once."""
+        pairs = [pair for d, read in zip(self.d, self.read, strict=True) for pair in zip(d, read, strict=True)]
+        return [torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)) for d_TBO, read_TBI in pairs]
+
+
+class MogrifierLSTM(torch.autograd.Function):
+    """x U + h' W is one product with [U W], as the x it reads is not known before its step."""
+
+    @staticmethod
+    def forward(
+        ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, rounds: int, products: torch.dtype, keep: bool, *factors
+    ):
+        (T, B, E), H = x_TBE.shape, h_BH.shape[1]
+        first, slots = 4 * H - len(weight_hh), T if keep else 1
+        UW_GX, b_G = torch.cat((weight_ih, weight_hh), dim=1).to(products), bias.to(products)
+        gating = MutualGating(_by_round([factor.to(products) for factor in factors], rounds), x_TBE.to(h_BH.dtype), h_BH, slots)
+        joined_TBX, gates_TB4H = _steps(slots, h_BH, E + H, UW_GX), _steps(slots, h_BH, 4 * H, h_BH)
+        y_TBH, c_TBH, tanh_c_TBH = (_steps(count, h_BH, H, h_BH) for count in (T, slots, slots))
+        h, c = h_BH, c_BH
+        for t in range(T):
+            slot = t if keep else 0
+            torch.cat(gating.step(slot, x_TBE[t], h), dim=1, out=joined_TBX[slot])
+            gates_TB4H[slot][:, first:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
+            c = lstm_step(gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t])
+            h = y_TBH[t]
+        ctx.save_for_backward(c_BH, weight_ih, weight_hh, bias, peepholes, *factors)
+        ctx.window = gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH
+        ctx.x_dtype = x_TBE.dtype
+        return y_TBH, c.clone()
+
+    @staticmethod
+    def backward(ctx, dy_TBH, dc_BH):
+        c_BH, weight_ih, weight_hh, bias, peepholes, *factors = ctx.saved_tensors
+        gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
+        (T, B, H), (G, E) = c_TBH.shape, weight_ih.shape
+        first = 4 * H - G
+        gating.start_backward()
+        da_TBG, dx_TBE = _steps(T, c_BH, G, UW_GX), _steps(T, c_BH, E, c_BH)
+        d_B4H, dc, dh = torch.empty_like(gates_TB4H[0]), dc_BH.clone(), torch.zeros_like(c_BH)
+        for t in reversed(range(T)):
+            dh.add_(dy_TBH[t])
+            lstm_step_backward(dh, dc, gates_TB4H[t], c_TBH[t - 1] if t else c_BH, tanh_c_TBH[t], peepholes, first, d_B4H)
+            d_BX = torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), UW_GX)
+            gating.step_backward(t, dx_TBE[t].copy_(d_BX[:, :E]), dh.copy_(d_BX[:, E:]))
+        dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1)).to(weight_ih.dtype)
+        dp = None if peepholes is None else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        of_factors = [d.to(factor.dtype) for d, factor in zip(gating.weight_gradients(), factors, strict=True)]
+        of_weights = dUW_GX[:, :E], dUW_GX[:, E:], bias_gradient(da_TBG, bias), dp
+        return dx_TBE.to(ctx.x_dtype), dh, dc, *of_weights, None, None, None, *of_factors
+
+
+def _by_round(factors: list[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
+    each = len(factors) // rounds
+    return [tuple(factors[start : start + each]) for start in range(0, len(factors), each)]
+
+
+def _steps(count: int, rows_BH: Tensor, width: int, like: Tensor) -> Tensor:
+    """An array for what `count` steps compute: (count, B, width), in the type of `like`."""
+    return like.new_empty((count, len(rows_BH), width))

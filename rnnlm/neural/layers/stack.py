@@ -1,0 +1,195 @@
+"""The recurrent layers, and the stack of them, apart from word input and output layer.
+
+A layer takes x_TBE and its state, tensors (1, B, H), and gives y_TBH and the state after the last step.
+Elman (1990), with activation f:            h = f(x U + b + h' W)
+GRU, reset after the product (torch):       r, z = s(..), n = tanh(x Un + bn + r * (h' Wn + bn')), h = (1 - z) n + z h'
+GRU, reset before it (Cho et al. 2014):     n = tanh(x Un + bn + (r * h') Wn + bn')
+LSTM (Gers et al. 2000):                    c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c)
+   with peepholes (Gers & Schmidhuber 2000): i and f also read c', o reads c; coupled gates: s(i) is 1 - s(f)
+   Mogrifier (Melis et al. 2020): before that, x and h' gate each other
+Quasi-recurrent (Bradbury et al. 2017):     see qrnn.py
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
+from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
+from rnnlm.neural.regularization import dropout
+from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings, QrnnSettings, RecurrentSettings
+
+RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c), of each layer; (c, inputs) of a quasi-recurrent one
+HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
+
+
+class RecurrentLayer(nn.Module):
+    """The weights all kinds have, under torch's names: `gates` blocks of H rows each. Biases start at zero."""
+
+    gates = 1
+    states = 1  # tensors of state: h, or h and c
+
+    def __init__(self, settings: RecurrentSettings, input_width: int, width: int) -> None:
+        super().__init__()
+        rows = self.gates * width
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_width))
+        self.weight_hh = nn.Parameter(torch.empty(rows, width))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.width = width
+        self.weight_drop = settings.weight_drop
+
+    def recurrent_weights(self) -> Tensor:
+        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
+        all its steps go through the same weights, and gradients reach the weights themselves."""
+        return dropout(self.weight_hh, self.weight_drop, self.training)
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [(1, self.width)] * self.states
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        yield self.weight_ih, "input", self.gates
+        yield self.weight_hh, "recurrent", self.gates
+
+
+class ElmanLayer(RecurrentLayer):
+    """One bias: a second one would add nothing."""
+
+    def __init__(self, settings: ElmanSettings, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.activation = settings.activation
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
+        return y_TBH, (y_TBH[-1:],)
+
+
+class GruLayer(RecurrentLayer):
+    """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
+
+    gates = 3
+
+    def __init__(self, settings: GruSettings, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.bias_hh = nn.Parameter(torch.zeros(3 * width))
+        self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
+        y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        return y_TBH, (y_TBH[-1:],)
+
+
+class LstmLayer(RecurrentLayer):
+    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number a unit."""
+
+    gates = 4
+    states = 2
+
+    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+        self.gates = 3 if settings.coupled_gates else 4
+        super().__init__(settings, input_width, width)
+        self.coupled = settings.coupled_gates
+        self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+        with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
+            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        h_BH, c_BH = state[0][0], state[1][0]
+        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih))
+        return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
+
+
+class MogrifierLayer(LstmLayer):
+    """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step (Melis et al. 2020). Odd
+    rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of (., k) and (k, .)."""
+
+    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
+        shapes = []
+        for number in range(self.rounds):
+            rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)
+            shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+        self.mogrifier = nn.ParameterList(torch.empty(shape) for shape in shapes)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        yield from super().matrices()
+        for place, factor in enumerate(self.mogrifier):
+            yield factor, "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent", 1
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
+
+
+class RecurrentStack(nn.Module):
+    """Layers on top of each other, with dropout between them. From the second layer f on, with x what it reads:
+
+    plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1 - t) x, t = s(A x + a).
+    dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
+    """
+
+    def __init__(self, settings: RecurrentSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        dense = settings.connections == "dense"
+        below, layers = settings.input_width, []
+        for width in settings.widths:
+            layers.append(_layer(settings, len(layers), below, width))
+            below = below + width if dense else width
+        self.layers = nn.ModuleList(layers)
+        self.highways = nn.ModuleList(
+            _highway(width) for width in settings.widths[1:] if settings.connections == "highway"
+        )
+
+    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        after: RecurrentState = ()
+        for number, layer in enumerate(self.layers):
+            if number:
+                x_TBE = dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout)
+            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
+            after += layer_state
+            x_TBE = self._connect(number, x_TBE, y_TBH)
+        return x_TBE, after
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [shape for layer in self.layers for shape in layer.state_shapes()]
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        for layer in self.layers:
+            yield from layer.matrices()
+
+    def _connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
+        connections = self.settings.connections
+        if connections == "dense":
+            return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
+        if number == 0 or connections == "plain":
+            return y_TBH
+        if connections == "residual":
+            return x_TBE + y_TBH
+        t_TBH = torch.sigmoid(self.highways[number - 1](x_TBE))
+        return x_TBE + t_TBH * (y_TBH - x_TBE)
+
+
+def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> nn.Module:
+    if isinstance(settings, QrnnSettings):
+        return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
+    if isinstance(settings, LstmSettings):
+        kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
+        return kind(settings, input_width, width)
+    return {"rnn": ElmanLayer, "gru": GruLayer}[settings.model](settings, input_width, width)
+
+
+def _highway(width: int) -> nn.Linear:
+    gate = nn.Linear(width, width)
+    nn.init.constant_(gate.bias, HIGHWAY_BIAS)
+    return gate

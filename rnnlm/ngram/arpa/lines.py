@@ -1,0 +1,138 @@
+"""An ARPA file as numbered lines, read a block at a time: no more than a block is held, however long a line claims to be."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from rnnlm.errors import ModelError
+from rnnlm.files.compression import naming_errors, open_decompressed
+from rnnlm.text.corpus import Report, silent
+
+BLOCK_BYTES = 1 << 24
+LONGEST_LINE = 1 << 20
+_NEWLINE = ord("\n")
+_BLANK = b"\0\t\r "
+_BLANK_LINES = re.compile(rb"(?:[\0\t\r ]*\n)+")
+_IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits; U+00A0 is part of a word
+
+
+class ArpaLines:
+    """The lines of an open ARPA file. `number`: how many were taken so far; `report` hears of them."""
+
+    def __init__(self, stream: IO[bytes], name: str, report: Report = silent) -> None:
+        self.name = name
+        self.report = report
+        self.number = 0
+        self._stream = stream
+        self._data = b""
+        self._at = 0
+
+    def next(self) -> bytes | None:
+        """The next line, without white space around it; None at the end."""
+        if not self._fill():
+            return None
+        end = self._data.index(b"\n", self._at)
+        line, self._at = self._data[self._at : end], end + 1
+        self.number += 1
+        if len(line) > LONGEST_LINE:
+            raise self._too_long(self.number)
+        return line.strip(_BLANK)
+
+    def marker(self) -> bytes | None:
+        """The next line that is not blank if it begins with a backslash, b"" at the end; it is not taken. None: it is neither."""
+        while self._fill() and (blank := _BLANK_LINES.match(self._data, self._at)):
+            self.number += self._data.count(b"\n", self._at, blank.end())
+            self._at = blank.end()
+        if not self._fill():
+            return b""
+        end = self._data.index(b"\n", self._at)
+        return self._data[self._at : end].strip(_BLANK) if self._data.startswith(b"\\", self._at) else None
+
+    def entries(self) -> "Fields | None":
+        """The fields of the lines up to the next that begins with a backslash, or of as many as a block holds; None: no more."""
+        if self.marker() is not None:
+            return None
+        marker = self._data.find(b"\n\\", self._at)
+        end = (marker if marker >= 0 else self._data.rindex(b"\n")) + 1
+        block, self._at = self._data[self._at : end], end
+        first_line = self.number + 1
+        self._check_utf8(block, first_line)
+        newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
+        self.number += len(newlines)
+        self.report(f"{self.number:,} lines read")
+        lengths = np.diff(newlines, prepend=-1)
+        if lengths.max() > LONGEST_LINE:
+            raise self._too_long(first_line + int(lengths.argmax()))
+        return Fields(block, newlines, first_line)
+
+    def error(self, line: int, what: str, why: str = "", way_out: str = "") -> ModelError:
+        return ModelError(f"{self.name}, line {line}: {what}", why, way_out)
+
+    def _fill(self) -> bool:
+        """Makes sure that a whole line is at hand; whether there is one."""
+        while self._data.find(b"\n", self._at) < 0:
+            rest = self._data[self._at :]
+            if len(rest) > LONGEST_LINE:
+                raise self._too_long(self.number + 1)
+            more = self._stream.read(BLOCK_BYTES)
+            self._data, self._at = rest + (more or b"\n" if rest else more), 0
+            if not self._data:
+                return False
+        return True
+
+    def _check_utf8(self, block: bytes, first_line: int) -> None:
+        try:
+            block.isascii() or block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = first_line + block.count(b"\n", 0, error.start)
+            why = f"byte 0x{block[error.start]:02x}: {error.reason}"
+            raise self.error(line, "not UTF-8", why, "convert it to UTF-8") from None
+
+    def _too_long(self, line: int) -> ModelError:
+        return self.error(line, f"longer than {LONGEST_LINE:,} bytes", "that is no line of an ARPA file")
+
+
+class Fields:
+    """What stands between white space: text of each field, and for L lines that are not blank their numbers, the first field
+    of each, and how many there are."""
+
+    def __init__(self, block: bytes, newlines: np.ndarray, first_line: int) -> None:
+        data = np.frombuffer(block, np.uint8)
+        is_text = ~_IS_SEPARATOR[data]
+        edges = np.flatnonzero(np.diff(is_text, prepend=False))  # a block ends in a newline
+        starts, ends = edges[::2], edges[1::2]
+        offsets = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int32)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[is_text])]
+        self.text = pa.Array.from_buffers(pa.string(), len(starts), buffers)
+        after_line = np.searchsorted(starts, newlines)
+        counts = np.diff(after_line, prepend=0)
+        is_filled = counts > 0
+        self.lines_L = first_line + np.flatnonzero(is_filled)
+        self.counts_L = counts[is_filled]
+        self.first_L = (after_line - counts)[is_filled]
+
+    def take(self, fields: np.ndarray) -> pa.Array:
+        """The text of the fields of these numbers."""
+        return self.text.take(pa.array(fields))
+
+
+@contextlib.contextmanager
+def opened(path: str, report: Report = silent) -> Iterator[ArpaLines]:
+    """The lines of the file at `path`, or of standard input: `-`.
+
+    Raises:
+        ModelError: it cannot be read, or its compression is damaged.
+    """
+    with naming_errors(path, ModelError):
+        if path == "-":
+            if sys.stdin is None:
+                raise ModelError("cannot read standard input", "it is closed")
+            yield ArpaLines(sys.stdin.buffer, "standard input", report)
+            return
+        with open_decompressed(path) as stream:
+            yield ArpaLines(stream, path, report)

@@ -1,0 +1,144 @@
+"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is told with its line.
+
+Taken as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights left out, entries in any order,
+-inf, contexts that were pruned away. -99 is the number it is, as for KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its
+log10 probability is -100; where `<s>` is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or
+`</s>` not last, are left out.
+"""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnlm.errors import ModelError, notice
+from rnnlm.interface import BOUNDARY, UNKNOWN
+from rnnlm.ngram.arpa.arpa_entries import Entries, read_entries, refuse, shown
+from rnnlm.ngram.arpa.arpa_tables import ArpaTables, moved
+from rnnlm.ngram.arpa.format import MISSING_LOG10, nats
+from rnnlm.ngram.arpa.lines import ArpaLines, opened
+from rnnlm.ngram.tables import NOWHERE, SENTENCE_START, BackoffLevel, make_keys
+from rnnlm.text.corpus import Report, silent
+
+HIGHEST_ORDER = 64
+BOUNDARY_ID = 0
+_COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
+
+
+def read_arpa(path: str, report: Report = silent) -> tuple[list[str], list[BackoffLevel]]:
+    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. `report` hears
+    how far reading is.
+
+    Raises:
+        ModelError: the file cannot be read, or is damaged: where, and how.
+    """
+    with opened(path, report) as lines:
+        promised = _header(lines)
+        symbols, spellings, tables = _unigrams(lines, promised[0], len(promised) == 1)
+        vocabulary = pa.array(spellings)
+        for n, count in enumerate(promised[1:], start=2):
+            _add_order(lines, n, count, n == len(promised), vocabulary, tables)
+        _end(lines)
+    return symbols, tables.levels
+
+
+def _header(lines: ArpaLines) -> list[int]:
+    """How many n-grams of each order there are to be."""
+    while (line := lines.next()) is not None and line.removeprefix(b"\xef\xbb\xbf") != b"\\data\\":
+        pass
+    if line is None:
+        way_out = "a binary of KenLM cannot be read: give the ARPA file it was made from"
+        raise ModelError(f"{lines.name} is no ARPA file", "it has no line \\data\\", way_out)
+    promised: list[int] = []
+    while lines.marker() is None:
+        found = _COUNT.fullmatch(line := lines.next())
+        if line and not found:
+            raise lines.error(lines.number, "not understood", shown(line), "\\data\\ is followed by lines such as: ngram 1=5000")
+        if found and int(found[1]) != len(promised) + 1:
+            raise lines.error(lines.number, f"the count of {len(promised) + 1}-grams is missing")
+        promised += [int(found[2])] if found else []
+    has_unigrams = bool(promised and promised[0])
+    if not has_unigrams or len(promised) > HIGHEST_ORDER:
+        what = f"a model of order {len(promised)}" if has_unigrams else "there are no unigrams"
+        raise lines.error(lines.number, what, f"orders 1 to {HIGHEST_ORDER} can be read")
+    return promised
+
+
+def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[str], list[str], ArpaTables]:
+    """The symbols by id, how the file spells them and, last, `<s>`; the tables begun."""
+    sections = list(read_entries(lines, 1, promised, is_highest))
+    words = [word for section in sections for word in section.words.to_pylist()]
+    number_of = {word: number for number, word in reversed([*enumerate(words)])}
+    if len(number_of) < len(words):
+        again = np.array([number_of[word] != number for number, word in enumerate(words)])
+        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a word for the second time")
+    unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN  # some programs' spelling
+    specials = (BOUNDARY, unknown, SENTENCE_START)
+    for missing in [word for word in specials if word not in number_of]:
+        taken = "backoff weight is 0" if missing == SENTENCE_START else f"probability is {MISSING_LOG10:.0f}"
+        notice(f"{lines.name} has no {missing}: its log10 {taken}")
+    ordinary = [word for word in words if word not in specials]
+    spellings = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
+    at = np.array([number_of.get(word, NOWHERE) for word in spellings])
+    values_M2 = np.concatenate([section.values_L2 for section in sections])[at]
+    values_M2[at == NOWHERE] = nats(MISSING_LOG10), 0
+    values_M2[-1, 0] = 0  # <s> is given, whatever the file says
+    return [BOUNDARY, UNKNOWN, *ordinary], spellings, ArpaTables(values_M2)
+
+
+def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables) -> None:
+    """Read the n-grams of order n into the tables, and put in the contexts that are not there."""
+    order = _read_order(lines, n, promised, is_highest, vocabulary, tables)
+    lines_M, contexts_M, words_M, values_M2, lost_QN = order
+    if len(lost_QN):
+        is_lost_M = contexts_M == NOWHERE
+        places = tables.insert(lost_QN)
+        contexts_M[~is_lost_M] = moved(contexts_M[~is_lost_M], places)
+        contexts_M[is_lost_M] = tables.numbers(lost_QN)
+    keys_M = make_keys(contexts_M, words_M, tables.size)
+    if (keys_M[1:] <= keys_M[:-1]).any():
+        by_key = np.argsort(keys_M, kind="stable")
+        keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
+        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a {n}-gram for the second time")
+    tables.add(keys_M, values_M2)
+
+
+def _read_order(
+    lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables
+) -> list[np.ndarray]:
+    """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log backoff. Then the words of the
+    contexts that are nowhere."""
+    nothing = ((np.int64, ()), (np.int64, ()), (np.int32, ()), (np.float32, (2,)), (np.int32, (n - 1,)))
+    parts = [tuple(np.zeros((0, *shape), kind) for kind, shape in nothing)]
+    for entries in read_entries(lines, n, promised, is_highest):
+        ids_LN = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE).to_numpy().reshape(-1, n)
+        _refuse_unknown(lines, entries, ids_LN)
+        occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(axis=1)
+        if not occurs_L.all():
+            line = int(entries.lines_L[~occurs_L][0])
+            notice(f"{lines.name}, line {line}: {SENTENCE_START} not first or {BOUNDARY} not last; no sentence holds that, it is left out")
+        ids_LN = ids_LN[occurs_L]
+        contexts_L = tables.numbers(ids_LN[:, :-1])
+        lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
+        parts.append((entries.lines_L[occurs_L], contexts_L, ids_LN[:, -1].copy(), entries.values_L2[occurs_L], lost_QN))
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _end(lines: ArpaLines) -> None:
+    """`\\end\\`, and nothing after it."""
+    if (found := lines.marker()) != b"\\end\\":
+        raise lines.error(lines.number + 1, "no \\end\\ here", shown(found) if found else "the file is cut off")
+    lines.next()
+    while (line := lines.next()) is not None:
+        if line:
+            raise lines.error(lines.number, "text after \\end\\", shown(line))
+
+
+def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> None:
+    """Raises an error if a word of an n-gram is not among the unigrams."""
+    if (ids_LN == NOWHERE).any():
+        at = int((ids_LN == NOWHERE).argmax())
+        word = entries.words[at].as_py()
+        line = int(entries.lines_L[at // ids_LN.shape[1]])
+        raise lines.error(line, "an unknown word", f"{word!r:.80} is not among the unigrams")

@@ -1,0 +1,1 @@
+"""N-grams counted, as ids within a limit of memory and as strings."""

@@ -1,0 +1,188 @@
+"""Counting n-grams: a text of token ids becomes a trie of counts, order by order.
+
+An n-gram is numbered within its order; its number and the next word make the key of a longer one:
+key = number of the first n-1 words << bits of a word | last word. Keys of an order are sorted, so n-grams run by context,
+then by word, and one 64-bit sort of (key, position) an order finds them all. `<s>` is the word V: it begins n-grams,
+is context only, and as the largest word puts everything that begins with it at the end of its order.
+
+Sorting goes by ranges of contexts, one after the other or side by side, so the memory it takes can be bounded.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import NOWHERE, split_keys, word_bits
+from rnnlm.system import in_threads
+
+KEY_BITS = 64
+IN_MEMORY = Workspace()
+
+
+@dataclass(frozen=True)
+class Level:
+    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.ngram.tables`; the key of a unigram is its word).
+
+    suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram occurs. From `after_start`
+    on, n-grams begin with `<s>`. watched: number of the n-gram that ends at the position that :func:`count` was asked to watch.
+    """
+
+    size: int  # V
+    keys_M: np.ndarray
+    suffixes_M: np.ndarray
+    counts_M: np.ndarray
+    after_start: int
+    watched: int = NOWHERE
+
+    def __len__(self) -> int:
+        return len(self.keys_M)
+
+    @cached_property
+    def contexts_M(self) -> np.ndarray:
+        """Number of the first n-1 words in the order below."""
+        return split_keys(self.keys_M, self.size)[0].astype(self.suffixes_M.dtype)
+
+    @cached_property
+    def words_M(self) -> np.ndarray:
+        return split_keys(self.keys_M, self.size)[1].astype(self.suffixes_M.dtype)
+
+
+@dataclass(frozen=True)
+class NgramCounts:
+    """levels[n - 1] holds order n. The unigrams are all V words, seen or not, and `<s>` (word V) as the last."""
+
+    size: int
+    levels: tuple[Level, ...]
+
+    @property
+    def order(self) -> int:
+        return len(self.levels)
+
+    def adjusted(self, n: int) -> np.ndarray:
+        """Raw counts at the highest order and after `<s>`; elsewhere the number of different words to the left; 0 for `<s>`
+        (Heafield et al. 2013, section 2)."""
+        level = self.levels[n - 1]
+        if n == self.order:
+            return self.raw(n)
+        adjusted_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level)).astype(level.counts_M.dtype)
+        adjusted_M[level.after_start :] = level.counts_M[level.after_start :]
+        if n == 1:
+            adjusted_M[self.size] = 0
+        return adjusted_M
+
+    def raw(self, n: int) -> np.ndarray:
+        """Counts as they are; 0 for `<s>`, which is never predicted."""
+        counts_M = self.levels[n - 1].counts_M
+        if n == 1:
+            counts_M = np.append(counts_M[:-1], 0)
+        return counts_M
+
+
+def count(
+    ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int = 0, workspace: Workspace = IN_MEMORY
+) -> Iterator[Level]:
+    """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no line is that long (what
+    is found then is the same: an n-gram that fills the longest line begins with `<s>`, so its count is raw anyway).
+
+    watch: a position of the text; the numbers of the n-grams that end there are kept.
+
+    Raises:
+        OutputError: memory is limited, and there is no room for temporary files.
+    """
+    counter = _Counter(ids_T, boundary_id, size, watch, workspace)
+    for n in range(1, order + 1):
+        level = counter.unigrams() if n == 1 else counter.longer()
+        if not len(level):
+            return
+        yield level
+
+
+class _Counter:
+    """Knows, for each position of the text, the number of the (n-1)-gram that ends there and of the one before it."""
+
+    def __init__(self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace) -> None:
+        self.ids_T = ids_T
+        self.size = size
+        self.index = np.int32 if len(ids_T) < 2**31 - 1 else np.int64
+        self.watch = watch
+        self.workspace = workspace
+        self.is_first_T = np.empty(len(ids_T), dtype=bool)  # first of its sentence
+        self.is_first_T[:1] = True
+        np.equal(ids_T[:-1], boundary_id, out=self.is_first_T[1:])
+
+    def unigrams(self) -> Level:
+        counts_M = np.bincount(self.ids_T, minlength=self.size + 1)
+        counts_M[self.size] = np.count_nonzero(self.is_first_T)
+        self.numbers_T = self.ids_T.astype(self.index)
+        self.contexts_T = self._before(self.numbers_T, at_start=self.size)
+        self.context_counts = counts_M
+        self.after_start = self.size
+        keys_M = np.arange(self.size + 1, dtype=np.uint64)
+        return Level(self.size, keys_M, np.zeros(self.size + 1, self.index), counts_M, self.size, int(self.numbers_T[self.watch]))
+
+    def longer(self) -> Level:
+        """The next order."""
+        positions = int(np.count_nonzero(self.contexts_T != NOWHERE))
+        keys_M, suffixes_M, counts_M = (self.workspace.empty(positions, kind) for kind in (np.uint64, self.index, self.index))
+        numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
+        end = 0
+        for keys, suffixes, counts, at, numbers in in_threads(self._part, self._parts(), self.workspace.threads):
+            numbers_T[at] = numbers + self.index(end)
+            start, end = end, end + len(keys)
+            keys_M[start:end], suffixes_M[start:end], counts_M[start:end] = keys, suffixes, counts
+            self.workspace.release(keys_M, suffixes_M, counts_M)
+        keys_M, suffixes_M, counts_M = keys_M[:end], suffixes_M[:end], counts_M[:end]
+        self.after_start = int(np.searchsorted(keys_M, np.uint64(self.after_start) << np.uint64(word_bits(self.size))))
+        self.numbers_T, self.contexts_T = numbers_T, self._before(numbers_T, at_start=NOWHERE)
+        self.context_counts = counts_M
+        return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, int(numbers_T[self.watch]))
+
+    def _before(self, numbers_T: np.ndarray, at_start: int) -> np.ndarray:
+        """The number at the position before, and `at_start` where a sentence starts."""
+        before_T = np.empty_like(numbers_T)
+        before_T[1:] = numbers_T[:-1]
+        before_T[self.is_first_T] = at_start
+        return before_T
+
+    def _parts(self) -> list[tuple[int, int]]:
+        """Ranges of contexts, each of few enough positions to be sorted at a time with (key, position) in 64 bits."""
+        ends_H = np.cumsum(self.context_counts, dtype=np.int64)
+        most = min(self.workspace.positions, int(ends_H[-1]) // self.workspace.threads + 1)
+        parts, start = [], 0
+        while start < len(ends_H):
+            before = int(ends_H[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends_H, before + most, side="right")))
+            while (bits := self._bits(start, stop, int(ends_H[stop - 1]) - before)) > KEY_BITS:
+                stop = start + max(1, (stop - start) >> (bits - KEY_BITS))
+            parts.append((start, stop))
+            start = stop
+        self.workspace.release(self.context_counts)
+        return parts
+
+    def _bits(self, start: int, stop: int, positions: int) -> int:
+        return (stop - start - 1).bit_length() + word_bits(self.size) + max(0, positions - 1).bit_length()
+
+    def _part(self, contexts: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        """keys, suffixes and counts of the n-grams after a range of contexts; their positions and numbers there."""
+        start, stop = contexts
+        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop)).astype(self.index)
+        word, position = np.uint64(word_bits(self.size)), np.uint64(max(0, len(at) - 1).bit_length())
+        keys = (self.contexts_T[at] - self.index(start)).astype(np.uint64)
+        keys <<= word
+        keys |= self.ids_T[at].astype(np.uint64)
+        keys <<= position
+        keys |= np.arange(len(at), dtype=np.uint64)
+        keys.sort()
+        at = at[(keys & ((np.uint64(1) << position) - np.uint64(1))).astype(self.index)]
+        keys >>= position
+        is_new = np.empty(len(keys), dtype=bool)
+        is_new[:1] = True
+        np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+        first = np.flatnonzero(is_new)
+        counts = np.diff(first, append=len(keys)).astype(self.index)
+        keys = keys[first] + (np.uint64(start) << word)
+        numbers = np.cumsum(is_new, dtype=self.index) - self.index(1)
+        return keys, self.numbers_T[at[first]], counts, at, numbers

@@ -1,0 +1,163 @@
+"""The n-grams of a text with their counts, as strings in byte order, in bounded memory beyond that of counting.
+
+Sentences are padded with one `<s>` and one `</s>`. Words are numbered in the order of their bytes, so the trie of counts,
+read depth first, comes out sorted, a block at a time. In symbols, backslash, white space and control characters are
+written as in Python's strings (`\\\\`, `\\x20`, `\\t`): single spaces part them, and they hold nothing that sorts before one.
+"""
+
+import re
+from bisect import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import TextError
+from rnnlm.interface import Tokenizer
+from rnnlm.ngram.counting.counts import Level, count
+from rnnlm.ngram.tables import SENTENCE_START
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Report, Text, Watched, silent
+from rnnlm.text.encoding import encode_text, known_ids
+from rnnlm.text.tokenizers import TokenizerSettings
+
+BLOCK_NGRAMS = 1 << 16
+_TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
+
+Count = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
+
+
+def count_text(
+    text: Text,
+    tokenizer: Tokenizer | TokenizerSettings = TokenizerSettings(),
+    order: int = 3,
+    *,
+    highest_only: bool = False,
+    min_count: int = 1,
+    report: Report = silent,
+) -> Iterator[Count]:
+    """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count` times, in byte order.
+
+    tokenizer: one that is there, or the settings of one that is made from the text.
+
+    Raises:
+        TextError: the text cannot be read, holds no words, or a token that reads `<s>`.
+    """
+    watched = Watched(text, report)
+    if isinstance(tokenizer, TokenizerSettings):
+        tokenizer = tokenizers.train(tokenizer, watched.blocks())
+    ids_T = known_ids(encode_text(watched, tokenizer).ids, tokenizer)
+    names, number_V = _in_byte_order(tokenizer)
+    start_rank = bisect(names, SENTENCE_START)
+    names.append(SENTENCE_START)
+    levels, renumbered_M = [], np.zeros(1, dtype=np.int64)
+    for level in count(number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order):
+        report(f"order {len(levels) + 1}: {len(level):,} n-grams")
+        kept, renumbered_M = _kept(level, renumbered_M, min_count)
+        levels.append(kept)
+    trie = _Trie(names, levels, [n == order or not highest_only for n in range(1, len(levels) + 1)])
+    for start, stop in trie.blocks(start_rank):
+        yield from trie.read(start, stop)
+
+
+def visible_symbol(symbol: str) -> str:
+    """`symbol` without white space and control characters."""
+    return _TO_ESCAPE.sub(_escaped, symbol)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\x20" if found[0] == " " else found[0].encode("unicode_escape").decode("ascii")
+
+
+def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
+    """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among them."""
+    spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
+    if SENTENCE_START in spelled:
+        raise TextError(f"a token reads {SENTENCE_START}", "lines begin with that symbol in the counts", "replace it in the text")
+    ids = sorted(range(len(spelled)), key=spelled.__getitem__)
+    number_V = np.empty(len(ids), dtype=np.int32)
+    number_V[ids] = np.arange(len(ids), dtype=np.int32)
+    return [spelled[id] for id in ids], number_V
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The n-grams of one order that are wanted, sorted by context, then by word."""
+
+    words_M: np.ndarray
+    contexts_M: np.ndarray
+    counts_M: np.ndarray
+
+
+def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept, np.ndarray]:
+    """What occurs often enough, and the new number of each n-gram; no n-gram occurs more often than its context."""
+    kept_M = level.counts_M >= max(1, min_count)
+    index = level.contexts_M.dtype
+    kept = _Kept(level.words_M[kept_M], renumbered_M[level.contexts_M[kept_M]].astype(index, copy=False), level.counts_M[kept_M])
+    return kept, np.cumsum(kept_M, dtype=index) - index.type(1)
+
+
+class _Trie:
+    """Counts of all orders, to be read depth first. `shown`: which orders are read."""
+
+    def __init__(self, names: list[str], levels: list[_Kept], shown: list[bool]) -> None:
+        self.names, self.levels, self.shown = names, levels, shown
+        self.total = sum(len(level.words_M) for level, wanted in zip(levels, shown, strict=True) if wanted)
+        self.places = self._places()
+
+    def _places(self) -> list[np.ndarray]:
+        """For each order, how many n-grams are read before each: those of its own order before it, the contexts it begins
+        with and all before them, and whatever is longer and begins with one before it."""
+        deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
+        places = [deeper_M[:-1]]
+        for level, child, wanted in zip(self.levels[-2::-1], self.levels[:0:-1], self.shown[:0:-1], strict=True):
+            first_M = np.searchsorted(child.contexts_M, np.arange(len(level.words_M) + 1, dtype=child.contexts_M.dtype))
+            deeper_M = deeper_M[first_M] + first_M * wanted
+            places.insert(0, deeper_M[:-1])
+        above_M = np.zeros(1, dtype=np.int64)
+        for n, level in enumerate(self.levels):
+            above_M = above_M[level.contexts_M]
+            if n and self.shown[n - 1]:
+                above_M += level.contexts_M
+                above_M += 1
+            places[n] += above_M
+            if self.shown[n]:
+                places[n] += np.arange(len(places[n]))
+        return places
+
+    def blocks(self, start_rank: int) -> Iterator[tuple[int, int]]:
+        """The places to read, in byte order: `<s>`, which has the last number, comes in where it belongs."""
+        roots = self.levels[0].words_M
+        before = [*self.places[0].tolist(), self.total]
+        cut = before[int(np.searchsorted(roots, start_rank))]
+        last = before[int(np.searchsorted(roots, len(self.names) - 1))]
+        for start, stop in ((0, cut), (last, self.total), (cut, last)):
+            for first in range(start, stop, BLOCK_NGRAMS):
+                yield first, min(first + BLOCK_NGRAMS, stop)
+
+    def read(self, start: int, stop: int) -> Iterator[Count]:
+        """The n-grams from place `start` on, before place `stop`."""
+        texts, base = [], 0
+        found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
+        for n, (first, end, own, own_end) in enumerate(self._needed(start, stop)):
+            level = self.levels[n]
+            words = map(self.names.__getitem__, level.words_M[first:end].tolist())
+            contexts = (level.contexts_M[first:end] - base).tolist()
+            texts = [f"{texts[context]} {word}" for context, word in zip(contexts, words, strict=True)] if n else list(words)
+            places = self.places[n][own:own_end] - start
+            found[places] = texts[own - first : own_end - first]
+            counts[places] = level.counts_M[own:own_end]
+            base = first
+        return zip(found.tolist(), counts.tolist(), strict=True)
+
+    def _needed(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
+        """For each order, the range of numbers whose words are needed, and that of those to be read themselves."""
+        needed: list[tuple[int, int, int, int]] = []
+        contexts: list[int] = []
+        for level, places_M, wanted in zip(self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True):
+            own, own_end = np.searchsorted(places_M, (start, stop)).tolist() if wanted else (0, 0)
+            numbers = [*contexts, *((own, own_end) if own < own_end else ())]
+            first, end = (min(numbers), max(numbers)) if numbers else (0, 0)
+            contexts = [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1] if numbers else []
+            needed.append((first, end, own, own_end))
+        return needed[::-1]

@@ -1,0 +1,133 @@
+"""One word at a time through an n-gram model, for callers whose next question depends on the last answer: decoders.
+
+The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few short binary searches, without arrays.
+Where the n-grams after each context begin is looked up once, which takes a second for some 15 million n-grams.
+Unlike a text, a context need not begin with a line: after the null context a word has its unigram probability.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnlm.ngram.model import NgramModel, damaged
+from rnnlm.ngram.tables import NOWHERE, word_bits
+
+
+class Context(NamedTuple):
+    """What of the words so far can change what comes next; equal where the model makes no difference.
+
+    words: their ids, latest last; `<s>` is V. numbers, costs: of the contexts made of the last 1, 2, ... words, the number of that
+    n-gram in the model, and what giving it up costs (nats).
+    """
+
+    words: tuple[int, ...]
+    numbers: tuple[int, ...]
+    costs: tuple[float, ...]
+
+
+NULL = Context((), (), ())
+
+
+class _Order(NamedTuple):
+    """The n-grams of one order, above the first.
+
+    width: how many values each has: log p and, but for the highest order, cost. starts: of the n-grams after each context.
+    """
+
+    n: int
+    keys: memoryview
+    values: memoryview
+    width: int
+    starts: memoryview
+
+
+class NgramSteps:
+    """Steps through `model`. Words are token ids; logarithms in nats."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self.order = model.order
+        self._size = model.size
+        self._bits = word_bits(model.size)
+        self._unseen = model.unseen_context_logprob
+        self._words = memoryview(model.values[0].reshape(-1))
+        self._width = model.values[0].shape[1]
+        self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
+
+    def _order(self, model: NgramModel, n: int) -> _Order:
+        keys, values = model.keys[n - 2], model.values[n - 1]
+        contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
+        contexts <<= np.uint64(self._bits)
+        starts = np.searchsorted(keys, contexts).astype(np.uint32 if len(keys) < 1 << 32 else np.uint64)
+        return _Order(n, memoryview(keys), memoryview(values.reshape(-1)), values.shape[1], memoryview(starts))
+
+    def begin(self) -> Context:
+        """The start of a line."""
+        if self.order == 1:
+            return NULL
+        return Context((self._size,), (self._size,), (self._words[2 * self._size + 1],))
+
+    def null(self) -> Context:
+        """Nothing is known of what came before, not even that a line began."""
+        return NULL
+
+    def step(self, context: Context, word: int) -> tuple[float, int, Context]:
+        """log p(word | context), the length of the longest n-gram of the model that ends with `word` there, and the context after it.
+
+        Raises:
+            ModelError: the tables of the model are damaged.
+        """
+        logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
+        return logprob, length, self._after((*context.words, word), numbers, costs)
+
+    def line(self, context: Context, words: Sequence[int]) -> list[tuple[float, int]]:
+        """What :meth:`step` answers for one word after the other, without the contexts."""
+        answers, numbers, costs = [], context.numbers, context.costs
+        for word in words:
+            logprob, length, numbers, costs = self._read(numbers, costs, word)
+            answers.append((logprob, length))
+        return answers
+
+    def _read(self, numbers: Sequence[int], costs: Sequence[float], word: int) -> tuple[float, int, list[int], list[float]]:
+        """What :meth:`step` answers, with numbers and costs of the contexts after `word` in place of what they make up.
+
+        Decoders ask it for each word: one loop, without calls.
+        """
+        try:
+            logprob, length = self._words[word * self._width], 1
+            after = [word] if self._orders else []
+            costs_after = [self._words[2 * word + 1]] if self._orders else []
+            for (n, keys, values, width, starts), number, cost in zip(self._orders, numbers, costs, strict=False):
+                place = NOWHERE
+                if number >= 0:
+                    key, end = number << self._bits | word, starts[number + 1]
+                    place = bisect_left(keys, key, starts[number], end)
+                    if place == end or keys[place] != key:
+                        place = NOWHERE
+                if place >= 0:
+                    logprob, length = values[place * width], n
+                else:
+                    logprob += cost
+                if width > 1:
+                    after.append(place)
+                    costs_after.append(values[2 * place + 1] if place >= 0 else self._unseen)
+        except IndexError:
+            raise damaged() from None
+        while after and after[-1] < 0 and not costs_after[-1]:
+            after.pop()
+            costs_after.pop()
+        return logprob, length, after, costs_after
+
+    def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> Context:
+        """The context, without what lies before the longest n-gram that something follows or that costs something to give up."""
+        kept = len(numbers)
+        while kept and not costs[kept - 1] and not self._is_followed(kept - 1, numbers[kept - 1]):
+            kept -= 1
+        if not kept:
+            return NULL
+        return Context(words[-kept:], tuple(numbers[:kept]), tuple(costs[:kept]))
+
+    def _is_followed(self, at: int, number: int) -> bool:
+        """Whether longer n-grams begin with the n-gram of order at + 1 of that number."""
+        return number >= 0 and self._orders[at].starts[number] < self._orders[at].starts[number + 1]

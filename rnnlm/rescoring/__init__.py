@@ -1,0 +1,1 @@
+"""N-best lists: formats, features, tuned weights, word errors."""

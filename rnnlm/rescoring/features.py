@@ -1,0 +1,159 @@
+"""What is known of each hypothesis of an n-best list besides its first-pass score: its log-probability under language models, its
+words, its words unknown to them. Each distinct text is scored once per model.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rnnlm.errors import UsageError, notice
+from rnnlm.interface import UNKNOWN, LanguageModel
+from rnnlm.rescoring.nbest import Utterance
+from rnnlm.scoring.scorer import score_lines
+from rnnlm.text.corpus import Report, check_reserved, silent, split_words
+
+LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
+SAMPLE_TEXTS = 500
+_INSIDE_WORD = re.compile(r"(?<=\w)'(?=\w)")
+_KEPT = "\ue000"  # holds the place of an apostrophe; of private use, so no text means anything by it
+
+
+@dataclass(frozen=True)
+class TextMapping:
+    """What becomes of a hypothesis before a language model reads it.
+
+    remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words and `<unk>`.
+    special_symbols: as in :func:`rnnlm.text.corpus.check_reserved`. normalise_wer: words are mapped before they are compared with the
+    reference's, too.
+    """
+
+    lowercase: bool = False
+    remove_punctuation: bool = False
+    special_symbols: Literal["error", "drop", "replace"] = "error"
+    normalise_wer: bool = False
+
+    def mapped(self, text: str, where: str = "a hypothesis") -> str:
+        """`text` in the model's writing, its words one space apart. where: its place, for messages.
+
+        Raises:
+            TextError: it holds `<s>` or `</s>`, and that is to be an error.
+        """
+        if self.lowercase:
+            text = text.lower()  # first: <S> becomes a reserved symbol
+        words = split_words(check_reserved(text, where, self.special_symbols))
+        if self.remove_punctuation:
+            words = [word if word == UNKNOWN else _without_punctuation(word) for word in words]
+        return " ".join(split_words(" ".join(words)))
+
+    def for_wer(self, text: str, where: str = "a text") -> str:
+        """`text` as its words are compared with those of another.
+
+        Raises:
+            TextError: as :meth:`mapped`.
+        """
+        return self.mapped(text, where) if self.normalise_wer else text
+
+
+def _without_punctuation(word: str) -> str:
+    kept = _INSIDE_WORD.sub(_KEPT, word.replace("\u2019", "'"))
+    return "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept).replace(_KEPT, "'")
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """The features of a list: S utterances, N hypotheses at most, K features called `names`.
+
+    usable_SN is false where there is no hypothesis, or one that a model finds impossible.
+    """
+
+    names: tuple[str, ...]
+    utterances: tuple[Utterance, ...]
+    first_SN: np.ndarray
+    features_KSN: np.ndarray
+    usable_SN: np.ndarray
+
+    def rows(self, indices: Sequence[int]) -> "FeatureTable":
+        """The utterances at these places alone."""
+        utterances = tuple(self.utterances[index] for index in indices)
+        return FeatureTable(
+            self.names, utterances, self.first_SN[indices], self.features_KSN[:, indices], self.usable_SN[indices]
+        )
+
+    def columns(self, names: Sequence[str]) -> "FeatureTable":
+        """These features alone, in this order."""
+        chosen = [self.names.index(name) for name in names]
+        return FeatureTable(tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN)
+
+
+def feature_table(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping, report: Report = silent
+) -> FeatureTable:
+    """The features of `utterances` under `models` (by name).
+
+    Models with the same tokenizer share the count of unknown words, which is called after the first of them. A hypothesis of
+    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice.
+
+    Raises:
+        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error.
+        ModelError: scores are not numbers.
+    """
+    if not utterances or not models:
+        raise UsageError("nothing to rescore" if models else "no language model to rescore with", way_out="name models with -m")
+    hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
+    texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    numbers_H = np.array([distinct[text] for text in texts])
+    columns: dict[str, np.ndarray] = {}
+    oov = {}
+    for name, model in models.items():
+        scores = []
+        for score in score_lines(model, distinct):
+            scores.append(score)
+            report(f"{name}: {len(scores):,} of {len(distinct):,} texts scored")
+        columns[LM + name] = np.array([np.nan if s.logprob_nats is None else s.logprob_nats for s in scores])[numbers_H]
+        if model.tokenizer.fingerprint not in oov:
+            oov[model.tokenizer.fingerprint] = OOV + name, np.array([float(len(s.oov)) for s in scores])[numbers_H]
+        _tell_case(name, model, list(distinct), mapping)
+    columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
+    columns.update(oov.values())
+    return _padded(utterances, columns)
+
+
+def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> FeatureTable:
+    counts_S = np.array([len(utterance.hypotheses) for utterance in utterances])
+    exists_SN = np.arange(counts_S.max()) < counts_S[:, None]
+    first_SN = np.zeros(exists_SN.shape)
+    first_SN[exists_SN] = [hypothesis.score for utterance in utterances for hypothesis in utterance.hypotheses]
+    features_KSN = np.zeros((len(columns), *exists_SN.shape))
+    features_KSN[:, exists_SN] = list(columns.values())
+    usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
+    _tell_impossible(usable_SN, exists_SN)
+    usable_SN[~usable_SN.any(axis=1), 0] = True
+    return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
+
+
+def _tell_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
+    impossible = int((exists_SN & ~usable_SN).sum())
+    if impossible:
+        alone = int((~usable_SN.any(axis=1)).sum())
+        notice(
+            f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
+            f"{alone:,} utterances of which all have keep their 1-best"
+        )
+
+
+def _tell_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
+    """Where nearly nothing is known, but would be in lower case, that is worth saying."""
+    sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
+    share = _unknown_share(model, sample)
+    if share > 0.5 and not mapping.lowercase and _unknown_share(model, [text.lower() for text in sample]) < share / 2:
+        notice(f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in lower case: --lowercase")
+
+
+def _unknown_share(model: LanguageModel, texts: list[str]) -> float:
+    encoded = model.tokenizer.encode(texts)
+    return len(encoded.oov) / max(1, len(encoded.ids) - len(texts))

@@ -1,0 +1,150 @@
+"""N-best lists in files: TSV and JSON here, those of Kaldi and ESPnet in :mod:`rnnlm.rescoring.kaldi_espnet`; which one, the content tells.
+
+* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tsv`); the reference has the rank REF and no score. A row of these names may
+  stand first.
+* json: JSON-lines, or one array, of {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}, best first; "ref" may be missing.
+* kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that holds `1best_recog`, `2best_recog`, ...
+"""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rnnlm.errors import TextError, UsageError, nearest, notice, shown
+from rnnlm.files import tables, tsv
+from rnnlm.files.reading import opened, text_lines
+from rnnlm.rescoring import kaldi_espnet
+from rnnlm.rescoring.kaldi_espnet import keyed_lines
+from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance, parse_rank, parse_score
+from rnnlm.rescoring.nbest_collecting import Collector
+from rnnlm.text.corpus import WORD_SPACE
+
+FORMATS = ("tsv", "json", "kaldi", "espnet")
+REFERENCE = "REF"
+_HEADER = ["utt", "rank", "score", "text"]
+_MIXED = "the formats of n-best lists are not mixed within one file"
+
+
+def read_nbest(
+    source: str, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (), references: Sequence[str] = ()
+) -> list[Utterance]:
+    """The utterances of an n-best list.
+
+    score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the list or is a path, and may have
+    a factor before it, `0.1*ac_cost`. references: files of `utt words...`, for lists without.
+
+    Raises:
+        TextError: it cannot be read; a score is missing or not finite; an utterance, rank or reference is there twice; an
+            utterance has no hypothesis; references contradict each other. UsageError: the format is unknown, or needs no score_files.
+    """
+    kind = settings.format or format_of(source, settings)
+    if kind not in FORMATS:
+        raise UsageError(f"no such format of n-best lists: {kind!r}", way_out=nearest(kind, FORMATS))
+    if score_files and kind != "kaldi":
+        raise UsageError(f"{source} holds its scores itself, as {kind} does", way_out="leave out --scores")
+    collector = Collector(source, settings)
+    if kind == "kaldi":
+        kaldi_espnet.read_kaldi(collector, score_files)
+    elif kind == "espnet":
+        kaldi_espnet.read_espnet(collector)
+    else:
+        (_read_tsv if kind == "tsv" else _read_json)(collector)
+    return _with_references(collector.finished(), references, settings)
+
+
+def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
+    """The format of a list, by what is in it.
+
+    Raises:
+        TextError: it cannot be read, is empty, or is none.
+    """
+    if os.path.isdir(source):
+        return "espnet" if kaldi_espnet.espnet_folders(source) else "kaldi"
+    with opened(source) as stream:
+        lines = text_lines(source, stream, settings.encoding_errors)
+        first = next(filter(str.strip, lines), None)
+        if first is None:
+            raise TextError(f"{source} is empty", "an n-best list holds utterances")
+        if first.lstrip()[0] in "{[":
+            return "json"
+        _, cells = next(tsv.rows(itertools.chain([first], lines), len(_HEADER)))
+    return "tsv" if len(cells) > 2 else "kaldi"
+
+
+def _read_tsv(collector: Collector) -> None:
+    source, settings = collector.source, collector.settings
+    with opened(source) as stream:
+        for number, fields in tsv.rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
+            where = f"{source}, line {number}"
+            if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
+                continue
+            if len(fields) != len(_HEADER):
+                why = f"it has {len(fields)} of the fields utt, rank, score, text"
+                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are parted by one tab; {_MIXED}")
+            utt, rank, score, text = fields
+            if not utt:
+                raise TextError(f"{where}: the utterance has no name")
+            if rank == REFERENCE:
+                if score.strip():
+                    raise TextError(f"{where}: a reference has a score", f"it is {score!r}", "a reference's score is empty")
+                collector.add_reference(utt, text, where)
+            else:
+                number_in_list = parse_rank(rank)
+                if number_in_list is None:
+                    raise TextError(f"{where}: {rank!r} is no rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
+                collector.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
+
+
+def _read_json(collector: Collector) -> None:
+    settings, rescored = collector.settings, 0
+    for row in tables.rows(collector.source, tables.JSON_LINES, settings.encoding_errors):
+        utt = _field(row.values, "utt", (str, int), row.where, "text")
+        if collector.knows(str(utt)):
+            raise TextError(f"{row.where}: utterance {utt!r} is there already", "each utterance stands once in a list")
+        if row.values.get("ref") is not None:
+            collector.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
+        for rank, each in enumerate(_field(row.values, "hypotheses", list, row.where, "a list"), start=1):
+            where = f"{row.where}, hypothesis {rank}"
+            if not isinstance(each, dict):
+                raise TextError(f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}')
+            text = _field(each, "text", str, where, "text")
+            score = parse_score(str(_field(each, "score", (int, float, str), where, "a number")), where, settings.costs)
+            collector.add(str(utt), rank, Hypothesis(text, score, where))
+            rescored += "first_pass_score" in each
+        if not collector.knows(str(utt)):
+            collector.add_empty(str(utt), row.where)
+    if rescored:
+        notice(f"{collector.source} was rescored before: its scores hold those of language models already")
+
+
+def _field(values: dict[str, Any], name: str, types: Any, where: str, expected: str) -> Any:
+    if values.get(name) is None:
+        raise TextError(f"{where}: {name!r} is missing", 'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}')
+    if not isinstance(values[name], types) or isinstance(values[name], bool):
+        raise TextError(f"{where}: {name!r} is not {expected}", f"it is {shown(values[name])}")
+    return values[name]
+
+
+def _with_references(utterances: list[Utterance], files: Sequence[str], settings: ListSettings) -> list[Utterance]:
+    """The utterances with the references of these files.
+
+    Raises:
+        TextError: there are two for an utterance, and they differ.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for file in files:
+        for utt, text, where in keyed_lines(file, settings.encoding_errors):
+            if utt in found:
+                raise TextError(f"{where}: utterance {utt!r} has a reference already", f"see {found[utt][1]}")
+            found[utt] = text, where
+    complete = []
+    for utterance in utterances:
+        text, where = found.pop(utterance.utt, (utterance.reference, ""))
+        if utterance.reference not in (None, text) and utterance.reference.strip(WORD_SPACE) != text:
+            raise TextError(f"{where}: another reference for {utterance.utt!r}", f"that of {utterance.where} differs", "leave out --ref")
+        complete.append(dataclasses.replace(utterance, reference=text))
+    if found:
+        notice(f"{len(found):,} references are of utterances that are not in the list, the first is {next(iter(found))!r}")
+    return complete

@@ -1,0 +1,246 @@
+"""N-best lists rescored: weights for the first pass, language models, words and unknown words, tuned on word errors; and applied.
+
+The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och & Ney 2002); its weights are those of
+the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The weight of a language model is never negative.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
+from rnnlm.interface import LanguageModel
+from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
+from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
+from rnnlm.rescoring.nbest import Utterance, with_references
+from rnnlm.rescoring.weights import Tuned, Weights, matched
+from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
+from rnnlm.text.corpus import Report, silent
+
+
+@dataclass(frozen=True)
+class RescoreSettings:
+    """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts and resampling; skip_incomplete:
+    utterances without reference are left out of tuning with a notice instead of being an error."""
+
+    mapping: TextMapping = TextMapping()
+    words: bool = True
+    oov: bool = True
+    restarts: int = RESTARTS
+    seed: int = 1
+    skip_incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class RescoredHypothesis:
+    """A hypothesis with its score. rank: that of the first pass, from 1; features: their values by name; score: None where a model
+    finds it impossible; edits: None where the reference is not known."""
+
+    text: str
+    rank: int
+    score: float | None
+    first_pass: float
+    features: dict[str, float]
+    edits: Edits | None
+
+
+@dataclass(frozen=True)
+class RescoredUtterance:
+    """An utterance with its hypotheses, the best first."""
+
+    utt: str
+    reference: str | None
+    hypotheses: tuple[RescoredHypothesis, ...]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much the word-error rate falls (a fraction; below zero: rises), and how likely as large a difference is by chance."""
+
+    interval: Interval | None
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Word-error rates of the first pass' 1-best, of the rescored one, and of the best hypothesis there is; over the utterances
+    with a reference. gain: of rescoring over the first pass."""
+
+    first: WordErrorRate
+    rescored: WordErrorRate
+    oracle: WordErrorRate
+    gain: Gain
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A list rescored. rates: None where no reference is known."""
+
+    utterances: tuple[RescoredUtterance, ...]
+    rates: Rates | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What came of tuning with these models. gain: over the stage before, or over the first pass."""
+
+    models: tuple[str, ...]
+    weights: Weights
+    rescored: Rescored
+    gain: Gain | None
+
+
+def tune_weights(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
+    report: Report = silent,
+) -> Weights:  # fmt: skip
+    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` hears how far scoring is.
+
+    Raises:
+        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
+        ModelError: a model's scores are not numbers.
+    """
+    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
+    return _tuned(table, models, settings)
+
+
+def rescore(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Report = silent
+) -> Rescored:
+    """The list in the order of `weights`, with word-error rates where references are known.
+
+    Raises:
+        ModelError: the weights were tuned for other models, or no tuning made them. TextError, UsageError: as :func:`tune_weights`.
+    """
+    table = feature_table(utterances, matched(weights, models), weights.mapping, report)
+    if strangers := sorted(weights.weights.keys() - set(table.names)):
+        raise ModelError(f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew")
+    return _applied(table, weights, seed)
+
+
+def tune_and_rescore(
+    tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Mapping[str, LanguageModel],
+    settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Report = silent,
+) -> list[Stage]:  # fmt: skip
+    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
+
+    Raises:
+        As :func:`tune_weights`.
+    """
+    dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping, report)
+    test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
+    stages: list[Stage] = []
+    for count in range(1 if each else len(models), len(models) + 1):
+        some = dict(list(models.items())[:count])
+        weights = _tuned(dev, some, settings)
+        rescored = _applied(test, weights, settings.seed)
+        gain = rescored.rates.gain if rescored.rates else None
+        if stages and rescored.rates:
+            gain = gain_over(stages[-1].rescored, rescored, settings.seed)
+        stages.append(Stage(tuple(some), weights, rescored, gain))
+    return stages
+
+
+def cross_validate(
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int,
+    settings: RescoreSettings = RescoreSettings(), report: Report = silent,
+) -> Rescored:  # fmt: skip
+    """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
+
+    Raises:
+        UsageError: the folds are fewer than two, or more than the utterances. And as :func:`tune_weights`.
+    """
+    utterances = with_references(utterances, settings.skip_incomplete)
+    if not 2 <= folds <= len(utterances):
+        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", way_out="2 or more, one utterance each at least")
+    table = feature_table(utterances, models, settings.mapping, report)
+    fold_S = np.arange(len(table.utterances)) % folds
+    found: dict[int, RescoredUtterance] = {}
+    for fold in range(folds):
+        weights = _tuned(table.rows(np.flatnonzero(fold_S != fold)), models, settings)
+        inside = np.flatnonzero(fold_S == fold)
+        found.update(zip(inside.tolist(), _reordered(table.rows(inside), weights), strict=True))
+    rescored = [found[index] for index in sorted(found)]
+    return Rescored(tuple(rescored), _rates(rescored, settings.seed))
+
+
+def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
+    """The gain of one result over another of the same list.
+
+    Raises:
+        UsageError: they are not of the same list, or without references.
+    """
+    if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
+        raise UsageError("a gain is that over the same list, with its references")
+    return _gain(*([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed)
+
+
+def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:
+    names = [name for name in table.names if _is_wanted(name, models, settings)]
+    table = table.columns(names)
+    edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
+    errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
+    for row, found in enumerate(edits):
+        errors_SN[row, : len(found)] = [edit.errors for edit in found]
+    lowest_K = np.array([0.0 if name.startswith(LM) else -np.inf for name in names])
+    candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
+    weights_K, errors = minimise_errors(candidates, lowest_K, restarts=settings.restarts, seed=settings.seed)
+    words = sum(found[0].words for found in edits)
+    tuned = Tuned(len(edits), words, int(errors_SN[:, 0].sum()), errors, settings.seed)
+    fingerprints = {name: model.fingerprint for name, model in models.items()}
+    return Weights(dict(zip(names, weights_K.tolist(), strict=True)), fingerprints, settings.mapping, tuned)
+
+
+def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
+    if name == WORDS:
+        return settings.words
+    kind, _, model = name.partition(":")
+    return model in models and (settings.oov or f"{kind}:" != OOV)
+
+
+def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
+    reference = mapping.for_wer(utterance.reference or "", utterance.where)
+    return [count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where)) for hypothesis in utterance.hypotheses]
+
+
+def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
+    utterances = _reordered(table, weights)
+    known = [utterance for utterance in utterances if utterance.reference is not None]
+    if 0 < len(known) < len(utterances):
+        notice(f"{len(utterances) - len(known):,} utterances have no reference: word-error rates are of the other {len(known):,}")
+    return Rescored(tuple(utterances), _rates(known, seed) if known else None)
+
+
+def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
+    table = table.columns(list(weights.weights))
+    candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, np.zeros(table.first_SN.shape, dtype=np.int64))
+    total_SN = candidates.total_SN(np.array(list(weights.weights.values())))
+    order_SN = np.argsort(-total_SN, axis=1, kind="stable")
+    found = []
+    for row, utterance in enumerate(table.utterances):
+        edits = _edits(utterance, weights.mapping) if utterance.reference is not None else [None] * len(utterance.hypotheses)
+        hypotheses = []
+        for at in [at for at in order_SN[row].tolist() if at < len(utterance.hypotheses)]:
+            features = dict(zip(table.names, table.features_KSN[:, row, at].tolist(), strict=True))
+            hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
+            score = total if np.isfinite(total) else None
+            hypotheses.append(RescoredHypothesis(hypothesis.text, at + 1, score, hypothesis.score, features, edits[at]))
+        found.append(RescoredUtterance(utterance.utt, utterance.reference, tuple(hypotheses)))
+    return found
+
+
+def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
+    first = [next(h.edits for h in utterance.hypotheses if h.rank == 1) for utterance in utterances]
+    rescored = [utterance.hypotheses[0].edits for utterance in utterances]
+    oracle = [min(utterance.hypotheses, key=lambda h: (h.edits.errors, h.rank)).edits for utterance in utterances]
+    rates = [word_error_rate(edits, seed) for edits in (first, rescored, oracle)]
+    return Rates(*rates, _gain(first, rescored, seed))
+
+
+def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:
+    fewer_S = np.array([a.errors - b.errors for a, b in zip(before, after, strict=True)], dtype=np.float64)
+    words_S = np.array([a.words for a in before], dtype=np.float64)
+    interval = ratio_interval(fewer_S, words_S, seed=seed) if words_S.sum() else None
+    return Gain(interval, permutation_p(fewer_S, seed=seed))

@@ -1,0 +1,92 @@
+"""The weights with which an n-best list is rescored, in memory and as a file: for which models, for which writing of the text."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from rnnlm.errors import ModelError, TextError
+from rnnlm.files.small_files import read_small
+from rnnlm.files.writing import save_file
+from rnnlm.interface import LanguageModel
+from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What weights were tuned on: so many utterances with so many words; and the errors there, before and after."""
+
+    utterances: int
+    words: int
+    errors_before: int
+    errors_after: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight of each feature by its name; the first-pass score has the weight 1.
+
+    models: name -> fingerprint of each language model, None for one that was never saved.
+    """
+
+    weights: dict[str, float]
+    models: dict[str, str | None]
+    mapping: TextMapping = TextMapping()
+    tuned: Tuned | None = None
+    format_version: Literal[1] = 1
+
+
+def save_weights(weights: Weights, path: str | Path) -> None:
+    """Write them to a JSON file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    save_file(Path(path), [json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n"])
+
+
+def read_weights(path: str | Path) -> Weights:
+    """The weights in a file of :func:`save_weights`.
+
+    Raises:
+        TextError: it cannot be read, or does not hold weights.
+    """
+    try:
+        weights = msgspec.json.decode(read_small(Path(path)), type=Weights)
+    except OSError as error:
+        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TextError(f"{path} holds no weights", str(error), "write them with --weights-output") from None
+    known = {WORDS, *(prefix + name for name in weights.models for prefix in (LM, OOV))}
+    if strangers := sorted(weights.weights.keys() - known):
+        raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune anew")
+    if missing := sorted({LM + name for name in weights.models} - weights.weights.keys()):
+        raise TextError(f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune anew")
+    return weights
+
+
+def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
+    """`models` under the names that `weights` have for them, in their order. What counts is the fingerprint, not the name.
+
+    Raises:
+        ModelError: they are not the models the weights were tuned for.
+    """
+    left = dict(models)
+    found = {}
+    for name, fingerprint in weights.models.items():
+        same = [own for own, model in left.items() if model.fingerprint == fingerprint and (fingerprint or own == name)]
+        if not same:
+            given = ", ".join(f"{own} ({model.fingerprint})" for own, model in left.items()) or "none"
+            raise ModelError(
+                "the weights were tuned for other models", f"for {name} ({fingerprint}); given: {given}",
+                "name those models, or tune anew",
+            )  # fmt: skip
+        found[name] = left.pop(same[0])
+    if left:
+        raise ModelError("the weights were tuned for other models", f"they have none for {next(iter(left))}", "leave it out, or tune anew")
+    return found

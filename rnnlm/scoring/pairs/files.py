@@ -1,0 +1,112 @@
+"""Files of minimal pairs, whatever their format: told by what they hold, not by what they are called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnlm.errors import TextError
+from rnnlm.files import tables
+from rnnlm.files.compression import without_suffix
+from rnnlm.files.reading import decode, opened
+from rnnlm.scoring.pairs.formats import RowFormat, pair_of
+from rnnlm.scoring.pairs.sentences import SENTENCES
+from rnnlm.scoring.pairs.sets import TestSet
+from rnnlm.scoring.pairs.suites import is_suite, suite_of
+from rnnlm.scoring.pairs.templates import TEMPLATES
+from rnnlm.scoring.pairs.winograd import WINOGRAD
+from rnnlm.text import sources
+
+FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
+SUITES = "SyntaxGym suites"
+DEFAULT_KIND = "pairs"
+SHOWN_COLUMNS = 12  # in a message
+_WAY_OUT = (
+    "pairs need the columns good and bad (or BLiMP's sentence_good, sentence_bad); Winograd schemas sentence, option1, option2, answer; "
+    "agreement templates sentence, verb_index, right, wrong"
+)
+
+
+def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
+    """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row that gives no pair is a pair that
+    says why (`problem`).
+
+    Raises:
+        TextError: there is no such file, it cannot be read, or is not what it says it is; or files of different formats are mixed.
+    """
+    names = files_of(str(source))
+    read = [_read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors) for name in names]
+    format = read[0].format
+    for name, each in zip(names, read, strict=True):
+        if each.format != format:
+            raise TextError(f"{source} mixes formats", f"{names[0]} holds {format}, {name} {each.format}", "name them one by one")
+    return TestSet(
+        format, tuple(pair for each in read for pair in each.pairs), tuple(suite for each in read for suite in each.suites)
+    )
+
+
+def files_of(source: str) -> list[str]:
+    """The files that :func:`read_pairs` reads.
+
+    Raises:
+        TextError: there are none.
+    """
+    if source.startswith(sources.HUB):
+        raise TextError("pairs are read from files", f"{source} is a data set of the hub", "download it, and name its files")
+    folder = Path(source)
+    if not folder.is_dir():
+        return sources.expand((source,))
+    found = sorted(str(path) for path in folder.iterdir() if path.is_file() and tables.kind_of(path.name))
+    if not found:
+        raise TextError(f"{source} holds no pairs", "it is a folder without tables or JSON files", "known are: " + ", ".join(tables.SUFFIXES))
+    return found
+
+
+def _stem(name: str) -> str:
+    return Path(without_suffix(name)).stem
+
+
+def _read(source: str, kind: str, errors: str) -> TestSet:
+    table = tables.kind_of(source) or _sniffed(source)
+    value = _json_value(source, errors) if table == tables.JSON_LINES else None
+    if is_suite(value) or (isinstance(value, list) and value and all(map(is_suite, value))):
+        listed = value if isinstance(value, list) else [value]
+        suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
+        return TestSet(SUITES, suites=suites)
+    rows = [tables.Row(source, value)] if isinstance(value, dict) else list(tables.rows(source, table, errors))
+    if not rows:
+        raise TextError(f"{source} holds no pairs")
+    format = _format(source, rows)
+    return TestSet(format.name, tuple(pair_of(row.values, format, kind, row.where) for row in rows))
+
+
+def _sniffed(source: str) -> str:
+    """What table the file begins like."""
+    with opened(source) as stream:
+        begins = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return tables.JSON_LINES if begins[:1] in (b"{", b"[") else tables.TSV
+
+
+def _json_value(source: str, errors: str) -> Any:
+    """What the file holds where it is one JSON value as a whole, else None."""
+    import msgspec
+
+    with opened(source) as stream:
+        data = stream.read(tables.LARGEST_VALUE + 1)
+    if len(data) > tables.LARGEST_VALUE:  # JSON-lines, perhaps
+        return None
+    try:
+        return msgspec.json.decode(decode(data, source, 1, errors).removeprefix("\ufeff"))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
+    columns = {name for row in rows for name in row.values if name is not None}
+    shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
+    format = next((format for format in FORMATS if format.fits(columns)), None)
+    if format is None:
+        raise TextError(f"{source} is no list of pairs by its columns", f"it has {shown}", _WAY_OUT)
+    for names in format.needed:
+        if columns.isdisjoint(names):
+            raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _WAY_OUT)
+    return format

@@ -1,0 +1,246 @@
+"""SyntaxGym's test suites: items in several conditions, cut into regions, and predictions about the regions' surprisals.
+
+Format: Gauthier, Hu, Wilcox, Qian & Levy (2020), SyntaxGym; suites: Hu et al. (2020), arXiv 2005.03692. A region's surprisal is the
+sum over its tokens, each given all that stands before it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import TextError
+from rnnlm.interface import LanguageModel
+from rnnlm.scoring.pairs.formulas import Formula, Reference, parse
+from rnnlm.scoring.pairs.lines import ReadLines, Unscorable, checked_line, read_lines
+
+METRIC = "sum"
+
+
+class _Region(msgspec.Struct):
+    region_number: int
+    content: str = ""
+
+
+class _Condition(msgspec.Struct):
+    condition_name: str
+    regions: list[_Region]
+
+
+class _Item(msgspec.Struct):
+    item_number: int | str
+    conditions: list[_Condition]
+
+
+class _Prediction(msgspec.Struct):
+    formula: str
+    type: str = "formula"
+
+
+class _Meta(msgspec.Struct):
+    name: str = ""
+    metric: str = METRIC
+    string_predictions: list[str] = []
+
+
+class _Suite(msgspec.Struct):
+    items: list[_Item]
+    predictions: list[_Prediction] = []
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item: the contents of its regions by number, by condition."""
+
+    number: str
+    conditions: Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A test suite."""
+
+    name: str
+    formulas: tuple[Formula, ...]
+    items: tuple[Item, ...]
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class PredictionLabels:
+    """What predictions are grouped by: the suite, with the prediction's number where it has several."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class PredictionScore:
+    """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs on a tie (< and > are hard in
+    SyntaxGym); None, with the reason, where it cannot be told.
+
+    surprisal_bits: of the regions it speaks of; None where infinite.
+    """
+
+    suite: str
+    item: str
+    formula: Formula
+    labels: PredictionLabels
+    point: float | None
+    is_tie: bool = False
+    has_oov: bool = False
+    surprisal_bits: Mapping[Reference, float | None] | None = None
+    reason: str | None = None
+    where: str = ""
+
+    @property
+    def is_identical(self) -> bool:
+        return False
+
+
+def is_suite(value: Any) -> bool:
+    """Whether what a JSON file holds is meant to be a suite."""
+    return isinstance(value, dict) and "items" in value and ("predictions" in value or "region_meta" in value)
+
+
+def suite_of(value: Any, where: str, name: str) -> Suite:
+    """The suite that JSON holds; `name`: where it has none.
+
+    Raises:
+        TextError: it is not one: a field is missing, a formula cannot be read or speaks of a region that no item has.
+    """
+    try:
+        stored = msgspec.convert(value, _Suite, strict=False)
+    except msgspec.ValidationError as error:
+        raise TextError(f"{where} is not a test suite", str(error)) from None
+    if stored.meta.metric != METRIC:
+        raise TextError(f"{where}: the metric {stored.meta.metric!r} is not known", f"regions are measured by the {METRIC} of surprisals")
+    for prediction in stored.predictions:
+        if prediction.type != "formula":
+            raise TextError(f"{where}: a prediction of type {prediction.type!r} is not known", way_out="write it as a formula")
+    texts = [prediction.formula for prediction in stored.predictions] or stored.meta.string_predictions
+    if not texts or not stored.items:
+        raise TextError(f"{where} holds no {'items' if texts else 'predictions'}")
+    formulas = tuple(_formula(text, where) for text in texts)
+    items = tuple(_item(item, where) for item in stored.items)
+    for formula in formulas:
+        _check_references(formula, items, where)
+    return Suite(stored.meta.name or name, formulas, items, where)
+
+
+def _formula(text: str, where: str) -> Formula:
+    try:
+        return parse(text)
+    except TextError as error:
+        raise TextError(f"{where}: {error.what}", error.why) from None
+
+
+def _item(stored: _Item, where: str) -> Item:
+    conditions: dict[str, dict[int, str]] = {}
+    for condition in stored.conditions:
+        regions = {region.region_number: region.content for region in condition.regions}
+        if len(regions) < len(condition.regions) or condition.condition_name in conditions:
+            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: a number or name stands twice")
+        conditions[condition.condition_name] = regions
+    return Item(str(stored.item_number), conditions)
+
+
+def _check_references(formula: Formula, items: Sequence[Item], where: str) -> None:
+    for reference in formula.references:
+        if not any(_has(item, reference) for item in items):
+            raise TextError(f"{where}: no item has the region {reference}", f"the prediction {formula.text}")
+
+
+def _has(item: Item, reference: Reference) -> bool:
+    regions = item.conditions.get(reference.condition)
+    return regions is not None and (reference.region is None or reference.region in regions)
+
+
+def score_suite(model: LanguageModel, suite: Suite, special_symbols: str = "error") -> list[PredictionScore]:
+    """Score each prediction of a suite on each of its items.
+
+    Raises:
+        ModelError: the model's scores are not numbers.
+    """
+    several = len(suite.formulas) > 1
+    scores = []
+    surprisals = [_surprisals(model, item, special_symbols) for item in suite.items]
+    for number, formula in enumerate(suite.formulas, start=1):
+        labels = PredictionLabels(f"{suite.name}, prediction {number}" if several else suite.name)
+        for item, found in zip(suite.items, surprisals, strict=True):
+            scores.append(_prediction_score(suite, item, formula, labels, found))
+    return scores
+
+
+def _prediction_score(
+    suite: Suite, item: Item, formula: Formula, labels: PredictionLabels, found: "dict[Reference, _Surprisal] | str"
+) -> PredictionScore:
+    score = PredictionScore(suite.name, item.number, formula, labels, None, where=f"{suite.where}, item {item.number}")
+    if isinstance(found, str):
+        return replace(score, reason=found)
+    missing = next((reference for reference in formula.references if reference not in found), None)
+    if missing is not None:
+        return replace(score, reason=f"it has no region {missing}")
+    used = {reference: found[reference] for reference in formula.references}
+    score = replace(
+        score,
+        has_oov=any(each.has_oov for each in used.values()),
+        surprisal_bits={reference: each.bits if math.isfinite(each.bits) else None for reference, each in used.items()},
+    )
+    try:
+        truth = formula.truth_of({reference: each.bits for reference, each in used.items()})
+    except ArithmeticError as problem:
+        return replace(score, reason=str(problem))
+    return replace(score, point=float(truth == 1), is_tie=truth == 0.5)
+
+
+@dataclass(frozen=True)
+class _Surprisal:
+    bits: float
+    has_oov: bool  # in the sentence up to the region's end
+
+
+def _surprisals(model: LanguageModel, item: Item, special_symbols: str) -> dict[Reference, _Surprisal] | str:
+    """The surprisals of all regions of an item, and of all regions of a condition; or why there are none."""
+    heads: list[list[str]] = []
+    try:
+        for regions in item.conditions.values():
+            contents = [checked_line(regions[number].strip(), special_symbols) for number in sorted(regions)]
+            heads.append([" ".join(filter(None, contents[: end + 1])) for end in range(len(contents))])
+        read = read_lines(model, [parts[-1] if parts else "" for parts in heads])
+        found: dict[Reference, _Surprisal] = {}
+        for line, (name, regions) in enumerate(item.conditions.items()):
+            borders = _borders(read, line, heads[line])
+            for number, start, stop in zip(sorted(regions), borders, borders[1:], strict=False):
+                found[Reference(number, name)] = _surprisal(read, line, start, stop)
+            found[Reference(None, name)] = _surprisal(read, line, 0, borders[-1])
+        return found
+    except Unscorable as problem:
+        return str(problem)
+
+
+def _surprisal(read: ReadLines, line: int, start: int, stop: int) -> _Surprisal:
+    nats = read.logprob_nats(line, start, stop)
+    return _Surprisal(max(0.0, -nats / math.log(2)), bool(read.oov(line, stop)))
+
+
+def _borders(read: ReadLines, line: int, heads: list[str]) -> list[int]:
+    """At which tokens of a line the regions that add up to it begin and end; `heads`: the line up to each region's end.
+
+    Raises:
+        Unscorable: a token reaches over the border of two regions.
+    """
+    if not heads:
+        return [0]
+    whole = read.encoded.ids[read.encoded.offsets[line] :]
+    parts = read.tokenizer.encode(heads)
+    borders = [0]
+    for number in range(len(heads)):
+        ids = parts.ids[parts.offsets[number] : parts.offsets[number + 1] - 1]
+        if not np.array_equal(whole[: len(ids)], ids):
+            raise Unscorable("a token reaches over the border of two regions")
+        borders.append(len(ids))
+    return borders

@@ -1,0 +1,199 @@
+"""What is told of a scored sentence: its record, made of the scores of its tokens."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rnnlm.evaluation.perplexity import Context
+from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
+from rnnlm.inference.span_scoring import perplexity
+from rnnlm.inference.word_surprisal import Words, WordScore, as_they_stand, surprisals, word_scores
+from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.scoring.sentences import Sentence
+
+Unit = Literal["logprob", "word", "token"]
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What is scored, and how much is told of it."""
+
+    with_tokens: bool = False
+    with_words: bool = False
+    word_surprisal: Literal["exact", "naive"] = "exact"  # naive: the sum over a word's pieces
+    next_words: int = 0  # how many of the likeliest next words are told at each place
+    eos: bool = True  # whether `</s>` is scored
+    context: Context = "reset"
+    special_symbols: str = "error"
+    unscorable: Literal["raise", "null"] = "raise"
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """One token of a sentence. surprisal_bits = -log2 p(token | what came before); None where that is infinite."""
+
+    token: str
+    surprisal_bits: float | None
+    is_oov: bool
+
+
+@dataclass(frozen=True)
+class SentenceScore:
+    """The score of one sentence. logprob_nats is None where it has none, and `reason` says why: a token has probability zero, or
+    the sentence cannot be read.
+
+    words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
+    ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the
+    words of `word_scores`, the likeliest there.
+    """
+
+    text: str
+    logprob_nats: float | None
+    tokens: int
+    words: int
+    oov: tuple[str, ...]
+    ppl_word: float | None
+    token_scores: tuple[TokenScore, ...]
+    word_scores: tuple[WordScore, ...] = ()
+    next_words: tuple[tuple[NextWord, ...], ...] = ()
+    id: int | str | None = None
+    reason: str | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the sentence could be read: else its counts mean nothing."""
+        return self.reason is None or self.tokens > 0
+
+    def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
+        """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is scored) or by the tokens."""
+        if self.logprob_nats is None:
+            return None
+        return self.logprob_nats / max(1, {"logprob": 1, "word": self.words + eos, "token": self.tokens}[unit])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
+
+    words: where their words are. seen: log B at their places, or the likeliest tokens before each.
+    """
+
+    tokenizer: Tokenizer
+    settings: ScoringSettings
+    sentences: list[Sentence]
+    lines: list[str]
+    encoded: Encoded
+    begins: np.ndarray
+    logprob_N: np.ndarray
+    words: Words
+    seen: np.ndarray
+    search: WordSearch | None
+
+    def records(self) -> Iterator[SentenceScore]:
+        """One record for each sentence, in their order."""
+        offsets, ends = self.encoded.offsets, self._ends
+        total_S = np.add.reduceat(self._scored_N(), offsets[:-1]).tolist()
+        words_S = (np.diff(self.words.line_bounds) - 1).tolist()
+        oov_bounds = np.searchsorted(self.encoded.oov, np.stack([self.begins, ends], axis=1)).tolist()
+        surface = self._surfaces([
+            index for index, (first, last) in enumerate(oov_bounds)
+            if self.settings.with_tokens or last > first or total_S[index] == -math.inf
+        ])  # fmt: skip
+        bits_W = self._word_bits()
+        begins, ends = self.begins.tolist(), ends.tolist()
+        for index, sentence in enumerate(self.sentences):
+            total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
+            shown = surface.get(index, [])
+            oov = tuple(shown[at - begins[index]] for at in self.encoded.oov[first:last].tolist()) if last > first else ()
+            impossible = total == -math.inf
+            yield SentenceScore(
+                sentence.text, None if impossible else total, ends[index] - begins[index], words, oov,
+                perplexity(total, words + self.settings.eos),
+                self._token_scores(index, shown) if self.settings.with_tokens else (),
+                self._word_scores(index, bits_W) if self.settings.with_words else (),
+                self._next_words(index) if self.settings.next_words else (),
+                sentence.id, self._why_impossible(index, shown) if impossible else None,
+            )  # fmt: skip
+
+    @property
+    def _ends(self) -> np.ndarray:
+        """Behind the last token of each line that is scored."""
+        return self.encoded.offsets[1:] - (not self.settings.eos)
+
+    def _scored_N(self) -> np.ndarray:
+        """The scores, 0 for tokens that do not count."""
+        scored_N = self.logprob_N
+        if not self.settings.eos:
+            scored_N = scored_N.copy()
+            scored_N[self.encoded.offsets[1:] - 1] = 0.0
+        if (self.begins > self.encoded.offsets[:-1]).any():
+            is_given_N = np.arange(len(scored_N)) < np.repeat(self.begins, np.diff(self.encoded.offsets))
+            scored_N = np.where(is_given_N, 0.0, scored_N)
+        return scored_N
+
+    def _surfaces(self, indices: list[int]) -> dict[int, list[str]]:
+        """How the scored tokens of these lines read."""
+        given = (self.begins - self.encoded.offsets[:-1]).tolist()
+        surfaces = self.tokenizer.surfaces([self.lines[index] for index in indices])
+        return {index: surface[given[index] :] for index, surface in zip(indices, surfaces, strict=True)}
+
+    def _is_oov(self, start: int, end: int) -> np.ndarray:
+        first, last = np.searchsorted(self.encoded.oov, [start, end])
+        is_oov_T = np.zeros(end - start, dtype=bool)
+        is_oov_T[self.encoded.oov[first:last] - start] = True
+        return is_oov_T
+
+    def _token_scores(self, index: int, shown: list[str]) -> tuple[TokenScore, ...]:
+        start, end = int(self.begins[index]), int(self._ends[index])
+        bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
+        return tuple(
+            TokenScore(token, bits if math.isfinite(bits) else None, oov)
+            for token, bits, oov in zip(shown, bits_T.tolist(), self._is_oov(start, end).tolist(), strict=False)
+        )
+
+    def _word_bits(self) -> np.ndarray:
+        if not self.settings.with_words:
+            return np.zeros(0)
+        is_exact = self.settings.word_surprisal == "exact" and self.words.is_place_N.any()
+        return surprisals(self.words, self.logprob_N, self.seen if is_exact else 0.0)
+
+    def _items(self, index: int) -> slice:
+        """The words of a line, and its `</s>` where that is scored."""
+        first, last = self.words.line_bounds[index : index + 2].tolist()
+        return slice(first, last - (not self.settings.eos))
+
+    def _word_scores(self, index: int, bits_W: np.ndarray) -> tuple[WordScore, ...]:
+        first, last = self.words.line_bounds[index : index + 2].tolist()
+        begin, end = int(self.begins[index]), int(self.encoded.offsets[index + 1])
+        starts_W = self.words.starts[first:last]
+        shown = as_they_stand(self.sentences[index].text, self.lines[index], starts_W - int(self.encoded.offsets[index]), self.tokenizer)
+        is_oov_W = np.logical_or.reduceat(self._is_oov(begin, end), starts_W - begin)
+        kept = last - first - (not self.settings.eos)
+        return word_scores(shown[:kept], bits_W[first : first + kept], is_oov_W[:kept])
+
+    def _next_words(self, index: int) -> tuple[tuple[NextWord, ...], ...]:
+        """The likeliest words before each of those of :meth:`_word_scores`."""
+        items = self._items(index)
+        if self.search.tokens_are_words:
+            return tuple(tokens_as_words(top_K2, self.search.symbols) for top_K2 in self.seen[items])
+        start, end = self.encoded.offsets[index : index + 2].tolist()
+        found = self.search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist())
+        return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
+
+    def _why_impossible(self, index: int, shown: list[str]) -> str:
+        start, end = int(self.begins[index]), int(self._ends[index])
+        at = int(np.flatnonzero(np.isneginf(self.logprob_N[start:end]))[0])
+        return f"token {at + 1}, {shown[at]}, has probability zero"
+
+
+def likelihood_ratio(better: SentenceScore, worse: SentenceScore, eos: bool = True) -> tuple[float, float] | None:
+    """log10 of how many times likelier `better` is: in total, and per word (each by its own words, and `</s>` if `eos` was scored)."""
+    if better.logprob_nats is None or worse.logprob_nats is None:
+        return None
+    total = better.logprob_nats - worse.logprob_nats
+    per_word = better.logprob_by("word", eos) - worse.logprob_by("word", eos)
+    return total / math.log(10), per_word / math.log(10)

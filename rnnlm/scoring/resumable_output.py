@@ -1,0 +1,142 @@
+"""Scores written to a file chunk by chunk, so that a run that was killed can go on behind what it has written.
+
+Beside FILE there is FILE.run until the end: first what makes the run (model, options), then, after each chunk, how many sentences are
+done, how long FILE is, and a hash over the sentences so far. Going on drops what stands in FILE behind the last of these entries, and
+checks that model, options and sentences are those of the run. Chunks are cut as they were, so that the file becomes what
+it would have become, byte by byte.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.files.compression import SUFFIXES
+from rnnlm.files.writing import check_file, replace_file, writing
+from rnnlm.scoring.sentences import Sentence
+
+JOURNAL = ".run"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was written when a chunk was. bytes: the length of the file. sentences: their SHA-256 in `hash`."""
+
+    sentences: int
+    bytes: int
+    hash: str
+
+
+class ScoreFile:
+    """A file of scores that is being written."""
+
+    def __init__(self, path: Path, done: Sequence[Done]) -> None:
+        self.path = path
+        self._ahead = list(done)  # written already, not yet met again in the input
+        self.sentences = 0
+        self._hash = hashlib.sha256()
+
+    def holds(self, sentences: Sequence[Sentence]) -> bool:
+        """Whether the next sentences are in the file already.
+
+        Raises:
+            UsageError: others are there in their place.
+        """
+        self.sentences += len(sentences)
+        for each in sentences:
+            self._hash.update(msgspec.json.encode([each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]))
+        if not self._ahead:
+            return False
+        done = self._ahead.pop(0)
+        if (done.sentences, done.hash) != (self.sentences, self._hash.hexdigest()):
+            raise self._other_sentences()
+        return True
+
+    def append(self, text: str) -> None:
+        """Write what belongs to the sentences last asked for.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with writing(self.path.parent):
+            with open(self.path, "ab") as stream:
+                stream.write(text.encode("utf-8"))
+                end = stream.tell()
+            _add(self.path, Done(self.sentences, end, self._hash.hexdigest()))
+
+    def finish(self) -> None:
+        """All is written.
+
+        Raises:
+            UsageError: the file holds more sentences than there are.
+        """
+        if self._ahead:
+            raise self._other_sentences()
+        with contextlib.suppress(FileNotFoundError):
+            _journal(self.path).unlink()
+
+    def _other_sentences(self) -> UsageError:
+        way_out = "give those it was begun with, or begin anew with --overwrite"
+        return UsageError(f"{self.path} was begun with other sentences", f"they differ before sentence {self.sentences + 1}", way_out)
+
+
+def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
+    """A new file that begins with `header`. run: what makes the run, by name.
+
+    Raises:
+        OutputError: something is there, or it cannot be written.
+    """
+    _check(path, overwrite)
+    file = ScoreFile(path, [])
+    with writing(path.parent):
+        path.write_bytes(b"")
+        _journal(path).write_bytes(msgspec.json.encode(run) + b"\n")
+    file.append(header)
+    return file
+
+
+def resume(path: Path, run: dict[str, str]) -> ScoreFile:
+    """The file that a run of the same model and options has left.
+
+    Raises:
+        UsageError: the run was another one. OutputError: no run has left one, or it cannot be written.
+    """
+    try:
+        first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]  # behind the last newline: nothing, or half an entry
+        begun, done = msgspec.json.decode(first, type=dict[str, str]), [msgspec.json.decode(entry, type=Done) for entry in entries]
+        size = path.stat().st_size
+    except (OSError, ValueError, msgspec.MsgspecError):
+        why = f"there is no {_journal(path).name} beside it that tells of a run: it came to its end, or never began"
+        raise OutputError(f"cannot go on with {path}", why, "leave --resume out, or begin anew with --overwrite") from None
+    if differing := [name for name in {**begun, **run} if begun.get(name) != run.get(name)]:
+        was = ", ".join(f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}" for name in differing)
+        raise UsageError(f"{path} was begun otherwise", was, "ask for the same, or begin anew with --overwrite")
+    kept = [entry for entry in done if entry.bytes <= size]
+    if not kept:
+        raise OutputError(f"cannot go on with {path}", "it is shorter than it was", "begin anew with --overwrite")
+    with writing(path.parent):
+        os.truncate(path, kept[-1].bytes)
+        replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
+    return ScoreFile(path, kept[1:])
+
+
+def _check(path: Path, overwrite: bool) -> None:
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(f"{path} would be compressed", "a compressed file cannot be gone on with", "choose another name, compress it later")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect")
+    check_file(path, overwrite)
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + JOURNAL)
+
+
+def _add(path: Path, done: Done) -> None:
+    with open(_journal(path), "ab") as stream:
+        stream.write(msgspec.json.encode(done) + b"\n")

@@ -1,0 +1,198 @@
+"""Sentences scored one by one: log-probabilities; surprisals of tokens and of words; likely next words.
+
+Each is read from the initial state, or all of them as one stream; with its `</s>` or without; alone, or given what comes before.
+Lines are read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation.perplexity import Context, check_context, signature_of
+from rnnlm.evaluation.signature import LinesHash, Signature
+from rnnlm.inference import distributions, span_scoring
+from rnnlm.inference.next_word import WordSearch
+from rnnlm.inference.word_surprisal import WordFinder, Words
+from rnnlm.interface import Encoded, LanguageModel
+from rnnlm.scoring.records import Chunk, ScoringSettings, SentenceScore, TokenScore, likelihood_ratio
+from rnnlm.scoring.sentences import Sentence, check, line_of
+from rnnlm.text.corpus import is_blank
+
+__all__ = ["ScoringSettings", "SentenceScore", "TokenScore", "likelihood_ratio", "score_chunks", "score_lines", "score_sentences"]
+
+LINES_PER_CHUNK = 4096
+SEARCHED_LINES_PER_CHUNK = 64
+CHARACTERS_PER_CHUNK = 1 << 21
+
+
+def score_sentences(
+    model: LanguageModel, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
+    with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact", next_words: int = 0, eos: bool = True,
+    context: Context = "reset", special_symbols: str = "error", unscorable: Literal["raise", "null"] = "raise",
+) -> list[SentenceScore]:  # fmt: skip
+    """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
+
+    given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
+    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up a
+    word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads all sentences as
+    one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
+
+    Raises:
+        TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError:
+            `sentences` is one text instead of several; the request contradicts itself. ModelError: scores are not numbers.
+    """
+    if isinstance(sentences, str):
+        raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
+    settings = ScoringSettings(with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable)
+    sentences = list(sentences)
+    before = [given] * len(sentences) if isinstance(given, str) else list(given)
+    if len(before) != len(sentences):
+        raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", way_out="give one for all, or one for each")
+    each = (Sentence(text, number, its) for number, (text, its) in enumerate(zip(sentences, before, strict=True), start=1))
+    return [score for chunk in score_chunks(model, each, settings) for score in chunk]
+
+
+def score_lines(
+    model: LanguageModel, lines: Iterable[str], *, with_tokens: bool = False, special_symbols: str = "error"
+) -> Iterator[SentenceScore]:
+    """As :func:`score_sentences`, a few thousand lines at a time, for texts of any length."""
+    settings = ScoringSettings(with_tokens=with_tokens, special_symbols=special_symbols)
+    for scores in score_chunks(model, (Sentence(line, number) for number, line in enumerate(lines, start=1)), settings):
+        yield from scores
+
+
+def score_chunks(
+    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings()
+) -> Iterator[list[SentenceScore]]:
+    """The scores of `sentences`, in lists of those that were read together."""
+    scorer = Scorer(model, settings)
+    for chunk in scorer.chunks(sentences):
+        yield scorer.score(chunk)
+
+
+class Scorer:
+    """Scores chunks of sentences, one after the other.
+
+    Raises:
+        UsageError: the settings contradict each other or the model.
+    """
+
+    def __init__(self, model: LanguageModel, settings: ScoringSettings) -> None:
+        check_context(settings.context)
+        self.model = model
+        self.settings = settings
+        self.finder = WordFinder(model.tokenizer)
+        self.search = WordSearch(model, self.finder) if settings.next_words else None
+        self.state = model.initial_state(1) if settings.context == "carry" else None
+        self._hash = LinesHash()
+        if self.state is not None and self.finder and settings.next_words and not self.finder.tokens_are_words:
+            raise UsageError(
+                "next words of a model of pieces are found for each line alone", "context is carry", "use --context reset"
+            )
+
+    def chunks(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+        """`sentences` in lists that are read together: the same ones, whenever they are cut."""
+        is_searched = self.search is not None and not self.search.tokens_are_words  # place by place, which takes its time
+        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if is_searched else LINES_PER_CHUNK
+        chunk: list[Sentence] = []
+        characters = 0
+        for sentence in sentences:
+            chunk.append(sentence)
+            characters += len(sentence.text) + len(sentence.given)
+            if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK:
+                yield chunk
+                chunk, characters = [], 0
+        if chunk:
+            yield chunk
+
+    def signature(self) -> Signature:
+        """What the scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab."""
+        settings = self.settings
+        return signature_of(self.model, self._hash.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
+
+    def run(self) -> dict[str, str]:
+        """What makes a run of scoring, by name: the model and the settings."""
+        named = {name: str(value) for name, value in dataclasses.asdict(self.settings).items()}
+        signature = self.signature()
+        return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
+
+    def skip(self, sentences: Sequence[Sentence]) -> None:
+        """The next sentences have been scored before: they are read only as far as what follows depends on them."""
+        if self.state is not None:
+            self.score(sentences)
+        else:
+            self._check(sentences)
+
+    def score(self, sentences: Sequence[Sentence]) -> list[SentenceScore]:
+        """The scores of the next sentences, each in its place.
+
+        Raises:
+            TextError, ModelError: as :func:`score_sentences`.
+        """
+        checked, reasons = self._check(sentences)
+        readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
+        scores = iter(self._score(readable) if readable else ())
+        return [
+            next(scores) if reason is None else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason)
+            for each, reason in zip(checked, reasons, strict=True)
+        ]
+
+    def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
+        """The sentences as they are scored, and why one is not."""
+        checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
+        if self.state is not None and any(each.given for each in checked):
+            raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
+        readable = (each for each, reason in zip(checked, reasons, strict=True) if reason is None)
+        self._hash.update(f"{each.given}\t{each.text}" if each.given else each.text for each in readable)
+        return checked, reasons
+
+    def _score(self, sentences: list[Sentence]) -> Iterator[SentenceScore]:
+        lines = [line_of(each) if each.given else each.text for each in sentences]
+        encoded = self.model.tokenizer.encode(lines)
+        begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
+        words = self.finder.find(encoded, begins)
+        logprob_N, seen = self._read(encoded, words)
+        span_scoring.check_scores(logprob_N)
+        return Chunk(self.model.tokenizer, self.settings, sentences, lines, encoded, begins, logprob_N, words, seen, self.search).records()
+
+    def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
+        """How many tokens of each line are given, (lines,).
+
+        Raises:
+            TextError: the tokenizer cuts a given text otherwise where something follows.
+        """
+        counts = np.zeros(len(sentences), dtype=np.int64)
+        having = [index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)]
+        if not having:
+            return counts
+        alone = self.model.tokenizer.encode([line_of(Sentence("", 0, sentences[index].given)) for index in having])
+        for index, start, end in zip(having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True):
+            at = encoded.offsets[index]
+            if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
+                raise TextError(f"sentence {sentences[index].id}: its tokens run across the border to the given text")
+            counts[index] = end - start
+        return counts
+
+    def _read(self, encoded: Encoded, words: Words) -> tuple[np.ndarray, np.ndarray]:
+        """The scores of the tokens, and what was seen of distributions: log B at the places of `words`, or the likeliest tokens
+        at each token that is scored."""
+        settings, finder = self.settings, self.finder
+        spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
+        is_place_N, look = np.zeros(0, dtype=bool), None
+        if finder.tokens_are_words and settings.next_words:
+            is_place_N = np.zeros(len(encoded.ids), dtype=bool)
+            is_place_N[words.starts] = True
+            look = lambda logprob_MV: distributions.likeliest(logprob_MV, settings.next_words)  # noqa: E731
+        elif settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
+            is_place_N = words.is_place_N
+            look = finder.log_boundary
+        if look is not None:
+            logprob_N, seen, self.state = distributions.score_and_look(self.model, encoded.ids, spans, is_place_N, look, self.state)
+            return logprob_N, seen
+        if self.state is not None:
+            logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
+            return logprob_N, np.zeros(0)
+        return span_scoring.score_spans(self.model, encoded.ids, spans), np.zeros(0)

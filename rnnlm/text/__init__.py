@@ -1,0 +1,1 @@
+"""From lines to token ids: sources, corpora, encoding, batches."""

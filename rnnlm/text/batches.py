@@ -1,0 +1,183 @@
+"""Token ids cut into batches: windows over parallel streams for training, padded spans for scoring.
+
+Everywhere input t is the target of t-1 and the input before the first token is the boundary, so one array
+`stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs `stream[s:e]`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rnnlm.files.chunked_array import PartedArray
+from rnnlm.interface import PADDING
+
+
+@dataclass(frozen=True)
+class Window:
+    """One step of truncated BPTT: row b reads targets `ids[start_B[b]:end_B[b]]`.
+
+    fresh_B: rows that begin from the initial state (a row's first window, and the one after a border).
+    length: the tokens asked for; where the text ends, rows have fewer.
+    """
+
+    start_B: np.ndarray
+    end_B: np.ndarray
+    fresh_B: np.ndarray
+    length: int
+
+    @property
+    def tokens_B(self) -> np.ndarray:
+        """How many targets each row has."""
+        return self.end_B - self.start_B
+
+    @property
+    def tokens(self) -> int:
+        """Targets of all rows."""
+        return int(self.tokens_B.sum())
+
+
+def stream_bounds(tokens: int, rows: int) -> np.ndarray:
+    """(rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ by one at most."""
+    return np.arange(rows + 1, dtype=np.int64) * tokens // rows
+
+
+NO_BORDER = np.iinfo(np.int64).max
+
+
+class Borders(Protocol):
+    """Positions in the ids at which the state begins anew."""
+
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
+        """For each row the border at which a window of at most `length` tokens from its position on has to end, or one that lies beyond.
+        A row's positions grow from call to call."""
+        ...
+
+
+class DocumentBorders:
+    """The ends of documents, given as (documents + 1,) offsets."""
+
+    def __init__(self, offsets: np.ndarray) -> None:
+        self.offsets = offsets
+
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
+        return self.offsets[np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)]
+
+
+class DrawnLineBorders:
+    """The ends of about a `share` of the lines: a window that has a line's end in its last part ends there.
+
+    How large that part is, is drawn by `random` for each row and window, evenly around `share` of the window. So lines of
+    every length are as likely to be drawn, and little of a window stays empty; all of them are drawn with a share of 1.
+    Of a text on disk no more is read than the ends of the lines near the rows that begin at `start_B`.
+    """
+
+    def __init__(self, line_offsets: np.ndarray | PartedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
+        self.line_offsets = line_offsets
+        self.parts = max(0.0, 2 * share - 1), min(1.0, 2 * share)
+        self.random = random
+        self.line_B = [_line_at(line_offsets, start) for start in start_B.tolist()]
+
+    def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
+        part_B = self.random.uniform(*self.parts, len(position_B))
+        earliest_B = position_B + np.floor(length * (1 - part_B)).astype(np.int64)
+        return np.array([self._first_beyond(row, earliest) for row, earliest in enumerate(earliest_B.tolist())])
+
+    def _first_beyond(self, row: int, position: int) -> int:
+        """The first end of a line beyond `position`, from the one on that `row` has come to."""
+        while self.line_B[row] < len(self.line_offsets):
+            border = _item(self.line_offsets, self.line_B[row])
+            if border > position:
+                return border
+            self.line_B[row] += 1
+        return NO_BORDER
+
+
+def _line_at(line_offsets: np.ndarray | PartedArray, position: int) -> int:
+    """The number of the line that holds `position`."""
+    return bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line)) - 1
+
+
+def _item(array: np.ndarray | PartedArray, index: int) -> int:
+    return int(array[index : index + 1][0])
+
+
+def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()) -> Iterator[Window]:
+    """Windows of at most so many tokens (one of `lengths` after the other) over the streams between `bounds`; every token
+    is a target once.
+
+    A row's window ends at a border, and its next one is fresh.
+    """
+    position_B, stop_B = bounds[:-1].copy(), bounds[1:]
+    fresh_B = np.ones(len(position_B), dtype=bool)
+    for length in lengths:
+        if not (position_B < stop_B).any():
+            return
+        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *(each.after(position_B, length) for each in borders)])
+        end_B = np.minimum.reduce([position_B + length, stop_B, border_B])
+        yield Window(position_B.copy(), end_B, fresh_B, length)
+        fresh_B, position_B = end_B == border_B, end_B
+
+
+PADDING_SHARE = 0.1  # of a window's cells, at most
+
+
+@dataclass(frozen=True)
+class SpanBatch:
+    """Spans of similar length, read side by side from their initial states, the longest first.
+
+    spans: (B,) indices of the spans. start_B, end_B: their bounds in the ids.
+    """
+
+    spans: np.ndarray
+    start_B: np.ndarray
+    end_B: np.ndarray
+
+    def windows(self, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(start_B, end_B) of consecutive windows of at most so many `cells`, rows times tokens (but one token a row at least).
+
+        Rows that have come to their end are left out, so that windows have ever fewer rows: the first ones of those before.
+        """
+        length_B, offset = self.end_B - self.start_B, 0
+        while rows := int((length_B > offset).sum()):
+            end = offset + _window_length(np.minimum(length_B[:rows] - offset, max(1, cells // rows)))
+            yield self.start_B[:rows] + offset, np.minimum(self.start_B[:rows] + end, self.end_B[:rows])
+            offset = end
+
+
+def _window_length(length_B: np.ndarray) -> int:
+    """The longest window over rows of these descending lengths of whose cells no more than PADDING_SHARE are empty."""
+    shorter_B = length_B[::-1].cumsum()[::-1] - length_B  # tokens of the rows behind each
+    used_B = (np.arange(1, len(length_B) + 1) * length_B + shorter_B) / (len(length_B) * length_B)
+    return int(length_B[np.argmax(used_B >= 1 - PADDING_SHARE)])
+
+
+def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
+    """Batches of the `spans` ((S, 2) bounds), sorted by length, of at most `max_rows` rows."""
+    order = np.argsort(spans[:, 0] - spans[:, 1], kind="stable")
+    for at in range(0, len(order), max_rows):
+        chosen = order[at : at + max_rows]
+        yield SpanBatch(chosen, spans[chosen, 0], spans[chosen, 1])
+
+
+def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's end are padding.
+
+    Positions beyond the end read some token as input; nothing depends on it.
+    """
+    length = int((end_B - start_B).max(initial=0))
+    if len(start_B) == 1:
+        window = slice(int(start_B[0]), int(end_B[0]))
+        return stream[None, window].astype(np.int64), ids[None, window].astype(np.int64)
+    position_BT = start_B[:, None] + np.arange(length)
+    inside_BT = position_BT < end_B[:, None]
+    position_BT = np.minimum(position_BT, len(ids) - 1)
+    inputs_BT = stream[position_BT].astype(np.int64)
+    return inputs_BT, np.where(inside_BT, ids[position_BT].astype(np.int64), PADDING)
+
+
+def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
+    """`[boundary, *ids]`: the inputs of `ids`, in the same compact type."""
+    return np.concatenate([np.array([boundary_id], dtype=ids.dtype), ids])

@@ -1,0 +1,107 @@
+"""The sources of a text cut into pieces of whole lines, with where each comes from, and how far reading is."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from rnnlm.errors import TextError
+from rnnlm.files.compression import CHUNK_BYTES
+from rnnlm.files.reading import STANDARD_INPUT, too_long
+from rnnlm.text import sources
+from rnnlm.text.corpus import line_count, whole_lines
+from rnnlm.text.sources import HUB, SourceSettings
+
+PIECE_BYTES = 1 << 21
+
+
+class Piece(msgspec.Struct):
+    """Consecutive lines of a source as they are there: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the source
+    begins with them."""
+
+    source: str
+    first_line: int
+    is_first: bool
+    whole: bytes | list[str]
+
+    def __len__(self) -> int:
+        return len(self.whole) if isinstance(self.whole, bytes) else sum(map(len, self.whole))
+
+
+class Position:
+    """How far reading is, in bytes on disk. total: None where it is not known."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.sizes = [size_of(name) for name in names]
+        self.total = None if None in self.sizes else sum(self.sizes)
+        self.read = 0
+
+    def hear(self, count: int) -> None:
+        self.read += count
+
+    @property
+    def share(self) -> float | None:
+        return min(1.0, self.read / self.total) if self.total else None
+
+
+def shown(name: str) -> str:
+    """`name` as UTF-8 can have it, which a file's name need not be."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_read_once(name: str) -> bool:
+    """Whether a source is gone once it is read: standard input, a pipe."""
+    return name == STANDARD_INPUT or not (name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name))
+
+
+def size_of(name: str) -> int | None:
+    """The bytes of a file; None where a source is none, or a pipe."""
+    return os.path.getsize(name) if os.path.isfile(name) else None
+
+
+def pieces(names: Sequence[str], settings: SourceSettings, errors: str, position: Position) -> Iterator[Piece]:
+    """All pieces of these sources, in order.
+
+    Raises:
+        TextError: a source cannot be read, or holds a line that is longer than LONGEST_LINE.
+    """
+    for name, size in zip(names, position.sizes, strict=True):
+        before, next_line = position.read, 1
+        for whole in whole_lines(_chunks(name, settings, errors, position)):
+            if whole is None:
+                raise too_long(name, next_line)
+            for part in _cut(whole):
+                yield Piece(shown(name), next_line, next_line == 1, part)
+                next_line += line_count(part)
+        position.read = before + (size or 0)
+
+
+def _chunks(name: str, settings: SourceSettings, errors: str, position: Position) -> Iterator[bytes | list[str]]:
+    if name != STANDARD_INPUT:
+        return sources.read(name, settings, errors, position.hear)
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    return iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b"")
+
+
+def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
+    """The same in parts of about :data:`PIECE_BYTES`, which a processor's caches and many workers' memory bear better."""
+    if isinstance(whole, list):
+        yield from _cut_records(whole)
+        return
+    start = 0
+    while len(whole) - start > PIECE_BYTES and (end := whole.find(b"\n", start + PIECE_BYTES) + 1):
+        yield whole[start:end]
+        start = end
+    if start < len(whole):
+        yield whole[start:]
+
+
+def _cut_records(records: list[str]) -> Iterator[list[str]]:
+    start = characters = 0
+    for number, record in enumerate(records, start=1):
+        characters += len(record)
+        if characters >= PIECE_BYTES or number == len(records):
+            yield records[start:number]
+            start, characters = number, 0

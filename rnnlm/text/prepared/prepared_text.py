@@ -1,0 +1,261 @@
+"""A prepared text, or the first or last of its lines, as the families are fitted on it and evaluation reads it."""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.config import from_stored
+from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.files import tensor_files, writing
+from rnnlm.files.chunked_array import PartedArray
+from rnnlm.interface import Tokenizer
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.encoding import EncodedText, compact_type
+from rnnlm.text.prepared.index import Counts, Index, file_in, read_index
+from rnnlm.text.prepared.shard import EncodedLines, check
+
+MOST_OPEN = 512  # shards; each that is mapped holds a file open
+
+
+def load(folder: Path) -> "PreparedText":
+    """The prepared text in `folder`. Every file is there, of its length, with arrays of the types and lengths that the index says;
+    the tokenizer's are read and their hashes compared, the shards' by `rnnlm doctor` alone.
+
+    Raises:
+        ModelError: it is missing, damaged or unfinished.
+    """
+    index = read_index(folder)
+    tokenizer = load_tokenizer(folder, index)
+    settings = from_stored(TextSettings, index.text_settings)
+    shards = Shards(folder, index, compact_type(tokenizer))
+    shards.check()
+    return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
+
+
+def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
+    """The tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` wants them.
+
+    Raises:
+        ModelError: one is missing, or not the one that was written.
+    """
+    files = {}
+    for name, entry in index.files.items():
+        data = file_in(folder, name, entry.bytes).read_bytes()
+        if writing.digest([data]) != entry.sha256:
+            raise ModelError(f"the prepared text in {folder} is damaged", f"{name} is not the file that was written")
+        files[entry.role] = data
+    return files
+
+
+def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
+    """The tokenizer of a prepared text.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
+    files = tokenizer_files(folder, index)
+    try:
+        tokenizer = tokenizers.load(index.tokenizer, files)
+    except ModelError as error:
+        raise ModelError(f"the prepared text in {folder} is damaged", ": ".join(filter(None, (error.what, error.why)))) from None
+    if (tokenizer.fingerprint, tokenizer.size) != (index.tokenizer_fingerprint, index.vocabulary_size):
+        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is another one than it was made with")
+    return tokenizer
+
+
+class Shards:
+    """The shards of a prepared text, mapped when they are asked for; the last :data:`MOST_OPEN` stay so."""
+
+    def __init__(self, folder: Path, index: Index, ids_type: type[np.integer]) -> None:
+        self.folder = folder
+        self.index = index
+        self.ids_type = ids_type
+        counts = [shard.counts for shard in index.shards]
+        self.token_starts = np.cumsum([0, *(each.tokens for each in counts)])
+        self.line_starts = np.cumsum([0, *(each.lines for each in counts)])
+        self.oov_starts = np.cumsum([0, *(each.oov_tokens for each in counts)])
+        self.arrays = functools.lru_cache(MOST_OPEN)(self._arrays)
+
+    def check(self) -> None:
+        """Map each once; :meth:`_arrays` looks at its header."""
+        for number in range(len(self.index.shards)):
+            self._arrays(number)
+
+    def lines(self, number: int) -> EncodedLines:
+        """What a shard holds; all but its ids is read."""
+        return EncodedLines.from_arrays(self.arrays(number))
+
+    def _arrays(self, number: int) -> dict[str, np.ndarray]:
+        shard = self.index.shards[number]
+        path = file_in(self.folder, shard.name, shard.file_bytes)
+        try:
+            arrays = tensor_files.mapped(path)
+            check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
+            if len(arrays["oov"]) != shard.counts.oov_tokens:
+                raise ModelError("the shard is damaged", "array 'oov' is not as the index says")
+        except ModelError as error:
+            raise ModelError(f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}") from None
+        return arrays
+
+    def ids(self) -> PartedArray:
+        return PartedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type, self.index.vocabulary_size)
+
+    def line_offsets(self) -> PartedArray:
+        """(lines + 1,): a zero, then where each line ends."""
+        starts = [0, *(self.line_starts + 1)]
+        return PartedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
+
+    def oov(self) -> PartedArray:
+        tokens = int(self.token_starts[-1])
+        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
+
+    def document_starts(self) -> np.ndarray:
+        """The lines that begin documents, int64.
+
+        Raises:
+            ModelError: they are not lines of the text, in order.
+        """
+        none = np.zeros(0, dtype=np.int64)
+        stored = [self.arrays(number).get("document_lines", none) + start for number, start in enumerate(self.line_starts[:-1])]
+        starts = np.concatenate([none, *stored])
+        if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
+            raise ModelError(f"the prepared text in {self.folder} is damaged", "its documents are not in order", "see rnnlm doctor")
+        return starts
+
+    def ends_of(self, line_numbers: np.ndarray) -> np.ndarray:
+        """The tokens before each of these lines (ascending, up to the number of all)."""
+        offsets, found = self.line_offsets(), np.empty(len(line_numbers), dtype=np.int64)
+        borders = np.searchsorted(line_numbers, self.line_starts[1:], side="right")
+        start = 0
+        for number, border in enumerate(borders):
+            if border > start:
+                first, last = int(line_numbers[start]), int(line_numbers[border - 1])
+                found[start:border] = offsets[first : last + 1][line_numbers[start:border] - first]
+            start = int(border)
+        return found
+
+    def oov_before(self, token: int) -> int:
+        """How many unknown tokens come before that one."""
+        number = self._shard_of(token)
+        return int(self.oov_starts[number] + np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number]))
+
+    def line_from(self, token: int) -> int:
+        """The first line that begins with that token or after it."""
+        number = self._shard_of(token)
+        starts = np.concatenate([self.token_starts[number : number + 1], self._line_ends(number)])
+        return int(self.line_starts[number] + np.searchsorted(starts, token))
+
+    def _shard_of(self, token: int) -> int:
+        return int(np.clip(np.searchsorted(self.token_starts, token, side="right") - 1, 0, len(self.index.shards) - 1))
+
+    def counts(self, start: int, stop: int) -> Counts:
+        """Of the lines from `start` to `stop`, but for documents."""
+        total = Counts()
+        for number, shard in enumerate(self.index.shards):
+            first, last = (int(np.clip(at - self.line_starts[number], 0, shard.counts.lines)) for at in (start, stop))
+            if (first, last) == (0, shard.counts.lines):
+                total += shard.counts
+            elif first < last:
+                total += Counts(lines=last - first, **self.lines(number).totals(first, last))
+        return total
+
+    def _line_ends(self, number: int) -> np.ndarray:
+        ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
+        if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
+            why = f"the lines of {self.index.shards[number].name} have not as many tokens as it holds"
+            raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
+        return ends
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """The lines `start` to `stop` of the prepared text in `folder`."""
+
+    folder: Path
+    index: Index
+    tokenizer: Tokenizer
+    settings: TextSettings
+    shards: Shards
+    start: int
+    stop: int
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (str(self.folder),)
+
+    def blocks(self) -> Iterator[Block]:
+        """There are none: the text itself is not kept.
+
+        Raises:
+            TextError: always.
+        """
+        raise TextError(f"{self.folder} is a prepared text", "it holds token ids; what is asked for needs the text itself", "name the text")
+
+    def encoded_by(self, tokenizer: Tokenizer, is_mapped: bool = False) -> EncodedText:
+        """Its ids in memory; or, mapped, where it begins as the text does: read when they are asked for.
+
+        Raises:
+            UsageError: `tokenizer` is another one, or needs the words' spelling.
+        """
+        self.check_tokenizer(tokenizer)
+        found = self._encoded()
+        if is_mapped:
+            return found
+        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
+
+    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Make sure that it is the one that the text is prepared with.
+
+        Raises:
+            UsageError: it is another one, or needs the words' spelling.
+        """
+        if tokenizer.fingerprint != self.tokenizer.fingerprint:
+            raise UsageError(
+                f"{self.folder} is prepared with another tokenizer", f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
+                f"{tokenizer.name}:{tokenizer.fingerprint} here", "prepare it with --tokenizer-from, or give the text itself",
+            )  # fmt: skip
+        if tokenizer.spells:
+            raise UsageError(f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself")
+
+    def _encoded(self) -> EncodedText:
+        shards = self.shards
+        first, last = (int(end) for end in shards.ends_of(np.array([self.start, self.stop])))
+        counts = shards.counts(self.start, self.stop)
+        ids, offsets, oov = shards.ids().until(last), shards.line_offsets().until(self.stop + 1), shards.oov()
+        oov = oov.until(shards.oov_before(last))
+        if self.start:
+            ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[shards.oov_before(first) :] - first
+        return EncodedText(
+            ids, offsets, self._document_offsets(first, last), oov,
+            counts.words, counts.oov_words, counts.characters, counts.bytes, self._lines_hash(),
+        )  # fmt: skip
+
+    def hold_out(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText] | None":
+        """The text in two, as :func:`rnnlm.text.corpus.hold_out` does it; of the second no more than `most_tokens`, up to a line or document."""
+        held = max(1, round(self.stop * share))
+        wanted = self.stop - held
+        if most_tokens is not None:
+            wanted = max(wanted, min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)))
+        if self.settings.blank_lines == "documents":
+            inner = [int(border) for border in self.shards.document_starts() if 0 < border]
+            wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
+        return (replace(self, stop=wanted), replace(self, start=wanted)) if wanted > 0 else None
+
+    def _document_offsets(self, first: int, last: int) -> np.ndarray | None:
+        if self.settings.blank_lines != "documents":
+            return None
+        starts = self.shards.document_starts()
+        starts = starts[(starts >= self.start) & (starts < self.stop)]
+        return np.append(self.shards.ends_of(starts), last) - first
+
+    def _lines_hash(self) -> str:
+        """Of all lines that of the text itself; of some of them one of their own, made of that and of which they are."""
+        whole = self.index.lines_hash
+        if (self.start, self.stop) == (0, self.index.counts.lines):
+            return whole
+        return hashlib.sha256(f"{whole}:{self.start}:{self.stop}".encode()).hexdigest()[:12]

@@ -1,0 +1,200 @@
+"""Where text comes from: files, globs, standard input, compressed files, tables, and data sets of the hub.
+
+:func:`expand` turns what a person names into sources; :func:`read` yields each source's text, either as raw bytes
+(text files: decoding and lines are the matter of :mod:`rnnlm.text.corpus`) or as records (one string per row of a table).
+"""
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from rnnlm.errors import TextError, UsageError, nearest
+from rnnlm.files import tables
+from rnnlm.files.compression import CHUNK_BYTES, without_suffix
+from rnnlm.files.reading import opened
+
+RECORDS_PER_CHUNK = 4096
+HUB = "hf:"
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How tables and data sets are read."""
+
+    column: Annotated[str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")] = None
+    split: Annotated[str, Meta(description="split of a data set")] = "train"
+
+
+def expand(names: tuple[str, ...]) -> list[str]:
+    """The sources that `names` stand for: globs are expanded and sorted, `-` and `hf:...` kept.
+
+    Raises:
+        TextError: a file is missing, a glob matches nothing, a directory is no data set.
+    """
+    sources = []
+    for name in names:
+        if name == "-" or name.startswith(HUB) or os.path.exists(name):
+            sources.append(name)
+        elif matches := sorted(match for match in glob.glob(name, recursive=True) if os.path.isfile(match)):
+            sources.extend(matches)
+        elif glob.has_magic(name):
+            raise TextError(f"no file matches {name}")
+        else:
+            raise TextError(f"no such file: {name}", way_out=_similar_file(name))
+    return sources
+
+
+def read(
+    source: str, settings: SourceSettings, errors: str = "strict", heard: Callable[[int], None] | None = None
+) -> Iterator[bytes | list[str]]:
+    """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
+
+    heard: is told how many bytes have been read from a text file, as they are read.
+
+    Raises:
+        TextError: it cannot be opened, read or decompressed, or lacks the column.
+    """
+    if source.startswith(HUB) or os.path.isdir(source):
+        yield from _dataset_records(source, settings)
+        return
+    kind = tables.kind_of(source)
+    if kind == tables.CSV and not settings.column:
+        raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
+    if kind and (kind != tables.TSV or settings.column):
+        yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
+        return
+    with opened(source, heard) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def is_plain(source: str, settings: SourceSettings) -> bool:
+    """Whether the source is a file that holds its text as it is, neither compressed nor a table: one can begin to read it anywhere."""
+    kind = tables.kind_of(source)
+    is_text = not kind or (kind == tables.TSV and not settings.column)
+    return is_text and without_suffix(source) == source and os.path.isfile(source)
+
+
+def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
+    """The rows of a table; of a Parquet file the text column alone is read."""
+    if kind == tables.PARQUET:
+        return tables.parquet_rows(source, [column_of(tables.parquet_columns(source), source, settings)])
+    return tables.rows(source, kind, errors)
+
+
+def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
+    """The records, so many at a time, or as many as make a block of text."""
+    chunk: list[str] = []
+    characters = 0
+    for record in records:
+        chunk.append(record)
+        characters += len(record)
+        if len(chunk) == RECORDS_PER_CHUNK or characters >= CHUNK_BYTES:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
+    """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder, streamed."""
+    name, revision, config = source.removeprefix(HUB), None, None
+    if not os.path.isdir(name):  # a local folder may have @ or # in its name
+        name, revision, config = parse_hub_name(name)
+    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
+        raise TextError(f"{source} is a model, not a text", way_out="name a text; a model is named with -m")
+    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
+        raise TextError(f"{source} is a prepared text", "what is asked for needs the text itself, or that text alone", "name a text")
+    if os.path.isdir(name) and not _holds_data(name):
+        raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
+    try:
+        rows = _load_dataset(name, revision, config, settings.split)
+        yield from _in_chunks(_text_of(row, f"{source} [{settings.split}]", settings) for row in rows)
+    except TextError:
+        raise
+    except Exception as error:  # the datasets library raises many kinds; each is an unreadable source
+        reason = str(error).strip() or type(error).__name__
+        raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
+
+
+def _load_dataset(name: str, revision: str | None, config: str | None, split: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    if os.path.exists(os.path.join(name, "dataset_dict.json")) or os.path.exists(os.path.join(name, "state.json")):
+        saved = datasets.load_from_disk(name)
+        if isinstance(saved, datasets.DatasetDict):
+            if split not in saved:
+                raise TextError(f"data set {name} has no split {split!r}", way_out=nearest(split, saved))
+            return saved[split]
+        return saved
+    return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
+
+
+def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
+    """`OWNER/NAME[@REVISION][#CONFIG]` as (name, revision, config).
+
+    Raises:
+        UsageError: the name is empty.
+    """
+    text, _, config = text.partition("#")
+    name, _, revision = text.partition("@")
+    if not name:
+        raise UsageError("hf: names no data set", way_out="write hf:OWNER/NAME[@REVISION][#CONFIG]")
+    return name, revision or None, config or None
+
+
+def _holds_data(folder: str) -> bool:
+    """Whether files of a data set lie there; .json alone may be anything, a model's config.json for one."""
+    suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
+    return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
+
+
+def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
+    """The column to read: the one asked for; else `text`, `sentence`, or the only one."""
+    if settings.column:
+        if settings.column in names:
+            return settings.column
+        raise TextError(f"{where}: no column {settings.column!r}", way_out=nearest(settings.column, names))
+    for usual in ("text", "sentence"):
+        if usual in names:
+            return usual
+    if len(names) == 1:
+        return names[0]
+    raise TextError(f"{where}: which column holds the text?", "it has " + ", ".join(names), "name it with --column")
+
+
+def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
+    """The text of each row, in the column that the first of them decides on."""
+    for row in rows:
+        if row.is_too_long:
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", way_out="in CSV a comma in a text needs quotation marks around it")
+        names = [str(name) for name in row.values]
+        settings = replace(settings, column=column_of(names, row.where, settings))
+        yield _as_text(row.values[settings.column], row.where, settings.column)
+
+
+def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:
+    column = column_of([str(name) for name in row], where, settings)
+    return _as_text(row[column], where, column)
+
+
+def _as_text(value: Any, where: str, column: str) -> str:
+    if not isinstance(value, str):
+        raise TextError(f"{where}: column {column!r} holds {type(value).__name__}, not text")
+    return value
+
+
+def _similar_file(name: str) -> str:
+    path = Path(name)
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return ""
+    hint = nearest(path.name, siblings) if siblings else ""
+    return hint if hint.startswith("did you mean") else ""

@@ -1,0 +1,69 @@
+"""Tokenizers: text to ids and back. `train` makes one from text, `load` from the files of a model folder."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rnnlm.config import from_stored
+from rnnlm.errors import notice
+from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
+from rnnlm.text.corpus import Block
+from rnnlm.text.tokenizers.settings import TokenizerSettings
+
+__all__ = ["TokenizerSettings", "load", "train"]
+
+
+def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
+    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone. A notice tells of one without any word.
+
+    Raises:
+        SettingsError: the vocabulary asked for cannot be had from this text, or limits are set that this tokenizer does not have.
+    """
+    settings.check_limits()
+    tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
+    if tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+        notice(
+            f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
+            f"everything else in the text is {UNKNOWN} to the model"
+        )
+    return tokenizer
+
+
+def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
+    """The tokenizer whose `to_settings()` and `to_files()` gave these.
+
+    Raises:
+        ModelError: a file is missing or damaged, or a setting is not valid.
+    """
+    settings = from_stored(TokenizerSettings, stored)
+    return _class(settings.tokenizer).load(settings, files)
+
+
+def _class(name: str) -> Any:
+    loaders: dict[str, Callable[[], Any]] = {
+        "word": _word, "char": _char, "byte": _byte, "sentencepiece": _sentencepiece,
+    }  # fmt: skip
+    return loaders[name]()
+
+
+def _word() -> Any:
+    from rnnlm.text.tokenizers.word import WordTokenizer
+
+    return WordTokenizer
+
+
+def _char() -> Any:
+    from rnnlm.text.tokenizers.char import CharTokenizer
+
+    return CharTokenizer
+
+
+def _byte() -> Any:
+    from rnnlm.text.tokenizers.byte import ByteTokenizer
+
+    return ByteTokenizer
+
+
+def _sentencepiece() -> Any:
+    from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
+
+    return SentencePieceTokenizer

@@ -1,0 +1,117 @@
+"""What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.interface import Encoded
+from rnnlm.text.tokenizers.settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+
+VOCABULARY_FILE = "vocab.txt"
+
+
+class VocabularyTokenizer:
+    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `encode` and `decode`."""
+
+    name: str
+    boundary_id = 0
+    unk_id: int | None = 1
+    relevant: tuple[str, ...] = ()  # the settings that shape its ids, for the fingerprint
+    segmentation = ""  # what else shapes them: a hash
+    spells = False
+
+    def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+
+    @property
+    def size(self) -> int:
+        return len(self.vocabulary.symbols)
+
+    @property
+    def input_size(self) -> int:
+        return self.size
+
+    @property
+    def counts_V(self) -> np.ndarray | None:
+        return self.vocabulary.counts_V
+
+    @property
+    def keeps_case(self) -> bool:
+        return not self.settings.lowercase
+
+    @property
+    def keeps_text(self) -> bool:
+        return not self.settings.lowercase and not self.settings.split_punctuation
+
+    @property
+    def literal_unk(self) -> str:
+        return self.settings.literal_unk
+
+    @property
+    def fingerprint(self) -> str:
+        shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
+        content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
+        return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+
+    def surface(self, line: str) -> list[str]:
+        return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
+
+    def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        return [self.surface(line) for line in lines]
+
+    def symbols(self) -> list[str]:
+        return list(self.vocabulary.symbols)
+
+    def token_bytes(self) -> list[bytes]:
+        return [b"\n" if id == self.boundary_id else symbol.encode("utf-8") for id, symbol in enumerate(self.vocabulary.symbols)]
+
+    def spellings(self, start: int = 0) -> list[str]:
+        return list(self.vocabulary.symbols[start:])
+
+    def spelling(self) -> "VocabularyTokenizer":
+        raise SettingsError(
+            f"the {self.name} tokenizer has no words to spell", "its tokens are characters or bytes already",
+            "set tokenizer=word or sentencepiece, or leave characters out",
+        )  # fmt: skip
+
+    def to_files(self) -> dict[str, bytes]:
+        return {VOCABULARY_FILE: self.vocabulary.to_bytes()}
+
+    def to_settings(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.settings)
+
+
+def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Vocabulary:
+    """The vocabulary of a model folder.
+
+    Raises:
+        ModelError: the file is missing or damaged, or does not begin with the `specials`.
+    """
+    if VOCABULARY_FILE not in files:
+        raise ModelError("the model has no vocabulary", f"{VOCABULARY_FILE} is missing")
+    vocabulary = Vocabulary.from_bytes(files[VOCABULARY_FILE])
+    if vocabulary.symbols[: len(specials)] != specials:
+        raise ModelError("the vocabulary is damaged", f"it does not begin with {' '.join(specials)}")
+    return vocabulary
+
+
+def newline_error() -> TextError:
+    return TextError("a line holds a newline", way_out="give each line on its own")
+
+
+def cut_into_lines(ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]) -> Encoded:
+    """`ids` with the offsets of the lines that end in `boundary_id`.
+
+    Raises:
+        TextError: a line itself held a newline.
+    """
+    ends = np.flatnonzero(ids == boundary_id) + 1
+    if len(ends) != len(lines):
+        raise newline_error()
+    return Encoded(ids, np.concatenate(([0], ends)).astype(np.int64), oov)

@@ -1,0 +1,194 @@
+"""Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding, losslessly.
+
+No normalisation, white space kept, byte fallback: decode(encode(line)) is the line. A space is put before every line,
+so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
+itself therefore goes through its bytes.
+"""
+
+import hashlib
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from rnnlm.errors import ModelError, SettingsError, notice
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
+from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
+from rnnlm.text.tokenizers.settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+
+MODEL_FILE = "tokenizer.model"
+TRAINING_LINES = 1_000_000  # sentencepiece sees this many lines at most
+TRAINING_CHARACTERS = 4000  # a longer line is shown to it in parts
+_SPACE = "\u2581"
+_WORD_SPACE = WORD_SPACE.encode()
+
+
+class SentencePieceTokenizer(VocabularyTokenizer):
+    """Ids are sentencepiece's, with `<unk>` 0 (only a literal one) and `</s>` 1."""
+
+    name = "sentencepiece"
+    boundary_id = 1
+    unk_id = 0
+    relevant = ("literal_unk",)
+
+    def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary, model: bytes) -> None:
+        super().__init__(settings, vocabulary)
+        self._model = model
+        self.segmentation = hashlib.sha256(model).hexdigest()
+        self._processor = _processor(model)
+        self._bytes = [_piece_bytes(piece) for piece in vocabulary.symbols]
+        self._bytes[self.boundary_id] = b"\n"
+        self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
+        literal = f"{UNKNOWN}|" if settings.literal_unk == "symbol" else ""
+        self._special = re.compile(f"({literal}{_SPACE})")
+
+    @classmethod
+    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "SentencePieceTokenizer":
+        held = list(blocks)  # sentencepiece itself holds the text it trains on
+        model = _train(settings, itertools.chain.from_iterable(held))
+        processor = _processor(model)
+        pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
+        untold = cls(settings, Vocabulary(pieces, np.zeros(len(pieces), dtype=np.int64)), model)
+        counts_V = np.zeros(len(pieces), dtype=np.int64)
+        for lines in held:
+            counts_V += np.bincount(untold.encode(lines).ids, minlength=len(pieces))
+        return cls(settings, Vocabulary(pieces, counts_V), model)
+
+    @classmethod
+    def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "SentencePieceTokenizer":
+        if MODEL_FILE not in files:
+            raise ModelError("the model has no tokenizer", f"{MODEL_FILE} is missing")
+        vocabulary = stored_vocabulary(files, (UNKNOWN, BOUNDARY))
+        tokenizer = cls(settings, vocabulary, files[MODEL_FILE])
+        if tokenizer._processor.get_piece_size() != len(vocabulary.symbols):
+            raise ModelError("the tokenizer is damaged", f"{MODEL_FILE} and {VOCABULARY_FILE} differ in size")
+        return tokenizer
+
+    @property
+    def starts_word_V(self) -> np.ndarray:
+        starts = np.array([bool(data) and data[0] in _WORD_SPACE for data in self._bytes])
+        starts[self.boundary_id] = True
+        return starts
+
+    def token_bytes(self) -> list[bytes]:
+        return list(self._bytes)
+
+    def to_files(self) -> dict[str, bytes]:
+        return {**super().to_files(), MODEL_FILE: self._model}
+
+    def spelling(self) -> "SentencePieceTokenizer":
+        return self  # every text is made of its pieces: none is unseen
+
+    def encode(self, lines: Sequence[str]) -> Encoded:
+        prepared = [_prepared(line, self.settings) for line in lines]
+        if any(self._special.search(line) for line in prepared):
+            encoded = [self._encode_line(line) for line in prepared]
+        else:
+            encoded = self._processor.encode(prepared, out_type=int)
+        if any("\n" in line for line in prepared):  # a byte piece like any other to sentencepiece
+            raise newline_error()
+        for ids in encoded:
+            ids.append(self.boundary_id)
+        total = sum(map(len, encoded))
+        ids = np.fromiter(itertools.chain.from_iterable(encoded), dtype=np.int32, count=total)
+        return cut_into_lines(ids, np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+
+    def _encode_line(self, line: str) -> list[int]:
+        ids: list[int] = []
+        for part in self._special.split(line):
+            if part == _SPACE:
+                ids += [self._byte_ids[byte] for byte in part.encode("utf-8")]
+            elif part == UNKNOWN and self.settings.literal_unk == "symbol":
+                ids.append(self.unk_id)
+            elif part:
+                ids += self._processor.encode(part, out_type=int)
+        return ids
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
+        return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
+
+
+def _prepared(line: str, settings: TokenizerSettings) -> str:
+    """`line` as sentencepiece sees it: after a space, so that its first word is a piece like any other."""
+    return " " + (line.lower() if settings.lowercase else line) if line else ""
+
+
+def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
+    """A sentencepiece model; a vocabulary too large for the text is lowered, with a notice."""
+    import sentencepiece
+
+    text = list(itertools.islice(_training_lines(lines, settings), TRAINING_LINES))
+    vocab_size = settings.vocab_size
+    while True:
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(text),
+                model_writer=model,
+                model_type=settings.sentencepiece_model,
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                add_dummy_prefix=False,
+                byte_fallback=True,
+                character_coverage=0.9995,
+                required_chars=_SPACE,  # however rare: as bytes it would come back as U+2581 itself
+                unk_id=0, eos_id=1, bos_id=-1, pad_id=-1,
+                unk_piece=UNKNOWN, eos_piece=BOUNDARY,
+                max_sentence_length=8 * TRAINING_CHARACTERS,
+                minloglevel=2,
+            )  # fmt: skip
+            break
+        except (RuntimeError, ValueError, OSError) as error:
+            vocab_size = _possible_size(str(error), vocab_size)
+    size = _processor(model.getvalue()).get_piece_size()
+    if size < settings.vocab_size:
+        notice(f"the text yields {size} pieces only: the vocabulary is {size} instead of {settings.vocab_size}")
+    return model.getvalue()
+
+
+def _training_lines(lines: Iterable[str], settings: TokenizerSettings) -> Iterator[str]:
+    for line in lines:
+        prepared = _prepared(line, settings)
+        for start in range(0, len(prepared), TRAINING_CHARACTERS):
+            part = prepared[start : start + TRAINING_CHARACTERS]
+            yield part.replace(_SPACE, " ").replace(UNKNOWN, " ").replace("\0", " ")
+
+
+def _possible_size(message: str, vocab_size: int) -> int:
+    """The largest size sentencepiece offers in its error `message`.
+
+    Raises:
+        SettingsError: it wants a larger one, or failed for another reason.
+    """
+    offered = re.search(r"value <= (\d+)", message)
+    if offered and 0 < int(offered[1]) < vocab_size:
+        return int(offered[1])
+    needed = re.search(r"smaller than required_chars\.? *(\d+) vs (\d+)", message)
+    if needed:
+        least = max(int(needed[1]), int(needed[2]))
+        raise SettingsError(
+            f"vocab_size = {vocab_size} is too small", "256 bytes and the text's characters need a piece each",
+            f"set vocab_size to {least} or more",
+        )  # fmt: skip
+    raise SettingsError("sentencepiece cannot make a vocabulary of this text", message.strip().splitlines()[-1])
+
+
+def _processor(model: bytes) -> "sentencepiece.SentencePieceProcessor":  # noqa: F821
+    import sentencepiece
+
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=model)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError("the tokenizer is damaged", f"{MODEL_FILE}: {error}") from None
+
+
+def _piece_bytes(piece: str) -> bytes:
+    byte = re.fullmatch(r"<0x([0-9A-F]{2})>", piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode("utf-8")

@@ -1,0 +1,1 @@
+"""One training run: request, texts, plan, run, storage, resume."""

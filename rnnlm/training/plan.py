@@ -1,0 +1,148 @@
+"""What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm.config import Resolved, describe
+from rnnlm.errors import UsageError, notice
+from rnnlm.events import TrainingState
+from rnnlm.files import lock
+from rnnlm.models import checkpoints, loading, model_folder, registry
+from rnnlm.text.corpus import Report, Text, silent
+from rnnlm.text.encoding import PreEncoded, TrainingData
+from rnnlm.training import resume as resuming
+from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, settle
+from rnnlm.training.texts import held_out_share, texts_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request made definite: every setting with its origin, the texts encoded, where the model goes."""
+
+    request: Request
+    recipe: str | None
+    kind: registry.Kind
+    resolved: Resolved
+    data: TrainingData
+    initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
+    test: Text | PreEncoded | None
+    valid: Text | PreEncoded | None
+    valid_is: str  # what the validation text is, in words
+    output: Path
+    finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
+
+    def describe(self) -> list[tuple[str, Any, str, str]]:
+        """(name, value, origin, description) of every setting."""
+        about = {name: text for cls in self.resolved.classes for name, text in describe(cls).items()}
+        return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
+
+    def parameters(self) -> int | None:
+        """How many numbers the model has; nothing is allocated. None where only counting tells."""
+        shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
+        return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
+
+
+def plan(request: Request, report: Report = silent) -> Plan:
+    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` hears how far reading is.
+
+    Raises:
+        RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
+            not here: all that can be known before hours go into training.
+    """
+    _check_going_on(request)
+    is_auto = request.resume == "auto"
+    if is_auto:
+        request = _as_there_is_something(request)
+    if request.resume:
+        request = _of_the_run(request)
+    recipe, kind, resolved = settle(request)
+    _tell_without_effect(resolved)
+    kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
+    output = request.output or _fresh_folder(_usual_folder(recipe, kind))
+    model_folder.check_output(output, request.overwrite or request.resume or is_auto)
+    lock.check(output)
+    texts = texts_of(request, resolved, kind, report)
+    data = texts.data
+    run = resuming.run_of(recipe, resolved, data)
+    done = resuming.finished(output, run, resolved.defaults) if is_auto else None
+    if request.resume:
+        initial = resuming.state_of(output, run, resolved.defaults, done)
+    else:
+        initial = _initial_weights(request, kind, resolved, data)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid, texts.valid_is, output, done)
+
+
+def _tell_without_effect(resolved: Resolved) -> None:
+    """A width that was asked for, where a recipe gives one for each layer."""
+    asked = {name for name, origin in resolved.origins.items() if origin in ("--set", "the command line")}
+    if resolved.values.get("layer_sizes") and "hidden_size" in asked and "layer_sizes" not in asked:
+        sizes = resolved.values["layer_sizes"]
+        notice(f"hidden_size has no effect: layer_sizes = {sizes} names the width of each layer; set that, or layer_sizes=none")
+
+
+def _as_there_is_something(request: Request) -> Request:
+    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
+    output = request.output or _usual_folder(*settle(replace(request, resume=False))[:2])
+    goes_on = checkpoints.is_there(output)
+    return replace(request, output=output, resume=goes_on, init_from=None if goes_on else request.init_from)
+
+
+def _check_going_on(request: Request) -> None:
+    """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
+    other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
+    if request.resume and other:
+        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
+
+
+def _of_the_run(request: Request) -> Request:
+    """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
+    if request.output is None:
+        raise UsageError("--resume needs the folder of the run", way_out="name it with -o DIR")
+    run = checkpoints.load_run(request.output)
+    return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
+
+
+def _initial_weights(
+    request: Request, kind: registry.Kind, resolved: Resolved, data: TrainingData
+) -> dict[str, np.ndarray] | None:
+    """The weights of `--init-from`, if they fit."""
+    if request.init_from is None:
+        return None
+    model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
+    arrays = model.to_arrays()
+    shapes = kind.array_shapes(resolved.values, data.tokenizer)
+    if shapes is None:
+        raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
+    found = {name: tuple(array.shape) for name, array in arrays.items()}
+    wanted = {name: shape for name, (_, shape) in shapes.items()}
+    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+    why = ""
+    if manifest.model != kind.name:
+        why = f"it is of kind {manifest.model}, not {kind.name}"
+    elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
+        why = "its tokenizer is another one"
+    elif differing:
+        name = differing[0]
+        why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
+    if why:
+        way_out = f"use its settings, and --tokenizer-from {request.init_from}"
+        raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, way_out)
+    return arrays
+
+
+def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:
+    """./checkpoints/NAME; the name demo is the shipped model's."""
+    return Path("checkpoints") / (DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name)
+
+
+def _fresh_folder(usual: Path) -> Path:
+    """`usual`, or usual-2, usual-3, ... where that is taken."""
+    folder, number = usual, 2
+    while folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        folder = usual.with_name(f"{usual.name}-{number}")
+        number += 1
+    return folder

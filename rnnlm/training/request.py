@@ -1,0 +1,123 @@
+"""What a person asks `train` for, and all settings that follow: recipe < config file < `--set` < named flags."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import Layer, Probability, Resolved, read_toml, renamed, resolve
+from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.models import registry
+from rnnlm.recipes import recipe as recipes
+from rnnlm.text.corpus import TextSettings
+from rnnlm.text.sources import SourceSettings
+from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.training import resume as resuming
+
+DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
+
+
+@dataclass(frozen=True)
+class HoldoutSettings:
+    """What is done where no validation text is named."""
+
+    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks `train` for. Settings: recipe < config file < assignments (text, `--set`) < named flags."""
+
+    text: tuple[str, ...] = ()  # none: the bundled corpus
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    recipe: str | None = None
+    model: str | None = None
+    config: Path | None = None
+    assignments: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    output: Path | None = None  # none: a new folder in ./checkpoints
+    overwrite: bool = False
+    resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
+    tokenizer_from: str | None = None
+    init_from: str | None = None
+
+
+def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
+    """The recipe's name, the kind of model and all settings of a request.
+
+    Raises:
+        SettingsError: something is unknown or not valid.
+    """
+    if request.recipe and request.model:
+        chosen = recipes.load(request.recipe).settings["model"]
+        if chosen != request.model:
+            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", way_out="leave one of them out")
+    own = _own_layers(request)
+    if request.resume:
+        own = [resuming.settings_layer(request.output), *own]
+    named = _topmost(own, "model")
+    recipe = request.recipe or (named if named in recipes.names() else None)
+    if recipe is None and named is None:
+        recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
+    if named in recipes.names() and named not in registry.KINDS:
+        raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
+    if request.resume:  # a run has all its settings; its recipe may have others by now
+        layers = own
+    else:
+        layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
+    kind = registry.trained_kind(str(_topmost(layers, "model")))
+    classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+    layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
+    _check_names(layers, classes, kind)
+    return recipe, kind, resolve(classes, layers)
+
+
+def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.Kind) -> None:
+    """Names the model that an unknown setting belongs to, if there is one."""
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
+        owners = [
+            other.name for other in registry.KINDS.values()
+            if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
+        ]  # fmt: skip
+        if owners:
+            what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
+            raise SettingsError(what, f"it belongs to: {', '.join(owners)}", f"add --model {owners[0]}")
+
+
+def _own_layers(request: Request) -> list[Layer]:
+    """What the request itself sets: config file < `--set` < named flags."""
+    flags = {**request.flags, **({"model": request.model} if request.model else {})}
+    layers = [
+        Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
+        Layer("--set", request.assignments, is_text=True),
+        Layer("the command line", flags),
+    ]
+    return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
+
+
+def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
+    """A recipe's settings; those of its tokenizer go with it, and are left out where another one is asked for."""
+    if recipe is None:
+        return []
+    values = recipes.load(recipe).settings
+    if tokenizer not in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
+        values = {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
+    return [Layer(f"recipe {recipe}", values)]
+
+
+def _topmost(layers: list[Layer], name: str) -> Any:
+    """The value of setting `name` in the last layer that has it."""
+    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
+
+
+def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
+    """The named flags this kind of model has; of the general ones it lacks, a word is said."""
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    general = {"budget", "device", "precision", "threads", "seed", "save_every"}
+    for name in flags.keys() - known:
+        if name in general:
+            notice(f"--{name.replace('_', '-')} means nothing to a model of kind {kind.name}: it is ignored")
+    return {name: value for name, value in flags.items() if name in known or name not in general}

@@ -1,0 +1,118 @@
+"""Going on with a training run that was cut off: its settings, and whether what is asked for is that run.
+
+Settings, text and tokenizer are those of the run; its length and where it runs may change.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rnnlm import arrays
+from rnnlm.config import Layer, Resolved
+from rnnlm.errors import OutputError, UsageError, notice
+from rnnlm.events import TrainingState
+from rnnlm.models import checkpoints, model_folder
+from rnnlm.models.checkpoints import Run
+from rnnlm.models.manifest import Manifest
+from rnnlm.text.encoding import TrainingData
+
+MAY_CHANGE = {
+    "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
+    "accumulation", "rank_timeout", "patience",
+}  # fmt: skip
+OVER = ("budget", "early", "complete")  # how runs end that have come to their end
+
+
+def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:
+    """Which run a plan's settings, text and tokenizer make."""
+    valid = data.valid.lines_hash if data.valid else None
+    return Run(recipe, resolved.values, data.train.lines_hash, valid, data.tokenizer.fingerprint)
+
+
+def settings_layer(folder: Path) -> Layer:
+    """The settings of the run in `folder`.
+
+    Raises:
+        UsageError: there is none to go on with. ModelError: it is damaged.
+    """
+    return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
+
+
+def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None) -> TrainingState | None:
+    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A setting that came later had its default.
+
+    Raises:
+        UsageError: it is another one: the text, or a setting that may not change. ModelError: what is stored is damaged.
+    """
+    stored = checkpoints.load_run(folder)
+    for name in sorted(run.settings.keys() | stored.settings.keys()):
+        before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
+        if before != now and name not in MAY_CHANGE:
+            raise _another(folder, f"{name} is {_text(before)} there, {_text(now)} was asked for")
+    parts = {"recipe": "recipe", "training text": "train_data", "validation text": "valid_data", "tokenizer": "tokenizer"}
+    differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
+    if differing:
+        raise _another(folder, f"not the same: {', '.join(differing)}")
+    if done:
+        return None
+    _tell_other_rates(stored.settings, run.settings)
+    state = checkpoints.load(folder)
+    if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
+        model, _ = model_folder.load(folder, "cpu")
+        state = TrainingState(state.facts, {**state.arrays, **arrays.under("network.", model.to_arrays())})
+    return state
+
+
+def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
+    """The model in `folder` if `run` has come to its end there already; None where it has not, or there is no model. A setting that
+    came later had its default.
+
+    Raises:
+        OutputError: the model there is another run's. ModelError: it is damaged.
+    """
+    if not model_folder.is_model(folder):
+        return None
+    there = model_folder.read_manifest(folder)
+    differing = {name for name, value in run.settings.items() if there.settings.get(name, defaults.get(name)) != value} - MAY_CHANGE
+    parts = {"its recipe": ("recipe", run.recipe), "its training text": ("train_data", run.train_data)}
+    if there.training.get("valid_data"):  # else there was none, or none was noted, and it is still to be read
+        parts["its validation text"] = ("valid_data", run.valid_data)
+    others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
+    if others:
+        way_out = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
+        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", way_out)
+    if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget"):
+        return there
+    if not checkpoints.is_there(folder):
+        _check_unfinished(folder, there)
+    return None
+
+
+def _check_unfinished(folder: Path, there: Manifest) -> None:
+    """A run without checkpoints may begin anew where it was cut off before the first one, and is told that it does.
+
+    Raises:
+        OutputError: it has come to an end, so its model is not to be lost.
+    """
+    if "stopped" in there.training:
+        way_out = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
+        raise OutputError(f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", way_out)
+    notice(f"the run in {folder} was cut off before its first checkpoint: it begins anew, and replaces the model of step {there.step:,} there")
+
+
+def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Where the learning rate is worked out over the budget, another budget means other rates for the steps so far."""
+    follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
+    if follows and before.get("budget") != now.get("budget"):
+        notice(
+            f"the learning rate follows the budget: the steps so far were taken at the rates of {before.get('budget')}, so this is not "
+            f"the run that {now.get('budget')} from the start would have been (it would be with schedule=constant and warmup=0)"
+        )
+
+
+def _another(folder: Path, why: str) -> UsageError:
+    way_out = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
+    return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, way_out)
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,199 @@
+"""From a plan to a trained model on disk: fit, save the best weights as they come, evaluate them exactly at the end.
+
+Knows no mathematics: the family's own fitting, found through the registry, yields the events that are passed on.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
+from rnnlm.files import lock
+from rnnlm.models import model_folder
+from rnnlm.models.manifest import Manifest
+from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.rendezvous import place, planning_together
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import PreEncoded, encode_text
+from rnnlm.training.plan import Plan, plan
+from rnnlm.training.request import DEMO_CORPUS, Request
+from rnnlm.training.storage import RunStorage
+
+FAR = 1.25  # between two ways of reading one text
+
+
+def train(
+    text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any
+) -> Iterator[Event]:
+    """Train a model; the events of the run, as it lasts. The keywords are those of :class:`Request`; other ones are
+    settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
+    to `save` what the run could go on from.
+
+    Raises:
+        RnnlmError: any of its kinds: the request, the text, the device, the output folder.
+    """
+    texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
+    if text is not None and not texts:
+        raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
+    known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    for name in ("valid", "test"):
+        if isinstance(known.get(name), (str, Path)):
+            known[name] = (known[name],)
+        known[name] = tuple(str(path) for path in known.get(name) or ())
+    for name in ("output", "config"):
+        if known.get(name) is not None:
+            known[name] = Path(known[name])
+    flags = {**known.pop("flags", {}), **request}
+    with planning_together():
+        planned = plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known))
+    yield from run(planned, stop, save)
+
+
+def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is locked meanwhile. Of several
+    processes the first one writes; the others have done their part once the model is fitted.
+
+    Raises:
+        TrainingError: the run diverged; its last good weights, if there were some, are saved. Without them its log is left, unless
+            an earlier model is in the folder. OutputError: the folder is another run's, or cannot be written at the end of this one.
+            LostProcess: another process is gone. ToldElsewhere: the first process failed.
+    """
+    log = MetricsLog(plan.output)
+    if plan.finished and (place().rank or not _unevaluated(plan) and log.is_complete):
+        yield _finished(plan.output, plan.finished)
+        return
+    if place().rank:
+        yield from _take_part(plan, stop, save)
+        return
+    with lock.held(plan.output):
+        storage = RunStorage(plan, log, _texts(plan))
+        if plan.finished:
+            log.go_on()
+        for event in _end(plan, storage) if plan.finished else _work(plan, stop, save, storage):
+            log.add(event)
+            yield event
+            if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
+                facts = plan.initial.facts
+                position = facts.get("metrics_bytes")
+                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+        if log.pending and not log.write():
+            notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
+
+
+def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -> Iterator[Event]:
+    """What a process does that is not the first of several: it fits, and writes nothing."""
+    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
+        yield event
+    if event.stopped == "diverged":
+        raise ToldElsewhere(TrainingError.exit_code)
+
+
+def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
+    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, lambda: save() or storage.is_retry_due):
+        yield event
+        if not isinstance(event, Fitted):
+            yield from storage.hear(event)
+    began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
+    if not event.steps and event.stopped != "diverged":
+        raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
+    if not event.step and storage.manifest is None:
+        if not model_folder.is_model(plan.output):  # else the log there is that model's
+            storage.log.write_to_folder()
+        _raise_diverged(plan, event, storage.log)
+    yield from storage.finish(event)
+    storage.save_results({}, _facts(plan, time.perf_counter() - began, event))
+    results = {}
+    if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
+        yield Evaluating(tuple(texts))
+        results = _results(event.model, storage.manifest.fingerprint, texts)
+        _tell_growing_states(results, event.best_ppl_token)
+        storage.save_results(results, _facts(plan, time.perf_counter() - began, event))
+    if event.stopped == "diverged":
+        _raise_diverged(plan, event, storage.log)
+    yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
+
+
+def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
+    """The end of a run that was cut off when all but that was done: the exact evaluation, the model card, its word in the log."""
+    storage.manifest, results = plan.finished, plan.finished.results
+    if _unevaluated(plan):
+        texts = _evaluated(plan)
+        yield Evaluating(tuple(texts))
+        model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
+        results = _results(model, plan.finished.fingerprint, texts)
+    storage.save_results(results, {**plan.finished.training, "valid_data": storage.facts["valid_data"]})
+    yield _finished(plan.output, storage.manifest)
+
+
+def _finished(folder: Path, manifest: Manifest) -> Finished:
+    facts = manifest.training
+    return Finished(str(folder), manifest.step, facts.get("steps", manifest.step), facts.get("seconds", 0.0), facts["stopped"], manifest.results)
+
+
+def _unevaluated(plan: Plan) -> bool:
+    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has that of another one by its name."""
+    return any(not _is_of(plan.finished.results.get(name), text, plan) for name, text in _evaluated(plan).items())
+
+
+def _is_of(result: dict[str, Any] | None, text: Text | PreEncoded, plan: Plan) -> bool:
+    """Whether `result` is an exact evaluation of `text`."""
+    return result is not None and f"|data:{encode_text(text, plan.data.tokenizer).lines_hash}|" in result["signature"]
+
+
+def _evaluated(plan: Plan) -> dict[str, Text]:
+    """The texts that the model is evaluated on at the end."""
+    texts = {"valid": plan.valid, "test": plan.test}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _results(model: Any, fingerprint: str, texts: dict[str, Text]) -> dict[str, dict[str, Any]]:
+    """The exact evaluations of the best weights: state carried, IEEE fp32."""
+    model.fingerprint = fingerprint
+    return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
+
+
+def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
+    """Validation during training reads short streams; a state that grows over a long one (ReLU units) shows at the end alone."""
+    exact = results.get("valid", {}).get("ppl_token", 0.0)
+    if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
+        figure = "no number" if exact is None else f"{exact:.4g}"
+        notice(
+            f"the exact validation perplexity, of one long stream, is {figure}; in training, of short ones, it was {ppl_in_training:.4g}. "
+            "The hidden state grows with the text: read lines alone (--context reset), or train with state_reset or init_gain below 1"
+        )
+
+
+def _texts(plan: Plan) -> dict[str, Any]:
+    train = plan.data.train
+    return {
+        "recipe": plan.recipe,
+        "text": list(plan.request.text) or [f"bundled corpus {DEMO_CORPUS}"],
+        "validation": plan.valid_is,
+        "train_data": train.lines_hash,
+        "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
+        "train_tokens": train.tokens,
+        "train_words": train.words,
+        "train_sentences": train.sentences,
+    }
+
+
+def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
+    return {**_texts(plan), "tokens_read": event.tokens, "steps": event.steps, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
+
+
+def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
+    kept = "no good model was reached, none is saved" + (f"; {log.path} tells how it went" if log.is_open and not log.pending else "")
+    if event.step:
+        weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
+        kept = f"{weights}, of step {event.step}, are in {plan.output}"
+    settings = plan.resolved.values
+    clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
+    ways = ["lower learning_rate", clipping, "raise warmup"]
+    if settings.get("activation") in ("relu", "elu", "leaky_relu"):  # units without a bound
+        ways.append("set init_gain below 1")
+    if settings["precision"] != "fp32":
+        ways.append("use --precision fp32")
+    raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, f"{', '.join(ways[:-1])}, or {ways[-1]}")

@@ -1,0 +1,161 @@
+"""What a training run writes while it lasts: the best model, checkpoints to go on from, the log of its events.
+
+A disk that is full for an hour must not end a run of a night: what could not be written is told, and tried again after
+:data:`RETRY_SECONDS`; only at the end of the run it is an error. What was written before is whole all the while.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.errors import OutputError, notice
+from rnnlm.events import Event, Fitted, Kept, Saved, Stored, TrainingState, Unsaved, Validated
+from rnnlm.interface import Tokenizer
+from rnnlm.models import card, checkpoints, model_folder
+from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.training import resume
+from rnnlm.training.plan import Plan
+
+RETRY_SECONDS = 60.0
+LAST_TRIES, LAST_PAUSE_SECONDS = 4, 1.0  # at the end of the run
+LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to end waits
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A model to be saved later, when the network will have gone on."""
+
+    tokenizer: Tokenizer
+    arrays: dict[str, np.ndarray]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.arrays
+
+
+class RunStorage:
+    """The folder of a run of `plan`. `facts`: what the model's manifest says of its texts.
+
+    manifest: of the model in the folder, as far as this run has saved one.
+    """
+
+    def __init__(self, plan: Plan, log: MetricsLog, facts: dict[str, Any]) -> None:
+        self.plan = plan
+        self.folder = plan.output
+        self.log = log
+        self.facts = facts
+        self.manifest: model_folder.Manifest | None = None
+        self.waiting: Validated | Kept | Fitted | None = None  # the event whose model is still to be saved
+        self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
+        self.retry_at: float | None = None  # on time.monotonic's clock; None where all is saved
+
+    @property
+    def is_retry_due(self) -> bool:
+        """Whether it is time to try again what could not be written."""
+        return self.retry_at is not None and time.monotonic() >= self.retry_at
+
+    def hear(self, event: Event) -> Iterator[Saved | Stored | Unsaved]:
+        """Write what `event` brings, and what is due to be tried again; what came of it."""
+        if isinstance(event, Validated) and event.improved or isinstance(event, Kept) and event.model is not None:
+            self.waiting = event
+        elif not isinstance(event, Kept) and not (self.waiting and self.is_retry_due):
+            return
+        yield from self._tried(event.step, event.state if isinstance(event, Kept) else None)
+
+    def finish(self, event: Fitted) -> Iterator[Saved | Stored]:
+        """The last writing, tried a few times.
+
+        Raises:
+            OutputError: it cannot be done; what was written before is whole.
+        """
+        is_there = self.manifest is not None and self.manifest.step == event.step and model_folder.is_model(self.folder)
+        if event.step and (self.waiting or not is_there):
+            self.waiting = event
+        yield from self._last_tries(lambda: self._written(event.state))
+
+    def save_results(self, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> None:
+        """The exact evaluations, and facts of the run, go into the manifest and the model card.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+
+        def written() -> Iterator[Saved | Stored]:
+            self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
+            card.write(self.folder, self.manifest, self.plan.data.tokenizer)
+            yield from ()
+
+        list(self._last_tries(written))
+
+    def _last_tries(self, written: Callable[[], Iterator[Saved | Stored]]) -> Iterator[Saved | Stored]:
+        """What comes of writing, tried a few times.
+
+        Raises:
+            OutputError: it cannot be done.
+        """
+        began = time.monotonic()
+        for attempt in range(LAST_TRIES):
+            try:
+                yield from written()
+                return
+            except OutputError as error:
+                if attempt == LAST_TRIES - 1 or time.monotonic() + LAST_PAUSE_SECONDS > began + LAST_SECONDS:
+                    raise self._given_up(error) from None
+            time.sleep(LAST_PAUSE_SECONDS)
+
+    def _tried(self, step: int, state: TrainingState | None) -> Iterator[Saved | Stored | Unsaved]:
+        try:
+            yield from self._written(state)
+            self.retry_at = None
+        except OutputError as error:
+            if self.waiting and not isinstance(self.waiting.model, _Weights):
+                self.waiting = replace(self.waiting, model=_copied(self.waiting.model))
+            self.retry_at = time.monotonic() + RETRY_SECONDS
+            yield Unsaved(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
+
+    def _written(self, state: TrainingState | None) -> Iterator[Saved | Stored]:
+        if state is not None and not self.waiting and self._is_of_the_folder() and not model_folder.is_model(self.folder):
+            self.waiting = self._model_of(state)
+        if self.waiting:
+            self._write_model(self.waiting)
+            step, self.waiting = self.waiting.step, None
+            self.log.write_to_folder()
+            yield Saved(str(self.folder), step)
+        if state is not None and self._is_of_the_folder():
+            self.log.write()
+            state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
+            run = resume.run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
+            checkpoints.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
+            self.stored_step = state.facts["step"]
+            yield Stored(str(self.folder), self.stored_step)
+
+    def _model_of(self, state: TrainingState) -> Kept:
+        """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
+        notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
+        best, last = (arrays.out_of(part, state.arrays) for part in ("best.", "network."))
+        step = state.facts["validation"]["best_step"] if best else state.facts["step"]
+        return Kept(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
+
+    def _is_of_the_folder(self) -> bool:
+        """Whether the model in the folder is this run's."""
+        return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
+
+    def _write_model(self, event: Validated | Kept | Fitted) -> None:
+        plan, facts = self.plan, {**self.facts, "seconds": round(event.seconds, 1)}
+        name, settings = plan.kind.name, plan.resolved.values
+        self.manifest = model_folder.save(
+            self.folder, event.model, name, settings, event.step, facts, goes_on=self._is_of_the_folder()
+        )
+        card.write(self.folder, self.manifest, plan.data.tokenizer)
+
+    def _given_up(self, error: OutputError) -> OutputError:
+        there = f"the model there is of step {self.manifest.step:,}" if self.manifest else "no model of this run is there"
+        there += f", the last checkpoint of step {self.stored_step:,}" if self.stored_step else ""
+        return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.way_out)
+
+
+def _copied(model: Any) -> _Weights:
+    return _Weights(model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()})

@@ -1,0 +1,311 @@
+"""The contract that every model keeps (DESIGN section 3), over every kind in the registry.
+
+A new kind is taken up by itself; what more there is to try of a kind stands in VARIANTS, models that adapt in ADAPTED.
+"""
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, Lines, fit, save
+
+from rnnlm import arrays
+from rnnlm.combinations.adapted_model import AdaptedModel
+from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation
+from rnnlm.combinations.gradient_statistics import gather_statistics
+from rnnlm.combinations.neural_cache import NeuralCache
+from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
+from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.inference import span_scoring
+from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
+from rnnlm.models import model_folder, registry
+from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm.text.encoding import encode_text
+
+VARIANTS = {
+    "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
+    "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
+    "lstm": [
+        {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
+        {"coupled_gates": True}, {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
+        {"output_layer": "adaptive", "cutoffs": "4,8"}, {"output_layer": "class"}, {"output_layer": "class", "classes": 3, "tied": False},
+        {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
+        {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
+    ],
+    "qrnn": [{}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"}],
+    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
+    "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
+    "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]
+    + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
+    + [{"order": 4, "prune": "0,0,1"}],
+}
+MIXTURES = [
+    {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}), ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4), "mixing": "log-linear"},
+    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0), "mixing": "log-linear"},
+    {
+        "parts": (
+            ("mixture", {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}),
+            ("gru", {}),
+        ),
+        "weights": (0.5, 0.5),
+    },
+    {
+        "parts": (("ngram", {"order": 3}), ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5})),
+        "weights": (0.5, 0.5), "mixing": "log-linear",
+    },
+]  # fmt: skip
+TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
+SPELLED = [  # tokenizers of words alone
+    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
+    ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
+    ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
+    ("ffnn", {"characters": "cnn", "character_filters": "3,4", "character_size": 5, "context_words": 3}),
+    ("ffnn", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
+    ("jordan", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
+]  # fmt: skip
+TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
+CASES = [
+    (name, {**variant, **tokenizer})
+    for name in TRAINED
+    for variant in VARIANTS.get(name, [{}])
+    for tokenizer in TOKENIZERS
+] + SPELLED + [("mixture", settings) for settings in MIXTURES]  # fmt: skip
+
+
+SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
+ADAPTED = [
+    ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
+    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),
+    ("cache", "gru", {"tied": True, "layers": 2}),
+    ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
+    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm", {"output_layer": "hierarchical"}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
+    ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
+]  # fmt: skip
+
+
+def adapted(kind: str, model):
+    """A model around `model` that adapts much and fast; its memory is shorter than the texts here."""
+    if kind == "unigram":
+        return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
+    if kind == "cache":
+        return NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5))
+    rate = {"sgd": 0.5, "rms": 0.01}[kind]
+    settings = DynamicSettings(segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05)
+    ids = encode_text(Lines(LINES), model.tokenizer).ids
+    return DynamicEvaluation(model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None)
+
+
+@pytest.fixture(
+    scope="module", params=[*(("none", *case) for case in CASES), *ADAPTED],
+    ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
+)  # fmt: skip
+def case(request):
+    """Name, settings and the model: as the registry makes it, or one around it."""
+    kind, name, settings = request.param
+    model = fit(name, **settings)
+    return name, settings, model if kind == "none" else adapted(kind, model)
+
+
+@pytest.fixture(scope="module")
+def model(case):
+    return case[2]
+
+
+@pytest.fixture(scope="module")
+def batch(model) -> tuple[np.ndarray, np.ndarray]:
+    """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text, the boundary among them."""
+    ids = encode_text(Lines(LINES), model.tokenizer).ids.astype(np.int64)
+    stream = np.concatenate([[model.tokenizer.boundary_id], ids])
+    starts = [0, 7, 3][: model.max_rows]
+    inputs_BT = np.stack([stream[start : start + 11] for start in starts])
+    return inputs_BT, np.stack([stream[start + 1 : start + 12] for start in starts])
+
+
+def score(model, inputs_BT, targets_BT, state=None):
+    logprob_BT, after = model.score(inputs_BT, targets_BT, state or model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BT), after
+
+
+def predict(model, inputs_BT, state=None):
+    logprob_BTV, after = model.predict(inputs_BT, state or model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BTV), after
+
+
+def close(one, other, tolerance=1e-5) -> None:
+    np.testing.assert_allclose(one, other, atol=tolerance, rtol=0)
+
+
+def test_its_attributes_are_there(model):
+    assert isinstance(model.tokenizer, Tokenizer)
+    assert isinstance(model.normalised, bool)
+    assert model.max_rows is None or model.max_rows >= 1
+    assert model.call_tokens >= 1
+    assert model.fingerprint is None
+    assert (model.adaptation != "none") == isinstance(model, AdaptedModel)
+
+
+def test_probabilities_sum_to_one(model, batch):
+    logprob_BTV, _ = predict(model, batch[0])
+    assert logprob_BTV.shape == (len(batch[0]), 11, model.tokenizer.size)
+    if model.normalised:
+        close(np.exp(logprob_BTV.astype(np.float64)).sum(axis=2), 1)
+
+
+def test_scores_are_the_predictions_at_the_targets(model, batch):
+    inputs_BT, targets_BT = batch
+    logprob_BT, _ = score(model, inputs_BT, targets_BT)
+    assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
+    assert not model.normalised or (logprob_BT < 0).all()
+    close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
+
+
+def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):
+    if not isinstance(model, HiddenStateModel):
+        return
+    inputs_BT, targets_BT = batch
+    hidden_BTH, after = model.hidden(inputs_BT, model.initial_state(len(inputs_BT)))
+    assert hidden_BTH.shape == (*inputs_BT.shape, model.hidden_size)
+    plain_BT, also_after = score(model, inputs_BT, targets_BT)
+    close(arrays.as_numpy(model.score_hidden(hidden_BTH, targets_BT)), plain_BT)
+    close(arrays.as_numpy(model.predict_hidden(hidden_BTH)), predict(model, inputs_BT)[0])
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in (after, also_after)))
+
+
+def test_scoring_and_predicting_leave_the_same_state(model, batch):
+    inputs_BT, targets_BT = batch
+    after = [score(model, inputs_BT, targets_BT)[1], predict(model, inputs_BT)[1]]
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after))
+
+
+def test_the_state_depends_on_inputs_only(model, batch):
+    inputs_BT, targets_BT = batch
+    other_BT = np.full_like(targets_BT, model.tokenizer.boundary_id)
+    after = [score(model, inputs_BT, targets)[1] for targets in (targets_BT, other_BT)]
+    close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after), tolerance=0)
+
+
+def test_a_state_is_a_value(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    before = {name: array.copy() for name, array in state.to_arrays().items()}
+    once, _ = score(model, inputs_BT, targets_BT, state)
+    predict(model, inputs_BT, state)
+    again, _ = score(model, inputs_BT, targets_BT, state)
+    assert np.array_equal(once, again)
+    for name, array in state.to_arrays().items():
+        assert np.array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])], ids=str)
+def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch, rows):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    whole, _ = score(model, inputs_BT, targets_BT, state)
+    if model.max_rows == 1:
+        rows = [0]
+    chosen = np.asarray(rows, dtype=np.int64)
+    close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
+    close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)  # the one selected from is as it was
+
+
+def test_states_are_put_side_by_side(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    whole, _ = score(model, inputs_BT, targets_BT, state)
+    if model.max_rows == 1:
+        close(score(model, inputs_BT, targets_BT, model.concat_states([state]))[0], whole)
+        return
+    joined = model.concat_states([state.select([1, 2]), state.select([0]), model.initial_state(1)])
+    rows = [1, 2, 0, 0]
+    found, _ = score(model, inputs_BT[rows], targets_BT[rows], joined)
+    close(found[:3], whole[[1, 2, 0]])
+    close(found[3:], score(model, inputs_BT[:1], targets_BT[:1])[0])
+
+
+def test_a_state_goes_through_arrays(model, batch):
+    inputs_BT, targets_BT = batch
+    _, state = score(model, inputs_BT, targets_BT)
+    stored = state.to_arrays()
+    assert all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in stored.items())
+    again = model.state_from_arrays({name: array.copy() for name, array in stored.items()})
+    close(*(score(model, inputs_BT, targets_BT, each)[0] for each in (state, again)), tolerance=0)
+
+
+def test_padding_scores_zero_and_disturbs_nobody(model, batch):
+    inputs_BT, targets_BT = batch
+    plain, _ = score(model, inputs_BT, targets_BT)
+    padded_BT = targets_BT.copy()
+    row = len(padded_BT) // 2
+    padded_BT[row, 4:] = PADDING
+    found, _ = score(model, inputs_BT, padded_BT)
+    assert not found[row, 4:].any()
+    close(found[row, :4], plain[row, :4])
+    close(np.delete(found, row, axis=0), np.delete(plain, row, axis=0))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
+def test_numpy_ids_of_any_width_are_taken(model, batch, kind):
+    inputs_BT, targets_BT = batch
+    plain, _ = score(model, inputs_BT, targets_BT)
+    close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
+    assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (len(inputs_BT), 1, model.tokenizer.size)
+
+
+def test_rows_are_independent(model, batch):
+    inputs_BT, targets_BT = batch
+    together, _ = score(model, inputs_BT, targets_BT)
+    for row in range(len(inputs_BT)):
+        close(score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row])
+
+
+@pytest.mark.parametrize("cuts", [[1], [5], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [3, 10]], ids=str)
+def test_windows_of_any_cutting_give_the_same_scores(model, batch, cuts):
+    inputs_BT, targets_BT = batch
+    whole, _ = score(model, inputs_BT, targets_BT)
+    state, parts = model.initial_state(len(inputs_BT)), []
+    for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
+        part, state = score(model, inputs, targets, state)
+        parts.append(part)
+    close(np.concatenate(parts, axis=1), whole)
+    assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+
+
+def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_unknown_ones(case):
+    name, settings, model = case
+    if settings.get("tokenizer") != "word":
+        return
+    lines = ["the zebra sat", "a yak zebra on it", *LINES]
+    plain, spelled = (tokenizer.encode(lines).ids for tokenizer in (model.tokenizer, model.tokenizer.spelling()))
+    assert (spelled >= model.tokenizer.size).any()
+    span = span_scoring.whole_text(plain)
+    assert np.array_equal(span_scoring.score_spans(model, spelled, span), span_scoring.score_spans(model, plain, span))
+    close(*(predict(model, ids[None].astype(np.int64))[0] for ids in (plain, spelled)), tolerance=0)
+
+
+def test_a_saved_model_scores_the_same(case, tmp_path):
+    name, settings, model = case
+    if isinstance(model, AdaptedModel):  # it is not saved: its settings are kept beside the model
+        return
+    manifest = save(tmp_path / "model", model, name, **settings)
+    loaded, _ = model_folder.load(tmp_path / "model", "cpu")
+    assert loaded.fingerprint == manifest.fingerprint
+    assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
+    text = encode_text(Lines(LINES), loaded.tokenizer)
+    span = span_scoring.whole_text(text.ids)
+    assert np.array_equal(span_scoring.score_spans(loaded, text.ids, span), span_scoring.score_spans(model, text.ids, span))
+    for key, array in model.to_arrays().items():
+        assert np.array_equal(loaded.to_arrays()[key], array)
+
+
+def test_two_models_of_one_text_share_their_vocabulary():
+    sizes = {name: fit(name).tokenizer.fingerprint for name in TRAINED}
+    assert len(set(sizes.values())) == 1
+
+
+def test_what_forgets_at_the_boundary_scores_the_same_whatever_came_before(model, batch):
+    inputs_BT, targets_BT = batch
+    boundary = np.full((len(inputs_BT), 1), model.tokenizer.boundary_id)
+    _, state = score(model, inputs_BT, targets_BT)
+    after, fresh = (score(model, boundary, targets_BT[:, :1], each)[0] for each in (state, model.initial_state(len(inputs_BT))))
+    assert np.array_equal(after, fresh) or not model.forgets_at_boundary

@@ -1,0 +1,239 @@
+"""AWD-LSTM: a whole training step against a slow transcription, and each piece seen to act, on the right axis and scale."""
+
+import numpy as np
+import pytest
+import torch
+from reference.awd_lstm import awd_loss
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural import network
+from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.layers import stack as cells
+from rnnlm.neural.regularization import activation_penalty, dropout
+from rnnlm.neural.settings import LstmSettings
+from rnnlm.text.batches import Window
+
+PIECES = {
+    "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True, "weight_drop": 0.5, "init_range": 0.6,
+    "dropout_embedding": 0.2, "dropout_input": 0.4, "dropout_between": 0.3, "dropout_output": 0.4, "activation_penalty": 2.0, "temporal_penalty": 1.0,
+}  # fmt: skip
+FITTING = {
+    "batch_rows": 3, "bptt_tokens": 6, "bptt_deviation": 1.0, "optimizer": "asgd", "nonmonotone_interval": 5, "learning_rate": 30.0,
+    "clip_norm": 0.25, "weight_decay": 1.2e-3, "schedule": "constant", "warmup": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def masks(monkeypatch):
+    """What dropout multiplied with, in the order it was called."""
+    found = []
+
+    def recording(x, p, training, locked=False):
+        mask = dropout(torch.ones_like(x), p, training, locked)
+        found.append(mask)
+        return x * mask
+
+    monkeypatch.setattr(network, "dropout", recording)
+    monkeypatch.setattr(cells, "dropout", recording)
+    return found
+
+
+@pytest.fixture
+def trainer(make_data, make_trainer, sentences):
+    return make_trainer(make_data(sentences[:20], sentences[20:30]), **PIECES, **FITTING)
+
+
+def by_name(masks):
+    """The masks of one window of three layers, those of rows without their time."""
+    words, given, *between_and_recurrent, output = masks
+    recurrent, between = between_and_recurrent[::2], between_and_recurrent[1::2]
+    for locked_TBH in (given, *between, output):
+        assert torch.equal(locked_TBH, locked_TBH[:1].expand_as(locked_TBH))  # the same at all places of the window
+    rows = {"input": given[0], "between": [mask[0] for mask in between], "output": output[0]}
+    return {"words": words, "recurrent": recurrent, **rows}
+
+
+def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trainer, masks):
+    _, window = next(trainer.streams.windows())
+    weights = {name: value.detach().double().requires_grad_() for name, value in trainer.network.named_parameters()}
+    state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
+    inputs_TB, targets_TB = trainer.streams.gather(window)
+    loss, after = trainer.step(Window(window.start_B, window.end_B, np.zeros(3, dtype=bool), window.length), state, 30.0)
+
+    rows = [[(state[2 * layer][0, row].double(), state[2 * layer + 1][0, row].double()) for row in range(3)] for layer in range(3)]
+    nats, penalty, expected_after = awd_loss(
+        weights, 3, inputs_TB.t().tolist(), targets_TB.t().tolist(), rows, by_name(masks), alpha=2.0, beta=1.0
+    )
+    assert loss.item() == pytest.approx(nats.item(), rel=1e-5)
+    for layer in range(3):
+        for row in range(3):
+            for ours, theirs in zip(after[2 * layer : 2 * layer + 2], expected_after[layer][row], strict=True):
+                torch.testing.assert_close(ours[0, row].double(), theirs.detach(), atol=1e-5, rtol=0)
+    gradients = torch.autograd.grad(nats + penalty, list(weights.values()))
+    scale = min(1.0, 0.25 / torch.sqrt(sum((gradient**2).sum() for gradient in gradients)).item())
+    assert scale < 1
+    for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
+        ours = trainer.network.get_parameter(name)
+        torch.testing.assert_close(ours.grad.double(), scale * gradient, atol=1e-6, rtol=1e-4)
+        decay = 1.2e-3 if weight.dim() > 1 else 0.0
+        updated = weight.detach() - 30.0 * (scale * gradient + decay * weight.detach())
+        torch.testing.assert_close(ours.detach().double(), updated, atol=1e-5, rtol=1e-4)
+
+
+def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_evaluation(trainer, masks):
+    windows = iter(trainer.streams.windows())
+    raw = trainer.network.body.layers[0].weight_hh
+    for _ in range(2):
+        before = raw.detach().clone()
+        trainer.step(next(windows)[1], trainer.network.initial_state(3), 1.0)
+        assert not torch.equal(raw, before)  # gradients reach the weights themselves
+    per_window = 2 + 2 * 3  # words, input; each layer's weights, and what lies between or comes out
+    first, second = (by_name(masks[at : at + per_window])["recurrent"] for at in (0, per_window))
+    for one, other in zip(first, second, strict=True):
+        assert one.shape[0] == 4 * one.shape[1] and set(one.unique().tolist()) == {0.0, 2.0}
+        assert not torch.equal(one, other)
+    trainer.network.eval()
+    assert all(torch.equal(layer.recurrent_weights(), layer.weight_hh) for layer in trainer.network.body.layers)
+
+
+def test_no_gradient_reaches_a_weight_while_it_is_dropped(trainer, masks):
+    _, window = next(trainer.streams.windows())
+    trainer.step(window, tuple(torch.randn_like(part) for part in trainer.network.initial_state(3)), 1e-30)
+    for layer, mask in zip(trainer.network.body.layers, by_name(masks)["recurrent"], strict=True):
+        assert not layer.weight_hh.grad[mask == 0].any() and layer.weight_hh.grad[mask > 0].any()
+
+
+def test_masks_differ_from_row_to_row_and_from_window_to_window(make_data, make_trainer, sentences, masks):
+    trainer = make_trainer(make_data(sentences[:20]), **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"}, **FITTING)
+    windows = iter(trainer.streams.windows())
+    for _ in range(2):
+        trainer.step(next(windows)[1], trainer.network.initial_state(3), 0.1)
+    first, second = by_name(masks[:8]), by_name(masks[8:])
+    for name in ("input", "output"):
+        assert not torch.equal(first[name][0], first[name][1]) and not torch.equal(first[name], second[name])
+    assert not torch.equal(first["words"], second["words"])
+
+
+def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_not(make_data, make_trainer, sentences):
+    net = make_trainer(make_data(sentences[:20]), embedding_size=40, dropout_embedding=0.5).network
+    net.train()
+    ids_TB = torch.arange(30).repeat(3, 2).t()
+    seen = []
+    net.input.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    x_TBE = net._drop_words(net.input(ids_TB), ids_TB)
+    ratio_TB = (x_TBE / seen[0]).mean(2)
+    torch.testing.assert_close(ratio_TB, ratio_TB[:30, :1].repeat(2, 3))  # one fate for a word, at all places and in all rows
+    assert set(ratio_TB.round(decimals=3).unique().tolist()) == {0.0, 2.0}
+    assert net.tied_VE is net.input.weight
+
+
+@pytest.mark.parametrize("where, size", [("dropout_embedding", 1.0), ("dropout_input", 1.0), ("weight_drop", 1.0)])
+def test_expected_values_are_kept(make_data, make_trainer, sentences, where, size):
+    """Mean over many draws of what is dropped: the thing itself."""
+    net = make_trainer(make_data(sentences[:5]), locked_dropout=True, **{where: 0.4}).network
+    net.train()
+    ids_TB = torch.zeros(1, 20_000, dtype=torch.int64)
+    torch.manual_seed(1)
+    if where == "weight_drop":
+        layer = net.body.layers[0]
+        mean = torch.stack([layer.recurrent_weights() for _ in range(3000)]).mean(0)
+        torch.testing.assert_close(mean, layer.weight_hh, atol=0.05, rtol=0)
+        return
+    if where == "dropout_embedding":
+        kept = torch.stack([net._drop_words(torch.ones(1, 1, 1), ids_TB[:, :1]) for _ in range(3000)])
+    else:
+        kept = net._drop(torch.ones(1, 20_000, 6), 0.4)
+    assert kept.mean().item() == pytest.approx(size, abs=0.05)
+
+
+def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():
+    y_TBE = torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]], [[3.0, 6.0]]])
+    dropped_TBE = y_TBE * torch.tensor([0.0, 2.0])
+    only_ar, only_tar = LstmSettings(activation_penalty=2.0), LstmSettings(temporal_penalty=3.0)
+    assert activation_penalty(only_ar, y_TBE, dropped_TBE) == 2.0 * (16 + 16 + 144) / 6
+    assert activation_penalty(only_tar, y_TBE, dropped_TBE) == 3.0 * (4 + 0 + 0 + 16) / 4
+    assert activation_penalty(LstmSettings(), y_TBE, dropped_TBE) == 0.0
+    assert activation_penalty(only_tar, y_TBE[:1], dropped_TBE[:1]) == 0.0
+
+
+def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_trainer, sentences):
+    data = make_data(sentences[:20])
+    plain, penalised = (make_trainer(data, **extra) for extra in ({}, {"activation_penalty": 5.0, "temporal_penalty": 5.0}))
+    _, window = next(plain.streams.windows())
+    losses = [each.step(window, each.state, 1.0)[0] for each in (plain, penalised)]
+    assert losses[0] == losses[1]
+    weight = "body.layers.0.weight_hh"
+    assert not torch.equal(plain.network.get_parameter(weight), penalised.network.get_parameter(weight))
+
+
+# ---- windows of drawn lengths
+
+
+def lengths_of(trainer, epochs=40):
+    lengths, at = [], trainer.streams.windows()
+    for done, window in at:
+        if done > epochs:
+            return np.array(lengths)
+        lengths.append(window.length)
+
+
+def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_short=0.3)
+    lengths = lengths_of(trainer)
+    assert len(lengths) > 1000
+    long = lengths[lengths > 52]
+    assert long.mean() == pytest.approx(70, abs=0.7) and long.std() == pytest.approx(5, abs=0.5)
+    short = lengths[lengths <= 52]
+    assert short.mean() == pytest.approx(35, abs=0.8) and len(short) / len(lengths) == pytest.approx(0.3, abs=0.04)
+
+
+def test_every_token_is_read_once_an_epoch_whatever_the_lengths(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:60]), batch_rows=3, bptt_tokens=8, bptt_deviation=4.0, budget="2epochs")
+    *_, fitted = trainer.train(lambda: False)
+    assert fitted.tokens == 2 * trainer.data.train.tokens
+    assert lengths_of(trainer, epochs=5).min() >= 5
+
+
+def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sentences):
+    settings = {"schedule": "constant", "warmup": 0.0, "learning_rate": 0.5, "optimizer": "sgd", "batch_rows": 2, "bptt_tokens": 10}
+    trainer = make_trainer(make_data(sentences[:40]), bptt_deviation=3.0, **settings)
+    rates, step = [], trainer.step
+    trainer.step = lambda window, state, rate: rates.append((rate, window.length)) or step(window, state, rate)
+    list(trainer.train(lambda: False))
+    assert len({length for _, length in rates}) > 3
+    assert all(rate == pytest.approx(0.5 * length / 10) for rate, length in rates)
+    assert trainer.optimizer.param_groups[0]["lr"] == rates[-1][0]
+
+
+def test_lengths_are_multiples_where_that_is_asked_for(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_multiple=8)
+    lengths = lengths_of(trainer)
+    assert not (lengths % 8).any()
+    assert lengths.mean() == pytest.approx(70, abs=0.7)  # the nearest ones: rounding has no drift
+
+
+def test_a_window_longer_than_the_text_reads_it_whole(make_data, make_trainer, sentences):
+    data = make_data(sentences[:3])
+    trainer = make_trainer(data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs")
+    *_, fitted = trainer.train(lambda: False)
+    assert (fitted.steps, fitted.tokens) == (2, 2 * data.train.tokens)
+
+
+# ---- bad settings
+
+
+def test_weight_drop_of_one_is_refused():
+    from rnnlm.config import Layer, resolve
+
+    with pytest.raises(SettingsError, match="weight_drop = '1' is not valid; a number of at least 0 and below 1 is needed"):
+        resolve([LstmSettings], [Layer("--set", {"weight_drop": "1"}, is_text=True)])
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"nonmonotone_interval": 5}, "setting of asgd"),
+    ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
+    ({"optimizer": "asgd", "fine_tune_after": 0.5}, "rule by which fine-tuning ends"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(settings, words):
+    with pytest.raises(SettingsError, match=words):
+        FittingSettings(**settings)

@@ -1,0 +1,73 @@
+"""The model that comes with rnnlm: small, whole, as good as its card says, and there without being asked for."""
+
+import itertools
+import json
+import shlex
+import tomllib
+
+import pytest
+
+import rnnlm
+from rnnlm import checkpoints, corpora
+from rnnlm.models import loading, model_folder
+from rnnlm.recipes import recipe as recipes
+
+FOLDER = checkpoints.FOLDER / "demo"
+MOST_BYTES = 4_000_000
+
+
+@pytest.fixture(scope="module")
+def model():
+    return rnnlm.load(device="cpu")
+
+
+def test_it_takes_four_megabytes_at_most():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= MOST_BYTES
+
+
+def test_its_files_are_those_of_its_config():
+    manifest = model_folder.read_manifest(FOLDER)
+    assert model_folder.damaged_files(FOLDER, manifest) == []
+    assert {path.name for path in FOLDER.iterdir()} == {"config.json", "README.md", *manifest.files}
+
+
+def test_it_reaches_the_figures_of_its_card_on_the_bundled_test_text(model):
+    stated = model_folder.read_manifest(FOLDER).results["test"]
+    found = rnnlm.evaluate(model, corpora.part("english", "test"))
+    assert found.signature == stated["signature"]
+    assert found.ppl_token == pytest.approx(stated["ppl_token"], rel=1e-4)
+    assert found.ppl_token_no_oov == pytest.approx(stated["ppl_token_no_oov"], rel=1e-4)
+    assert f"{stated['ppl_token_no_oov']:.2f}" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_has_the_settings_of_the_commands_that_made_it():
+    """The last training, which began with the weights of one by the recipe alone."""
+    commands = [shlex.split(line) for line in (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("rnnlm ")]
+    (*recipe_alone, _, _), (*tuning,), (*export,) = commands
+    assert recipe_alone == ["rnnlm", "train", "--recipe", "demo-long", "--seed", "1"] and export[:2] == ["rnnlm", "export"] and "--bits" in export
+    assert "--init-from" in tuning and tuning[: len(recipe_alone)] == recipe_alone
+    changed = dict(text.split("=") for option, text in itertools.pairwise(tuning) if option == "--set")
+    changed["budget"] = tuning[tuning.index("--budget") + 1]
+    manifest, recipe = model_folder.read_manifest(FOLDER), recipes.load("demo-long")
+    assert manifest.training["recipe"] == "demo-long" and manifest.settings["seed"] == 1
+    for name, value in recipe.settings.items():
+        assert str(manifest.settings[name]) == str(float(changed[name]) if isinstance(value, float) and name in changed else changed.get(name, value))
+    card = tomllib.loads((FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0])
+    assert card["seed"] == 1 and card["hidden_size"] == recipe.settings["hidden_size"] and str(card["line_starts"]) == changed["line_starts"]
+
+
+def test_nothing_in_it_tells_where_it_was_made():
+    text = json.dumps(json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))) + (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert "/" not in "".join(model_folder.read_manifest(FOLDER).training["text"])
+    assert str(checkpoints.FOLDER) not in text
+
+
+@pytest.mark.parametrize("frame", ["{}", "it is hard to {}"])
+def test_it_finds_recognize_speech_likelier(model, frame):
+    better, worse = rnnlm.score_sentences(model, [frame.format("recognize speech"), frame.format("wreck a nice beach")])
+    assert better.logprob_nats > worse.logprob_nats
+
+
+def test_its_name_finds_it_where_there_is_no_other_demo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert loading.find("demo") == FOLDER

@@ -1,0 +1,36 @@
+"""How tests read a text with a model: in one call, place by place, with one token changed."""
+
+import numpy as np
+from support.tiny_models import LINES, Lines
+
+from rnnlm import arrays
+from rnnlm.text.encoding import encode_text
+
+
+def text_of(model, lines=LINES) -> tuple[np.ndarray, np.ndarray]:
+    """inputs_1T and targets_1T of the lines as one stream."""
+    ids = encode_text(Lines(lines), model.tokenizer).ids.astype(np.int64)
+    return np.concatenate([[model.tokenizer.boundary_id], ids[:-1]])[None], ids[None]
+
+
+def read(model, inputs_BT, targets_BT) -> np.ndarray:
+    logprob_BT, _ = model.score(inputs_BT, targets_BT, model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BT)
+
+
+def predicted(model, inputs_BT) -> np.ndarray:
+    logprob_BTV, _ = model.predict(inputs_BT, model.initial_state(len(inputs_BT)))
+    return arrays.as_numpy(logprob_BTV).astype(np.float64)
+
+
+def assert_no_score_depends_on_later_tokens(model) -> None:
+    """Each token in turn is another one: what is before it scores the same, and something after it does not."""
+    inputs_1T, targets_1T = text_of(model)
+    plain_T = read(model, inputs_1T, targets_1T)[0]
+    for at in range(1, targets_1T.shape[1] - 8):
+        other = (targets_1T[0, at] + 1) % model.tokenizer.size
+        changed_inputs, changed_targets = inputs_1T.copy(), targets_1T.copy()
+        changed_targets[0, at] = changed_inputs[0, at + 1] = other
+        changed_T = read(model, changed_inputs, changed_targets)[0]
+        np.testing.assert_allclose(changed_T[:at], plain_T[:at], atol=1e-6, rtol=0)
+        assert not np.allclose(changed_T[at + 1 :], plain_T[at + 1 :], atol=1e-6, rtol=0)

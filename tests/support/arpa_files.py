@@ -1,0 +1,88 @@
+"""Small ARPA files and what models make of them, for the tests."""
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from rnnlm.inference import span_scoring
+from rnnlm.ngram.arpa.reading import read_arpa
+from rnnlm.ngram.model import NgramModel
+from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
+
+GOLDEN = Path(__file__).parent.parent / "reference" / "data" / "golden"
+SMALL = """\\data\\
+ngram 1=5
+ngram 2=3
+ngram 3=1
+
+\\1-grams:
+-1\t<unk>
+-99\t<s>\t-0.5
+-0.5\tb
+-0.6\ta\t-0.3
+-0.7\t</s>
+
+\\2-grams:
+-0.2\t<s> a\t0.05
+-0.1\ta b
+-0.4\ta </s>
+
+\\3-grams:
+-0.05\t<s> a b
+
+\\end\\
+"""
+WORDS = [f"w{number}" for number in range(9)]
+
+
+def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> str:
+    """A file of the n-grams of a few sentences, with random numbers: backoff weights missing here and there, entries shuffled, a
+    share of the n-grams below the highest order `dropped` though longer ones contain them (closed: but nobody's context), on odd
+    seeds without `<unk>`."""
+    chance = random.Random(seed)
+    padded = [["<s>", *chance.choices(WORDS, k=chance.randint(1, 9)), "</s>"] for _ in range(15)]
+    levels = [[(word,) for word in ["<s>", "</s>", *WORDS, *(["<unk>"] if seed % 2 == 0 else [])]]]
+    for n in range(2, order + 1):
+        levels.append(sorted({tuple(words[at : at + n]) for words in padded for at in range(len(words) - n + 1)}))
+    contexts = {gram[:-1] for level in levels for gram in level}
+    for n in range(1, order - 1):
+        levels[n] = [gram for gram in levels[n] if chance.random() >= dropped or (closed and gram in contexts)]
+    lines = ["\\data\\", *(f"ngram {n}={len(level)}" for n, level in enumerate(levels, start=1))]
+    for n, level in enumerate(levels, start=1):
+        lines += ["", f"\\{n}-grams:"]
+        for gram in chance.sample(level, len(level)):
+            backoff = f"\t{chance.uniform(-1, 0.3):.6f}" if n < order and chance.random() < 0.8 else ""
+            log10 = -99 if chance.random() < 0.1 else chance.uniform(-4, -1)  # no backing off makes it positive
+            lines.append(f"{log10:.7g}\t{' '.join(gram)}{backoff}")
+    return "\n".join([*lines, "", "\\end\\", ""])
+
+
+def sentences(seed: int) -> list[str]:
+    """Random ones, unknown words among them; and the empty one."""
+    chance = random.Random(seed)
+    return ["", *(" ".join(chance.choices([*WORDS, "unheard"], k=chance.randint(1, 12))) for _ in range(40))]
+
+
+def model_of(path: Path) -> NgramModel:
+    symbols, levels = read_arpa(str(path))
+    tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))
+    return NgramModel.from_levels(levels, tokenizer, normalised=False)
+
+
+def word_scores(model: NgramModel, sentence: str) -> list[float]:
+    """log p (nats) of each word and of `</s>`."""
+    ids = model.tokenizer.encode([sentence]).ids
+    return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).tolist()
+
+
+def kenlm_scores(path: Path, sentences: list[str]) -> list[list[float]]:
+    """What KenLM makes of a file: log p (nats) of each word and of `</s>`. Skips the test where it is not installed."""
+    kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
+    config = kenlm.Config()
+    config.arpa_complain, config.show_progress = kenlm.ARPALoadComplain.NONE, False
+    model = kenlm.Model(str(path), config)
+    return [[score * math.log(10) for score, _, _ in model.full_scores(sentence)] for sentence in sentences]

@@ -1,0 +1,155 @@
+"""One tiny trained model for all tests of commands, and a way to run commands in process."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rnnlm.cli.main import run
+
+from rnnlm import corpora
+from rnnlm.files import reading
+
+TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def plain(self) -> str:
+        """stdout without bold type."""
+        return re.sub(r"\x1b\[[01]m", "", self.out)
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of an error message."""
+        return [line for line in self.err.splitlines() if line.startswith(("error: ", "  why: ", "  try: "))]
+
+
+@dataclass(frozen=True)
+class Models:
+    """Folders of the session's models, trained once; tests must not change them."""
+
+    folder: Path
+    text: Path
+    valid: Path
+    lstm: Path
+    unigram: Path
+    training_err: str
+    training_out: str
+
+
+@pytest.fixture(scope="session")
+def corpus_lines():
+    lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, corpus_lines):
+    folder = tmp_path_factory.mktemp("models")
+    text, valid = folder / "text.txt", folder / "valid.txt"
+    text.write_text("\n".join(corpus_lines[:240]) + "\n", encoding="utf-8")
+    valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")
+    lstm, unigram = folder / "checkpoints" / "tiny", folder / "checkpoints" / "uni"
+    trained = spawn("train", text, "--valid", valid, "--test", valid, *TINY, "--budget", "30steps",
+                    "--precision", "fp32", "-o", lstm)  # fmt: skip
+    assert trained.code == 0, trained.err
+    assert run(["train", str(text), "--model", "unigram", "-o", str(unigram)]) == 0
+    return Models(folder, text, valid, lstm, unigram, trained.err, trained.out)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in; no model is named by the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def copied(models, here):
+    """A copy of the trained model that a test may damage."""
+    return shutil.copytree(models.lstm, here / "copied")
+
+
+@pytest.fixture
+def rnnlm(here, capsys, monkeypatch):
+    """Runs a command in process."""
+
+    def command(*arguments, stdin: bytes = b"") -> Outcome:
+        reading.standard_input.cache_clear()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err or "--debug" in arguments
+        return Outcome(code, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def terminal_of(monkeypatch):
+    """Makes stdout look like a terminal of so many columns."""
+
+    def of(columns: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    return of
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child process: one thread, no terminal settings of whoever runs the tests."""
+    dropped = ("RNNLM_MODEL", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "OMP_NUM_THREADS": "1", **more}
+
+
+def spawn(*arguments, cwd=None, stdin: bytes = b"", **more: str) -> Outcome:
+    """Runs a command in a process of its own."""
+    command = [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)]
+    ended = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=120)
+    return Outcome(ended.returncode, ended.stdout.decode("utf-8", "replace"), ended.stderr.decode("utf-8", "replace"))
+
+
+@pytest.fixture(name="spawn")
+def spawn_fixture(here):
+    def command(*arguments, **more) -> Outcome:
+        return spawn(*arguments, **{"cwd": here, **more})
+
+    return command
+
+
+@pytest.fixture
+def start(here):
+    """Starts `python -m rnnlm ...` in a process of its own and hands it out, to be signalled; ends it afterwards."""
+    processes = []
+
+    def command(*arguments, **more: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "rnnlm", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=here, env=environment(**more),
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield command
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

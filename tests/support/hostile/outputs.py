@@ -1,0 +1,87 @@
+"""Outputs that cannot be written, are in the way, or would replace what is read."""
+
+import os
+import shutil
+from pathlib import Path
+
+from support.hostile.cases import TINY, Bad, copy, fine, usage
+from support.hostile.lists import GOOD
+
+
+def thesis(path: Path, models) -> None:
+    """A folder with something of the user's own."""
+    path.mkdir()
+    (path / "thesis.tex").write_text("years of work")
+
+
+def readonly(path: Path, models) -> None:
+    path.mkdir()
+    path.chmod(0o555)
+
+
+def linked_part(path: Path, models) -> None:
+    """A model's folder in which a name of ours leads to another model."""
+    shutil.copytree(models["unigram"], path.parent / "mine")
+    shutil.copytree(models["unigram"], path)
+    (path / "part-1").symlink_to(path.parent / "mine")
+
+
+def linked_files(path: Path, models) -> None:
+    """A model's folder whose companions lead to a file of the user's."""
+    (path.parent / "mine.txt").write_text("years of work")
+    shutil.copytree(models["lstm"], path)
+    for name in ("README.md", "metrics.jsonl"):
+        (path / name).unlink()
+        (path / name).symlink_to(path.parent / "mine.txt")
+
+
+WRITERS = {
+    "train": "train {text} --model unigram -o OUT", "train a network": f"train {{text}} --model lstm {TINY} -o OUT", "import": "import {arpa} -o OUT",
+    "mix": "mix {lstm} {ngram} --weights 0.5,0.5 -o OUT", "prune": "prune -m {ngram} --max-order 1 -o OUT", "export": "export -m {lstm} --compact OUT",
+}  # fmt: skip
+FILES = {
+    "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT", "report": "compare {unigram} {ngram} --on {valid} --report OUT",
+    "scores": "score -m {unigram} the --format tsv -o OUT", "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
+    "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT", "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
+    "pairs": "score -m {unigram} --pairs {pairs} --pairs-details OUT",
+}  # fmt: skip
+
+ROWS = [Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis}) for how, command in WRITERS.items()]
+ROWS += [Bad(f"folder is a file: {how}", command.replace("OUT", "text"), "", {"text": b"mine\n"}) for how, command in WRITERS.items()]
+ROWS += [Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"}) for how, command in WRITERS.items()]
+ROWS += [Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m holds a model already", {"m": copy("unigram")}) for how, command in WRITERS.items()]
+ROWS += [Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/nothere"), "cannot write to /proc/nothere") for how, command in WRITERS.items()]
+ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300), "cannot write to mmm") for how, command in WRITERS.items()]
+ROWS += [Bad(f"a file is there: {how}", command.replace("OUT", "out.jsonl"), "out.jsonl is there already", {"out.jsonl": b"mine\n"})
+         for how, command in FILES.items()]  # fmt: skip
+ROWS += [Bad(f"no such folder: {how}", command.replace("OUT", "no/out.jsonl"), "cannot write no/out.jsonl") for how, command in FILES.items()]
+ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"), "Invalid value" if "rescore" in command else "cannot write d.jsonl",
+             {"d.jsonl": thesis}, code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
+ROWS += [Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/out.jsonl"), "cannot write") for how, command in FILES.items()]
+ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300 + ".jsonl"), "cannot ") for how, command in FILES.items()]
+ROWS += [
+    usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "", {"m": copy("lstm")}),
+    fine("prune: over itself", "prune -m m -o m --max-order 1 --overwrite", {"m": copy("ngram")}),
+    usage("count: over its text", "count text -o text --overwrite", "text is read", {"text": b"the man\n"}),
+    usage("count: over its text, by another name", "count *.txt -o link --overwrite", "link is read",
+          {"a.txt": b"the man\n", "link": lambda path, models: path.symlink_to("a.txt")}),
+    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite", "a.txt is read", {"a.txt": b"a\t1\n"}),
+    usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite", "a.jsonl is read", {"a.jsonl": b'{"text": "a"}\n'}),
+    usage("score: over its pairs", "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite", "a.jsonl is read",
+          {"a.jsonl": b'{"good": "a", "bad": "b"}\n'}),
+    usage("compare: over its text", "compare {unigram} {ngram} --on a.html --report a.html --overwrite", "a.html is read", {"a.html": b"the man\n"}),
+    usage("rescore: over its list", "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "", {"n.tsv": GOOD}),
+    usage("score: compressed", "score -m {unigram} the --format jsonl -o out.jsonl.gz", "out.jsonl.gz would be compressed"),
+    Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume", "cannot go on with out.jsonl"),
+    Bad("score: a journal of noise", "score -m {unigram} the -o out.jsonl --resume", "cannot go on with out.jsonl",
+        {"out.jsonl": b"x\n", "out.jsonl.run": b"\xff\x00\n"}),
+    Bad("score: a journal of a nest of arrays", "score -m {unigram} the -o out.jsonl --resume", "cannot go on with out.jsonl",
+        {"out.jsonl": b"x\n", "out.jsonl.run": b"[" * 100_000 + b"\n"}),
+    usage("score: a journal of another run", "score -m {unigram} the -o out.jsonl --resume", "out.jsonl was begun otherwise",
+          {"out.jsonl": b"x\n", "out.jsonl.run": b'{"model": "\\u001b[31m"}\n'}),
+    usage("train: nothing to resume", "train {text} --resume -o out", "there is nothing to resume in out"),
+    fine("a link of the model's folder leads to another model", "train {text} --model unigram -o m --overwrite", {"m": linked_part}),
+    fine("links of the model's folder lead to a file", f"train {{text}} --model lstm {TINY} -o m --overwrite", {"m": linked_files}),
+]  # fmt: skip
+if os.geteuid():  # root writes everywhere
+    ROWS += [Bad(f"read-only: {how}", command.replace("OUT", "r/m"), "cannot write", {"r": readonly}) for how, command in WRITERS.items()]

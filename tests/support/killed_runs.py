@@ -1,0 +1,184 @@
+"""Training runs that are killed: `rnnlm train`, in forks of one process that has imported torch already, so that each starts at once.
+
+A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer, random numbers, figures, its log.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support import failing_files
+
+from rnnlm.files import writing
+from rnnlm.models import checkpoints, model_folder
+from rnnlm.models.manifest import Manifest, read_manifest
+
+TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1}
+VARIANTS = {
+    "adamw, dropout of weights": {"optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3, "weight_decay": 0.01},
+    "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0, "schedule": "constant", "dropout_output": 0.2},
+    "moving average, drawn windows": {"ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True, "dropout_input": 0.3},
+    "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau", "plateau_factor": 0.3, "dropout_between": 0.2},
+}  # fmt: skip
+TIMES = ("seconds", "tokens_per_second", "read_at", "cost", "set_aside", "metrics_bytes", "last_loss")  # the last: as of a report every so often
+MOST_STEPS = 4096
+
+
+@dataclass
+class Ended:
+    """How a run ended. steps: how many it had done; at: when it did the step of that number, seconds, 0 where it did not."""
+
+    code: int
+    said: str
+    steps: int
+    at: list[float] = field(repr=False)
+    seconds: float = 0.0
+    operations: list[str] = field(default_factory=list, repr=False)
+
+    def lost(self, step: int) -> tuple[int, float] | None:
+        """(steps, seconds) of work since the checkpoint of `step`; None where this piece of the run took no step."""
+        if not any(self.at):
+            return None
+        return self.steps - step, self.at[self.steps] - (self.at[step] or min(filter(None, self.at)))
+
+
+class Runs:
+    """Starts runs in forks of a server, one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run", "rnnlm.neural.fitting.fitting", "support.killed_runs"])
+
+    @contextlib.contextmanager
+    def started(self, arguments: list[str], point: tuple[str, str] | None = None):
+        """The process of a run, and its steps as they come."""
+        steps, at = self.context.Value("l", 0, lock=False), self.context.Array("d", MOST_STEPS, lock=False)
+        said = self.folder / "said.txt"
+        said.write_text("", encoding="utf-8")
+        process = self.context.Process(target=work, args=(arguments, str(said), steps, at, point), daemon=True)
+        process.start()
+        try:
+            yield process, steps, at
+        finally:
+            process.kill()
+            process.join()
+
+    def run(self, arguments: list[str], kill_after: float | None = None, point: tuple[str, str] | None = None) -> Ended:
+        """A run to its end, or until it is killed: so many seconds after its start, or by itself at a point of its writing."""
+        began = time.perf_counter()
+        with self.started(arguments, point) as (process, steps, at):
+            process.join(120 if kill_after is None else kill_after)
+            if kill_after is not None and process.is_alive():
+                process.kill()
+            process.join(60)
+            seconds = time.perf_counter() - began
+        log = self.folder / "operations.txt"
+        operations = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return Ended(process.exitcode, (self.folder / "said.txt").read_text(encoding="utf-8"), steps.value, list(at), seconds, operations)
+
+
+def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None) -> None:
+    """The body of such a process: the command line itself, with a watch on its steps, and on its writing."""
+    handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from rnnlm.cli import signals
+    from rnnlm.cli.main import main
+
+    from rnnlm.neural.fitting.trainer import Trainer
+
+    signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
+    take = Trainer._take_step
+
+    def watched(self, *window):
+        take(self, *window)
+        steps.value = self.step_count
+        at[self.step_count % MOST_STEPS] = time.monotonic()
+
+    Trainer._take_step = watched
+    if point is not None:
+        failing_files.kill_at(Path(arguments[arguments.index("-o") + 1]), point, Path(said).with_name("operations.txt"))
+    sys.argv = ["rnnlm", *arguments]
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    main()
+
+
+def command(text: Path, valid: Path, folder: Path, settings: dict[str, Any], **options: Any) -> list[str]:
+    """The arguments of a run: the very same ones each time."""
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    sets = [f"--set={name}={value}" for name, value in {**TINY, **settings}.items()]
+    return ["train", str(text), "--valid", str(valid), "--test", str(valid), *given, *sets, "-o", str(folder), "--resume", "auto"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to, but for the time it took."""
+
+    fingerprint: str
+    step: int
+    results: dict[str, Any]
+    arrays: str  # hash of all of the last checkpoint's: weights, best weights, averages, optimizer, hidden state, random numbers
+    facts: dict[str, Any]
+    log: list[tuple[Any, ...]]
+
+
+def outcome(folder: Path) -> Outcome:
+    """Of the run in `folder`, which has come to its end; nothing of what was cut off is left in it."""
+    manifest = checked(folder)
+    assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
+    facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
+    return Outcome(manifest.fingerprint, manifest.step, _timeless(manifest.results), facts["sha256"], _timeless(facts["facts"]), log_of(folder))
+
+
+def checked(folder: Path) -> Manifest | None:
+    """After a kill: the model is whole or absent, and so is a checkpoint; the folder does not grow."""
+    if not folder.exists():
+        return None
+    weights = [path for path in folder.glob("weights-*")]
+    states = [path for path in (folder / "training").glob("state*")]
+    assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)  # one each may be in the writing
+    if checkpoints.is_there(folder):
+        checkpoints.load(folder)
+    if not model_folder.is_model(folder):
+        return None
+    manifest = read_manifest(folder)
+    assert not list(model_folder.damaged_files(folder, manifest))
+    model_folder.load(folder, "cpu")
+    return manifest
+
+
+def newest_step(folder: Path) -> int:
+    """Of the checkpoint the run would go on from; 0 where there is none."""
+    return max((int(path.name.split("-")[1]) for path in (folder / "training").glob("state-*.json")), default=0)
+
+
+def log_of(folder: Path) -> list[tuple[Any, ...]]:
+    """What metrics.jsonl tells of validations; whole lines, in the order of their steps, nothing told twice."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    for kind in ("step", "validated", "kept", "finished"):
+        told = [event.get("steps", event.get("step")) for event in events if event["event"] == kind]
+        assert told == sorted(set(told)), (kind, told)
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "started" and kinds[-1] == "finished", kinds
+    return [(event["step"], event["ppl_token"], event["best_ppl_token"], event["improved"]) for event in events if event["event"] == "validated"]
+
+
+def _timeless(facts: Any) -> Any:
+    if isinstance(facts, dict):
+        return {name: _timeless(value) for name, value in facts.items() if name not in TIMES}
+    return facts
+
+
+def sha256_of(folder: Path) -> dict[str, str | None]:
+    return {str(path.relative_to(folder)): writing.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}

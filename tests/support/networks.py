@@ -1,0 +1,77 @@
+"""Small texts, encoded, and small networks to train on them."""
+
+from pathlib import Path
+
+import pytest
+import rnnlm.corpora
+import torch
+
+from rnnlm.neural.fitting import budget, progress, rollbacks
+from rnnlm.neural.fitting.fitting import start_network
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.settings import KINDS
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.tokenizers import TokenizerSettings
+
+# Spelled out, so that tests do not depend on defaults, which follow what works best.
+NETWORK = {
+    "model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1, "forget_bias": 1.0,
+    "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0,
+}  # fmt: skip
+FITTING = {
+    "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "learning_rate": 0.003, "beta1": 0.9, "beta2": 0.99,
+    "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0, "state_reset": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def eager_snapshots(monkeypatch):
+    """A report, and a good state to go back to, at every step."""
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "MOST_COST", float("inf"))
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """200 lines of the bundled validation text."""
+    text = Path(rnnlm.corpora.part("english", "valid")).read_text(encoding="utf-8")
+    return [line for line in text.split("\n") if line.strip()][:200]
+
+
+@pytest.fixture
+def make_data(tmp_path):
+    """lines, validation lines -> TrainingData of words; with documents, empty lines are their borders."""
+
+    def make(lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer) -> TrainingData:
+        settings = TextSettings(blank_lines="documents" if documents else "skip")
+
+        def corpus(name: str, content: list[str]) -> Corpus:
+            (tmp_path / name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
+            return Corpus((str(tmp_path / name),), settings)
+
+        train = corpus("train.txt", lines)
+        trained = tokenizers.train(TokenizerSettings(**tokenizer), train.blocks())
+        held_out = None if valid is None else encode_text(corpus("valid.txt", valid), trained)
+        return TrainingData(trained, encode_text(train, trained), held_out)
+
+    return make
+
+
+@pytest.fixture
+def make_trainer():
+    """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told otherwise."""
+
+    def make(data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings) -> Trainer:
+        shape = KINDS[settings.get("model", NETWORK["model"])]
+        if "activation" not in shape.__dataclass_fields__:
+            settings.pop("activation", None)
+        own = {**NETWORK, **{name: settings.pop(name) for name in list(settings) if name in shape.__dataclass_fields__}}
+        torch.manual_seed(seed)
+        network = start_network(shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device))
+        return Trainer(network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision)
+
+    return make

@@ -1,0 +1,181 @@
+"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py.
+
+`python -m support.ranked_runs FOLDER` is one rank; the first one writes what all found to FOLDER/found-COUNT.npz.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import rnnlm.corpora
+import torch
+
+from rnnlm.errors import RnnlmError
+from rnnlm.events import Kept, RolledBack, Step, TrainingState, Validated
+from rnnlm.neural.fitting import ranks as ranks_module
+from rnnlm.neural.fitting import state as continuing
+from rnnlm.neural.fitting.budget import Interval
+from rnnlm.neural.fitting.fitting import start_network
+from rnnlm.neural.fitting.ranks import ALONE, join
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.settings import KINDS
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.tokenizers import TokenizerSettings
+
+ROWS = 6  # of all ranks
+LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
+NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
+FITTING = {"bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3, "schedule": "linear", "warmup": 0.0, "validate_every_steps": 6}
+CASES = {
+    "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5, "bptt_deviation": 3.0, "state_reset": 0.3},
+    "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14, "activation_penalty": 2.0},
+    "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
+    "averaged": {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "output_layer": "mos", "mixture_components": 2, "accumulation": 3},
+    "gru": {"model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None, "ema_decay": 0.9},
+}
+CUT = 8  # steps, in the middle of an epoch
+DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
+
+
+def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingData:
+    """Of the bundled validation text; its documents have one to three lines."""
+    text = [line for line in rnnlm.corpora.part("english", "valid").read_text(encoding="utf-8").split("\n") if line.strip()]
+
+    def corpus(part: list[str]) -> Corpus:
+        if documents:
+            part = [each for number, line in enumerate(part) for each in ([""] if number % 5 in (0, 2, 3) else []) + [line]]
+        path = folder / f"text-{os.getpid()}-{len(list(folder.iterdir()))}"
+        path.write_text("".join(f"{line}\n" for line in part), encoding="utf-8")
+        return Corpus((str(path),), TextSettings(blank_lines="documents" if documents else "skip"))
+
+    train = corpus(text[:lines])
+    tokenizer = tokenizers.train(TokenizerSettings(), train.blocks())
+    return TrainingData(tokenizer, encode_text(train, tokenizer), encode_text(corpus(text[60:90]), tokenizer))
+
+
+def trainer_of(folder: Path, settings: dict, ranks=ALONE, budget: str = "20steps", initial: TrainingState | None = None) -> Trainer:
+    """Of ROWS rows in all."""
+    settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
+    data = data_of(folder, settings.pop("documents", False))
+    shape = KINDS[settings["model"]]
+    torch.manual_seed(1)
+    network = start_network(shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device("cpu"))
+    ranks.draws_differ(1)
+    fitting = FittingSettings(**{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__})
+    trainer = Trainer(network, fitting, RunSettings(budget=budget, seed=1, save_every="100000steps"), data, "fp32", ranks, ROWS)
+    if initial is not None:
+        continuing.put_back(trainer, initial)
+    return trainer
+
+
+def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
+    """What came of it: the loss of each step, the weights (averages are in the model's), perplexities found by validations."""
+    losses, step, before = [], trainer.step, trainer.token_count
+
+    def recording(*given):
+        loss, state = step(*given)
+        losses.append(float(loss))
+        return loss, state
+
+    trainer.step = recording
+    *events, fitted = trainer.train(stop, save)
+    raw = [weight.detach().clone() for weight in trainer.network.parameters()]
+    reports = [event for event in events if isinstance(event, Step)]
+    found = {f"weight.{name}": array for name, array in fitted.model.to_arrays().items()} | {f"last.{n}": w.numpy() for n, w in enumerate(raw)}
+    found["losses"] = np.array(trainer.ranks.totals(*losses)) if losses else np.zeros(0)
+    tokens = np.diff([before, *(event.tokens for event in reports)])
+    found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))  # however often it was
+    found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
+    found["ppls"] = np.array([event.ppl_token for event in events if isinstance(event, Validated)])
+    found["counts"] = np.array([fitted.step, fitted.steps, fitted.tokens, trainer.streams.rows, sum(isinstance(event, Kept) for event in events)])
+    found["state"] = fitted.state
+    return found
+
+
+def cut(trainer: Trainer) -> TrainingState:
+    """Where the run goes on that is stopped after CUT steps."""
+    return run(trainer, lambda: trainer.step_count >= CUT)["state"]
+
+
+def faulty(trainer: Trainer) -> Trainer:
+    """A weight of the last rank is lost in step 15, just before a checkpoint is due."""
+    step, place = trainer.step, trainer.ranks.place
+    trainer.saving = Interval.parse("5steps")
+
+    def wrapped(*given):
+        found = step(*given)
+        if trainer.step_count == 15 and not trainer.rollbacks.count and place.rank == place.count - 1:
+            with torch.no_grad():
+                next(trainer.network.parameters()).view(-1)[0] = torch.nan
+        return found
+
+    trainer.step = wrapped
+    return trainer
+
+
+def write_state(path: Path, state: TrainingState) -> None:
+    np.savez(path, **state.arrays, facts=json.dumps(state.facts))
+
+
+def read_state(path: Path) -> TrainingState:
+    stored = dict(np.load(path))
+    return TrainingState(json.loads(str(stored.pop("facts"))), stored)
+
+
+def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
+    """Everything that a number of ranks finds, by case."""
+    rank, found = ranks.place.rank, {}
+
+    def keep(case: str, result: dict) -> None:
+        found.update({f"{case}/{name}": array for name, array in result.items() if isinstance(array, np.ndarray)})
+
+    for case, settings in CASES.items():
+        keep(case, run(trainer_of(folder, settings, ranks)))
+    state = cut(trainer_of(folder, CASES["lstm"], ranks))
+    if not rank:
+        write_state(folder / f"state-{ranks.count}.npz", state)
+    keep("resumed", run(trainer_of(folder, CASES["lstm"], ranks, initial=state)))
+    for path in sorted(folder.glob("state-*.npz")):
+        if path.stem != f"state-{ranks.count}":
+            keep(f"resumed-from-{path.stem[-1]}", run(trainer_of(folder, CASES["lstm"], ranks, initial=read_state(path))))
+    keep("faulty", run(faulty(trainer_of(folder, CASES["gru"], ranks))))
+    keep("dropout", run(trainer_of(folder, DROPOUT, ranks)))
+    state = cut(trainer_of(folder, DROPOUT, ranks))
+    found["draws"] = np.array([len({state.arrays[f"random.cpu{end}"].tobytes() for end in ("", *(f".{r}" for r in range(1, ranks.count)))})])
+    keep("dropout-resumed", run(trainer_of(folder, DROPOUT, ranks, initial=state)))
+    _wishes(folder, ranks, keep, found)
+    return found
+
+
+def _wishes(folder: Path, ranks, keep, found) -> None:
+    """What one rank alone is asked, or finds, holds for all."""
+    last = ranks.place.rank == ranks.count - 1
+    asked = trainer_of(folder, CASES["lstm"], ranks)
+    saves = iter([last and step == 3 for step in range(1000)])
+    keep("asked", run(asked, lambda: last and asked.step_count >= 5, lambda: next(saves)))
+    timed = trainer_of(folder, {"validate_every_steps": None}, ranks, "0.3s")
+    keep("timed", run(timed))
+    found["timed/steps"] = torch.stack(ranks.gather(torch.tensor(timed.step_count))).numpy()
+    reading = trainer_of(folder, {}, ranks)
+    reading.ranks.hear(lambda: last, lambda: False)
+    found["stopped-validation"] = np.array([reading.validation.read(1) is None])
+    try:
+        ranks.check_same("the text", bytes([last]))
+    except RnnlmError as error:
+        found["differing"] = np.array(str(error))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    ranks_module.BETWEEN_SECONDS = 0.0  # they meet at every step
+    place = Path(sys.argv[1])
+    all_ranks = join(torch.device("cpu"), "60s")
+    with all_ranks.together():
+        result = found_by_ranks(place, all_ranks)
+    if not all_ranks.place.rank:
+        np.savez(place / f"found-{all_ranks.count}.npz", **result)

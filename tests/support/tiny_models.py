@@ -1,0 +1,100 @@
+"""Texts in memory and tiny models of every kind, for the tests."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm.combinations.mixture import Mixture
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Event, TrainingState, never
+from rnnlm.models import model_folder, registry
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.tokenizers import TokenizerSettings
+
+LINES = (
+    "the cat sat on the mat",
+    "a dog saw the cat",
+    "the dog sat",
+    "it is hard to recognize speech",
+    "the <unk> sat on a cat",
+)
+HELD_OUT = ("the cat saw a dog", "it is hard")
+_SMALL = {
+    "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps", "learning_rate": 0.05,
+    "init_range": 0.8, "device": "cpu", "precision": "fp32",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A text in memory."""
+
+    lines: Sequence[str]
+    document_starts: Sequence[int] = ()
+    settings: TextSettings = TextSettings()
+    sources: tuple[str, ...] = ("memory",)
+
+    def blocks(self) -> Iterator[Block]:
+        yield Block(list(self.lines), list(self.document_starts))
+
+
+def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:
+    return tokenizers.train(TokenizerSettings(**settings), [Block(list(lines), [])])
+
+
+def halves_model() -> UnigramModel:
+    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
+    tokenizer = make_tokenizer(["a b", "a a b never"])
+    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+
+
+def small_settings(kind: registry.Kind, **settings: Any) -> Any:
+    classes = (*kind.settings_classes(), TokenizerSettings)
+    known = {name for cls in classes for name in cls.__dataclass_fields__}
+    values = {name: value for name, value in _SMALL.items() if name in known}
+    return resolve(classes, [Layer("test", {"model": kind.name, **values, **settings})])
+
+
+def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
+    """Save a model of :func:`fit` in `folder`, the parts of a mixture beside it; its manifest."""
+    parts = [folder.with_name(f"{folder.name}.{number}") for number, _ in enumerate(settings.get("parts", ()), start=1)]
+    for place, part, (its_name, its_settings) in zip(parts, getattr(model, "parts", ()), settings.pop("parts", ()), strict=True):
+        save(place, part, its_name, **its_settings)
+    settings.pop("weights", None)
+    return model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts)
+
+
+def mixture(parts: Sequence[tuple[str, dict[str, Any]]], weights: Sequence[float], mixing: str = "linear", lines: Sequence[str] = LINES) -> Mixture:
+    """A mixture of models of :func:`fit`, each given by name and settings."""
+    return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
+
+
+def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
+    """A model of the registry's kind `name`, trained for a few steps."""
+    if name == "mixture":
+        return mixture(lines=lines, **settings)
+    needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
+    return run(name, lines, HELD_OUT if needs_valid else None, **settings)[-1].model
+
+
+def run(
+    name: str, lines: Sequence[str] = LINES, valid: Sequence[str] | None = None, initial: TrainingState | None = None, **settings: Any
+) -> list[Event]:
+    """The events of a short training run, from its start or from where `initial` says that it stood."""
+    kind = registry.kind_of(name)
+    resolved = small_settings(kind, **settings)
+    tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
+    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid and encode_text(Lines(valid), tokenizer))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return list(kind.fit(resolved, data, never, initial))

@@ -1,0 +1,94 @@
+"""Signals are wishes while a run is under way: the first ends it in order, the second at once, USR1 saves."""
+
+import os
+import signal
+import time
+
+import pytest
+from rnnlm.cli.main import _raise_signalled, _Signalled
+from rnnlm.cli.signals import Signals, saving_ignored
+
+
+@pytest.fixture(autouse=True)
+def as_in_main():
+    """TERM as the entry point sets it."""
+    before = signal.signal(signal.SIGTERM, _raise_signalled)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0)
+
+
+def test_an_echo_of_the_first_signal_is_no_second_one():
+    """As of `timeout`, which sends it to its child, and to the group that the child is in."""
+    signals = Signals()
+    with signals:
+        for _ in range(3):
+            send(signal.SIGTERM)
+        assert signals.ending == signal.SIGTERM
+
+
+def test_the_second_signal_is_what_it_was_before(monkeypatch):
+    monkeypatch.setattr("rnnlm.cli.signals.ONE_WISH_SECONDS", 0.0)
+    signals = Signals()
+    with signals:
+        assert not signals.wants_end()
+        send(signal.SIGINT)
+        assert signals.wants_end() and signals.ending == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        with pytest.raises(_Signalled):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_usr1_asks_to_save_once_each_time_it_comes_and_never_kills():
+    before = signal.getsignal(signal.SIGUSR1)
+    signals = Signals()
+    with signals:
+        assert not signals.wants_saving()
+        for _ in range(2):
+            send(signal.SIGUSR1)
+            assert signals.wants_saving() and not signals.wants_saving()
+        send(signal.SIGTERM)
+        send(signal.SIGUSR1)  # also while the run comes to its end
+        assert signals.wants_saving() and signals.wants_end()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_usr1_is_ignored_where_there_is_nothing_to_save_yet():
+    before = signal.getsignal(signal.SIGUSR1)
+    with saving_ignored():
+        send(signal.SIGUSR1)
+        with Signals():
+            pass
+        send(signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_run_that_cannot_end_in_order_ends_at_once():
+    signals = Signals(ends_in_order=False)
+    with signals:
+        with pytest.raises(_Signalled):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        send(signal.SIGUSR1)
+    assert not signals.wants_end()
+
+
+def test_what_was_ignored_stays_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        signals = Signals()
+        with signals:
+            send(signal.SIGHUP)
+            assert not signals.wants_end()
+    finally:
+        signal.signal(signal.SIGHUP, before)

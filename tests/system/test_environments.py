@@ -1,0 +1,317 @@
+"""Where commands run: without a home, a terminal or a language, with streams that are closed, full or gone, little space and few files.
+
+Each ends with the exit code and message that DESIGN gives it: no traceback, nothing earlier lost, no unfinished file left behind.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pty
+import resource
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rnnlm.cli.main import run
+from support.commands import environment
+from support.failures import fingerprint
+
+TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
+NBEST = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
+READING = {
+    "eval": ["eval", "-m", "kn", TEXT],
+    "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
+    "generate": ["generate", "-m", "kn", "--num", "9"],
+    "count": ["count", TEXT, "--order", "2"],
+    "compare": ["compare", "kn", "uni", "--on", TEXT],
+    "info": ["info", "kn"],
+    "doctor": ["doctor", "kn"],
+}
+WRITING = {
+    "train": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "made"],
+    "export": ["export", "-m", "kn", "--arpa", "made.arpa"],
+    "count -o": ["count", TEXT, "-o", "made.counts"],
+    "mix": ["mix", "kn", "uni", "--on", TEXT, "-o", "mixed"],
+    "rescore": ["rescore", "--tune", LIST, "--apply", LIST, "-m", "kn", "--output", "best.txt"],
+    "score -o": ["score", "-m", "kn", "--input", TEXT, "-o", "s.jsonl"],
+    "prepare": ["prepare", TEXT, "-o", "prepared", "--workers", "1"],
+}
+COMMANDS = {**READING, **WRITING}
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+NOWHERE = pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. err: what it said on stderr, where that could be read."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory, models):
+    """A folder with two models of one vocabulary, a text and an n-best list whose names are not ASCII."""
+    folder = tmp_path_factory.mktemp("ground")
+    shutil.copytree(models.unigram, folder / "uni")
+    (folder / TEXT).write_text(models.valid.read_text(encoding="utf-8") + "the m\u00e4n\n", encoding="utf-8")
+    (folder / LIST).write_text(NBEST, encoding="utf-8")
+    assert (
+        run(
+            [
+                "train",
+                str(folder / TEXT),
+                "--model",
+                "ngram",
+                "--set",
+                "order=3",
+                "--tokenizer-from",
+                str(folder / "uni"),
+                "-o",
+                str(folder / "kn"),
+            ]
+        )
+        == 0
+    )
+    return folder
+
+
+@pytest.fixture
+def place(ground, tmp_path):
+    """A copy of that folder to work in."""
+    return Path(shutil.copytree(ground, tmp_path / "place"))
+
+
+def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), **streams) -> Ended:
+    """Run a command in a process of its own. closed: the numbers of the streams that it is started without."""
+
+    def prepare() -> None:
+        for number, most in (limits or {}).items():
+            resource.setrlimit(number, (most, most))
+        for number in closed:
+            os.close(number)
+
+    own = {name: value for name, value in environment(**(variables or {})).items() if name not in dropped}
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    ended = subprocess.run(
+        [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
+    )  # fmt: skip
+    err = (ended.stderr or b"").decode("utf-8", "replace")
+    assert "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err, err
+    assert not [path for path in place.rglob("*") if path.name.endswith((".new", ".tmp"))]
+    return Ended(ended.returncode, ended.stdout or b"", err)
+
+
+def content(place) -> dict[str, bytes]:
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+BARE = {
+    "LC_ALL": "POSIX",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONUTF8": "0",
+    "TERM": "nonsense",
+    "COLUMNS": "20",
+    "LINES": "-1",
+    "TMPDIR": "/nonexistent/folder",
+    "PYTHONWARNINGS": "error",
+    "PYTHONPYCACHEPREFIX": "/proc/nowhere",
+    "XDG_CACHE_HOME": "/nonexistent/cache",
+    "HF_HOME": "/nonexistent/hf",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_bare_environment(place, name):
+    """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or compiled files, warnings that are
+    errors, no standard input, twenty open files: every command works, whatever names and text it is given."""
+    ended = launch(
+        place, COMMANDS[name], variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,), limits={resource.RLIMIT_NOFILE: 20}
+    )
+    assert ended.code == 0, ended.err
+    ended.out.decode("utf-8")
+
+
+def test_nothing_is_written_into_the_package(place):
+    """A read-only install is enough."""
+    import rnnlm
+
+    package = Path(rnnlm.__file__).parent
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("*") if "__pycache__" not in path.parts}
+    assert launch(place, READING["doctor"], variables={"PYTHONDONTWRITEBYTECODE": "1"}).code == 0
+    assert before == {path: path.stat().st_mtime_ns for path in package.rglob("*") if "__pycache__" not in path.parts}
+
+
+@NOWHERE
+def test_a_working_folder_that_nobody_can_write_to(place):
+    text = str(place / TEXT)
+    assert launch(place, ["eval", "-m", str(place / "kn"), text], cwd="/proc").code == 0
+    for command in (
+        ["train", text, "--model", "ngram"],
+        ["export", "-m", str(place / "kn"), "--arpa", "a.arpa"],
+        ["count", text, "-o", "a"],
+    ):
+        ended = launch(place, command, cwd="/proc")
+        assert ended.code == 1 and "error: cannot write" in ended.err, ended.err
+
+
+@FULL
+@pytest.mark.parametrize("name", ["eval", "generate", "count"])
+def test_standard_output_that_is_full(place, name):
+    with open("/dev/full", "wb") as full:
+        ended = launch(place, COMMANDS[name], stdout=full)
+    assert ended.code == 1 and "error: cannot read or write standard output\n  why: No space left on device" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [READING["generate"], READING["count"], ["--help"], ["eval", "--help"]], ids=" ".join)
+def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stream:
+        ended = launch(place, arguments, stdout=stream)
+    assert (ended.code, ended.err) == (141, "")
+
+
+@pytest.mark.parametrize("name", ["eval", "train"])
+def test_streams_that_are_closed(place, name):
+    """Whatever is opened then must not take their numbers: what a library prints would go into a model's file."""
+    assert launch(place, COMMANDS[name], closed=(0, 1, 2)).code == 0
+    if name == "train":
+        assert fingerprint(place / "made")
+
+
+@FULL
+@pytest.mark.parametrize(
+    "arguments, code", [(WRITING["train"], 0), (WRITING["mix"], 0), (["eval", "-m", "nothing", TEXT], 1), (["eval", "--nonsense"], 2)]
+)
+def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
+    with open("/dev/full", "wb") as full:
+        assert launch(place, arguments, stderr=full).code == code
+    if code == 0:
+        assert fingerprint(place / arguments[-1])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
+    """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
+    reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
+    lstm = [
+        "train",
+        TEXT,
+        "--valid",
+        TEXT,
+        "--set",
+        "hidden_size=8",
+        "--set",
+        "embedding_size=8",
+        "--precision",
+        "fp32",
+        "--budget",
+        "9steps",
+        "-o",
+        "made",
+    ]
+    command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
+    with open(place / "out", "wb") as out:
+        process = subprocess.Popen(
+            command, cwd=place, env=environment(TERM="xterm"), stdin=subprocess.DEVNULL, stdout=out, stderr=writer, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        )  # fmt: skip
+    os.close(writer)
+    select.select([reader], [], [], 60)  # it has said something: now nobody listens any longer
+    os.close(reader)
+    assert process.wait(60) == 0
+    assert fingerprint(place / "made")
+
+
+OUTPUT = {
+    "train": ("made", ["--overwrite"]),
+    "export": ("made.arpa", ["--overwrite"]),
+    "count -o": ("made.counts", ["--overwrite"]),
+    "mix": ("mixed", ["--overwrite"]),
+    "rescore": ("best.txt", ["--overwrite"]),
+    "prepare": ("prepared", ["--overwrite"]),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
+    """fsync fails as on a disk that is full, broken or read-only; then all is well again."""
+    monkeypatch.chdir(place)
+    (output, replacing), arguments = OUTPUT[name], COMMANDS[name]
+    assert rnnlm(*arguments).code == 0
+    before = content(place)
+    for number in (errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOSPC) if name == "train" else (errno.ENOSPC,):
+        with failing_disk(number):
+            ended = rnnlm(*arguments, *replacing)
+        assert ended.code == 1 and ended.errors[0].startswith("error: cannot write"), ended.err
+        assert os.strerror(number) in ended.errors[1] and (number in (errno.EIO, errno.EROFS) or "make space" in ended.errors[2])
+        assert content(place) == before
+    assert rnnlm(*arguments, *replacing).code == 0 and (place / output).exists()
+
+
+@contextlib.contextmanager
+def failing_disk(number: int):
+    """fsync fails with that error."""
+
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        yield
+
+
+@pytest.mark.parametrize("name", ["train", "export", "mix", "score -o", "prepare"])
+def test_a_limit_to_the_size_of_files(place, name):
+    """As a quota is, whose error a write tells, not fsync."""
+    before = content(place)
+    ended = launch(place, WRITING[name], limits={resource.RLIMIT_FSIZE: 2000})
+    assert ended.code == 1 and "error: cannot write" in ended.err and "File too large" in ended.err
+    after = content(place)
+    assert {name: after.get(name) for name in before} == before
+    assert name == "score -o" or after.keys() <= before.keys()  # scores that are there stay, to be gone on with
+
+
+@pytest.mark.parametrize("value", ["-1", "1e400", "/", "..", "\x1b[31m", "x" * 5000, "a\nb"])
+def test_a_nonsensical_model_in_the_environment(rnnlm, ground, monkeypatch, value):
+    monkeypatch.chdir(ground)
+    monkeypatch.setenv("RNNLM_MODEL", value)
+    for command in (["eval", TEXT], ["generate"], ["score", "the man"]):
+        ended = rnnlm(*command)
+        assert ended.code == 1 and ended.errors[0].startswith("error: no model at"), ended.err
+
+
+def on_terminal(place, arguments, typed=b"", **variables) -> tuple[int, bytes]:
+    """A command on a terminal of 20 columns: exit code, and what it shows."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 20, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rnnlm", *arguments],
+        cwd=place, env=environment(**variables), stdin=its, stdout=its, stderr=its, start_new_session=True,
+    )  # fmt: skip
+    os.close(its)
+    os.write(ours, typed)
+    shown = b""
+    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as stream:
+        while part := stream.read(65536):
+            shown += part
+    return process.wait(60), shown
+
+
+@pytest.mark.parametrize("arguments, typed, kind", [
+    (READING["eval"], b"", "xterm"), (READING["compare"], b"", "dumb"), (READING["info"], b"", ""), (WRITING["train"], b"", "xterm"),
+    (["score", "-m", "kn"], b"the man\n\x04", "dumb"),
+], ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "")  # fmt: skip
+def test_a_terminal_of_twenty_columns(place, arguments, typed, kind):
+    code, shown = on_terminal(place, arguments, typed, TERM=kind)
+    assert code == 0 and b"Traceback" not in shown and b"error: " not in shown, shown

@@ -1,0 +1,127 @@
+"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and what was saved before is whole."""
+
+import errno
+import shutil
+
+import pytest
+from support.failing_files import failing
+from support.killed_runs import checked, outcome
+
+from rnnlm import corpora
+from rnnlm.errors import OutputError, RnnlmWarning
+from rnnlm.events import Fitted, Kept, Saved, Unsaved
+from rnnlm.training import storage
+from rnnlm.training.run import train
+
+RUN = {
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1, "validate_every_steps": 4,
+    "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
+}  # fmt: skip
+FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(lines[:60]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(text, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "m"
+    list(train(text, output=folder, **RUN))
+    return outcome(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(storage, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(storage, "LAST_PAUSE_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"])
+@pytest.mark.parametrize("kind, number, part", [
+    ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"), ("replace", FULL, "config.json"),
+    ("write", QUOTA, "vocab"), ("write", FULL, "README"), ("write", QUOTA, "safetensors"), ("fsync", BROKEN, "state"), ("write", FULL, "state"),
+    ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"), ("unlink", BROKEN, "weights"),
+])  # fmt: skip
+def test_what_cannot_be_written_now_is_written_later(text, tmp_path, expected, kind, number, part, calls):
+    with failing(tmp_path / "m", (kind,), number, part, calls) as failed:
+        events = list(train(text, output=tmp_path / "m", **RUN))
+    assert failed or calls.start
+    unsaved = [event for event in events if isinstance(event, Unsaved)]
+    assert bool(unsaved) == (kind != "unlink") or calls.start, events  # later on: it may be the end, where it is tried a few times
+    assert all(event.why.startswith("cannot write to ") for event in unsaved)
+    assert outcome(tmp_path / "m") == expected
+
+
+@pytest.mark.parametrize("kind", ["open", "write"])
+def test_a_log_that_cannot_be_written_now_is_written_later(text, tmp_path, expected, kind):
+    with failing(tmp_path / "m", (kind,), FULL, "metrics", range(5)) as failed:
+        list(train(text, output=tmp_path / "m", **RUN))
+    assert len(failed) == 5
+    assert outcome(tmp_path / "m") == expected
+
+
+def test_a_log_that_can_never_be_written_is_said_at_the_end(text, tmp_path):
+    with failing(tmp_path / "m", ("open",), FULL, "metrics"), pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"):
+        list(train(text, output=tmp_path / "m", **RUN))
+    assert checked(tmp_path / "m").training["stopped"] == "budget"
+
+
+@pytest.mark.parametrize("part", ["m", "weights", "state", "config.json"])
+def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_whole(text, tmp_path, expected, part):
+    """And the run goes on once there is space again."""
+    events = train(text, output=tmp_path / "m", **RUN)
+    seen = [next(event for event in events if isinstance(event, Kept)), next(events)]
+    assert isinstance(seen[-1], Saved)
+    with failing(tmp_path / "m", ("write",), FULL, part), pytest.raises(OutputError, match="not saved|cannot write") as caught:
+        seen += events
+    assert "No space left on device" in str(caught.value) and "make space" in caught.value.way_out
+    assert any(isinstance(event, Unsaved) for event in seen) and any(isinstance(event, Fitted) for event in seen)
+    assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
+    list(train(text, output=tmp_path / "m", resume="auto", **RUN))
+    assert outcome(tmp_path / "m") == expected
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp_path):
+    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError, match="no model of this run is there"):
+        list(train(text, output=tmp_path / "m", **RUN))
+    assert not (tmp_path / "m").exists()
+
+
+def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, monkeypatch):
+    """Each try takes its time with a large model, and who sent a signal waits."""
+    tries = []
+    for seconds in (60.0, -1.0):
+        monkeypatch.setattr(storage, "LAST_SECONDS", seconds)
+        with failing(tmp_path / "m", ("write",), FULL, "weights") as failed, pytest.raises(OutputError):
+            list(train(text, output=tmp_path / "m", **{**RUN, "budget": "2steps", "save_every": "9steps"}))
+        tries.append(len(failed))
+    assert tries == [tries[1] + storage.LAST_TRIES - 1, tries[1]]
+
+
+@pytest.mark.parametrize("after", [Kept, Saved, Fitted])
+def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
+    for event in train(text, output=tmp_path / "m", **RUN):
+        if isinstance(event, after):
+            shutil.rmtree(tmp_path / "m")
+            after = ()
+    found = checked(tmp_path / "m")
+    assert (found.fingerprint, found.step, set(found.results)) == (expected.fingerprint, expected.step, {"valid"})
+    events = list(train(text, output=tmp_path / "m", resume="auto", **{**RUN, "budget": "12steps"}))
+    assert events[-1].steps == 12
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_and_left_alone(text, tmp_path):
+    seen = []
+    with pytest.raises(OutputError, match="the end of the run is not saved"):
+        for event in train(text, output=tmp_path / "m", **RUN):
+            seen.append(event)
+            if isinstance(event, Kept) and event.step == 3:
+                shutil.rmtree(tmp_path / "m")
+                (tmp_path / "m").write_text("mine", encoding="utf-8")
+    assert any(isinstance(event, Unsaved) for event in seen)
+    assert (tmp_path / "m").read_text(encoding="utf-8") == "mine"

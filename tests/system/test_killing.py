@@ -1,0 +1,97 @@
+"""Runs that are killed, at random and within each step of a save, end as if nothing had been: bit by bit."""
+
+import random
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+import pytest
+from support.killed_runs import VARIANTS, checked, command, newest_step, outcome
+
+STEPS = {"budget": "60steps", "save_every": "3steps"}
+SHORT = {"budget": "7steps", "save_every": "3steps"}
+
+
+def unbroken(runs, texts, settings, **options):
+    """The outcome of a run that is not killed, and how it ended."""
+    folder = runs.folder / "unbroken" / "m"
+    ended = runs.run(command(*texts, folder, settings, **options), point=("", ""))
+    assert ended.code == 0, ended.said
+    return outcome(folder), ended
+
+
+def killed_at_random(runs, texts, variant, seed, kills):
+    """So many kills, each followed by the very same command, which comes to its end now and then; (steps, seconds) lost by each."""
+    settings = {"validate_every_steps": 10, **VARIANTS[variant]}
+    runs.folder /= variant
+    runs.folder.mkdir()
+    expected, whole = unbroken(runs, texts, settings, **STEPS)
+    draw, lost, folder = random.Random(seed), [], Path(tempfile.mkdtemp(dir=runs.folder))
+    while len(lost) < kills:
+        ended = runs.run(command(*texts, folder, settings, **STEPS), kill_after=draw.uniform(0.0, whole.seconds))
+        checked(folder)
+        if ended.code == 0:
+            assert outcome(folder) == expected
+            folder = Path(tempfile.mkdtemp(dir=runs.folder))
+            continue
+        assert ended.code == -9, ended.said
+        lost.append(ended.lost(newest_step(folder)))
+    ended = runs.run(command(*texts, folder, settings, **STEPS))
+    assert ended.code == 0, ended.said
+    assert outcome(folder) == expected
+    return lost
+
+
+def killed_within_a_save(runs, texts, settings, expected, moment, call):
+    """A run killed `moment` such a call to the system, and gone on with. Whether the call came: how many lines the log has at a
+    time depends on the time."""
+    folder = runs.folder / "killed" / "m"
+    ended = runs.run(command(*texts, folder, settings, **SHORT), point=(moment, call))
+    assert ended.code == -9 or "metrics" in call, ended.said
+    checked(folder)
+    again = runs.run(command(*texts, folder, settings, **SHORT))
+    assert again.code == 0, again.said
+    assert outcome(folder) == expected, call
+    shutil.rmtree(folder)
+    return ended.code == -9
+
+
+def kind_of(call):
+    """Of all that is saved more than once, or in more than one piece, one kind."""
+    kind, name, _ = call.split()
+    return kind, "".join(letter for letter in name if not letter.isdigit())
+
+
+@pytest.mark.parametrize("variant, kills", list(zip(VARIANTS, (4, 2, 2, 2), strict=True)))
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(runs, texts, variant, kills):
+    killed_at_random(runs, texts, variant, seed=7, kills=kills)
+
+
+def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
+    settings = {"validate_every_steps": 4}
+    expected, whole = unbroken(runs, texts, settings, **SHORT)
+    kinds = {kind_of(call): call for call in whole.operations}  # the last of each
+    assert {kind for kind, _ in kinds} == {"mkdir", "open", "write", "fsync", "replace", "unlink"}
+    for call in random.Random(1).sample(sorted(kinds.values()), 8):
+        killed_within_a_save(runs, texts, settings, expected, "after", call)
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_at_random_moments(runs, texts):
+    lost = [each for seed, variant in enumerate(VARIANTS) for each in killed_at_random(runs, texts, variant, seed, 25)]
+    steps, seconds = zip(*filter(None, lost), strict=True)
+    assert len(lost) == 100 and max(steps) <= 3 + 1  # a step may be under way, or a save
+    print(
+        f"100 kills survived, {len(steps)} of them after a step; lost of these, median: {statistics.median(steps)} steps, "
+        f"{statistics.median(seconds):.3f} s; most: {max(steps)}, {max(seconds):.3f}"
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_at_every_step_of_every_save(runs, texts, moment):
+    settings = {"validate_every_steps": 4, "ema_decay": 0.9, "weight_drop": 0.2}
+    expected, whole = unbroken(runs, texts, settings, **SHORT)
+    kills = sum(killed_within_a_save(runs, texts, settings, expected, moment, call) for call in whole.operations)
+    print(f"{kills} kills survived, {moment} each call")

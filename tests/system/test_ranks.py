@@ -1,0 +1,265 @@
+"""Several ranks take the steps of one process that has all their rows: losses, weights and perplexities are the same, to rounding."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import ranked_runs
+from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
+from torch import distributed
+
+from rnnlm.errors import DeviceError, LostProcess, ModelError, SettingsError, TrainingError, UsageError
+from rnnlm.events import TrainingState
+from rnnlm.neural.fitting import ranks as ranks_module
+from rnnlm.neural.fitting import state
+from rnnlm.neural.fitting.ranks import ALONE, Together
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.shared_iteration import SharedIteration
+from rnnlm.rendezvous import Place, own_device, place
+
+COUNTS = (2, 3)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def ranks_environment(count: int, rank: int, port: int) -> dict[str, str]:
+    own = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    path = os.pathsep.join([str(Path(ranked_runs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **{name: str(value) for name, value in own.items()}, "PYTHONPATH": path}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As many as each rank has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process finds, by case; the folder has the state that its run was cut off with."""
+    folder = tmp_path_factory.mktemp("ranks")
+    found = {case: run(trainer_of(folder, settings)) for case, settings in CASES.items()}
+    write_state(folder / "state-1.npz", cut(trainer_of(folder, CASES["lstm"])))
+    return folder, found
+
+
+@pytest.fixture(scope="module")
+def together(alone):
+    """What 2 and 3 ranks find."""
+    folder, _ = alone
+    found = {}
+    for count in COUNTS:
+        port = free_port()
+        command = [sys.executable, "-m", "support.ranked_runs", str(folder)]
+        started = [
+            subprocess.Popen(command, env=ranks_environment(count, rank, port), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for rank in range(count)
+        ]
+        said = [process.communicate(timeout=120)[0] for process in started]
+        assert [process.returncode for process in started] == [0] * count, said
+        found[count] = dict(np.load(folder / f"found-{count}.npz"))
+    return found
+
+
+def assert_same(found, case, expected, since=0):
+    """As far as rounding lets it, of which Adam makes more where gradients are small."""
+    np.testing.assert_allclose(found[f"{case}/losses"], expected["losses"][since:], rtol=2e-6)
+    np.testing.assert_allclose(found[f"{case}/ppls"], expected["ppls"][-len(found[f"{case}/ppls"]) :], rtol=1e-5)
+    np.testing.assert_array_equal(found[f"{case}/counts"], expected["counts"])
+    for name in (name for name in expected if name.startswith(("weight.", "last."))):
+        np.testing.assert_allclose(found[f"{case}/{name}"], expected[name], rtol=1e-4, atol=2e-5 if case == "gru" else 2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("case", CASES)
+def test_losses_weights_and_perplexities_are_those_of_one_process(alone, together, case, count):
+    expected = alone[1][case]
+    assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
+    assert_same(together[count], case, expected)
+    np.testing.assert_allclose(together[count][f"{case}/told"], expected["told"], rtol=1e-5)  # what is reported is of all rows
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_run_cut_off_in_an_epoch_goes_on_with_its_ranks(alone, together, count):
+    assert_same(together[count], "resumed", alone[1]["lstm"], since=CUT)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_fault_in_one_rank_takes_all_back_to_the_same_state(alone, together, count):
+    expected = run(faulty(trainer_of(alone[0], CASES["gru"])))
+    assert expected["rollbacks"].tolist() == [[15, 10]]  # of the checkpoint before
+    np.testing.assert_array_equal(together[count]["faulty/rollbacks"], expected["rollbacks"])
+    np.testing.assert_array_equal(together[count]["faulty/counts"], expected["counts"])
+    np.testing.assert_allclose(together[count]["faulty/ppls"], expected["ppls"], rtol=1e-5)
+    for name in (name for name in expected if name.startswith(("weight.", "last."))):
+        np.testing.assert_allclose(together[count][f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("count", "before"), [(2, 1), (3, 1), (3, 2)])
+def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before):
+    assert_same(together[count], f"resumed-from-{before}", alone[1]["lstm"], since=CUT)
+
+
+@pytest.mark.parametrize("before", COUNTS)
+def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(alone, together, before):
+    folder, found = alone
+    with pytest.warns(UserWarning, match=f"in 1 process instead of {before}: .*dropout"):
+        trainer = trainer_of(folder, CASES["lstm"], initial=read_state(folder / f"state-{before}.npz"))
+    resumed = run(trainer)
+    assert_same({f"resumed/{name}": array for name, array in resumed.items()}, "resumed", found["lstm"], since=CUT)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_ranks_draw_apart_and_a_resumed_run_draws_what_the_whole_one_would_have(together, count):
+    found = together[count]
+    assert found["draws"] == count  # as many random states as ranks
+    np.testing.assert_array_equal(found["dropout-resumed/losses"], found["dropout/losses"][CUT:])
+    for name in (name for name in found if name.startswith("dropout/last.")):
+        np.testing.assert_array_equal(found[name.replace("dropout/", "dropout-resumed/")], found[name])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_what_one_rank_is_asked_all_do_at_the_same_step(together, count):
+    *_, steps, _, _, kept = (int(number) for number in together[count]["asked/counts"])
+    assert (steps, kept) == (5, 1)  # stopped after 5 steps; saved once on the way
+    assert len(set(together[count]["timed/steps"].tolist())) == 1 and together[count]["timed/steps"][0] > 0
+    assert together[count]["stopped-validation"]
+    assert f"process {count} of {count} is not that of the first one" in str(together[count]["differing"])
+
+
+@pytest.mark.parametrize("case", ["documents", "lstm"])
+@pytest.mark.parametrize("parts", [2, 4, 100])
+def test_accumulated_gradients_give_the_step_of_all_rows(alone, case, parts):
+    """More parts than rows are as many as rows."""
+    folder, found = alone
+    trainer = trainer_of(folder, {**CASES[case], "accumulation": parts})
+    assert isinstance(trainer.iteration, SharedIteration)
+    assert_same({f"{case}/{name}": array for name, array in run(trainer).items()}, case, found[case])
+
+
+def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_step(alone):
+    """In the parts of a window in which some rows have come to their end."""
+    folder, _ = alone
+    trainer = trainer_of(folder, {**CASES["documents"], "accumulation": ROWS})
+    _, window = next(trainer.streams.windows())
+    short = type(window)(window.start_B, np.where(np.arange(ROWS) == 2, window.start_B, window.end_B), window.fresh_B, window.length)
+    whole = trainer_of(folder, CASES["documents"])
+    for one in (trainer, whole):
+        one.step(short, one.network.initial_state(ROWS), 0.5)
+    for one, other in zip(trainer.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_more_ranks_than_streams_are_refused(alone):
+    ranks = Together(Place(0, ROWS + 1), "60s")
+    with pytest.raises(TrainingError, match="7 processes are too many; there are 6 streams"):
+        trainer_of(alone[0], {}, ranks)
+
+
+@pytest.mark.parametrize("rows", [0, -2, 1.5, True, "6", [6]])
+def test_a_number_of_rows_that_is_none_is_damage(rows):
+    with pytest.raises(ModelError, match="damaged, or of another run"):
+        state.rows_of(TrainingState({"rows": rows}, {}))
+
+
+def test_shares_are_in_order_and_even():
+    for count in (1, 2, 3, 7):
+        shares = [Together(Place(rank, count), "60s").share(20) for rank in range(count)]
+        assert [row for share in shares for row in range(20)[share]] == list(range(20))
+        assert max(share.stop - share.start for share in shares) - min(share.stop - share.start for share in shares) <= 1
+    assert ALONE.share(20) == slice(0, 20)
+
+
+def test_meetings_are_as_rare_as_time_lets_them():
+    ranks = Together(Place(0, 2), "60s")
+    clock, met = [50.0], []
+    ranks._gathered = lambda *values: met.append(step) or [[clock[0], 0.0, 0.0]] * 2
+    for step in range(2000):
+        ranks.agree(step)
+        clock[0] += 0.001
+    gaps = np.diff(met)
+    assert met[:2] == [0, 1] and all(later <= 2 * max(1, gap) for gap, later in zip(gaps, gaps[1:], strict=False))
+    assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"])
+def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
+    """Torch does so in threads of its own, here after a while: they need an interpreter that is not ending, and its lock."""
+    ranks, held, held_at_end = Together(Place(0, 2), "60s"), [], []
+
+    def exchanged(found, own):
+        held.append((own, *found))
+        threading.Timer(0.3, held.clear).start()
+        if error:
+            raise error
+        for each in found:
+            each.copy_(own)
+
+    monkeypatch.setattr(distributed, "all_gather", exchanged)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: held_at_end.append(len(held)))
+    monkeypatch.setattr(ranks_module, "farewell", lambda *_: None)
+    try:
+        with ranks.together():
+            totals = ranks.totals(1.0, 2.0)
+    except (LostProcess, KeyboardInterrupt):
+        held_at_end.append(len(held))
+    else:
+        assert totals == [2.0, 4.0]
+    assert held_at_end == [0]
+
+
+def environment(monkeypatch, **own):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_environment_says_which_rank_this_is(monkeypatch):
+    environment(monkeypatch)
+    assert place() == Place(0, 1, 0) and own_device("cuda:3") == "cuda:3"
+    environment(monkeypatch, RANK="1")
+    assert place().count == 1
+    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
+    assert place() == Place(5, 8, 1) and str(place()) == "process 6 of 8"
+
+
+@pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("-1", "2"), ("0", "x"), ("0", "0")])
+def test_nonsense_in_the_environment_is_an_error(monkeypatch, rank, count):
+    environment(monkeypatch, RANK=rank, WORLD_SIZE=count, MASTER_ADDR="here")
+    with pytest.raises(UsageError, match="RANK, WORLD_SIZE"):
+        place()
+
+
+def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (own_device("auto"), own_device("cpu")) == ("cpu", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (own_device("auto"), own_device("cuda"), own_device("cpu")) == ("cuda:1", "cuda:1", "cpu")
+    with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
+        own_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceError, match="no GPU for process 2 of this machine"):
+        own_device("auto")
+
+
+def test_graphs_and_accumulation_are_refused_and_a_timeout_is_a_time():
+    with pytest.raises(SettingsError, match="cuda_graphs cannot be with accumulation"):
+        FittingSettings(cuda_graphs=True, accumulation=2)
+    with pytest.raises(SettingsError, match="rank_timeout"):
+        RunSettings(rank_timeout="5steps")

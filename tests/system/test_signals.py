@@ -1,0 +1,131 @@
+"""Signals in each phase of a run: it ends in order, soon, with its exit code; what it could go on from is stored; the end is that of an
+unbroken one."""
+
+import os
+import signal
+import time
+
+import pytest
+from support.killed_runs import checked, command, newest_step, outcome
+
+SETTINGS = {"validate_every_steps": 5, "dropout_output": 0.2, "schedule": "constant", "learning_rate": 0.01}
+SECONDS = 5.0
+STEPS = {"budget": "40steps"}
+
+
+@pytest.fixture(scope="module")
+def long_texts(texts):
+    """Validation takes a while."""
+    text, valid = texts
+    longer = valid.with_name("longer.txt")
+    longer.write_text(valid.read_text(encoding="utf-8") * 30, encoding="utf-8")
+    return text, longer
+
+
+@pytest.fixture(scope="module")
+def expected(warm, long_texts, tmp_path_factory):
+    warm.folder = tmp_path_factory.mktemp("whole")
+    ended = warm.run(command(*long_texts, warm.folder / "m", SETTINGS, **STEPS))
+    assert ended.code == 0, ended.said
+    return outcome(warm.folder / "m")
+
+
+def wait(condition, process):
+    until = time.monotonic() + 60
+    while not condition():
+        assert process.is_alive() and time.monotonic() < until
+        time.sleep(0.001)
+
+
+def ended_by(process, number):
+    """Seconds until it ends."""
+    os.kill(process.pid, number)
+    began = time.monotonic()
+    process.join(60)
+    assert process.exitcode == 128 + number
+    return time.monotonic() - began
+
+
+PHASES = {
+    "steps": lambda runs, steps: steps.value == 7,
+    "validation": lambda runs, steps: steps.value == 10,
+    "exact evaluation": lambda runs, steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("phase, number", [
+    ("steps", signal.SIGTERM), ("steps", signal.SIGINT), ("steps", signal.SIGHUP), ("validation", signal.SIGTERM), ("exact evaluation", signal.SIGTERM),
+    ("exact evaluation", signal.SIGINT),
+])  # fmt: skip
+def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expected, phase, number):
+    arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)
+    with runs.started(arguments) as (process, steps, _):
+        wait(lambda: PHASES[phase](runs, steps), process)
+        time.sleep(0.02 if phase == "validation" else 0.0)
+        seconds = ended_by(process, number)
+        done = steps.value
+    print(f"{phase}: {seconds:.3f} s")
+    assert seconds < SECONDS
+    said = (runs.folder / "said.txt").read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
+    assert not (runs.folder / "m" / "training" / "owner.json").exists()
+    ended = runs.run(arguments)
+    assert ended.code == 0 and "left locked" not in ended.said, ended.said
+    assert outcome(runs.folder / "m") == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_text_is_read_ends_it_at_once_and_leaves_nothing(runs, texts, number):
+    os.mkfifo(runs.folder / "text")
+    with runs.started(command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)) as (process, _, _):
+        writer = open(runs.folder / "text", "wb")  # which waits until it is read
+        os.kill(process.pid, signal.SIGUSR1)
+        time.sleep(0.05)
+        assert process.is_alive()
+        assert ended_by(process, number) < SECONDS
+        writer.close()
+    assert not (runs.folder / "m").exists()
+
+
+def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expected):
+    folder = runs.folder / "m"
+    with runs.started(command(*long_texts, folder, SETTINGS, **STEPS)) as (process, steps, _):
+        for at in (2, 12):
+            wait(lambda at=at: steps.value >= at, process)
+            os.kill(process.pid, signal.SIGUSR1)
+            wait(lambda at=at: newest_step(folder) >= at, process)
+        process.join(60)
+    assert process.exitcode == 0
+    found = outcome(folder)
+    assert (found.fingerprint, found.arrays, found.log) == (expected.fingerprint, expected.arrays, expected.log)
+
+
+def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole(runs, texts, expected, long_texts):
+    """Here while the first one's state is being written."""
+    folder = runs.folder / "m"
+    arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
+    with runs.started(arguments) as (process, steps, _):
+        wait(lambda: newest_step(folder) >= 3, process)
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.001)
+        assert ended_by(process, signal.SIGINT) < 1.0
+    assert checked(folder) and newest_step(folder) >= 3 and not list(folder.rglob("*.new"))
+    assert runs.run(arguments).code == 0
+    found = outcome(folder)
+    assert (found.fingerprint, found.arrays, found.log) == (expected.fingerprint, expected.arrays, expected.log)
+
+
+def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_is_taken_over(runs, long_texts):
+    folder = runs.folder / "m"
+    arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
+    with runs.started(arguments) as (process, steps, _):
+        wait(lambda: newest_step(folder) >= 3, process)
+        os.kill(process.pid, signal.SIGSTOP)
+        refused = runs.run(arguments)
+        assert refused.code == 1 and f"error: another training runs in {folder}" in refused.said
+        assert f"why: process {process.pid} on {os.uname().nodename}, since " in refused.said
+        process.kill()
+        process.join()
+    ended = runs.run(arguments)
+    assert ended.code == 0 and f"note: {folder} was left locked by process {process.pid}" in ended.said, ended.said

@@ -1,0 +1,28 @@
+"""Commands in processes of their own: what they print, take, and say when they fail."""
+
+import sys
+
+import pytest
+
+from rnnlm.benchmarks.processes import exponent, run, run_rnnlm
+from rnnlm.errors import RnnlmError
+
+
+def test_output_time_and_memory_are_the_processs_own():
+    done = run("python", [sys.executable, "-c", "import time; x = bytearray(1 << 27); time.sleep(0.2); print(len(x))"])
+    assert done.out == f"{1 << 27}\n"
+    assert done.seconds > 0.2 and done.peak_bytes > 1 << 27
+
+
+def test_a_command_of_ours_runs():
+    assert "unigram" in run_rnnlm("recipes").out
+
+
+def test_a_failure_says_the_last_words():
+    with pytest.raises(RnnlmError, match="rnnlm recipes failed.*unknown recipe 'x'"):
+        run_rnnlm("recipes", "x")
+
+
+@pytest.mark.parametrize("value, size, before, power", [(8, 4, (2, 2), 2), (2, 4, (2, 2), 0), (8, 4, (None, None), None), (8, 4, (2, 4), None)])
+def test_the_power_by_which_a_value_grows(value, size, before, power):
+    assert exponent(value, size, *before) == power

@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+
+from rnnlm.combinations import companions
+from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.errors import ModelError
+from rnnlm.files import tensor_files
+
+TUNED = Tuned("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
+SQUARES = {"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([0, 0.5])}
+SHAPES = {"a": (2, 2), "b": (2,)}
+
+
+def test_settings_come_back_as_they_were_saved(tmp_path):
+    assert companions.read_tuned(tmp_path, "cache") is None
+    companions.save_tuned(tmp_path, TUNED)
+    assert companions.read_tuned(tmp_path, "cache") == TUNED
+    assert companions.read_tuned(tmp_path, "unigram") is None
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"{", b"[]", b"\xff", b'{"kind": "cache"}', b"[" * 100_000,
+    json.dumps({"kind": "cache", "settings": {"cache_tokens": 0}}).encode(),
+    json.dumps({"kind": "cache", "settings": {"cache_size": 5}}).encode(),
+    json.dumps({"kind": "cache", "settings": {"cache_weight": "much"}}).encode(),
+])  # fmt: skip
+def test_damaged_settings_are_an_error_that_names_the_file(tmp_path, content):
+    (tmp_path / "adapt-cache.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune --adapt cache"):
+        companions.read_tuned(tmp_path, "cache")
+
+
+def test_statistics_come_back_as_they_were_saved(tmp_path):
+    assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
+    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    found = companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+    assert found.keys() == SQUARES.keys() and all(np.array_equal(found[name], SQUARES[name]) for name in SQUARES)
+
+
+def test_statistics_of_other_weights_are_refused(tmp_path):
+    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    with pytest.raises(ModelError, match="are of other weights.*rnnlm tune --adapt dynamic --statistics"):
+        companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
+
+
+@pytest.mark.parametrize("squares", [
+    {"a": SQUARES["a"]}, {**SQUARES, "c": SQUARES["b"]}, {**SQUARES, "b": np.float32([1])}, {**SQUARES, "b": np.float64([1, 2])},
+    {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])}, {**SQUARES, "b": np.float32([np.inf, 2])},
+])  # fmt: skip
+def test_statistics_that_are_none_for_these_weights_are_refused(tmp_path, squares):
+    companions.save_statistics(tmp_path, squares, "0123456789ab")
+    with pytest.raises(ModelError, match="are damaged"):
+        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+
+
+def test_statistics_that_have_changed_are_refused(tmp_path):
+    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    path = tmp_path / STATISTICS
+    path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
+    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them anew"):
+        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
+
+
+def test_statistics_of_earlier_versions_have_no_hash_and_load(tmp_path):
+    owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
+    (tmp_path / STATISTICS).write_bytes(b"".join(tensor_files.chunks({**SQUARES, "model": owner})))
+    assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()
+
+
+def test_a_statistics_file_cut_off_is_refused(tmp_path):
+    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    path = tmp_path / STATISTICS
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ModelError, match="are damaged.*does not fit the file"):
+        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")

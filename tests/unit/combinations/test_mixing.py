@@ -1,0 +1,118 @@
+"""Mixing models on disk: tuned on a text, saved, evaluated; what is kept with the mixture."""
+
+import math
+
+import pytest
+from support.tiny_models import HELD_OUT, fit, save
+
+import rnnlm
+from rnnlm.combinations import mixing
+from rnnlm.combinations.mixing import mix
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.models import model_folder
+
+TEXT = "text.txt"
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / TEXT).write_text("\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a zebra"]) + "\n")
+    for name, kind, settings in (("lstm", "lstm", {}), ("kn", "ngram", {"order": 3}), ("mle", "ngram", {"order": 2, "smoothing": "mle"})):
+        save(tmp_path / name, fit(kind, **settings), kind, **settings)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["linear", "log-linear"])
+@pytest.mark.parametrize("context", ["carry", "reset"])
+def test_the_mixture_is_better_than_each_part_and_evaluates_as_told(kind, context):
+    mixed = mix(["lstm", "kn"], TEXT, "both", kind=kind, context=context)
+    assert mixed.evaluation.ppl_token < min(part.evaluation.ppl_token for part in mixed.parts)
+    model = rnnlm.load("both", "cpu")
+    again = rnnlm.evaluate(model, TEXT, context=context)
+    assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
+    assert again.signature == mixed.evaluation.signature and f"model:{model.fingerprint}" in again.signature
+    for part in mixed.parts:
+        alone = rnnlm.evaluate(rnnlm.load(part.name, "cpu"), TEXT, context=context)
+        assert alone.ppl_token == pytest.approx(part.evaluation.ppl_token)
+        assert alone.signature == part.evaluation.signature
+    assert mixed.iterations > 1
+    assert model.weights_K.tolist() == [part.weight for part in mixed.parts]
+
+
+def test_a_mixture_of_a_model_with_itself_is_the_model():
+    mixed = mix(["kn", "kn"], TEXT, "twice")
+    assert [part.weight for part in mixed.parts] == [0.5, 0.5]
+    assert mixed.evaluation.ppl_token == pytest.approx(mixed.parts[0].evaluation.ppl_token)
+
+
+def test_given_weights_need_no_text_and_are_kept():
+    mixed = mix(["lstm", "kn"], None, "fixed", weights=[0.75, 0.25])
+    assert (mixed.iterations, mixed.evaluation, mixed.parts[0].evaluation) == (None, None, None)
+    assert rnnlm.load("fixed", "cpu").weights_K.tolist() == [0.75, 0.25]
+    measured = mix(["lstm", "kn"], TEXT, "measured", weights=[0.75, 0.25])
+    assert [part.weight for part in measured.parts] == [0.75, 0.25] and measured.iterations is None
+    geometric = math.prod(part.evaluation.ppl_token**part.weight for part in measured.parts)
+    assert measured.evaluation.ppl_token < geometric  # by Jensen's inequality
+
+
+def test_a_token_impossible_for_one_part_is_left_to_the_others():
+    mixed = mix(["mle", "kn"], TEXT, "both")
+    assert mixed.parts[0].evaluation.ppl_token is None and mixed.parts[0].weight > 0
+    assert mixed.evaluation.ppl_token <= mixed.parts[1].evaluation.ppl_token
+    product = mix(["mle", "kn"], TEXT, "product", kind="log-linear")
+    assert product.evaluation.ppl_token is None and product.evaluation.zero_probability_tokens > 0
+
+
+def test_where_weights_and_parts_come_from_is_kept_and_on_the_card():
+    mixed = mix(["lstm", "kn"], TEXT, "both", bundle=True)
+    manifest = model_folder.read_manifest(model_folder.Path("both"))
+    assert (manifest.model, manifest.family) == ("mixture", "combination")
+    assert manifest.training["mixed"] == [{"model": part.name, "weight": part.weight} for part in mixed.parts]
+    assert manifest.training["weights"] == "tuned on text.txt, context carry"
+    assert manifest.results[TEXT]["signature"] == mixed.evaluation.signature
+    card = model_folder.Path("both/README.md").read_text()
+    for piece in ("mixed with rnnlm", "`lstm`, weight 0.", "tuned on text.txt", mixed.evaluation.signature, mixed.parts[1].fingerprint):
+        assert piece in card
+
+
+def test_tuning_is_told():
+    said = []
+    mix(["lstm", "kn"], TEXT, "both", kind="log-linear", report=said.append)
+    assert said[0].startswith("Newton, step 1: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "what"),
+    [
+        ((["kn"], TEXT), {}, "a mixture is made of two models at least"),
+        ((["kn", "lstm"],), {}, "nothing says how much each model weighs"),
+        ((["kn", "lstm"], TEXT), {"kind": "log"}, "unknown kind of mixture 'log'"),
+        ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
+        ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
+    ],
+)
+def test_what_cannot_be_mixed_is_said_before_anything_is_read(monkeypatch, arguments, settings, what):
+    monkeypatch.setattr(mixing.loading, "find", None)
+    with pytest.raises(UsageError) as error:
+        mix(*arguments, **settings)
+    assert error.value.what.startswith(what)
+
+
+def test_different_tokenizers_are_named(folders):
+    save(folders / "char", fit("unigram", tokenizer="char"), "unigram", tokenizer="char")
+    with pytest.raises(UsageError) as error:
+        mix(["kn", "char"], TEXT)
+    assert error.value.what == "char has another tokenizer than kn"
+    assert error.value.way_out == "train one of them anew with --tokenizer-from kn, or with --tokenizer-from char"
+
+
+def test_a_mixture_replaces_no_model_unless_asked_and_none_of_its_parts(monkeypatch):
+    mix(["lstm", "kn"], TEXT, "both")
+    monkeypatch.setattr(mixing, "_measure", None)  # nothing is read for nothing
+    with pytest.raises(OutputError, match="both holds a model already"):
+        mix(["lstm", "kn"], TEXT, "both")
+    with pytest.raises(UsageError, match="cannot replace kn"):
+        mix(["lstm", "kn"], TEXT, "kn", overwrite=True)
+    with pytest.raises(UsageError, match="cannot replace lstm"):
+        mix(["both", "kn"], TEXT, "lstm", overwrite=True)

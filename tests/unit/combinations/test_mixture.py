@@ -1,0 +1,182 @@
+"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts. The contract is in test_contract."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
+
+from rnnlm import arrays
+from rnnlm.combinations import mixture
+from rnnlm.combinations.mixture import Mixture, added, multiplied
+from rnnlm.errors import UsageError
+from rnnlm.inference import span_scoring
+from rnnlm.models import model_folder
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.text.encoding import encode_text
+
+TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b
+
+
+def unigram(*probabilities: float) -> UnigramModel:
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log(np.array(probabilities)), TOKENIZER)
+
+
+def probabilities(model) -> np.ndarray:
+    logprob_BTV, _ = model.predict(np.zeros((1, 1), dtype=np.int64), model.initial_state(1))
+    return np.exp(logprob_BTV[0, 0])
+
+
+def scores(model, lines=LINES) -> np.ndarray:
+    text = encode_text(Lines(lines), model.tokenizer)
+    return span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids))
+
+
+def test_probabilities_are_added_up_by_hand():
+    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.7, 0.1, 0.1, 0.1)], [0.25, 0.75])
+    assert probabilities(mixed) == pytest.approx([0.55, 0.125, 0.15, 0.175])
+
+
+def test_probabilities_are_multiplied_and_normalised_by_hand():
+    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.4, 0.4, 0.1, 0.1)], [2, 0.5], "log-linear")
+    products = np.array([0.01, 0.04, 0.09, 0.16]) * np.sqrt([0.4, 0.4, 0.1, 0.1])
+    assert probabilities(mixed) == pytest.approx(products / products.sum())
+
+
+def test_a_negative_weight_divides():
+    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.25, 0.5, 0.125, 0.125)], [1, -1], "log-linear")
+    assert probabilities(mixed) == pytest.approx(np.array([0.4, 0.4, 2.4, 3.2]) / 6.4)
+
+
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+def test_what_one_part_holds_impossible_is_so_in_a_product_and_not_in_a_sum(weight):
+    parts = [unigram(0.25, 0.25, 0.25, 0.25), unigram(0.5, 0.0, 0.25, 0.25)]
+    assert probabilities(Mixture(parts, [1, weight], "log-linear"))[1] == 0
+    assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
+    nowhere = [unigram(1.0, 0.0, 0.0, 0.0), unigram(0.0, 1.0, 0.0, 0.0)]
+    assert probabilities(Mixture(nowhere, [1, weight], "log-linear")).tolist() == [0, 0, 0, 0]
+    assert probabilities(Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])) == pytest.approx([1, 0, 0, 0])
+
+
+@pytest.mark.parametrize(("kind", "weights"), [("linear", [1.0, 0.0]), ("log-linear", [1.0, 0.0])])
+def test_a_part_of_weight_zero_is_left_out_whatever_it_says(kind, weights):
+    odd = unigram(math.nan, 0.0, 0.5, 0.5)
+    assert probabilities(Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], weights, kind)) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("kind", ["linear", "log-linear"])
+@pytest.mark.parametrize("name", ["ngram", "lstm"])
+def test_a_mixture_of_a_model_with_itself_is_the_model(name, kind):
+    model = fit(name)
+    np.testing.assert_allclose(scores(Mixture([model, model, model], [0.2, 0.3, 0.5], kind)), scores(model), atol=1e-5)
+
+
+def test_a_linear_mixture_equals_the_sum_of_the_parts_probabilities():
+    parts, weights = [fit("lstm"), fit("ngram", order=3), fit("unigram")], [0.5, 0.3, 0.2]
+    expected = sum(weight * np.exp(scores(part)) for part, weight in zip(parts, weights, strict=True))
+    np.testing.assert_allclose(np.exp(scores(Mixture(parts, weights))), expected, rtol=1e-5)
+
+
+def test_a_log_linear_mixture_is_asked_in_pieces_with_the_same_result(monkeypatch):
+    parts, weights = [fit("lstm"), fit("ngram", order=3)], [0.5, 0.8]
+    whole = scores(Mixture(parts, weights, "log-linear"))
+    monkeypatch.setattr(mixture, "MOST_CELLS", 1)
+    monkeypatch.setattr(mixture, "FEWEST_TOKENS", 3)
+    pieces = Mixture(parts, weights, "log-linear")
+    assert pieces.call_tokens == 3
+    ids = encode_text(Lines(LINES), pieces.tokenizer).ids[None].astype(np.int64)
+    inputs = np.concatenate([[[pieces.tokenizer.boundary_id]], ids[:, :-1]], axis=1)
+    found, _ = pieces.score(inputs, ids, pieces.initial_state(1))  # in one call
+    np.testing.assert_allclose(arrays.as_numpy(found)[0], whole, atol=1e-5)
+
+
+def test_arrays_are_numpys_where_those_of_all_parts_are():
+    ids = np.array([[0, 2]])
+    both = [fit("lstm"), fit("ngram")]
+    counted = Mixture([both[1], both[1]], [0.5, 0.5])
+    assert isinstance(counted.score(ids, ids, counted.initial_state(1))[0], np.ndarray)
+    for kind in ("linear", "log-linear"):
+        mixed = Mixture(both, [0.5, 0.5], kind)
+        for result in (mixed.score(ids, ids, mixed.initial_state(1))[0], mixed.predict(ids, mixed.initial_state(1))[0]):
+            assert isinstance(result, torch.Tensor) and result.dtype == torch.float32
+        from_device = mixed.score(torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1))[0]
+        assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
+
+
+def test_what_is_known_of_the_parts_is_known_of_the_mixture():
+    lstm, ngram, bare, uni = fit("lstm"), fit("ngram"), fit("ngram", smoothing="mle"), fit("unigram")
+    mixed = Mixture([lstm, ngram], [0.5, 0.5])
+    assert (mixed.max_rows, mixed.call_tokens, mixed.forgets_at_boundary, mixed.precision) == (None, lstm.call_tokens, False, "fp32")
+    assert Mixture([uni, uni], [0.5, 0.5]).precision == "fp64"
+    assert Mixture([uni, ngram], [0.5, 0.5]).forgets_at_boundary
+    assert not Mixture([ngram, bare], [0.5, 0.5]).normalised
+    assert Mixture([ngram, bare], [1.0, 0.0]).normalised
+    assert Mixture([ngram, bare], [0.5, 0.5], "log-linear").normalised
+    lstm.max_rows = 1
+    assert mixed.max_rows == 1
+
+
+def test_states_name_their_arrays_by_part():
+    nested = Mixture([Mixture([fit("unigram"), fit("lstm")], [0.5, 0.5]), fit("ngram")], [0.5, 0.5])
+    names = set(nested.initial_state(2).to_arrays())
+    assert names == {"part_1.part_1.rows", "part_1.part_2.state_0", "part_1.part_2.state_1", "part_2.inputs"}
+
+
+def test_words_that_a_part_spells_are_unknown_to_the_others(tmp_path):
+    settings = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
+    save(tmp_path / "spelled", fit("lstm", **settings), "lstm", **settings)
+    spelled, _ = model_folder.load(tmp_path / "spelled", "cpu")
+    lines = ["the zebra sat", "a yak saw the zebra"]
+    for kind in ("linear", "log-linear"):
+        mixed = Mixture([fit("ngram"), spelled], [0.5, 0.5], kind)
+        assert mixed.tokenizer.spells
+        ids = encode_text(Lines(lines), mixed.tokenizer).ids
+        assert (ids >= mixed.tokenizer.size).sum() == 3
+        assert not np.array_equal(scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines]))
+    ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])
+    np.testing.assert_allclose(scores(ngram_alone, lines), scores(fit("ngram"), lines))
+
+
+def test_far_from_zero_nothing_is_lost():
+    low = np.array([-1000.0, -2000.0])
+    assert added([low, low], [0.5, 0.5]) == pytest.approx(low)
+    assert multiplied([low, low], [0.5, 0.5]) == pytest.approx([0, -1000])
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind", "what"),
+    [
+        ([1.0], "linear", "1 weights do not fit 2 models"),
+        ([0.5, 0.25, 0.25], "log-linear", "3 weights do not fit 2 models"),
+        ([0.5, 0.6], "linear", "the weights 0.5, 0.6 are not those of a linear mixture; their sum is 1.1"),
+        ([1.5, -0.5], "linear", "the weights 1.5, -0.5 are not those of a linear mixture; one is negative"),
+        ([math.nan, 1.0], "linear", "the weights nan, 1 are not all numbers"),
+        ([math.inf, 1.0], "log-linear", "the weights inf, 1 are not all numbers"),
+        ([0.0, 0.0], "log-linear", "all weights are 0"),
+    ],
+)
+def test_weights_that_cannot_be(weights, kind, what):
+    with pytest.raises(UsageError) as error:
+        Mixture([unigram(0.25, 0.25, 0.25, 0.25)] * 2, weights, kind)
+    assert str(error.value).startswith(what)
+    assert error.value.way_out.startswith("give ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "difference"),
+    [
+        (["a b"], {"tokenizer": "char"}, "char with V = "),
+        (["a c"], {}, "token 3 is 'c' in the one, 'b' in the other"),
+        (["a b"], {"lowercase": True}, "same symbols, other settings: lowercase is True and False"),
+        (["a b c"], {}, "word with V = 5, and word with V = 4"),
+    ],
+)
+def test_different_tokenizers_are_told_apart(lines, settings, difference):
+    other = fit("unigram", lines, **settings)
+    with pytest.raises(UsageError) as error:
+        Mixture([unigram(0.25, 0.25, 0.25, 0.25), other], [0.5, 0.5])
+    assert error.value.what == "part 2 has another tokenizer than part 1"
+    assert error.value.why.startswith(difference)
+    assert "--tokenizer-from" in error.value.way_out

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
+from support.tiny_models import fit
+
+from rnnlm.combinations import neural_cache
+from rnnlm.combinations.neural_cache import NeuralCache
+from rnnlm.combinations.settings import NeuralCacheSettings
+from rnnlm.errors import UsageError
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru"])
+def model(request):
+    return fit(request.param)
+
+
+def transcribed(model, inputs_T, tokens: int, weight: float, flatness: float) -> np.ndarray:
+    """Probabilities (T, V), pair by pair in float64."""
+    hidden_TH = model.hidden(inputs_T[None], model.initial_state(1))[0][0].double().numpy()
+    probability_TV = np.exp(predicted(model, inputs_T[None]))[0]
+    for t in range(1, len(inputs_T)):
+        mass = np.zeros(model.tokenizer.size)
+        for i in range(max(0, t - tokens), t):
+            mass[inputs_T[i + 1]] += np.exp(flatness * hidden_TH[t] @ hidden_TH[i])
+        probability_TV[t] = (1 - weight) * probability_TV[t] + weight * mass / mass.sum()
+    return probability_TV
+
+
+@pytest.mark.parametrize("cells", [1, 50, 1 << 19])
+@pytest.mark.parametrize("tokens, weight, flatness", [(1, 0.5, 0.3), (5, 0.2, 2.0), (1000, 0.3, 0.7), (1000, 0.3, 0.0)])
+def test_it_is_the_papers_equations_pair_by_pair(model, tokens, weight, flatness, cells, monkeypatch):
+    monkeypatch.setattr(neural_cache, "CHUNK_CELLS", cells)
+    inputs_1T, targets_1T = text_of(model)
+    cache = NeuralCache(model, NeuralCacheSettings(tokens, weight, flatness))
+    expected_TV = transcribed(model, inputs_1T[0], tokens, weight, flatness)
+    np.testing.assert_allclose(np.exp(predicted(cache, inputs_1T))[0], expected_TV, atol=1e-5)
+    at_targets = np.take_along_axis(expected_TV, targets_1T[0][:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(np.exp(read(cache, inputs_1T, targets_1T))[0], at_targets, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 1000])
+def test_no_chunk_is_larger_than_promised(model, tokens, monkeypatch):
+    """However short the cache is beside the text: the places of a chunk see the pairs between them, too."""
+    monkeypatch.setattr(neural_cache, "CHUNK_CELLS", 60)
+    _, state = NeuralCache(model).score(*text_of(model), NeuralCache(model).initial_state(1))
+    places = state.words_BR.shape[1]
+    cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=tokens))
+    chunks = list(cache._attend(state.hidden_BSH, state.words_BR, places))
+    assert [at for places, *_ in chunks for at in range(places.start, places.stop)] == list(range(places))
+    assert all(weight_BnM.numel() <= max(60, weight_BnM.shape[2]) for _, weight_BnM, *_ in chunks)
+
+
+def test_with_a_weight_of_zero_it_is_the_model(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.0))
+    assert np.array_equal(read(cache, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T))
+
+
+def test_before_a_word_was_read_after_a_hidden_state_it_is_the_model(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.5))
+    first = slice(0, 1)
+    assert np.array_equal(read(cache, inputs_1T[:, first], targets_1T[:, first]), read(model, inputs_1T[:, first], targets_1T[:, first]))
+
+
+def test_no_score_depends_on_later_tokens(model):
+    assert_no_score_depends_on_later_tokens(NeuralCache(model, NeuralCacheSettings(cache_tokens=9, cache_weight=0.3)))
+
+
+def test_it_helps_where_a_text_repeats_itself(model):
+    inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
+    assert read(NeuralCache(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
+
+
+def test_rows_whose_caches_are_filled_differently_go_on_side_by_side(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4))
+    states = [cache.score(inputs_1T[:, :n], targets_1T[:, :n], cache.initial_state(1))[1] for n in (1, 3, 12)]
+    states.insert(0, cache.initial_state(1))
+    rest = inputs_1T[:, 12:20], targets_1T[:, 12:20]
+    alone = [cache.score(*rest, state)[0][0] for state in states]
+    together, _ = cache.score(*(np.repeat(each, 4, axis=0) for each in rest), cache.concat_states(states))
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=0)
+
+
+def test_the_state_remembers_no_more_than_the_cache(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=4))
+    _, state = cache.score(inputs_1T, targets_1T, cache.initial_state(1))
+    assert state.words_BR.tolist() == [inputs_1T[0, -4:].tolist()]
+    assert state.hidden_BSH.shape == (1, 5, model.hidden_size)
+
+
+def test_a_model_without_hidden_states_is_refused():
+    with pytest.raises(UsageError, match="--adapt unigram"):
+        NeuralCache(fit("ngram"))

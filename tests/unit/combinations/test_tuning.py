@@ -1,0 +1,215 @@
+"""Settings chosen on held-out text, kept beside the model, and used again."""
+
+import errno
+import os
+import shutil
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, Lines, fit, small_settings
+
+from rnnlm.combinations import adaptation, companions, tuning
+from rnnlm.combinations.adaptation import load_adapted
+from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings
+from rnnlm.combinations.tuning import Try, best_weight, descend, tune
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.inference import span_scoring
+from rnnlm.models import loading, model_folder, registry
+from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.encoding import encode_text
+
+REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
+
+
+def save(folder, name, goes_on=False, **settings):
+    model = fit(name, **settings)
+    model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, goes_on=goes_on)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {name: save(folder / name, name) for name in ("lstm", "ngram")}
+
+
+@pytest.fixture
+def lstm(saved, tmp_path):
+    return shutil.copytree(saved["lstm"], tmp_path / "lstm")
+
+
+@pytest.fixture
+def ngram(saved, tmp_path):
+    return shutil.copytree(saved["ngram"], tmp_path / "ngram")
+
+
+def perplexity(model) -> float:
+    return span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids)
+
+
+def tuned_of(folder, kind, **options) -> tuple[list[Try], Tuned]:
+    *tries, tuned = tune(str(folder), kind, REPEATED, device="cpu", **options)
+    return tries, tuned
+
+
+def test_the_best_weight_is_that_of_a_brute_force_grid():
+    generator = np.random.default_rng(1)
+    p_N, share_N = generator.dirichlet(np.ones(200), size=2)
+    grid = np.linspace(0, 0.999, 10_000)
+    likelihood = [np.log((1 - w) * p_N + w * share_N).sum() for w in grid]
+    assert best_weight(p_N, share_N) == pytest.approx(grid[np.argmax(likelihood)], abs=1e-3)
+
+
+@pytest.mark.parametrize("p, share, expected", [
+    ([0.5, 0.5], [0.1, 0.4], 0), ([0.1, 0.4], [0.5, 0.5], 0.999),
+    ([0.5, 0.5, 0, 0], [0, 0, 0.5, 0], 1 / 3),  # 2 log(1 - w) + log w is largest there; the last token is impossible
+])  # fmt: skip
+def test_the_best_weight_may_lie_at_an_end_and_tokens_may_be_impossible(p, share, expected):
+    assert best_weight(np.array(p), np.array(share)) == pytest.approx(expected, abs=1e-3)
+
+
+def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
+    heights = []
+
+    def measure(settings):
+        heights.append(settings)
+        ppl = (settings.cache_tokens - 300) ** 2 / 1e4 + (settings.cache_flatness - 0.55) ** 2
+        return Try({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
+
+    search = descend({"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)}, NeuralCacheSettings(), measure)
+    tries = []
+    while True:
+        try:
+            tries.append(next(search))
+        except StopIteration as end:
+            best = end.value
+            break
+    assert best.settings == {"tokens": 300, "flatness": 0.5}
+    assert len(set(heights)) == len(heights) == len(tries)
+    assert best.ppl == min(each.ppl for each in tries)
+
+
+@pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
+def test_what_is_tuned_is_saved_and_gives_that_perplexity_again(lstm, kind):
+    tries, tuned = tuned_of(lstm, kind)
+    assert tuned == companions.read_tuned(lstm, kind)
+    assert tuned.ppl_after == min(each.ppl for each in tries) < tuned.ppl_before
+    with pytest.warns(RnnlmWarning, match=f"{kind}.*as tuned on {tuned.tokens} tokens"):
+        adapted = load_adapted(str(lstm), kind, device="cpu")
+    assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
+    assert perplexity(loading.load(lstm, "cpu")) == pytest.approx(tuned.ppl_before, rel=1e-4)
+
+
+def test_an_n_gram_model_is_tuned_with_the_cache_of_words(ngram, tmp_path):
+    _, tuned = tuned_of(ngram, "unigram")
+    with pytest.warns(RnnlmWarning, match="as tuned"):
+        adapted = load_adapted(str(ngram), "unigram")
+    (tmp_path / "text").write_text("\n".join(REPEATED.lines))
+    result = evaluate(adapted, tmp_path / "text")
+    assert result.ppl_token == pytest.approx(tuned.ppl_after, rel=1e-4) and tuned.ppl_after < tuned.ppl_before
+    assert f"|adapt:unigram(tokens={tuned.settings['cache_tokens']},weight={tuned.settings['cache_weight']})|" in result.signature
+
+
+def test_given_settings_are_not_touched(lstm):
+    tries, _ = tuned_of(lstm, "cache", given={"cache_tokens": "7", "cache_weight": "0.2"})
+    assert {(each.settings["cache_tokens"], each.settings["cache_weight"]) for each in tries} == {(7, 0.2)}
+    assert len({each.settings["cache_flatness"] for each in tries}) == len(tries) > 1
+
+
+def test_only_the_first_tokens_are_read(lstm):
+    _, tuned = tuned_of(lstm, "dynamic", tokens=9, given={"adaptation_rate": "0.1", "adaptation_decay": "0"})
+    model = loading.load(lstm, "cpu")
+    assert tuned.tokens == 9
+    assert tuned.ppl_before == pytest.approx(span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids[:9]))
+
+
+def test_statistics_are_gathered_saved_and_used(lstm):
+    heard = []
+    _, tuned = tuned_of(lstm, "dynamic", statistics=Lines(LINES), report=lambda *done: heard.append(done))
+    assert heard and heard[-1][0] == heard[-1][1]
+    assert tuned.settings["adaptation_rule"] == "rms" and (lstm / STATISTICS).is_file()
+    with pytest.warns(RnnlmWarning, match="rule=rms"):
+        adapted = load_adapted(str(lstm), "dynamic", device="cpu")
+    assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
+
+
+def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_gathered(lstm):
+    with pytest.raises(TextError, match="no such file"):
+        list(tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu"))
+    assert not (lstm / STATISTICS).exists()
+
+
+def test_they_stay_when_the_model_is_trained_on_and_that_is_noticed(lstm):
+    tuned_of(lstm, "cache")
+    tuned_of(lstm, "dynamic", statistics=Lines(LINES))
+    save(lstm, "lstm", goes_on=True, budget="9steps")
+    with pytest.warns(RnnlmWarning, match="before it was trained anew"):
+        load_adapted(str(lstm), "cache", device="cpu")
+    with pytest.raises(ModelError, match="are of other weights"):
+        load_adapted(str(lstm), "dynamic", device="cpu")
+
+
+def test_given_settings_come_before_tuned_ones(lstm):
+    _, tuned = tuned_of(lstm, "cache")
+    with pytest.warns(RnnlmWarning, match="but for what is given"):
+        adapted = load_adapted(str(lstm), "cache", {"cache_weight": "0.7"}, "cpu")
+    assert adapted.settings == NeuralCacheSettings(**{**tuned.settings, "cache_weight": 0.7})
+
+
+def test_without_tuning_there_are_defaults_and_a_notice(lstm):
+    with pytest.warns(RnnlmWarning, match="defaults, nothing was tuned"):
+        adapted = load_adapted(str(lstm), "dynamic", {"segment_tokens": "7"}, "cpu")
+    assert adapted.settings == DynamicSettings(segment_tokens=7)
+
+
+def test_impossible_requests(lstm, ngram, monkeypatch):
+    for kind in ("cache", "dynamic"):
+        with pytest.raises(UsageError, match="--adapt unigram"):
+            tuned_of(ngram, kind)
+        with pytest.raises(UsageError, match="--adapt unigram"):
+            load_adapted(str(ngram), kind)
+        with pytest.raises(UsageError, match="--adapt unigram"):
+            adaptation.adapt(loading.load(ngram), kind)
+    with pytest.raises(UsageError, match="rnnlm tune --adapt dynamic --statistics"):
+        load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
+    with pytest.raises(UsageError, match="leave out --statistics"):
+        tuned_of(lstm, "cache", statistics=Lines(LINES))
+    with pytest.raises(UsageError, match="rule sgd has no use.*leave out --statistics"), monkeypatch.context() as patched:
+        patched.setattr(model_folder, "load", None)  # before any work
+        tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
+    with pytest.raises(UsageError, match="0 tokens"):
+        tuned_of(lstm, "cache", tokens=0)
+    with pytest.raises(UsageError, match="leave out --documents"):
+        list(tune(str(lstm), "cache", Lines(LINES, settings=TextSettings(blank_lines="documents"))))
+    with pytest.raises(SettingsError, match="did you mean 'cache_weight'"):
+        tuned_of(lstm, "cache", given={"cache_weigth": "0.1"})
+    with pytest.raises(UsageError, match="did you mean 'cache'"):
+        adaptation.adapt(loading.load(lstm, "cpu"), "cash")
+    assert not list(lstm.glob("adapt-*"))
+
+
+@pytest.mark.parametrize("name, words", [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")])
+@pytest.mark.parametrize("kind", ["cache", "dynamic"])
+def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
+    parts = {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]} if name == "mixture" else {}
+    with pytest.raises(UsageError, match=f"^{words} cannot be adapted so; that takes a neural network"):
+        adaptation.adapt(fit(name, **parts), kind)
+
+
+def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):
+    def refuse(**where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(companions.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(model_folder, "load", None)
+    with pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"):
+        tuned_of(lstm, "cache")
+
+
+def test_every_kind_has_ladders_of_its_own_settings():
+    assert set(tuning.DEFAULT_TOKENS) == {"dynamic", "cache", "unigram"}
+    for name, ladders in tuning.LADDERS.items():
+        for setting, ladder in ladders.items():
+            assert list(ladder) == sorted(ladder), (name, setting)

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
+from support.tiny_models import fit
+
+from rnnlm.combinations.settings import UnigramCacheSettings
+from rnnlm.combinations.unigram_cache import UnigramCache
+
+
+@pytest.fixture(scope="module", params=["ngram", "lstm"])
+def model(request):
+    return fit(request.param)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_it_is_the_model_mixed_with_relative_frequencies_among_the_last_inputs(model, size):
+    inputs_1T, targets_1T = text_of(model)
+    cache = UnigramCache(model, UnigramCacheSettings(cache_tokens=size, cache_weight=0.3))
+    expected = np.exp(predicted(model, inputs_1T))[0] * 0.7
+    for t in range(inputs_1T.shape[1]):
+        remembered = inputs_1T[0, max(0, t + 1 - size) : t + 1].tolist()
+        for word in remembered:
+            expected[t, word] += 0.3 / len(remembered)
+    np.testing.assert_allclose(np.exp(predicted(cache, inputs_1T))[0], expected, atol=1e-6)
+    at_targets = np.take_along_axis(expected, targets_1T[0][:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(np.exp(read(cache, inputs_1T, targets_1T))[0], at_targets, atol=1e-6)
+
+
+def test_with_a_weight_of_zero_it_is_the_model(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = UnigramCache(model, UnigramCacheSettings(cache_weight=0.0))
+    assert np.array_equal(read(cache, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T))
+
+
+def test_no_score_depends_on_later_tokens(model):
+    assert_no_score_depends_on_later_tokens(UnigramCache(model, UnigramCacheSettings(cache_tokens=9)))
+
+
+def test_it_helps_where_a_text_repeats_itself(model):
+    inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
+    assert read(UnigramCache(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
+
+
+def test_the_state_remembers_no_more_than_the_cache(model):
+    inputs_1T, targets_1T = text_of(model)
+    cache = UnigramCache(model, UnigramCacheSettings(cache_tokens=4))
+    _, state = cache.score(inputs_1T, targets_1T, cache.initial_state(1))
+    assert state.words_BR.tolist() == [inputs_1T[0, -4:].tolist()]

@@ -1,0 +1,141 @@
+"""A model in a folder made smaller: the new folder holds an ordinary model, the numbers are those of evaluation."""
+
+import json
+
+import pytest
+from support.tiny_models import Lines, fit, small_settings
+
+from rnnlm import Corpus, corpora, load
+from rnnlm.conversion.pruning import Limits, prune
+from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.models import model_folder, registry
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+
+LINES = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:200]
+TRAIN, VALID = Lines(LINES), Corpus((str(corpora.part("english", "test")),))
+
+
+def saved(folder, name: str = "ngram", **settings):
+    model = fit(name, LINES, **settings)
+    values = small_settings(registry.kind_of(name), **settings).values
+    model_folder.save(folder, model, name, values, 1, {"recipe": "ngram-3", "text": ["train.txt"]})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models") / "big", order=4)
+
+
+def test_sizes_and_perplexities_before_and_after_are_those_of_the_models(big, tmp_path):
+    reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), on=VALID)
+    for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
+        model, manifest = model_folder.load(folder)
+        assert size.ngrams == tuple(map(len, model.values))
+        assert size.bytes == sum(path.stat().st_size for path in folder.iterdir() if path.name in manifest.files)
+        assert size.evaluation.to_dict() | {"seconds": 0} == evaluate(model, VALID).to_dict() | {"seconds": 0}
+    assert sum(reduction.after.ngrams) < sum(reduction.before.ngrams)
+    assert reduction.threshold == 1e-5
+
+
+def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
+    prune(str(big), tmp_path / "small", Limits(ngrams=3000, max_order=3), on=VALID)
+    manifest = model_folder.read_manifest(tmp_path / "small")
+    pruned = manifest.training["pruned"]
+    assert pruned["from"] == model_folder.read_manifest(big).fingerprint
+    assert (pruned["max_order"], manifest.settings["order"]) == (3, 3)
+    assert pruned["ngrams"] == 3000 and pruned["threshold"] > 0
+    assert 2900 < sum(manifest.training["ngrams"]) <= 3000
+    assert manifest.training["text"] == ["train.txt"]
+    assert manifest.results[VALID.sources[0]]["signature"].endswith(f"model:{manifest.fingerprint}")
+    assert f"| {VALID.sources[0]} |" in (tmp_path / "small" / "README.md").read_text()
+
+
+def test_cut_offs_count_the_text_given(big, tmp_path):
+    counted = prune(str(big), tmp_path / "small", Limits(cutoffs="0,1"), counted=TRAIN)
+    trained = fit("ngram", LINES, order=4, prune="0,1")
+    assert counted.after.ngrams == tuple(map(len, trained.values))
+    assert counted.threshold is None and counted.after.evaluation is None
+
+
+def test_the_most_frequent_words_stay(big, tmp_path):
+    prune(str(big), tmp_path / "small", Limits(max_vocab=50))
+    before, after = load(big).tokenizer, load(tmp_path / "small").tokenizer
+    assert after.symbols() == before.symbols()[:50]
+    assert after.counts_V.sum() == before.counts_V.sum()
+    assert after.counts_V[after.unk_id] == before.counts_V[50:].sum()
+
+
+def test_the_words_of_a_file_stay(big, tmp_path):
+    (tmp_path / "words").write_text("the\nof\n<s>\n</s>\nunheardof\nto\r\n")
+    with pytest.warns(RnnlmWarning, match="1 words of .* are not in the model"):
+        prune(str(big), tmp_path / "small", Limits(vocab=str(tmp_path / "words")))
+    assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
+    with pytest.warns(RnnlmWarning):
+        prune(str(big), tmp_path / "smaller", Limits(vocab=str(tmp_path / "words"), max_vocab=4))
+    assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]  # more frequent than of
+
+
+def test_without_counts_the_most_probable_words_stay(big, tmp_path):
+    model, manifest = model_folder.load(big)
+    model.tokenizer.vocabulary = Vocabulary(tuple(model.tokenizer.symbols()), None)
+    model_folder.save(tmp_path / "imported", model, "ngram", manifest.settings, 1, {})
+    with pytest.warns(RnnlmWarning, match="the most probable ones are kept"):
+        prune(str(tmp_path / "imported"), tmp_path / "small", Limits(max_vocab=30))
+    small = load(tmp_path / "small")
+    kept = set(small.tokenizer.symbols())
+    logprobs = dict(zip(model.tokenizer.symbols(), model.values[0][:, 0].tolist(), strict=False))
+    assert min(logprobs[word] for word in kept - {"<unk>"}) >= max(logprobs[word] for word in logprobs.keys() - kept)
+    assert small.tokenizer.counts_V is None
+
+
+def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
+    folder = saved(tmp_path / "model", order=3)
+    with pytest.raises(OutputError, match="holds a model already"):
+        prune(str(folder), folder, Limits(max_order=2))
+    prune(str(folder), folder, Limits(max_order=2), overwrite=True)
+    assert load(folder).order == 2
+    assert len(list(folder.glob("weights-*"))) == 1
+
+
+BAD = {
+    "nothing says what to leave out": Limits(),
+    "contradict": Limits(threshold=1e-8, ngrams=100_000),
+    "threshold -1.0": Limits(threshold=-1.0),
+    "threshold nan": Limits(threshold=float("nan")),
+    "go together": Limits(cutoffs="0,0,1"),
+    "order 0": Limits(max_order=0),
+    "vocabulary of 2": Limits(max_vocab=2),
+    "10 n-grams are too few": Limits(ngrams=10),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
+    with pytest.raises(UsageError, match=what):
+        prune(str(big), tmp_path / "small", BAD[what])
+    assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize("cutoffs", ["1", "0,2,1", "0,0,0,0,1", "0,x"])
+def test_wrong_cut_offs(big, tmp_path, cutoffs):
+    with pytest.raises(UsageError, match=cutoffs):
+        prune(str(big), tmp_path / "small", Limits(cutoffs=cutoffs), counted=TRAIN)
+    assert not (tmp_path / "small").exists()
+
+
+def test_models_that_cannot_be_pruned_that_way(tmp_path):
+    unigram, stupid = saved(tmp_path / "unigram", "unigram"), saved(tmp_path / "stupid", smoothing="stupid")
+    char = saved(tmp_path / "char", tokenizer="char")
+    with pytest.raises(UsageError, match="of kind unigram"):
+        prune(str(unigram), tmp_path / "small", Limits(threshold=1e-8))
+    with pytest.raises(UsageError, match="stupid backoff cannot be pruned by entropy"):
+        prune(str(stupid), tmp_path / "small", Limits(threshold=1e-8))
+    with pytest.raises(UsageError, match="vocabulary of a char tokenizer"):
+        prune(str(char), tmp_path / "small", Limits(max_vocab=20))
+    with pytest.raises(TextError):
+        prune(str(stupid), tmp_path / "small", Limits(max_order=2), on=Corpus(("nowhere.txt",)))
+    assert not (tmp_path / "small").exists()
+    prune(str(stupid), tmp_path / "small", Limits(cutoffs="0,0,1"), counted=TRAIN)
+    assert json.loads((tmp_path / "small" / "config.json").read_text())["training"]["pruned"]["cutoffs"] == "0,0,1"

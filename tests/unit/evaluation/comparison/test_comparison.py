@@ -1,0 +1,269 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit, make_tokenizer, save
+
+import rnnlm
+from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
+from rnnlm.evaluation.comparison import intervals as figure_intervals
+from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.ngram.unigram import UnigramModel
+
+P = {"</s>": 1 / 4, "a": 1 / 2, "b": 1 / 4, "<unk>": 0.0}
+Q = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 2, "<unk>": 0.0}
+
+
+def unigram(p: dict[str, float], **settings) -> UnigramModel:
+    letters = [symbol for symbol in p if len(symbol) == 1]
+    tokenizer = make_tokenizer(["".join(letters) if settings.get("tokenizer") == "char" else " ".join(letters)], **settings)
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+
+
+@pytest.fixture
+def text(tmp_path):
+    def make(*lines: str) -> str:
+        (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return str(tmp_path / "text.txt")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    return fit("lstm")
+
+
+@pytest.fixture(scope="module")
+def kn():
+    return fit("ngram")
+
+
+def test_a_difference_worked_out_by_hand(text):
+    found = compare([unigram(P), unigram(Q)], text("a a", "b"), names=["p", "q"])
+    (difference,) = found.differences
+    assert (found.figure, found.per, difference.first, difference.second) == ("ppl_token", "token", "p", "q")
+    assert difference.difference_bits.estimate == pytest.approx((9 - 8) / 5)
+    assert difference.ppl_ratio.estimate == pytest.approx(2 ** (1 / 5)) == pytest.approx(
+        found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token
+    )
+    assert difference.p == 1.0  # +2 and -1 bits: with either sign their sum is as far from zero
+    assert found.bits_KS == pytest.approx(np.array([[4, 4], [6, 3]]))
+    (lines,), (words,) = found.lines_apart, found.words_apart
+    assert [(item.text, item.number, item.difference_bits) for item in lines.for_first + lines.for_second] == [
+        ("a a", 1, pytest.approx(2)), ("b", 2, pytest.approx(-1))
+    ]  # fmt: skip
+    assert [(item.text, item.number, item.difference_bits) for item in words.for_first + words.for_second] == [
+        ("a", 2, pytest.approx(2)), ("b", 1, pytest.approx(-1))
+    ]  # fmt: skip
+    assert words.for_first[0].bits == (pytest.approx(2), pytest.approx(4))
+
+
+def test_few_lines_give_the_exact_p_value(text):
+    (difference,) = compare([unigram(P), unigram(Q)], text("a", "a a", "a a a")).differences
+    assert difference.p == pytest.approx(2 / 8)
+    (blocked,) = compare([unigram(P), unigram(Q)], text("a", "a a", "a a a"), settings=ComparisonSettings(block_lines=2)).differences
+    assert blocked.p == pytest.approx(2 / 4) and blocked.difference_bits.estimate == pytest.approx(difference.difference_bits.estimate)
+
+
+@pytest.mark.parametrize("context", ["carry", "reset"])
+def test_figures_are_those_of_evaluate(lstm, kn, text, context):
+    path = text(*LINES, "the zebra sat", "", "it is hard")
+    found = compare([lstm, kn], path, settings=ComparisonSettings(context=context, calibration_tokens=10))
+    for model, compared in zip([lstm, kn], found.models, strict=True):
+        alone = dataclasses.replace(rnnlm.evaluate(model, path, context=context), seconds=0.0)
+        assert dataclasses.replace(compared.evaluation, seconds=0.0) == alone
+        assert {name: interval.estimate for name, interval in compared.intervals.items()} == pytest.approx(
+            {name: getattr(alone, name) for name in found.figures if getattr(alone, name) is not None}
+        )
+        assert all(interval.low <= interval.estimate <= interval.high for interval in compared.intervals.values())
+        assert compared.calibration.tokens
+
+
+def test_a_model_that_spells_unknown_words_is_compared_with_one_that_does_not(lstm, text):
+    spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
+    found = compare([lstm, spelling], path, settings=ComparisonSettings(calibration_tokens=10))
+    assert [each.evaluation.logprob_nats for each in found.models] == [rnnlm.evaluate(model, path).logprob_nats for model in (lstm, spelling)]
+    assert {row.group: row.units for row in found.bands}["unknown"] == 2
+
+
+def test_models_of_other_words_that_change_the_text_alike_are_compared_per_word(text):
+    settings = {"lowercase": True, "split_punctuation": True}
+    models = [fit("unigram", **settings), fit("unigram", [*LINES, "It's the end."], **settings)]
+    found = compare(models, text("The CAT sat", "it is"))
+    assert (found.figure, found.per, found.unit, found.units) == ("ppl_word", "word", "word", 7)
+    ratio = found.models[1].evaluation.ppl_word / found.models[0].evaluation.ppl_word
+    assert found.differences[0].ppl_ratio.estimate == pytest.approx(ratio)
+
+
+def test_a_model_does_not_differ_from_itself(lstm, text):
+    found = compare([lstm, lstm], text(*LINES), names=["x", "x"])
+    (difference,) = found.differences
+    assert (difference.first, difference.second, difference.p) == ("x (1)", "x (2)", 1.0)
+    assert difference.difference_bits == dataclasses.replace(difference.difference_bits, estimate=0.0, low=0.0, high=0.0)
+    assert not any(apart.for_first or apart.for_second for apart in found.lines_apart + found.words_apart)
+
+
+def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
+    (tmp_path / "train.txt").write_text("the cat sat\nthe dog\n")
+    found = compare([lstm, kn], text(*LINES, "the zebra sat"), train=str(tmp_path / "train.txt"))
+    total = [model.evaluation.logprob_nats for model in found.models]
+    for table in (found.bands, found.positions, found.ngrams):
+        assert sum(row.units for row in table) == found.units == found.models[0].evaluation.tokens
+        assert [sum(row.logprob_nats[k] for row in table) for k in range(2)] == pytest.approx(total)
+    seen = [["<s>", *"the cat sat".split(), "</s>"], ["<s>", *"the dog".split(), "</s>"]]
+    grams = {tuple(line[at : at + n]) for line in seen for n in (1, 2, 3) for at in range(len(line) - n + 1)}
+    lines = [["<s>", *line.split(), "</s>"] for line in (*LINES, "the zebra sat")]
+    places = [line[max(0, at - 2) : at + 1] for line in lines for at in range(1, len(line))]
+    longest = [max((n for n in range(1, len(place) + 1) if tuple(place[-n:]) in grams), default=0) for place in places]
+    names = ("unseen word", "word alone", "2-gram", "3-gram")
+    assert {row.group: row.units for row in found.ngrams} == {name: longest.count(n) for n, name in enumerate(names)}
+    assert found.ngram_source == str(tmp_path / "train.txt")
+    assert {row.group: row.units for row in found.bands} == {"1 to 9": 28, "</s>": 6, "unknown": 1}
+
+
+def test_without_a_training_text_an_n_gram_model_says_what_it_has_seen(lstm, kn, text):
+    found = compare([lstm, kn], text("the cat sat on the mat", "cat the"), names=["lstm", "kn"])
+    assert found.ngram_source == "kn"
+    assert {row.group: row.units for row in found.ngrams} == {"word alone": 3, "2-gram": 1, "3-gram": 1, "4-gram": 1, "5-gram": 4}
+    assert compare([lstm, lstm], text("the cat")).ngrams == ()
+
+
+def test_other_tokenizers_are_compared_by_words_and_characters(text):
+    letters = unigram({"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}, tokenizer="char")
+    found = compare([unigram(P), letters], text("a b", "a"))
+    assert (found.figure, found.unit, found.units) == ("bits_per_char", "word", 5)
+    assert [each.figure for each in found.refused] == ["ppl_token", "ppl_token_no_oov"]
+    (difference,) = found.differences
+    assert difference.difference_bits.estimate == pytest.approx((9 + 4 - 5 - 3) / 6) and difference.ppl_ratio is None
+    assert [(row.group, row.units) for row in found.positions] == [("1", 2), ("2", 2), ("3", 1)]
+    assert found.positions[1].logprob_nats == pytest.approx((-4 * math.log(2), -7 * math.log(2)))
+    assert set(found.models[0].intervals) == {"ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
+    with pytest.raises(ComparisonError, match="tok"):
+        compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
+
+
+def test_bytes_and_words_compare_where_the_text_holds_no_unk(text):
+    models = [fit("unigram"), fit("unigram", tokenizer="byte")]
+    assert compare(models, text("the cat sat", "a dog")).figure == "bits_per_char"
+    with pytest.raises(ComparisonError, match="the part unk"):
+        compare(models, text("the <unk> sat"))
+
+
+def test_words_of_models_without_words_are_counted_in_the_training_text(text, tmp_path):
+    (tmp_path / "train.txt").write_text("a\n" * 12 + "b a\n")
+    p = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}
+    models = [unigram(p, tokenizer="char"), unigram(p | {"c": 0.1}, tokenizer="char")]
+    assert compare(models, text("a b", "ab")).bands == ()
+    found = compare(models, text("a b", "ab"), train=str(tmp_path / "train.txt"))
+    assert [(row.group, row.units) for row in found.bands] == [("0", 1), ("1 to 9", 1), ("10 to 99", 1), ("</s>", 2)]
+    assert {row.group: row.units for row in found.ngrams} == {"unseen word": 1, "word alone": 3, "2-gram": 1}
+
+
+def test_unknown_tokens_that_turn_a_comparison_round_are_told(text):
+    """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
+    first, second = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
+    (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
+    assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
+    assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
+    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
+    assert found.difference_bits.high < 0 < found.no_oov.difference_bits.low
+    assert max(found.p, found.no_oov.p) < 0.001
+    assert found.disagreement == (
+        "with the 20 unknown tokens, q is better than p; without them, p is better than q: "
+        "only the latter is about words that the models know"
+    )
+
+
+@pytest.mark.parametrize("models", [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]], ids=str)
+def test_differences_without_unknown_tokens_are_those_of_the_figures(models, text):
+    found = compare([fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak"))
+    (difference,) = found.differences
+    ppl = np.array([(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models])
+    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == pytest.approx(ppl[1] / ppl[0])
+    assert difference.ppl_ratio.estimate != pytest.approx(difference.no_oov.ppl_ratio.estimate)
+
+
+def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
+    (known,) = compare([unigram(P), unigram(Q)], text("a a", "b")).differences
+    assert (known.no_oov, known.disagreement) == (None, None)
+    better = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 16})
+    (alike,) = compare(better, text(*["a a x"] * 9)).differences
+    assert alike.no_oov and alike.disagreement is None
+
+
+def test_a_difference_that_unknown_tokens_alone_make_is_told(text):
+    first, second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
+    (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
+    assert "q is better than p; without them, neither model is significantly better: " in found.disagreement
+
+
+def test_known_tokens_are_compared_where_unknown_ones_have_probability_zero(text):
+    (found,) = compare([unigram(P), unigram(Q)], text("a a x", "b")).differences
+    assert (found.difference_bits, found.disagreement) == (None, None)
+    assert found.no_oov.difference_bits.estimate == pytest.approx((9 - 8) / 5)
+
+
+def test_a_probability_of_zero_makes_null_and_is_counted(text):
+    found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
+    first, second = found.models
+    assert second.evaluation.zero_probability_tokens == 1 and (second.evaluation.ppl_token, second.intervals) == (None, {})
+    assert first.intervals
+    (difference,) = found.differences
+    assert (difference.difference_bits, difference.ppl_ratio, difference.p) == (None, None, None)
+    assert found.positions[1] == GroupRow("2", 2, (pytest.approx(-3 * math.log(2)), None), (pytest.approx(2**1.5), None))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
+    monkeypatch.setattr(figure_intervals, "MOST_BLOCKS", 4)
+    assert compare([unigram(P), unigram(Q)], text(*["a b"] * 9)).block_lines == 3
+
+
+def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "checkpoints" / "small", lstm, "lstm")
+    with pytest.warns(RnnlmWarning, match="defaults"):
+        found = compare(["small", "small+unigram"], text(*LINES))
+    assert "|adapt:unigram(" in found.models[1].evaluation.signature and found.models[1].folder == "checkpoints/small"
+    save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
+    assert "|adapt:none|" in compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
+
+
+def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn, text):
+    found = [compare([lstm, kn], text(*LINES), settings=ComparisonSettings(resamples=50)).to_dict() for _ in range(2)]
+    for each in found:
+        json.dumps(each, allow_nan=False)
+        each["seconds"] = [model["evaluation"].pop("seconds") for model in each["models"]] and 0
+    assert found[0] == found[1] and "bits_KS" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"), ({"seed": -1}, "seed = -1"),
+     ({"calibration_tokens": -1}, "calibration_tokens"), ({"context": "rest"}, "unknown context")],
+)  # fmt: skip
+def test_settings_that_are_not_valid(settings, what, text):
+    with pytest.raises(UsageError, match=what):
+        compare([unigram(P), unigram(Q)], text("a"), settings=ComparisonSettings(**settings))
+
+
+def test_one_model_none_too_few_names_or_no_text_is_an_error(text, tmp_path):
+    with pytest.raises(UsageError, match="two models at least"):
+        compare([unigram(P)], text("a"))
+    with pytest.raises(UsageError, match="1 names do not fit 2 models"):
+        compare([unigram(P), unigram(Q)], text("a"), names=["p"])
+    with pytest.raises(ModelError, match="no model at"):
+        compare([str(tmp_path / "nowhere"), unigram(Q)], text("a"))
+    with pytest.raises(TextError, match="no text"):
+        compare([unigram(P), unigram(Q)], text(""))
+
+
+def test_a_text_of_one_block_has_no_width_of_intervals_and_that_is_told(text):
+    with pytest.warns(RnnlmWarning, match="single block"):
+        (found,) = compare([unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)).differences
+    assert found.difference_bits.low == found.difference_bits.high and found.p == 1

@@ -1,0 +1,184 @@
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit, make_tokenizer
+
+from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.evaluation.perplexity import evaluate, perplexity
+from rnnlm.inference import span_scoring
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.text.corpus import Corpus, TextSettings, hold_out
+from rnnlm.text.encoding import encode_text
+
+
+@pytest.fixture
+def text(tmp_path):
+    def make(content: str, name: str = "text.txt") -> str:
+        (tmp_path / name).write_text(content)
+        return str(tmp_path / name)
+
+    return make
+
+
+def model_of(probabilities: dict[str, float], **settings) -> UnigramModel:
+    """A unigram of given probabilities, in a vocabulary of those symbols."""
+    words = [symbol for symbol in probabilities if symbol not in ("</s>", "<unk>")]
+    tokenizer = make_tokenizer([" ".join(words)] if settings.get("tokenizer") != "char" else ["".join(words)], **settings)
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log([probabilities[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+
+
+def nonzero_none(result) -> dict:
+    return json.loads(json.dumps(result.to_dict(), allow_nan=False))
+
+
+def test_every_key_of_a_small_text_with_unknown_words(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "cat": 0.125})
+    result = evaluate(model, text("the cat\n\nthe d\u00f6g the\n"))
+    bits = 1 + 3 + 2 + 1 + 3 + 1 + 2
+    assert (result.tokens, result.words, result.sentences, result.oov_words) == (7, 5, 2, 1)
+    assert (result.characters, result.bytes) == (8 + 12, 8 + 13)
+    assert result.zero_probability_tokens == 0
+    assert result.logprob_nats == pytest.approx(-bits * math.log(2), rel=1e-6)
+    assert result.ppl_token == pytest.approx(2 ** (bits / 7), rel=1e-6)
+    assert result.ppl_token_no_oov == pytest.approx(2 ** ((bits - 3) / 6), rel=1e-6)
+    assert result.ppl_word == pytest.approx(2 ** (bits / (5 + 2)), rel=1e-6)
+    assert result.ppl_word_no_oov == pytest.approx(2 ** ((bits - 3) / (5 + 2 - 1)), rel=1e-6)
+    assert (result.bits_per_char, result.bits_per_byte, result.closed_vocabulary) == (None, None, True)
+    assert (result.context, result.normalised) == ("carry", True)
+    assert result.signature.startswith("rnnlm:") and "|blank:skip|" in result.signature and result.seconds > 0
+
+
+def test_bits_where_all_is_known(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "c\u00e4t": 0.125})
+    result = evaluate(model, text("the c\u00e4t <unk>\n"))
+    bits = 1 + 3 + 3 + 2
+    assert result.oov_words == 0 and not result.closed_vocabulary  # a literal <unk> is a word like any other
+    assert result.bits_per_char == pytest.approx(bits / 14, rel=1e-6)
+    assert result.bits_per_byte == pytest.approx(bits / 15, rel=1e-6)
+    assert result.ppl_token_no_oov == result.ppl_token
+
+
+def test_characters_make_words(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.25, "a": 0.25, " ": 0.25}, tokenizer="char")
+    result = evaluate(model, text("aa a\n"))
+    assert (result.tokens, result.words) == (5, 2)
+    assert result.ppl_token == pytest.approx(4) and result.ppl_word == pytest.approx(4 ** (5 / 3))
+    assert result.bits_per_char == pytest.approx(2)
+    unknown = evaluate(model, text("axxa a x\n"))
+    assert unknown.oov_words == 2 and unknown.bits_per_char is None
+    assert unknown.ppl_token_no_oov == pytest.approx(4)
+    assert unknown.ppl_word_no_oov is None  # parts of words are unknown, others known
+
+
+@pytest.mark.parametrize("settings", [{"lowercase": True}, {"split_punctuation": True}])
+def test_a_tokenizer_that_changes_the_text_gives_no_bits(text, settings):
+    result = evaluate(fit("unigram", **settings), text("the cat\n"))
+    assert result.bits_per_char is result.bits_per_byte is None and result.closed_vocabulary
+
+
+def test_blank_lines_may_be_kept(text):
+    model = model_of({"</s>": 0.25, "<unk>": 0.25, "a": 0.5})
+    path = text("a\n\n \na\n")
+    assert evaluate(model, path).tokens == 4
+    kept = evaluate(model, path, text_settings=TextSettings(blank_lines="keep"))
+    assert (kept.tokens, kept.sentences, kept.words) == (6, 4, 2)
+    assert kept.ppl_token == pytest.approx(2 ** ((1 + 2 + 2 + 2 + 1 + 2) / 6))
+    assert "|blank:keep|" in kept.signature
+
+
+def test_a_zero_probability_makes_numbers_null_and_is_counted(text):
+    model = model_of({"</s>": 0.5, "<unk>": 0.0, "a": 0.5, "b": 0.0})
+    result = evaluate(model, text("a b b\n"))
+    assert result.zero_probability_tokens == 2
+    record = nonzero_none(result)
+    nulls = {name for name, value in record.items() if value is None}
+    assert nulls == {"logprob_nats", "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
+    unknown = evaluate(model, text("a x\n"))  # zero for the unknown word alone: what leaves it out is finite
+    assert unknown.ppl_token is None and unknown.ppl_token_no_oov == pytest.approx(2)
+
+
+def test_a_perplexity_beyond_numbers_is_null(text):
+    model = model_of({"</s>": 1.0, "<unk>": 1.0, "a": 1.0})
+    model.logprob_V[:] = -5000.0
+    record = nonzero_none(evaluate(model, text("a\n")))
+    assert record["ppl_token"] is None and record["logprob_nats"] == pytest.approx(-10000)
+    assert perplexity(0.0, 0) is None and perplexity(-math.inf, 3) is None
+
+
+def test_scores_that_are_no_numbers_are_an_error(text):
+    model = model_of({"</s>": 1.0, "<unk>": 1.0, "a": 1.0})
+    model.logprob_V[:] = math.nan
+    with pytest.raises(ModelError, match="not numbers"):
+        evaluate(model, text("a\n"))
+
+
+class TestContexts:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lstm(cls):
+        return fit("lstm")
+
+    def total(self, model, *args, **kwargs) -> float:
+        return evaluate(model, *args, **kwargs).logprob_nats
+
+    def test_reset_reads_each_line_alone(self, lstm, text):
+        whole = self.total(lstm, text("the cat\na dog saw\n"), context="reset")
+        lines = [self.total(lstm, text(f"{line}\n")) for line in ("the cat", "a dog saw")]
+        assert whole == pytest.approx(sum(lines), abs=1e-4)
+        assert abs(whole - self.total(lstm, text("the cat\na dog saw\n"))) > 1e-3
+
+    def test_documents_are_read_alone(self, lstm, text):
+        documents = TextSettings(blank_lines="documents")
+        whole = self.total(lstm, text("the cat\nsat\n\n\na dog\nsaw\n"), text_settings=documents)
+        alone = [self.total(lstm, text(content)) for content in ("the cat\nsat\n", "a dog\nsaw\n")]
+        assert whole == pytest.approx(sum(alone), abs=1e-4)
+        assert abs(whole - self.total(lstm, text("the cat\nsat\n\n\na dog\nsaw\n"))) > 1e-3
+
+    def test_carry_reads_files_as_one_stream(self, lstm, text):
+        parts = [text("the cat\n", "a.txt"), text("sat on\n", "b.txt")]
+        assert self.total(lstm, parts) == pytest.approx(self.total(lstm, text("the cat\nsat on\n")), abs=1e-5)
+
+
+def test_a_held_out_part_is_a_text(text):
+    corpus = Corpus((text("\n".join(LINES)),))
+    rest, held = hold_out(corpus, 0.4)
+    model = fit("unigram")
+    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in (rest, held)]
+    assert sum(part.tokens for part in parts) == whole.tokens
+    assert sum(part.logprob_nats for part in parts) == pytest.approx(whole.logprob_nats)
+
+
+def test_an_empty_text_is_an_error(text):
+    with pytest.raises(TextError, match="no text"):
+        evaluate(fit("unigram"), text("\n\n"))
+
+
+def test_what_is_not_normalised_is_marked(text):
+    base = fit("unigram")
+    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "call_tokens", "forgets_at_boundary", "precision", "adaptation", "fingerprint", "initial_state", "score")}
+    assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
+
+
+def test_an_unknown_context_is_refused(text):
+    with pytest.raises(UsageError, match="rest"):
+        evaluate(fit("unigram"), text("a\n"), context="rest")
+
+
+def test_the_total_is_exact_to_float64():
+    model = fit("unigram")
+    ids = np.arange(1000) % model.tokenizer.size
+    scored = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    np.testing.assert_array_equal(scored, model.logprob_V[ids])
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
+def test_a_kept_blank_line_is_one_token_for_every_tokenizer(tmp_path, tokenizer):
+    path = tmp_path / "blank.txt"
+    path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
+    corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))
+    encoded = encode_text(corpus, make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280))
+    assert np.diff(encoded.line_offsets)[1:3].tolist() == [1, 1]

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.resampling import by_block, permutation_p, ratio_interval
+
+
+def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():
+    values = np.random.default_rng(3).normal(5, 2, 4000)
+    interval = ratio_interval(values)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert interval.estimate == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.15 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
+
+
+def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
+    """Errors over words, as of utterances: 400 test sets of 80 units; 95 % and no fewer than binomial chance allows."""
+    generator = np.random.default_rng(11)
+    covered = 0
+    for seed in range(400):
+        words = generator.integers(3, 30, 80)
+        errors = generator.binomial(words, 0.1 * generator.gamma(4, 1 / 4, 80).clip(0, 9))
+        interval = ratio_interval(errors, words, resamples=400, seed=seed)
+        covered += interval.low <= 0.1 <= interval.high
+    assert 0.90 <= covered / 400 <= 0.98
+
+
+def test_a_transform_is_of_the_bounds_too_in_order():
+    surprisal, ones = np.arange(1.0, 11.0), np.ones(10)
+    plain = ratio_interval(surprisal, ones)
+    turned = ratio_interval(surprisal, ones, transform=lambda value: np.exp(-value))
+    assert (turned.low, turned.high) == (pytest.approx(np.exp(-plain.high)), pytest.approx(np.exp(-plain.low)))
+
+
+def test_the_same_seed_gives_the_same_bounds_and_one_unit_no_width():
+    values = np.random.default_rng(5).normal(size=30)
+    assert ratio_interval(values, seed=4) == ratio_interval(values, seed=4) != ratio_interval(values, seed=5)
+    assert ratio_interval(np.array([2.0])).low == 2.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_units_that_hold_nothing_leave_the_bounds_finite():
+    interval = ratio_interval(np.array([1.0, 2.0]), np.array([0.0, 4.0]))
+    assert (interval.low, interval.estimate) == (0.5, 0.75) and np.isfinite(interval.high)
+    equal = ratio_interval(np.zeros(3), np.ones(3))
+    assert (equal.low, equal.high) == (0, 0)
+
+
+def test_a_permutation_test_of_few_units_tries_all_signs():
+    assert permutation_p(np.array([1.0, 1.0, 1.0, 1.0])) == pytest.approx(2 / 16)
+    assert permutation_p(np.array([1.0, 1.0, 0.0, 1.0, 1.0])) == pytest.approx(2 / 16)
+    assert permutation_p(np.zeros(7)) == permutation_p(np.array([0.0, 3.0])) == 1.0
+
+
+def test_p_values_of_equal_systems_are_spread_evenly():
+    generator = np.random.default_rng(2)
+    p = [permutation_p(generator.normal(size=40), resamples=199, seed=seed) for seed in range(200)]
+    assert 0.4 < np.mean(p) < 0.6 and 0.01 < np.mean(np.array(p) < 0.05) < 0.11
+
+
+def test_blocks_hold_the_sums_of_their_units():
+    assert by_block(np.arange(7), 3).tolist() == [3, 12, 6]
+    with pytest.raises(UsageError):
+        by_block(np.arange(7), 0)
+
+
+@pytest.mark.parametrize("numerator, denominator", [([], []), ([1.0], [0.0]), ([np.nan], [1.0]), ([np.inf], [1.0])])
+def test_what_cannot_be_resampled_is_an_error(numerator, denominator):
+    with pytest.raises(UsageError):
+        ratio_interval(np.array(numerator), np.array(denominator))

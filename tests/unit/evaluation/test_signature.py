@@ -1,0 +1,89 @@
+import dataclasses
+
+import pytest
+from support.tiny_models import LINES, Lines, fit, make_tokenizer
+
+from rnnlm.combinations.mixture import Mixture
+from rnnlm.combinations.settings import UnigramCacheSettings
+from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.perplexity import sign
+from rnnlm.evaluation.signature import LinesHash, Signature
+from rnnlm.text.corpus import TextSettings
+from rnnlm.text.encoding import encode_text
+
+
+@pytest.fixture(scope="module")
+def unigram():
+    return fit("unigram")
+
+
+def signature(model, lines=LINES, context="carry", **settings) -> Signature:
+    return sign(model, encode_text(Lines(lines), model.tokenizer), context, TextSettings(**settings))
+
+
+def test_it_says_what_was_measured_and_how(unigram):
+    tokenizer = unigram.tokenizer
+    expected = LinesHash()
+    expected.update(LINES)
+    assert str(signature(unigram)) == (
+        f"rnnlm:0.1|data:{expected.hexdigest()}|tok:word:{tokenizer.fingerprint},V={tokenizer.size}|case:kept|ctx:carry"
+        "|blank:skip|unk:literal|eos:yes|prec:fp64|adapt:none|model:unsaved"
+    )
+
+
+def changed(one: Signature, other: Signature) -> set[str]:
+    return {field.name for field in dataclasses.fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+
+
+def test_each_part_changes_with_what_it_stands_for(unigram):
+    usual = signature(unigram)
+    assert changed(usual, signature(unigram)) == set()
+    assert changed(usual, signature(unigram, context="reset")) == {"ctx"}
+    assert changed(usual, signature(unigram, blank_lines="keep")) == {"blank"}
+    assert changed(usual, signature(unigram, LINES[::-1])) == {"data"}
+    assert changed(usual, signature(fit("unigram", lowercase=True))) == {"tok", "case"}
+    assert changed(usual, signature(fit("unigram", tokenizer="char"))) == {"tok"}
+    assert changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell"))) == {"tok", "unk"}
+    assert changed(usual, signature(fit("lstm"))) == {"prec"}
+
+
+def test_a_saved_model_is_named_by_its_fingerprint(unigram, monkeypatch):
+    monkeypatch.setattr(unigram, "fingerprint", "0123456789ab")
+    assert signature(unigram).model == "0123456789ab"
+
+
+def test_text_becomes_a_signature_again(unigram):
+    usual = signature(unigram)
+    assert Signature.parse(str(usual)) == usual
+
+
+@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "rnnlm:0.1|data:x", "perplexity 42", "rnnlm:0.1|data:x|nonsense:y"])
+def test_other_text_is_no_signature(text):
+    with pytest.raises(UsageError):
+        Signature.parse(text)
+
+
+def test_line_borders_count_in_the_hash():
+    def hashed(*blocks: list[str]) -> str:
+        result = LinesHash()
+        for block in blocks:
+            result.update(block)
+        return result.hexdigest()
+
+    assert hashed(["a", "b"], ["c"]) == hashed(["a"], ["b", "c"])
+    assert len({hashed(["a", "b"]), hashed(["a b"]), hashed(["ab"]), hashed(["a", "b", ""])}) == 4
+    assert len(hashed(["a"])) == 12
+
+
+def test_the_tokenizer_of_a_signature_is_the_models():
+    assert make_tokenizer(LINES).fingerprint in signature(fit("unigram")).tok
+
+
+def test_it_names_adaptations_wherever_they_are_at_work():
+    ngram = fit("ngram")
+    cache = UnigramCache(ngram, UnigramCacheSettings(7, 0.25))
+    assert signature(cache).adapt == "unigram(tokens=7,weight=0.25)"
+    assert signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
+    assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
+    assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"

@@ -1,0 +1,217 @@
+"""Damage of every kind is found and named; healthy models of every kind pass."""
+
+import shutil
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit, small_settings
+
+from rnnlm.combinations import companions
+from rnnlm.combinations.companions import Tuned
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.evaluation import soundness
+from rnnlm.evaluation.soundness import audit
+from rnnlm.files import tensor_files
+from rnnlm.models import model_folder, registry
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+
+
+def saved(folder, name: str, **settings):
+    values = small_settings(registry.kind_of(name), **settings).values
+    model_folder.save(folder, fit(name, LINES, **settings), name, values, 1, {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models") / "trigram", "ngram", order=3)
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "model")
+
+
+def results(folder, **options) -> dict[str, str]:
+    return {check.name: check.result for check in audit(str(folder), **options)}
+
+
+def detail(folder, name: str, **options) -> str:
+    return next(check.detail for check in audit(str(folder), **options) if check.name == name)
+
+
+def change(folder, **changes) -> None:
+    """Save the model anew with some of its arrays changed, lengths and hashes in order."""
+    model, manifest = model_folder.load(folder)
+    arrays = {name: np.array(array) for name, array in model.to_arrays().items()}
+    for name, work in changes.items():
+        work(arrays[name])
+    changed = model_folder.load(folder)[0]
+    changed.to_arrays = lambda: arrays
+    model_folder.save(folder, changed, manifest.model, manifest.settings, 2, {})
+
+
+@pytest.mark.parametrize("name", [name for name, kind in registry.KINDS.items() if kind.fitting])
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+def test_healthy_models_of_every_kind_pass(tmp_path, name, tokenizer):
+    folder = saved(tmp_path / "model", name, tokenizer=tokenizer)
+    assert set(results(folder).values()) == {"ok"}
+
+
+@pytest.mark.parametrize("order", range(1, 6))
+def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
+    folder = saved(tmp_path / "model", "ngram", order=order)
+    lines = [["<s>", *line.split()] for line in LINES]  # contexts: what a word or </s> follows
+    contexts = {tuple(line[at : at + n]) for line in lines for n in range(1, max(2, order)) for at in range(len(line) - n + 1)}
+    if order == 1:
+        assert detail(folder, "sums").startswith("all 1 contexts: ")
+    else:
+        assert detail(folder, "sums").startswith(f"all {len(contexts) + 1} contexts: ")  # and </s>, which nothing follows
+
+
+def test_a_sample_is_as_large_as_asked_and_the_same_for_a_seed(original):
+    once, again, *others = (detail(original, "sums", sample=5, seed=seed) for seed in (1, 1, 2, 3, 4, 5))
+    assert once.startswith("5 contexts drawn at random: ")
+    assert once == again
+    assert len({once, *others}) > 1
+
+
+def test_a_sample_of_begun_lines(tmp_path):
+    folder = saved(tmp_path / "model", "lstm")
+    assert detail(folder, "sums", sample=7).startswith("7 contexts drawn at random: ")
+    with pytest.raises(UsageError, match="empty"):
+        results(folder, sample=0)
+
+
+@pytest.mark.parametrize("smoothing", ["mle", "stupid"])
+def test_models_that_do_not_claim_to_sum_to_one_do_not_fail(tmp_path, smoothing):
+    found = results(saved(tmp_path / "model", "ngram", smoothing=smoothing))
+    assert found.pop("sums") == "not claimed"
+    assert set(found.values()) == {"ok"}
+
+
+def test_zero_probabilities_are_told_and_no_damage(tmp_path):
+    folder = saved(tmp_path / "model", "ngram", smoothing="mle", order=2)
+    assert "logarithms of zero" in detail(folder, "numbers")
+
+
+def test_a_flipped_byte_is_found(folder):
+    weights = next(folder.glob("weights-*"))
+    data = bytearray(weights.read_bytes())
+    data[-3] ^= 1
+    weights.write_bytes(data)
+    assert results(folder)["files"] == "failed"
+    assert detail(folder, "files") == f"{weights.name} has changed: its SHA-256 is not the one recorded"
+
+
+def test_a_truncated_file_is_found(folder):
+    weights = next(folder.glob("weights-*"))
+    length = weights.stat().st_size
+    weights.write_bytes(weights.read_bytes()[:-8])
+    assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
+    assert detail(folder, "files") == f"{weights.name} has {length - 8:,} bytes instead of {length:,}"
+
+
+def test_a_missing_file_is_found(folder):
+    (folder / "vocab.txt").unlink()
+    assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
+    assert detail(folder, "files") == "vocab.txt is missing"
+
+
+def test_a_damaged_config_is_found(folder):
+    (folder / "config.json").write_text('{"model": "ngram"')
+    assert results(folder) == {"config": "failed"}
+
+
+def test_no_model_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match="no model at"):
+        results(tmp_path / "nothing")
+
+
+def test_arrays_that_do_not_fit_the_vocabulary_are_found(folder):
+    model, manifest = model_folder.load(folder)
+    symbols, counts_V = model.tokenizer.symbols(), model.tokenizer.counts_V
+    model.tokenizer.vocabulary = Vocabulary(tuple(symbols[:-1]), counts_V[:-1])
+    model_folder.save(folder, model, "ngram", manifest.settings, 2, {})
+    assert results(folder) == {"config": "ok", "files": "ok", "arrays": "failed"}
+    assert "values_1" in detail(folder, "arrays")
+
+
+def test_keys_out_of_order_are_found(folder):
+    change(folder, keys_3=lambda keys_M: keys_M[[4, 5]].put([0, 1], 0) or keys_M.__setitem__([4, 5], keys_M[[5, 4]]))
+    assert results(folder) == {"config": "ok", "files": "ok", "arrays": "ok", "numbers": "ok", "tables": "failed"}
+    assert detail(folder, "tables") == "3-grams are not sorted, first at 5"
+
+
+def test_keys_that_point_nowhere_are_found(folder):
+    change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] | np.uint64(1 << 40)))
+    assert detail(folder, "tables") == "2-grams follow 1-grams that are not there"
+    change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)))
+    assert detail(folder, "tables") == "2-grams end in words that are not there"
+
+
+def test_a_probability_above_one_is_found(folder):
+    change(folder, values_3=lambda values_M: values_M.__setitem__((7, 0), np.log(2)))
+    assert detail(folder, "tables") == "a 3-gram has a probability above 1, first at 7: 2"
+
+
+def test_numbers_that_are_none_are_found(folder):
+    change(folder, values_2=lambda values_M: values_M.__setitem__((3, 1), np.nan))
+    assert results(folder)["numbers"] == "failed"
+    assert detail(folder, "numbers") == "array values_2 holds nan at 7, one of 1 such"
+
+
+@pytest.mark.parametrize("context", ["the dog", "<s> it", "to", "<s>"])
+def test_the_context_where_sums_deviate_is_named(folder, context):
+    model, _ = model_folder.load(folder)
+    names = {name: id for id, name in enumerate([*model.tokenizer.symbols(), "<s>"])}
+    words = [names[word] for word in context.split()]
+    number = words[0]
+    for word in words[1:]:
+        number = int(model._find(2, np.array([number]), np.array([word]))[0])
+    values = f"values_{len(words)}"
+    change(folder, **{values: lambda values_M: values_M.__setitem__((number, 1), values_M[number, 1] + 0.01)})
+    assert results(folder)["sums"] == "failed"
+    assert detail(folder, "sums").endswith(f", after {context!r}")
+
+
+def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
+    folder = saved(tmp_path / "model", "lstm")
+    model, manifest = model_folder.load(folder, "cpu")
+    arrays = model.to_arrays()
+    arrays[sorted(arrays)[0]].reshape(-1)[0] = np.inf
+    model.to_arrays = lambda: arrays
+    model_folder.save(folder, model, "lstm", manifest.settings, 2, {})
+    found = results(folder)
+    assert found["arrays"] == "failed" and found["files"] == "ok"
+    assert "holds NaN or infinity" in detail(folder, "arrays")
+
+
+@pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
+def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path, name):
+    folder = saved(tmp_path / "model", "lstm")
+    (path,) = folder.glob(name)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\t") if name == "vocab.txt" else path.read_bytes()[:-1] + b"?")
+    assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
+    assert f"{path.name} has changed" in detail(folder, "files") and f"{path.name} has changed" in detail(folder, "arrays")
+
+
+def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
+    folder = saved(tmp_path / "model", "lstm")
+    companions.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
+    companions.save_tuned(folder, Tuned("cache", {"cache_tokens": 5}))
+    assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
+    path = folder / companions.STATISTICS
+    path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
+    assert results(folder)["adaptation"] == "failed"
+    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in detail(folder, "adaptation")
+
+
+def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):
+    whole = detail(original, "sums")
+    monkeypatch.setattr(soundness, "CELLS_PER_CALL", 30)
+    assert detail(original, "sums").partition(":")[0] == whole.partition(":")[0]
+
+
+def test_what_is_written_is_read_by_name(original):
+    assert set(tensor_files.shapes(next(original.glob("weights-*")))) >= {"keys_2", "keys_3", "values_1"}

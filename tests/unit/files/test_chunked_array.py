@@ -1,0 +1,40 @@
+"""An array in parts reads as the array that the parts make."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.errors import ModelError
+from rnnlm.files.chunked_array import PartedArray
+
+
+def in_parts(values, borders):
+    starts = [0, *sorted(borders), len(values)]
+    return PartedArray(starts, lambda number: values[starts[number] : starts[number + 1]], values.dtype)
+
+
+@given(st.data())
+def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
+    values = np.arange(100, 100 + data.draw(st.integers(0, 40)), dtype=np.uint16)
+    parted = in_parts(values, data.draw(st.lists(st.integers(0, len(values)), max_size=5)))
+    start, stop = data.draw(st.integers(-50, 50)), data.draw(st.integers(-50, 50))
+    assert len(parted) == len(values) and parted.shape == values.shape
+    assert np.array_equal(parted[start:stop], values[start:stop]) and parted[start:stop].dtype == values.dtype
+    assert np.array_equal(np.asarray(parted), values)
+    end = data.draw(st.integers(0, len(values)))
+    assert np.array_equal(np.asarray(parted.until(end)), values[:end])
+
+
+def test_only_the_parts_that_are_asked_for_are_read():
+    asked = []
+    parted = PartedArray([0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64)
+    assert parted[12:18].tolist() == [2, 3, 4, 5, 6, 7]
+    assert set(asked) == {1}
+
+
+def test_an_item_that_is_none_of_those_allowed_is_an_error():
+    for wrong in (-1, 5):
+        parted = PartedArray([0, 3], lambda number: np.array([1, wrong, 2]), np.int64, below=5)
+        with pytest.raises(ModelError, match="doctor"):
+            parted[:]

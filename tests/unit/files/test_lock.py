@@ -1,0 +1,101 @@
+"""One training at a time in a folder; locks that were left behind are known, also those of other machines."""
+
+import json
+import os
+import time
+from dataclasses import asdict, replace
+
+import pytest
+
+from rnnlm.errors import OutputError, RnnlmWarning
+from rnnlm.files import lock
+from rnnlm.files.lock import Owner, check, held
+
+
+def owned(folder, owner: Owner, seconds_ago: float = 0.0):
+    """A lock left by `owner`, last touched so long ago."""
+    path = folder / "training" / "owner.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+    os.utime(path, (time.time() - seconds_ago,) * 2)
+    return path
+
+
+ELSEWHERE = Owner("far-away", "another machine", 4711, "2026-01-01T00:00:00+00:00")
+
+
+def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
+    folder = tmp_path / "m"
+    with held(folder):
+        for attempt in (lambda: held(folder).__enter__(), lambda: check(folder)):
+            with pytest.raises(OutputError, match="another training runs in .*m") as caught:
+                attempt()
+            assert f"process {os.getpid()} on {Owner.this().host}" in caught.value.why and caught.value.exit_code == 1
+    check(folder)
+
+
+def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path):
+    with held(tmp_path / "new" / "m"):
+        assert (tmp_path / "new" / "m" / "training" / "owner.json").exists()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "m").mkdir()
+    with pytest.raises(ZeroDivisionError), held(tmp_path / "m"):
+        (tmp_path / "m" / "mine").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["mine"]
+
+
+def test_a_lock_left_by_a_process_of_this_machine_is_taken_over_and_that_is_said(tmp_path):
+    gone = replace(Owner.this(), process=4711)
+    owned(tmp_path, gone)
+    check(tmp_path)
+    with pytest.warns(RnnlmWarning, match="was left locked by process 4711 on"), held(tmp_path):
+        assert json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"] == os.getpid()
+    assert not (tmp_path / "training").exists()
+
+
+def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
+    path = owned(tmp_path, ELSEWHERE, 30)
+    for attempt in (lambda: held(tmp_path).__enter__(), lambda: check(tmp_path)):
+        with pytest.raises(OutputError, match="process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s ago; wait"):
+            attempt()
+    assert [each.name for each in path.parent.iterdir()] == ["owner.json"]
+    assert json.loads(path.read_bytes()) == asdict(ELSEWHERE)
+
+
+def test_a_run_of_another_machine_that_is_silent_for_long_is_gone(tmp_path):
+    owned(tmp_path, ELSEWHERE, lock.SILENT_SECONDS + 20)
+    with pytest.warns(RnnlmWarning, match="left locked by process 4711 on far-away"), held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"host": 3}', b"\xff" * 99, b" " * (1 << 20)])
+def test_a_damaged_lock_of_nobody_is_none(tmp_path, content):
+    owned(tmp_path, ELSEWHERE).write_bytes(content)
+    with held(tmp_path):
+        assert json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"] == os.getpid()
+
+
+def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "TOUCH_SECONDS", 0.005)
+    with held(tmp_path):
+        path = tmp_path / "training" / "owner.json"
+        os.utime(path, (0, 0))
+        while not path.stat().st_mtime:
+            time.sleep(0.005)
+
+
+def test_the_lock_of_another_run_in_a_folder_that_vanished_meanwhile_stays(tmp_path):
+    with held(tmp_path / "m"):
+        (tmp_path / "m" / "training" / "owner.json").unlink()
+        with held(tmp_path / "m"):
+            inner = (tmp_path / "m" / "training" / "owner.json").stat().st_ino
+            (tmp_path / "m" / "training" / "state").touch()
+        owned(tmp_path / "m", ELSEWHERE)
+    assert inner and (tmp_path / "m" / "training" / "owner.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "m").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot write to"), held(tmp_path / "m"):
+        pass

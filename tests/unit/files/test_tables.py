@@ -1,0 +1,75 @@
+import gzip
+
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.files import tables
+
+
+def values(path) -> list[dict]:
+    return [row.values for row in tables.rows(str(path))]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.jsonl", '{"a": "x", "b": "1"}\n\n{"a": "y \\"q\\"", "b": "2"}\n'),
+        ("a.json", '[{"a": "x", "b": "1"},\n {"a": "y \\"q\\"", "b": "2"}]\n'),
+        ("a.csv", 'a,b\nx,1\n"y ""q""",2\n'),
+        ("a.tsv", 'a\tb\nx\t1\ny "q"\t2\n'),
+        ("a.tsv", '\ufeffa\tb\r\nx\t1\r\ny "q"\t2\r\n'),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_format_gives_the_same_rows(tmp_path, name, content, packed):
+    path = tmp_path / (f"{name}.gz" if packed else name)
+    path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+    assert values(path) == [{"a": "x", "b": "1"}, {"a": 'y "q"', "b": "2"}]
+
+
+def test_parquet_gives_chosen_columns(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"a": ["x", "y"], "b": [1, 2]}), path)
+    assert values(path) == [{"a": "x", "b": 1}, {"a": "y", "b": 2}]
+    assert [row.values for row in tables.parquet_rows(str(path), ["b"])] == [{"b": 1}, {"b": 2}]
+    assert tables.parquet_columns(str(path)) == ["a", "b"]
+
+
+def test_quotation_marks_in_tsv_are_characters_unless_they_quote_a_cell(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('a\tb\n"x\ty\n"x ""y"""\t"two\nlines"\nx\n1\t2\t3\n')
+    assert values(path) == [{"a": '"x', "b": "y"}, {"a": 'x "y"', "b": "two\nlines"}, {"a": "x", "b": None}, {"a": "1", "b": "2", None: ["3"]}]
+
+
+def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,,\n1,,,,\n")
+    assert values(path) == [{"a": "1", "": ""}]
+    path.write_text("a\nHe came, and saw\n")
+    assert [row.is_too_long for row in tables.rows(str(path))] == [True]
+
+
+def test_places_are_told(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('\n{"a": 1}\n')
+    assert [row.where for row in tables.rows(str(path))] == [f"{path}, line 2"]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
+        ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
+        ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
+        ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' stands there twice"),
+        ("a.parquet", b"junk", "cannot read"), ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "no table by its name"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(TextError, match=message):
+        values(path)

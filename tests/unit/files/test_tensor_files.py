@@ -1,0 +1,232 @@
+"""Arrays in files, exchanged with the safetensors library; and damaged files, which are errors of one kind."""
+
+import hashlib
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import numpy as safetensors_numpy
+
+from rnnlm.errors import ModelError
+from rnnlm.files import tensor_files, writing
+from rnnlm.models import quantization
+
+KINDS = [kind for kind in tensor_files.DTYPES.values() if kind is not tensor_files.BF16]  # of numpy's own
+SOME = {
+    "facts": np.array([1.0, -0.5]),
+    "keys_2": np.arange(7, dtype=np.uint64) << np.uint64(60),
+    "values_1": np.linspace(-9, 0, 10, dtype=np.float32).reshape(5, 2),
+    "odd": np.arange(3, dtype=np.uint8),
+    "none": np.zeros((0, 4), dtype=np.int16),
+}
+
+
+def write(path, arrays):
+    path.write_bytes(b"".join(tensor_files.chunks(arrays)))
+    return path
+
+
+def same(found, expected) -> bool:
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == array.dtype and found[name].shape == array.shape and found[name].tobytes() == array.tobytes()
+        for name, array in expected.items()
+    )
+
+
+@st.composite
+def named_arrays(draw):
+    arrays = {}
+    for name in draw(st.sets(st.text("abcé\"\\\n _1", max_size=5), max_size=6)):
+        kind, shape = draw(st.sampled_from(KINDS)), draw(st.lists(st.integers(0, 3), max_size=4))
+        arrays[name] = np.random.default_rng(len(arrays)).integers(0, 2, size=shape).astype(kind)
+    return arrays
+
+
+@given(arrays=named_arrays())
+def test_what_is_written_is_read_back_and_the_safetensors_library_reads_the_same(tmp_path_factory, arrays):
+    path = write(tmp_path_factory.mktemp("arrays") / "x", {**SOME, **arrays})
+    expected = {**SOME, **arrays}
+    assert same(safetensors_numpy.load(path.read_bytes()), expected)
+    assert same(safetensors_numpy.load_file(path), expected)
+    found = tensor_files.mapped(path)
+    assert same(found, expected)
+    assert tensor_files.shapes(path) == {name: (tensor_files.NAMES[array.dtype], array.shape) for name, array in expected.items()}
+    tensor_files.check_shapes(found, tensor_files.shapes(path))
+
+
+@given(arrays=named_arrays())
+def test_what_the_safetensors_library_writes_is_read(tmp_path_factory, arrays):
+    path = tmp_path_factory.mktemp("arrays") / "x"
+    path.write_bytes(safetensors_numpy.save({**SOME, **arrays}, {"format": "np"}))
+    assert same(tensor_files.mapped(path), {**SOME, **arrays})
+    found, sha256 = tensor_files.hashed(path)
+    assert same(found, {**SOME, **arrays}) and sha256 == writing.sha256(path)
+
+
+def test_hashed_arrays_are_in_memory_and_the_hash_is_of_all_that_the_file_holds(tmp_path):
+    path = write(tmp_path / "x", {**SOME, "half": quantization.rounded(np.float32([1, -2]))})
+    found, sha256 = tensor_files.hashed(path)
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    assert same(found, {**SOME, "half": quantization.rounded(np.float32([1, -2]))}) and sha256 == hashlib.sha256(whole).hexdigest()
+    assert all(array.flags.aligned and array.flags.writeable and array.flags.owndata for array in found.values())
+
+
+def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
+    for array in tensor_files.mapped(write(tmp_path / "x", SOME)).values():
+        assert array.flags.aligned and not array.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_files, "PIECE", 100)
+    table = np.arange(600, dtype=np.int32).reshape(20, 30)
+    arrays = {"turned": table.T, "every second": table[::2, ::3], "all": table}
+    pieces = [len(piece) for piece in tensor_files.chunks(arrays)]
+    assert max(pieces[1:]) == 100 and sum(pieces[1:]) == sum(array.nbytes for array in arrays.values())
+    assert same(tensor_files.mapped(write(tmp_path / "x", arrays)), arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "odd"),
+    [
+        (lambda arrays: arrays.pop("odd"), "array 'odd' is missing"),
+        (lambda arrays: arrays.update(more=np.zeros(1)), "array 'more' is missing or unknown"),
+        (lambda arrays: arrays.update(facts=np.zeros(2, np.float32)), r"'facts' is F32 \(2,\), the settings imply F64 \(2,\)"),
+        (lambda arrays: arrays.update(facts=np.zeros(3)), r"'facts' is F64 \(3,\), the settings imply F64 \(2,\)"),
+    ],
+)
+def test_other_arrays_than_expected_are_named(tmp_path, change, odd):
+    expected = tensor_files.shapes(write(tmp_path / "x", SOME))
+    arrays = dict(SOME)
+    change(arrays)
+    with pytest.raises(ModelError, match=odd):
+        tensor_files.check_shapes(arrays, expected)
+
+
+def file_of(header, data: bytes = bytes(16), size: int | None = None) -> bytes:
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(header) if size is None else size).to_bytes(8, "little") + header + data
+
+
+def entry(kind="F32", shape=(4,), offsets=(0, 16), **others):
+    return {"x": {"dtype": kind, "shape": shape, "data_offsets": offsets, **others}}
+
+
+DAMAGED = {
+    "empty": b"",
+    "short": b"\x02\x00\x00",
+    "nothing but a length": file_of(b""),
+    "length beyond the file": file_of(entry(), size=5000),
+    "length of 2**64 - 1": file_of(entry(), size=2**64 - 1),
+    "length too small": file_of(entry(), size=9),
+    "length into the data": file_of(entry(), size=len(json.dumps(entry())) + 3),
+    "no JSON": file_of(b"{x: 1}"),
+    "no UTF-8": file_of(b'{"\xff\xfe": 1}'),
+    "deeply nested": file_of(b"[" * 200_000),
+    "huge number": file_of(b'{"x":' + b"9" * 9000 + b"}"),
+    "a list": file_of([]),
+    "a number": file_of(b"17"),
+    "null": file_of(b"null"),
+    "entry is no object": file_of({"x": 3}),
+    "entry is null": file_of({"x": None}),
+    "no dtype": file_of({"x": {"shape": [4], "data_offsets": [0, 16]}}),
+    "unknown dtype": file_of(entry("F4")),
+    "dtype of other case": file_of(entry("f32")),
+    "dtype is a number": file_of(entry(3)),
+    "dtype is a list": file_of(entry(["F32"])),
+    "shape is text": file_of(entry(shape="4")),
+    "shape is a number": file_of(entry(shape=4)),
+    "shape of truth values": file_of(entry("F32", [True, 4])),
+    "shape of fractions": file_of(entry(shape=[4.5])),
+    "shape of infinity": file_of(b'{"x": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 16]}}'),
+    "shape of NaN": file_of(b'{"x": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 16]}}'),
+    "negative sizes": file_of(entry(shape=[-2, -2])),
+    "negative size": file_of(entry(shape=[-4])),
+    "none times too many": file_of(entry(shape=[0, 2**70], offsets=[0, 0])),
+    "none times very many": file_of(entry(shape=[0, 2**62, 2**62], offsets=[0, 0])),
+    "70 dimensions": file_of(entry(shape=[1] * 69 + [4])),
+    "70 dimensions of nothing": file_of(entry(shape=[0] * 70, offsets=[0, 0])),
+    "10**18 numbers": file_of(entry(shape=[10**18], offsets=[0, 4 * 10**18])),
+    "offsets beyond the file": file_of(entry(offsets=[16, 32])),
+    "offsets into the header": file_of(entry(offsets=[-16, 0])),
+    "offsets backwards": file_of(entry(offsets=[16, 0])),
+    "offsets of truth values": file_of(entry("U8", [1], [False, True])),
+    "offsets too few": file_of(entry(offsets=[16])),
+    "offsets too many": file_of(entry(offsets=[0, 8, 16])),
+    "offsets huge": file_of(entry(offsets=[2**70, 2**70 + 16])),
+    "size smaller than offsets": file_of(entry(shape=[3])),
+    "size larger than offsets": file_of(entry(shape=[5])),
+    "wider than offsets": file_of(entry("F64")),
+    "cut": file_of(entry(), bytes(15)),
+    "a scalar of four": file_of(entry(shape=[])),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("read", [tensor_files.shapes, tensor_files.mapped, tensor_files.hashed], ids=lambda read: read.__name__)
+def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
+    (tmp_path / "x").write_bytes(DAMAGED[name])
+    with pytest.raises(ModelError, match="the weights cannot be read"):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("read", [tensor_files.shapes, tensor_files.mapped, tensor_files.hashed], ids=lambda read: read.__name__)
+def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, read):
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ModelError, match="the weights cannot be read"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "offsets", [[(0, 16), (8, 24)], [(0, 16), (0, 16)], [(0, 16), (24, 40)], [(8, 24), (24, 40)], [(0, 16), (16, 32)]], ids=str
+)
+def test_a_file_of_which_a_byte_belongs_to_no_array_or_to_two_is_not_hashed(tmp_path, offsets):
+    header = {name: {"dtype": "F32", "shape": [4], "data_offsets": each} for name, each in zip("xy", offsets, strict=True)}
+    (tmp_path / "x").write_bytes(file_of(header, bytes(40)))
+    with pytest.raises(ModelError, match="does not follow on|longer than its arrays"):
+        tensor_files.hashed(tmp_path / "x")
+
+
+ODD = [b"0", b"-", b"9" * 5, b"[", b"]", b'"', b",", b"null", b"1e9", b"0.5", b"true", b"\xff"]
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """With a few bytes changed, put in, taken out or doubled, mostly in the header; or with a number there replaced."""
+    changed, header = bytearray(data), 8 + int.from_bytes(data[:8], "little")
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        at = chance.randrange(header if chance.random() < 0.7 else len(changed)) % max(1, len(changed))
+        match chance.randrange(5):
+            case 0:
+                changed[at] ^= 1 << chance.randrange(8)
+            case 1:
+                changed[at : at + 1] = chance.choice(ODD)
+            case 2:
+                del changed[at : at + chance.randint(1, 9)]
+            case 3:
+                changed[at:at] = changed[at : at + chance.randint(1, 30)]
+            case 4:
+                del changed[at + header // 2 :]
+        if not changed:
+            break
+    if chance.random() < 0.7 and len(changed) > 8:  # so that what comes after is looked at, too
+        changed[:8] = max(0, min(header - 8 + len(changed) - len(data), len(changed) - 8)).to_bytes(8, "little")
+    return bytes(changed)
+
+
+def test_whatever_happens_to_a_file_it_is_read_or_is_an_error_of_the_model(tmp_path):
+    whole, chance, path, read = write(tmp_path / "x", SOME).read_bytes(), random.Random(0), tmp_path / "y", 0
+    for _ in range(600):
+        path.write_bytes(mutated(whole, chance))
+        try:
+            arrays = tensor_files.mapped(path)
+        except ModelError:
+            continue
+        tensor_files.check_shapes(arrays, tensor_files.shapes(path))
+        assert sum(len(array.tobytes()) for array in arrays.values()) < 2 * len(whole)
+        read += 1
+    assert 20 < read < 400  # some changes do no harm

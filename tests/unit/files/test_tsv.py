@@ -1,0 +1,75 @@
+"""TSV: what is written is read back by Python's csv, by pandas and by ourselves; text that nobody quoted is read as it stands."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from rnnlm.files import tsv
+
+COLUMNS = 3
+cells = st.text(st.sampled_from('"\t\n\r a\u2028'), max_size=6)
+tables = st.lists(st.lists(cells, min_size=COLUMNS, max_size=COLUMNS), min_size=1, max_size=4)
+
+
+def read(text: str, columns: int | None = None) -> list[list[str]]:
+    return [row for _, row in tsv.rows(io.StringIO(text, newline="\n"), columns)]
+
+
+@example([['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]])
+@example([["", "", 'ends with "'], ['" begins', "\t", '"\n"\t"']])
+@given(tables)
+def test_what_is_written_is_read_back_by_pythons_csv(table):
+    written = "".join(map(tsv.line, table))
+    assert list(csv.reader(io.StringIO(written, newline=""), delimiter="\t")) == table
+
+
+@example([['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]])
+@given(tables)
+def test_what_is_written_is_read_back_by_ourselves(table):
+    for row in table:  # but for cells whose every line looks like a row
+        lines = tsv.line(row).removesuffix("\n").split("\n")
+        assume(len(lines) == 1 or any(line.count("\t") != COLUMNS - 1 for line in lines))
+    assert read("".join(map(tsv.line, table)), COLUMNS) == table
+
+
+def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = [["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"], ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n']]
+    path = tmp_path / "table.tsv"
+    path.write_text("".join(map(tsv.line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
+    assert pandas.read_csv(path, sep="\t").values.tolist() == table
+
+
+@pytest.mark.parametrize(
+    "text, rows",
+    [
+        ('a\tb\n"x" y\t"z"\n', [['"x" y', "z"]]),
+        ('a\tb\n"Says who?" "Says me."\tx "y\n', [['"Says who?" "Says me."', 'x "y']]),
+        ('a\tb\n"x ""y"" z"\t""""\n', [['x "y" z', '"']]),
+        ('a\tb\n"\t"x\n""\ty\n', [['"', '"x'], ["", "y"]]),
+        ('a\tb\n"open\ty\nz\tclosed"\n', [['"open', "y"], ["z", 'closed"']]),
+        ('a\tb\n1\t"I know\n2\twhat to do."\n', [["1", '"I know'], ["2", 'what to do."']]),
+        ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]),
+        ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
+        ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]),
+        ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
+        ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
+    ],
+)  # fmt: skip
+def test_a_cell_is_unquoted_only_where_it_is_quoted_by_the_rules(text, rows):
+    assert read(text)[1:] == rows
+
+
+def test_rows_tell_their_first_line():
+    assert [number for number, _ in tsv.rows(io.StringIO('a\tb\n\n1\t"x\n\ny"\n2\tz\n'))] == [1, 3, 6]
+
+
+def test_the_end_of_a_cell_is_not_looked_for_forever(monkeypatch):
+    monkeypatch.setattr(tsv, "READ_AHEAD", 10)
+    asked = []
+    lines = (asked.append(line) or line for line in ["a\tb\n", '"open\n', *["x\ty\n"] * 100, 'closed"\tz\n'])
+    assert [cells for _, cells in zip(range(2), tsv.rows(lines), strict=False)][-1] == (2, ['"open'])
+    assert len(asked) < 10

@@ -1,0 +1,294 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit, make_tokenizer
+
+from rnnlm import arrays
+from rnnlm.combinations.adaptation import adapt
+from rnnlm.errors import RnnlmWarning, SettingsError, TextError
+from rnnlm.generation.generator import generate
+from rnnlm.generation.loop import FEWEST_ROWS, ROW_COUNTS, row_counts
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.inference.span_scoring import score_spans
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.scoring.scorer import score_sentences
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    return fit("lstm")
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return fit("lstm", tokenizer="sentencepiece", vocab_size=300)
+
+
+def texts(model, num: int = 1, prompt: str = "", **settings) -> list[str]:
+    return [sample.text for sample in generate(model, prompt=prompt, num=num, settings=SamplingSettings(**settings))]
+
+
+def unigram_of(probabilities: list[float]) -> UnigramModel:
+    """Words w2, w3, ... after </s> and <unk>, of these probabilities."""
+    words = [f"w{number:04}" for number in range(2, len(probabilities))]
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log(probabilities), make_tokenizer([" ".join(words)]))
+
+
+def test_a_sample_depends_on_seed_and_number_alone(lstm):
+    assert FEWEST_ROWS < 40
+    many = texts(lstm, 200, max_tokens=12, seed=3)
+    assert texts(lstm, 1, max_tokens=12, seed=3) == many[:1]
+    assert texts(lstm, 5, max_tokens=12, seed=3) == many[:5]
+    assert texts(lstm, 17, max_tokens=12, seed=3) == many[:17]
+    assert texts(lstm, 70, max_tokens=12, seed=3) == many[:70]
+    assert len(set(many)) > 100
+    assert texts(lstm, 200, max_tokens=12, seed=4) != many
+
+
+def test_samples_are_numbered_and_say_what_they_cost(lstm):
+    samples = list(generate(lstm, num=20, settings=SamplingSettings(max_tokens=200, seed=5)))
+    assert [sample.number for sample in samples] == list(range(20))
+    complete = [sample for sample in samples if sample.complete]
+    assert complete
+    for sample in complete:
+        (score,) = score_sentences(lstm, [sample.text])
+        assert score.tokens == sample.tokens
+        assert sample.logprob_nats == pytest.approx(score.logprob_nats, abs=1e-4)
+
+
+def test_greedy_takes_the_likeliest_token_at_each_step(lstm):
+    (text,) = texts(lstm, prompt="the cat", temperature=0, max_tokens=6)
+    ids, state = lstm.tokenizer.encode(["the cat"]).ids[:-1].tolist(), lstm.initial_state(1)
+    for _ in range(6):
+        predicted, _ = lstm.predict(np.array([[0, *ids]]), state)
+        last = arrays.as_numpy(predicted)[0, -1].copy()
+        last[lstm.tokenizer.unk_id] = -np.inf
+        ids.append(int(last.argmax()))
+        if ids[-1] == 0:
+            break
+    assert text == lstm.tokenizer.decode(ids)
+    assert set(texts(lstm, 20, prompt="the cat", temperature=0, max_tokens=6)) == {text}
+
+
+def test_the_prompt_begins_every_sample_and_moves_the_model(lstm):
+    for text in texts(lstm, 5, prompt="a dog saw", max_tokens=4):
+        assert text.startswith("a dog saw")
+    rest = [text.removeprefix("a dog saw ") for text in texts(lstm, 20, prompt="a dog saw", max_tokens=4)]
+    assert rest != texts(lstm, 20, max_tokens=4)
+
+
+def test_unknown_words_of_a_prompt_are_named_in_a_warning(lstm):
+    with pytest.warns(RnnlmWarning, match="zebra, yak"):
+        (text,) = texts(lstm, prompt="the zebra yak zebra", max_tokens=1)
+    assert text.startswith("the <unk> <unk> <unk>")
+
+
+def test_words_of_a_prompt_that_are_spelled_come_back_as_they_are():
+    model = fit("unigram")
+    model.tokenizer = model.tokenizer.spelling()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (text,) = texts(model, prompt="the zebra yak zebra", max_tokens=1)
+    assert text.startswith("the zebra yak zebra")
+
+
+@pytest.mark.parametrize("prompt", ["a\nb", "a </s>", "<s> a"])
+def test_a_prompt_that_ends_a_line_is_an_error(lstm, pieces, prompt):
+    for model in (lstm, pieces):
+        with pytest.raises(TextError):
+            texts(model, prompt=prompt)
+
+
+def test_without_a_prompt_pieces_begin_as_a_line_does(pieces):
+    seen = []
+    predict = pieces.predict
+    pieces.predict = lambda inputs, state: seen.append(np.asarray(inputs)) or predict(inputs, state)
+    try:
+        texts(pieces, max_tokens=1)
+    finally:
+        del pieces.predict
+    assert seen[-1][:, 0].tolist() == [pieces.tokenizer.boundary_id] * FEWEST_ROWS
+    for sample in generate(pieces, num=5, prompt="the cat", settings=SamplingSettings(max_tokens=5)):
+        assert sample.text.startswith("the cat")
+
+
+def test_unknown_is_drawn_only_if_asked_for():
+    model = unigram_of([0.05, 0.9, 0.05])
+    plain = " ".join(texts(model, 50, max_tokens=10))
+    assert "<unk>" not in plain and "w0002" in plain
+    assert "<unk>" in " ".join(texts(model, 50, max_tokens=10, unknown=True))
+    assert "<unk>" not in texts(model, temperature=0, max_tokens=3)[0]
+
+
+def test_samples_end_at_max_tokens_or_the_line_end():
+    endless = unigram_of([0.0, 0.0, 0.5, 0.5])
+    samples = list(generate(endless, num=3, settings=SamplingSettings(max_tokens=7)))
+    assert [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples] == [(7, False, 7)] * 3
+    ended = list(generate(unigram_of([1.0, 0.0, 0.0]), num=3, settings=SamplingSettings(max_tokens=7)))
+    assert [(sample.tokens, sample.complete, sample.text) for sample in ended] == [(1, True, "")] * 3
+
+
+def test_no_more_rows_are_asked_for_than_the_model_takes(monkeypatch):
+    model = fit("unigram")
+    seen = []
+    initial_state = model.initial_state
+    monkeypatch.setattr(model, "max_rows", 1, raising=False)
+    monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
+    many = texts(model, 5, max_tokens=5)
+    assert set(seen) == {1} and len(many) == 5
+    monkeypatch.undo()
+    assert texts(model, 5, max_tokens=5) == many
+
+
+@pytest.mark.parametrize("num", [0, -1])
+def test_fewer_than_one_sample_is_an_error(lstm, num):
+    with pytest.raises(SettingsError):
+        texts(lstm, num)
+
+
+def test_a_seed_too_large_is_an_error(lstm):
+    with pytest.raises(SettingsError, match="seed"):
+        texts(lstm, seed=1 << 64)
+
+
+def test_neighbouring_seeds_differ_however_large(lstm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        samples = [tuple(texts(lstm, 3, seed=seed, max_tokens=10)) for seed in (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)]
+    assert len(set(samples)) == 5
+
+
+def test_words_of_the_training_text_come_out(lstm):
+    known = {word for line in LINES for word in line.split()}
+    assert {word for text in texts(lstm, 5, max_tokens=10) for word in text.split()} <= known
+    assert math.isfinite(sum(sample.logprob_nats for sample in generate(lstm, num=3)))
+
+
+def test_room_is_taken_for_drawn_tokens_only():
+    [sample] = generate(fit("unigram"), settings=SamplingSettings(max_tokens=10**12))
+    assert sample.complete
+
+
+def test_samples_come_in_order_or_as_they_finish(lstm):
+    settings = SamplingSettings(max_tokens=30, seed=3)
+    in_order = list(generate(lstm, num=60, settings=settings))
+    finished = list(generate(lstm, num=60, settings=settings, as_finished=True))
+    assert [sample.number for sample in finished] != list(range(60))
+    assert sorted(finished, key=lambda sample: sample.number) == in_order
+
+
+def test_a_sample_comes_as_soon_as_those_before_it_are_there(lstm, monkeypatch):
+    calls = []
+    predict = lstm.predict
+    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
+    samples = generate(lstm, num=2000, settings=SamplingSettings(max_tokens=20))
+    next(samples)
+    before = len(calls)
+    list(samples)
+    assert before * 5 < len(calls)
+
+
+def test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end(lstm, monkeypatch):
+    assert row_counts(lstm, 1000) == (ROW_COUNTS, True)
+    calls, tokens = [], 0
+    predict = lstm.predict
+    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
+    tokens = sum(sample.tokens for sample in generate(lstm, num=1000, settings=SamplingSettings(max_tokens=60)))
+    assert tokens > 0.8 * sum(calls)
+    assert calls[-1] == FEWEST_ROWS
+
+
+def test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn(lstm, monkeypatch):
+    class Shaky:
+        """Predicts a bit more for the first word where there are many rows."""
+
+        def __getattr__(self, name):
+            return getattr(lstm, name)
+
+        def predict(self, inputs, state):
+            predicted, state = lstm.predict(inputs, state)
+            predicted = predicted.clone()
+            predicted[..., 2] += 1e-3 * (len(inputs) > self.limit)
+            return predicted, state
+
+    shaky = Shaky()
+    for shaky.limit, expected in [(16, ((16,), True)), (32, ((16, 32), True)), (15, ((16, 32, 64, 128), True))]:
+        assert row_counts(shaky, 500) == expected
+    shaky.limit = 16
+    assert texts(shaky, 60, max_tokens=10) == texts(lstm, 60, max_tokens=10)
+
+
+def test_where_bits_depend_on_the_row_each_text_has_a_row_of_its_own(lstm):
+    class Uneven:
+        """Predicts a bit more for the first word in later rows."""
+
+        def __getattr__(self, name):
+            return getattr(lstm, name)
+
+        def predict(self, inputs, state):
+            predicted, state = lstm.predict(inputs, state)
+            return arrays.as_numpy(predicted) + 1e-3 * np.arange(len(inputs), dtype=np.float32)[:, None, None], state
+
+    assert row_counts(Uneven(), 500) == ((FEWEST_ROWS,), False)
+    many = texts(Uneven(), 40, max_tokens=10)
+    assert texts(Uneven(), 20, max_tokens=10) == many[:20] and texts(Uneven(), 3, max_tokens=10) == many[:3]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "cache", "dynamic"])
+def test_models_that_adapt_themselves_draw_the_same_sample_whatever_num_is(lstm, kind):
+    model = adapt(lstm, kind)
+    num = 3 if kind == "dynamic" else 20
+    many = texts(model, num, prompt="the cat", max_tokens=6)
+    assert texts(model, 2, prompt="the cat", max_tokens=6) == many[:2]
+
+
+def test_running_text_goes_on_over_line_ends_as_the_model_does(lstm):
+    [sample] = generate(lstm, prompt="the cat", settings=SamplingSettings(max_tokens=80, running=True))
+    assert sample.tokens == 80 and sample.text.count("\n") > 2
+    lines = sample.text.split("\n")
+    ids = [id for line in lines for id in lstm.tokenizer.encode([line]).ids.tolist()][: 80 + 2]
+    logprob_N = score_spans(lstm, np.array(ids, dtype=np.int32), np.array([[0, len(ids)]]))
+    assert sample.logprob_nats == pytest.approx(logprob_N[2:].sum(), abs=1e-3)
+
+
+def test_a_prompt_may_be_longer_than_any_line(lstm, monkeypatch):
+    prompt = " ".join(["the cat sat on the mat"] * 500)
+    [sample] = generate(lstm, prompt=prompt, settings=SamplingSettings(max_tokens=3))
+    assert sample.text.startswith(prompt)
+    monkeypatch.setattr(lstm, "call_tokens", 7, raising=False)
+    assert [sample.text] == texts(lstm, prompt=prompt, max_tokens=3)
+
+
+def test_a_repetition_penalty_is_for_what_is_in_prompt_and_text_but_not_for_the_line_end():
+    model = unigram_of([0.1, 0.0, 0.3, 0.3, 0.3])
+    plain, penalised = (texts(model, 300, prompt="w0002", max_tokens=3, repetition_penalty=penalty) for penalty in (1.0, 50.0))
+    assert any(text.count("w0002") > 1 for text in plain)
+    assert all(len(set(text.split())) == len(text.split()) for text in penalised)
+    assert sum(text == "w0002" for text in plain) > 10 and sum(text == "w0002" for text in penalised) > 10
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_first_tokens_of_samples_are_as_frequent_as_predicted(lstm, temperature):
+    from scipy.stats import chisquare
+
+    size, unk_id, num = lstm.tokenizer.size, lstm.tokenizer.unk_id, 3000
+    inputs = np.array([[0, *lstm.tokenizer.encode(["the cat"]).ids[:-1]]])
+    predicted, _ = lstm.predict(inputs, lstm.initial_state(1))
+    p_V = np.exp(arrays.as_numpy(predicted)[0, -1].astype(np.float64) / temperature)
+    p_V[unk_id] = 0
+    p_V /= p_V.sum()
+    settings = SamplingSettings(temperature=temperature, max_tokens=1, seed=11)
+    samples = list(generate(lstm, prompt="the cat", num=num, settings=settings))
+    drawn = [0 if sample.complete else lstm.tokenizer.encode([sample.text]).ids[-2] for sample in samples]
+    found_V = np.bincount(drawn, minlength=size)
+    assert found_V[unk_id] == 0
+    often = p_V * num >= 5
+    expected, found = (np.append(each[often], each[~often].sum()) for each in (p_V * num, found_V))
+    keep = expected > 0
+    assert keep[:-1].all() and found[~keep].sum() == 0
+    assert chisquare(found[keep], expected[keep]).pvalue > 0.001

@@ -1,0 +1,167 @@
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import SettingsError, UsageError
+from rnnlm.generation import sampling
+from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+
+
+def drawn(probabilities: list[float], count: int, **settings) -> Counter:
+    logprob_V = np.log(probabilities)
+    uniform_B = np.random.default_rng(7).random(count)
+    return Counter(draw(np.tile(logprob_V, (count, 1)), uniform_B, SamplingSettings(**settings)).tolist())
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_draws_follow_the_distribution(temperature):
+    """Chi-square with 5 degrees of freedom; 20.5 has a probability of 0.001."""
+    p = np.array([0.4, 0.05, 0.25, 0.1, 0.15, 0.05])
+    expected = p ** (1 / temperature)
+    expected *= 20_000 / expected.sum()
+    found = drawn(p.tolist(), 20_000, temperature=temperature)
+    assert sum((found[id] - expected[id]) ** 2 / expected[id] for id in range(6)) < 20.5
+
+
+def test_top_k_keeps_exactly_the_k_likeliest():
+    p = [0.1, 0.3, 0.05, 0.25, 0.2, 0.1]
+    assert set(drawn(p, 2000, top_k=1)) == {1}
+    assert set(drawn(p, 2000, top_k=3)) == {1, 3, 4}
+    found = drawn(p, 20_000, top_k=2)
+    assert found[1] / 20_000 == pytest.approx(0.3 / 0.55, abs=0.02)
+    assert set(drawn(p, 2000, top_k=6)) == set(drawn(p, 2000, top_k=99)) == set(range(6))
+    assert len(drawn([0.25] * 4, 2000, top_k=2)) == 2  # ties do not widen it
+
+
+def test_top_p_keeps_exactly_the_nucleus():
+    p = [0.125, 0.5, 0.125, 0.25]
+    for top_p, kept in [(0.01, {1}), (0.5, {1}), (0.51, {1, 3}), (0.75, {1, 3}), (0.76, {1, 3, 0}), (0.875, {1, 3, 0}), (1.0, {0, 1, 2, 3})]:
+        assert set(drawn(p, 3000, top_p=top_p)) == kept, top_p
+    assert drawn(p, 20_000, top_p=0.75)[1] / 20_000 == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_top_p_is_of_what_top_k_and_temperature_leave():
+    p = [0.4, 0.3, 0.2, 0.1]
+    assert set(drawn(p, 2000, top_k=2, top_p=0.5)) == {0}
+    assert set(drawn(p, 2000, temperature=0.25, top_p=0.7)) == {0}
+
+
+def test_draws_at_the_edges_never_take_what_has_no_probability():
+    logprob_BV = np.log(np.array([[1e-300, 0.5, 0.5, 1e-300]] * 3))
+    logprob_BV[:, [0, 3]] = -np.inf
+    edges = np.array([0.0, 0.5, np.nextafter(1.0, 0.0)])
+    assert draw(logprob_BV, edges, SamplingSettings()).tolist() == [1, 2, 2]
+    assert draw(logprob_BV, edges, SamplingSettings(top_p=0.6)).tolist() == [1, 2, 2]
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])
+def test_extreme_temperatures_are_still_distributions(temperature):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = drawn([0.2, 0.5, 0.3], 300, temperature=temperature)
+    assert set(found) == ({1} if temperature < 1 else {0, 1, 2})
+
+
+def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
+    """What may be drawn, by the words of the papers: one token after the other."""
+    kept = set(range(len(p)))
+
+    def fewest(order: list[int], share: float) -> set[int]:
+        total, chosen, mass = sum(p[id] for id in kept), set(), 0.0
+        for id in order:
+            if mass / total >= share:
+                break
+            chosen.add(id)
+            mass += p[id]
+        return chosen
+
+    if settings.top_k:
+        kept = set(sorted(kept, key=lambda id: -p[id])[: settings.top_k])
+    if settings.top_p:
+        kept = fewest(sorted(kept, key=lambda id: -p[id]), settings.top_p)
+    if settings.min_p:
+        kept = {id for id in kept if p[id] >= settings.min_p * max(p[each] for each in kept)}
+    if settings.typical_p:
+        total = sum(p[id] for id in kept)
+        entropy = -sum(p[id] / total * np.log(p[id] / total) for id in kept)
+        kept = fewest(sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy)), settings.typical_p)
+    return kept
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"typical_p": 0.2}, {"typical_p": 0.9}, {"top_k": 17},
+     {"top_k": 40, "top_p": 0.8, "min_p": 0.05, "typical_p": 0.7}],
+)  # fmt: skip
+@pytest.mark.parametrize("candidates", [3, 10_000])
+def test_what_may_be_drawn_equals_a_slow_transcription(monkeypatch, settings, candidates):
+    monkeypatch.setattr(sampling, "FIRST_CANDIDATES", candidates)
+    random, settings = np.random.default_rng(5), SamplingSettings(**settings)
+    p_BV = random.dirichlet(np.full(150, 0.3), size=6) + 1e-9
+    kept_BV = p_BV.copy()
+    sampling._narrow(kept_BV, settings)
+    for p, kept in zip(p_BV, kept_BV, strict=True):
+        assert set(np.flatnonzero(kept)) == slow_masks(p, settings)
+        np.testing.assert_array_equal(kept[kept > 0], p[kept > 0])
+
+
+def test_of_tokens_equally_far_from_the_entropy_the_likelier_and_the_unlikelier_come_together():
+    """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and 1.25 away."""
+    p = [0.5, 0.25, 0.125, 0.125]
+    for typical_p, kept in [(0.2, {1}), (0.25, {1}), (0.3, {1, 0}), (0.75, {1, 0}), (0.8, {1, 0, 2}), (1.0, {0, 1, 2, 3})]:
+        assert set(drawn(p, 3000, typical_p=typical_p)) == kept, typical_p
+
+
+def test_min_p_is_a_share_of_the_likeliest():
+    assert set(drawn([0.4, 0.2, 0.1, 0.3], 3000, min_p=0.5)) == {0, 1, 3}
+    assert set(drawn([0.4, 0.2, 0.1, 0.3], 3000, min_p=0.51)) == {0, 3}
+
+
+def test_draws_are_inverted_across_blocks_as_by_a_plain_cumulative_sum():
+    random = np.random.default_rng(3)
+    logprob_BV = np.log(random.dirichlet(np.full(1000, 0.2), size=200))
+    uniform_B = random.random(200)
+    reached_BV = np.exp(logprob_BV).cumsum(axis=1)
+    expected = [int(np.searchsorted(reached, u * reached[-1], side="right")) for reached, u in zip(reached_BV, uniform_B, strict=True)]
+    assert draw(logprob_BV, uniform_B, SamplingSettings()).tolist() == expected
+
+
+def test_a_row_is_drawn_alike_alone_and_among_others():
+    random = np.random.default_rng(3)
+    logprob_BV = np.log(random.dirichlet(np.full(700, 0.2), size=40)).astype(np.float32)
+    uniform_B = random.random(40)
+    for settings in ({}, {"top_p": 0.9}, {"typical_p": 0.9, "top_k": 300}, {"temperature": 0.6, "min_p": 0.01}):
+        together = draw(logprob_BV, uniform_B, SamplingSettings(**settings))
+        alone = [int(draw(logprob_BV[row : row + 1], uniform_B[row : row + 1], SamplingSettings(**settings))[0]) for row in range(40)]
+        assert together.tolist() == alone
+
+
+def test_a_penalty_makes_less_likely_whatever_the_probability():
+    logprob_BV = np.log(np.array([[0.9, 0.05, 0.05]]))
+    seen_BV = np.array([[True, False, True]])
+    penalise(logprob_BV, seen_BV, 2.0)
+    np.testing.assert_allclose(np.exp(logprob_BV), [[0.81, 0.05, 0.0025]])
+
+
+def test_where_nothing_is_left_that_is_an_error():
+    with pytest.raises(UsageError, match="nothing is left"):
+        draw(np.full((2, 3), -np.inf), np.zeros(2), SamplingSettings())
+
+
+@pytest.mark.parametrize("values", [{"min_p": 0.0}, {"min_p": 1.1}, {"typical_p": 0.0}, {"typical_p": 2.0}, {"repetition_penalty": 0.9}])
+def test_settings_out_of_range_are_errors(values):
+    with pytest.raises(SettingsError, match=next(iter(values))):
+        resolve([SamplingSettings], [Layer("the test", values)])
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])
+def test_extreme_temperatures_are_distributions_in_single_precision_with_forbidden_tokens(temperature):
+    logprob_BV = np.tile(np.log(np.array([0.2, 0.5, 0.3, 1.0], dtype=np.float32)), (300, 1))
+    logprob_BV[:, 3] = -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = draw(logprob_BV, np.random.default_rng(1).random(300), SamplingSettings(temperature=temperature))
+    assert set(found.tolist()) == ({1} if temperature < 1 else {0, 1, 2})

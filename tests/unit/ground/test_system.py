@@ -1,0 +1,98 @@
+"""Parts worked through side by side come back in order, none too early, errors included."""
+
+import threading
+import time
+
+import pytest
+
+from rnnlm import system
+from rnnlm.system import in_threads, processors
+
+WAIT = 20  # seconds until a test gives up
+
+
+@pytest.fixture(params=[1, 2, 5])
+def number(request):
+    return request.param
+
+
+def test_there_is_a_processor():
+    assert processors() >= 1
+
+
+def test_results_come_in_the_order_of_the_parts(number):
+    def slow_at_first(part: int) -> int:
+        time.sleep(0.01 if part % 4 == 0 else 0)
+        return part * part
+
+    assert list(in_threads(slow_at_first, iter(range(23)), number)) == [part * part for part in range(23)]
+    assert list(in_threads(slow_at_first, [], number)) == []
+    assert list(in_threads(slow_at_first, [3], number)) == [9]
+
+
+def test_as_many_parts_as_threads_are_under_way_at_once():
+    meeting = threading.Barrier(3, timeout=WAIT)  # breaks unless three come
+    assert sorted(in_threads(lambda part: meeting.wait() >= 0 and part, range(6), 3)) == list(range(6))
+
+
+def test_no_more_parts_are_under_way_or_waiting_than_threads(number):
+    lock, begun, running, most = threading.Lock(), [], 0, 0
+
+    def counted(part: int) -> int:
+        nonlocal running, most
+        with lock:
+            begun.append(part)
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001)
+        with lock:
+            running -= 1
+        return part
+
+    drawn = []
+    parts = (drawn.append(part) or part for part in range(40))
+    for received, _ in enumerate(in_threads(counted, parts, number), start=1):
+        time.sleep(0.002)  # long enough for all that may begin
+        assert len(begun) < received + number and len(drawn) <= received + number
+    assert sorted(begun) == list(range(40)) and most <= number
+
+
+def test_by_default_there_are_as_many_threads_as_processors(monkeypatch):
+    monkeypatch.setattr(system, "processors", lambda: 2)
+    meeting = threading.Barrier(2, timeout=WAIT)
+    assert list(in_threads(lambda part: meeting.wait() >= 0 and part, range(4))) == list(range(4))
+    monkeypatch.setattr(system, "processors", lambda: 1)
+    assert set(in_threads(lambda _: threading.current_thread(), range(4))) == {threading.current_thread()}
+
+
+def test_an_error_comes_through_in_its_place_and_ends_the_work(number):
+    begun = []
+
+    def fails_at_seven(part: int) -> int:
+        begun.append(part)
+        if part == 7:
+            raise KeyError("seven")
+        return part
+
+    received = []
+    with pytest.raises(KeyError, match="seven"):
+        for part in in_threads(fails_at_seven, range(100), number):
+            received.append(part)
+    assert received == list(range(7)) and max(begun) < 7 + number
+
+
+def test_an_error_of_the_parts_comes_through_too(number):
+    def parts():
+        yield 1
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        list(in_threads(abs, parts(), number))
+
+
+def test_no_thread_stays_when_nobody_asks_for_more(number):
+    before = threading.active_count()
+    results = in_threads(abs, range(100), number)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before

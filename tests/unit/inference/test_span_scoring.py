@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from support.tiny_models import LINES, Lines, fit
+
+from rnnlm import arrays
+from rnnlm.inference import span_scoring
+from rnnlm.text.encoding import encode_text
+
+TEXT = Lines([*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"], document_starts=[0, 3, 4, 7])
+
+
+@pytest.fixture(scope="module", params=["lstm", "unigram"])
+def model(request):
+    return fit(request.param)
+
+
+@pytest.fixture(scope="module")
+def text(model):
+    import dataclasses
+
+    encoded = encode_text(TEXT, model.tokenizer)
+    documents = np.append(encoded.line_offsets[list(TEXT.document_starts)], encoded.tokens)
+    return dataclasses.replace(encoded, document_offsets=documents)
+
+
+def spans_of(text, context: str) -> np.ndarray:
+    if context == "carry":
+        return span_scoring.whole_text(text.ids)
+    return span_scoring.spans_between(text.line_offsets if context == "reset" else text.document_offsets)
+
+
+def slow_scores(model, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Token by token through `predict`."""
+    logprob_N = np.zeros(len(ids))
+    for start, end in spans:
+        state, token = model.initial_state(1), model.tokenizer.boundary_id
+        for at in range(start, end):
+            predicted, state = model.predict(np.array([[token]]), state)
+            token = int(ids[at])
+            logprob_N[at] = arrays.as_numpy(predicted)[0, 0, token]
+    return logprob_N
+
+
+@pytest.mark.parametrize("context", ["carry", "reset", "documents"])
+def test_scores_equal_a_slow_loop_token_by_token(model, text, context):
+    spans = spans_of(text, context)
+    scored = span_scoring.score_spans(model, text.ids, spans)
+    np.testing.assert_allclose(scored, slow_scores(model, text.ids, spans), atol=1e-5)
+
+
+def test_the_contexts_differ_where_the_model_remembers(model, text):
+    totals = {context: span_scoring.score_spans(model, text.ids, spans_of(text, context)).sum() for context in ("carry", "reset", "documents")}
+    assert len({round(float(total), 4) for total in totals.values()}) == (1 if hasattr(model, "logprob_V") else 3)
+
+
+@pytest.mark.parametrize(("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)])
+@pytest.mark.parametrize("context", ["carry", "reset", "documents"])
+def test_scores_do_not_depend_on_batches_and_windows(model, text, context, call_tokens, tokens_per_row, monkeypatch):
+    spans = spans_of(text, context)
+    usual = span_scoring.score_spans(model, text.ids, spans)
+    monkeypatch.setattr(model, "call_tokens", call_tokens, raising=False)
+    monkeypatch.setattr(span_scoring, "TOKENS_PER_ROW", tokens_per_row)
+    np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, spans), usual, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_order_of_spans(model, text):
+    spans = spans_of(text, "reset")
+    shuffled = spans[np.random.default_rng(1).permutation(len(spans))]
+    usual = span_scoring.score_spans(model, text.ids, spans)
+    np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, shuffled), usual, atol=1e-5)
+
+
+def test_tokens_outside_the_spans_score_zero(model, text):
+    scored = span_scoring.score_spans(model, text.ids, np.array([[3, 9]]))
+    assert (scored[3:9] < 0).all() and not scored[:3].any() and not scored[9:].any()
+
+
+def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
+    seen = []
+    initial_state = model.initial_state
+    monkeypatch.setattr(model, "max_rows", 2, raising=False)
+    monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
+    span_scoring.score_spans(model, text.ids, spans_of(text, "reset"))
+    assert max(seen) == (1 if model.forgets_at_boundary else 2)  # lines are read as one stream where that is the same
+
+
+def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
+    model = fit("lstm", dropout_input=0.5, dropout_output=0.5)
+    ids = encode_text(TEXT, model.tokenizer).ids
+    usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    model.network.train()
+    np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
+    assert model.network.training

@@ -1,0 +1,160 @@
+"""Words under models of pieces: beside brute-force marginalisation, and beside a slow loop through `predict`."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit
+
+from rnnlm import arrays
+from rnnlm.scoring.scorer import score_sentences
+
+TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
+SENTENCES = ["the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ", "x zebra saw", "the <unk> sat"]
+PIECES = [
+    ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}), ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
+    ("ngram", {"tokenizer": "char", "order": 3}), ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280, "order": 2, "smoothing": "stupid"}),
+    ("unigram", {"tokenizer": "byte"}), ("ngram", {"tokenizer": "char", "order": 3, "smoothing": "mle"}),
+    ("mixture", {"parts": (("lstm", {"tokenizer": "char"}), ("ngram", {"tokenizer": "char", "order": 2})), "weights": (0.5, 0.5)}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=PIECES, ids=lambda case: f"{case[0]}-{case[1].get('tokenizer')}-{case[1].get('smoothing')}")
+def model(request):
+    return fit(request.param[0], **request.param[1])
+
+
+def predicted(model, ids) -> np.ndarray:
+    """p of every next token after the boundary and `ids`, token by token."""
+    state = model.initial_state(1)
+    for id in [model.tokenizer.boundary_id, *ids]:
+        logprob_11V, state = model.predict(np.array([[id]]), state)
+    return np.exp(arrays.as_numpy(logprob_11V)[0, 0].astype(np.float64))
+
+
+def slow_words(model, line: str) -> list[float]:
+    """P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand: words are what lies between runs of white space."""
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode([line]).ids.tolist()
+    starters = np.flatnonzero(tokenizer.starts_word_V)
+    is_space = [id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(" \t") for id in ids]
+    starts = [0] + [at for at in range(1, len(ids)) if tokenizer.starts_word_V[ids[at]] and not is_space[at - 1]]
+    boundary = {at: 1.0 if at == 0 else predicted(model, ids[:at])[starters].sum() for at in starts} | {len(ids): 1.0}
+    result = []
+    for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
+        p = math.prod(predicted(model, ids[:at])[ids[at]] for at in range(start, end))
+        result.append(p * boundary[end] / boundary[start] if boundary[start] else 0.0)
+    return result
+
+
+def test_words_equal_a_slow_loop_through_predict(model):
+    for score in score_sentences(model, ["the  cat", "", "a ", " it's x"], with_words=True):
+        expected = [-math.log2(p) if p > 0 else None for p in slow_words(model, score.text)]
+        assert [word.surprisal_bits for word in score.word_scores] == pytest.approx(expected, abs=1e-3)
+
+
+def test_words_and_the_end_add_up_to_the_line(model):
+    for score in score_sentences(model, SENTENCES, with_words=True):
+        assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
+        if score.logprob_nats is not None:
+            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+        else:
+            assert None in [word.surprisal_bits for word in score.word_scores]
+
+
+def test_naive_surprisals_are_sums_of_pieces(model):
+    for score in score_sentences(model, SENTENCES[:1], with_words=True, with_tokens=True, word_surprisal="naive"):
+        pieces = iter(score.token_scores)
+        for word in score.word_scores[:-1]:
+            text, bits = "", 0.0
+            while text.replace("\u2581", "").strip() != word.word:
+                piece = next(pieces)
+                text += chr(int(piece.token[3:5], 16)) if piece.token.startswith("<0x") else piece.token
+                bits = None if bits is None or piece.surprisal_bits is None else bits + piece.surprisal_bits
+            assert word.surprisal_bits == pytest.approx(bits, abs=1e-4)
+
+
+def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
+    """All strings of up to six characters after a context: the mass of those whose next word is w, of all that begin a word."""
+    model = fit("ngram", TOY, tokenizer="char", order=3, smoothing="witten-bell")
+    tokenizer = model.tokenizer
+    context = tokenizer.encode(["ab"]).ids[:-1].tolist()
+    ids_of = dict(zip(tokenizer.symbols(), range(tokenizer.size), strict=True))
+    letters = [ids_of[symbol] for symbol in tokenizer.symbols() if symbol not in (" ", "</s>")]
+    starts_word = predicted(model, context)[[ids_of[" "], ids_of["</s>"]]].sum()
+    total = 0.0
+    for length in (1, 2, 3):
+        for word in itertools.product(letters, repeat=length):
+            sequence = [*context, ids_of[" "], *word]
+            p = math.prod(predicted(model, sequence[:at])[sequence[at]] for at in range(len(context), len(sequence)))
+            mass = sum(p * predicted(model, sequence)[ids_of[end]] for end in (" ", "</s>"))
+            total += mass / starts_word
+            text = "".join(tokenizer.symbols()[id] for id in word)
+            if "<" not in text and text in ("a", "b", "ab", "ba", "aab"):
+                (score,) = score_sentences(model, [text], given="ab", with_words=True)
+                assert 2 ** -score.word_scores[0].surprisal_bits == pytest.approx(mass / starts_word, rel=1e-4)
+    (ended,) = score_sentences(model, [""], given="ab", with_words=True)
+    assert 0.5 < total + 2 ** -ended.word_scores[0].surprisal_bits <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("kind", ["lstm", "ngram"])
+def test_a_word_costs_the_same_whether_what_precedes_it_is_given_or_scored(kind):
+    for settings in ({"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 280}, {}):
+        model = fit(kind, **settings)
+        (whole,) = score_sentences(model, ["the cat saw a dog"], with_words=True)
+        (rest,) = score_sentences(model, ["saw a dog"], given="the cat", with_words=True)
+        (open_end,) = score_sentences(model, ["the cat saw a dog"], with_words=True, eos=False)
+        bits = [word.surprisal_bits for word in whole.word_scores]
+        assert [word.surprisal_bits for word in rest.word_scores] == pytest.approx(bits[2:], abs=1e-4)
+        assert [word.surprisal_bits for word in open_end.word_scores] == pytest.approx(bits[:-1], abs=1e-4)
+        assert [word.word for word in rest.word_scores] == ["saw", "a", "dog", "</s>"]
+
+
+def test_of_word_models_words_are_tokens():
+    model = fit("lstm", split_punctuation=True)
+    for score in score_sentences(model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True):
+        assert [(w.word, w.surprisal_bits, w.is_oov) for w in score.word_scores] == [
+            (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov) for t in score.token_scores
+        ]
+
+
+CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
+
+
+@pytest.mark.parametrize("settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {}], ids=str)
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings, lowercase):
+    model = fit("unigram", lowercase=lowercase, **settings)
+    whole, rest = score_sentences(model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True)
+    words = [word.word for word in whole.word_scores]
+    assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
+    assert [word.word for word in rest.word_scores] == words
+    assert whole.words == rest.words == len(words) - 1
+    if settings.get("split_punctuation"):
+        assert words[:7] == ["The", "DOG's", "(", "ran", ")", ",", "\u0130" if lowercase else "\u0130'x"]
+    else:
+        assert words[:-1] == CASED.split()
+
+
+def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():
+    model = fit("unigram", tokenizer="char", lowercase=True)
+    scores = score_sentences(model, ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True)
+    assert [[word.word for word in score.word_scores] for score in scores] == [["The\tDOG", "ran", "</s>"], ["\u0130\tA", "b", "</s>"]]
+    assert [score.words for score in scores] == [2, 2]
+
+
+def test_a_word_with_an_unknown_character_is_unknown():
+    (score,) = score_sentences(fit("lstm", tokenizer="char"), ["the z\u00e9bra sat"], with_words=True)
+    assert [word.is_oov for word in score.word_scores] == [False, True, False, False]
+    assert score.word_scores[1].word == "z\u00e9bra"
+
+
+def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
+    model = fit("lstm", tokenizer="char")
+    usual = score_sentences(model, SENTENCES, with_words=True)
+    monkeypatch.setattr("rnnlm.inference.distributions.MOST_CELLS", 50)
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
+    monkeypatch.setattr(model, "call_tokens", 7)
+    for one, other in zip(score_sentences(model, SENTENCES, with_words=True), usual, strict=True):
+        assert [w.surprisal_bits for w in one.word_scores] == pytest.approx([w.surprisal_bits for w in other.word_scores], abs=1e-4)

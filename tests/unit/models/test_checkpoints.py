@@ -1,0 +1,129 @@
+"""Checkpoints: the last few stay, a damaged one gives way to the one before it, no more than that is ever on the disk."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from support.failing_files import failing
+
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
+from rnnlm.events import TrainingState
+from rnnlm.files import small_files, writing
+from rnnlm.models import checkpoints
+from rnnlm.models.checkpoints import Run
+
+RUN = Run("lstm", {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}, "aa", None, "bb")
+
+
+def state(step: int) -> TrainingState:
+    return TrainingState({"step": step, "seconds": step / 3}, {"network.weight": np.full((3, 2), step, np.float32), "random.cpu": np.arange(9, dtype=np.uint8)})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With checkpoints of steps 3, 6 and 9."""
+    for step in (3, 6, 9):
+        checkpoints.save(tmp_path, state(step), RUN, keep=3)
+    return tmp_path
+
+
+def steps(folder):
+    return [int(path.name.split("-")[1]) for path in sorted((folder / "training").glob("state-*.json"))]
+
+
+def newest(folder, suffix):
+    return max((folder / "training").glob(f"state-*{suffix}"))
+
+
+def test_what_was_saved_comes_back(folder):
+    found = checkpoints.load(folder)
+    assert found.facts == state(9).facts and checkpoints.load_run(folder) == RUN
+    assert all(np.array_equal(found.arrays[name], array) and found.arrays[name].dtype == array.dtype for name, array in state(9).arrays.items())
+    assert found.arrays["network.weight"].flags.writeable
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_so_many_of_the_last_checkpoints_stay(tmp_path, keep):
+    for step in range(1, 6):
+        checkpoints.save(tmp_path, state(step), RUN, keep)
+    assert steps(tmp_path) == [1, 2, 3, 4, 5][-keep:]
+    assert len(list((tmp_path / "training").iterdir())) == 2 * keep
+
+
+def test_checkpoints_of_a_branch_that_was_given_up_go(folder):
+    checkpoints.save(folder, state(6), RUN, keep=3)
+    assert steps(folder) == [3, 6]
+
+
+def test_what_a_save_that_was_cut_off_has_left_goes_before_the_next_one_is_written(folder):
+    place = folder / "training"
+    for name in ("state-00000012-aaaaaaaa.safetensors", "state-00000012-bbbbbbbb.safetensors.new", "state-00000012-aaaaaaaa.json.new"):
+        (place / name).write_bytes(b"half")
+    with failing(folder, ("write",)), pytest.raises(OutputError, match="cannot write"):
+        checkpoints.save(folder, state(12), RUN, keep=3)
+    assert steps(folder) == [3, 6, 9] and len(list(place.iterdir())) == 6
+    assert checkpoints.load(folder).facts["step"] == 9
+
+
+def flip(path, at=-1, bit=1):
+    content = bytearray(path.read_bytes())
+    content[at] ^= bit
+    path.write_bytes(content)
+
+
+def newer(folder):
+    """As a later version might write it."""
+    path = newest(folder, ".json")
+    content = {**json.loads(path.read_bytes()), "format_version": 99}
+    data = json.dumps(content).encode()
+    path.unlink()
+    path.with_name(f"state-00000009-{writing.digest([data])[:8]}.json").write_bytes(data)
+
+
+DAMAGES = {
+    "a bit of the arrays": lambda folder: flip(newest(folder, ".safetensors")),
+    "arrays cut short": lambda folder: newest(folder, ".safetensors").write_bytes(newest(folder, ".safetensors").read_bytes()[:-3]),
+    "no arrays": lambda folder: newest(folder, ".safetensors").unlink(),
+    "arrays of another checkpoint": lambda folder: newest(folder, ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes()),
+    "a bit of the facts": lambda folder: flip(newest(folder, ".json"), newest(folder, ".json").read_bytes().index(b'"step": 9') + 8),
+    "facts cut short": lambda folder: newest(folder, ".json").write_bytes(newest(folder, ".json").read_bytes()[:-9]),
+    "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),
+    "a folder instead": lambda folder: (newest(folder, ".json").unlink(), (folder / "training" / "state-00000009-00000000.json").mkdir()),
+    "a newer format": newer,
+    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (small_files.MOST_BYTES + 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_that_is_said_once(folder, damage):
+    DAMAGES[damage](folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert checkpoints.load_run(folder) == RUN
+    with pytest.warns(RnnlmWarning, match="is damaged, the one before it is looked for: state-00000009") as said:
+        found = checkpoints.load(folder)
+    assert found.facts == state(6).facts and len(said) == 1
+    np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
+    checkpoints.save(tmp_path, state(9), RUN)
+    if damage == "arrays of another checkpoint":
+        pytest.skip("there is none")
+    DAMAGES[damage](tmp_path)
+    with pytest.raises(ModelError, match="cannot resume the run of .*each of its checkpoints is missing or damaged"), pytest.warns(RnnlmWarning):
+        checkpoints.load(tmp_path)
+
+
+def test_where_there_is_none_that_is_wrong_usage(tmp_path):
+    assert not checkpoints.is_there(tmp_path)
+    with pytest.raises(UsageError, match="nothing to resume in"):
+        checkpoints.load(tmp_path)
+
+
+def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
+    (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
+    checkpoints.remove(folder)
+    assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"] and not checkpoints.is_there(folder)

@@ -1,0 +1,263 @@
+"""What a combination is made of, on disk: found, checked, copied; whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+from support.tiny_models import LINES, Lines, fit, save
+
+from rnnlm.combinations.mixture import Mixture
+from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.evaluation.soundness import audit
+from rnnlm.files import writing
+from rnnlm.inference import span_scoring
+from rnnlm.models import info, model_folder, model_parts
+from rnnlm.text.encoding import encode_text
+
+SETTINGS = {"model": "mixture", "mixing": "linear"}
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Two folders with a model each."""
+    for name, smoothing in (("a", "mkn"), ("b", "witten-bell")):
+        save(tmp_path / name, fit("ngram", order=2, smoothing=smoothing), "ngram", order=2, smoothing=smoothing)
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+def mixed(folder, parts, weights=(0.5, 0.5), bundle=False):
+    models = [model_folder.load(part)[0] for part in parts]
+    return model_folder.save(folder, Mixture(models, weights), "mixture", SETTINGS, 0, {}, parts, bundle)
+
+
+def score(folder) -> float:
+    model, _ = model_folder.load(folder)
+    text = encode_text(Lines(LINES), model.tokenizer)
+    return float(span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids)).sum())
+
+
+def names(folder) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def edit(folder, change) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_parts_are_named_by_the_way_to_them_and_their_fingerprint(tmp_path, parts):
+    manifest = mixed(tmp_path / "deep" / "mix", parts)
+    assert [part.path for part in manifest.parts] == ["../../a", "../../b"]
+    assert [part.fingerprint for part in manifest.parts] == [model_folder.read_manifest(part).fingerprint for part in parts]
+    assert [part["path"] for part in info.describe(str(tmp_path / "deep" / "mix"))["parts"]] == ["../../a", "../../b"]
+
+
+def test_a_mixture_moves_with_its_parts(tmp_path, parts, monkeypatch):
+    mixed(tmp_path / "mix", parts)
+    before = score(tmp_path / "mix")
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a", "b", "mix"):
+        shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
+    assert score(tmp_path / "elsewhere" / "mix") == before
+    monkeypatch.chdir(tmp_path / "elsewhere" / "mix")
+    assert score(model_folder.Path(".")) == before
+
+
+def test_a_part_is_found_through_links(tmp_path, parts):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    mixed(tmp_path / "link" / "mix", parts)
+    assert score(tmp_path / "far" / "away" / "mix") == score(tmp_path / "link" / "mix")
+
+
+def test_the_fingerprint_is_of_parts_weights_and_kind_and_not_of_places(tmp_path, parts):
+    first = mixed(tmp_path / "one", parts)
+    assert mixed(tmp_path / "x" / "y", parts).fingerprint == mixed(tmp_path / "z", parts, bundle=True).fingerprint == first.fingerprint
+    others = [mixed(tmp_path / "two", parts, (0.4, 0.6)), mixed(tmp_path / "three", parts[::-1]), mixed(tmp_path / "four", [parts[0]] * 2)]
+    models = [model_folder.load(part)[0] for part in parts]
+    product = Mixture(models, (0.5, 0.5), "log-linear")
+    others.append(model_folder.save(tmp_path / "five", product, "mixture", {**SETTINGS, "mixing": "log-linear"}, 0, {}, parts))
+    assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 5
+    assert score(tmp_path / "five") != score(tmp_path / "one")
+
+
+def test_a_missing_part_is_named_with_the_way_out(tmp_path, parts):
+    mixed(tmp_path / "mix", parts)
+    shutil.rmtree(parts[1])
+    with pytest.raises(ModelError) as error:
+        model_folder.load(tmp_path / "mix")
+    assert error.value.what == f"part 2 of the mixture at {tmp_path / 'mix'} is missing"
+    assert error.value.why == f"there is no model at {parts[1]}"
+    assert "bring the model" in error.value.way_out and "mix again" in error.value.way_out
+    (check,) = [check for check in audit(str(tmp_path / "mix")) if check.result == "failed"]
+    assert check.name == "parts" and "part 2" in check.detail
+    assert len(info.describe(str(tmp_path / "mix"))["parts"]) == 2
+
+
+def test_a_changed_part_is_named_with_both_fingerprints(tmp_path, parts):
+    manifest = mixed(tmp_path / "mix", parts)
+    now = save(parts[0], fit("unigram"), "unigram").fingerprint
+    with pytest.raises(ModelError) as error:
+        model_folder.load(tmp_path / "mix")
+    assert error.value.what == f"part 1 of the mixture at {tmp_path / 'mix'} has changed"
+    assert now in error.value.why and manifest.parts[0].fingerprint in error.value.why
+
+
+def test_a_damaged_part_is_found_by_the_doctor(tmp_path, parts):
+    mixed(tmp_path / "mix", parts)
+    healthy = list(audit(str(tmp_path / "mix")))
+    assert {check.result for check in healthy} == {"ok"}
+    assert {"part 1: sums", "part 2: files", "sums"} <= {check.name for check in healthy}
+    weights = next(parts[1].glob("weights-*"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert [check.name for check in audit(str(tmp_path / "mix")) if check.result == "failed"][0] == "part 2: files"
+
+
+def test_mixtures_of_mixtures_are_loaded_and_bundled_whole(tmp_path, parts):
+    mixed(tmp_path / "inner", parts)
+    mixed(tmp_path / "outer", [tmp_path / "inner", parts[0]])
+    bundle = mixed(tmp_path / "bundle", [tmp_path / "inner", parts[0]], bundle=True)
+    expected = score(tmp_path / "outer")
+    assert bundle.fingerprint == model_folder.read_manifest(tmp_path / "outer").fingerprint
+    for name in ("inner", "outer", "a", "b"):
+        shutil.rmtree(tmp_path / name)
+    shutil.move(tmp_path / "bundle", tmp_path / "moved")
+    assert {"part-1", "part-2", "config.json"} <= {*names(tmp_path / "moved" / "part-1")}
+    assert score(tmp_path / "moved") == expected
+    assert {check.result for check in audit(str(tmp_path / "moved"))} == {"ok"}
+
+
+def test_a_circle_ends_in_an_error(tmp_path, parts):
+    mixed(tmp_path / "one", parts)
+    mixed(tmp_path / "two", [tmp_path / "one", parts[0]])
+    edit(tmp_path / "one", lambda config: config["parts"][0].update(path="../two"))
+    with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
+        model_folder.load(tmp_path / "two")
+    edit(tmp_path / "one", lambda config: config["parts"][0].update(path="."))
+    with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
+        model_folder.load(tmp_path / "one")
+
+
+def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, monkeypatch):
+    mixed(tmp_path / "1", parts)
+    for number in (2, 3, 4):
+        mixed(tmp_path / str(number), [tmp_path / str(number - 1), parts[0]])
+    monkeypatch.setattr(model_folder, "DEEPEST", 3)
+    assert score(tmp_path / "3") < 0
+    with pytest.raises(ModelError, match="models within models, more than 3 deep"):
+        model_folder.load(tmp_path / "4")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda config: config.update(parts=config["parts"][:1]), "2 weights do not fit 1 models"),
+        (lambda config: config.update(parts=[]), "2 weights do not fit 0 models"),
+        (lambda config: config["settings"].update(mixing="cubic"), "the stored settings are damaged"),
+        (lambda config: config["parts"][0].update(path=7), "config.json: Expected `str`, got `int`"),
+        (lambda config: config["parts"][0].update(path="\0"), ""),
+    ],
+)
+def test_a_damaged_config_is_a_model_error(tmp_path, parts, change, why):
+    mixed(tmp_path / "mix", parts)
+    edit(tmp_path / "mix", change)
+    with pytest.raises(ModelError) as error:
+        model_folder.load(tmp_path / "mix")
+    assert str(tmp_path / "mix") in error.value.what and why in error.value.why
+
+
+def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts):
+    edit(parts[0], lambda config: config.update(parts=[{"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}]))
+    assert score(parts[0]) < 0
+
+
+# ---- bundles
+
+
+def test_a_bundle_replaces_another_and_what_it_no_longer_needs_goes(tmp_path, parts):
+    mixed(tmp_path / "mix", parts, bundle=True)
+    (tmp_path / "mix" / "part-1" / "mine.txt").write_text("a user's own")
+    again = mixed(tmp_path / "mix", parts[::-1], (0.3, 0.7), bundle=True)
+    left = [name for name in names(tmp_path / "mix") if name.startswith("part-")]
+    assert sorted(part.path for part in again.parts) == sorted(set(left) - {"part-1"})
+    assert names(tmp_path / "mix" / "part-1") == ["mine.txt"]
+    assert {check.result for check in audit(str(tmp_path / "mix"))} == {"ok"}
+
+
+def test_the_same_bundle_again_copies_nothing(tmp_path, parts):
+    mixed(tmp_path / "mix", parts, bundle=True)
+    weights = next((tmp_path / "mix" / "part-1").glob("weights-*"))
+    before = weights.stat().st_ino
+    assert [part.path for part in mixed(tmp_path / "mix", parts, (0.3, 0.7), bundle=True).parts] == ["part-1", "part-2"]
+    assert weights.stat().st_ino == before
+
+
+def test_another_model_in_its_place_takes_the_copies_with_it(tmp_path, parts):
+    mixed(tmp_path / "mix", parts, bundle=True)
+    save(tmp_path / "mix", fit("unigram"), "unigram")
+    assert not [name for name in names(tmp_path / "mix") if name.startswith("part-")]
+
+
+def test_a_bundle_can_be_mixed_into_its_own_place(tmp_path, parts):
+    mixed(tmp_path / "mix", parts)
+    before = score(tmp_path / "mix")
+    with pytest.raises(UsageError, match="the mixture cannot replace .*mix, which it would be made of"):
+        mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]])
+    assert score(tmp_path / "mix") == before
+    mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]], (1.0, 0.0), bundle=True)
+    assert score(tmp_path / "mix") == pytest.approx(before)
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, monkeypatch, number):
+    mixed(tmp_path / "mix", parts, bundle=True)
+    before, expected, calls, replace = names(tmp_path / "mix"), score(tmp_path / "mix"), [], os.replace
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        try:
+            mixed(tmp_path / "mix", parts[::-1], bundle=True)
+        except OutputError as error:
+            assert error.what == f"cannot write to {tmp_path / 'mix'}"
+            assert (names(tmp_path / "mix"), score(tmp_path / "mix")) == (before, expected)
+        else:
+            assert number > len(calls) > 5
+
+
+def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be_replaced(tmp_path, parts, monkeypatch):
+    def full(path, pieces):
+        if path.parent.name == "part-2":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(path, pieces)
+
+    original = writing._write_synced
+    monkeypatch.setattr(writing, "_write_synced", full)
+    with pytest.raises(OutputError):
+        mixed(tmp_path / "mix", parts, bundle=True)
+    assert not (tmp_path / "mix").exists()
+    monkeypatch.setattr(model_folder, "_remove_unnamed", lambda *arguments: None)  # killed: nobody cleans up
+    with pytest.raises(OutputError):
+        mixed(tmp_path / "mix", parts, bundle=True)
+    assert "part-1" in names(tmp_path / "mix")
+    model_folder.check_output(tmp_path / "mix", overwrite=False)
+
+
+def test_a_damaged_model_is_not_copied(tmp_path, parts):
+    manifest = model_folder.read_manifest(parts[0])
+    with open(next(parts[0].glob("weights-*")), "r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\x07")
+    with pytest.raises(ModelError, match="is damaged; weights-.* is missing or has changed"):
+        model_parts.bundled(tmp_path / "mix", parts)
+    assert model_folder.damaged_files(parts[0], manifest)

@@ -1,0 +1,39 @@
+"""Who was trained on a text is said when something is to be found on it."""
+
+import warnings
+
+import pytest
+from support.tiny_models import fit, mixture
+
+from rnnlm.errors import RnnlmWarning
+from rnnlm.models import model_folder
+from rnnlm.models.provenance import tell_trained_on
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Models by name: one trained on the text `a`, one on `b`, and a mixture of both."""
+    found = {name: tmp_path / name for name in ("one", "other", "both")}
+    for name, text in (("one", "a"), ("other", "b")):
+        model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})
+    parts = [("unigram", {})] * 2
+    model_folder.save(found["both"], mixture(parts, [0.5, 0.5]), "mixture", {}, 0, {}, [found["one"], found["other"]])
+    return found
+
+
+def said(lines_hash, folders) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        tell_trained_on(lines_hash, folders, "weights")
+    return [str(each.message) for each in caught]
+
+
+def test_models_trained_on_the_text_are_named_mixtures_of_such_models_too(folders):
+    (notice,) = said("b", folders)
+    assert notice == "this is the very text that other and both were trained on: weights found there flatter them; use held-out text"
+    (notice,) = said("a", {"one": folders["one"], "other": folders["other"]})
+    assert notice == "this is the very text that one was trained on: weights found there flatter it; use held-out text"
+
+
+def test_of_a_held_out_text_nothing_is_said(folders):
+    assert said("c", folders) == said("a", {"other": folders["other"]}) == []

@@ -1,0 +1,79 @@
+"""Arrays in bfloat16 against torch's rounding, divided over files and joined again."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from rnnlm.errors import ModelError
+from rnnlm.files import tensor_files
+from rnnlm.models.quantization import SCALE, divided, joined, rounded, scaled, widened
+
+FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
+
+
+@given(npst.arrays(np.float32, npst.array_shapes(min_dims=1, max_dims=3, max_side=6), elements=FINITE))
+def test_rounding_is_torchs(array):
+    expected = torch.from_numpy(array).bfloat16().float().numpy()
+    np.testing.assert_array_equal(widened(rounded(array)), expected)
+    assert rounded(array).nbytes * 2 == array.nbytes and rounded(array).shape == array.shape
+
+
+@given(npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE))
+def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
+    again = joined([scaled("w", array)])["w"]
+    assert again.dtype == np.float32 and again.shape == array.shape
+    step = np.abs(array.reshape(len(array), -1)).max(axis=1) / 127
+    off = np.abs(again.astype(np.float64) - array).reshape(len(array), -1).max(axis=1)
+    assert (off <= 0.5001 * step + np.finfo(np.float32).tiny).all()  # below that a step itself is rounded
+
+
+def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():
+    arrays = {"w": np.array([[0, 0], [1, -2]], dtype=np.float32), "b": np.array([1.5, 2], dtype=np.float32), "n": np.arange(3)}
+    files = divided(arrays, 8)
+    assert files[0]["w"].dtype == np.int8 and files[0]["w"][1].tolist() == [64, -127]
+    again = joined(files)
+    assert again.keys() == arrays.keys() and again["w"][0].tolist() == [0, 0] and again["b"].tolist() == [1.5, 2]
+
+
+def test_other_types_stay_as_they_are():
+    counts = np.arange(5, dtype=np.int32)
+    assert rounded(counts) is counts and widened(counts) is counts
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6), st.integers(40, 200))
+def test_arrays_come_back_whole_from_files_of_bounded_size(shapes, most_bytes):
+    arrays = {f"w{at}": np.full(shape, at, dtype=np.float32) + np.arange(shape[1], dtype=np.float32) for at, shape in enumerate(shapes)}
+    files = divided(arrays, 16, most_bytes)
+    assert all(sum(piece.nbytes for piece in each.values()) <= most_bytes for each in files)
+    again = joined(files)
+    assert again.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_small_arrays_share_files():
+    arrays = {f"w{at}": np.zeros(10, dtype=np.float32) for at in range(10)}
+    assert [len(each) for each in divided(arrays, 16, 100)] == [5, 5]
+
+
+@pytest.mark.parametrize("files, words", [
+    ([{"w#0": np.zeros(2)}, {"w#2": np.zeros(2)}], "a piece of array 'w' is missing"), ([{"w": np.zeros(2)}, {"w": np.zeros(2)}], "there twice"),
+    ([{"w": np.zeros((2, 2), np.int8), "w" + SCALE: np.zeros(3, np.float32)}], "no scale"), ([{"w" + SCALE: np.zeros(3, np.float32)}], "no scale"),
+    ([{"w": np.zeros((2, 2), np.float32), "w" + SCALE: np.zeros(2, np.float32)}], "no scale"),
+    ([{"w#0": np.zeros((2, 3))}, {"w#1": np.zeros((2, 4))}], "do not fit together"), ([{"w": np.zeros(2), "w#0": np.zeros(2)}], "is missing"),
+])  # fmt: skip
+def test_pieces_that_do_not_fit_are_an_error(files, words):
+    with pytest.raises(ModelError, match=words):
+        joined(files)
+
+
+def test_the_safetensors_library_reads_what_is_written(tmp_path):
+    from safetensors.torch import load_file
+
+    array = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
+    (tmp_path / "x").write_bytes(b"".join(tensor_files.chunks({"w": rounded(array)})))
+    assert torch.equal(load_file(tmp_path / "x")["w"], torch.from_numpy(array).bfloat16())
+    np.testing.assert_array_equal(widened(tensor_files.mapped(tmp_path / "x")["w"]), torch.from_numpy(array).bfloat16().float().numpy())

@@ -1,0 +1,66 @@
+"""Every kind of model by name, its functions found when asked for and not before."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from rnnlm.errors import SettingsError
+from rnnlm.models import registry
+
+STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64", (2,))}}  # arrays whose shapes only the file tells
+
+
+def test_the_kinds_are_those_documented():
+    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture"}
+    assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
+
+
+@pytest.mark.parametrize("kind", registry.KINDS.values(), ids=registry.KINDS)
+def test_each_kind_has_settings_with_its_name_and_shapes(kind):
+    classes = kind.settings_classes()
+    model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
+    settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {"model": kind.name}
+    model_class(**settings)
+    tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)
+    shapes = kind.array_shapes(settings, tokenizer)
+    if shapes is None:  # only counting tells
+        shapes = kind.array_shapes(settings, tokenizer, STORED[kind.name])
+    assert shapes and all(dtype in ("F32", "F64") and all(size > 0 for size in shape) for dtype, shape in shapes.values())
+    assert any(10 in shape or 11 in shape for _, shape in shapes.values()) or shapes == STORED[kind.name]
+
+
+def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
+    assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
+    with pytest.raises(SettingsError, match="is not trained; it is made of models that are; rnnlm mix A B --on TEXT makes one"):
+        registry.trained_kind("mixture")
+    assert registry.trained_kind("lstm") is registry.KINDS["lstm"]
+
+
+def test_setting_names_are_unique_over_the_classes_of_a_kind():
+    from rnnlm.text.corpus import TextSettings
+    from rnnlm.text.sources import SourceSettings
+    from rnnlm.text.tokenizers import TokenizerSettings
+    from rnnlm.training.request import HoldoutSettings
+
+    for kind in registry.KINDS.values():
+        classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+        names = [name for cls in classes for name in cls.__dataclass_fields__]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")])
+def test_an_unknown_kind_suggests_the_nearest(name, nearest):
+    with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
+        registry.kind_of(name)
+
+
+@pytest.mark.parametrize("name", ["unigram", "ngram"])
+def test_n_gram_models_are_reached_without_torch(name):
+    code = (
+        f"import sys, types; from rnnlm.models import registry; kind = registry.kind_of('{name}'); kind.settings_classes();"
+        "kind.array_shapes({}, types.SimpleNamespace(size=3)); kind.from_arrays; registry._find(kind.fitting + ':fit');"
+        "registry.kind_of('lstm').settings_classes(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,114 @@
+"""Words from their characters: the equations in numpy, finite differences, and what must not matter."""
+
+import numpy as np
+import pytest
+import torch
+from reference import characters as reference
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM, Highway
+from rnnlm.neural.settings import LstmSettings
+
+CASES = [
+    ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),
+    ("cnn", {"character_filters": "0,3,0,0,2", "character_highways": 0}),
+    ("cnn", {}),
+    ("lstm", {"character_hidden_size": 6}),
+]
+READERS = {"cnn": CharacterCNN, "lstm": CharacterLSTM}
+ALPHABET = 12
+WORDS = [[0, 5, 1], [0, 7, 6, 5, 11, 1], [0, 3, 1], [0, *range(5, 12), *range(5, 12), 1], [0, 1]]
+
+
+def make(characters, options):
+    torch.manual_seed(5)
+    settings = LstmSettings(characters=characters, init_range=0.8, **{"character_size": 4, **options})
+    return READERS[characters](settings, ALPHABET).double(), settings
+
+
+def padded(words, width=None):
+    width = width or max(map(len, words))
+    return torch.tensor([word + [-1] * (width - len(word)) for word in words], dtype=torch.int32)
+
+
+def expected(module, settings, word):
+    weights = {name: value.numpy() for name, value in module.state_dict().items()}
+    if settings.characters == "cnn":
+        return reference.cnn(weights, word, settings.character_highways)
+    return reference.lstm(weights, word)
+
+
+@pytest.mark.parametrize("characters, options", CASES)
+def test_forward_equals_the_equations(characters, options):
+    module, settings = make(characters, options)
+    y_NF = module(padded(WORDS)).detach().numpy()
+    assert y_NF.shape == (len(WORDS), settings.input_width)
+    np.testing.assert_allclose(y_NF, [expected(module, settings, word) for word in WORDS], atol=1e-12)
+
+
+def test_both_directions_are_torchs_bidirectional_lstm():
+    module, settings = make("lstm", {"character_hidden_size": 6})
+    both = torch.nn.LSTM(4, 6, batch_first=True, bidirectional=True).double()
+    suffixed = {"onwards": "", "backwards": "_reverse"}
+    both.load_state_dict({
+        f"{name.split('.')[1]}{suffixed[name.split('.')[0]]}": value
+        for name, value in module.state_dict().items() if not name.startswith("vectors")
+    })  # fmt: skip
+    for word in WORDS:
+        _, (h_2NH, _) = both(module.vectors(torch.tensor([word])))
+        torch.testing.assert_close(module(padded([word]))[0], h_2NH.flatten())
+
+
+@pytest.mark.parametrize("characters, options", CASES[:2] + CASES[3:])
+def test_gradients_equal_finite_differences(characters, options):
+    module, _ = make(characters, {**options, "character_size": 2})
+    names, values = zip(*module.named_parameters(), strict=True)
+    read = padded(WORDS[:3] + [[0, 5, 7, 7, 1]])
+
+    def forward(*values):
+        return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (read,))
+
+    assert torch.autograd.gradcheck(forward, values)
+
+
+@pytest.mark.parametrize("characters, options", CASES)
+@pytest.mark.parametrize("width", [16, 17, 65])
+def test_padding_has_no_influence(characters, options, width):
+    module, _ = make(characters, options)
+    together = module(padded(WORDS, width))
+    together.sum().backward()
+    gradients = {name: value.grad.clone() for name, value in module.named_parameters()}
+    module.zero_grad()
+    alone = torch.cat([module(padded([word])) for word in WORDS])
+    alone.sum().backward()
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+    for name, value in module.named_parameters():
+        torch.testing.assert_close(gradients[name], value.grad, rtol=0, atol=1e-10, msg=name)
+
+
+def test_filters_of_which_there_are_none_are_wrong():
+    with pytest.raises(SettingsError, match="names no filter"):
+        LstmSettings(characters="cnn", character_filters="0,0")
+
+
+def test_a_highway_lets_nearly_all_pass_at_its_start():
+    torch.manual_seed(1)
+    highway = Highway(50)
+    with torch.no_grad():
+        highway.gate.weight.zero_()
+        highway.candidate.weight.zero_()
+        highway.candidate.bias.zero_()
+    y = torch.randn(3, 50)
+    torch.testing.assert_close(highway(y), y * (1 - 1 / (1 + np.exp(2.0))), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("characters, options", CASES)
+def test_under_bf16_vectors_are_nearly_the_same(characters, options):
+    module, _ = make(characters, options)
+    module = module.float()
+    exact = module(padded(WORDS))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = module(padded(WORDS))
+        rough.float().sum().backward()
+    assert rough.isfinite().all()
+    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.05)

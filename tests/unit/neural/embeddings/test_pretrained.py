@@ -1,0 +1,165 @@
+"""Word vectors from files, whole and damaged."""
+
+import bz2
+import gzip
+import lzma
+import struct
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import zstandard
+
+from rnnlm.errors import RnnlmWarning, SettingsError, TextError
+from rnnlm.neural.embeddings.pretrained import load_vectors, read_vectors
+
+SYMBOLS = ["</s>", "<unk>", "the", "cat", "m\u00e4t", "dog"]
+GLOVE = "the 0.1 -0.2 3e-1\nzebra 7 7 7\nm\u00e4t 1 2 3\n"
+WORD2VEC = "3 3\n</s> 0 0 0.5 \ndog -1 -2 -3 \nzebra 7 7 7 \n"  # word2vec ends each line in a space
+
+
+def read(tmp_path, content, name="vectors.txt", width=3, symbols=SYMBOLS, **options):
+    """symbol to vector, and the notices."""
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        found = read_vectors(path, symbols, width, **options)
+    assert found.ids_K.dtype == np.int64 and found.values_KE.dtype == np.float32
+    assert found.values_KE.shape == (len(found.ids_K), width)
+    vectors = {symbols[id]: value.tolist() for id, value in zip(found.ids_K, found.values_KE.astype(float).round(6), strict=True)}
+    return vectors, [str(warning.message) for warning in caught]
+
+
+def failing(tmp_path, content, kind=TextError, **options):
+    with pytest.raises(kind) as caught:
+        read(tmp_path, content, **options)
+    assert type(caught.value) is kind and "vectors.txt" in caught.value.what
+    return str(caught.value)
+
+
+def test_vectors_of_glove(tmp_path):
+    vectors, (notice,) = read(tmp_path, GLOVE)
+    assert vectors == {"the": [0.1, -0.2, 0.3], "m\u00e4t": [1, 2, 3]}
+    assert "vectors for 2 of 6 words (33.3%)" in notice
+
+
+def test_vectors_of_word2vec(tmp_path):
+    vectors, _ = read(tmp_path, WORD2VEC)
+    assert vectors == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
+
+
+def test_vectors_land_in_their_rows_and_others_stay(tmp_path):
+    (tmp_path / "v.txt").write_text(GLOVE, encoding="utf-8")
+    with pytest.warns(RnnlmWarning):
+        found = read_vectors(tmp_path / "v.txt", SYMBOLS, 3)
+    weight_VE = torch.nn.Parameter(torch.full((6, 3), 9.0))
+    load_vectors(weight_VE, found)
+    expected = [[9, 9, 9], [9, 9, 9], [0.1, -0.2, 0.3], [9, 9, 9], [1, 2, 3], [9, 9, 9]]
+    torch.testing.assert_close(weight_VE.detach(), torch.tensor(expected))
+    assert weight_VE.requires_grad and weight_VE.grad_fn is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress), (".zst", zstandard.ZstdCompressor().compress)],
+)
+def test_compressed_files_are_read(tmp_path, suffix, compress):
+    assert read(tmp_path, compress(GLOVE.encode()), f"vectors.txt{suffix}")[0] == read(tmp_path, GLOVE)[0]
+    with pytest.raises(TextError, match="vectors.txt"):
+        read(tmp_path, compress(GLOVE.encode())[:-9], f"vectors.txt{suffix}")
+
+
+@pytest.mark.parametrize("change", [("\n", "\r\n"), ("\n", " \n"), ("\n", "\n\n"), ("3\n", "3")])
+def test_line_ends_do_not_matter(tmp_path, change):
+    content = GLOVE.removesuffix("\n") + "\n"
+    changed = content.replace(*change) if change[0] == "\n" else content.removesuffix("\n")
+    assert read(tmp_path, changed)[0] == read(tmp_path, GLOVE)[0]
+
+
+def test_of_a_word_that_stands_twice_the_first_vector_counts(tmp_path):
+    vectors, notices = read(tmp_path, "cat 1 1 1\ncat 2 2 2\nzebra 1 1 1\nzebra 2 2 2\ncat 3 3 3\n")
+    assert vectors == {"cat": [1, 1, 1]}
+    assert len(notices) == 2 and "2 lines repeat a word" in notices[0]
+
+
+def test_words_may_have_spaces_inside(tmp_path):
+    assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {"cat": [7, 8, 9]}
+    assert read(tmp_path, "cat 7 8 9\n. . . 1 2 3\n")[0] == {"cat": [7, 8, 9]}
+
+
+def test_words_are_compared_as_they_are(tmp_path):
+    with pytest.raises(TextError, match="has a vector for none of the 6 words.*another case"):
+        read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
+
+
+def test_a_word_that_is_a_number(tmp_path):
+    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {"1984": [1, 2, 3], "7": [4, 5, 6]}
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [("the 1 2 3 4 5\ncat 1 2 3 4 5\n", 1), ("2 5\nthe 1 2 3 4 5\n", 1), ("\nthe 1 2 3 4 5\n", 2)]
+)
+@pytest.mark.parametrize("width", [3, 6])
+def test_another_width_says_what_to_set(tmp_path, content, line, width):
+    message = failing(tmp_path, content, SettingsError, width=width)
+    assert f"line {line}: vectors of width 5" in message
+    assert f"embedding_size is {width}" in message and "set embedding_size=5" in message
+
+
+@pytest.mark.parametrize("word", ["cat", "zebra"])
+@pytest.mark.parametrize(("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)])
+def test_a_line_of_another_width_is_an_error_that_names_it(tmp_path, word, numbers, found):
+    message = failing(tmp_path, f"the 1 2 3\n{word} {numbers}\n")
+    assert f"line 2: {found} numbers instead of 3" in message
+    assert f"line 3: {found} numbers instead of 3" in failing(tmp_path, f"2 3\nthe 1 2 3\n{word} {numbers}\n")
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "1e39", "x", "0.1.2", "", "0,5", "\u0661x"])
+@pytest.mark.parametrize("before", ["", "the 1 2 3\n", "9 3\n"])
+def test_what_is_no_finite_number_is_an_error(tmp_path, before, value):
+    line = before.count("\n") + 1
+    assert f"line {line}: {value!r} is not a finite number" in failing(tmp_path, f"{before}cat 1 {value} 3\n")
+
+
+def test_a_file_that_ends_too_early_is_an_error(tmp_path):
+    assert "is cut off; it has 1 vectors, its first line says 3" in failing(tmp_path, "3 3\nthe 1 2 3\n")
+    assert "line 2: 2 numbers" in failing(tmp_path, "the 1 2 3\ncat 0.1 0.")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "  \n", "5 3\n"])
+def test_a_file_without_vectors_is_an_error(tmp_path, content):
+    assert "no vectors in" in failing(tmp_path, content)
+
+
+def test_a_text_is_no_file_of_vectors(tmp_path):
+    assert "'cat' is not a finite number" in failing(tmp_path, "the cat sat on the mat\n", width=4)
+    assert "line 1: 0 numbers" in failing(tmp_path, "hello\n")
+
+
+def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
+    content = b"the 1 2 3\nc\xfft 1 2 3\n"
+    assert "line 2, byte 2: not UTF-8" in failing(tmp_path, content)
+    assert read(tmp_path, content, encoding_errors="replace")[0] == {"the": [1, 2, 3]}
+
+
+def test_a_binary_file_is_told_as_such(tmp_path):
+    vectors = b"".join(word + b" " + struct.pack("3f", 0.5, 1, 2) + b"\n" for word in (b"the", b"cat"))
+    assert "is a binary file" in failing(tmp_path, b"2 3\n" + vectors)
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path):
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(TextError, match=f"cannot read {path}"):
+            read_vectors(path, SYMBOLS, 3)
+
+
+def test_many_vectors_are_skipped_fast(tmp_path):
+    numbers = " ".join(["0.12345"] * 100)
+    (tmp_path / "v.txt").write_text("".join(f"word{number} {numbers}\n" for number in range(20_000)))
+    began = time.process_time()
+    with pytest.warns(RnnlmWarning, match="2 of 2 words"):
+        found = read_vectors(tmp_path / "v.txt", ["word19999", "word7"], 100)
+    assert found.ids_K.tolist() == [1, 0] and time.process_time() - began < 0.5

@@ -1,0 +1,99 @@
+"""Words as rows of character numbers."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from reference.characters import alphabet, rows_of
+from support.tiny_models import make_tokenizer
+
+from rnnlm.neural.embeddings.spelling import LONGEST, Alphabet, SpelledWords
+
+WORDS = ["abc", "b", "\u00e4c\U0001f600"]
+
+
+def make(lines=(" ".join(WORDS),)):
+    return make_tokenizer(list(lines)).spelling()
+
+
+def spelled(tokenizer, words):
+    ids = torch.from_numpy(tokenizer.encode([" ".join(words)]).ids[:-1]).long()
+    return [[number for number in row if number >= 0] for row in SpelledWords(tokenizer)(ids).tolist()]
+
+
+def test_words_are_their_characters_between_two_marks():
+    tokenizer = make()
+    assert Alphabet(tokenizer).size == 5 + 5  # a b c ä 😀
+    assert spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"]) == [[0, 5, 6, 7, 1], [0, 6, 1], [0, 8, 7, 9, 1]]
+
+
+def test_special_symbols_are_characters_of_their_own():
+    table = SpelledWords(make())(torch.tensor([0, 1])).tolist()
+    assert [row[:3] for row in table] == [[0, 3, 1], [0, 4, 1]]
+    assert not {"<", "u", "s"} & set(map(chr, Alphabet(make()).code_points))
+
+
+def test_unseen_words_are_spelled_and_new_characters_unknown():
+    assert spelled(make(), ["cab", "xa", "</s>x"]) == [[0, 7, 5, 6, 1], [0, 2, 5, 1], [0, 2, 2, 2, 2, 2, 1]]
+
+
+def test_the_sizes_follow_from_the_vocabulary_alone():
+    tokenizer = make()
+    before = Alphabet(tokenizer).size
+    tokenizer.encode(["xyz"])
+    assert Alphabet(tokenizer).size == before == Alphabet(make_tokenizer([" ".join(WORDS)])).size
+    assert not SpelledWords(tokenizer).state_dict()
+
+
+def test_of_a_long_word_65_characters_are_read_with_the_marks():
+    tokenizer = make(["ab"])
+    fitting, long, longer = spelled(tokenizer, ["a" * (LONGEST - 2), "a" * (LONGEST - 2) + "b", "a" * 300])
+    assert len(fitting) == LONGEST == 65 and fitting == long == longer == [0, *[5] * 63, 1]
+
+
+def test_the_table_grows_with_words_that_come():
+    tokenizer = make()
+    table = SpelledWords(tokenizer)
+    before = table(torch.arange(5))
+    new = torch.from_numpy(tokenizer.encode(["abcabcabc"]).ids[:1]).long()
+    assert table(new)[0].tolist() == [0, *[5, 6, 7] * 3, 1]
+    after = table(torch.arange(5))
+    assert torch.equal(after[:, : before.shape[1]], before) and (after[:, before.shape[1] :] == -1).all()
+
+
+def test_a_vocabulary_without_words_has_no_characters():
+    tokenizer = make_tokenizer(["a"], min_count=2).spelling()
+    assert Alphabet(tokenizer).size == 5
+    assert spelled(tokenizer, ["ab"]) == [[0, 2, 2, 1]]
+
+
+def test_pieces_of_sentencepiece_are_spelled():
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tokenizer = make_tokenizer(["the cat sat on the mat"] * 5, tokenizer="sentencepiece", vocab_size=280).spelling()
+    encoded = tokenizer.encode(["the zebra"])
+    assert encoded.ids.max() < tokenizer.size == tokenizer.input_size and not tokenizer.spells
+    number = tokenizer.symbols().index("\u2581")
+    assert (SpelledWords(tokenizer)(torch.tensor([number]))[0] >= 0).sum() == 3
+
+
+words = st.lists(st.text(st.sampled_from("abc\u00e4\u20ac\U0001f600'"), min_size=1, max_size=6), min_size=1, max_size=6)
+
+
+@given(known=words, unseen=words)
+def test_spelling_equals_a_slow_reference(known, unseen):
+    tokenizer = make_tokenizer([" ".join(known)]).spelling()
+    rows = alphabet(known)
+    assert spelled(tokenizer, known + unseen) == [rows_of(word, rows) for word in known + unseen]
+
+
+def test_a_large_vocabulary_is_spelled_at_once():
+    import time
+
+    tokenizer = make_tokenizer([" ".join(f"word{number}" for number in range(100_000))])
+    began = time.process_time()
+    rows = Alphabet(tokenizer).spell(tokenizer.spellings(), 0)
+    assert rows.shape == (100_002, 11) and rows.dtype == np.int32
+    assert time.process_time() - began < 1.0

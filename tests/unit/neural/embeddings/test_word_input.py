@@ -1,0 +1,169 @@
+"""What a network reads for each word, unseen ones too."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from reference import characters as reference
+from support.tiny_models import make_tokenizer
+
+from rnnlm.neural.embeddings import word_input
+from rnnlm.neural.embeddings.word_input import WordInput
+from rnnlm.neural.settings import LstmSettings
+
+TEXT = ["the cat sat on the mat", "a dog"]
+KINDS = ["cnn", "lstm"]
+LINES = ["the tam <unk> dog", "", "god tam sat the"]
+
+
+def make(characters, tokenizer, **options):
+    torch.manual_seed(2)
+    own = {"cnn": {"character_size": 4, "character_filters": "3,4,5"}, "lstm": {"character_size": 4, "character_hidden_size": 5}, None: {}}
+    settings = LstmSettings(characters=characters, embedding_size=7, init_range=0.7, **own[characters], **options)
+    return WordInput(settings, tokenizer), settings
+
+
+def ids_of(tokenizer, lines):
+    return torch.from_numpy(tokenizer.encode(lines).ids).long().unsqueeze(1)
+
+
+def vector(module, tokenizer, word):
+    return module(ids_of(tokenizer, [word])[:1])[0, 0].detach()
+
+
+def test_without_characters_it_is_a_table_of_word_vectors():
+    module, settings = make(None, make_tokenizer(TEXT))
+    ids_TB = torch.tensor([[0, 3], [5, 1]])
+    assert list(module.state_dict()) == ["embedding.weight"] and module.weight is module.embedding.weight
+    assert torch.equal(module(ids_TB), module.weight[ids_TB]) and settings.input_width == 7
+    assert 0.5 < module.weight.abs().max() <= 0.7
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("characters", KINDS)
+def test_numbers_equal_those_of_numpy(characters, beside):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, settings = make(characters, tokenizer, characters_beside=beside)
+    x_TBE = module(ids_of(tokenizer, LINES)).detach().numpy()
+    weights = {name.removeprefix("characters.reader."): value.numpy() for name, value in module.state_dict().items()}
+    rows = reference.alphabet("".join(TEXT).replace(" ", ""))
+    words = "the tam <unk> dog </s> </s> god tam sat the </s>".split()
+    symbols = tokenizer.symbols()
+    for word, found in zip(words, x_TBE[:, 0], strict=True):
+        spelled = reference.rows_of(word, rows, {"</s>": 3, "<unk>": 4}.get(word))
+        expected = reference.cnn(weights, spelled, 1) if characters == "cnn" else reference.lstm(weights, spelled)
+        if beside:
+            own = weights["embedding.weight"][symbols.index(word) if word in symbols else symbols.index("<unk>")]
+            expected = np.concatenate([own, expected])
+        assert len(expected) == settings.input_width
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_an_unseen_word_has_a_vector_of_its_own(characters):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make(characters, tokenizer)
+    vectors = [vector(module, tokenizer, word) for word in ("<unk>", "tam", "god", "dog", "xyz")]
+    for at, one in enumerate(vectors):
+        assert all((one - other).abs().max() > 0.01 for other in vectors[:at])
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_an_unseen_word_is_what_it_would_be_if_it_were_known(characters):
+    tokenizer, wider = make_tokenizer(TEXT).spelling(), make_tokenizer([*TEXT, "tam"]).spelling()
+    (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
+    other.load_state_dict(module.state_dict())
+    assert "tam" in wider.symbols() and "tam" not in tokenizer.symbols()
+    torch.testing.assert_close(vector(module, tokenizer, "tam"), vector(other, wider, "tam"), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_beside_its_characters_an_unseen_word_has_the_vector_of_unk(characters):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make(characters, tokenizer, characters_beside=True)
+    unseen, unknown = (vector(module, tokenizer, word) for word in ("tam", "<unk>"))
+    assert torch.equal(unseen[:7], unknown[:7]) and not torch.equal(unseen[7:], unknown[7:])
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_a_words_vector_depends_on_no_other_word(characters):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make(characters, tokenizer)
+    before = vector(module, tokenizer, "cat")
+    among = module(ids_of(tokenizer, ["cat " + "z" * 50 + " cat dog"]))[:, 0]  # the table is wider now
+    for found in (among[0], among[2], vector(module, tokenizer, "cat")):
+        torch.testing.assert_close(found, before, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make(characters, tokenizer)
+    ids_TB = ids_of(tokenizer, LINES + TEXT).view(-1, 3)
+    shapes = []
+    whole = module.characters.reader.forward
+    monkeypatch.setattr(module.characters.reader, "forward", lambda part_NL: shapes.append(tuple(part_NL.shape)) or whole(part_NL))
+    on_cpu = module(ids_TB)
+    assert shapes == [(len(ids_TB.unique()), 5)]  # begin, three characters, end: <unk> is one
+    everywhere = whole(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)  # as on other devices
+    torch.testing.assert_close(on_cpu, everywhere, rtol=0, atol=1e-6)
+    monkeypatch.setattr(word_input, "WORDS_OF_A_LENGTH", 4)
+    torch.testing.assert_close(module(ids_TB), on_cpu, rtol=0, atol=1e-6)
+    assert shapes[1:] == [(4, 4), (4, 5), (3, 5)]
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_gradients_equal_finite_differences(characters):
+    tokenizer = make_tokenizer(["ab a", "b"]).spelling()
+    own = {"character_filters": "2,1"} if characters == "cnn" else {"character_hidden_size": 2}
+    settings = LstmSettings(characters=characters, characters_beside=True, embedding_size=2, character_size=2, tied=False, **own)
+    torch.manual_seed(4)
+    module = WordInput(settings, tokenizer).double()
+    ids_TB = ids_of(tokenizer, ["ab bba a", "ab"])
+    names, values = zip(*module.named_parameters(), strict=True)
+
+    def forward(*values):
+        return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (ids_TB,))
+
+    assert torch.autograd.gradcheck(forward, values)
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_made_on_the_meta_device_and_loaded_it_reads_the_same(characters):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, settings = make(characters, tokenizer, characters_beside=True)
+    with torch.device("meta"):
+        empty = WordInput(settings, tokenizer)
+    shapes = {name: value.shape for name, value in empty.state_dict().items()}
+    assert shapes == {name: value.shape for name, value in module.state_dict().items()}
+    empty.load_state_dict(module.state_dict(), assign=True)
+    loaded = empty.to(torch.device("cpu")).eval()
+    ids_TB = ids_of(tokenizer, LINES)
+    assert torch.equal(loaded(ids_TB), module(ids_TB))
+
+
+@pytest.mark.parametrize("characters", KINDS)
+def test_it_runs_on_the_meta_device(characters, monkeypatch):
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, settings = make(characters, tokenizer, characters_beside=True)
+    monkeypatch.setattr(word_input, "WORDS_AT_ONCE", 3)
+    x_TBE = module.to("meta")(ids_of(tokenizer, LINES).to("meta"))
+    assert x_TBE.device.type == "meta" and x_TBE.shape == (11, 1, settings.input_width)
+    x_TBE.sum().backward()
+
+
+def test_a_copy_reads_the_same_unseen_words():
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make("cnn", tokenizer)
+    twin = copy.deepcopy(module)
+    ids_TB = ids_of(tokenizer, ["tam mat god"])
+    assert torch.equal(twin(ids_TB), module(ids_TB))
+
+
+def test_frozen_word_vectors_get_no_gradient():
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make("cnn", tokenizer, characters_beside=True)
+    module.weight.requires_grad_(False)
+    module(ids_of(tokenizer, LINES)).sum().backward()
+    assert module.weight.grad is None and module.characters.reader.vectors.weight.grad is not None

@@ -1,0 +1,209 @@
+"""Averages of weights against sums kept by hand and torch's own."""
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlm.events import Validated
+from rnnlm.neural.fitting import validation
+from rnnlm.neural.fitting.averaging import Averaging, NonMonotone
+from rnnlm.neural.fitting.settings import FittingSettings
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(1)
+    return nn.Linear(3, 2)
+
+
+def walk(network, steps, averaging, first=1):
+    """Weights after each of `steps` random steps, of which `averaging` hears."""
+    seen = []
+    for step in range(first, first + steps):
+        with torch.no_grad():
+            network.weight += torch.randn_like(network.weight)
+        averaging.update(step)
+        seen.append(network.weight.detach().clone())
+    return seen
+
+
+def averaged(averaging, network):
+    with averaging.in_place():
+        return network.weight.detach().clone()
+
+
+@pytest.mark.parametrize("start", [0, 1, 4])
+def test_asgd_is_the_mean_of_the_weights_after_its_start(network, start):
+    averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=start), network)
+    seen = walk(network, 10, averaging)
+    torch.testing.assert_close(averaged(averaging, network), torch.stack(seen[start:]).mean(0))
+
+
+@pytest.mark.parametrize("start", [1, 4])
+def test_the_average_of_asgd_is_torchs(network, start):
+    """torch's average begins two steps after its t0."""
+    averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=start), network)
+    optimizer = torch.optim.ASGD(network.parameters(), lr=0.1, lambd=0.0, t0=start - 1)
+    for step in range(1, 12):
+        network.weight.grad = torch.randn_like(network.weight)
+        optimizer.step()
+        averaging.update(step)
+    torch.testing.assert_close(averaged(averaging, network), optimizer.state[network.weight]["ax"])
+
+
+def test_before_its_start_the_average_is_the_weights_themselves(network):
+    averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=5), network)
+    seen = walk(network, 5, averaging)
+    assert torch.equal(averaged(averaging, network), seen[-1])
+
+
+def test_an_average_may_be_begun_later(network):
+    averaging = Averaging(FittingSettings(optimizer="sgd"), network)
+    walk(network, 3, averaging)
+    assert not averaging.averages
+    averaging.start = 3
+    seen = walk(network, 4, averaging, first=4)
+    torch.testing.assert_close(averaged(averaging, network), torch.stack(seen).mean(0))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
+def test_an_exponential_average_forgets_by_its_decay_and_the_first_weights_sooner(network, decay):
+    averaging = Averaging(FittingSettings(ema_decay=decay), network)
+    seen = walk(network, 200, averaging)
+    expected = seen[0]
+    for n, weight in enumerate(seen[1:], start=1):
+        kept = min(decay, (1 + n) / (10 + n))
+        expected = kept * expected + (1 - kept) * weight
+    torch.testing.assert_close(averaged(averaging, network), expected)
+
+
+def test_an_exponential_average_is_that_of_torch(network):
+    """torch.optim.swa_utils, from where the decay is the one asked for."""
+    decay = 0.5  # reached after eight weights
+    averaging = Averaging(FittingSettings(ema_decay=decay), network)
+    walk(network, 9, averaging)
+    with averaging.in_place():
+        theirs = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay))
+        theirs.update_parameters(network)
+    for step in range(10, 20):
+        walk(network, 1, averaging, first=step)
+        theirs.update_parameters(network)
+    torch.testing.assert_close(averaged(averaging, network), theirs.module.weight.detach())
+
+
+def test_the_weights_come_back_exactly_even_after_an_error(network):
+    averaging = Averaging(FittingSettings(ema_decay=0.9), network)
+    *_, last = walk(network, 5, averaging)
+    with pytest.raises(ZeroDivisionError), averaging.in_place():
+        assert not torch.equal(network.weight, last)
+        raise ZeroDivisionError
+    assert torch.equal(network.weight, last)
+
+
+# ---- in training
+
+
+def parameters_of(trainer):
+    return [parameter.detach().clone() for parameter in trainer.network.parameters()]
+
+
+def recorded(trainer):
+    """Parameters after each step, as training goes on with them."""
+    after, step = [], trainer.step
+
+    def recording(*arguments):
+        result = step(*arguments)
+        after.append(parameters_of(trainer))
+        return result
+
+    trainer.step = recording
+    return after
+
+
+def same(some, others):
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+
+
+@pytest.mark.parametrize("settings, raw", [
+    ({"ema_decay": 0.9}, {}),
+    ({"optimizer": "asgd", "learning_rate": 1.0, "asgd_start": 3}, {"optimizer": "sgd", "learning_rate": 1.0}),
+])  # fmt: skip
+def test_averages_are_validated_and_handed_back_while_training_goes_on_without_them(
+    make_data, make_trainer, sentences, monkeypatch, settings, raw
+):
+    perplexities = iter([300.0, 200.0, 100.0] * 2)
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    data = make_data(sentences[:40], sentences[40:50])
+    trainer, plain = (make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own) for own in (settings, raw))
+    after_step = recorded(trainer)
+    plain_weights = {}
+    for event in plain.train(never):
+        if isinstance(event, Validated):
+            plain_weights[event.step] = parameters_of(plain)
+    for event in trainer.train(never):
+        if isinstance(event, Validated):
+            shown = parameters_of(trainer)
+            assert same(shown, trainer.averaging.averages) and not same(shown, after_step[-1])
+            assert same(after_step[event.step - 1], plain_weights[event.step])
+    assert event.step == 12 and same(shown, event.model.network.parameters())
+    if "optimizer" in settings:
+        torch.testing.assert_close(shown[0], torch.stack([weights[0] for weights in after_step[3:]]).mean(0))
+
+
+def test_without_validation_the_average_is_handed_back(make_data, make_trainer, sentences):
+    trainer = make_trainer(make_data(sentences[:40]), budget="12steps", batch_rows=4, ema_decay=0.9)
+    *_, fitted = trainer.train(never)
+    assert trainer.averaging.count == 12 and same(trainer.averaging.averages, fitted.model.network.parameters())
+
+
+# ---- NT-ASGD (Merity et al. 2018, algorithm 1), and the fine-tuning run
+
+
+@pytest.mark.parametrize("interval, perplexities, expected", [
+    (2, [9, 8, 7, 6, 5], None), (2, [9, 8, 8.5, 8.6, 8.7], 4), (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
+    (5, [5, 4, 6, 6, 6, 6, 6], 6), (1, [5, 5, 5], None), (1, [5, 4, 4.5, 4.6], 3),
+])  # fmt: skip
+def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(interval, perplexities, expected):
+    trigger = NonMonotone(interval)
+    heard = [trigger.hears(ppl) for ppl in perplexities]
+    assert (heard.index(True) if any(heard) else None) == expected
+
+
+NT_ASGD = {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5, "batch_rows": 4}
+
+
+def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):
+    perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])  # the fourth is worse than the first, two before the one before it
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
+    after = recorded(trainer)
+    for event in trainer.train(never):
+        if isinstance(event, Validated):
+            kept = after[20 : event.step] or after[event.step - 1 : event.step]
+            for number, shown in enumerate(parameters_of(trainer)):
+                torch.testing.assert_close(shown, torch.stack([weights[number] for weights in kept]).mean(0))
+    assert trainer.averaging.start == 20 and trainer.averaging.count == 10
+    assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
+
+
+def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(make_data, make_trainer, sentences, monkeypatch):
+    #      step   5     10    15    20    25 begins  30    35    40    45: worse than the best of those before the last two
+    perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
+    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="50steps", fine_tune_after=0.5, **NT_ASGD)
+    after = recorded(trainer)
+    for event in trainer.train(never):
+        if isinstance(event, Validated) and event.step == 10:
+            best = parameters_of(trainer)
+        if isinstance(event, Validated) and event.step == 30:
+            mean = torch.stack([weights[0] for weights in after[25:30]]).mean(0)
+            torch.testing.assert_close(parameters_of(trainer)[0], mean)
+    assert trainer.averaging.start == 25
+    moved = torch.stack([(one - other).norm() for one, other in zip(after[25], best, strict=True)]).norm()
+    usual = torch.stack([(one - other).norm() for one, other in zip(after[11], after[10], strict=True)]).norm()
+    assert moved < 3 * usual < torch.stack([(one - other).norm() for one, other in zip(after[24], best, strict=True)]).norm()
+    assert (event.stopped, event.steps, event.step) == ("early", 45, 35)

@@ -1,0 +1,181 @@
+"""Clipping by definition, and optimizers against their update rules."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural.fitting.optimizers import FUSED, clip_gradients, make_optimizer
+from rnnlm.neural.fitting.settings import FittingSettings
+
+CPU = torch.device("cpu")
+
+
+def network_of(matrix, bias, matrix_gradient, bias_gradient):
+    network = nn.Linear(2, 2)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor(matrix))
+        network.bias.copy_(torch.tensor(bias))
+    network.weight.grad = torch.tensor(matrix_gradient)
+    network.bias.grad = torch.tensor(bias_gradient)
+    return network
+
+
+@pytest.fixture
+def network():
+    return network_of([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5], [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0])  # norm 13
+
+
+def test_clipping_by_norm_scales_all_gradients_to_the_global_norm(network):
+    clip_gradients(FittingSettings(clip_norm=6.5, clip_value=None), network)
+    torch.testing.assert_close(network.weight.grad, torch.tensor([[1.5, 0.0], [0.0, 2.0]]))
+    torch.testing.assert_close(network.bias.grad, torch.tensor([0.0, 6.0]))
+
+
+def test_clipping_by_norm_leaves_small_gradients(network):
+    clip_gradients(FittingSettings(clip_norm=13.5, clip_value=None), network)
+    assert network.bias.grad.tolist() == [0.0, 12.0]
+
+
+def test_clipping_by_value_cuts_each_gradient(network):
+    clip_gradients(FittingSettings(clip_norm=None, clip_value=3.5), network)
+    assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 3.5]]
+    assert network.bias.grad.tolist() == [0.0, 3.5]
+
+
+def test_clipping_by_value_comes_before_clipping_by_norm(network):
+    clip_gradients(FittingSettings(clip_norm=1.0, clip_value=3.0), network)  # norm sqrt(27) after the cut
+    torch.testing.assert_close(network.weight.grad, torch.tensor([[3.0, 0.0], [0.0, 3.0]]) / math.sqrt(27))
+
+
+def test_no_clipping_leaves_gradients(network):
+    clip_gradients(FittingSettings(clip_norm=None, clip_value=None), network)
+    assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 4.0]]
+
+
+@pytest.mark.parametrize("clipping", [{"clip_norm": None}, {"clip_norm": 1.0}, {"clip_norm": None, "clip_value": 0.5}, {"clip_norm": 1.0, "clip_value": 0.5}], ids=str)
+def test_clipping_tells_the_norm_before_it(network, clipping):
+    assert float(clip_gradients(FittingSettings(**clipping), network)) == 13.0
+
+
+def steps_of(network, count=3, **settings):
+    """Weights and biases after `count` steps with constant gradients."""
+    settings = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0, **settings}
+    optimizer = make_optimizer(FittingSettings(**settings), network, CPU)
+    for _ in range(count):
+        optimizer.step()
+    return network.weight.detach(), network.bias.detach()
+
+
+def adam_by_hand(w, g, count, decay, decoupled, beta1=0.9, beta2=0.99, rate=0.1, epsilon=1e-8):
+    """Kingma & Ba (2015), algorithm 1; `decoupled`: Loshchilov & Hutter (2019), algorithm 2."""
+    m = v = torch.zeros_like(w)
+    for t in range(1, count + 1):
+        gradient = g if decoupled else g + decay * w
+        if decoupled:
+            w = w - rate * decay * w
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        w = w - rate * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + epsilon)
+    return w
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, name, decay):
+    w, g = network.weight.detach().clone(), network.weight.grad.clone()
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    weight, bias = steps_of(network, optimizer=name, weight_decay=decay)
+    torch.testing.assert_close(weight, adam_by_hand(w, g, 3, decay, name == "adamw"))
+    torch.testing.assert_close(bias, adam_by_hand(b, h, 3, 0.0, name == "adamw"))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_sgd_takes_plain_steps_with_decay_on_matrices_only(network, decay):
+    w, g = network.weight.detach().clone(), network.weight.grad.clone()
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    weight, bias = steps_of(network, count=1, optimizer="sgd", weight_decay=decay)
+    torch.testing.assert_close(weight, w - 0.1 * (g + decay * w))
+    torch.testing.assert_close(bias, b - 0.1 * h)
+
+
+def test_momentum_sums_past_gradients(network):
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    _, bias = steps_of(network, count=3, optimizer="sgd", momentum=0.5)
+    torch.testing.assert_close(bias, b - 0.1 * h * (1 + 1.5 + 1.75))
+
+
+def test_nesterov_looks_ahead(network):
+    """Sutskever et al. (2013), in torch's form: the step is g + momentum v, v summing the gradients up to now."""
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    _, bias = steps_of(network, count=3, optimizer="sgd", momentum=0.5, nesterov=True)
+    torch.testing.assert_close(bias, b - 0.1 * h * ((1 + 0.5) + (1 + 0.75) + (1 + 0.875)))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adagrad_divides_by_the_root_of_all_squares(network, decay):
+    """Duchi et al. (2011)."""
+    w, g = network.weight.detach().clone(), network.weight.grad.clone()
+    weight, _ = steps_of(network, optimizer="adagrad", weight_decay=decay)
+    squares = torch.zeros_like(w)
+    for _ in range(3):
+        gradient = g + decay * w
+        squares += gradient**2
+        w = w - 0.1 * gradient / (squares.sqrt() + 1e-10)
+    torch.testing.assert_close(weight, w)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_rmsprop_divides_by_the_root_of_the_mean_square(network, momentum):
+    """Tieleman & Hinton (2012), lecture 6.5."""
+    b, h = network.bias.detach().clone(), network.bias.grad.clone()
+    _, bias = steps_of(network, optimizer="rmsprop", rms_decay=0.75, momentum=momentum)
+    mean, step = torch.zeros_like(b), torch.zeros_like(b)
+    for _ in range(3):
+        mean = 0.75 * mean + 0.25 * h**2
+        step = momentum * step + h / (mean.sqrt() + 1e-8)
+        b = b - 0.1 * step
+    torch.testing.assert_close(bias, b)
+
+
+def test_asgd_takes_the_steps_of_torchs(network):
+    """Its average is of :mod:`rnnlm.neural.fitting.averaging`, and is held against torch's there."""
+    other = nn.Linear(2, 2)
+    other.load_state_dict(network.state_dict())
+    for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+        theirs.grad = mine.grad.clone()
+    optimizer = torch.optim.ASGD(other.parameters(), lr=0.1, lambd=0.0)
+    for _ in range(3):
+        optimizer.step()
+    weight, bias = steps_of(network, count=3, optimizer="asgd")
+    torch.testing.assert_close(weight, other.weight.detach())
+    torch.testing.assert_close(bias, other.bias.detach())
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"])
+def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_them(network, name):
+    network.weight.requires_grad = False
+    before = network.weight.clone()
+    optimizer = make_optimizer(FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1), network, CPU)
+    assert bool(optimizer.defaults.get("fused")) == (name in FUSED)
+    optimizer.step()
+    assert torch.equal(network.weight, before) and network.bias.tolist() != [0.5, -0.5]
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"optimizer": "adam", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop.*set momentum=0"),
+    ({"optimizer": "asgd", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop"),
+    ({"optimizer": "sgd", "nesterov": True}, "nesterov.*momentum is 0.*set momentum=0.9"),
+    ({"optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}, "nesterov.*the optimizer is rmsprop"),
+    ({"optimizer": "sgd", "asgd_start": 5}, "asgd_start.*set asgd_start=0"),
+    ({"optimizer": "asgd", "ema_decay": 0.9}, "two averages"),
+    ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
+    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best cannot be with ema_decay"),
+    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving cannot be with optimizer = asgd"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        FittingSettings(**settings)
+    assert caught.value.way_out

@@ -1,0 +1,91 @@
+"""Learning rates at points worked out by hand."""
+
+import math
+
+import pytest
+
+from rnnlm.neural.fitting.schedule import LearningRate
+from rnnlm.neural.fitting.settings import FittingSettings
+
+
+def rate(progress, epochs=0.0, **settings):
+    return LearningRate(FittingSettings(**{"learning_rate": 2.0, "final_rate": 0.0, **settings})).at(progress, epochs)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "step", "plateau", "halving"])
+def test_warm_up_rises_linearly_to_the_peak(schedule):
+    assert rate(0.05, schedule=schedule, warmup=0.2) == pytest.approx(0.5)
+    assert rate(0.1, schedule=schedule, warmup=0.2) == pytest.approx(1.0)
+    assert rate(0.2, schedule=schedule, warmup=0.2) == pytest.approx(2.0)
+
+
+def test_warm_up_does_not_begin_at_zero():
+    assert rate(0.0, schedule="constant", warmup=0.2) > 0
+
+
+@pytest.mark.parametrize(
+    "progress, expected", [(0.2, 2.0), (0.4, 0.2 + 1.8 * (1 + math.cos(math.pi / 4)) / 2), (0.6, 1.1), (1.0, 0.2), (1.5, 0.2)]
+)
+def test_cosine_falls_to_the_final_share(progress, expected):
+    assert rate(progress, schedule="cosine", warmup=0.2, final_rate=0.1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("progress, expected", [(0.0, 2.0), (0.25, 1.5), (0.5, 1.0), (1.0, 0.0)])
+def test_linear_falls_in_a_line(progress, expected):
+    assert rate(progress, schedule="linear", warmup=0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_constant_stays(progress):
+    assert rate(progress, schedule="constant", warmup=0.0) == 2.0
+
+
+def test_plateau_lowers_the_rate_after_more_bad_validations_than_its_patience():
+    learning_rate = LearningRate(
+        FittingSettings(learning_rate=2.0, schedule="plateau", warmup=0.0, plateau_factor=0.25, plateau_patience=1)
+    )
+    rates = []
+    for improved in (False, True, False, False, False, False, True, False):
+        learning_rate.after_validation(100.0, improved)
+        rates.append(learning_rate.at(0.5))
+    assert rates == [2.0, 2.0, 2.0, 0.5, 0.5, 0.125, 0.125, 0.125]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "step"])
+def test_other_schedules_do_not_care_about_validations(schedule):
+    learning_rate = LearningRate(FittingSettings(learning_rate=2.0, schedule=schedule, warmup=0.0))
+    before = learning_rate.at(0.3)
+    assert not learning_rate.after_validation(100.0, False)
+    assert learning_rate.at(0.3) == before and not learning_rate.is_used_up
+
+
+@pytest.mark.parametrize("epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)])
+def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(epochs, expected):
+    """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at a lower rate."""
+    assert rate(0.5, epochs, schedule="step", warmup=0.0, decay_after_epochs=3, decay_factor=0.5) == expected
+
+
+def test_plateau_goes_back_to_the_best_weights_where_it_lowers_the_rate_if_asked_to():
+    settings = {"schedule": "plateau", "plateau_patience": 1}
+    for returns in (True, False):
+        learning_rate = LearningRate(FittingSettings(return_to_best=returns, **settings))
+        back = [learning_rate.after_validation(100.0, improved) for improved in (True, False, False, False, True)]
+        assert back == [False, False, returns, False, False]
+
+
+def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_second():
+    learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0, min_improvement=1.01))
+    rates, back, used_up = [], [], []
+    for nats, improved in ((6.0, True), (5.5, True), (5.46, True), (5.2, True), (5.0, True), (4.99, True)):
+        back.append(learning_rate.after_validation(math.exp(nats), improved))
+        rates.append(learning_rate.at(0.5))
+        used_up.append(learning_rate.is_used_up)
+    assert rates == [8, 8, 4, 2, 1, 0.5]
+    assert used_up == [False] * 5 + [True]
+    assert not any(back)
+
+
+def test_halving_goes_back_to_the_best_weights_whenever_a_validation_was_worse():
+    learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0))
+    assert [learning_rate.after_validation(ppl, improved) for ppl, improved in ((200, True), (250, False), (190, True))] == [False, True, False]
+    assert learning_rate.at(0.5) == 2.0 and not learning_rate.is_used_up  # the third improved on the second

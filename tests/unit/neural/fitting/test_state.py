@@ -1,0 +1,142 @@
+"""A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every optimizer and schedule."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import ModelError
+from rnnlm.events import TrainingState, Validated
+from rnnlm.neural.fitting import state as continuing
+
+CASES = [
+    {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0},
+    {"optimizer": "adagrad"}, {"optimizer": "rmsprop", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 4, "learning_rate": 1.0},
+    {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0, "schedule": "constant"},
+    {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True}, {"schedule": "step", "decay_after_epochs": 1},
+    {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4}, {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
+    {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None}, {"loss": "sampled", "samples": 9},
+]  # fmt: skip
+DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
+
+
+def make(make_trainer, data, settings, budget="24steps"):
+    recurrent = {"weight_drop": 0.3, "locked_dropout": True} if settings.get("model") not in ("ffnn",) else {}
+    own = {"batch_rows": 4, "bptt_tokens": 12, "validate_every_steps": 4, "learning_rate": 0.02, **DROPOUT, **recurrent, **settings}
+    return make_trainer(data, budget=budget, **own)
+
+
+def cut_after(trainer, steps):
+    """Its last event when it is stopped after so many steps."""
+    *_, fitted = trainer.train(lambda: trainer.step_count >= steps)
+    assert fitted.stopped == "request"
+    return fitted
+
+
+def through_a_file(state):
+    """As it comes back from JSON and arrays."""
+    import json
+
+    return TrainingState(json.loads(json.dumps(state.facts, allow_nan=False)), {name: array.copy() for name, array in state.arrays.items()})
+
+
+def weights(model):
+    return [parameter.detach().clone() for parameter in model.network.parameters()]
+
+
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, make_trainer, sentences, settings):
+    data = make_data(sentences[:60], sentences[60:90])
+    whole = make(make_trainer, data, settings)
+    *_, expected = whole.train(lambda: False)
+    expected_raw = [parameter.detach().clone() for parameter in whole.averaging.weights]
+    assert whole.epochs > 1
+    state = cut_after(make(make_trainer, data, settings), 7).state
+    for steps in (13, 10_000):
+        trainer = make(make_trainer, data, settings)
+        torch.manual_seed(12345)  # what is drawn next comes from the state
+        continuing.put_back(trainer, through_a_file(state))
+        *events, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
+        state = fitted.state
+    assert (fitted.steps, fitted.tokens, fitted.step, fitted.best_ppl_token) == (
+        expected.steps, expected.tokens, expected.step, expected.best_ppl_token,
+    )  # fmt: skip
+    for one, other in zip(weights(fitted.model), weights(expected.model), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(trainer.averaging.weights, expected_raw, strict=True):
+        assert torch.equal(one, other)
+    assert any(isinstance(event, Validated) for event in events)
+
+
+def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(make_data, make_trainer, sentences):
+    """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the first leaves no trace."""
+    data = make_data(sentences[:60], sentences[60:90])
+    settings = {"schedule": "constant", "warmup": 0.0, "validate_every_steps": 5}
+    *_, expected = make(make_trainer, data, settings, "20steps").train(lambda: False)
+    *_, first = make(make_trainer, data, settings, "8steps").train(lambda: False)
+    trainer = make(make_trainer, data, settings, "20steps")
+    continuing.put_back(trainer, first.state)
+    *_, fitted = trainer.train(lambda: False)
+    assert fitted.steps == 20
+    assert all(torch.equal(one, other) for one, other in zip(weights(fitted.model), weights(expected.model), strict=True))
+
+
+def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(make_data, make_trainer, sentences):
+    data = make_data(sentences[:40])
+    trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
+    state = cut_after(trainer, 3).state
+    later = make(make_trainer, data, {"validate_every_steps": None}, "60s")
+    continuing.put_back(later, TrainingState({**state.facts, "seconds": 59.0}, state.arrays))
+    assert later.progress() > 59 / 60
+    assert later.clock.elapsed() > 59
+
+
+def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentences):
+    """The compact form: optimizer and best weights begin anew, an average goes on from the weights."""
+    data = make_data(sentences[:60], sentences[60:90])
+    settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
+    cut = make(make_trainer, data, settings)
+    state = cut_after(cut, 9).state
+    kept = {name: array for name, array in state.arrays.items() if name.split(".")[0] in ("network", "hidden", "random")}
+    trainer = make(make_trainer, data, settings)
+    continuing.put_back(trainer, TrainingState(state.facts, kept))
+    assert trainer.averaging.count == 7 and trainer.step_count == 9
+    for average, name in zip(trainer.averaging.averages, dict(trainer.network.named_parameters()), strict=True):
+        np.testing.assert_array_equal(average, state.arrays[f"network.{name}"])
+    *_, fitted = trainer.train(lambda: False)
+    assert fitted.steps == 24 and fitted.best_ppl_token < 1000
+
+
+def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, make_trainer, sentences):
+    """What the layer derives from its order of words is not stored: it follows from the order that is put back."""
+    data, settings = make_data(sentences[:40]), {"output_layer": "class", "classes": 5, "tied": False}
+    cut = make(make_trainer, data, settings)
+    with torch.no_grad():
+        cut.network.output.arrange(torch.from_numpy(data.tokenizer.counts_V[::-1].copy()))
+    cut.network.prepare()
+    state = cut_after(cut, 3).state
+    trainer = make(make_trainer, data, settings)
+    continuing.put_back(trainer, state)
+    assert torch.equal(trainer.network.output.rank_V, cut.network.output.rank_V)
+    assert not torch.equal(trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V)
+
+
+def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, monkeypatch):
+    data = make_data(sentences[:40])
+    state, trainer = cut_after(make(make_trainer, data, {}), 3).state, make(make_trainer, data, {})
+
+    def full(trainer, arrays):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(continuing, "_put_weights", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        continuing.put_back(trainer, state)
+
+
+@pytest.mark.parametrize("damage", ["step", "learning_rate", "hidden", "network"])
+def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentences, damage):
+    data = make_data(sentences[:40])
+    state = cut_after(make(make_trainer, data, {}), 3).state
+    facts = {name: value for name, value in state.facts.items() if name != damage}
+    arrays = {name: array for name, array in state.arrays.items() if not name.startswith(damage)}
+    with pytest.raises(ModelError, match="damaged, or of another run"):
+        continuing.put_back(make(make_trainer, data, {}), TrainingState(facts, arrays))

@@ -1,0 +1,44 @@
+"""Windows of a text on disk are those of the same text on the device, past the ends of rows, too."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import ModelError
+from rnnlm.files.chunked_array import PartedArray
+from rnnlm.neural.fitting.text_windows import DeviceWindows, DiskWindows, windows_of
+from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows
+
+BOUNDARY = 0
+
+
+def in_parts(ids, lengths, below=None):
+    starts = np.cumsum([0, *lengths])
+    parts = [ids[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+    return PartedArray(starts, parts.__getitem__, ids.dtype, below)
+
+
+def on_device(array):
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+@pytest.mark.parametrize("documents", [None, np.array([0, 3, 11, 40, 53])])
+@pytest.mark.parametrize(("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)])
+def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, rows, length, documents):
+    ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
+    lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
+    disk, device = windows_of(in_parts(ids, lengths), BOUNDARY, on_device), windows_of(ids, BOUNDARY, on_device)
+    assert isinstance(disk, DiskWindows) and isinstance(device, DeviceWindows)
+    documents = documents if tokens == 53 else None
+    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, [] if documents is None else [DocumentBorders(documents)]):
+        length = int(window.tokens_B.max())
+        found_and_wanted = (texts.window(window.start_B, window.end_B, length) for texts in (disk, device))
+        for found, wanted in zip(*found_and_wanted, strict=True):
+            assert found.dtype == wanted.dtype and torch.equal(found, wanted)
+
+
+def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
+    disk = windows_of(in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device)
+    disk.window(np.array([0]), np.array([2]), 2)
+    with pytest.raises(ModelError, match="damaged"):
+        disk.window(np.array([0]), np.array([3]), 3)

@@ -1,0 +1,232 @@
+"""The recurrent layers against their equations in numpy, torch's kernels and finite differences."""
+
+import itertools
+import typing
+
+import numpy as np
+import pytest
+import torch
+from reference import recurrent
+from torch import nn
+from torch.nn import functional as F
+
+from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.settings import Activation
+
+T, B, E, H = 6, 3, 4, 5
+GATES = {"elman": 1, "gru": 3, "lstm": 4}
+ELMAN = [{"activation": name} for name in typing.get_args(Activation)]
+GRU = [{"reset_gate": reset, "update_gate": update} for reset in ("after", "before") for update in ("keep", "renew")]
+LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes in (False, True) for coupled in (False, True)]
+FORMS = [(kind, form) for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM)) for form in forms]
+NAMES = ["-".join((kind, *map(str, form.values()))) for kind, form in FORMS]
+all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=NAMES)
+
+
+@pytest.fixture(autouse=True)
+def own_loops(monkeypatch):
+    """Everywhere, as torch's own kernels are the reference here."""
+    monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: False)
+
+
+QUICKER = choice._torch_is_quicker  # as it is outside these tests
+
+
+def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
+    """Inputs, first states and weights of a layer, in the order of its function's parameters."""
+    T, B, E, H = sizes
+    generator = torch.Generator().manual_seed(3)
+    count = GATES[kind] - form.get("coupled", False)
+    states, biases = (2 if kind == "lstm" else 1), (2 if kind == "gru" else 1)
+    shapes = [(T, B, E)] + [(B, H)] * states + [(count * H, E), (count * H, H)] + [(count * H,)] * biases
+    if form.get("with_peepholes"):
+        shapes.append(((count - 1) * H,))
+    scales = [1.0] * (1 + states) + [E**-0.5, H**-0.5] + [0.5] * 3
+    return [
+        (torch.randn(shape, generator=generator, dtype=torch.float64) * scale).to(dtype).requires_grad_()
+        for shape, scale in zip(shapes, scales, strict=False)
+    ]
+
+
+def run(kind, form, inputs):
+    """y_TBH and the last states, h first."""
+    if kind == "lstm":
+        peepholes = inputs[6] if form["with_peepholes"] else None
+        y_TBH, c_BH = choice.lstm(*inputs[:6], peepholes, form["coupled"])
+        return y_TBH, y_TBH[-1], c_BH
+    y_TBH = getattr(choice, kind)(*inputs, **form)
+    return y_TBH, y_TBH[-1]
+
+
+def gradients(kind, form, inputs):
+    """Of a sum in which each output and last state has a weight of its own."""
+    outputs = run(kind, form, inputs)
+    total = sum((torch.linspace(-1, 1, part.numel()).view_as(part) * part).sum() for part in outputs)
+    return torch.autograd.grad(total, inputs)
+
+
+@all_forms
+def test_forward_pass_equals_the_equations(kind, form):
+    inputs = example(kind, form, torch.float64)
+    expected = recurrent.layer(kind, form, *(part.detach().numpy() for part in inputs))
+    for ours, theirs in zip(run(kind, form, inputs), expected, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-12)
+
+
+@all_forms
+def test_gradients_equal_finite_differences(kind, form):
+    inputs = example(kind, form, torch.float64, sizes=(3, 2, 3, 2))
+    assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs)
+
+
+@pytest.mark.parametrize(
+    "name, activation",
+    [("tanh", torch.tanh), ("relu", F.relu), ("sigmoid", torch.sigmoid), ("elu", F.elu), ("leaky_relu", F.leaky_relu)],
+)
+def test_activations_and_their_derivatives_are_torchs(name, activation):
+    """At 0, too, where the derivative of some is a convention."""
+    x_TBE, h_BH, U, W, b_H = example("elman", {}, torch.float64)
+    with torch.no_grad():
+        for zero in (x_TBE[0, 0], h_BH[0], b_H[0]):
+            zero.zero_()
+    h, steps = h_BH, []
+    for x_BE in x_TBE:
+        h = activation(x_BE @ U.t() + h @ W.t() + b_H)
+        steps.append(h)
+    inputs = [x_TBE, h_BH, U, W, b_H]
+    ours, theirs = choice.elman(*inputs, name), torch.stack(steps)
+    assert theirs[0, 0, 0] == activation(torch.zeros(())) and (name in ("relu", "sigmoid") or (theirs < 0).any())
+    weighting = torch.linspace(-1, 1, ours.numel()).view_as(ours)
+    gradients = [torch.autograd.grad((weighting * each).sum(), inputs) for each in (ours, theirs)]
+    for mine, other in zip((ours, *gradients[0]), (theirs, *gradients[1]), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "kind, form, layer",
+    [
+        ("elman", {"activation": "tanh"}, nn.RNN(E, H)),
+        ("elman", {"activation": "relu"}, nn.RNN(E, H, nonlinearity="relu")),
+        ("gru", {"reset_gate": "after", "update_gate": "keep"}, nn.GRU(E, H)),
+        ("lstm", {"with_peepholes": False, "coupled": False}, nn.LSTM(E, H)),
+    ],
+)
+def test_standard_forms_equal_torchs_layers(kind, form, layer):
+    inputs = example(kind, form)
+    states = 2 if kind == "lstm" else 1
+    weights = inputs[1 + states :]
+    with torch.no_grad():
+        for mine, theirs in zip(weights, layer.parameters(), strict=False):
+            theirs.copy_(mine)
+        if kind != "gru":
+            layer.bias_hh_l0.zero_()
+    state = tuple(part[None] for part in inputs[1 : 1 + states])
+    y_TBH, last = layer(inputs[0], state if kind == "lstm" else state[0])
+    theirs = [y_TBH, *(part[0] for part in (last if kind == "lstm" else [last]))]
+    ours = run(kind, form, inputs)
+    weighting = [torch.linspace(-1, 1, part.numel()).view_as(part) for part in ours]
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+    their_inputs = [*inputs[: 1 + states], *list(layer.parameters())[: len(weights)]]
+    their_gradients = torch.autograd.grad(sum((w * part).sum() for w, part in zip(weighting, theirs)), their_inputs)
+    for mine, other in zip(gradients(kind, form, inputs), their_gradients, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+
+
+@all_forms
+def test_a_window_cut_in_two_gives_the_same(kind, form):
+    x_TBE, *rest = example(kind, form, torch.float64)
+    states, weights = (rest[:2], rest[2:]) if kind == "lstm" else (rest[:1], rest[1:])
+    y_TBH, *last = run(kind, form, [x_TBE, *states, *weights])
+    first_TBH, *between = run(kind, form, [x_TBE[:2], *states, *weights])
+    second_TBH, *cut_last = run(kind, form, [x_TBE[2:], *between, *weights])
+    torch.testing.assert_close(torch.cat((first_TBH, second_TBH)), y_TBH, atol=1e-12, rtol=0)
+    for mine, other in zip(cut_last, last, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
+    whole = torch.autograd.grad(y_TBH.square().sum(), weights)
+    in_two = torch.autograd.grad(first_TBH.square().sum() + second_TBH.square().sum(), weights)
+    for mine, other in zip(in_two, whole, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-11, rtol=0)
+
+
+@all_forms
+def test_products_in_bf16_stay_close_to_fp32(kind, form):
+    """Each product rounds its operands and its result to 8 bits: 2^-8 of terms of order one, carried over six steps."""
+    inputs = example(kind, form)
+    exact = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+    for mine, other in zip(rounded, exact, strict=True):
+        assert mine.dtype == torch.float32
+        relative = (mine - other).norm() / other.norm()
+        assert 1e-5 < relative < 0.03
+
+
+@all_forms
+def test_without_gradients_the_same_comes_out(kind, form):
+    inputs = example(kind, form)
+    expected = run(kind, form, inputs)
+    with torch.no_grad():
+        for mine, other in zip(run(kind, form, inputs), expected, strict=True):
+            torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-6)
+
+
+@all_forms
+def test_runs_forward_and_backward_on_the_meta_device(kind, form):
+    inputs = [part.detach().to("meta").requires_grad_() for part in example(kind, form)]
+    outputs = run(kind, form, inputs)
+    for part, gradient in zip(inputs, torch.autograd.grad(sum(part.sum() for part in outputs), inputs), strict=True):
+        assert gradient.is_meta and gradient.shape == part.shape
+
+
+def test_the_four_forms_of_the_gru_differ():
+    inputs = example("gru", {})
+    outputs = [run("gru", form, inputs)[0] for form in GRU]
+    for one, other in itertools.combinations(outputs, 2):
+        assert (one - other).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("reset_gate", ["after", "before"])
+def test_swapping_the_update_gates_convention_is_exact(reset_gate):
+    x_TBE, h_BH, *weights = example("gru", {})
+    keep = choice.gru(x_TBE, h_BH, *weights, reset_gate, "keep")
+    swapped = [choice.swap_update_gate(weight) for weight in weights]
+    assert torch.equal(choice.gru(x_TBE, h_BH, *swapped, reset_gate, "renew"), keep)
+    for weight, twice in zip(weights, map(choice.swap_update_gate, swapped), strict=True):
+        assert torch.equal(weight, twice)
+
+
+def test_an_irnn_sums_inputs_that_are_not_negative():
+    x_TBE = torch.rand(T, B, H)
+    y_TBH = choice.elman(x_TBE, torch.zeros(B, H), torch.eye(H), torch.eye(H), torch.zeros(H), "relu")
+    torch.testing.assert_close(y_TBH, x_TBE.cumsum(0))
+
+
+def test_on_a_cpu_torch_has_the_quicker_lstm_alone():
+    x_TBE, h_BH = torch.zeros(T, B, E), torch.zeros(B, H)
+    assert [kind for kind in GATES if QUICKER(kind, x_TBE, h_BH)] == ["lstm"]
+    assert not QUICKER("lstm", x_TBE.double(), h_BH.double())
+    assert all(QUICKER(kind, x_TBE.to("meta"), h_BH.to("meta")) for kind in GATES)
+
+
+def test_wide_lstms_are_trained_in_bf16_by_the_loops():
+    x_TBE, wide_BH = torch.zeros(T, B, E), torch.zeros(B, choice.WIDE_LSTM)
+    assert QUICKER("lstm", x_TBE, wide_BH)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not QUICKER("lstm", x_TBE, wide_BH)
+        assert QUICKER("lstm", x_TBE, wide_BH[:, :512])
+        with torch.no_grad():
+            assert QUICKER("lstm", x_TBE, wide_BH)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@all_forms
+def test_torchs_kernels_and_the_loops_agree_in_values_types_and_gradients(monkeypatch, kind, form, precision):
+    inputs = example(kind, form)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        ours = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+        monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: True)
+        theirs = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == other.dtype == torch.float32
+        assert (mine - other).norm() < (1e-5 if precision == torch.float32 else 0.03) * other.norm()

@@ -1,0 +1,114 @@
+"""The Mogrifier LSTM against its equations in numpy, finite differences, and the LSTM it is without rounds of gating."""
+
+import numpy as np
+import pytest
+import torch
+from reference import recurrent
+
+from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
+
+T, B, E, H = 5, 3, 4, 6
+ROUNDS = [(rounds, rank) for rounds in range(1, 6) for rank in (None, 2)]
+FORMS = [(peepholes, coupled) for peepholes in (False, True) for coupled in (False, True)]
+all_rounds = pytest.mark.parametrize("rounds, rank", ROUNDS)
+all_forms = pytest.mark.parametrize("peepholes, coupled", FORMS)
+
+
+def example(rounds, rank, peepholes=False, coupled=False, dtype=torch.float64, sizes=(T, B, E, H)):
+    """x, h, c, weights; peepholes or None; factors."""
+    (T, B, E, H), count = sizes, 4 - coupled
+    shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)] + [((count - 1) * H,)] * peepholes
+    for i in range(rounds):
+        rows, columns = (E, H) if i % 2 == 0 else (H, E)
+        shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+    generator = torch.Generator().manual_seed(4)
+    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes]
+    return tensors[:6], tensors[6] if peepholes else None, tensors[6 + peepholes :]
+
+
+def run(rounds, inputs, peepholes, factors):
+    return mogrifier_lstm(*inputs, rounds, factors, peepholes)
+
+
+def gradients(rounds, inputs, peepholes, factors):
+    outputs = run(rounds, inputs, peepholes, factors)
+    total = sum((torch.linspace(-1, 1, part.numel(), dtype=part.dtype, device=part.device).view_as(part) * part).sum() for part in outputs)
+    return torch.autograd.grad(total, [*inputs, *([] if peepholes is None else [peepholes]), *factors])
+
+
+@all_forms
+@all_rounds
+def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
+    inputs, p, factors = example(rounds, rank, peepholes, coupled)
+    x_TBE, h, c, *weights = (part.detach().numpy() for part in inputs)
+    matrices, expected = recurrent.mogrifier_matrices(rounds, [factor.detach().numpy() for factor in factors]), []
+    for x in x_TBE:
+        x, h = recurrent.mogrify(x, h, matrices)
+        h, c = recurrent.lstm_step(x, h, c, *weights, None if p is None else p.detach().numpy(), coupled)
+        expected.append(h)
+    y_TBH, last_BH = run(rounds, inputs, p, factors)
+    np.testing.assert_allclose(y_TBH.detach().numpy(), np.stack(expected), atol=1e-12)
+    np.testing.assert_allclose(last_BH.detach().numpy(), c, atol=1e-12)
+
+
+def test_a_round_worked_out_by_hand():
+    """s(0) = 1/2: gates whose matrices are zero pass what they gate; one that is far open doubles it, one far shut stops it."""
+    x, h = np.array([[3.0, -1.0]]), np.array([[1.0]])
+    still, open_, shut = np.zeros((2, 1)), np.full((2, 1), 50.0), np.full((2, 1), -50.0)
+    for matrix, factor in ((still, 1), (open_, 2), (shut, 0)):
+        np.testing.assert_allclose(recurrent.mogrify(x, h, [matrix])[0], factor * x, atol=1e-12)
+
+
+@all_forms
+def test_gates_of_zero_matrices_leave_the_lstm_as_it_is(peepholes, coupled):
+    inputs, p, factors = example(3, None, peepholes, coupled)
+    still = [torch.zeros_like(factor) for factor in factors]
+    for mine, other in zip(run(3, inputs, p, still), choice.lstm(*inputs, p, coupled), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("rounds, rank, peepholes, coupled", [(*ROUNDS[n], *FORMS[n % 4]) for n in range(len(ROUNDS))])
+def test_gradients_equal_finite_differences(rounds, rank, peepholes, coupled):
+    inputs, p, factors = example(rounds, rank, peepholes, coupled, sizes=(3, 2, 3, 2))
+    flat = [*inputs, *([] if p is None else [p]), *factors]
+
+    def function(*given):
+        return run(rounds, given[:6], given[6] if peepholes else None, given[6 + peepholes :])
+
+    assert torch.autograd.gradcheck(function, flat)
+
+
+@all_rounds
+def test_a_window_cut_in_two_gives_the_same(rounds, rank):
+    (x_TBE, h_BH, c_BH, *weights), _, factors = example(rounds, rank)
+    whole, c_whole = run(rounds, (x_TBE, h_BH, c_BH, *weights), None, factors)
+    head, c_head = run(rounds, (x_TBE[:2], h_BH, c_BH, *weights), None, factors)
+    tail, c_tail = run(rounds, (x_TBE[2:], head[-1], c_head, *weights), None, factors)
+    torch.testing.assert_close(torch.cat((head, tail)), whole, atol=1e-12, rtol=0)
+    torch.testing.assert_close(c_tail, c_whole, atol=1e-12, rtol=0)
+
+
+@all_rounds
+def test_products_in_bf16_stay_close_to_fp32_and_without_gradients_the_same_comes_out(rounds, rank):
+    given = example(rounds, rank, dtype=torch.float32)
+    for tensors in (given[0][3:], given[2]):
+        for tensor in tensors:
+            tensor.data.mul_(0.4)
+    exact = [*run(rounds, *given), *gradients(rounds, *given)]
+    with torch.no_grad():
+        for mine, other in zip(run(rounds, *given), exact, strict=False):
+            torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = [*run(rounds, *given), *gradients(rounds, *given)]
+    for mine, other in zip(rounded, exact, strict=True):
+        assert mine.dtype == torch.float32
+        assert 1e-5 < (mine - other).norm() / other.norm() < 0.04
+
+
+@all_rounds
+def test_runs_forward_and_backward_on_the_meta_device(rounds, rank):
+    inputs, _, factors = example(rounds, rank)
+    inputs, factors = ([part.detach().to("meta").requires_grad_() for part in parts] for parts in (inputs, factors))
+    for part, gradient in zip([*inputs, *factors], gradients(rounds, inputs, None, factors), strict=True):
+        assert gradient.is_meta and gradient.shape == part.shape

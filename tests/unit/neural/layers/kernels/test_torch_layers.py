@@ -1,0 +1,135 @@
+"""How torch's layers are called on CUDA, shown on the CPU: weights in one array, whole widths, one type, the same numbers."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlm.neural.device import training_products
+from rnnlm.neural.layers.kernels import choice, torch_layers
+from rnnlm.neural.layers.kernels.torch_layers import cudnns_layer, flat_weights, kernel_type, whole_width
+
+T, B = 4, 3
+LAYERS = {"lstm": (torch.lstm, 4, 2), "gru": (torch.gru, 3, 1), "tanh": (torch.rnn_tanh, 1, 1), "relu": (torch.rnn_relu, 1, 1)}
+CPU = torch.device("cpu")
+
+
+def drawn(kind, E, H, dtype=torch.float64):
+    """x_TBE, states and weights, all of them to be differentiated."""
+    torch.manual_seed(1)
+    gates, states = LAYERS[kind][1:]
+    shapes = [(T, B, E), *[(B, H)] * states, (gates * H, E), (gates * H, H), (gates * H,), (gates * H,)]
+    x_TBE, *rest = (torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes)
+    return x_TBE, rest[:states], rest[states:]
+
+
+def gradients_of(outputs, leaves):
+    return torch.autograd.grad(sum((output * torch.linspace(-1, 1, output.shape[-1])).sum() for output in outputs), leaves)
+
+
+@pytest.mark.parametrize("E, H", [(8, 16), (5, 7), (8, 6), (3, 8)])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_outputs_states_and_gradients_are_those_of_torchs_module(kind, E, H):
+    module = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kind) or (lambda *shape: nn.RNN(*shape, nonlinearity=kind))
+    x_TBE, states, weights = drawn(kind, E, H)
+    outputs = cudnns_layer(LAYERS[kind][0], x_TBE, states, weights)
+    before = tuple(state_BH[None] for state_BH in states)
+    y_TBH, after = torch.func.functional_call(
+        module(E, H).double(), dict(zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), weights, strict=True)),
+        (x_TBE, before if kind == "lstm" else before[0]),
+    )  # fmt: skip
+    expected = (y_TBH, after[1][0]) if kind == "lstm" else (y_TBH,)
+    torch.testing.assert_close(outputs, expected)
+    leaves = [x_TBE, *states, *weights]
+    torch.testing.assert_close(gradients_of(outputs, leaves), gradients_of(expected, leaves))
+
+
+def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
+    E, H, gates = 8, 16, 4
+    weights = drawn("lstm", E, H, torch.float32)[2]
+    flat = flat_weights(weights, H, E, H, torch.float32)
+    counts = [gates * H * E, gates * H * H, gates * H, gates * H]
+    storage = flat[0].untyped_storage()
+    assert all(each.untyped_storage().data_ptr() == storage.data_ptr() and each.is_contiguous() for each in flat)
+    assert [each.storage_offset() for each in flat] == [0, counts[0], counts[0] + counts[1], sum(counts[:3])]
+    assert storage.nbytes() == 4 * sum(counts)
+    assert all(torch.equal(each, weight) for each, weight in zip(flat, weights, strict=True))
+
+
+def test_blocks_are_widened_gate_by_gate_and_a_missing_bias_is_zero():
+    weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])  # two gates, one unit, one input
+    ih, hh, bias_ih, bias_hh = flat_weights((weight_ih, weight_hh, torch.tensor([5.0, 6.0]), None), 1, 3, 2, torch.float32)
+    assert ih.tolist() == [[1, 0, 0], [0, 0, 0], [2, 0, 0], [0, 0, 0]]
+    assert hh.tolist() == [[3, 0], [0, 0], [4, 0], [0, 0]]
+    assert (bias_ih.tolist(), bias_hh.tolist()) == ([5, 0, 6, 0], [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("width, expected", [(1, 8), (8, 8), (400, 400), (650, 656), (1150, 1152)])
+def test_widths_fill_whole_loads(width, expected):
+    assert whole_width(width) == expected
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_added_units_stay_zero(kind):
+    seen = []
+
+    def layer(*given):
+        seen.append(LAYERS[kind][0](*given))
+        return seen[-1]
+
+    cudnns_layer(layer, *drawn(kind, 5, 6))
+    for output in seen[0]:
+        assert output.shape[-1] == 8 and output[..., :6].any() and not output[..., 6:].any()
+
+
+@pytest.mark.parametrize("has_bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(monkeypatch, has_bf16, dtype):
+    monkeypatch.setattr(torch_layers, "_cudnn_has_bf16", lambda: has_bf16)
+    seen = []
+
+    def layer(x_TBE, states, weights, *settings):
+        seen.extend([x_TBE, *states, *weights])
+        assert not torch.is_autocast_enabled("cpu")
+        return torch.lstm(x_TBE, states, weights, *settings)
+
+    x_TBE, states, weights = drawn("lstm", 8, 8, torch.float32)
+    with training_products("bf16", CPU):
+        y_TBH, c_BH = cudnns_layer(layer, x_TBE.bfloat16(), states, weights)
+    assert {each.dtype for each in seen} == {dtype} and all(each.is_contiguous() for each in seen)
+    assert y_TBH.dtype == c_BH.dtype == torch.float32
+    exact, _ = cudnns_layer(torch.lstm, x_TBE, states, weights)
+    torch.testing.assert_close(y_TBH, exact, atol=0.05, rtol=0)
+    assert all(gradient.dtype == torch.float32 for gradient in gradients_of([y_TBH], weights))
+
+
+def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
+    x = torch.ones(1, dtype=torch.bfloat16)
+    for version, release, expected in [(91300, (2, 10), torch.bfloat16), (91200, (2, 10), torch.float32), (None, (2, 10), torch.float32)]:
+        monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
+        monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", release)
+        assert kernel_type(x) == expected
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
+    monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", (99, 0))
+    assert kernel_type(x) == torch.float32
+    assert kernel_type(x.double()) == torch.float64
+
+
+def test_a_network_under_weight_drop_learns_the_same_through_flat_weights(make_data, make_trainer, sentences, monkeypatch):
+    def weights_after():
+        trainer = make_trainer(make_data(sentences[:40]), layers=2, weight_drop=0.5, tied=False, batch_rows=4)
+        state = trainer.network.initial_state(4)
+        for _, (_, window) in zip(range(3), trainer.streams.windows(), strict=False):
+            _, state = trainer.step(window, state, 0.1)
+        return trainer.network.state_dict()
+
+    expected = weights_after()
+    calls = SimpleNamespace(count=0)
+
+    def flat(*given):
+        calls.count += 1
+        return cudnns_layer(*given)
+
+    monkeypatch.setattr(choice, "torchs_layer", flat)
+    torch.testing.assert_close(weights_after(), expected, atol=1e-4, rtol=1e-3)
+    assert calls.count == 6

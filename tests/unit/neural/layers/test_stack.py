@@ -1,0 +1,185 @@
+"""The recurrent stack: connections between layers and their gradients, widths, dropout, how each kind starts."""
+
+import numpy as np
+import pytest
+import torch
+from reference import recurrent_network
+
+from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.settings import KINDS
+
+VARIANTS = [
+    ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}), ("rnn", {"activation": "sigmoid"}),
+    ("rnn", {"activation": "elu"}), ("rnn", {"activation": "leaky_relu"}),
+    ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
+    ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
+    ("lstm", {"mogrifier_rounds": 3}), ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),
+    ("qrnn", {}), ("qrnn", {"convolution_words": 1, "pooling": "f"}), ("qrnn", {"convolution_words": 3, "pooling": "ifo"}),
+]  # fmt: skip
+SHAPES = [
+    {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"}, {"layers": 2, "connections": "residual"},
+    {"layers": 3, "connections": "highway"}, {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
+]  # fmt: skip
+variants = pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def make_stack(model, dtype=torch.float32, **settings):
+    torch.manual_seed(3)
+    settings = {"embedding_size": 5, "hidden_size": 7, "dropout_between": 0.0, **settings}
+    stack = RecurrentStack(KINDS[model](model=model, **settings)).to(dtype)
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.uniform_(-0.6, 0.6)
+    return stack
+
+
+def random_state(stack, rows, dtype=torch.float32):
+    return tuple(torch.randn(places, rows, width, dtype=dtype) for places, width in stack.state_shapes())
+
+
+@shapes
+@variants
+def test_outputs_and_states_equal_the_equations(model, variant, shape):
+    stack = make_stack(model, **variant, **shape)
+    x_TBE, state = torch.randn(6, 3, 5), random_state(stack, 3)
+    y_TBH, after = stack(x_TBE, state)
+    weights = {f"body.{name}": value.detach().numpy() for name, value in stack.state_dict().items()}
+    expected, expected_after = recurrent_network.stack(stack.settings, weights, x_TBE.numpy(), [part.numpy() for part in state])
+    np.testing.assert_allclose(y_TBH.detach().numpy(), expected, atol=1e-5)
+    assert y_TBH.shape[2] == stack.settings.output_width
+    assert [tuple(part.shape) for part in after] == [(places, 3, width) for places, width in stack.state_shapes()]
+    for ours, theirs in zip(after, expected_after, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [{"layers": 2, "connections": kind} for kind in ("plain", "residual", "highway", "dense")], ids=str)
+@pytest.mark.parametrize("model, variant", [each for each in VARIANTS if "mogrifier_rounds" not in each[1]], ids=str)  # those by themselves
+def test_gradients_equal_finite_differences(model, variant, shape):
+    stack = make_stack(model, torch.float64, embedding_size=3, hidden_size=4, **variant, **shape)
+    x_TBE = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    state = tuple(part.requires_grad_() for part in random_state(stack, 2, torch.float64))
+    names, parameters = zip(*stack.named_parameters(), strict=True)
+
+    def run(x, *rest):
+        values = dict(zip(names, rest[len(state) :], strict=True))
+        y, after = torch.func.functional_call(stack, values, (x, tuple(rest[: len(state)])))
+        return (y, *after)
+
+    assert torch.autograd.gradcheck(run, (x_TBE, *state, *parameters))
+
+
+@variants
+def test_a_window_cut_in_two_gives_the_same_outputs(model, variant):
+    stack = make_stack(model, layers=2, **variant)
+    x_TBE, state = torch.randn(7, 2, 5), random_state(stack, 2)
+    whole, after = stack(x_TBE, state)
+    head, between = stack(x_TBE[:3], state)
+    tail, end = stack(x_TBE[3:], between)
+    torch.testing.assert_close(torch.cat([head, tail]), whole)
+    for ours, theirs in zip(end, after, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn"])
+def test_dropout_between_layers_is_active_in_training_only(model, locked):
+    stack = make_stack(model, layers=2, dropout_between=0.5, locked_dropout=locked)
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
+    stack.train()
+    assert not torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+    stack.eval()
+    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+
+
+def test_a_single_layer_has_nothing_to_drop_between():
+    stack = make_stack("lstm", dropout_between=0.5).train()
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
+    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled):
+    stack = RecurrentStack(KINDS["lstm"](layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled))
+    for layer in stack.layers:
+        blocks = list(layer.bias_ih.detach().split(7))
+        forget = blocks.pop(0 if coupled else 1)
+        assert torch.equal(forget, torch.full((7,), 1.5))
+        assert not any(block.any() for block in blocks)
+
+
+def test_an_open_forget_gate_keeps_the_cell():
+    """What the bias is for: with it large and nothing coming in, the cell stays."""
+    stack = make_stack("lstm")
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.zero_()
+        stack.layers[0].bias_ih[7:14] = 50.0
+    h, c = torch.zeros(1, 1, 7), torch.randn(1, 1, 7)
+    _, (_, after) = stack(torch.randn(20, 1, 5), (h, c))
+    torch.testing.assert_close(after, c)
+
+
+def test_coupled_gates_hold_a_quarter_less_weights():
+    count = {coupled: sum(p.numel() for p in make_stack("lstm", coupled_gates=coupled).parameters()) for coupled in (False, True)}
+    assert count[True] * 4 == count[False] * 3
+
+
+def test_a_highway_starts_by_carrying_its_input():
+    stack = RecurrentStack(KINDS["gru"](model="gru", layers=2, connections="highway"))
+    assert (stack.highways[0].bias < 0).all()
+
+
+@pytest.mark.parametrize("connections, shape", [("plain", 4), ("residual", 4), ("highway", 4), ("dense", 5 + 4 + 4)])
+def test_what_the_output_layer_reads_is_as_wide_as_the_connections_make_it(connections, shape):
+    stack = make_stack("gru", layers=2, hidden_size=4, connections=connections)
+    assert stack(torch.randn(2, 1, 5), random_state(stack, 1))[0].shape == (2, 1, shape)
+
+
+def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one():
+    stack = make_stack("qrnn", layers=3, convolution_words=3, layer_sizes="7,4,6")
+    assert [layer.weight_ih.shape for layer in stack.layers] == [(21, 15), (12, 7), (18, 4)]
+    assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
+
+
+@pytest.mark.parametrize("pooling, blocks", [("f", 2), ("fo", 3), ("ifo", 4)])
+def test_a_quasi_recurrent_layer_has_a_block_of_weights_for_each_gate(pooling, blocks):
+    assert len(make_stack("qrnn", pooling=pooling).layers[0].weight_ih) == 7 * blocks
+
+
+def test_a_quasi_recurrent_layer_whose_forget_gate_is_open_keeps_its_state():
+    stack = make_stack("qrnn", pooling="f")
+    with torch.no_grad():
+        stack.layers[0].weight_ih.zero_()
+        stack.layers[0].bias_ih.copy_(torch.cat((torch.ones(7), torch.full((7,), 50.0))))
+    c, before = torch.randn(1, 1, 7), torch.zeros(1, 1, 5)
+    y_TBH, (after, _) = stack(torch.randn(20, 1, 5), (c, before))
+    torch.testing.assert_close(after, c)
+    torch.testing.assert_close(y_TBH, c.expand(20, 1, 7))
+
+
+@pytest.mark.parametrize("model, settings, weight", [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")])
+def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, settings, weight):
+    stack = make_stack(model, weight_drop=0.5, **settings)
+    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
+    stack.train()
+    first, second = stack(x_TBE, state)[0], stack(x_TBE, state)[0]
+    assert not torch.equal(first, second)
+    gradient = torch.autograd.grad(first.sum(), getattr(stack.layers[0], weight))[0]
+    assert 0.2 < (gradient == 0).double().mean() < 0.8  # those that were dropped
+    stack.eval()
+    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
+
+
+def test_low_rank_gates_of_a_mogrifier_hold_two_thin_matrices_a_round():
+    full, thin = (make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier for rank in (None, 2))
+    assert [tuple(factor.shape) for factor in full] == [(5, 7), (7, 5), (5, 7)]
+    assert [tuple(factor.shape) for factor in thin] == [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_mogrifiers_matrices_start_by_what_they_read(rank):
+    stack = make_stack("lstm", mogrifier_rounds=2, mogrifier_rank=rank)
+    kinds = [kind for _, kind, _ in stack.matrices()]
+    assert kinds == ["input", "recurrent", *(["recurrent", "input"] if rank is None else ["recurrent", "recurrent", "input", "input"])]
+    assert {id(each) for each, _, _ in stack.matrices()} == {id(p) for p in stack.parameters() if p.dim() > 1}

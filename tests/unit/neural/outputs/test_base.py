@@ -1,0 +1,194 @@
+"""What all output layers promise: normalised, score equals predict, loss and gradients, the start, storing, devices."""
+
+import copy
+
+import pytest
+import torch
+from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, plain_loss, window
+
+from rnnlm.neural.outputs import adaptive, class_factored, linear_cross_entropy, softmax
+from rnnlm.neural.outputs import hierarchical as hierarchical_softmax
+from rnnlm.neural.outputs.base import unigram
+
+SIZES = [2, 3, 11, 50]
+
+
+@pytest.fixture(params=["whole", "chunks", "as on a GPU"])
+def chunked(request, monkeypatch):
+    """Everything at once; in the smallest pieces; and in them by the way that never asks the device for numbers."""
+    if request.param != "whole":
+        monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
+        monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 1)
+        monkeypatch.setattr(class_factored, "CHUNK_LOGITS", 1)
+        monkeypatch.setattr(hierarchical_softmax, "CHUNK_NUMBERS", 1)
+    if request.param == "as on a GPU":
+        for module in (adaptive, class_factored):
+            monkeypatch.setattr(module, "picks_rows", lambda features_NE: False)
+
+
+def tied_matrix(size, tied, dtype=torch.float32):
+    return torch.randn(size, E, dtype=dtype, generator=torch.Generator().manual_seed(4)).requires_grad_() if tied else None
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", LAYERS)
+def test_predictions_sum_to_one_and_scores_equal_them(kind, size, tied, chunked):
+    layer, (features_NE, targets_N), tied_VE = make(kind, size, tied=tied), window(size), tied_matrix(size, tied and kind in TIED)
+    with torch.no_grad():
+        predicted_NV = layer.predict(features_NE, tied_VE)
+        scored_N = layer.score(features_NE, targets_N, tied_VE)
+    assert predicted_NV.shape == (17, size) and predicted_NV.dtype == torch.float32
+    torch.testing.assert_close(predicted_NV.exp().sum(dim=1), torch.ones(17))
+    kept_N = targets_N >= 0
+    expected_N = predicted_NV.gather(1, targets_N.clamp(min=0)[:, None])[:, 0]
+    torch.testing.assert_close(scored_N[kept_N], expected_N[kept_N], atol=2e-6, rtol=1e-5)
+    assert not scored_N[~kept_N].any()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", EXACT)
+def test_loss_and_gradients_are_those_of_the_cross_entropy(kind, size, tied, chunked):
+    layer, (features_NE, targets_N) = make(kind, size, torch.float64, tied), window(size, dtype=torch.float64)
+    tied_VE = tied_matrix(size, tied and kind in TIED, torch.float64)
+    inputs = [features_NE] if tied_VE is None else [features_NE, tied_VE]
+    ours, plain = layer.loss(features_NE, targets_N, tied_VE), plain_loss(layer, features_NE, targets_N, tied_VE)
+    torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(ours, -layer.score(features_NE, targets_N, tied_VE).sum() / (targets_N >= 0).sum())
+    torch.testing.assert_close(gradients(ours, layer, *inputs), gradients(plain, layer, *inputs), atol=1e-9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_in_fp32_the_loss_is_the_cross_entropy_to_a_millionth(kind):
+    layer, (features_NE, targets_N) = make(kind, 50), window(50)
+    ours, plain = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
+    torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(gradients(ours, layer, features_NE), gradients(plain, layer, features_NE), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_gradients_equal_finite_differences(kind):
+    layer, (features_NE, targets_N) = make(kind, 7, torch.float64, width=3), window(7, 5, torch.float64, 1, width=3)
+    names, parameters = zip(*layer.named_parameters(), strict=True)
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, features):
+            torch.manual_seed(8)  # the same noise words each time
+            return self.layer.loss(features, targets_N)
+
+    def run(features, *values):
+        return torch.func.functional_call(Loss(), {f"layer.{n}": v for n, v in zip(names, values, strict=True)}, (features,))
+
+    assert torch.autograd.gradcheck(run, (features_NE, *parameters))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_window_of_padding_costs_nothing_and_moves_nothing(kind):
+    layer, (features_NE, targets_N) = make(kind, 11), window(11, padded=17)
+    loss = layer.loss(features_NE, targets_N)
+    assert loss == 0
+    loss.backward()
+    assert not any(tensor.grad.any() for tensor in (features_NE, *layer.parameters()))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_padding_changes_neither_loss_nor_gradients(kind):
+    layer, (features_NE, targets_N) = make(kind, 11, torch.float64), window(11, dtype=torch.float64)
+    kept = targets_N >= 0
+    losses = []
+    for rows in (slice(None), kept):
+        torch.manual_seed(5)
+        losses.append(layer.loss(features_NE[rows], targets_N[rows]))
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(gradients(losses[0], layer, features_NE), gradients(losses[1], layer, features_NE))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", LAYERS)
+def test_training_starts_at_the_unigram_distribution(kind, size):
+    layer, counts_V = LAYERS[kind](size, False, E), counts_of(size)
+    assert not any(parameter.any() for parameter in layer.parameters() if parameter.dim() == 1)
+    layer.arrange(counts_V)
+    layer.prepare()
+    with torch.no_grad():
+        for matrix in layer.matrices():
+            matrix.normal_()
+        predicted_NV = layer.predict(torch.zeros(2, E))
+    torch.testing.assert_close(predicted_NV[1], unigram(counts_V).log().float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(unigram(counts_V), (counts_V + 0.5).double() / (counts_V + 0.5).sum())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_matrices_are_the_parameters_that_are_no_biases(kind):
+    layer = LAYERS[kind](11, False, E)
+    assert {id(each) for each in layer.matrices()} == {id(p) for p in layer.parameters() if p.dim() == 2}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_stored_weights_bring_the_same_predictions_back(kind, tied):
+    layer, (features_NE, _), tied_VE = make(kind, 50, tied=tied), window(50), tied_matrix(50, tied and kind in TIED)
+    with torch.device("meta"):
+        loaded = LAYERS[kind](50, tied, E)
+    stored = copy.deepcopy(layer.state_dict())
+    shapes = [{name: (t.shape, t.dtype) for name, t in each.items()} for each in (loaded.state_dict(), stored)]
+    assert shapes[0] == shapes[1]
+    loaded.load_state_dict(stored, assign=True)
+    loaded.prepare()
+    with torch.no_grad():
+        assert torch.equal(loaded.predict(features_NE, tied_VE), layer.predict(features_NE, tied_VE))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_training_and_prediction_run_on_the_meta_device(kind, tied):
+    layer, (features_NE, targets_N) = make(kind, 50, tied=tied).to("meta"), window(50)
+    features_NE, targets_N = features_NE.detach().to("meta").requires_grad_(), targets_N.to("meta")
+    tied_VE = tied_matrix(50, tied and kind in TIED)
+    tied_VE = None if tied_VE is None else tied_VE.detach().to("meta").requires_grad_()
+    loss = layer.loss(features_NE, targets_N, tied_VE)
+    assert loss.shape == () and loss.device.type == "meta"
+    loss.backward()
+    assert all(parameter.grad.device.type == "meta" for parameter in layer.parameters())
+    assert layer.score(features_NE, targets_N, tied_VE).shape == (17,)
+    assert layer.predict(features_NE, tied_VE).shape == (17, 50)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_products_in_bf16_come_close(kind):
+    layer, (features_NE, targets_N) = make(kind, 50), window(50)
+    torch.manual_seed(5)
+    exact = layer.loss(features_NE, targets_N)
+    torch.manual_seed(5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = layer.loss(features_NE.bfloat16(), targets_N)
+        assert layer.predict(features_NE.bfloat16()).dtype == layer.score(features_NE, targets_N).dtype == torch.float32
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=0.02, atol=0)
+    exact, rough = gradients(exact, layer, features_NE), gradients(rough, layer, features_NE)
+    for name, gradient in exact.items():
+        assert rough[name].dtype == torch.float32
+        assert (rough[name] - gradient).norm() < 0.03 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_learns(kind):
+    """Which word follows which, eight words, each known by its vector."""
+    layer = make(kind, 8, width=8)
+    features_NE, targets_N = torch.eye(8), torch.tensor([3, 1, 4, 0, 5, 2, 6, 7])
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    for _ in range(100):
+        optimizer.zero_grad()
+        layer.loss(features_NE, targets_N).backward()
+        optimizer.step()
+    assert layer.score(features_NE, targets_N).exp().min() > (0.8 if kind in NOISY else 0.9)
+
+
+def test_only_losses_on_noise_are_no_cross_entropy():
+    assert {kind for kind in LAYERS if not LAYERS[kind](11, False, E).is_exact} == set(NOISY)
+    assert {kind for kind in LAYERS if not LAYERS[kind](11, False, E).needs_counts} == {"softmax", "mos"}

@@ -1,0 +1,92 @@
+"""Class-factored softmax: how classes are cut, and its probabilities from the definition."""
+
+import pytest
+import torch
+from support.output_layers import counts_of, make, ready
+
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.neural.outputs import class_factored
+from rnnlm.neural.outputs.class_factored import ClassSoftmax, Slices, class_starts
+from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+
+
+@pytest.mark.parametrize(
+    "mass, classes, starts",
+    [
+        ([4, 2, 1, 1], 2, [0, 1]),  # 4 | 2 1 1
+        ([2, 2, 2, 1, 1], 4, [0, 1, 2, 3]),
+        ([10, 1, 1, 1], 3, [0, 1, 2]),  # the first word alone is more than two thirds
+        ([1, 1, 1, 20], 2, [0, 3]),  # half of the mass is reached within the last word
+        ([3, 2, 1], 1, [0]),
+        ([3, 2, 1], 3, [0, 1, 2]),
+    ],
+)
+def test_classes_are_cut_at_equal_shares_of_the_mass_and_none_is_empty(mass, classes, starts):
+    assert class_starts(torch.tensor(mass, dtype=torch.float64), classes).tolist() == starts
+
+
+def test_classes_hold_about_equal_shares_of_the_square_root_of_frequency():
+    counts_V = 1_000_000 // torch.arange(1, 2001)
+    layer = ready(ClassSoftmax(2000, 3, None, False), counts_V)
+    assert len(layer.sizes) == 45 and sum(layer.sizes) == 2000
+    assert layer.sizes == sorted(layer.sizes) or max(layer.sizes) < 100
+    mass = torch.stack([part.sum() for part in (counts_V + 0.5).sqrt().split(layer.sizes)])
+    assert ((mass / mass.sum() * 45)[3:] - 1).abs().max() < 0.25
+
+
+def test_probabilities_are_those_of_the_class_times_those_within_it():
+    layer = make("class", 11)
+    order_V, sizes = layer.order_V.long(), layer.sizes
+    assert counts_of(11)[order_V].tolist() == sorted(counts_of(11).tolist(), reverse=True)
+    features_NE = torch.randn(4, 6)
+    p_class = torch.softmax(features_NE @ layer.class_weight.T + layer.class_bias, dim=1)
+    expected_NV, start = torch.empty(4, 11), 0
+    for k, size in enumerate(sizes):
+        logits = features_NE @ layer.weight[start : start + size].T + layer.bias[start : start + size]
+        expected_NV[:, order_V[start : start + size]] = p_class[:, k : k + 1] * torch.softmax(logits, dim=1)
+        start += size
+    torch.testing.assert_close(layer.predict(features_NE).exp(), expected_NV)
+
+
+def test_tied_weights_are_those_of_the_same_words():
+    own, tied = make("class", 11), make("class", 11, tied=True)
+    with torch.no_grad():
+        tied.load_state_dict({name: value for name, value in own.state_dict().items() if name != "weight"})
+    word_VE = torch.empty_like(own.weight)
+    word_VE[own.order_V.long()] = own.weight.detach()
+    features_NE = torch.randn(4, 6)
+    torch.testing.assert_close(tied.predict(features_NE, word_VE), own.predict(features_NE))
+
+
+def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
+    seen = []
+
+    class Spy:
+        @staticmethod
+        def apply(features, weight, bias, targets):
+            seen.append((len(features), len(weight)))
+            return LinearCrossEntropy.apply(features, weight, bias, targets)
+
+    layer = make("class", 50)
+    monkeypatch.setattr(class_factored, "LinearCrossEntropy", Spy)
+    rarest, commonest = layer.order_V[-1], layer.order_V[0]
+    layer.loss(torch.randn(5, 6), torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long())
+    assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
+
+
+def test_slices_have_the_gradient_of_slices():
+    whole = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: Slices.apply(x, slice(0, 1), slice(3, 5)), whole)
+
+
+def test_more_classes_than_words_are_an_error():
+    with pytest.raises(SettingsError, match="classes = 12 is more than the vocabulary's 11 words"):
+        ClassSoftmax(11, 6, 12, False)
+
+
+@pytest.mark.parametrize("starts", [[1, 4, 8], [0, 4, 4], [0, 8, 4], [0, 4, 11]])
+def test_damaged_classes_are_an_error(starts):
+    layer = make("class", 11)
+    layer.starts_C = torch.tensor(starts, dtype=torch.int32)
+    with pytest.raises(ModelError, match="classes are damaged"):
+        layer.prepare()

@@ -1,0 +1,156 @@
+"""The chunked softmax cross-entropy against torch's own, in value, gradient and memory."""
+
+import pytest
+import torch
+from support.output_layers import E, N, V, example
+from torch.nn import functional as F
+
+from rnnlm.neural.outputs import linear_cross_entropy
+from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+
+
+def torchs_own(features_NE, weight_VE, bias_V, targets_N):
+    return F.cross_entropy(F.linear(features_NE, weight_VE, bias_V), targets_N, ignore_index=-1)
+
+
+def in_chunks(monkeypatch, rows, itemsize=8):
+    """Rows worked through at once (in float64; twice that in fp32), and a slice of five of the vocabulary."""
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", rows * V * itemsize)
+    monkeypatch.setattr(linear_cross_entropy, "SLICE_WEIGHTS", 5 * E)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("padded", [0, 4, N - 1])
+@pytest.mark.parametrize("chunk", [1, 3, 5, N])
+def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk, padded, dtype):
+    in_chunks(monkeypatch, chunk)
+    *inputs, targets_N = example(dtype, padded)
+    ours, theirs = LinearCrossEntropy.apply(*inputs, targets_N), torchs_own(*inputs, targets_N)
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+    for mine, other in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, N])
+def test_all_padding_costs_nothing_and_moves_nothing(monkeypatch, chunk):
+    in_chunks(monkeypatch, chunk)
+    *inputs, targets_N = example(padded=N)
+    loss = LinearCrossEntropy.apply(*inputs, targets_N)
+    assert loss.item() == 0
+    assert not any(gradient.any() for gradient in torch.autograd.grad(loss, inputs))
+
+
+@pytest.mark.parametrize("chunk", [3, N])
+def test_gradients_equal_finite_differences(monkeypatch, chunk):
+    in_chunks(monkeypatch, chunk)
+    *inputs, targets_N = example(torch.float64)
+    assert torch.autograd.gradcheck(lambda *given: LinearCrossEntropy.apply(*given, targets_N), inputs)
+
+
+def test_gradient_is_scaled_by_what_comes_from_above():
+    *inputs, targets_N = example(torch.float64)
+    single = torch.autograd.grad(LinearCrossEntropy.apply(*inputs, targets_N), inputs)
+    tripled = torch.autograd.grad(3 * LinearCrossEntropy.apply(*inputs, targets_N), inputs)
+    for one, three in zip(single, tripled, strict=True):
+        torch.testing.assert_close(3 * one, three)
+
+
+def test_tied_weights_get_the_gradient_of_both_uses():
+    torch.manual_seed(6)
+    weight_VE = torch.randn(V, E, dtype=torch.float64, requires_grad=True)
+    bias_V = torch.zeros(V, dtype=torch.float64)
+    inputs_N, targets_N = torch.randint(V, (N,)), torch.randint(V, (N,))
+
+    def gradient(cross_entropy):
+        return torch.autograd.grad(cross_entropy(torch.tanh(F.embedding(inputs_N, weight_VE)), weight_VE, bias_V, targets_N), weight_VE)[0]
+
+    torch.testing.assert_close(gradient(LinearCrossEntropy.apply), gradient(torchs_own))
+
+
+def test_bf16_features_are_close_to_fp32():
+    features_NE, weight_VE, bias_V, targets_N = example()
+    exact = torchs_own(features_NE, weight_VE, bias_V, targets_N)
+    rough = LinearCrossEntropy.apply(features_NE.bfloat16(), weight_VE, bias_V, targets_N)
+    assert rough.dtype == torch.float32
+    assert abs(rough.item() - exact.item()) < 0.02 * exact.item()
+    rough_gradients = torch.autograd.grad(rough, [features_NE, weight_VE, bias_V])
+    for mine, other in zip(rough_gradients, torch.autograd.grad(exact, [features_NE, weight_VE, bias_V]), strict=True):
+        assert mine.dtype == torch.float32
+        assert (mine - other).norm() < 0.02 * other.norm()
+
+
+def test_a_target_of_vanishing_probability_gives_a_finite_loss():
+    features_NE = torch.tensor([[1000.0]], requires_grad=True)
+    loss = LinearCrossEntropy.apply(features_NE, torch.tensor([[1.0], [0.0]]), torch.zeros(2), torch.tensor([1]))
+    assert 80 < loss.item() < 1001
+    loss.backward()
+    assert features_NE.grad.isfinite().all()
+
+
+def test_autocast_decides_the_type_of_products():
+    *inputs, targets_N = example()
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = LinearCrossEntropy.apply(*inputs, targets_N)
+    given_in_bf16 = LinearCrossEntropy.apply(inputs[0].bfloat16(), *inputs[1:], targets_N)
+    assert torch.equal(under_autocast, given_in_bf16)
+    assert all(gradient.dtype == torch.float32 for gradient in torch.autograd.grad(under_autocast, inputs))
+
+
+@pytest.mark.parametrize("count, most, rows", [(700, 1000, 700), (700, 500, 350), (1120, 536, 374), (5, 0, 1), (0, 10, 1)])
+def test_chunks_are_of_about_the_same_size(count, most, rows):
+    assert linear_cross_entropy._even_rows(count, most) == rows
+
+
+def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * V * 4)
+    largest, softmax = 0, linear_cross_entropy.softmax_over_V
+
+    def watched(logits):
+        nonlocal largest
+        largest = max(largest, logits.nbytes)
+        return softmax(logits)
+
+    monkeypatch.setattr(linear_cross_entropy, "softmax_over_V", watched)
+    *inputs, targets_N = example()
+    LinearCrossEntropy.apply(*inputs, targets_N)
+    assert 0 < largest <= 5 * V * 4
+
+
+def test_the_gradient_of_the_weights_is_handed_on_without_a_copy(monkeypatch):
+    """At 250,000 words a copy of it takes as long as a tenth of the step."""
+    made = []
+    original = linear_cross_entropy.add_slices
+
+    def watched(grad_weight_VE, *rest, **more):
+        made.append(grad_weight_VE.data_ptr())
+        original(grad_weight_VE, *rest, **more)
+
+    monkeypatch.setattr(linear_cross_entropy, "add_slices", watched)
+    *inputs, targets_N = example()
+    LinearCrossEntropy.apply(*inputs, targets_N).backward()
+    assert inputs[1].grad.data_ptr() == made[0]
+
+
+def test_runs_forward_and_backward_on_the_meta_device():
+    *inputs, targets_N = example()
+    inputs = [part.detach().to("meta").requires_grad_() for part in inputs]
+    LinearCrossEntropy.apply(*inputs, targets_N.to("meta")).backward()
+    assert all(part.grad.shape == part.shape for part in inputs)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 1000), (40, 10007)])
+def test_softmax_in_place_equals_torchs(rows, columns, dtype):
+    logits = torch.randn(rows, columns).mul(3).to(dtype)
+    expected = torch.softmax(logits, dim=1)
+    given = logits.data_ptr()
+    p = linear_cross_entropy.softmax_over_V(logits)
+    assert p.data_ptr() == given
+    assert torch.equal(p, expected)
+
+
+def test_no_rows_at_all_give_zero_loss_and_gradients():
+    features_NE, weight_VE, bias_V, targets_N = example()
+    loss = LinearCrossEntropy.apply(features_NE[:0], weight_VE, bias_V, targets_N[:0])
+    assert loss.item() == 0
+    assert not any(gradient.any() for gradient in torch.autograd.grad(loss, [weight_VE, bias_V]))

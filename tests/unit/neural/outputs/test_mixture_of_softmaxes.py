@@ -1,0 +1,117 @@
+"""Mixture of softmaxes: one component is a softmax, K are a slow transcription, latent dropout, what a chunk holds."""
+
+import numpy as np
+import pytest
+import torch
+from support.output_layers import E, V, counts_of, gradients, ready, window
+
+from rnnlm.neural.outputs import linear_cross_entropy, mixture_of_softmaxes
+from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
+from rnnlm.neural.outputs.softmax import SoftmaxOutput
+
+F = 9  # width of what the layer reads, other than that of the word vectors
+
+
+def make(components, tied=False, dtype=torch.float64, dropout_latent=0.0, locked=False):
+    return ready(MixtureOfSoftmaxes(V, F, tied, E, components, dropout_latent, locked), counts_of(V), dtype)
+
+
+def transcribed(layer, features_NF):
+    """Probabilities (N, V), place by place and component by component in numpy."""
+    values = {name: value.detach().numpy() for name, value in layer.state_dict().items()}
+    latent_KEF, latent_KE = values["latent_weight"].reshape(-1, E, F), values["latent_bias"].reshape(-1, E)
+    rows = []
+    for g in features_NF.detach().numpy():
+        odds = np.exp(values["prior_weight"] @ g)
+        p_V = np.zeros(V)
+        for k, odd in enumerate(odds):
+            scores = np.exp(values["weight"] @ np.tanh(latent_KEF[k] @ g + latent_KE[k]) + values["bias"])
+            p_V += odd / odds.sum() * scores / scores.sum()
+        rows.append(p_V)
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("components", [1, 2, 5])
+def test_probabilities_are_those_of_the_formula(components):
+    layer, (features_NF, targets_N) = make(components), window(V, dtype=torch.float64, width=F)
+    expected_NV = transcribed(layer, features_NF)
+    np.testing.assert_allclose(layer.predict(features_NF).exp().detach().numpy(), expected_NV, rtol=1e-10)
+    kept = (targets_N >= 0).numpy()
+    chosen = np.log(expected_NV[np.arange(len(kept)), targets_N.clamp(min=0).numpy()])
+    np.testing.assert_allclose(layer.score(features_NF, targets_N).detach().numpy(), chosen * kept, rtol=1e-10)
+    assert layer.loss(features_NF, targets_N).item() == pytest.approx(-chosen[kept].mean(), rel=1e-10)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_one_component_is_the_softmax_of_its_latent_vector(tied):
+    layer, (features_NF, targets_N) = make(1, tied), window(V, dtype=torch.float64, width=F)
+    word_VE = torch.randn(V, E, dtype=torch.float64, requires_grad=True) if tied else None
+    plain = SoftmaxOutput(V, E, tied).double()
+    plain.load_state_dict({name: value for name, value in layer.state_dict().items() if name in ("weight", "bias")})
+    latent_NE = torch.tanh(features_NF @ layer.latent_weight.T + layer.latent_bias)
+    torch.testing.assert_close(layer.predict(features_NF, word_VE), plain.predict(latent_NE, word_VE))
+    torch.testing.assert_close(layer.score(features_NF, targets_N, word_VE), plain.score(latent_NE, targets_N, word_VE))
+    ours, theirs = layer.loss(features_NF, targets_N, word_VE), plain.loss(latent_NE, targets_N, word_VE)
+    torch.testing.assert_close(ours, theirs)
+    shared = [features_NF, layer.latent_weight, layer.latent_bias, *([word_VE] if tied else [])]
+    for mine, other in zip(torch.autograd.grad(ours, shared), torch.autograd.grad(theirs, shared), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 100])
+def test_any_number_of_rows_at_once_gives_the_same_loss_and_gradients(monkeypatch, rows):
+    layer, (features_NF, targets_N) = make(4), window(V, dtype=torch.float64, width=F)
+    whole = layer.loss(features_NF, targets_N)
+    expected = gradients(whole, layer, features_NF)
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", rows * 4 * V * 8)
+    in_chunks = layer.loss(features_NF, targets_N)
+    torch.testing.assert_close(in_chunks, whole)
+    torch.testing.assert_close(gradients(in_chunks, layer, features_NF), expected)
+
+
+def test_the_logits_of_a_chunk_are_all_there_are_at_once(monkeypatch):
+    seen = []
+    original = mixture_of_softmaxes.softmax_over_V
+    monkeypatch.setattr(mixture_of_softmaxes, "softmax_over_V", lambda logits: seen.append(logits.numel() * 8) or original(logits))
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * 3 * V * 8)
+    layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
+    layer.loss(features_NF, targets_N)
+    assert len(seen) == 4 and max(seen) <= 5 * 3 * V * 8
+
+
+def test_gradients_are_scaled_by_what_comes_from_above():
+    layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
+    single, tripled = (gradients(s * layer.loss(features_NF, targets_N), layer, features_NF) for s in (1, 3))
+    for name, gradient in single.items():
+        torch.testing.assert_close(3 * gradient, tripled[name])
+
+
+def test_a_word_that_every_component_rules_out_keeps_loss_and_gradients_finite():
+    layer, (features_NF, targets_N) = make(3, dtype=torch.float32), window(V, width=F, padded=0)
+    with torch.no_grad():
+        layer.bias[targets_N[0]] = -500.0
+    loss = layer.loss(features_NF, targets_N)
+    assert loss.isfinite() and all(gradient.isfinite().all() for gradient in gradients(loss, layer, features_NF).values())
+
+
+def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
+    """What each softmax reads in a step of training, (T, B, K, E), and the same without dropout."""
+    layer = make(K, dropout_latent=0.5, locked=locked).train()
+    seen = []
+    original = mixture_of_softmaxes.MixtureCrossEntropy.apply
+    monkeypatch.setattr(mixture_of_softmaxes.MixtureCrossEntropy, "apply", lambda *given: seen.append(given[0]) or original(*given))
+    features_TBF = torch.randn(T, B, F, dtype=torch.float64)
+    targets_TB = torch.randint(V, (T, B))
+    layer.window_loss(features_TBF, targets_TB)
+    layer.eval().window_loss(features_TBF, targets_TB)
+    return [part.detach().view(T, B, K, E) for part in seen]
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_latent_dropout_acts_in_training_and_locked_it_is_one_mask_for_each_row(monkeypatch, locked):
+    dropped, whole = drawn_latents(monkeypatch, locked)
+    kept = dropped != 0
+    assert 0.2 < kept.double().mean() < 0.8
+    torch.testing.assert_close(dropped, 2 * whole * kept)
+    assert (kept == kept[:1]).all().item() == locked  # the same at all places
+    assert not (kept == kept[:, :1]).all() and not (kept == kept[:, :, :1]).all()  # and different over rows and components

@@ -1,0 +1,273 @@
+"""Devices and precisions asked for against those here; and that nothing in a step waits for the device."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.network_variants import VARIANTS
+
+from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
+from rnnlm.neural import device as devices
+from rnnlm.neural.device import (
+    exact_products,
+    has_native_bf16,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+    training_products,
+)
+from rnnlm.neural.language_model import NeuralLanguageModel
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("rnn", "elu"), ("rnn", "leaky_relu"), ("gru", "tanh"), ("lstm", "tanh")]
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+
+
+# ---- what is asked for
+
+
+@without_cuda
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
+def test_cuda_without_one_is_an_error_with_a_way_out(name):
+    with pytest.raises(DeviceError) as caught:
+        resolve_device(name)
+    assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.way_out
+
+
+def test_a_cuda_device_beyond_those_here_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
+        resolve_device("cuda:2")
+
+
+def test_mps_without_one_is_an_error(monkeypatch):
+    monkeypatch.setattr(devices, "_has_mps", lambda: False)
+    with pytest.raises(DeviceError, match="mps"):
+        resolve_device("mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-1", "xpu", "meta", "CPU"])
+def test_other_devices_are_wrong_usage(name):
+    with pytest.raises(SettingsError, match="use auto, cpu, cuda"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_auto_takes_the_fastest_device_here(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(devices, "_has_mps", lambda: mps)
+    assert resolve_device("auto").type == expected
+
+
+@pytest.mark.parametrize("native, expected", [(True, "bf16"), (False, "fp32")])
+def test_auto_precision_is_bf16_where_it_is_fast(monkeypatch, native, expected):
+    monkeypatch.setattr(devices, "has_native_bf16", lambda device: native)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resolve_precision("auto", CPU) == expected
+        assert resolve_precision("fp32", CPU) == "fp32"
+
+
+def test_slow_bf16_is_taken_with_a_notice(monkeypatch):
+    monkeypatch.setattr(devices, "has_native_bf16", lambda device: False)
+    with pytest.warns(RnnlmWarning, match="bf16 will be slow"):
+        assert resolve_precision("bf16", CPU) == "bf16"
+
+
+def test_bf16_products_run_under_autocast_and_fp32_ones_as_they_are():
+    a = torch.ones(2, 2)
+    with training_products("bf16", CPU):
+        assert (a @ a).dtype == torch.bfloat16
+    with training_products("fp32", CPU):
+        assert (a @ a).dtype == torch.float32
+    assert isinstance(has_native_bf16(CPU), bool)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    kept = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = before
+        with pytest.raises(ZeroDivisionError), exact_products():
+            assert not matmul.allow_tf32 and not cudnn.allow_tf32
+            raise ZeroDivisionError
+        assert matmul.allow_tf32 == cudnn.allow_tf32 == before
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = kept
+
+
+def test_memory_that_runs_out_is_an_error_with_a_way_out():
+    with pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"), memory_errors(CPU):
+        torch.empty(1 << 50)
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("MPS backend out of memory (...)"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ):  # fmt: skip
+        with pytest.raises(TrainingError, match="out of memory"), memory_errors(CPU):
+            raise error
+    with pytest.raises(RuntimeError, match="another matter"), memory_errors(CPU):
+        raise RuntimeError("another matter")
+
+
+# ---- device independence, shown on torch's meta device, where mixing devices raises
+
+
+@pytest.mark.parametrize(
+    "model, activation, optimizer",
+    [(*kind, "adamw") for kind in KINDS] + [("rnn", "tanh", name) for name in ("adam", "sgd", "asgd", "adagrad", "rmsprop")],
+)
+def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, sentences, model, activation, optimizer):
+    trainer = make_trainer(
+        make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2, batch_rows=3, optimizer=optimizer,
+        dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0, state_reset=0.5,
+        l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
+    )  # fmt: skip
+    state = trainer.network.initial_state(3)
+    for _, window in zip(range(3), (window for _, window in trainer.streams.windows()), strict=False):
+        loss, state = trainer.step(window, state, 0.1)
+    assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
+    assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(make_data, make_trainer, sentences, settings):
+    trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
+    _, window = next(trainer.streams.windows())
+    loss, state = trainer.step(window, trainer.network.initial_state(3), 0.1)
+    assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
+    model = NeuralLanguageModel(trainer.network, trainer.data.tokenizer)
+    ids_BT = np.zeros((3, 5), dtype=np.int64)
+    logprob_BT, state = model.score(ids_BT, ids_BT, model.initial_state(3))
+    logprob_BTV, _ = model.predict(ids_BT[:, :1], state)
+    assert logprob_BT.device.type == logprob_BTV.device.type == "meta"
+    assert logprob_BTV.shape == (3, 1, trainer.data.tokenizer.size)
+
+
+@pytest.mark.parametrize("model, activation", KINDS)
+def test_evaluation_and_sampling_steps_run_on_the_meta_device(make_data, make_trainer, sentences, model, activation):
+    data = make_data(sentences[:20])
+    network = make_trainer(data, device="meta", model=model, activation=activation, tied=False).network
+    model = NeuralLanguageModel(network, data.tokenizer)
+    ids_BT = np.zeros((2, 5), dtype=np.int64)
+    logprob_BT, state = model.score(ids_BT, ids_BT - 1, model.initial_state(2))
+    assert logprob_BT.shape == (2, 5) and logprob_BT.device.type == "meta"
+    logprob_BTV, state = model.predict(ids_BT[:, :1], state.select([1, 0, 1]).select([0, 2]))
+    assert logprob_BTV.shape == (2, 1, data.tokenizer.size) and logprob_BTV.device.type == "meta"
+    hidden_BTH, state = model.hidden(ids_BT, model.concat_states([state.select([0]), state.select([1])]))
+    assert hidden_BTH.device.type == "meta"
+
+
+def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, sentences):
+    """The two tests above would fail if a tensor of another device came in."""
+    trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3)
+    _, window = next(trainer.streams.windows())
+    with pytest.raises((RuntimeError, ValueError)):
+        trainer.step(window, tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1)
+
+
+# ---- nothing in a step waits for the device, shown by its syntax
+
+WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "unique", "equal", "allclose", "is_nonzero"}
+WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
+TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
+ON_THE_HOST = {
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(window.tokens_B.sum())",
+    "int(tokens_B[read:read + rows].sum())",  # numpy's, on the host already
+    "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
+    "int(w)",  # a name
+}  # fmt: skip
+
+
+def tree_of(module):
+    return ast.parse(Path(inspect.getfile(importlib.import_module(f"rnnlm.neural.{module}"))).read_text(encoding="utf-8"))
+
+
+def functions_of(modules):
+    """name -> syntax of each function and method of that name, in all modules."""
+    found = {}
+    for module in modules:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.FunctionDef) and node.name not in ON_THE_CPU:
+                found.setdefault(node.name, []).append(node)
+    return found
+
+
+def called_names(function):
+    """Names it calls or reads as attributes: over-inclusive, so that nothing escapes."""
+    names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return names | {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+
+
+def reachable(start, functions):
+    found, waiting = {}, [start]
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in found and name not in TORCHS_OWN:
+            found[name] = functions[name]
+            waiting += [called for function in functions[name] for called in called_names(function) - BEFORE]
+    return found
+
+
+def waits(function):
+    """The calls in `function` that make the host wait for the device, as source."""
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call) or ast.unparse(node) in ON_THE_HOST:
+            continue
+        if isinstance(node.func, ast.Attribute) and node.func.attr in WAITING_METHODS:
+            yield ast.unparse(node)
+        if isinstance(node.func, ast.Name) and node.func.id in WAITING_FUNCTIONS:
+            yield ast.unparse(node)
+
+
+STEP_MODULES = (
+    "network", "regularization", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
+    *(f"fitting.{name}" for name in ("optimizers", "penalties", "averaging", "streams", "trainer", "step", "shared_iteration", "cuda_graphs")),
+    *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
+        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
+)  # fmt: skip
+ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
+BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
+
+
+def step_functions():
+    """name -> the functions of that name that a step may call; a module's forward and an autograd.Function's halves are
+    called under other names, so all of them are."""
+    functions = functions_of(STEP_MODULES)
+    functions["training_products"] = functions_of(["device"])["training_products"]
+    found = {}
+    for start in ("step", "forward", "backward", "__call__"):
+        found |= reachable(start, functions)
+    return found
+
+
+def test_the_step_is_followed_into_all_it_calls():
+    names = set(step_functions())
+    assert {"add_gradients", "update", "_share_of_new"} <= names
+    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_connect", "_even_rows"} <= names
+    assert {"__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"} <= names
+    assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
+    assert {"forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"} <= names
+    assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
+    assert "_validate" not in names and "_fitted" not in names
+
+
+def test_nothing_in_a_training_step_waits_for_the_device():
+    found = {name: [call for each in same for call in waits(each)] for name, same in step_functions().items()}
+    assert {name: calls for name, calls in found.items() if calls} == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["loss.item()", "loss.cpu()", "x.tolist()", "x.numpy()", "float(loss)", "bool(x.any())", "print(loss)", "torch.cuda.synchronize()"]
+)
+def test_waiting_is_recognised(line):
+    assert list(waits(ast.parse(f"def f():\n    return {line}")))

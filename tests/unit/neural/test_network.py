@@ -1,0 +1,261 @@
+"""The whole network: its parameters, its unigram start, dropout, and its loss against a numpy transcription."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from reference import recurrent_network
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural.network import make_network as start
+from rnnlm.neural.settings import KINDS
+
+V, T, B = 11, 5, 3
+PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_output": 0.0}
+VARIANTS = [
+    ("rnn", {"activation": "relu"}), ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
+    ("lstm", {"layers": 2, "layer_sizes": "5,7"}), ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}),
+    ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}), ("ffnn", {"context_words": 9, "direct_connections": True}),
+    ("ffnn", {"activation": "elu"}), ("jordan", {"activation": "elu"}), ("ffnn", {"activation": "leaky_relu"}), ("jordan", {"activation": "leaky_relu"}),
+    ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
+]  # fmt: skip
+TYING = [{"tied": True, "hidden_size": 4}, {"tied": True}, {"tied": False}]
+
+
+def make_settings(model="lstm", **settings):
+    if settings.get("direct_connections"):
+        settings.pop("tied", None)
+    between = {} if model in ("ffnn", "jordan") else {"dropout_between": 0.0}
+    return KINDS[model](model=model, **{**PLAIN, **between, **settings})
+
+
+def make_network(model="lstm", dtype=torch.float32, **settings):
+    torch.manual_seed(8)
+    network = start(make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))).to(dtype)
+    with torch.no_grad():
+        network.output.bias.uniform_(-1, 1) if hasattr(network.output, "bias") else None
+    return network
+
+
+def text(seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    inputs_TB = torch.randint(V, (T, B), generator=generator)
+    targets_TB = torch.randint(V, (T, B), generator=generator)
+    targets_TB[3:, 1] = -1
+    return inputs_TB, targets_TB
+
+
+def lstm_parameters(E, H):
+    return 4 * H * (E + H + 1)
+
+
+@pytest.mark.parametrize(
+    "settings, parts, count",
+    [
+        ({"tied": True, "hidden_size": 4}, set(), V * 4 + lstm_parameters(4, 4) + V),
+        ({"tied": True}, {"projection.weight", "projection.bias"}, V * 4 + lstm_parameters(4, 6) + (6 * 4 + 4) + V),
+        ({"tied": False}, {"output.weight"}, V * 4 + lstm_parameters(4, 6) + V * 6 + V),
+    ],
+    ids=["tied", "tied and projected", "untied"],
+)
+def test_parameters_are_those_of_the_shape_asked_for(settings, parts, count):
+    network = make_network(**settings)
+    layer = {f"body.layers.0.{name}" for name in ("weight_ih", "weight_hh", "bias_ih")}
+    assert set(network.state_dict()) == {"input.embedding.weight", "output.bias", *layer, *parts}
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    assert (network.tied_VE is network.input.weight) == settings["tied"]
+
+
+def test_word_vectors_start_within_the_range_asked_for():
+    weight = make_network(init_range=0.25, tied=False).input.weight
+    assert 0.2 < weight.abs().max() <= 0.25
+
+
+@pytest.mark.parametrize("tying", TYING, ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
+    network = make_network(model, **variant, **tying)
+    inputs_TB, targets_TB = text()
+    state = tuple(torch.randn_like(part) for part in network.initial_state(B))
+    loss, _, after = network.loss(inputs_TB, targets_TB, state)
+    weights = {name: value.detach().numpy().astype(np.float64) for name, value in network.state_dict().items()}
+    expected, expected_after = recurrent_network.network_loss(
+        network.settings, weights, inputs_TB.numpy(), targets_TB.numpy(), [part.double().numpy() for part in state]
+    )
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+    for ours, theirs in zip(after, expected_after, strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("tying", TYING, ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_gradients_of_the_loss_equal_central_differences(model, variant, tying):
+    network = make_network(model, torch.float64, **variant, **tying)
+    inputs_TB, targets_TB = text()
+    state = network.initial_state(B)
+    network.loss(inputs_TB, targets_TB, state)[0].backward()
+    generator, step = torch.Generator().manual_seed(2), 1e-5
+    for name, parameter in network.named_parameters():
+        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        losses = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter.add_(direction, alpha=sign * step)
+                losses.append(network.loss(inputs_TB, targets_TB, state)[0].item())
+                parameter.add_(direction, alpha=-sign * step)
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert slope == pytest.approx((parameter.grad * direction).sum().item(), rel=1e-5, abs=1e-8), name
+
+
+def test_output_bias_from_counts_makes_the_network_a_unigram():
+    counts_V = torch.arange(V) * 10
+    network = start(make_settings(), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=counts_V.numpy()))
+    logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
+    expected = (counts_V + 0.5) / (counts_V + 0.5).sum()
+    torch.testing.assert_close(logprob_V.exp(), expected)
+
+
+@pytest.mark.parametrize("where", ["dropout_input", "dropout_between", "dropout_output"])
+@pytest.mark.parametrize("locked", [False, True])
+def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
+    network = make_network(**{where: 0.5}, layers=2, locked_dropout=locked)
+    inputs_TB, targets_TB = text()
+    state = network.initial_state(B)
+
+    def loss():
+        return network.loss(inputs_TB, targets_TB, state)[0].item()
+
+    network.train()
+    assert loss() != loss()
+    network.eval()
+    without = make_network(layers=2)
+    without.load_state_dict(network.state_dict())
+    assert loss() == loss() == without.loss(inputs_TB, targets_TB, state)[0].item()
+
+
+def test_padding_neither_counts_nor_costs():
+    network = make_network()
+    inputs_TB, targets_TB = text()
+    state = network.initial_state(B)
+    changed = inputs_TB.clone()
+    changed[4, 1] = (changed[4, 1] + 1) % V  # an input whose target, and all later ones of the row, are padding
+    assert network.loss(changed, targets_TB, state)[0].item() == network.loss(inputs_TB, targets_TB, state)[0].item()
+
+
+@pytest.mark.parametrize("model, settings, layers", [
+    ("lstm", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32, "body.layers.1.weight_hh": 32}),
+    ("gru", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
+    ("qrnn", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
+    ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}), ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
+])  # fmt: skip
+def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
+    weights = dict(make_network(model, **settings, embedding_size=40, tied=False, init_output="torch").named_parameters())
+    for name, width in {**layers, "output.weight": weights["output.weight"].shape[1]}.items():
+        assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
+
+
+@pytest.mark.parametrize("chosen", ["embedding", "input", "recurrent", "output"])
+@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn", "jordan", "ffnn"])
+def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
+    """One kind is orthogonal, so much larger than the others are at a small uniform range."""
+    kinds = {f"init_{kind}": "uniform" for kind in ("embedding", "input", "recurrent", "output")}
+    network = make_network(model, **{**kinds, f"init_{chosen}": "orthogonal"}, init_range=1e-4, tied=False)
+    large = {name for name, weight in network.named_parameters() if weight.dim() > 1 and weight.abs().max() > 1e-3}
+    kind = {"embedding": "input.embedding.weight", "input": "weight_ih", "recurrent": "weight_hh", "output": "output.weight"}[chosen]
+    assert large == {name for name, _ in network.named_parameters() if name.endswith(kind)}
+    assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
+
+
+@pytest.mark.parametrize("output", [{}, {"output_layer": "class"}, {"output_layer": "hierarchical"}, {"output_layer": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
+def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
+    network = make_network(**output)
+    inputs_TB, targets_TB = text()
+    unseen_TB = targets_TB.masked_fill(targets_TB == 1, V + 3)
+    assert (targets_TB == 1).any() and network.training
+    for ask in (network.loss, network.score):
+        torch.manual_seed(1)
+        known = ask(inputs_TB, targets_TB, network.initial_state(B))[0]
+        torch.manual_seed(1)
+        assert torch.equal(known, ask(inputs_TB, unseen_TB, network.initial_state(B))[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, variant, dtype):
+    network, (inputs_TB, _) = make_network(model, dtype, **variant), text()
+    state = network.initial_state(B)
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            features_TBE, state = network.features(inputs_TB, state)
+            assert {part.dtype for part in state} == {dtype}
+
+
+def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
+    """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
+    network = start(
+        make_settings("rnn", activation="relu", init_recurrent="identity", embedding_size=6, tied=False),
+        SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V)),
+    )
+    layer = network.body.layers[0]
+    assert torch.equal(layer.weight_hh, torch.eye(6)) and not layer.bias_ih.any()
+    with torch.no_grad():
+        layer.weight_ih.copy_(torch.eye(6))
+    x_TBE = torch.rand(T, B, 6)
+    torch.testing.assert_close(network.body(x_TBE, network.initial_state(B))[0], x_TBE.cumsum(0))
+
+
+def test_a_feed_forward_network_with_direct_connections_alone_is_log_linear():
+    """Bengio et al. 2003 without hidden units: the log-odds of two words are linear in the word vectors of the window."""
+    network = make_network("ffnn", context_words=3, direct_connections=True, activation="tanh")
+    with torch.no_grad():
+        network.body.weight_ih.zero_()
+    inputs_TB, _ = text()
+    logprob_TBV, _ = network.predict(inputs_TB, network.initial_state(B))
+    vectors = network.input.weight.detach()
+    window_BX = torch.cat([vectors[inputs_TB[2]], vectors[inputs_TB[3]], vectors[inputs_TB[4]]], dim=1)
+    weight_VX, bias_V = network.output.weight.detach()[:, network.settings.hidden_size :], network.output.bias.detach()
+    expected_BV = torch.log_softmax(window_BX @ weight_VX.t() + bias_V, dim=1)
+    torch.testing.assert_close(logprob_TBV[4].detach(), expected_BV)
+
+
+def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
+    network = make_network("jordan", feedback="distribution")
+    inputs_TB, _ = text()
+    with torch.no_grad():
+        network.body.weight_hh.zero_()
+        state = tuple(torch.randn_like(part) for part in network.initial_state(B))
+        first, _ = network.predict(inputs_TB, state)
+        again, _ = network.predict(inputs_TB, network.initial_state(B))
+    torch.testing.assert_close(first, again)
+
+
+@pytest.mark.parametrize(
+    "model, settings, what",
+    [
+        ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
+        ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"),
+        ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
+        ("lstm", {"tied": True, "output_layer": "adaptive"}, "adaptive softmax has no weights"),
+        ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
+        ("lstm", {"loss": "nce", "output_layer": "class"}, "set output_layer=softmax"),
+        ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
+        ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
+        ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
+        ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
+        ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
+        ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
+        ("lstm", {"cutoffs": "10,20"}, "set output_layer=adaptive, or cutoffs=none"),
+        ("lstm", {"cluster_shrink": 2.0, "output_layer": "class"}, "set output_layer=adaptive"),
+        ("jordan", {"classes": 10}, "output_layer is softmax; set output_layer=class, or classes=none"),
+        ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
+        ("gru", {"mixture_components": 10}, "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
+        ("lstm", {"dropout_latent": 0.1, "output_layer": "class"}, "set output_layer=mos, or dropout_latent=0.0"),
+        ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
+        ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(model, settings, what):
+    with pytest.raises(SettingsError, match=what):
+        KINDS[model](model=model, **settings)

@@ -1,0 +1,142 @@
+import os
+
+import numpy as np
+import pytest
+from support.arpa_files import GOLDEN, SMALL, word_scores
+from support.tiny_models import LINES, fit, small_settings
+
+import rnnlm
+from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.models import model_folder, registry
+from rnnlm.ngram.arpa import exchange
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.tokenizers import TokenizerSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+
+
+@pytest.fixture
+def model():
+    return fit("ngram", LINES, order=3)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".bz2", ".zst"])
+def test_a_model_survives_the_way_out_and_in(model, suffix, tmp_path):
+    path = tmp_path / f"m.arpa{suffix}"
+    exchange.export_arpa(model, path)
+    assert os.listdir(tmp_path) == [path.name]
+    assert path.read_bytes().startswith(b"\\data\\") == (suffix == "")
+    exchange.import_arpa(path, tmp_path / "model")
+    again = rnnlm.load(tmp_path / "model")
+    assert again.tokenizer.symbols() == model.tokenizer.symbols()
+    for ours, theirs in zip(model.to_arrays().items(), again.to_arrays().items(), strict=True):
+        assert ours[0] == theirs[0]
+        assert ours[0] == "facts" or np.array_equal(ours[1], theirs[1])
+
+
+def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
+    imported = exchange.import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
+    model, manifest = model_folder.load(tmp_path / "model")
+    assert (model.normalised, model.order, model.tokenizer.counts_V) == (False, 2, None)
+    assert model.fingerprint == imported.fingerprint == manifest.fingerprint
+    assert manifest.settings["order"] == 2 and manifest.settings["tokenizer"] == "word"
+    assert manifest.training["imported_from"].endswith("g6-order2.arpa")
+    assert manifest.training["ngrams"] == [len(values) for values in model.values]
+    lines = (GOLDEN / "g6-order2.txt").read_text().splitlines()
+    assert rnnlm.evaluate(model, Corpus((str(GOLDEN / "g6-order2.txt"),))).ppl_token < 150
+    assert word_scores(model, lines[0]) == word_scores(imported, lines[0])
+    assert (tmp_path / "model" / "README.md").exists()
+
+
+def test_a_file_is_replaced_only_when_asked(model, tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text("precious")
+    with pytest.raises(OutputError, match="is there already.*--overwrite"):
+        exchange.export_arpa(model, path)
+    assert path.read_text() == "precious"
+    exchange.export_arpa(model, path, overwrite=True)
+    assert path.read_text().startswith("\\data\\")
+
+
+def test_what_fails_on_the_way_leaves_the_old_file(model, tmp_path, monkeypatch):
+    def full_disk(model):
+        yield b"\\data\\\n"
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "m.arpa"
+    path.write_text("precious")
+    monkeypatch.setattr(exchange, "arpa_text", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        exchange.export_arpa(model, path, overwrite=True)
+    assert os.listdir(tmp_path) == ["m.arpa"] and path.read_text() == "precious"
+
+
+def test_only_plain_files_are_written(model, tmp_path):
+    with pytest.raises(OutputError, match="not a plain file"):
+        exchange.export_arpa(model, tmp_path, overwrite=True)
+    exchange.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes everything
+    with pytest.raises(OutputError, match="cannot write .*nowhere"):
+        exchange.export_arpa(model, tmp_path / "nowhere" / "m.arpa")
+
+
+def test_a_model_without_n_grams_has_no_arpa_form(tmp_path):
+    with pytest.raises(UsageError, match="no ARPA form"):
+        exchange.export_arpa(fit("unigram"), tmp_path / "m.arpa")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_damaged_file_makes_no_model(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text(SMALL.replace("2=3", "2=4"))
+    with pytest.raises(ModelError):
+        exchange.import_arpa(path, tmp_path / "model")
+    assert os.listdir(tmp_path) == ["m.arpa"]
+
+
+def test_a_model_is_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_text(SMALL)
+    first = exchange.import_arpa(path, tmp_path / "model").fingerprint
+    path.write_text(SMALL.replace("-0.05\t", "-0.06\t"))
+    with pytest.raises(OutputError, match="holds a model already"):
+        exchange.import_arpa(path, tmp_path / "model")
+    assert rnnlm.load(tmp_path / "model").fingerprint == first
+    exchange.import_arpa(path, tmp_path / "model", overwrite=True)
+    assert rnnlm.load(tmp_path / "model").fingerprint != first
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"lowercase": True, "split_punctuation": True},
+                  {"tokenizer": "sentencepiece", "vocab_size": 280}],
+    ids=str,
+)  # fmt: skip
+def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made_from(tokenizer, tmp_path):
+    lines = ["The cat, it sat.", "A <unk> cat!", "it sat on it", "It's a \u2581 cat"] * 3
+    model = fit("ngram", lines, order=3, **tokenizer)
+    resolved = small_settings(registry.kind_of("ngram"), order=3, **tokenizer)
+    model_folder.save(tmp_path / "model", model, "ngram", resolved.values, 1, {})
+    exchange.export_arpa(model, tmp_path / "m.arpa")
+    again = exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model"))
+    assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
+    for name, array in model.to_arrays().items():
+        assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
+    sentences = ["the cat sat on a cat", "It's it!", "dog"]
+    ours, theirs = ([score.logprob_nats for score in rnnlm.score_sentences(each, sentences)] for each in (model, rnnlm.load(tmp_path / "again")))
+    assert ours == theirs
+
+
+def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
+    other = fit("ngram", ["quite other words"], order=2)
+    model_folder.save(tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {})
+    exchange.export_arpa(model, tmp_path / "m.arpa")
+    with pytest.raises(ModelError, match="has other words than the tokenizer; one of them lacks 'a'"):
+        exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other"))
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_lower_cased_file_takes_text_in_any_case(model, tmp_path):
+    exchange.export_arpa(model, tmp_path / "m.arpa")
+    exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=TokenizerSettings(lowercase=True, split_punctuation=True))
+    lower = rnnlm.load(tmp_path / "lower")
+    (ours,), (theirs,) = rnnlm.score_sentences(model, ["the cat sat"]), rnnlm.score_sentences(lower, ["The CAT sat"])
+    assert ours.logprob_nats == theirs.logprob_nats

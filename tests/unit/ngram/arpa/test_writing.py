@@ -1,0 +1,147 @@
+import math
+import re
+
+import numpy as np
+import pytest
+from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
+from support.tiny_models import LINES, fit, make_tokenizer
+from support.tiny_ngrams import level_of
+
+from rnnlm.errors import OutputError, RnnlmWarning
+from rnnlm.ngram.arpa import writing
+from rnnlm.ngram.arpa.reading import read_arpa
+from rnnlm.ngram.arpa.writing import arpa_text, spelled
+from rnnlm.ngram.model import NgramModel
+
+no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+
+
+def written(model) -> str:
+    return b"".join(arpa_text(model)).decode()
+
+
+def saved(model, folder):
+    path = folder / "m.arpa"
+    path.write_bytes(b"".join(arpa_text(model)))
+    return path
+
+
+def same_tables(model, path) -> bool:
+    symbols, levels = read_arpa(str(path))
+    again = NgramModel.from_levels(levels, model.tokenizer, normalised=False).to_arrays()
+    same = [np.array_equal(array, again[name]) for name, array in model.to_arrays().items() if name != "facts"]
+    return symbols == model.tokenizer.symbols() and all(same)
+
+
+def test_the_form_is_that_of_other_programs(tmp_path):
+    (tmp_path / "m.arpa").write_text(SMALL)
+    assert written(model_of(tmp_path / "m.arpa")) == (
+        "\\data\\\nngram 1=5\nngram 2=3\nngram 3=1\n"
+        "\n\\1-grams:\n-0.7\t</s>\t0\n-1\t<unk>\t0\n-0.5\tb\t0\n-0.6\ta\t-0.3\n0\t<s>\t-0.5\n"
+        "\n\\2-grams:\n-0.4\ta </s>\t0\n-0.1\ta b\t0\n-0.2\t<s> a\t0.05\n"
+        "\n\\3-grams:\n-0.05\t<s> a b\n"
+        "\n\\end\\\n"
+    )
+
+
+@pytest.mark.parametrize("arpa", ["g2-order3-prune.arpa.gz", "g4-char-order5-fallback.arpa.gz", "g7-order1.arpa"])
+def test_what_is_written_reads_back_exactly(arpa, tmp_path):
+    model = model_of(GOLDEN / arpa)
+    assert same_tables(model, saved(model, tmp_path))
+
+
+@no_notices
+@pytest.mark.parametrize("seed", range(6))
+def test_blocks_join_without_a_seam(seed, tmp_path, monkeypatch):
+    (tmp_path / "random.arpa").write_text(random_arpa(seed, order=2 + seed % 4, dropped=0.3))
+    model = model_of(tmp_path / "random.arpa")
+    whole = written(model)
+    monkeypatch.setattr(writing, "BLOCK_NGRAMS", 7)
+    assert written(model) == whole
+    assert same_tables(model, saved(model, tmp_path))
+
+
+def test_each_number_reads_back_as_the_same_float32(tmp_path):
+    chance = np.random.default_rng(0)
+    numbers = -(10 ** chance.uniform(-12, 2.3, 20000)).astype(np.float32)
+    tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(len(numbers) - 2))])
+    logprob = np.append(numbers, np.float32(0))
+    unigrams = level_of(len(numbers), np.zeros(len(logprob), dtype=np.int64), np.arange(len(logprob)), logprob, -logprob)
+    bigrams = level_of(len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32))
+    path = saved(NgramModel.from_levels([unigrams, bigrams], tokenizer, normalised=False), tmp_path)
+    _, (found, _) = read_arpa(str(path))
+    assert np.array_equal(found.logprob_M, logprob) and np.array_equal(found.logbackoff_M, -logprob)
+
+
+ESTIMATORS = [
+    {"smoothing": "mkn"},
+    {"smoothing": "mkn", "prune": "0,0,1"},
+    {"smoothing": "mkn", "interpolate": False},
+    {"smoothing": "kn"},
+    {"smoothing": "witten-bell"},
+    {"smoothing": "absolute"},
+    {"smoothing": "additive", "additive_k": 0.1},
+    {"smoothing": "katz"},
+    {"smoothing": "mle"},
+]
+
+
+@pytest.mark.parametrize("settings", ESTIMATORS, ids=lambda settings: "-".join(map(str, settings.values())))
+@no_notices
+def test_kenlm_scores_what_is_written_as_we_do(settings, tmp_path):
+    model = fit("ngram", LINES, order=3, **settings)
+    lines = [*LINES, "a mat sat", "it is the dog that saw", ""]
+    for line, expected in zip(lines, kenlm_scores(saved(model, tmp_path), lines), strict=True):
+        ours = np.maximum(word_scores(model, line), -99 * math.log(10))
+        assert ours == pytest.approx(np.maximum(expected, -99 * math.log(10)), abs=2e-5)
+
+
+@no_notices
+def test_zero_probability_is_written_as_minus_99():
+    model = fit("ngram", LINES, order=2, smoothing="mle")
+    text = written(model)
+    assert math.isinf(min(model.values[0][:, 0].min(), model.values[0][:, 1].min()))
+    assert "inf" not in text and "\t-99\n" in text
+
+
+def test_a_probability_rounded_above_one_is_written_as_one(tmp_path):
+    (tmp_path / "m.arpa").write_text(SMALL)
+    model = model_of(tmp_path / "m.arpa")
+    model.values[1][0, 0] = 1e-7
+    assert "\n0\ta </s>\t0\n" in written(model)
+
+
+@no_notices
+def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
+    model = fit("ngram", ["ab a", "b\ta", "a b"], order=3, tokenizer="char")
+    with pytest.warns(RnnlmWarning, match=re.escape("ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>")):
+        path = saved(model, tmp_path)
+    assert "\ta \u2581 b\n" in path.read_text()
+    symbols, levels = read_arpa(str(path))
+    assert set(symbols) == {"</s>", "<unk>", "a", "b", "\u2581", "<0x09>"}
+    assert [len(level) for level in levels] == [len(values) for values in model.values]
+
+
+def test_white_space_is_not_spelled_like_another_symbol():
+    with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
+        assert spelled(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
+    with pytest.raises(OutputError, match="the symbol ' ' cannot be written.*its spellings are taken"):
+        spelled(["</s>", " ", "\u2581", "<0x20>"])
+
+
+@pytest.mark.filterwarnings("ignore:.*order:rnnlm.errors.RnnlmWarning")
+def test_what_stupid_backoff_takes_has_no_place_in_the_file():
+    model = fit("ngram", LINES, order=3, smoothing="stupid")
+    with pytest.warns(RnnlmWarning, match="ARPA cannot say that"):
+        written(model)
+
+
+@no_notices
+@pytest.mark.parametrize("seed", range(4))
+def test_kenlm_reads_what_was_read_with_holes(seed, tmp_path):
+    """Contexts put in make a file that KenLM takes, though it refused the one that was read."""
+    path = tmp_path / "holes.arpa"
+    path.write_text(random_arpa(seed, order=3, dropped=0.3))
+    model = model_of(path)
+    for sentence, expected in zip(sentences(seed), kenlm_scores(saved(model, tmp_path), sentences(seed)), strict=True):
+        assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)

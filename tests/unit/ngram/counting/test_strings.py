@@ -1,0 +1,109 @@
+"""Counts against collections.Counter, their order against sorted bytes."""
+
+from collections import Counter
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_models import LINES, Lines, make_tokenizer
+
+from rnnlm.errors import TextError
+from rnnlm.ngram.counting import strings
+from rnnlm.ngram.counting.files import count_lines
+from rnnlm.ngram.counting.strings import count_text
+from rnnlm.text.tokenizers import TokenizerSettings
+
+WORDS = ["a", "a!", "ab", "b", "<unk>", "<r", "<t", "\u00a0x", "x\u2028", "é", "\U0001f600", "\uffff",
+         "\\", "\\t", "\x0b", "a\x01b", "\x85"]  # fmt: skip
+sentences = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
+texts = st.lists(sentences, min_size=1, max_size=6).filter(any)
+orders = st.integers(1, 5)
+
+
+def padded(line: str) -> list[str]:
+    return ["<s>", *line.split(" "), "</s>"]
+
+
+def occurrences(lines, order: int) -> Counter:
+    """(word, ...) to count, of all orders; blank lines skipped."""
+    sentences = [padded(line) for line in lines if line]
+    return Counter(tuple(s[i : i + n]) for s in sentences for n in range(1, order + 1) for i in range(len(s) - n + 1))
+
+
+def plain(ngram: str) -> tuple[str, ...]:
+    """The words of a line, its escapes undone by Python."""
+    return tuple(word.encode("latin-1", "backslashreplace").decode("unicode_escape") for word in ngram.split(" "))
+
+
+def counted(lines, order: int, **more) -> list[tuple[str, int]]:
+    return list(count_text(Lines([line for line in lines if line]), order=order, **more))
+
+
+@given(texts, orders, st.integers(1, 9))
+def test_counts_are_those_of_a_counter(lines, order, block):
+    with mock.patch.object(strings, "BLOCK_NGRAMS", block):
+        found = counted(lines, order)
+    assert {plain(ngram): count for ngram, count in found} == occurrences(lines, order)
+
+
+@given(texts, orders, st.integers(1, 9))
+def test_lines_are_sorted_by_their_bytes(lines, order, block):
+    with mock.patch.object(strings, "BLOCK_NGRAMS", block):
+        written = "".join(count_lines(counted(lines, order))).encode("utf-8").splitlines(keepends=True)
+    assert written == sorted(written)
+    assert len(written) == len(occurrences(lines, order))
+
+
+@given(texts, orders, st.integers(1, 4), st.booleans(), st.integers(1, 9))
+def test_rare_ngrams_and_lower_orders_can_be_left_out(lines, order, min_count, highest_only, block):
+    with mock.patch.object(strings, "BLOCK_NGRAMS", block):
+        found = counted(lines, order, min_count=min_count, highest_only=highest_only)
+    wanted = [(ngram, count) for ngram, count in counted(lines, order) if count >= min_count]
+    assert found == [pair for pair in wanted if len(pair[0].split(" ")) == order or not highest_only]
+
+
+def test_a_words_byte_order_is_not_its_number():
+    assert counted(["b b b a"], 1) == [("</s>", 1), ("<s>", 1), ("a", 1), ("b", 3)]
+    assert [ngram for ngram, _ in counted(["<r <t"], 2)] == [
+        "</s>", "<r", "<r <t", "<s>", "<s> <r", "<t", "<t </s>",
+    ]  # fmt: skip
+
+
+def test_an_order_longer_than_any_sentence_counts_what_is_there():
+    assert counted(["a"], 9) == counted(["a"], 3)
+    assert counted(["a"], 9, highest_only=True) == []
+
+
+def test_characters_bytes_and_a_given_tokenizer_are_counted():
+    assert counted(["a b"], 2, tokenizer=TokenizerSettings("char"), highest_only=True) == [
+        ("<s> a", 1), ("\\x20 b", 1), ("a \\x20", 1), ("b </s>", 1),
+    ]  # fmt: skip
+    assert ("<0xC3> <0xA9>", 1) in counted(["é"], 2, tokenizer=TokenizerSettings("byte"))
+    assert counted(["a zebra", "<unk> a"], 1, tokenizer=make_tokenizer(LINES)) == [
+        ("</s>", 2), ("<s>", 2), ("<unk>", 2), ("a", 2),
+    ]  # fmt: skip
+
+
+def test_unseen_words_that_a_tokenizer_spells_are_unknown():
+    tokenizer = make_tokenizer(["a b"])
+    assert counted(["a x y"], 2, tokenizer=tokenizer.spelling()) == counted(["a x y"], 2, tokenizer=tokenizer)
+
+
+def test_what_lower_casing_makes_a_reserved_word_is_unknown():
+    found = counted(["<S> a"], 1, tokenizer=TokenizerSettings(lowercase=True))
+    assert found == [("</s>", 1), ("<s>", 1), ("<unk>", 1), ("a", 1)]
+
+
+def test_a_token_that_reads_as_the_sentence_start_is_an_error(monkeypatch):
+    tokenizer = make_tokenizer(["a"])
+    monkeypatch.setattr(tokenizer, "symbols", lambda: ["</s>", "<unk>", "<s>"])
+    with pytest.raises(TextError, match="a token reads <s>"):
+        counted(["a"], 1, tokenizer=tokenizer)
+
+
+def test_how_far_the_work_is_gets_reported():
+    heard = []
+    "".join(count_lines(count_text(Lines(LINES), order=2, report=heard.append), heard.append))
+    ones, all = len(occurrences(LINES, 1)), len(occurrences(LINES, 2))
+    assert heard[-4:] == ["5 lines read", f"order 1: {ones} n-grams", f"order 2: {all - ones} n-grams", f"{all} n-grams written"]

@@ -1,0 +1,105 @@
+"""Room for arrays, in memory or in files that nobody sees; sizes as people write them."""
+
+import errno
+import gc
+import mmap
+import os
+import tempfile
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import OutputError
+from rnnlm.ngram.counting import workspace as workspace_module
+from rnnlm.ngram.counting.workspace import Workspace
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where temporary files go."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def is_in_a_file(array: np.ndarray) -> bool:
+    owner = array
+    while isinstance(owner, (np.ndarray, memoryview)):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return isinstance(owner, mmap.mmap)
+
+
+@pytest.mark.parametrize("shape", [5, (3, 4), 1 << 18, (1 << 17) + 1, (700, 2, 300)], ids=str)
+@pytest.mark.parametrize("reserve", ["fallocate", "writing"])
+def test_arrays_in_files_hold_what_is_written_and_leave_no_file(folder, monkeypatch, shape, reserve):
+    if reserve == "writing":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    chance = np.random.default_rng(0)
+    room = Workspace(buffer_bytes=1000)
+    arrays = [room.empty(shape, kind) for kind in (np.uint64, np.float32, np.int32)]
+    written = [chance.integers(0, 1000, size=shape).astype(array.dtype) for array in arrays]
+    for array, values in zip(arrays, written, strict=True):
+        assert array.shape == values.shape and array.flags.writeable and is_in_a_file(array)
+        array[...] = values
+    room.release(*arrays)
+    assert all((array == values).all() for array, values in zip(arrays, written, strict=True))
+    assert list(folder.iterdir()) == []
+
+
+def test_released_arrays_keep_their_content_and_those_in_memory_are_left_alone(folder):
+    room = Workspace(buffer_bytes=1)
+    array = room.empty((1 << 16, 2), np.float64)
+    array[:] = 1.5
+    in_memory = np.arange(10)
+    part = array[1000:2000, 1]
+    room.release(part, array, in_memory, in_memory[2:5])
+    array[5] = 2.5
+    room.release(array)
+    assert array[5, 0] == 2.5 and (part == 1.5).all() and array.sum() == 1.5 * 2 * (1 << 16) + 2
+    assert (in_memory == np.arange(10)).all()
+
+
+def test_an_array_outlives_the_workspace_and_its_part_the_array(folder):
+    array = Workspace(buffer_bytes=1).empty(1 << 16, np.int64)
+    array[:] = np.arange(1 << 16)
+    part = array[10:20]
+    del array
+    gc.collect()
+    assert part.tolist() == list(range(10, 20))
+
+
+def test_without_a_limit_arrays_are_in_memory(folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    room = Workspace()
+    assert not room.in_files and not is_in_a_file(room.empty((3, 4), np.float32))
+    assert Workspace(buffer_bytes=5).empty((0, 2), np.float32).shape == (0, 2)  # nothing needs no file
+
+
+def test_the_buffer_says_how_much_is_handled_at_a_time():
+    assert Workspace(buffer_bytes=10**6).positions == 10**6 // workspace_module.BYTES_PER_POSITION
+    assert Workspace(buffer_bytes=10**6).ngrams == 10**6 // workspace_module.BYTES_PER_NGRAM
+    assert (Workspace(buffer_bytes=0).positions, Workspace(buffer_bytes=0).ngrams) == (1, 1)
+    four = Workspace(threads=4)
+    assert (four.positions, four.ngrams) == (workspace_module.POSITIONS // 4, workspace_module.NGRAMS // 4)
+    assert Workspace(threads=3).threads == 3 and Workspace().threads >= 1
+
+
+@pytest.mark.parametrize("full", ["at once", "while writing"])
+def test_a_full_disk_is_an_error_that_names_the_folder(folder, monkeypatch, full):
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_space, raising=False)
+    if full == "while writing":
+        monkeypatch.delattr(os, "posix_fallocate")
+        monkeypatch.setattr(os, "write", no_space)
+    with pytest.raises(OutputError) as raised:
+        Workspace(buffer_bytes=1).empty(10**7, np.float64)
+    assert raised.value.what == f"no room for 80 MB of temporary files in {folder}"
+    assert raised.value.why == "No space left on device" and "TMPDIR" in raised.value.way_out
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_that_is_gone_is_an_error_that_names_it(folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "gone"))
+    with pytest.raises(OutputError, match="gone"):
+        Workspace(buffer_bytes=1).empty(10, np.float64)

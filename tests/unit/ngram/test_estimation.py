@@ -1,0 +1,110 @@
+"""Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from reference import ngram_formulas as formulas
+from support.tiny_ngrams import BEGIN, Table, fit
+
+ESTIMATORS = {
+    "mle": ("mle", {}, formulas.MaximumLikelihood),
+    "additive": ("additive", {"additive_k": 0.5}, formulas.Additive),
+    "witten-bell": ("witten-bell", {}, formulas.WittenBell),
+    "absolute": ("absolute", {}, formulas.Absolute),
+    "absolute, backing off": ("absolute", {"interpolate": False}, formulas.AbsoluteBackingOff),
+    "jelinek-mercer": ("jelinek-mercer", {}, formulas.JelinekMercer),
+    "katz": ("katz", {}, formulas.Katz),
+    "kn": ("kn", {}, formulas.KneserNey),
+    "kn, backing off": ("kn", {"interpolate": False}, formulas.KneserNeyBackingOff),
+    "mkn": ("mkn", {}, formulas.ModifiedKneserNey),
+    "mkn, backing off": ("mkn", {"interpolate": False}, formulas.ModifiedKneserNeyBackingOff),
+    "stupid": ("stupid", {}, formulas.StupidBackoff),
+}
+NORMALISED = sorted(set(ESTIMATORS) - {"mle", "stupid"})
+MOST_CONTEXTS = 60  # asked of one model
+
+
+@st.composite
+def cases(draw):
+    """Sentences, V, order, thresholds by order, held-out sentences."""
+    different = draw(st.integers(1, 5))
+    size = different + 1 + draw(st.integers(0, 2))
+    word = st.integers(1, different)
+    long = st.lists(word, min_size=30, max_size=60)
+    sentences = draw(st.lists(st.lists(word, max_size=6) | long, min_size=1, max_size=6))
+    sentences *= draw(st.sampled_from([1, 1, 1, 2, 3]))
+    order = draw(st.integers(1, 7))
+    prune = [0, *sorted(draw(st.lists(st.integers(0, 2), min_size=order - 1, max_size=order - 1)))] if draw(st.booleans()) else []
+    heldout = draw(st.lists(st.lists(st.integers(1, size - 1), max_size=6), min_size=1, max_size=4))
+    return sentences, size, order, prune, heldout
+
+
+def model_and_formula(name: str, case: tuple) -> tuple[Table, formulas.Formula]:
+    sentences, size, order, prune, heldout = case
+    estimator, options, formula = ESTIMATORS[name]
+    extra = {"heldout": heldout} if name == "jelinek-mercer" else {}
+    return fit(estimator, sentences, size, order, prune, **extra, **options), formula(sentences, size, order, prune, **extra)
+
+
+def some(contexts: list) -> list:
+    return contexts[:: 1 + len(contexts) // MOST_CONTEXTS]
+
+
+ONE_WORD = ([[1]], 2, 3, [], [[1]])
+ONE_SENTENCE = ([[1, 2, 3, 2]], 4, 5, [], [[1]])
+REPEATED = ([[1, 2, 3]] * 7, 5, 4, [], [[1, 2, 4]])
+NO_WORDS = ([[]], 1, 2, [], [[]])
+LONG = ([[1 + i * i % 5 for i in range(400)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]])
+COUNT_OF_THREE_GIVEN_UP_WHOLE = ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]])  # t_4 = 0, so D_3 = 3
+
+LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])  # then smoothed Good-Turing counts are the counts but for rounding
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@settings(max_examples=40)
+@given(case=cases())
+@example(case=ONE_WORD)
+@example(case=ONE_SENTENCE)
+@example(case=REPEATED)
+@example(case=NO_WORDS)
+@example(case=LONG)
+@example(case=COUNT_OF_THREE_GIVEN_UP_WHOLE)
+@example(case=LINE_FALLS_AS_1_R)
+def test_probabilities_are_those_of_the_formulas(name, case):
+    model, formula = model_and_formula(name, case)
+    words = range(case[1])
+    longest = model.order - 1  # less than asked for where no line is that long
+    for context in [*some(model.contexts()), (1, 1, 1, 1)[:longest], (BEGIN, *words)[:longest]]:
+        expected = [float(formula.p(word, context)) for word in words]
+        assert [model.p(word, context) for word in words] == pytest.approx(expected, rel=2e-5, abs=0), context
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+@settings(max_examples=20)
+@given(case=cases())
+@example(case=ONE_WORD)
+@example(case=NO_WORDS)
+@example(case=LONG)
+@example(case=COUNT_OF_THREE_GIVEN_UP_WHOLE)
+def test_probabilities_sum_to_one_after_every_context_and_none_is_zero(name, case):
+    model, _ = model_and_formula(name, case)
+    for context in some(model.contexts()):
+        probabilities = [model.p(word, context) for word in range(case[1])]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5) and min(probabilities) > 0
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_what_is_pruned_is_gone_and_what_is_kept_keeps_its_beginning(name):
+    sentences = [[1, 2, 3], [1, 2, 3], [1, 2, 4], [2, 3, 1], [2, 3, 4]]
+    model, _ = model_and_formula(name, (sentences, 5, 3, [0, 1, 1], [[1, 2]]))
+    raw = formulas.raw_counts(sentences, 3)
+    for n in (2, 3):
+        assert set(model.grams[n - 1]) == {gram for gram, count in raw.items() if len(gram) == n and count > 1}
+    assert {gram[:-1] for gram in model.grams[2]} <= set(model.grams[1])
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_beginning_of_a_sentence_is_given_and_never_predicted(name):
+    model, _ = model_and_formula(name, ([[1, 2], [2]], 3, 3, [], [[1]]))
+    assert model.logprob[BEGIN,] == 0.0
+    assert not [gram for grams in model.grams[1:] for gram in grams if gram[-1] == BEGIN]

@@ -1,0 +1,236 @@
+"""Fitting n-gram models: what is asked for is checked first, told as it goes, and the same however little memory there is."""
+
+import re
+import tempfile
+import warnings
+
+import numpy as np
+import pytest
+from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
+
+from rnnlm import memory
+from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
+from rnnlm.models import registry
+from rnnlm.ngram import fitting
+from rnnlm.ngram.fitting import check, fit, pruning_thresholds
+from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm.text.encoding import TrainingData, encode_text
+
+TEXT = [" ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)]
+FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | dict.fromkeys(
+    ("absolute", "kn", "mkn"), [True, False]
+)  # values that `interpolate` may have
+
+
+def asked(**settings):
+    return small_settings(registry.kind_of("ngram"), **settings)
+
+
+def data_of(lines=LINES, held_out=None) -> TrainingData:
+    tokenizer = make_tokenizer(lines)
+    valid = None if held_out is None else encode_text(Lines(held_out), tokenizer)
+    return TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid)
+
+
+def events_of(data: TrainingData, **settings) -> list:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return list(fit(asked(**settings), data))
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "thresholds"),
+    [("0", 1, (0,)), ("0", 4, (0, 0, 0, 0)), ("0,0,1", 5, (0, 0, 1, 1, 1)), ("0 2", 3, (0, 2, 2)), (" 0, 1 ,1,\t3 ", 4, (0, 1, 1, 3)),
+     ("0,00,007", 3, (0, 0, 7)), (f"0,{10**30}", 2, (0, 10**30)), ([0, 0, 1], 4, (0, 0, 1, 1))],
+)  # fmt: skip
+def test_one_threshold_an_order_and_the_last_repeats(text, order, thresholds):
+    assert pruning_thresholds(text, order) == thresholds
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "is not understood"), (" , ", "is not understood"), ("0,x", "is not understood"), ("0,-1", "is not understood"),
+     ("0,1.5", "is not understood"), ("0;1", "is not understood"), ("0,²", "is not understood"), ("0,١", "is not understood"),
+     ("0,+1", "is not understood"), ("0,1,2,3", "has 4 values"), ("0,2,1", "decreases"), ("1,0", "decreases"), ("1", "is not valid"),
+     ("1,1,2", "is not valid"), ([0, 2, 1], "decreases"), ([0, -1], "is not understood"), ([], "is not understood")],
+)  # fmt: skip
+def test_other_thresholds_are_errors_that_show_them(text, what):
+    with pytest.raises(SettingsError) as raised:
+        pruning_thresholds(text, 3, "these")
+    shown = text if isinstance(text, str) else ",".join(map(str, text))
+    assert raised.value.what == f"these = {shown!r} {what}"
+    with pytest.raises(SettingsError, match="prune = "):
+        check(asked(order=3, prune=text), has_valid=True)
+    with pytest.raises(SettingsError, match="prune = "):
+        next(fit(asked(order=3, prune=text), data_of()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "way_out"),
+    [({"smoothing": "jelinek-mercer"}, "name it with --valid, or hold out a part: --set holdout=0.05"),
+     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid, or hold out a part: --set holdout=0.05"),
+     ({"smoothing": "additive"}, "name it with --valid, or hold out a part: --set holdout=0.05, or set the constant: --set additive_k=0.1")],
+)  # fmt: skip
+def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, way_out):
+    with pytest.raises(UsageError, match="needs held-out text") as raised:
+        next(fit(asked(**settings), data_of()))
+    assert raised.value.way_out == way_out and settings["smoothing"] in raised.value.what
+    check(asked(**settings), has_valid=True)
+    assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
+
+
+@pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer"}))
+def test_other_estimators_use_all_of_the_text_and_need_none(smoothing):
+    settings = {"smoothing": smoothing, "additive_k": 0.5}
+    check(asked(**settings), has_valid=False)
+    assert events_of(data_of(), **settings)[-1].model.order == 5
+
+
+@pytest.mark.parametrize("interpolate", [True, False])
+@pytest.mark.parametrize("smoothing", ESTIMATORS)
+def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, interpolate):
+    settings = asked(smoothing=smoothing, interpolate=interpolate)
+    if interpolate in FORMS.get(smoothing, ()):
+        return check(settings, has_valid=True)
+    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} does not go with smoothing {smoothing}"):
+        check(settings, has_valid=True)
+
+
+def test_memory_that_is_no_size_is_an_error_before_anything_is_read():
+    with pytest.raises(SettingsError, match="memory = 'much' is not understood"):
+        check(asked(memory="much"), has_valid=False)
+
+
+def test_events_tell_what_is_done_and_what_came_of_it():
+    data = data_of(held_out=HELD_OUT)
+    started, *counted, estimated, validated, fitted = events = events_of(data, order=3, prune="0,1,1")
+    assert [type(event) for event in events] == [Started, Counted, Counted, Counted, Estimated, Validated, Fitted]
+    assert (started.model, started.vocabulary_size, started.device) == ("ngram", data.tokenizer.size, "cpu")
+    assert (started.train_tokens, started.valid_tokens) == (len(data.train.ids), len(data.valid.ids))
+    padded = [["<s>", *line.split(), "</s>"] for line in LINES]
+    distinct = [len({tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)}) for n in (1, 2, 3)]
+    assert [event.order for event in counted] == [1, 2, 3]
+    assert [event.ngrams for event in counted] == [data.tokenizer.size + 1, *distinct[1:]]
+    model = fitted.model
+    assert estimated.ngrams == tuple(map(len, model.values)) and estimated.ngrams[1] < distinct[1]
+    assert estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values()) and estimated.peak_bytes >= 0
+    assert fitted.facts == {"ngrams": list(estimated.ngrams), **estimated.estimated} and fitted.facts.keys() > {"ngrams"}
+    assert validated.model is model and validated.improved and validated.ppl_token == fitted.best_ppl_token
+    assert (fitted.step, fitted.steps, fitted.tokens, fitted.stopped) == (1, 1, len(data.train.ids), "complete")
+    seconds = [event.seconds for event in events[1:]]
+    assert seconds == sorted(seconds) and seconds[0] >= 0
+
+
+def test_the_perplexity_told_is_that_of_the_validation_text():
+    data = data_of(held_out=HELD_OUT)
+    *_, validated, fitted = events_of(data, order=3)
+    ids_T = data.valid.ids.astype(np.int64)
+    inputs_BT = np.append(data.tokenizer.boundary_id, ids_T[:-1])[None]
+    scores_BT, _ = fitted.model.score(inputs_BT, ids_T[None], fitted.model.initial_state(1))
+    assert validated.ppl_token == pytest.approx(np.exp(-scores_BT.mean()), rel=1e-9)
+
+
+def test_without_validation_text_none_is_read():
+    *_, estimated, fitted = events_of(data_of(), order=2)
+    assert isinstance(estimated, Estimated) and fitted.best_ppl_token is None
+
+
+def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
+    with pytest.warns(RnnlmWarning, match="longest line has 3 tokens with its end: the model is of order 4"):
+        *counted, _, fitted = list(fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"])))[1:]
+    assert fitted.model.order == 4 and len(counted) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RnnlmWarning)
+        *_, fitted = fit(asked(order=4, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
+    assert fitted.model.order == 4
+
+
+@pytest.mark.parametrize("orders", [1, 2])
+def test_asked_to_stop_while_it_counts_it_ends_after_that_order_with_nothing(orders):
+    answers = iter([False] * (orders - 1) + [True])
+    events = list(fit(asked(order=4), data_of(held_out=HELD_OUT), stop=lambda: next(answers)))
+    assert [type(event) for event in events] == [Started, *[Counted] * orders, Fitted]
+    assert (events[-1].model, events[-1].stopped, events[-1].steps) == (None, "request", 0)
+
+
+@pytest.fixture
+def little_memory(tmp_path, monkeypatch):
+    """A limit leaves what it says for buffers, however much this process and the text take; files go where this names."""
+    monkeypatch.setattr(memory, "held_bytes", lambda: 0)
+    monkeypatch.setattr(fitting, "BYTES_PER_TOKEN", 0)
+    monkeypatch.setattr(fitting, "SMALLEST_BUFFERS", 0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
+    return tmp_path
+
+
+CASES = [
+    *({"smoothing": name, "order": 4} for name in ESTIMATORS), {"order": 5, "prune": "0,0,1"}, {"order": 3, "prune": "0,99"},
+    {"smoothing": "kn", "interpolate": False, "prune": "0,1", "order": 3}, {"discounts": "lmplz", "order": 3}, {"order": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", ["1", "1500", "9k", "200k"])
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, memory):
+    data = data_of(TEXT, TEXT[::9])
+    *_, expected = events_of(data, **settings)
+    *_, found = events_of(data, memory=memory, **settings)
+    arrays, limited = expected.model.to_arrays(), found.model.to_arrays()
+    assert arrays.keys() == limited.keys()
+    for name, array in arrays.items():
+        assert array.dtype == limited[name].dtype and array.tobytes() == limited[name].tobytes(), name
+    assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
+    assert list(little_memory.iterdir()) == []
+
+
+@pytest.mark.parametrize("memory", [None, "9k"])
+def test_the_number_of_threads_changes_no_bit_of_the_model(little_memory, memory):
+    data = data_of(TEXT)
+    models = [events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays() for threads in (None, 1, 3)]
+    for name, array in models[0].items():
+        assert array.tobytes() == models[1][name].tobytes() == models[2][name].tobytes(), name
+
+
+def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
+    monkeypatch.setattr(memory, "held_bytes", lambda: 1_300_000_000)
+    data = data_of()
+    with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
+        events_of(data, memory="1.3G")
+    assert f"{data.train.tokens:,} tokens" in raised.value.why
+    enough = re.fullmatch(r"give (\S+) or more", raised.value.way_out)[1]
+    *_, fitted = events_of(data, memory=enough)
+    assert fitted.model.order == 5
+
+
+def test_temporary_files_that_go_elsewhere_than_asked_are_told(little_memory, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(little_memory / "gone"))
+    with pytest.warns(RnnlmWarning, match="no files can be made in TMPDIR=.*gone"):
+        *_, fitted = fit(asked(order=2, memory="9k"), data_of())
+    assert fitted.model.order == 2
+
+
+@pytest.mark.parametrize("name", ["ngram", "unigram"])
+def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
+    kind, plain = registry.kind_of(name), make_tokenizer(LINES, min_count=2)
+    heldout = {"smoothing": "jelinek-mercer"} if name == "ngram" else {}
+    models = []
+    for tokenizer in (plain, plain.spelling()):
+        train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, HELD_OUT))
+        *_, fitted = kind.fit(small_settings(kind, **heldout), TrainingData(tokenizer, train, valid), lambda: False, None)
+        models.append(fitted.model.to_arrays())
+    assert (train.ids >= plain.size).any() and (valid.ids >= plain.size).any()
+    assert models[0].keys() == models[1].keys()
+    assert all(np.array_equal(array, models[1][name]) for name, array in models[0].items())
+
+
+def test_discounts_that_mean_nothing_to_an_estimator_are_told():
+    with pytest.warns(RnnlmWarning, match="discounts = lmplz means nothing to smoothing kn"):
+        list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(little_memory, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(little_memory / "gone"))
+    with pytest.raises(OutputError, match="no room for .* of temporary files in .*gone"):
+        events_of(data_of(), memory="9k")

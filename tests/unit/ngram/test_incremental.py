@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+from support.arpa_files import SMALL, model_of, random_arpa
+from support.tiny_models import fit
+
+from rnnlm.errors import ModelError
+from rnnlm.ngram.incremental import NULL, NgramSteps
+
+pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "small.arpa").write_text(SMALL)
+    return model_of(tmp_path / "small.arpa")
+
+
+def ids(model, words):
+    return [model.tokenizer.symbols().index(word) for word in words.split()]
+
+
+@pytest.mark.parametrize(
+    ("words", "log10", "lengths"),
+    [("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]), ("b </s>", [-1.0, -0.7], [1, 1]), ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2])],
+)
+def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
+    steps = NgramSteps(small)
+    answers = steps.line(steps.begin(), ids(small, words))
+    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(log10, abs=1e-6)
+    assert [length for _, length in answers] == lengths
+
+
+def test_without_any_context_a_word_has_its_unigram_probability(small):
+    steps = NgramSteps(small)
+    answers = steps.line(steps.null(), ids(small, "a b"))
+    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx([-0.6, -0.1], abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"order": 4}, {"order": 1}, {"order": 3, "smoothing": "stupid"}, {"order": 2, "smoothing": "mle"}])
+def test_steps_are_what_the_model_scores_and_predicts(settings):
+    model = fit("ngram", **settings)
+    steps, rng = NgramSteps(model), np.random.default_rng(0)
+    words = rng.integers(1, model.size, 60)
+    inputs, state = np.array([[model.tokenizer.boundary_id, *words[:-1]]]), model.initial_state(1)
+    expected, _ = model.score(inputs, words[None], state)
+    predicted, _ = model.predict(inputs, state)
+    context = steps.begin()
+    for at, word in enumerate(words.tolist()):
+        assert [steps.step(context, other)[0] for other in range(model.size)] == pytest.approx(predicted[0, at].tolist(), abs=1e-5)
+        logprob, _, context = steps.step(context, word)
+        assert logprob == pytest.approx(expected[0, at], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, seed):
+    (tmp_path / "random.arpa").write_text(random_arpa(seed, 3 + seed % 2, 0.3))
+    model = model_of(tmp_path / "random.arpa")
+    steps, rng = NgramSteps(model), np.random.default_rng(seed)
+    pairs = set()
+    for _ in range(60):
+        words = rng.integers(1, model.size, rng.integers(1, 5))
+        context = steps.begin()
+        for word in words.tolist():
+            context = steps.step(context, word)[2]
+        inputs_1T = np.array([[model.tokenizer.boundary_id, *words]])
+        _, state = model.score(inputs_1T, inputs_1T, model.initial_state(1))
+        pairs.add((context, tuple(state.inputs_BN[0].tolist())))
+    assert len(pairs) > 10
+    assert len({context for context, _ in pairs}) == len({inputs for _, inputs in pairs}) == len(pairs)
+
+
+def test_after_the_end_of_a_line_nothing_is_remembered(small):
+    steps = NgramSteps(small)
+    assert steps.step(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
+
+
+def test_damaged_tables_are_an_error(small):
+    small.keys[0][:] = np.sort(small.keys[0])
+    small.values = (small.values[0], small.values[1][:0], small.values[2])
+    steps = NgramSteps(small)
+    with pytest.raises(ModelError, match="damaged"):
+        steps.line(steps.begin(), ids(small, "a b"))

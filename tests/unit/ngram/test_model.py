@@ -1,0 +1,239 @@
+"""The n-gram model against a dictionary of its n-grams: scores, distributions and states, however windows and threads cut the text."""
+
+import math
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.backoff_dictionary import BackoffDictionary
+from support.arpa_files import SMALL, model_of, random_arpa
+from support.tiny_ngrams import END, counts_of, ids_of
+
+from rnnlm import system
+from rnnlm.errors import RnnlmWarning
+from rnnlm.interface import PADDING
+from rnnlm.ngram import model as model_module
+from rnnlm.ngram import pruning
+from rnnlm.ngram import tables as levels_module
+from rnnlm.ngram.estimation import estimate
+from rnnlm.ngram.fitting import pruning_thresholds
+from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.model import NgramModel, array_shapes, from_arrays
+from rnnlm.ngram.settings import NgramSettings
+from rnnlm.ngram.smoothing import ESTIMATORS, estimator
+
+SIZE = 7  # word 6 occurs in no text here
+SENTENCES = [[1, 2, 3, 4, 5], [1, 2, 3, 1, 2], [2, 3, 4], [1], [5, 5, 5, 5, 1, 2], [3, 1, 2, 3, 4, 5, 1]]
+KINDS = [*((name, None) for name in ESTIMATORS), *((name, False) for name in ("absolute", "kn", "mkn"))]
+
+PRUNINGS = ("0", "0 1", "0 99", "0 0 1", "0 0 99")  # 99: nothing is left of an order
+
+
+def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interpolate=None) -> NgramModel:
+    counts = counts_of(sentences, size, order)
+    made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
+    smoothing = estimator(name)(made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
+    tokenizer = SimpleNamespace(size=size, boundary_id=END, unk_id=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        levels = list(estimate(counts, smoothing, pruning_thresholds(prune, counts.order)))
+    return NgramModel.from_levels(levels, tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
+
+
+def dictionary_of(model: NgramModel) -> BackoffDictionary:
+    return BackoffDictionary(list(model.levels()), model.size, model.tokenizer.boundary_id, model.unseen_context_logprob)
+
+
+def passages(chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int) -> np.ndarray:
+    """Rows of ids made of the model's n-grams, of any words, and of ends of lines. Most begin where a line begins."""
+    grams, boundary = list(dictionary.values), dictionary.boundary_id
+    streams = []
+    for _ in range(rows):
+        stream = [boundary] if chance.random() < 0.8 else []
+        while len(stream) < length:
+            if chance.random() < 0.6:
+                stream += [boundary if word == dictionary.size else word for word in grams[chance.integers(len(grams))]]
+            else:
+                stream.append(boundary if chance.random() < 0.15 else int(chance.integers(dictionary.size)))
+        streams.append(stream[:length])
+    return np.array(streams)
+
+
+def targets_of(chance: np.random.Generator, ids_BL: np.ndarray, size: int) -> np.ndarray:
+    """What is read next, but for some that are not, and some padding."""
+    targets_BT = ids_BL[:, 1:].copy()
+    is_odd_BT = chance.random(targets_BT.shape) < 0.3
+    targets_BT[is_odd_BT] = chance.integers(size, size=np.count_nonzero(is_odd_BT))
+    targets_BT[chance.random(targets_BT.shape) < 0.1] = PADDING
+    return targets_BT
+
+
+def cut_anyhow(chance: np.random.Generator, patch: pytest.MonkeyPatch) -> None:
+    """Small pieces, several threads and sorted look-ups where texts are tiny."""
+    number = int(chance.choice([1, 2, 5]))
+    for module in (model_module, system):
+        patch.setattr(module, "processors", lambda: number)
+    patch.setattr(model_module, "SMALLEST_PIECE", int(chance.choice([1, 4, 1 << 15])))
+    patch.setattr(levels_module, "WORTH_SORTING", int(chance.choice([1, 4, 1 << 12])))
+    patch.setattr(levels_module, "SEARCH_BLOCK", int(chance.choice([1, 3, 1 << 13])))
+
+
+def windows(chance: np.random.Generator, length: int) -> list[slice]:
+    cuts = sorted({0, length, *chance.integers(1, length + 1, size=chance.integers(5)).tolist()})
+    return [slice(*each) for each in zip(cuts, cuts[1:], strict=False)]
+
+
+def roundabout(model: NgramModel, state, rows: int):
+    """The same state by way of rows picked out and put together again, and of arrays."""
+    picked = model.concat_states([state.select([row]) for row in reversed(range(rows))]).select(np.arange(rows)[::-1])
+    return model.state_from_arrays({name: array.copy() for name, array in picked.to_arrays().items()})
+
+
+def check_against_dictionary(model: NgramModel, seed: int) -> None:
+    """score, predict and both states, window by window."""
+    chance, dictionary = np.random.default_rng(seed), dictionary_of(model)
+    rows, length = int(chance.integers(1, 4)), int(chance.integers(1, 25))
+    ids_BL = passages(chance, dictionary, rows, length + 1)
+    inputs_BT, targets_BT = ids_BL[:, :-1], targets_of(chance, ids_BL, model.size)
+    states = [model.initial_state(rows)] * 2
+    with pytest.MonkeyPatch.context() as patch:
+        cut_anyhow(chance, patch)
+        for window in windows(chance, length):
+            scores_BT, scored = model.score(inputs_BT[:, window], targets_BT[:, window], states[0])
+            logprob_BTV, predicted = model.predict(inputs_BT[:, window], states[1])
+            check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_BTV)
+            kept_BN = [[dictionary.remembered(row[: window.stop])] for row in inputs_BT.tolist()]
+            last_BN = np.pad(inputs_BT[:, : window.stop], ((0, 0), (model.order, 0)))[:, window.stop + 1 :]
+            last_BN[np.arange(model.order - 1, 0, -1) > kept_BN] = PADDING
+            assert (scored.inputs_BN == last_BN).all() and (predicted.inputs_BN == last_BN).all()
+            states = [roundabout(model, predicted, rows), scored] if chance.random() < 0.3 else [scored, predicted]
+
+
+def check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_BTV) -> None:
+    for row, (inputs, targets) in enumerate(zip(inputs_BT.tolist(), targets_BT.tolist(), strict=True)):
+        for at in range(window.start, window.stop):
+            expected_V = [dictionary.logprob(inputs[: at + 1], word) for word in range(dictionary.size)]
+            expected = 0.0 if targets[at] == PADDING else expected_V[targets[at]]
+            assert scores_BT[row, at - window.start] == pytest.approx(expected, abs=1e-6)
+            assert logprob_BTV[row, at - window.start].tolist() == pytest.approx(expected_V, abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "interpolate"), KINDS, ids=str)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_scores_distributions_and_states_are_those_of_a_dictionary(name, interpolate, data):
+    sentences = data.draw(st.lists(st.lists(st.integers(1, 4), max_size=9), max_size=5)) + SENTENCES
+    order = data.draw(st.integers(1, 5))
+    prune = data.draw(st.sampled_from(PRUNINGS[: min(1 + 2 * (order - 1), 5)]))
+    model = build(name, order, sentences, prune, interpolate=interpolate)
+    check_against_dictionary(model, seed=data.draw(st.integers(0, 1 << 30)))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_models_of_other_programs_are_read_as_a_dictionary_is(tmp_path, seed):
+    (tmp_path / "x.arpa").write_text(random_arpa(seed, order=1 + seed % 5, dropped=0.3))
+    model = model_of(tmp_path / "x.arpa")
+    for again in range(6):
+        check_against_dictionary(model, 100 * seed + again)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_pruned_models_are_read_as_a_dictionary_is(name):
+    model = build(name, order=5)
+    smaller, _ = pruning.to_size(model, sum(map(len, model.values)) - 20)
+    for seed, pruned in enumerate([smaller, pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]):
+        check_against_dictionary(pruned, seed)
+
+
+def score_line(model: NgramModel, inputs: list[int], targets: list[int]) -> list[float]:
+    return np.exp(model.score(np.array([inputs]), np.array([targets]), model.initial_state(1))[0][0]).tolist()
+
+
+def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_those_beyond_the_start():
+    model = build("stupid", order=3, sentences=[[1, 2, 3]], size=5)
+    assert score_line(model, [END, 1, 2], [1, 2, 3]) == pytest.approx([1, 1, 1])
+    assert score_line(model, [END], [3]) == pytest.approx([0.4 / 4])  # <s> alone is given up
+    assert score_line(model, [END, 4], [1, 1]) == pytest.approx([1, 0.4**2 / 4])  # (<s>, 4) was never seen, 4 never followed
+    assert score_line(model, [4], [1]) == pytest.approx([0.4 / 4])  # nothing is known of what came before
+    assert score_line(model, [END, 4, 1], [4, 1, 2])[2] == pytest.approx(0.4)
+    assert score_line(model, [1, END, 3], [END, 3, END])[2] == pytest.approx(0.4)  # <s> 3 never occurs; 3 </s> does
+
+
+def test_pieces_read_side_by_side_know_what_came_before_them(monkeypatch):
+    for module in (model_module, system):
+        monkeypatch.setattr(module, "processors", lambda: 3)
+    model = build("mle", order=4, sentences=[[1, 2, 3, 4, 5]])
+    inputs, targets = [END, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, END]
+    whole = score_line(model, inputs, targets)
+    monkeypatch.setattr(model_module, "SMALLEST_PIECE", 1)
+    assert score_line(model, inputs, targets) == whole == pytest.approx([1.0] * 6)
+    found = score_line(build("stupid", order=4), [END, 1, 2, 3, 4], [1, 2, 3, 4, 5])
+    assert found == pytest.approx([3 / 6, 2 / 3, 1, 2 / 3, 2 / 3])
+
+
+def state_after(model: NgramModel, *inputs: int) -> list[int]:
+    """As score leaves it, and predict."""
+    ids_BT = np.array([inputs])
+    states = [model.score(ids_BT, ids_BT, model.initial_state(1))[1], model.predict(ids_BT, model.initial_state(1))[1]]
+    assert (states[0].inputs_BN == states[1].inputs_BN).all()
+    return states[0].inputs_BN[0].tolist()
+
+
+def test_the_state_holds_the_last_words_of_the_line_and_none_that_change_nothing():
+    model = build("mkn", order=4)
+    assert state_after(model, END) == [-1, -1, END]
+    assert state_after(model, END, 1, 2) == [END, 1, 2]
+    assert state_after(model, END, 1, 2, 3) == [1, 2, 3]
+    assert state_after(model, 1, 2, 3, END, 1) == [-1, END, 1]
+    assert state_after(model, END, 1, 2, 6) == [-1, -1, -1]  # a word that never occurs: nothing follows it
+    assert state_after(model, END, 6, 3, 4) == [-1, 3, 4]
+
+
+def test_the_state_keeps_contexts_that_cost_though_nothing_follows_them(tmp_path):
+    stupid = build("stupid", order=4)
+    assert state_after(stupid, END, 1, 2, 6) == [1, 2, 6]
+    assert state_after(stupid, 6, 6) == [-1, 6, 6]
+    path = tmp_path / "x.arpa"
+    path.write_text(SMALL.replace("-0.1\ta b\n", "-0.1\ta b\t-0.25\n"))
+    model = model_of(path)
+    a, b = (model.tokenizer.encode([word]).ids[0] for word in "ab")
+    assert state_after(model, a, b) == [a, b]  # nothing follows `a b`
+    end = model.tokenizer.boundary_id
+    before, state = model.score(np.array([[a, b]]), np.array([[b, end]]), model.initial_state(1))
+    assert before[0, 1] == pytest.approx(-0.95 * math.log(10))
+    cut = model.score(np.array([[b]]), np.array([[end]]), model.score(np.array([[a]]), np.array([[b]]), model.initial_state(1))[1])
+    assert cut[0][0, 0] == pytest.approx(-0.95 * math.log(10)) and (cut[1].inputs_BN == state.inputs_BN).all()
+
+
+def test_orders_that_pruning_leaves_empty_are_gone():
+    assert build(order=5, prune="0 0 99").order == 2
+    model = build(order=5, prune="0 99")
+    assert model.order == 1 and model.initial_state(3).inputs_BN.shape == (3, 0)
+    assert [values.shape for values in model.values] == [(SIZE + 1, 1)]
+
+
+@pytest.mark.parametrize("shape", [(1, 0), (3, 0), (0, 4), (0, 0)], ids=str)
+def test_windows_of_nothing_leave_the_state_as_it_was(shape):
+    model, none_BT = build(order=4), np.zeros(shape, dtype=np.int64)
+    _, state = model.score(np.full((3, 2), 1), np.full((3, 2), 1), model.initial_state(3))
+    state = state.select(range(shape[0]))
+    scores_BT, scored = model.score(none_BT, none_BT, state)
+    logprob_BTV, predicted = model.predict(none_BT, state)
+    assert scores_BT.shape == shape and logprob_BTV.shape == (*shape, SIZE)
+    assert (scored.inputs_BN == state.inputs_BN).all() and (predicted.inputs_BN == state.inputs_BN).all()
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_a_model_goes_through_its_arrays(order):
+    model = build("stupid", order)
+    arrays = model.to_arrays()
+    kinds = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.uint64): "U64"}
+    stored = {name: (kinds[array.dtype], array.shape) for name, array in arrays.items()}
+    assert array_shapes({}, model.tokenizer, stored) == stored and array_shapes({}, model.tokenizer) is None
+    again = from_arrays({}, model.tokenizer, arrays, "cpu", "abc")
+    assert (again.normalised, again.fingerprint, again.order) == (False, "abc", order)
+    ids_BT = np.array([[END, 1, 2, 6, 3, 4, END, 5]])
+    assert (again.predict(ids_BT, again.initial_state(1))[0] == model.predict(ids_BT, model.initial_state(1))[0]).all()

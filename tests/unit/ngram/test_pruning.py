@@ -1,0 +1,275 @@
+"""Pruning against a slow second implementation: dictionaries, and distributions summed over all words."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_models import LINES, Lines, fit, make_tokenizer
+from support.tiny_ngrams import level_of
+
+from rnnlm import corpora
+from rnnlm.ngram import pruning
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.tables import BackoffLevel, split_keys
+from rnnlm.text.encoding import encode_text
+
+TEXT = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:40]
+NORMALISED = ("mkn", "kn", "katz", "witten-bell", "absolute")
+
+
+class Table:
+    """A model as a dictionary: n-gram (word ids; `<s>` is V) to [log p, log backoff]."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self.size, self.boundary_id = model.size, model.tokenizer.boundary_id
+        grams = [(word,) for word in range(model.size + 1)]
+        self.entries = {}
+        for n, values in enumerate(model.values, start=1):
+            if n > 1:
+                contexts, words = split_keys(model.keys[n - 2], model.size)
+                grams = [(*grams[context], word) for context, word in zip(contexts.tolist(), words.tolist(), strict=True)]
+            for gram, row in zip(grams, values.tolist(), strict=True):
+                self.entries[gram] = [*row, 0.0][:2]
+
+    def logprob(self, gram: tuple) -> float:
+        if gram in self.entries:
+            return self.entries[gram][0]
+        return self.entries.get(gram[:-1], (0, 0.0))[1] + self.logprob(gram[1:])
+
+    def distribution(self, context: tuple) -> np.ndarray:
+        return np.exp([self.logprob((*context, word)) for word in range(self.size)])
+
+    def history(self, context: tuple) -> float:
+        """P(h) by the chain rule, `<s>` as likely as `</s>`."""
+        first = self.boundary_id if context[0] == self.size else context[0]
+        return math.exp(self.logprob((first,)) + sum(self.logprob(context[:length]) for length in range(2, len(context) + 1)))
+
+    def increase(self, gram: tuple) -> float:
+        """exp(D(p||p')) - 1, D summed over all words, p' without the n-gram and with the weight that makes all sum to one."""
+        context, before = gram[:-1], self.distribution(gram[:-1])
+        entry, weight = self.entries.pop(gram), self.entries[context][1]
+        seen = [word for word in range(self.size) if (*context, word) in self.entries]
+        below = np.exp([self.logprob((*context[1:], word)) for word in range(self.size)])
+        left = 1 - sum(before[word] for word in seen)
+        self.entries[context][1] = math.log(left / (1 - sum(below[word] for word in seen)))
+        divergence = self.history(context) * float(np.sum(before * np.log(before / self.distribution(context))))
+        self.entries[gram], self.entries[context][1] = entry, weight
+        return math.expm1(divergence)
+
+
+def worths(model: NgramModel) -> dict[tuple, float]:
+    """Of each n-gram of order 2 and more: its own increase, or that of the most valuable n-gram it begins."""
+    table = Table(model)
+    found = {}
+    for gram in sorted((gram for gram in table.entries if len(gram) > 1), key=len, reverse=True):
+        found[gram] = max(found.get(gram, 0.0), table.increase(gram))
+        found[gram[:-1]] = max(found.get(gram[:-1], 0.0), found[gram])
+    return {gram: worth for gram, worth in found.items() if len(gram) > 1}
+
+
+def farthest_from_one(model: NgramModel) -> float:
+    """Over all contexts, asked of the model itself."""
+    worst = 0.0
+    for length in range(1, max(2, model.order)):
+        contexts = np.array([gram for gram in Table(model).entries if len(gram) == length]).reshape(-1, length)
+        ids_BT = np.where(contexts == model.size, model.tokenizer.boundary_id, contexts)
+        logprob_BTV, _ = model.predict(ids_BT, model.initial_state(len(ids_BT)))
+        worst = max(worst, float(np.abs(np.exp(logprob_BTV[:, -1].astype(np.float64)).sum(axis=1) - 1).max()))
+    return worst
+
+
+def counts_of(model: NgramModel, lines) -> list:
+    ids = encode_text(Lines(lines), model.tokenizer).ids
+    return list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
+
+
+def order_of(contexts, words, prob, backoff=None) -> BackoffLevel:
+    """One order over the four words </s> 0, <unk> 1, a 2, b 3; <s> is 4."""
+    logarithms = np.log([prob, np.ones(len(words)) if backoff is None else backoff])
+    return level_of(4, np.array(contexts), np.array(words), *logarithms)
+
+
+def unigrams(*backoff: float) -> BackoffLevel:
+    return order_of([0] * 5, range(5), [0.2, 0.1, 0.4, 0.3, 1], backoff)
+
+
+def model_of(*orders: BackoffLevel, normalised: bool = True) -> NgramModel:
+    return NgramModel.from_levels(orders, make_tokenizer(["a a a b b"]), normalised)
+
+
+def test_a_model_worked_by_hand():
+    # after a: a .2, b .5, what is left weighs .3 / (1 - .4 - .3) = 1; after <s>: a .7, what is left .3 / .6
+    # without a b: a weighs (.3 + .5) / (.3 + .3) = 4/3, D = .4 (.5 log(.5 / .4) - .3 log(4/3))       = .010107
+    # without a a: a weighs (.3 + .2) / (.3 + .4) = 5/7, D = .4 (.2 log(.2 / (2/7)) - .3 log(5/7))     = .011843
+    # without <s> a: <s> weighs 1,                       D = .2 (.7 log(.7 / .4) - .3 log(1 / .5))    = .036757
+    increases = {(2, 3): math.expm1(0.010107), (2, 2): math.expm1(0.011843), (4, 2): math.expm1(0.036757)}
+    model = model_of(unigrams(1, 1, 1, 1, 0.5), order_of([2, 2, 4], [2, 3, 2], [0.2, 0.5, 0.7]))
+    assert worths(model) == pytest.approx(increases, rel=1e-4)
+    pruned = pruning.by_entropy(model, 0.011)
+    assert Table(pruned).entries.keys() == Table(model).entries.keys() - {(2, 3)}
+    assert np.exp(Table(pruned).entries[2,][1]) == pytest.approx((1 - 0.2) / (1 - 0.4))
+    assert np.exp(Table(pruned).logprob((2, 3))) == pytest.approx(0.3 * 4 / 3)
+    smaller, threshold = pruning.to_size(model, 6)
+    assert Table(smaller).entries.keys() == Table(model).entries.keys() - {(2, 3), (2, 2)}
+    assert threshold == pytest.approx(increases[2, 2], rel=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", NORMALISED)
+def test_what_goes_is_what_the_distributions_say(smoothing):
+    model = fit("ngram", TEXT[:8], order=4, smoothing=smoothing)
+    expected = worths(model)
+    words = {gram for gram in Table(model).entries if len(gram) == 1}
+    ordered = sorted(expected.values())
+    for at in np.linspace(1, len(ordered) - 1, 9, dtype=int):
+        while at < len(ordered) - 1 and ordered[at] < ordered[at - 1] * 1.01 + 1e-9:
+            at += 1  # into a gap, where rounding decides nothing
+        threshold = (ordered[at - 1] + ordered[at]) / 2
+        kept = {gram for gram, worth in expected.items() if worth >= threshold}
+        pruned = pruning.by_entropy(model, threshold)
+        assert Table(pruned).entries.keys() == kept | words
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+@pytest.mark.parametrize("order", range(1, 6))
+def test_a_normalised_model_sums_to_one_after_every_context(order, tokenizer):
+    for smoothing in NORMALISED:
+        model = fit("ngram", TEXT, order=order, smoothing=smoothing, tokenizer=tokenizer)
+        half = sum(map(len, model.values)) // 2
+        once = pruning.by_entropy(model, 1e-4)
+        rare = pruning.by_count(model, counts_of(model, TEXT), [0] + [1] * (order - 1))
+        ways = [once, rare, pruning.to_size(model, half)[0], pruning.by_entropy(once, 1e-3)]
+        assert max(map(farthest_from_one, ways)) < 1e-6
+
+
+def test_what_stays_keeps_its_probability_and_its_prefixes():
+    model = fit("ngram", TEXT, order=5)
+    before, after = Table(model).entries, Table(pruning.by_entropy(model, 1e-4)).entries
+    assert len(before) > 1.2 * len(after)
+    assert all(row[0] == before[gram][0] for gram, row in after.items())
+    assert all(gram[:-1] in after for gram in after if len(gram) > 1)
+
+
+def test_a_threshold_of_zero_changes_nothing():
+    model = fit("ngram", TEXT, order=4)
+    same = pruning.by_entropy(model, 0.0)
+    for name, array in model.to_arrays().items():
+        assert np.array_equal(same.to_arrays()[name], array)
+
+
+def test_a_higher_threshold_leaves_a_part_of_what_a_lower_one_leaves():
+    model = fit("ngram", TEXT, order=4)
+    left = [Table(pruning.by_entropy(model, threshold)).entries.keys() for threshold in (0, 1e-5, 1e-4, 1e-3, 1e-2, 1)]
+    assert all(more > fewer for more, fewer in zip(left[:-2], left[1:-1], strict=True))
+    assert all(len(gram) == 1 for gram in left[-1])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.5])
+def test_a_target_is_hit_and_its_threshold_gives_the_same_model(share):
+    model = fit("ngram", TEXT, order=4)
+    total = sum(map(len, model.values))
+    wanted = max(int(share * total), len(model.values[0]))
+    pruned, threshold = pruning.to_size(model, wanted)
+    found = sum(map(len, pruned.values))
+    assert 0.97 * min(wanted, total) <= found <= wanted
+    assert Table(pruned).entries == Table(pruning.by_entropy(model, threshold)).entries
+
+
+def test_counts_cut_off_what_training_cuts_off():
+    model, trained = (fit("ngram", TEXT, order=4, smoothing="stupid", prune=prune) for prune in ("0", "0 1 1 2"))
+    pruned = pruning.by_count(model, counts_of(model, TEXT), [0, 1, 1, 2])
+    assert len(Table(pruned).entries) < len(Table(model).entries)
+    assert Table(pruned).entries == Table(trained).entries  # stupid backoff has the same scores and weights for what is kept
+
+
+def test_counts_may_come_from_another_text():
+    model = fit("ngram", TEXT, order=3)
+    pruned = pruning.by_count(model, counts_of(model, TEXT[:20]), [0, 0, 1])
+    words = [["<s>", *line.split(), "</s>"] for line in TEXT[:20]]
+    counted = [tuple(line[at : at + 3]) for line in words for at in range(len(line) - 2)]
+    often = {gram for gram in counted if counted.count(gram) > 1}
+    names = [*model.tokenizer.symbols(), "<s>"]
+    assert {tuple(names[id] for id in gram) for gram in Table(pruned).entries if len(gram) == 3} == often
+    assert len(pruned.values[1]) == len(model.values[1])
+    assert farthest_from_one(pruned) < 1e-6
+
+
+def test_counts_of_a_text_of_short_lines_reach_no_higher_orders():
+    model = fit("ngram", TEXT, order=4)
+    assert pruning.by_count(model, counts_of(model, ["a"]), [0, 0, 0, 1]).order == 3
+
+
+def test_lower_orders_stay_as_they_are():
+    model = fit("ngram", TEXT, order=4)
+    lower = pruning.by_order(model, 2)
+    assert [len(values) for values in lower.values] == [len(values) for values in model.values[:2]]
+    assert farthest_from_one(lower) < 1e-6
+
+
+@pytest.mark.parametrize("smoothing", NORMALISED)
+def test_without_some_words_what_is_left_sums_to_one(smoothing):
+    model = fit("ngram", TEXT, order=4, smoothing=smoothing)
+    kept_V = np.arange(model.size) % 3 != 2
+    kept_V[:2] = True
+    symbols = [symbol for symbol, kept in zip(model.tokenizer.symbols(), kept_V, strict=True) if kept]
+    tokenizer = make_tokenizer([" ".join(symbols[2:])])
+    pruned = pruning.by_vocabulary(model, kept_V, tokenizer)
+    names = [*model.tokenizer.symbols(), "<s>"]
+    gone = {symbol for symbol, kept in zip(names, kept_V, strict=False) if not kept}
+    before = {tuple(names[id] for id in gram): row[0] for gram, row in Table(model).entries.items()}
+    after = {tuple([*symbols, "<s>"][id] for id in gram): row[0] for gram, row in Table(pruned).entries.items()}
+    assert after.keys() == {gram for gram in before if not gone & set(gram)}
+    assert math.exp(after["<unk>",]) == pytest.approx(sum(math.exp(before[word,]) for word in {"<unk>", *gone}), rel=1e-5)
+    assert farthest_from_one(pruned) < 1e-6
+
+
+def test_where_no_unseen_word_is_left_the_seen_ones_get_what_the_lost_ones_had():
+    model = model_of(unigrams(1, 1, 0.5, 1, 1), order_of([2] * 4, range(4), [0.1, 0.2, 0.3, 0.4]))
+    pruned = pruning.by_vocabulary(model, np.array([True, True, True, False]), make_tokenizer(["a"]))
+    assert np.exp(Table(pruned).distribution((2,))) == pytest.approx(np.exp(np.array([1, 2, 3]) / 6))
+    assert np.exp(pruned.values[0][1, 0]) == pytest.approx(0.1 + 0.3)
+
+
+def test_suffixes_that_are_not_in_the_model_are_backed_off_from():
+    """As in models of other programs: `a a b` without `a b`. Some contexts do not sum to one; what they sum to stays."""
+    model = model_of(
+        unigrams(1, 1, 0.9, 1, 1),
+        order_of([2], [2], [0.46], [0.8]),  # a a
+        order_of([0, 0], [2, 3], [0.3, 0.3], [1, 0.7]),  # a a a, a a b
+        order_of([1, 1], [2, 3], [0.5, 0.2]),  # a a b a, a a b b
+        normalised=False,
+    )
+    before = Table(model)
+    for ngrams in (9, 8, 7):
+        pruned, _ = pruning.to_size(model, ngrams)
+        after = Table(pruned)
+        assert len(after.entries) <= ngrams
+        for context in (gram for gram in after.entries if len(gram) < pruned.order):
+            assert after.distribution(context).sum() == pytest.approx(before.distribution(context).sum(), abs=1e-6)
+
+
+def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
+    model = fit("ngram", TEXT, order=3, smoothing="mle")
+    pruned = Table(pruning.by_entropy(model, 1e-3))
+    seen = {gram[:-1] for gram in pruned.entries if len(gram) > 1}
+    assert len(pruned.entries) < sum(map(len, model.values))
+    assert all(pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6) for context in sorted(seen)[::7])
+
+
+@given(
+    lines=st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=8),
+    order=st.integers(1, 5), smoothing=st.sampled_from(NORMALISED), threshold=st.floats(1e-6, 0.3),
+)  # fmt: skip
+def test_any_small_text_leaves_a_model_that_sums_to_one(lines, order, smoothing, threshold):
+    model = fit("ngram", lines, order=order, smoothing=smoothing)
+    pruned = pruning.by_entropy(model, threshold)
+    assert farthest_from_one(pruned) < 1e-6
+    assert sum(map(len, pruned.values)) <= sum(map(len, model.values))
+
+
+def test_the_shortest_texts_can_be_pruned():
+    for lines in (["a"], ["a"] * 5, [" ".join(["a", "b"] * 200)], list(LINES)):
+        model = fit("ngram", lines, order=5)
+        assert farthest_from_one(pruning.by_entropy(model, 1e-3)) < 1e-6

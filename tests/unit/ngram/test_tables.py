@@ -1,0 +1,124 @@
+"""Keys of n-grams, made, split and found, against Python's integers and a dictionary."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.tiny_ngrams import level_of
+
+from rnnlm.ngram import tables as levels
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys, renumbered, split_keys, word_bits
+
+LARGEST = (1 << 64) - 1
+bits = st.integers(1, 64)
+
+
+@st.composite
+def tables(draw):
+    """Sorted keys of some width, and wanted ones: of those, near those, and any; some of them twice."""
+    largest = (1 << draw(bits)) - 1
+    key = st.integers(0, largest)
+    keys = sorted(draw(st.sets(key, max_size=30)))
+    near = [other for each in keys for other in (each - 1, each, each + 1) if 0 <= other <= largest]
+    wanted = draw(st.lists(st.sampled_from(near) | key if near else key, max_size=60))
+    return keys, wanted + wanted[: draw(st.integers(0, 5))]
+
+
+@settings(max_examples=300)
+@given(table=tables(), worth_sorting=st.sampled_from([1, 2, 4, 16]), block=st.sampled_from([1, 2, 7, 8192]))
+@example(table=([], []), worth_sorting=1, block=1)
+@example(table=([], [0, LARGEST]), worth_sorting=1, block=1)
+@example(table=([0, LARGEST], [LARGEST, 0, LARGEST - 1, LARGEST]), worth_sorting=1, block=2)
+@example(table=([3, 1 << 61], [1 << 61, 3, 2, 3] * 8), worth_sorting=4, block=2)  # 2 bits to spare for 32 positions
+@example(table=([3, 1 << 63], [1 << 63, 3, 2, 3] * 8), worth_sorting=4, block=2)  # none
+@example(table=([0], [0] * 33), worth_sorting=1, block=8)
+def test_keys_are_found_as_in_a_dictionary(table, worth_sorting, block):
+    keys, wanted = table
+    numbers = {key: number for number, key in enumerate(keys)}
+    keys_M, wanted_Q = np.array(keys, dtype=np.uint64), np.array(wanted, dtype=np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "WORTH_SORTING", worth_sorting)
+        patch.setattr(levels, "SEARCH_BLOCK", block)
+        for look_up in (find, find_many):
+            found_Q = look_up(keys_M, wanted_Q)
+            assert found_Q.tolist() == [numbers.get(key, NOWHERE) for key in wanted]
+            assert found_Q.dtype == np.int64
+    assert (keys_M.tolist(), wanted_Q.tolist()) == (keys, wanted)
+
+
+@pytest.mark.parametrize("spare", [0, 11, 12, 13, 30])
+def test_many_keys_are_found_in_parts_where_few_bits_are_to_spare(spare):
+    """20,000 of them need 15 bits for their positions."""
+    chance = np.random.default_rng(spare)
+    keys_M = np.unique(chance.integers(LARGEST >> spare, size=50_000, dtype=np.uint64, endpoint=True))
+    places_Q = chance.integers(len(keys_M), size=20_000)
+    assert (find_many(keys_M, keys_M[places_Q]) == places_Q).all()
+    lacking_M = np.delete(keys_M, places_Q)
+    assert (find_many(lacking_M, keys_M[places_Q]) == NOWHERE).all()
+
+
+@given(size=st.integers(1, 1 << 31), data=st.data())
+@example(size=1, data=None)
+@example(size=(1 << 31) - 1, data=None)
+def test_keys_are_split_as_they_were_made(size, data):
+    width = size.bit_length()
+    contexts = [0, (1 << (64 - width)) - 1, 1]
+    words = [size, size, 0]  # <s> is word V
+    if data:
+        contexts += data.draw(st.lists(st.integers(0, (1 << (64 - width)) - 1), max_size=9))
+        words += [data.draw(st.integers(0, size)) for _ in contexts[3:]]
+    contexts_M, words_M = np.array(contexts, dtype=np.int64), np.array(words, dtype=np.int64)
+    keys_M = make_keys(contexts_M, words_M, size)
+    assert word_bits(size) == width and keys_M.dtype == np.uint64
+    assert keys_M.tolist() == [(context << width) | word for context, word in zip(contexts, words, strict=True)]
+    for found, expected in zip(split_keys(keys_M, size), (contexts, words), strict=True):
+        assert found.tolist() == expected and found.dtype == np.int64
+    assert contexts_M.tolist() == contexts and words_M.tolist() == words
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.int64, np.uint64])
+def test_ids_of_any_width_make_keys(kind):
+    contexts_M, words_M = np.array([40_000 % np.iinfo(kind).max, 3], dtype=kind), np.array([5, 6], dtype=kind)
+    assert make_keys(contexts_M, words_M, 50_000).tolist() == [(40_000 << 16) | 5, (3 << 16) | 6]
+
+
+def test_no_keys_are_made_and_split():
+    none = np.zeros(0, dtype=np.int64)
+    assert [len(part) for part in split_keys(make_keys(none, none, 9), 9)] == [0, 0]
+
+
+def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
+    """Words to values, and whether keys are sorted."""
+    grams, values = [()], {}
+    for level in levels:
+        assert (np.diff(level.keys_M.astype(object)) > 0).all()
+        grams = [(*grams[context], word) for context, word in zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)]
+        values.update(zip(grams, level.values_MK.tolist(), strict=True))
+    return values
+
+
+@given(grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1), data=st.data())
+def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
+    grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {(word,) for word in range(6)}  # word 5 is <s>
+    used = {word for gram in grams if len(gram) > 1 for word in gram} | {5}
+    kept = sorted(used | data.draw(st.sets(st.integers(0, 4))) - {5}) if used != {5} else [0, 5]
+    size = len(kept) - 1 + data.draw(st.integers(0, 3))
+    new = dict(zip(kept[:-1], data.draw(st.permutations(range(size)))[: len(kept) - 1], strict=True)) | {5: size}
+    levels, numbers = [], {(): 0}
+    for n in range(1, max(map(len, grams)) + 1):
+        level = sorted((gram for gram in grams if len(gram) == n), key=lambda gram: (numbers[gram[:-1]], gram[-1]))
+        contexts_M, words_M = np.array([numbers[gram[:-1]] for gram in level]), np.array([gram[-1] for gram in level])
+        levels.append(level_of(5, contexts_M, words_M, -np.arange(len(level)) - 1.0, np.full(len(level), n)))
+        numbers |= {gram: number for number, gram in enumerate(level)}
+    expected = {tuple(new[word] for word in gram): value for gram, value in grams_of(levels).items() if set(gram) <= set(kept)}
+    found = renumbered(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
+    assert grams_of(found) == expected and all(level.size == size for level in found)
+
+
+def test_a_table_knows_its_contexts_words_and_values():
+    level = level_of(9, np.array([0, 2, 2]), np.array([4, 1, 9]), np.array([-1.0, -2.0, -np.inf]), np.array([0.5, 0.0, -0.5]))
+    assert level.keys_M.tolist() == [4, (2 << 4) | 1, (2 << 4) | 9] and len(level) == 3
+    assert (level.contexts_M.tolist(), level.words_M.tolist()) == ([0, 2, 2], [4, 1, 9])
+    assert (level.logprob_M.tolist(), level.logbackoff_M.tolist()) == ([-1, -2, -np.inf], [0.5, 0, -0.5])
+    highest = BackoffLevel(9, level.keys_M, level.values_MK[:, :1])
+    assert highest.logprob_M.tolist() == [-1, -2, -np.inf] and highest.logbackoff_M.tolist() == [0, 0, 0]

@@ -1,0 +1,59 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
+
+from rnnlm.events import Fitted, Started, Validated
+from rnnlm.models import registry
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.text.encoding import TrainingData, encode_text
+
+KIND = registry.KINDS["unigram"]
+
+
+def test_probabilities_are_smoothed_frequencies():
+    model = fit("unigram", ["a a b", "b a <unk>"], additive_k=0.5)
+    assert model.tokenizer.symbols() == ["</s>", "<unk>", "a", "b"]
+    np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2.5, 1.5, 3.5, 2.5]) / 10)
+
+
+def test_what_is_left_out_of_the_vocabulary_counts_as_unknown():
+    model = fit("unigram", ["a a b c"], additive_k=1.0, min_count=2)
+    np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2, 3, 3]) / 8)
+
+
+@pytest.mark.parametrize("k", [1e-320, 1e-9, 1e300])
+def test_any_smoothing_gives_finite_probabilities_that_sum_to_one(k):
+    model = UnigramModel.from_counts(np.array([10**12, 0, 3]), k, make_tokenizer(["a"]))
+    assert np.isfinite(model.logprob_V).all() and np.exp(model.logprob_V).sum() == pytest.approx(1)
+
+
+def test_fitting_tells_of_its_validation():
+    resolved = small_settings(KIND)
+    tokenizer = make_tokenizer(LINES)
+    train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, ["the cat", "x"]))
+    started, validated, fitted = KIND.fit(resolved, TrainingData(tokenizer, train, valid), lambda: False, None)
+    assert isinstance(started, Started) and isinstance(validated, Validated) and isinstance(fitted, Fitted)
+    the, cat, end, unknown = fitted.model.logprob_V[tokenizer.encode(["the cat", "x"]).ids[[0, 1, 2, 3]]]
+    assert validated.ppl_token == fitted.best_ppl_token == pytest.approx(math.exp(-(the + cat + 2 * end + unknown) / 5))
+    assert started.train_tokens == train.tokens and started.vocabulary_size == tokenizer.size and validated.improved
+
+
+def test_its_state_counts_rows_alone():
+    model = fit("unigram")
+    state = model.initial_state(2).select([1, 1, 0])
+    assert state.to_arrays()["rows"] == 3
+    assert model.concat_states([state, model.initial_state(1)]).to_arrays()["rows"] == 4
+
+
+def test_it_needs_no_torch():
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from support.tiny_models import fit; from rnnlm import score_sentences\n"
+        "score_sentences(fit('unigram'), ['a dog']); print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -1,0 +1,129 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+from support.tiny_models import fit, make_tokenizer
+
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.rescoring.features import TextMapping, feature_table
+from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.scoring.scorer import score_sentences
+
+
+@pytest.fixture
+def halves():
+    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
+    tokenizer = make_tokenizer(["a b", "a a b never"])
+    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
+    with np.errstate(divide="ignore"):
+        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+
+
+def utterance(*texts: str) -> Utterance:
+    return Utterance("u", tuple(Hypothesis(text, -float(rank), f"list, line {rank}") for rank, text in enumerate(texts, start=1)))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "text", "mapped"),
+    [
+        (TextMapping(), "It's  GOOD,\tisn't it?", "It's GOOD, isn't it?"),
+        (TextMapping(lowercase=True), "It's GOOD, isn't it?", "it's good, isn't it?"),
+        (TextMapping(remove_punctuation=True), "\"It's GOOD\", isn\u2019t it? 'Well-known' dogs' ($5)", "It's GOOD isn't it Well known dogs 5"),
+        (TextMapping(lowercase=True, remove_punctuation=True), "- ! -", ""),
+        (TextMapping(lowercase=True), "\u00c4RGER A\nB", "\u00e4rger a b"),
+    ],
+)
+def test_what_a_model_reads(mapping, text, mapped):
+    assert mapping.mapped(text) == mapped
+
+
+def test_errors_are_counted_on_the_texts_as_they_are_unless_asked():
+    assert TextMapping(lowercase=True).for_wer("A, b") == "A, b"
+    assert TextMapping(lowercase=True, remove_punctuation=True, normalise_wer=True).for_wer("A, b") == "a b"
+
+
+def test_features_worked_out_by_hand(halves):
+    table = feature_table([utterance("a b", "a x y"), utterance("")], {"m": halves}, TextMapping())
+    assert table.names == ("lm:m", "words", "oov:m")
+    assert table.usable_SN.tolist() == [[True, True], [True, False]] and table.first_SN[0].tolist() == [-1, -2]
+    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[0, 1, 0] == pytest.approx(-2 * math.log(2))
+    assert table.features_KSN[1:, 0].tolist() == [[2, 3], [0, 2]]
+    swapped = table.rows([1, 0]).columns(["words", "lm:m"])
+    assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == ("words", "lm:m")
+
+
+def test_each_distinct_text_is_scored_once_and_as_alone(monkeypatch):
+    model, read = fit("lstm"), []
+
+    def listening(model, texts):
+        texts = list(texts)
+        read.extend(texts)
+        return score_sentences(model, texts)
+
+    monkeypatch.setattr("rnnlm.rescoring.features.score_lines", listening)
+    lists = [utterance("The cat", "the  cat", "a dog"), utterance("the CAT", "a zebra")]
+    heard = []
+    table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), heard.append)
+    assert heard[-1] == "m: 3 of 3 texts scored"
+    assert read == ["the cat", "a dog", "a zebra"]
+    alone = [score_sentences(model, [text])[0].logprob_nats for text in read]
+    assert table.features_KSN[0].ravel()[:5] == pytest.approx([alone[0], alone[0], alone[1], alone[0], alone[2]], abs=1e-4)
+
+
+def test_models_with_one_tokenizer_share_their_unknown_words(halves):
+    other = fit("unigram")
+    table = feature_table([utterance("a zebra")], {"m": halves, "same": halves, "other": other}, TextMapping())
+    assert table.names == ("lm:m", "lm:same", "lm:other", "words", "oov:m", "oov:other")
+
+
+def test_impossible_hypotheses_are_not_usable_and_counted(halves):
+    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances of which all have keep their 1-best"):
+        table = feature_table([utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping())
+    assert table.usable_SN.tolist() == [[True, False], [True, False]]
+    assert np.isfinite(table.features_KSN).all()
+
+
+def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves):
+    lists = [utterance("a", "<s> a")]
+    with pytest.raises(TextError, match="list, line 2: the text holds <s>"):
+        feature_table(lists, {"m": halves}, TextMapping())
+    dropped = feature_table(lists, {"m": halves}, TextMapping(special_symbols="drop"))
+    assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
+
+
+def test_reserved_symbols_are_looked_for_in_the_models_writing(halves):
+    lists = [utterance("a", "</S> A")]
+    with pytest.raises(TextError, match="list, line 2: the text holds </s>"):
+        feature_table(lists, {"m": halves}, TextMapping(lowercase=True))
+    dropped = feature_table(lists, {"m": halves}, TextMapping(lowercase=True, special_symbols="drop"))
+    assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
+
+
+def test_the_unknown_symbol_is_no_punctuation():
+    assert TextMapping(lowercase=True, remove_punctuation=True).mapped("A <UNK>, <unk> b<unk>") == "a unk <unk> b unk"
+    assert TextMapping(remove_punctuation=True, special_symbols="replace").mapped("a </s> b!") == "a <unk> b"
+
+
+def test_errors_are_counted_on_what_is_left_of_reserved_symbols():
+    mapping = TextMapping(special_symbols="drop", normalise_wer=True)
+    assert mapping.for_wer("a </s> b") == "a b"
+    with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
+        TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
+
+
+def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves):
+    with pytest.warns(RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"):
+        feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping(lowercase=True))
+        feature_table([utterance("X Y", "Y X")], {"m": halves}, TextMapping())
+
+
+def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
+    with pytest.raises(UsageError, match="nothing to rescore"):
+        feature_table([], {"m": halves}, TextMapping())
+    with pytest.raises(UsageError, match="no language model"):
+        feature_table([utterance("a")], {}, TextMapping())

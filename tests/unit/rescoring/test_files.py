@@ -1,0 +1,269 @@
+import gzip
+import json
+
+import pytest
+
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.rescoring.files import format_of, read_nbest
+from rnnlm.rescoring.nbest import ListSettings, even_and_odd, with_references
+
+TSV = "u1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2\tthe hat\nu2\tREF\t\t\nu2\t1\t-3\t\n"
+JSON = [
+    {"utt": "u1", "ref": "the cat", "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": -2}]},
+    {"utt": "u2", "ref": "", "hypotheses": [{"text": "", "score": -3}]},
+]
+
+
+def seen(utterances):
+    return [(u.utt, u.reference, [(h.text, h.score) for h in u.hypotheses]) for u in utterances]
+
+
+EXPECTED = [("u1", "the cat", [("the cat", -1.5), ("the hat", -2.0)]), ("u2", "", [("", -3.0)])]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def kaldi(folder):
+    write(folder / "text", "u1-1 the cat\nu1-2  the\that \nu2-1\n")
+    write(folder / "scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\n")
+    write(folder / "ref", "u1 the cat\nu2 \n")
+    return str(folder)
+
+
+def espnet(folder):
+    for job, rank, name, lines in [
+        (1, 1, "text", "u1 the cat\n"), (1, 1, "score", "u1 tensor(-1.5)\n"), (1, 1, "token", "u1 _the _cat\n"),
+        (1, 2, "text", "u1 the hat\n"), (1, 2, "score", "u1 tensor(-2.0, device='cuda:0')\n"),
+        (10, 1, "text", "u2\n"), (10, 1, "score", "u2 -3\n"),
+    ]:  # fmt: skip
+        write(folder / "logdir" / f"output.{job}" / f"{rank}best_recog" / name, lines)
+    write(folder / "ref.txt", "u1 the cat\nu2\n")
+    return str(folder)
+
+
+def test_every_format_is_told_by_its_content_and_reads_the_same(here):
+    write(here / "a", TSV)
+    write(here / "b", "".join(json.dumps(each) + "\n" for each in JSON))
+    write(here / "c", "\n" + json.dumps(JSON, indent=2))
+    (here / "d.gz").write_bytes(gzip.compress(TSV.encode()))
+    for name, kind in [("a", "tsv"), ("b", "json"), ("c", "json"), ("d.gz", "tsv"), (kaldi(here / "k"), "kaldi")]:
+        assert format_of(name) == kind
+        assert seen(read_nbest(name)) == EXPECTED, name
+        assert seen(read_nbest(name, ListSettings(format=kind))) == EXPECTED
+    assert seen(read_nbest(str(here / "k" / "text"))) == EXPECTED
+    folder = espnet(here / "e")
+    assert format_of(folder) == "espnet"
+    for source in (folder, f"{folder}/logdir"):
+        assert seen(read_nbest(source, references=[f"{folder}/ref.txt"])) == EXPECTED
+    assert seen(read_nbest(f"{folder}/logdir/output.10")) == [("u2", None, [("", -3.0)])]
+
+
+def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
+    lines = TSV.splitlines()
+    shuffled = "\n".join(["utt\trank\tscore\ttext", lines[2], lines[4], lines[1], lines[0], lines[3]])
+    assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
+
+
+def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
+    text = 'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a ""cat"""\n"u\n2"\t1\t-1\t""\n'
+    assert [(u.utt, [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
+        ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
+    ]  # fmt: skip
+    assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
+
+
+def test_costs_are_turned_round_and_files_of_scores_add_up(here):
+    folder = here / "k"
+    kaldi(folder)
+    (folder / "scores").unlink()
+    write(folder / "ac_cost", "u1-1 10\nu1-2 20\nu2-1 30\n")
+    write(folder / "lm_cost", "u2-1 3\nu1-1 1\nu1-2 2\n")
+    assert [h.score for u in read_nbest(str(folder)) for h in u.hypotheses] == [-10, -20, -30]
+    both = read_nbest(str(folder), score_files=["0.1*ac_cost", "lm_cost"])
+    assert [h.score for u in both for h in u.hypotheses] == [-2, -4, -6]
+    elsewhere = write(here / "other", "u1-1 1\nu1-2 2\nu2-1 3\n")
+    assert [h.score for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere]) for h in u.hypotheses] == [-1, -2, -3]
+    write(here / "a", TSV.replace("\t-", "\t"))
+    assert seen(read_nbest("a", ListSettings(costs=True))) == EXPECTED
+    with pytest.raises(UsageError, match="itself"):
+        read_nbest("a", score_files=["ac_cost"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
+    write(here / "a", TSV.replace("-2", "-1"))
+    with pytest.raises(RnnlmWarning, match="has not the highest score in 1 of 2"):
+        read_nbest("a")
+    write(here / "b", "u1\t1\t1\tx\nu1\t2\t2\ty\n")
+    with pytest.raises(RnnlmWarning, match="lowest score in 1 of 1 .*--costs"):
+        read_nbest("b")
+    assert read_nbest("b", ListSettings(costs=True))[0].hypotheses[0].text == "x"
+
+
+def test_a_list_without_its_best_hypothesis_is_told_of(here):
+    write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
+    with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"):
+        assert read_nbest("a")[0].hypotheses[0].text == "the hat"
+
+
+def test_ranks_that_are_missing_between_others_are_told_of(here):
+    write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
+    message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3 utterances lack such ranks"
+    with pytest.warns(RnnlmWarning, match=message) as told:
+        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [["the cat", "the hat"], [""], ["y", "x"]]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.filterwarnings("error")
+def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
+    write(here / "a", "".join(f"u1\t{base + rank}\t{-rank}\tx\n" for rank in (2, 0, 1)))
+    assert len(read_nbest("a")[0].hypotheses) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("-1.5", "", "line 2: the score is missing"),
+        ("-1.5", "nan", "line 2: the score is nan"),
+        ("-1.5", "-inf", "line 2: the score is -inf"),
+        ("-1.5", "good", "line 2: 'good' is no score"),
+        ("-1.5", "1_0", "line 2: '1_0' is no score"),
+        ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' has a hypothesis 1 already"),
+        ("u2\tREF\t\t", "u1\tREF\t\t", "line 4: utterance 'u1' has a reference already"),
+        ("REF\t\tthe", "REF\t-1\tthe", "line 1: a reference has a score"),
+        ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is no rank"),
+        ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is no rank"),
+        ("the hat", "the\that", "line 3: not a line of an n-best list"),
+        ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*not mixed"),
+        ("u1\t2\t-2\t", '{"utt": "u1"}\n', "line 3: not a line"),
+        ("u2\t1\t-3\t\n", "", "line 4: utterance 'u2' has no hypotheses"),
+        ("u1\tREF", "\tREF", "line 1: the utterance has no name"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message):
+    assert TSV.count(old) == 1
+    with pytest.raises(TextError, match=message):
+        read_nbest(write(here / "a", TSV.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
+        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is there already"),
+        ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
+        ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
+        ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
+        ({"utt": "u3", "hypotheses": [{"text": "x", "score": None}]}, "hypothesis 1: 'score' is missing"),
+        ({"utt": "u3", "hypotheses": [{"text": "x", "score": True}]}, "'score' is not a number"),
+        ({"utt": "u3", "hypotheses": [{"text": "x", "score": "nan"}]}, "the score is nan"),
+        ({"utt": "u3", "hypotheses": [{"text": "x", "score": 10**400}]}, "the score is inf"),
+        ({"utt": "u3", "hypotheses": [{"score": 1}]}, "'text' is missing"),
+        ({"utt": "u3", "ref": 3, "hypotheses": []}, "'ref' is not text"),
+    ],
+)
+def test_what_is_wrong_in_json_is_named_with_its_line(here, record, message):
+    with pytest.raises(TextError, match=message):
+        read_nbest(write(here / "a", json.dumps(JSON[0]) + "\n" + json.dumps(record) + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("scores", "u1-1 -1.5\nu2-1 -3\n", "text, line 2: 'u1-2' has no score"),
+        ("scores", "u1-1 -1.5\nu1-2 -2\nu1-2 -2\nu2-1 -3\n", "scores, line 3: 'u1-2' has a score already"),
+        ("scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\nu2-2 -3\n", "1 scores have no hypothesis, the first is 'u2-2'"),
+        ("scores", "u1-1 -1.5\nu1-2\nu2-1 -3\n", "scores, line 2: the score is missing"),
+        ("scores", "u1-1 -1.5\nu1-2 x\nu2-1 -3\n", "scores, line 2: 'x' is no score"),
+        ("text", "u1-1 the cat\nu1\tREF\t\tthe\n", "line 2: 'u1' is no name"),
+        ("text", "u1-1 the cat\nu1-1 the hat\n", "line 2: 'u1-1' has no score|has a hypothesis 1 already"),
+        ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' has a reference already"),
+        ("ref", "u1 the cat\nu2\nu3 what\n", "ref, line 3: utterance 'u3' has no hypotheses"),
+    ],
+)
+def test_what_is_wrong_in_a_kaldi_folder_is_named_with_file_and_line(here, file, text, message):
+    folder = kaldi(here / "k")
+    write(here / "k" / file, text)
+    with pytest.raises(TextError, match=message):
+        read_nbest(folder)
+
+
+def test_what_is_missing_in_an_espnet_folder_is_named(here):
+    folder = espnet(here / "e")
+    score = here / "e/logdir/output.1/2best_recog/score"
+    score.write_text("u9 -1\n")
+    with pytest.raises(TextError, match="text, line 1: 'u1' has no score"):
+        read_nbest(folder)
+    score.write_text("u1 -1\nu9 -1\n")
+    with pytest.raises(TextError, match="score: 'u9' has no hypothesis"):
+        read_nbest(folder)
+    score.unlink()
+    with pytest.raises(TextError, match="cannot read .*score"):
+        read_nbest(folder)
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses")])
+def test_lists_of_nothing_are_errors(here, text, message):
+    with pytest.raises(TextError, match=message):
+        read_nbest(write(here / "a", text))
+
+
+def test_folders_and_files_that_are_no_lists_are_errors(here):
+    (here / "empty").mkdir()
+    for source in ("empty", "nowhere"):
+        with pytest.raises(TextError, match=source):
+            read_nbest(source)
+    write(here / "t" / "text", "u1-1 a\n")
+    with pytest.raises(TextError, match="no scores lie in .*t"):
+        read_nbest("t")
+    (here / "junk").write_bytes(b"\x80\x81\x00\xff\n" * 10)
+    with pytest.raises(TextError, match="junk, line 1, byte 1: not UTF-8"):
+        read_nbest("junk")
+    write(here / "a", TSV)
+    with pytest.raises(TextError, match="not JSON"):
+        read_nbest("a", ListSettings(format="json"))
+    with pytest.raises(UsageError, match="did you mean 'tsv'"):
+        read_nbest("a", ListSettings(format="tvs"))
+
+
+def test_incomplete_utterances_are_left_out_where_that_is_asked_for(here):
+    write(here / "a", TSV + "u3\tREF\t\tlost\nu4\t1\t-1\tnobody knows\n")
+    with pytest.warns(RnnlmWarning, match="1 utterances without hypotheses are left out, the first is 'u3'"):
+        utterances = read_nbest("a", ListSettings(skip_incomplete=True))
+    assert [u.utt for u in utterances] == ["u1", "u2", "u4"]
+    with pytest.raises(TextError, match="line 7: utterance 'u4' has no reference"):
+        with_references(utterances, skip_incomplete=False)
+    with pytest.warns(RnnlmWarning, match="1 utterances without reference are left out"):
+        assert [u.utt for u in with_references(utterances, skip_incomplete=True)] == ["u1", "u2"]
+    with pytest.raises(TextError, match="no utterance has a reference"):
+        with_references(utterances[2:], skip_incomplete=True)
+
+
+def test_references_of_a_file_must_not_contradict_the_list(here):
+    write(here / "a", TSV)
+    assert seen(read_nbest("a", references=[write(here / "same", "u1  the cat \n")])) == EXPECTED
+    with pytest.raises(TextError, match="ref, line 1: another reference for 'u1'"):
+        read_nbest("a", references=[write(here / "ref", "u1 the dog\n")])
+    with pytest.raises(TextError, match="ref, line 2: utterance 'u5' has a reference already"):
+        read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
+    with pytest.warns(RnnlmWarning, match="1 references are of utterances that are not in the list, the first is 'u5'"):
+        read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
+
+
+def test_a_list_is_split_by_place_counted_from_0(here):
+    utterances = read_nbest(write(here / "a", "".join(f"u{n}\t1\t0\tx\n" for n in range(5))))
+    even, odd = even_and_odd(utterances)
+    assert [u.utt for u in even] == ["u0", "u2", "u4"] and [u.utt for u in odd] == ["u1", "u3"]
+    with pytest.raises(UsageError, match="split"):
+        even_and_odd(utterances[:1])

@@ -1,0 +1,130 @@
+"""Exact line search against grids, and against trying every choice of hypotheses that weights can make."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rnnlm.rescoring.mert import OPEN_UNITS, Candidates, Steps, errors_along, fewest, minimise_errors, units
+
+
+def candidates(seed: int, utterances: int = 6, most: int = 5, features: int = 1, whole: bool = False) -> Candidates:
+    """A small random list; `whole` numbers make ties and repeated hypotheses."""
+    rng = np.random.default_rng(seed)
+    shape = (utterances, most)
+
+    def draw(*shape):
+        return rng.integers(-2, 3, shape).astype(float) if whole else rng.normal(size=shape)
+
+    usable = rng.random(shape) < 0.8
+    usable[np.arange(utterances), rng.integers(0, most, utterances)] = True
+    return Candidates(draw(*shape), draw(features, *shape), usable, rng.integers(0, 6, shape))
+
+
+def steps_of(c: Candidates) -> Steps:
+    return errors_along(c.first_SN, c.features_KSN[0], c.usable_SN, c.errors_SN)
+
+
+@given(st.integers(0, 10_000), st.booleans())
+def test_the_errors_along_a_line_are_those_of_a_fine_grid(seed, whole):
+    c = candidates(seed, whole=whole)
+    steps = steps_of(c)
+    assert (np.diff(steps.corners) >= 0).all() and len(steps.errors) == len(steps.corners) + 1
+    for gamma in np.linspace(-6.01, 6.01, 400):
+        if len(steps.corners) and np.abs(steps.corners - gamma).min() < 1e-9:
+            continue
+        assert steps.errors[np.searchsorted(steps.corners, gamma)] == c.errors(np.array([gamma])), gamma
+
+
+@example(1817, True, 0.0)  # all corners lie at or below the lowest weight, one at it
+@given(st.integers(0, 10_000), st.booleans(), st.sampled_from([-np.inf, 0.0]))
+def test_with_one_feature_no_weight_of_a_grid_has_fewer_errors(seed, whole, lowest):
+    c = candidates(seed, whole=whole)
+    weights, errors = minimise_errors(c, np.array([lowest]))
+    assert errors == c.errors(weights) and weights[0] >= lowest
+    corners = np.sort(np.append(steps_of(c).corners, 0.0))
+    between = np.concatenate([corners[:1] - 1, (corners[1:] + corners[:-1]) / 2, corners[-1:] + 1])
+    grid = np.concatenate([np.linspace(-20.01, 20, 401), between])
+    grid = grid[np.abs(grid[:, None] - corners).min(axis=1, initial=1.0) > 1e-9]  # at a corner two tie: not an interval
+    assert errors == min(c.errors(np.array([gamma])) for gamma in grid[grid > lowest])
+
+
+def test_a_line_worked_out_by_hand():
+    # -2 gamma, 1 and gamma - 1: they meet at -0.5 and 2; the errors are 3, 1, 2
+    steps = errors_along(np.array([[0.0, 1.0, -1.0]]), np.array([[-2.0, 0.0, 1.0]]), np.ones((1, 3), bool), np.array([[3, 1, 2]]))
+    assert steps.corners.tolist() == [-0.5, 2.0] and steps.errors.tolist() == [3, 1, 2]
+    assert fewest(steps, -np.inf, 1.0, 9.0) == 0.75
+    assert fewest(steps, 0.0, 1.0, 9.0) == 1.0  # the interval is cut at the lowest weight there may be
+
+
+@pytest.mark.parametrize(
+    ("corners", "errors", "lowest", "chosen"),
+    [
+        ([0.0, 1.0, 3.0, 4.0], [9, 1, 5, 1, 9], -np.inf, 0.5),  # equally wide: the lowest
+        ([0.0, 1.0, 3.0, 5.0], [9, 1, 5, 1, 9], -np.inf, 4.0),  # the widest
+        ([0.0, 1.0, 3.0], [9, 1, 1, 9], -np.inf, 1.5),  # one interval, though the hypotheses change at 1
+        ([1.0, 1.0, 3.0], [9, 0, 5, 9], -np.inf, 2.0),  # an interval without width is none
+        ([1.0, 2.0], [9, 5, 1], -np.inf, 2.0 + OPEN_UNITS * 0.5 / 2),  # without an end: two units of 0.5
+        ([1.0, 2.0], [1, 5, 9], -np.inf, 1.0 - OPEN_UNITS * 0.5 / 2),
+        ([-2.0, -1.0], [1, 5, 9], 0.0, 7.0),  # nothing changes above zero: the weight stays
+        ([], [4], -np.inf, 7.0),
+    ],
+)
+def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
+    assert fewest(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
+
+
+def test_of_hypotheses_with_the_same_score_the_earlier_counts():
+    same = Candidates(np.zeros((1, 3)), np.zeros((1, 1, 3)), np.array([[False, True, True]]), np.array([[0, 2, 1]]))
+    assert same.best_S(np.array([1.0])).tolist() == [1] and same.errors(np.array([1.0])) == 2
+    assert steps_of(same).errors.tolist() == [2]
+
+
+def fewest_by_grid(c: Candidates) -> int:
+    """The fewest errors over all weights of two features, tried between all lines where two hypotheses of an utterance swap."""
+    lines = []
+    for row in range(len(c.first_SN)):
+        for a, b in itertools.combinations(np.flatnonzero(c.usable_SN[row]), 2):
+            lines.append((*(c.features_KSN[:, row, a] - c.features_KSN[:, row, b]), c.first_SN[row, b] - c.first_SN[row, a]))
+    best = c.errors(np.zeros(2))
+    for one, other in itertools.combinations(lines, 2):
+        normals, offsets = np.array([one[:2], other[:2]]), np.array([one[2], other[2]])
+        if abs(np.linalg.det(normals)) < 1e-9:
+            continue
+        corner = np.linalg.solve(normals, offsets)
+        for signs in itertools.product((-1e-6, 1e-6), repeat=2):  # the four regions that touch at the corner
+            best = min(best, c.errors(corner + np.linalg.solve(normals, signs)))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_weights_have_as_few_errors_as_any_region_of_the_plane(seed):
+    c = candidates(seed, utterances=5, most=3, features=2)
+    _, errors = minimise_errors(c, np.full(2, -np.inf), restarts=100)
+    assert errors == fewest_by_grid(c)
+
+
+def test_the_same_seed_finds_the_same_weights_and_never_more_errors_than_zero_weights():
+    c = candidates(3, utterances=60, most=8, features=3)
+    lowest = np.array([0.0, -np.inf, -np.inf])
+    weights, errors = minimise_errors(c, lowest, seed=5, restarts=5)
+    again, _ = minimise_errors(c, lowest, seed=5, restarts=5)
+    assert weights.tolist() == again.tolist() and weights[0] >= 0
+    assert errors == c.errors(weights) <= c.errors(np.zeros(3))
+
+
+def test_the_errors_do_not_depend_on_the_scale_of_the_first_pass():
+    c = candidates(4, utterances=40, most=6, features=2)
+    larger = Candidates(c.first_SN * 1024, c.features_KSN, c.usable_SN, c.errors_SN)
+    (small, errors), (large, as_many) = (minimise_errors(each, np.full(2, -np.inf)) for each in (c, larger))
+    assert errors == as_many and large == pytest.approx(small * 1024)
+
+
+def test_a_feature_that_never_varies_within_an_utterance_gets_no_weight():
+    c = candidates(5, features=2)
+    c.features_KSN[1] = np.arange(6)[:, None] * 0.1
+    assert units(c)[1] == 0
+    weights, _ = minimise_errors(c, np.full(2, -np.inf))
+    assert weights[1] == 0

@@ -1,0 +1,239 @@
+import dataclasses
+import math
+import warnings
+
+import jiwer
+import numpy as np
+import pytest
+from support.tiny_models import LINES, fit, make_tokenizer
+
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.rescoring.features import TextMapping
+from rnnlm.rescoring.files import read_nbest
+from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.rescoring.nbest_output import save_best, save_nbest
+from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
+from rnnlm.rescoring.weights import Weights, read_weights, save_weights
+from rnnlm.scoring.scorer import score_sentences
+
+PLAIN = RescoreSettings(words=False, oov=False)
+
+
+@pytest.fixture(scope="module")
+def likes():
+    """Finds `a` likely, `b` less so, unknown words least."""
+    return model({"</s>": 1 / 4, "<unk>": 1 / 64, "a": 1 / 2, "b": 15 / 64}, "1a")
+
+
+def model(p: dict[str, float], fingerprint: str | None) -> UnigramModel:
+    tokenizer = make_tokenizer([" ".join(p.keys() - {"</s>", "<unk>"})])
+    made = UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+    made.fingerprint = fingerprint
+    return made
+
+
+def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utterance:
+    return Utterance(utt, tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)), reference, f"list, {utt}")
+
+
+def misheard(count: int) -> list[Utterance]:
+    """The first pass takes a for b; every third time rightly, and then by far."""
+    right = ("a a", "b a", "a a")
+    return [said(f"u{n}", "b a", "b a", "a a", fall=9.0) if n % 3 == 0 else said(f"u{n}", right[0], "b a", "a a") for n in range(count)]
+
+
+def test_weights_are_those_that_make_the_fewest_errors(likes):
+    dev = misheard(12)
+    weights = tune_weights(dev, {"m": likes}, PLAIN)
+    swap = 1 / math.log((1 / 2) / (15 / 64))  # the weight at which the second hypothesis overtakes a lead of 1; 9 times that one of 9
+    assert weights.weights == {"lm:m": pytest.approx((swap + 9 * swap) / 2)}
+    assert (weights.models, weights.tuned.errors_before, weights.tuned.errors_after) == ({"m": "1a"}, 8, 0)
+    rescored = rescore(misheard(6), {"m": likes}, weights)
+    assert [u.hypotheses[0].text for u in rescored.utterances] == ["b a", "a a", "a a"] * 2
+    assert [u.hypotheses[0].rank for u in rescored.utterances] == [1, 2, 2] * 2
+    rates = rescored.rates
+    assert (rates.first.errors, rates.rescored.errors, rates.oracle.errors) == (4, 0, 0)
+    assert rates.gain.interval.estimate == pytest.approx(4 / 12) and rates.gain.p_value == pytest.approx(2 / 2**4)
+
+
+def test_scores_are_the_weighted_sums_of_the_features(likes):
+    weights = Weights({"lm:m": 0.5, "words": -2.0, "oov:m": 3.0}, {"m": "1a"})
+    (found,) = rescore([said("u", None, "a b", "a x y", "")], {"m": likes}, weights).utterances
+    for hypothesis in found.hypotheses:
+        (score,) = score_sentences(likes, [hypothesis.text])
+        assert hypothesis.features == {"lm:m": pytest.approx(score.logprob_nats), "words": score.words, "oov:m": len(score.oov)}
+        assert hypothesis.score == pytest.approx(1 - hypothesis.rank + 0.5 * score.logprob_nats - 2 * score.words + 3 * len(score.oov))
+    assert [h.score for h in found.hypotheses] == sorted((h.score for h in found.hypotheses), reverse=True)
+
+
+def test_rates_are_those_of_jiwer_over_all_utterances(likes):
+    lists = [said("u1", "a b", "a", "a b"), said("u2", "", "b", ""), said("u3", "a a", "", "a b b"), said("u4", None, "a")]
+    with pytest.warns(RnnlmWarning, match="1 utterances have no reference: word-error rates are of the other 3"):
+        rates = rescore(lists, {"m": likes}, Weights({"lm:m": 0.0}, {"m": "1a"})).rates
+    for rate, texts in ((rates.first, ["a", "b", ""]), (rates.rescored, ["a", "b", ""]), (rates.oracle, ["a b", "", ""])):
+        theirs = jiwer.process_words(["a b", "", "a a"], texts)
+        assert (rate.wer, rate.substitutions, rate.deletions, rate.insertions) == (
+            pytest.approx(theirs.wer), theirs.substitutions, theirs.deletions, theirs.insertions
+        )  # fmt: skip
+    assert rates.gain.interval.estimate == 0 and rates.gain.p_value == 1
+
+
+def test_without_references_a_list_is_rescored_but_not_counted(likes):
+    lists = [dataclasses.replace(utterance, reference=None) for utterance in misheard(3)]
+    rescored = rescore(lists, {"m": likes}, Weights({"lm:m": 5.0}, {"m": "1a"}))
+    assert rescored.rates is None and rescored.utterances[1].hypotheses[0].text == "a a"
+    with pytest.raises(TextError, match="no utterance has a reference"):
+        tune_weights(lists, {"m": likes})
+    with pytest.raises(TextError, match="list, u1: utterance 'u1' has no reference"):
+        tune_weights([*misheard(1), *lists[1:]], {"m": likes})
+
+
+def test_features_are_left_out_where_asked(likes):
+    for words in (False, True):
+        for oov in (False, True):
+            names = tune_weights(misheard(3), {"m": likes}, RescoreSettings(words=words, oov=oov)).weights.keys()
+            assert ("words" in names, "oov:m" in names, "lm:m" in names) == (words, oov, True)
+
+
+def test_each_model_is_added_to_those_before_and_gains_over_them(likes):
+    other = fit("unigram")
+    dev, test = misheard(8), misheard(5)
+    first, both = tune_and_rescore(dev, test, {"m": likes, "other": other}, each=True)
+    assert (first.models, both.models) == (("m",), ("m", "other"))
+    assert first.weights == tune_weights(dev, {"m": likes})
+    assert both.weights == tune_weights(dev, {"m": likes, "other": other})
+    assert first.gain == first.rescored.rates.gain and both.gain == gain_over(first.rescored, both.rescored)
+    assert both.rescored == rescore(test, {"m": likes, "other": other}, both.weights)
+    with pytest.raises(UsageError, match="same list"):
+        gain_over(first.rescored, rescore(dev, {"m": likes}, first.weights))
+
+
+def test_folds_are_rescored_with_what_was_tuned_on_the_others(likes):
+    lists = misheard(9)
+    found = cross_validate(lists, {"m": likes}, 3)
+    assert [u.utt for u in found.utterances] == [u.utt for u in lists]
+    for fold in range(3):
+        weights = tune_weights([u for n, u in enumerate(lists) if n % 3 != fold], {"m": likes})
+        assert list(found.utterances[fold::3]) == list(rescore(lists[fold::3], {"m": likes}, weights).utterances)
+    for folds in (1, 10):
+        with pytest.raises(UsageError, match="folds"):
+            cross_validate(lists, {"m": likes}, folds)
+    few = [lists[0], *(dataclasses.replace(utterance, reference=None) for utterance in lists[1:])]
+    with pytest.warns(RnnlmWarning, match="8 utterances without reference"), pytest.raises(UsageError, match="2 folds of 1"):
+        cross_validate(few, {"m": likes}, 2, RescoreSettings(skip_incomplete=True))
+
+
+def test_the_text_is_mapped_for_the_model_alone_unless_errors_are_to_be_counted_so(likes):
+    lists = [said("u", "A, B", "A B", "X")]
+    plain = Weights({"lm:m": 1.0}, {"m": "1a"}, TextMapping(lowercase=True, remove_punctuation=True))
+    mapped = dataclasses.replace(plain, mapping=dataclasses.replace(plain.mapping, normalise_wer=True))
+    assert rescore(lists, {"m": likes}, plain).rates.rescored.errors == 1
+    assert rescore(lists, {"m": likes}, mapped).rates.rescored.errors == 0
+    assert tune_weights(lists, {"m": likes}, RescoreSettings(mapped.mapping)).mapping == mapped.mapping
+
+
+def test_impossible_hypotheses_are_never_chosen(tmp_path):
+    never = model({"</s>": 1 / 2, "<unk>": 1e-9, "a": 1 / 2, "b": 1e-300}, "0")
+    with np.errstate(divide="ignore"):
+        never.logprob_V[never.tokenizer.symbols().index("b")] = -np.inf
+    lists = [said("u1", "b", "b", "a"), said("u2", "b", "b b", "b")]
+    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero"):
+        rescored = rescore(lists, {"m": never}, Weights({"lm:m": 0.0}, {"m": "0"}))
+    assert [[(h.text, h.score is None) for h in u.hypotheses] for u in rescored.utterances] == [
+        [("a", False), ("b", True)], [("b b", False), ("b", True)]
+    ]  # fmt: skip
+    save_nbest(rescored, tmp_path / "out.tsv")
+    assert [len(u.hypotheses) for u in read_nbest(str(tmp_path / "out.tsv"))] == [1, 1]
+
+
+class TestWeightsFile:
+    def test_holds_what_was_tuned(self, likes, tmp_path):
+        weights = tune_weights(misheard(6), {"m": likes}, RescoreSettings(TextMapping(lowercase=True)))
+        save_weights(weights, tmp_path / "w.json")
+        assert read_weights(tmp_path / "w.json") == weights
+        with pytest.raises(OutputError):
+            save_weights(weights, tmp_path / "no" / "w.json")
+
+    def test_is_refused_for_other_models_whatever_their_names(self, likes):
+        weights = tune_weights(misheard(6), {"m": likes}, PLAIN)
+        other = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
+        with pytest.raises(ModelError, match=r"other models; for m \(1a\); given: m \(2b\)"):
+            rescore(misheard(2), {"m": other}, weights)
+        with pytest.raises(ModelError, match="they have none for other"):
+            rescore(misheard(2), {"m": likes, "other": other}, weights)
+        assert rescore(misheard(2), {"moved": likes}, weights) == rescore(misheard(2), {"m": likes}, weights)
+
+    def test_of_features_that_no_tuning_gives_is_an_error(self, likes):
+        twin = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
+        twin.tokenizer = likes.tokenizer
+        weights = Weights({"lm:m": 1.0, "lm:t": 1.0, "oov:t": 2.0}, {"m": "1a", "t": "2b"})
+        with pytest.raises(ModelError, match="no feature 'oov:t'"):
+            rescore(misheard(2), {"m": likes, "t": twin}, weights)
+
+    def test_of_models_never_saved_goes_by_name(self):
+        unsaved = fit("unigram")
+        unsaved.fingerprint = None
+        lists = [said("u", LINES[0], LINES[0], LINES[1])]
+        weights = tune_weights(lists, {"m": unsaved})
+        assert rescore(lists, {"m": unsaved}, weights).rates.rescored.errors == 0
+        with pytest.raises(ModelError, match="other models"):
+            rescore(lists, {"n": unsaved}, weights)
+
+    def test_does_not_mind_the_order_of_models(self, likes):
+        other = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
+        weights = tune_weights(misheard(6), {"m": likes, "o": other})
+        assert rescore(misheard(4), {"o": other, "m": likes}, weights) == rescore(misheard(4), {"m": likes, "o": other}, weights)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "holds no weights"),
+            ("[1]", "holds no weights"),
+            ("\x00", "holds no weights"),
+            ('{"weights": {"lm:m": NaN}, "models": {"m": "1a"}}', "holds no weights"),
+            ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}', "holds no weights"),
+            ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}', "holds no weights"),
+            ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}', "'lm:n' is a feature of no model"),
+            ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "that of 'lm:m' is missing"),
+        ],
+    )
+    def test_that_is_damaged_is_an_error(self, tmp_path, text, message):
+        (tmp_path / "w.json").write_text(text)
+        with pytest.raises(TextError, match=message):
+            read_weights(tmp_path / "w.json")
+
+
+class TestOutput:
+    def test_of_a_list_is_read_again_in_its_new_order(self, likes, tmp_path):
+        rescored = rescore(misheard(4), {"m": likes}, tune_weights(misheard(6), {"m": likes}))
+        for name in ("list.tsv", "list.jsonl", "list.tsv.gz"):
+            save_nbest(rescored, tmp_path / name)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                again = read_nbest(str(tmp_path / name))
+            told = [each for each in told if issubclass(each.category, RnnlmWarning)]
+            assert ["was rescored before" in str(each.message) for each in told] == ([True] if name == "list.jsonl" else [])
+            assert [(u.utt, u.reference) for u in again] == [(u.utt, u.reference) for u in rescored.utterances]
+            assert [[(h.text, h.score) for h in u.hypotheses] for u in again] == [
+                [(h.text, h.score) for h in u.hypotheses] for u in rescored.utterances
+            ]
+
+    def test_of_the_best_is_one_line_an_utterance(self, likes, tmp_path):
+        rescored = rescore([said("u1", None, "a  b"), said("u2", None, "")], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
+        save_best(rescored, tmp_path / "best.txt")
+        assert (tmp_path / "best.txt").read_text() == "u1 a b\nu2\n"
+
+    @pytest.mark.parametrize("name", ["u 1", "u\t1", "u\n1", 'u"1', '"u1"'])
+    def test_keeps_odd_names_or_refuses_those_that_it_would_cut(self, likes, tmp_path, name):
+        rescored = rescore([said(name, 'a "b" a', "a", 'a "a" "b')], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
+        if name.split() != [name]:
+            with pytest.raises(OutputError, match="holds white space"):
+                save_best(rescored, tmp_path / "best")
+        for file in ("list.tsv", "list.jsonl"):
+            save_nbest(rescored, tmp_path / file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it was rescored before
+                [read] = read_nbest(str(tmp_path / file))
+            assert (read.utt, read.reference) == (name, 'a "b" a')
+            assert sorted(each.text for each in read.hypotheses) == ["a", 'a "a" "b']

@@ -1,0 +1,52 @@
+import random
+
+import jiwer
+import pytest
+
+from rnnlm.rescoring.word_errors import count_edits, word_error_rate
+
+WORDS = "a b c d e".split()
+
+
+def rate_of(references: list[str], hypotheses: list[str]):
+    return word_error_rate([count_edits(*pair) for pair in zip(references, hypotheses, strict=True)])
+
+
+def random_texts(seed: int, count: int) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(0, 8))) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses"),
+    [
+        (["a b c"], ["a b c"]),
+        ([""], [""]),
+        ([""], ["a b"]),
+        (["a b"], [""]),
+        (["", "a b"], ["x", "a"]),
+        (["", ""], ["x", "x"]),
+        (["the cat sat", "the cat sat"], ["the cat sat", "cat the sat"]),
+        (["a"], ["a a a a"]),
+        (["  a   b "], ["a b"]),
+        (["A b"], ["a b"]),
+        (random_texts(1, 40), random_texts(2, 40)),
+    ],
+)
+def test_rates_and_edits_are_those_of_jiwer(references, hypotheses):
+    ours, theirs = rate_of(references, hypotheses), jiwer.process_words(references, hypotheses)
+    assert (ours.substitutions, ours.deletions, ours.insertions) == (theirs.substitutions, theirs.deletions, theirs.insertions)
+    assert ours.wer == pytest.approx(theirs.wer)
+    assert ours.words == sum(len(text.split()) for text in references) and ours.utterances == len(references)
+
+
+def test_edits_worked_out_by_hand():
+    edits = count_edits("the cat sat on the mat", "a cat sat the mat today")
+    assert (edits.substitutions, edits.deletions, edits.insertions, edits.words, edits.errors) == (1, 1, 1, 6, 3)
+
+
+def test_the_interval_holds_the_rate_and_utterances_with_errors_are_counted():
+    rate = rate_of(["a b c d"] * 10, ["a b c d"] * 7 + ["a b c"] * 3)
+    assert rate.wer == rate.interval.estimate == 3 / 40 and rate.utterance_errors == 3
+    assert rate.interval.low < 3 / 40 < rate.interval.high
+    assert rate_of([""], ["a"]).interval is None

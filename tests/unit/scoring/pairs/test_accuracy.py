@@ -1,0 +1,58 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.scoring.pairs.pair import Pair
+
+
+@dataclass(frozen=True)
+class Scored:
+    labels: Pair
+    point: float | None
+    has_oov: bool = False
+    is_identical: bool = False
+
+    @property
+    def is_tie(self) -> bool:
+        return self.point == 0.5
+
+
+def scored(kind: str, points: list[float | None], **labels) -> list[Scored]:
+    return [Scored(Pair(kind, "a", "b", **labels), point) for point in points]
+
+
+def test_ties_count_half_and_what_is_skipped_or_unknown_is_told_apart():
+    scores = [*scored("x", [1, 0.5, 0, None]), *scored("y", [1, None])]
+    scores[0], scores[1] = replace(scores[0], has_oov=True), replace(scores[1], is_identical=True)
+    x, y, both = pair_accuracies(scores)
+    assert (x.by, x.group, x.pairs, x.accuracy, x.ties, x.identical, x.skipped) == ("kind", "x", 3, 0.5, 1, 1, 1)
+    assert (x.oov_pairs, x.known_pairs, x.known_accuracy) == (1, 2, 0.25)
+    assert (y.group, y.pairs, y.accuracy, y.skipped) == ("y", 1, 1.0, 1)
+    assert (both.by, both.group, both.pairs, both.accuracy, both.skipped) == ("all", "all", 4, 0.625, 2)
+
+
+def test_groups_are_made_of_labels_that_tell_pairs_apart():
+    scores = [
+        *scored("x", [1, 1], field="syntax", distance=10, attractors=0), *scored("y", [0], field="syntax", distance=2, attractors=1),
+        *scored("z", [1], field="syntax"),
+    ]  # fmt: skip
+    found = [(each.by, each.group, each.pairs) for each in pair_accuracies(scores)]
+    assert found == [
+        ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1), ("distance", 10, 2),
+        ("attractors", 0, 2), ("attractors", 1, 1), ("all", "all", 4),
+    ]  # fmt: skip
+
+
+def test_a_single_kind_is_not_repeated_as_all_and_nothing_scored_has_no_accuracy():
+    (only,) = pair_accuracies(scored("x", [None, None]))
+    assert (only.pairs, only.accuracy, only.low, only.high, only.known_accuracy, only.skipped) == (0, None, None, None, None, 2)
+
+
+def test_intervals_are_those_of_a_proportion():
+    points = (np.random.default_rng(3).random(2000) < 0.7).astype(float).tolist()
+    (found,) = pair_accuracies(scored("x", points))
+    half = 1.96 * np.sqrt(found.accuracy * (1 - found.accuracy) / 2000)
+    assert found.low == pytest.approx(found.accuracy - half, abs=0.15 * half)
+    assert found.high == pytest.approx(found.accuracy + half, abs=0.15 * half)

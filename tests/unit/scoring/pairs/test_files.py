@@ -1,0 +1,221 @@
+import gzip
+import json
+
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.scoring.pairs.files import read_pairs
+from rnnlm.scoring.pairs.pair import Pair
+
+BLIMP = {
+    "sentence_good": "Who left?", "sentence_bad": "Left who?", "field": "syntax", "linguistics_term": "order", "UID": "who_left",
+    "pairID": "0", "one_prefix_method": False,
+}  # fmt: skip
+SUITE = {
+    "meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > 1"}],
+    "items": [{"item_number": 1, "conditions": [{"condition_name": "a", "regions": [{"region_number": 1, "content": "x"}]}]}],
+}  # fmt: skip
+
+
+def read(folder, name: str, content: str | bytes):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_pairs(folder / name)
+
+
+def sentences(folder, name: str, content: str) -> list[tuple[str, str]]:
+    found = read(folder, name, content).pairs
+    assert [pair.problem for pair in found] == [None] * len(found)
+    return [(pair.good, pair.bad) for pair in found]
+
+
+def problems(folder, name: str, content: str) -> list[str | None]:
+    return [pair.problem for pair in read(folder, name, content).pairs]
+
+
+def test_blimp_with_its_labels(tmp_path):
+    (pair,) = read(tmp_path, "x.jsonl", json.dumps(BLIMP) + "\n").pairs
+    assert pair == Pair("who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where)
+    assert (pair.scoring, pair.where.startswith(str(tmp_path))) == ("full", True)
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
+        ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
+        ("a.jsonl", '{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", "kind": "order"}\n'),
+        ("a.json", '[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},\n'
+                   '{"good": "a \\"b", "bad": "b", "kind": "order"}]'),
+        ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
+        ("a", '\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", "bad": "b", "kind": "order"}]'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packed):
+    data = gzip.compress(content.encode()) if packed else content.encode()
+    found = read(tmp_path, f"{name}.gz" if packed else name, data)
+    assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == [("order", "the cat", "cat the"), ("order", 'a "b', "b")]
+    assert found.format == "good and bad sentences"
+
+
+def test_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"good": ["a"], "bad": ["b"], "distance": [3]}), tmp_path / "a.parquet")
+    (pair,) = read_pairs(tmp_path / "a.parquet").pairs
+    assert (pair.good, pair.bad, pair.distance) == ("a", "b", 3)
+
+
+def test_both_spellings_of_one_of_blimps_fields_are_one(tmp_path):
+    rows = [{**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")]
+    found = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
+    assert [pair.field for pair in found] == ["syntax/semantics", "syntax/semantics", "syntax"]
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    rows = [{"good": "a", "bad": "b", "distance": 3.0, "attractors": "1.0"}, {"good": "a", "bad": "b", "distance": 1.5}]
+    one, other = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
+    assert (one.distance, one.attractors, one.problem) == (3, 1, None)
+    assert other.problem == "distance is not a whole number"
+
+
+def test_a_folder_is_read_in_the_order_of_names_each_file_a_kind(tmp_path):
+    (tmp_path / "b.jsonl").write_text(json.dumps(BLIMP) + "\n")
+    (tmp_path / "a.tsv").write_text("good\tbad\nx\ty\n")
+    (tmp_path / "README.md").write_text("not a table")
+    assert [pair.kind for pair in read_pairs(tmp_path).pairs] == ["a", "who_left"]
+    assert [pair.kind for pair in read_pairs(f"{tmp_path}/*.tsv").pairs] == ["pairs"]
+
+
+def test_suites_of_a_file_or_a_list(tmp_path):
+    assert [suite.name for suite in read(tmp_path, "a.json", json.dumps(SUITE, indent=1)).suites] == ["s"]
+    assert len(read(tmp_path, "b.json", json.dumps([SUITE, SUITE])).suites) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "The keys to the cabinet are here\t6\tare\tis", "The keys to the cabinet is here\t6\tare\tis",
+        "The keys to the cabinet ***mask*** here\t\tare\tis", "The keys to the cabinet _ here\t\tare\tis",
+    ],
+)  # fmt: skip
+def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
+    found = read(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\tn_diff_intervening\tdistance\n{row}\t1\t4\n")
+    (pair,) = found.pairs
+    assert (pair.good, pair.bad) == ("The keys to the cabinet are here", "The keys to the cabinet is here")
+    assert (pair.scoring, pair.attractors, pair.distance, found.format) == ("word", 1, 4, "agreement templates")
+
+
+@pytest.mark.parametrize(
+    "row, problem",
+    [
+        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"), ("The keys are\tx\tare\tis", "verb_index is not a whole"),
+        ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
+        ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
+    ],
+)  # fmt: skip
+def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
+    (found,) = problems(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\n{row}\n")
+    assert problem in found
+
+
+def test_winogrande(tmp_path):
+    rows = [{"sentence": "Ann paid Eve because _ had lost.", "option1": "Ann", "option2": "Eve", "answer": "1", "qID": "q1"},
+            {"sentence": "_ fell off the tray.", "option1": "the cup", "option2": "The spoon", "answer": "B"}]  # fmt: skip
+    found = read(tmp_path, "w.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [(pair.good, pair.bad) for pair in found.pairs] == [
+        ("Ann paid Eve because Ann had lost.", "Ann paid Eve because Eve had lost."),
+        ("The spoon fell off the tray.", "The cup fell off the tray."),
+    ]
+    assert {pair.scoring for pair in found.pairs} == {"partial"} and found.pairs[0].id == "q1"
+
+
+def test_winograd_schemas_with_a_pronoun(tmp_path):
+    text = "It rained. The cup did not fit on the tray because it was too big."
+    row = {"text": text, "pronoun": "it", "options": ["The cup", "The tray"], "label": 0}
+    wanted = ("It rained. The cup did not fit on the tray because the cup was too big.", text.replace("because it", "because the tray"))
+    assert sentences(tmp_path, "w.json", json.dumps([row])) == [wanted]
+    twice = {**row, "text": f"{text} it"}
+    assert problems(tmp_path, "w.json", json.dumps([twice])) == ["the pronoun stands in the sentence 2 times, not once"]
+    assert len(sentences(tmp_path, "w.json", json.dumps([{**twice, "pronoun_loc": text.index("it was")}]))) == 1
+    by_text = {key: value for key, value in row.items() if key != "label"} | {"answer": "The tray"}
+    assert sentences(tmp_path, "w.json", json.dumps([by_text])) == [wanted[::-1]]
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
+        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"), ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
+        ({"options": ["a"]}, "options are not two texts"), ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
+    ],
+)  # fmt: skip
+def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
+    row = {"sentence": "Ann left because _ was late.", "option1": "Ann", "option2": "Eve", "answer": "1", **changes}
+    (found,) = problems(tmp_path, "w.jsonl", json.dumps(row))
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    "row, problem",
+    [
+        ("the\t", "bad is missing"), ("the", "bad is missing"), (" \tman", "good is missing"),
+        ("a\tb\tx", "distance is not a whole number"), ("a\tb\t1\tx", "more cells than columns"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_no_pair_says_why_and_where_the_others_stay(tmp_path, row, problem):
+    found = read(tmp_path, "a.tsv", f"good\tbad\tdistance\nthe man\tman the\t2\n{row}\n").pairs
+    assert [pair.problem is None for pair in found] == [True, False]
+    assert problem in found[1].problem and found[1].where.endswith("a.tsv, line 3")
+
+
+def test_a_field_of_another_type_is_told(tmp_path):
+    rows = [{**BLIMP, "sentence_bad": 7}, {key: value for key, value in BLIMP.items() if key != "sentence_bad"}, BLIMP]
+    found = problems(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert found == ["sentence_bad is not text", "bad is missing", None]
+
+
+BAD_FILES = {
+    "empty": ("a.tsv", "", "a.tsv holds no pairs"),
+    "empty JSON": ("a.json", "", "a.json holds no pairs"),
+    "no rows": ("a.tsv", "good\tbad\n", "a.tsv holds no pairs"),
+    "other columns": ("a.tsv", "one\ttwo\nx\ty\n", "no list of pairs by its columns; it has one, two"),
+    "one column": ("a.tsv", "good\nx\n", "has no column 'bad'"),
+    "no answers": ("a.jsonl", '{"sentence": "_", "option1": "x", "option2": "y"}', "has no column 'answer'"),
+    "one form": ("a.tsv", "sentence\tright\nx\ty\n", "has no column 'wrong'"),
+    "broken JSON": ("a.jsonl", '{"good": "x", "bad": "y"}\n{"good"', "line 2: not JSON"),
+    "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"),
+    "a suite cut off": ("a.json", '{"items": [', "not JSON"),
+    "another object": ("a.json", '{"items": []}', "no list of pairs by its columns"),
+    "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
+    "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
+    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"),
+    "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
+    "not compressed": ("a.jsonl.gz", b"junk", "cannot read"),
+}
+
+
+@pytest.mark.parametrize("name, content, message", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_is_not_what_it_says_is_an_error(tmp_path, name, content, message):
+    with pytest.raises(TextError, match=message):
+        read(tmp_path, name, content)
+
+
+def test_missing_files_empty_folders_and_the_hub_are_errors(tmp_path):
+    for source, message in ((tmp_path / "x.tsv", "no such file"), (tmp_path, "holds no pairs"), ("hf:a/b", "read from files"),
+                            (f"{tmp_path}/*.tsv", "no file matches")):  # fmt: skip
+        with pytest.raises(TextError, match=message):
+            read_pairs(source)
+
+
+def test_formats_are_not_mixed(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(BLIMP))
+    (tmp_path / "b.json").write_text(json.dumps(SUITE))
+    with pytest.raises(TextError, match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites"):
+        read_pairs(tmp_path)
+
+
+def test_bad_bytes_are_replaced_where_asked(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(b"good\tbad\nthe\t\xff\n")
+    assert read_pairs(tmp_path / "a.tsv", "replace").pairs[0].bad == "\ufffd"

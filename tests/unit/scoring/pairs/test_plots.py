@@ -1,0 +1,40 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from rnnlm.errors import UsageError
+from rnnlm.evaluation import plotting
+from rnnlm.scoring.pairs.accuracy import PairAccuracy
+from rnnlm.scoring.pairs.plots import accuracy_figure
+
+
+def accuracy(by: str, group: str | int, share: float | None) -> PairAccuracy:
+    low, high = (None, None) if share is None else (share - 0.1, share + 0.05)
+    return PairAccuracy(by, group, 10, share, low, high, 0, 0, 0, 0, 10, share)
+
+
+def shown(figure) -> str:
+    return "".join(ElementTree.fromstring(plotting.as_svg(figure)).itertext())
+
+
+def test_distance_and_attractors_have_a_panel_each():
+    found = [accuracy("kind", "x", 0.7), *(accuracy("distance", n, 0.9 - n / 20) for n in (0, 2, 5)), accuracy("attractors", 0, 0.8)]
+    figure = accuracy_figure([*found, accuracy("attractors", 1, 0.6)])
+    distance, attractors = figure.axes
+    assert distance.lines[0].get_xydata().tolist() == [[0, pytest.approx(0.9)], [2, pytest.approx(0.8)], [5, pytest.approx(0.65)]]
+    assert [segment.tolist() for segment in attractors.collections[0].get_segments()] == [
+        [[0, pytest.approx(0.7)], [0, pytest.approx(0.85)]], [[1, pytest.approx(0.5)], [1, pytest.approx(0.65)]]
+    ]  # fmt: skip
+    assert "words between head and verb" in shown(figure) and "nouns of the other number" in shown(figure)
+
+
+def test_without_them_kinds_are_shown_from_the_top():
+    figure = accuracy_figure([accuracy("kind", "first <&>", 0.7), accuracy("kind", "none", None), accuracy("kind", "last", 0.4)])
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first <&>", "last"]
+    assert axes.yaxis_inverted() and "first <&>" in shown(figure)
+
+
+def test_nothing_to_show_is_an_error():
+    with pytest.raises(UsageError, match="nothing to plot"):
+        accuracy_figure([accuracy("kind", "none", None)])

@@ -1,0 +1,91 @@
+import pytest
+
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.scoring import resumable_output
+from rnnlm.scoring.sentences import Sentence
+
+RUN = {"model": "abc", "eos": "yes"}
+CHUNKS = [[Sentence(f"{part} {n} \udcff", n) for n in range(3)] for part in "abcd"]
+
+
+def write(file, chunks) -> list[bool]:
+    """Write the chunks as lines of their texts; which of them were there."""
+    there = []
+    for chunk in chunks:
+        there.append(file.holds(chunk))
+        if not there[-1]:
+            file.append("".join(f"{each.text[:3]}\n" for each in chunk))
+    return there
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scores.tsv"
+
+
+@pytest.fixture
+def whole(tmp_path):
+    file = resumable_output.begin(tmp_path / "whole.tsv", RUN, "header\n")
+    write(file, CHUNKS)
+    file.finish()
+    return (tmp_path / "whole.tsv").read_bytes()
+
+
+def test_a_file_that_is_done_stands_alone(whole, tmp_path):
+    assert [each.name for each in tmp_path.iterdir()] == ["whole.tsv"]
+    assert whole.startswith(b"header\na 0\na 1\na 2\nb 0\n") and whole.count(b"\n") == 13
+
+
+@pytest.mark.parametrize("written", range(5))
+@pytest.mark.parametrize("torn", ["", "half a li", "a line\nand a half"])
+def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written, torn):
+    write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:written])
+    with open(path, "a") as stream:
+        stream.write(torn)
+    with open(path.with_name("scores.tsv.run"), "a") as stream:
+        stream.write(torn and '{"sentences": 3, "byt')
+    file = resumable_output.resume(path, RUN)
+    assert write(file, CHUNKS) == [True] * written + [False] * (4 - written)
+    file.finish()
+    assert path.read_bytes() == whole and not path.with_name("scores.tsv.run").exists()
+
+
+def test_a_file_shorter_than_its_last_entry_goes_on_from_an_earlier_one(path, whole):
+    write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:3])
+    path.write_bytes(path.read_bytes()[:-5])
+    file = resumable_output.resume(path, RUN)
+    assert write(file, CHUNKS) == [True, True, False, False]
+    assert path.read_bytes() == whole
+
+
+def test_another_run_or_other_sentences_are_refused(path):
+    write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:2])
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="model was abc, is xyz"):
+        resumable_output.resume(path, {**RUN, "model": "xyz"})
+    with pytest.raises(UsageError, match="other sentences"):
+        write(resumable_output.resume(path, RUN), [CHUNKS[0], CHUNKS[3]])
+    with pytest.raises(UsageError, match="other sentences"):
+        write(resumable_output.resume(path, RUN), [CHUNKS[0][:2]])
+    file = resumable_output.resume(path, RUN)
+    write(file, CHUNKS[:1])
+    with pytest.raises(UsageError, match="other sentences"):
+        file.finish()
+    assert path.read_bytes() == before
+
+
+def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
+    with pytest.raises(OutputError, match="cannot go on"):
+        resumable_output.resume(path, RUN)
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="there already"):
+        resumable_output.begin(path, RUN, "header\n")
+    with pytest.raises(OutputError, match="cannot go on"):
+        resumable_output.resume(path, RUN)
+    assert path.read_text() == "mine"
+    with pytest.raises(UsageError, match="compressed"):
+        resumable_output.begin(tmp_path / "a.tsv.gz", RUN, "")
+    with pytest.raises(OutputError, match="not a plain file"):
+        resumable_output.begin(tmp_path, RUN, "")
+    resumable_output.begin(path, RUN, "header\n", overwrite=True)
+    assert path.read_text() == "header\n"

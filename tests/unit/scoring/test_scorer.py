@@ -1,0 +1,226 @@
+import math
+import random
+
+import pytest
+from support.tiny_models import LINES, fit, halves_model
+
+from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.scoring.scorer import Scorer, ScoringSettings, likelihood_ratio, score_chunks, score_lines, score_sentences
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.text.corpus import TextSettings
+
+SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    return fit("lstm")
+
+
+@pytest.fixture(scope="module")
+def halves():
+    return halves_model()
+
+
+def test_scores_of_small_sentences(halves):
+    first, second, empty = score_sentences(halves, ["a b", "a x\ta", ""], with_tokens=True)
+    assert first.logprob_nats == pytest.approx(-(1 + 3 + 2) * math.log(2))
+    assert (first.text, first.tokens, first.words, first.oov) == ("a b", 3, 2, ())
+    assert first.ppl_word == pytest.approx(2 ** (6 / 3))
+    assert [(t.token, t.surprisal_bits, t.is_oov) for t in second.token_scores] == [
+        ("a", pytest.approx(1), False), ("x", pytest.approx(3), True), ("a", pytest.approx(1), False), ("</s>", pytest.approx(2), False)
+    ]  # fmt: skip
+    assert second.oov == ("x",) and second.words == 3
+    assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(-2 * math.log(2))
+    assert [token.token for token in empty.token_scores] == ["</s>"]
+
+
+def test_there_is_one_score_for_each_line_in_their_order(lstm):
+    scores = score_sentences(lstm, SENTENCES)
+    assert [score.text for score in scores] == SENTENCES
+    assert [score.words for score in scores] == [3, 0, 8, 3, 1, 6]
+    assert scores[-1].oov == ("zebra", "yak")
+    assert scores[0].logprob_nats == pytest.approx(scores[3].logprob_nats, abs=1e-4)
+    assert scores[1].logprob_nats < 0 and scores[1].tokens == 1
+    assert score_sentences(lstm, []) == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"split_punctuation": True, "lowercase": True}])
+def test_token_surprisals_sum_to_the_sentence(settings):
+    model = fit("lstm", **settings)
+    for score in score_sentences(model, [*SENTENCES, "It's <unk>, m\u00e4t!"], with_tokens=True):
+        assert len(score.token_scores) == score.tokens
+        total_bits = sum(token.surprisal_bits for token in score.token_scores)
+        assert total_bits * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+        assert all(token.surprisal_bits >= 0 for token in score.token_scores)
+
+
+def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
+    chosen = SENTENCES + [" ".join(random.Random(seed).choices("the cat dog sat mat on a".split(), k=seed)) for seed in range(20)]
+    alone = [score_sentences(lstm, [sentence])[0].logprob_nats for sentence in chosen]
+    together = [score.logprob_nats for score in score_sentences(lstm, chosen)]
+    assert together == pytest.approx(alone, abs=1e-4)
+    backwards = [score.logprob_nats for score in score_sentences(lstm, chosen[::-1])]
+    assert backwards[::-1] == pytest.approx(alone, abs=1e-4)
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 3)
+    monkeypatch.setattr(lstm, "call_tokens", 5)
+    assert [score.logprob_nats for score in score_sentences(lstm, chosen)] == pytest.approx(alone, abs=1e-4)
+
+
+def test_lines_are_scored_as_they_come(lstm, monkeypatch):
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
+    taken = []
+    lines = (taken.append(line) or line for line in SENTENCES)
+    scores = score_lines(lstm, lines)
+    assert next(scores).text == SENTENCES[0] and len(taken) == 2
+
+
+def test_words_that_are_searched_for_come_after_few_lines():
+    taken, model = [], fit("unigram", tokenizer="char")
+    lines = (taken.append(n) or Sentence("", n) for n in range(200))
+    (first, *_) = next(score_chunks(model, lines, ScoringSettings(next_words=1)))
+    assert len(first.next_words) == 1 and len(taken) < 100
+
+
+def test_a_zero_probability_makes_a_score_null(halves):
+    (score,) = score_sentences(halves, ["a never"], with_tokens=True)
+    assert score.logprob_nats is None and score.ppl_word is None
+    assert [token.surprisal_bits for token in score.token_scores] == [pytest.approx(1), None, pytest.approx(2)]
+
+
+def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
+    with pytest.raises(TextError, match="sentence 2"):
+        score_sentences(halves, ["a", "a </s>"])
+    dropped, plain = score_sentences(halves, ["<s> a b </s>", "a b"], special_symbols="drop")
+    assert dropped.logprob_nats == plain.logprob_nats
+    (replaced,) = score_sentences(halves, ["<s> a"], special_symbols="replace")
+    assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
+
+
+def test_a_newline_in_a_sentence_is_an_error(halves):
+    with pytest.raises(TextError, match="newline"):
+        score_sentences(halves, ["a\nb"])
+
+
+def test_a_single_text_instead_of_a_list_is_an_error(halves):
+    with pytest.raises(UsageError, match="list"):
+        score_sentences(halves, "a b")
+
+
+def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
+    better, worse, never = score_sentences(halves, ["a a", "b b b", "never"])
+    total, per_word = likelihood_ratio(better, worse)
+    assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
+    assert per_word == pytest.approx(math.log10(2.0 ** (11 / 4 - 4 / 3)))
+    assert likelihood_ratio(better, never) is None
+    _, per_word = likelihood_ratio(*score_sentences(halves, ["a a", "b b b"], eos=False), eos=False)
+    assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
+
+
+def test_words_are_those_of_the_tokenizer_however_the_line_spells_them():
+    model = fit("unigram", lowercase=True, split_punctuation=True)
+    spelled, split = score_sentences(model, ["THE DOG SAT!", "the dog sat !"])
+    assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (split.logprob_nats, 4, split.ppl_word)
+    assert likelihood_ratio(spelled, split) == (0.0, 0.0)
+    (open_end,) = score_sentences(model, ["THE DOG SAT!"], eos=False)
+    assert (open_end.words, open_end.tokens) == (4, 4)
+
+
+FAMILIES = [
+    ("lstm", {}), ("gru", {"layers": 2}), ("qrnn", {}), ("ffnn", {}), ("jordan", {}), ("unigram", {}), ("ngram", {"order": 3}),
+    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}), ("lstm", {"tokenizer": "char"}),
+    ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.5, 0.5)}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=str)
+def family(request):
+    return fit(request.param[0], **request.param[1])
+
+
+def test_scores_of_every_family_depend_neither_on_batch_nor_order_nor_padding(family, monkeypatch):
+    rng = random.Random(3)
+    lines = [" ".join(rng.choices([*"the cat sat dog mat on zebra".split(), "<unk>"], k=k)) for k in [*range(12), 40]]
+    alone = [score_sentences(family, [line], with_tokens=True)[0] for line in lines]
+    for call_tokens, per_chunk in ((None, 100), (9, 5)):
+        if call_tokens:
+            monkeypatch.setattr(type(family), "call_tokens", call_tokens)
+        monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
+        order = rng.sample(range(len(lines)), len(lines))
+        for index, score in zip(order, score_sentences(family, [lines[i] for i in order], with_tokens=True), strict=True):
+            assert score.logprob_nats == pytest.approx(alone[index].logprob_nats, abs=1e-4)
+            bits = [token.surprisal_bits for token in score.token_scores]
+            assert bits == pytest.approx([token.surprisal_bits for token in alone[index].token_scores], abs=2e-4)
+
+
+def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
+    (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
+    (first,) = score_sentences(family, ["the cat"], eos=False)
+    (rest, alone, blank) = score_sentences(family, ["saw a dog", "", "the cat"], given=["the cat  ", "the cat saw a dog", " "], with_tokens=True)
+    assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
+    assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
+    assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][first.tokens :]
+    assert (alone.tokens, alone.words, alone.text) == (1, 0, "")
+    assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(whole.token_scores[-1].surprisal_bits, abs=1e-4)
+    assert blank.logprob_nats == pytest.approx(first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats, abs=1e-4)
+
+
+def test_without_the_end_its_token_counts_nowhere(halves):
+    score, empty = score_sentences(halves, ["a b x", ""], eos=False, with_tokens=True, with_words=True)
+    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (score.tokens, score.words) == (3, 3)
+    assert score.ppl_word == pytest.approx(2 ** (7 / 3))
+    assert [t.token for t in score.token_scores] == [w.word for w in score.word_scores] == ["a", "b", "x"]
+    assert (empty.logprob_nats, empty.tokens, empty.ppl_word, empty.token_scores) == (0.0, 0, None, ())
+    assert score.logprob_by("word", eos=False) == score.logprob_by("token") == pytest.approx(score.logprob_nats / 3)
+
+
+@pytest.mark.parametrize("kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})])
+def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(kind, settings, tmp_path, monkeypatch):
+    model, path = fit(kind, **settings), tmp_path / "text"
+    lines = [*LINES, "", "a cat", "", *LINES[::-1]]
+    path.write_text("\n".join(lines) + "\n")
+    for context in ("carry", "reset"):
+        whole = evaluate(model, path, context=context, text_settings=TextSettings(blank_lines="keep"))
+        for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
+            monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
+            scores = score_sentences(model, lines, context=context, **wanted)
+            assert len(scores) == len(lines)
+            assert sum(score.logprob_nats for score in scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
+        scorer = Scorer(model, ScoringSettings(context=context))
+        scorer.score([Sentence(line, number) for number, line in enumerate(lines)])
+        assert str(scorer.signature()) == whole.signature
+
+
+def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_asked(halves):
+    texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
+    scores = score_sentences(halves, texts, unscorable="null", with_tokens=True, with_words=True)
+    assert [score.reason for score in scores] == [
+        None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)", "token 1, never, has probability zero", None
+    ]  # fmt: skip
+    assert [score.logprob_nats is None for score in scores] == [False, True, True, True, True, False]
+    assert [score.is_read for score in scores] == [True, False, False, False, True, True]
+    assert scores[3].text == "a \ufffd" and [score.id for score in scores] == [1, 2, 3, 4, 5, 6]
+    assert scores[0].logprob_nats == score_sentences(halves, ["a"])[0].logprob_nats
+    assert [score.reason for score in score_sentences(halves, ["</s>"], unscorable="null")] == ["the text holds </s>"]
+    for text in texts[1:4]:
+        with pytest.raises(TextError, match="sentence 1"):
+            score_sentences(halves, [text])
+
+
+def test_requests_that_contradict_themselves_are_refused(lstm):
+    with pytest.raises(UsageError, match="given"):
+        score_sentences(lstm, ["a", "b"], given=["x"])
+    with pytest.raises(UsageError, match="carry"):
+        score_sentences(lstm, ["a"], given="x", context="carry")
+    with pytest.raises(UsageError, match="context"):
+        score_sentences(lstm, ["a"], context="carried")
+
+
+def test_a_line_of_a_megabyte_is_scored_in_windows(lstm, monkeypatch):
+    widest = []
+    score = lstm.score
+    monkeypatch.setattr(lstm, "score", lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state))
+    long, short = score_sentences(lstm, ["the cat " * 60_000, "the cat"])
+    assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
+    assert long.logprob_nats < short.logprob_nats

@@ -1,0 +1,201 @@
+"""The rules of the house (HOUSE.md): rooms, floors and what a file may be. Each rule is one test that names all offenders."""
+
+import ast
+import functools
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+
+# A room imports from rooms of lower floors only; the rooms of one floor do not know each other.
+FLOORS = {
+    0: "ground",
+    1: "files recipes corpora checkpoints",
+    2: "text",
+    3: "models inference",
+    4: "neural ngram generation",
+    5: "evaluation",
+    6: "scoring training combinations conversion",
+    7: "rescoring integrations benchmarks",
+    8: "doors",
+}
+FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
+DOORS = {"__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval"}
+DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of their own
+FAMILIES = {"ngram", "neural"}
+CODELESS_BUT = {"rnnlm", "rnnlm.text.tokenizers", "rnnlm.ngram.smoothing", "rnnlm.corpora", "rnnlm.checkpoints"}
+TORCHLESS = {"ground", "files", "recipes", "text", "ngram", "models"}
+CLIMBS = {  # to be turned round
+    ("config", "files"), ("evaluation.comparison.comparison", "combinations"), ("evaluation.soundness", "combinations"),
+    ("inference.next_word", "generation"), ("inference.prefixes", "generation"), ("inference.prefixes", "ngram"),
+    ("models.model_folder", "combinations"), ("text.encoding", "evaluation"), ("text.prepared.collecting", "evaluation"),
+    ("text.prepared.index", "models"), ("text.prepared.request", "models"), ("text.prepared.writer", "models"),
+}  # fmt: skip
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+LIBRARY = [*files("rnnlm"), *(ROOT / folder / "__init__.py" for folder in sorted(DATA))]
+COMMAND_LINE = files("cli")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts if parts[0] == "rnnlm" else ("rnnlm", *parts)).removesuffix(".__init__")
+
+
+def place(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+MODULES = {module_of(path): path for path in LIBRARY}
+
+
+def room_of(module: str) -> str:
+    """The room of a module: the folder below `rnnlm`; what lies in `rnnlm` itself is a door or the ground."""
+    parts = module.split(".")
+    if len(parts) == 1 or (len(parts) == 2 and parts[1] in DOORS):
+        return "doors"
+    return parts[1] if len(parts) > 2 or parts[1] in FLOOR_OF else "ground"
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """(line, dotted name) of all imports in a file, those in functions too; those for type checkers only are left out.
+
+    `from a import b` counts as `a.b`.
+    """
+    found = []
+    pending: list[ast.AST] = [tree_of(path)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (f"{node.module}." if node.module else "")
+            found += [(node.lineno, module + alias.name) for alias in node.names]
+        pending.extend(ast.iter_child_nodes(node))
+    return sorted(found)
+
+
+def modules_imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module of the library) for each import of one."""
+    for line, name in imports(path):
+        if name.split(".")[0] == "rnnlm" and not name.startswith("rnnlm.cli"):
+            yield line, name if name in MODULES else name.rpartition(".")[0]
+
+
+def functions(path: Path) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Each function of a file, and how many lines it has."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node, node.end_lineno - node.lineno + 1
+
+
+def test_every_module_is_in_a_room():
+    rooms = {room_of(module_of(path)) for path in LIBRARY}
+    assert rooms == set(FLOOR_OF), "put a new room into FLOORS and into HOUSE.md, take a gone one out"
+
+
+def test_no_import_climbs():
+    assert climbs(LIBRARY) == []
+
+
+def climbs(paths: list[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        module = module_of(path)
+        room = room_of(module)
+        for line, imported in modules_imported(path):
+            other = room_of(imported)
+            if other != room and FLOOR_OF[other] >= FLOOR_OF[room] and (module.removeprefix("rnnlm."), other) not in CLIMBS:
+                found.append(f"{place(path)}:{line}: {room} imports {other}")
+    return found
+
+
+def test_no_imports_run_in_a_circle():
+    by_file = {module: {imported for _, imported in modules_imported(path)} - {"rnnlm"} for module, path in MODULES.items()}
+    graphlib.TopologicalSorter(by_file).prepare()  # raises CycleError, which names the circle
+    by_room: dict[str, set[str]] = {}
+    for module, imported in by_file.items():
+        allowed = {room_of(each) for each in imported if (module.removeprefix("rnnlm."), room_of(each)) not in CLIMBS}
+        by_room.setdefault(room_of(module), set()).update(allowed - {room_of(module)})
+    graphlib.TopologicalSorter(by_room).prepare()
+
+
+def test_the_families_do_not_know_each_other():
+    for path in LIBRARY:
+        room = room_of(module_of(path))
+        if room in FAMILIES:
+            assert not {room_of(imported) for _, imported in modules_imported(path)} & (FAMILIES - {room}), place(path)
+
+
+def test_the_library_knows_nothing_of_the_command_line():
+    found = [f"{place(path)}: {name}" for path in LIBRARY for _, name in imports(path) if name.startswith(("click", "rich"))]
+    found += [f"{place(path)}: {name}" for path in LIBRARY for _, name in imports(path) if name.startswith("rnnlm.cli")]
+    assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main"]
+
+
+def test_text_and_n_grams_do_without_torch():
+    found = []
+    for path in LIBRARY:
+        room, module = room_of(module_of(path)), module_of(path)
+        if room in TORCHLESS and module not in {"rnnlm.arrays", "rnnlm.rendezvous"}:  # they say why
+            found += [f"{place(path)}:{line}" for line, name in imports(path) if name.split(".")[0] == "torch"]
+    assert found == []
+    door = tree_of(MODULES["rnnlm.arrays"])
+    assert all(isinstance(node, ast.FunctionDef) for node in door.body if "import torch" in ast.unparse(node))
+
+
+def test_training_imports_no_family_and_no_torch():
+    for path in files("rnnlm/training"):
+        assert not FAMILIES & {room_of(imported) for _, imported in modules_imported(path)}, place(path)
+        assert not [name for _, name in imports(path) if name.split(".")[0] == "torch"], place(path)
+
+
+def test_rooms_hold_no_code_but_two_doors():
+    for path in LIBRARY:
+        if path.name == "__init__.py" and module_of(path) not in CODELESS_BUT:
+            assert len(tree_of(path).body) == 1 and ast.get_docstring(tree_of(path)), place(path)
+
+
+def test_in_the_command_line_imports_are_relative_and_of_the_library_absolute():
+    assert not [place(path) for path in COMMAND_LINE for _, name in imports(path) if name.startswith("rnnlm.cli")]
+    climbing = [place(path) for path in COMMAND_LINE for _, name in imports(path) if name.startswith("..") and path.parent.name != "commands"]
+    assert climbing == []
+
+
+def test_nothing_in_the_library_prints():
+    calls = [(path, node) for path in LIBRARY for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+    assert not [f"{place(path)}:{call.lineno}" for path, call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def test_files_and_functions_are_short_and_files_open_with_what_they_do():
+    paths = [*LIBRARY, *COMMAND_LINE]
+    assert [place(path) for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE] == []
+    assert [place(path) for path in paths if not ast.get_docstring(tree_of(path))] == []
+    long = [f"{place(path)}: {node.name}" for path in paths for node, lines in functions(path) if lines > LONGEST_FUNCTION]
+    assert long == []
+
+
+def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / "rnnlm" / "text" / "bad.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from rnnlm.scoring import scorer\n"
+        "def f():\n    from rnnlm.training import run\n    import rnnlm.neural.fitting\n    from rnnlm.cli import main\n"
+    )  # fmt: skip
+    assert climbs([path]) == ["rnnlm/text/bad.py:5: text imports training", "rnnlm/text/bad.py:6: text imports neural"]

@@ -1,0 +1,58 @@
+"""The names people are told of: importable, documented, and shown in the README."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import rnnlm
+
+README = Path(__file__).parents[2] / "README.md"
+SHOWN = ["load", "train", "evaluate", "generate", "score_sentences"]
+PUBLIC = [name for name in rnnlm.__all__ if name != "__version__"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_exist_and_are_documented(name):
+    value = getattr(rnnlm, name)
+    assert inspect.getdoc(value)
+    assert value.__doc__, f"{name} has no docstring of its own"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_classes_and_functions_have_documented_parts(name):
+    value = getattr(rnnlm, name)
+    if inspect.isclass(value):
+        methods = [part for key, part in vars(value).items() if inspect.isfunction(part) and not key.startswith("_")]
+        # what needs no sentence: a method that returns a plain view of the value, in one line
+        assert not [part.__qualname__ for part in methods if not part.__doc__ and len(inspect.getsource(part).splitlines()) > 4]
+
+
+def test_dir_and_all_agree_and_nothing_hides_a_module():
+    assert set(rnnlm.__all__) <= set(dir(rnnlm))
+    for name in PUBLIC:
+        assert not inspect.ismodule(getattr(rnnlm, name))
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        rnnlm.lode  # noqa: B018
+
+
+def test_modules_do_not_hide_functions():
+    import rnnlm.evaluation.perplexity
+    import rnnlm.generation.generator
+    import rnnlm.training.run
+
+    assert callable(rnnlm.train) and callable(rnnlm.evaluate) and callable(rnnlm.generate)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_readme_shows_the_main_names(name):
+    assert f"rnnlm.{name}" in README.read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_one_installed():
+    from importlib.metadata import version
+
+    assert rnnlm.__version__ == version("rnnlm")

@@ -1,0 +1,41 @@
+"""Text that makes many pieces and several shards, and a way to prepare it."""
+
+import pytest
+
+import rnnlm
+from rnnlm import corpora
+from rnnlm.text import sources
+from rnnlm.text.prepared import collecting, pieces, request
+
+SHARD_BYTES = 20_000
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Shards and pieces of a few thousand bytes."""
+    monkeypatch.setattr(collecting, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(request, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)
+
+
+@pytest.fixture(scope="session")
+def corpus_text():
+    return corpora.part("english", "valid").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def text(tmp_path, corpus_text):
+    path = tmp_path / "text.txt"
+    path.write_text(corpus_text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def prepared(tmp_path, text, small_shards):
+    """Prepares `text` in a folder of that name, in this process unless workers are asked for; the last event."""
+
+    def prepare(name="prepared", source=text, **request):
+        return list(rnnlm.prepare(source, tmp_path / name, **{"workers": 0, **request}))[-1]
+
+    return prepare

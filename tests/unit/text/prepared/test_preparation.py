@@ -1,0 +1,294 @@
+"""A text prepared is the text encoded, in the same bytes whatever the workers and wherever the work was cut off."""
+
+import gzip
+import io
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, SettingsError, TextError, UsageError
+from rnnlm.files.lock import OWNER, Owner
+from rnnlm.text import sources, tokenizers
+from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.encoding import EncodedText, encode_text
+from rnnlm.text.prepared import pieces, prepared_text
+from rnnlm.text.prepared import writer as storing
+from rnnlm.text.prepared.events import Encoding, Prepared, Sampled, Sampling
+from rnnlm.text.tokenizers import TokenizerSettings
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def assert_same(found, wanted):
+    for field in fields(EncodedText):
+        one, other = getattr(found, field.name), getattr(wanted, field.name)
+        if isinstance(other, np.ndarray):
+            assert one.dtype == other.dtype and np.array_equal(one, other), field.name
+        else:
+            assert one == other, field.name
+
+
+CASES = [
+    {}, {"min_count": 2, "lowercase": True}, {"split_punctuation": True, "max_vocab": 500}, {"tokenizer": "char", "max_vocab": 30},
+    {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 400}, {"blank_lines": "documents"},
+    {"blank_lines": "documents", "min_count": 3}, {"blank_lines": "keep"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, settings):
+    prepared(**settings)
+    found = prepared_text.load(tmp_path / "prepared")
+    assert len(found.index.shards) > 2
+    how = TextSettings(blank_lines=settings.get("blank_lines", "skip"))
+    corpus = Corpus((str(text),), how)
+    wanted = tokenizers.train(TokenizerSettings(**{k: v for k, v in settings.items() if k != "blank_lines"}), corpus.blocks())
+    assert found.tokenizer.fingerprint == wanted.fingerprint and found.settings == how
+    assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
+    assert_same(found.encoded_by(wanted), encode_text(corpus, wanted))
+
+
+def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, text, small_shards):
+    events = list(rnnlm.prepare(text, tmp_path / "prepared", workers=0))
+    assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding] and isinstance(events[-1], Prepared)
+    assert events[1].how == "all" and events[1].bytes == text.stat().st_size
+    progress = [event for event in events if isinstance(event, Encoding)]
+    assert progress[-1].share == 1.0 and progress[-1].seconds_left == 0.0
+    assert [each.tokens for each in progress] == sorted(each.tokens for each in progress)
+    assert progress[-1].text_bytes == events[-1].bytes and progress[-1].tokens == events[-1].tokens
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(tmp_path, text, prepared, workers):
+    prepared("one")
+    prepared("more", workers=workers)
+    assert content(tmp_path / "one") == content(tmp_path / "more")
+    packed = tmp_path / "packed.txt.gz"
+    packed.write_bytes(gzip.compress(text.read_bytes()))
+    prepared("packed", source=packed, workers=workers)
+    one, packed = (content(tmp_path / name) for name in ("one", "packed"))
+    assert one.keys() == packed.keys()
+    assert [name for name in one if one[name] != packed[name]] == ["index.json"]  # it names the text
+
+
+@pytest.mark.parametrize("settings", [{}, {"blank_lines": "documents"}], ids=str)
+@pytest.mark.parametrize("shards", [0, 1, 3])
+def test_work_that_was_cut_off_goes_on_and_ends_in_the_same_bytes(tmp_path, prepared, monkeypatch, settings, shards):
+    prepared("unbroken", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        cut_off_after(shards, monkeypatch, prepared, settings)
+    folder = tmp_path / "prepared"
+    assert (folder / storing.JOURNAL).is_file() and not (folder / storing.INDEX).exists()
+    assert len(list(folder.glob("shard-*.safetensors"))) == shards
+    with pytest.raises(ModelError, match="not prepared to its end"):
+        prepared_text.load(folder)
+    with pytest.raises(OutputError, match="in part"):
+        prepared(**settings)
+    prepared(resume=True, **settings)
+    assert content(folder) == content(tmp_path / "unbroken")
+
+
+def cut_off_after(shards, monkeypatch, prepared, settings):
+    """Prepare until so many shards are written."""
+    written = []
+
+    def add(folder, index, shard, add=storing.add_shard):
+        if len(written) == shards:
+            raise KeyboardInterrupt
+        written.append(shard)
+        return add(folder, index, shard)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rnnlm.text.prepared.preparation.add_shard", add)
+        prepared(**settings)
+
+
+def test_a_shard_that_was_damaged_since_is_made_again(tmp_path, prepared, monkeypatch):
+    prepared("unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        cut_off_after(3, monkeypatch, prepared, {})
+    shard = tmp_path / "prepared" / "shard-00001.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
+    prepared(resume=True)
+    assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
+
+
+def test_going_on_with_other_settings_or_another_text_is_refused(tmp_path, text, prepared, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        cut_off_after(2, monkeypatch, prepared, {})
+    with pytest.raises(UsageError, match="min_count is 1 there, 2 was asked for"):
+        prepared(resume=True, min_count=2)
+    whole = text.read_text(encoding="utf-8")
+    text.write_text(whole + "one more line\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="sizes is"):
+        prepared(resume=True)
+    text.write_text(whole.replace("the ", "The "), encoding="utf-8")
+    with pytest.raises(UsageError, match="not the one that was prepared so far"):
+        prepared(resume=True)
+
+
+def test_a_finished_text_is_left_alone_unless_it_is_to_be_replaced(tmp_path, prepared):
+    first = prepared()
+    before = content(tmp_path / "prepared")
+    with pytest.raises(OutputError, match="already"):
+        prepared(min_count=2)
+    assert prepared(resume=True).lines_hash == first.lines_hash  # there is nothing left to do
+    assert content(tmp_path / "prepared") == before
+    assert prepared(overwrite=True, min_count=2).vocabulary_size < first.vocabulary_size
+    with pytest.raises(UsageError, match="contradict"):
+        prepared(overwrite=True, resume=True)
+
+
+def test_folders_of_others_are_left_alone(tmp_path, prepared):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="not empty"):
+        prepared("theirs", overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        prepared("file")
+    assert (tmp_path / "theirs" / "thesis.tex").read_text() == "years of work"
+
+
+def test_the_tokenizer_of_a_prepared_text_serves_another_one(tmp_path, text, prepared):
+    prepared(max_vocab=200)
+    valid = tmp_path / "valid.txt"
+    valid.write_text("the cat sat\nzzz the\n")
+    assert prepared("valid", source=valid, tokenizer_from=str(tmp_path / "prepared")).vocabulary_size == 200
+    one, other = (prepared_text.load(tmp_path / name) for name in ("prepared", "valid"))
+    assert one.tokenizer.fingerprint == other.tokenizer.fingerprint and other.index.sample.bytes == 0
+    with pytest.raises(UsageError, match="max_vocab"):
+        prepared("third", tokenizer_from=str(tmp_path / "prepared"), max_vocab=300)
+    with pytest.raises(UsageError, match="--sample"):
+        prepared("third", tokenizer_from=str(tmp_path / "prepared"), sample="1M")
+
+
+def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
+    prepared()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    monkeypatch.setattr("rnnlm.text.prepared.pieces.CHUNK_BYTES", 5_000)
+    prepared("piped", source="-")
+    one, piped = (content(tmp_path / name) for name in ("prepared", "piped"))
+    assert [name for name in one if one[name] != piped[name]] == ["index.json"]
+
+
+def test_tables_are_prepared_too(tmp_path, corpus_text, prepared):
+    import pyarrow
+    import pyarrow.parquet
+
+    lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
+    one, other = (prepared(f"from-{name}", source=tmp_path / name) for name in ("lines.txt", "lines.parquet"))
+    assert one.lines_hash == other.lines_hash and one.tokens == other.tokens
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "match"),
+    [
+        (b"good\nbad \xff here\n", TextError, "line 2, byte 5"), (b"\n \n\n", TextError, "no text"), (b"", TextError, "no text"),
+        (b"fine\nnot </s> this\n", TextError, "line 2"),
+    ],
+)  # fmt: skip
+def test_bad_text_is_told_by_its_line_and_leaves_nothing_that_passes_for_a_text(tmp_path, prepared, data, error, match):
+    (tmp_path / "bad.txt").write_bytes(data)
+    with pytest.raises(error, match=match):
+        prepared(source=tmp_path / "bad.txt", tokenizer="byte")
+    assert not (tmp_path / "prepared" / storing.INDEX).exists()
+
+
+def test_what_is_asked_for_must_be_possible(prepared):
+    for wrong in ({"workers": -1}, {"sample": "much"}, {"no_such_setting": 1}, {"tokenizer": "wordpiece"}):
+        with pytest.raises(SettingsError):
+            prepared(**wrong)
+    with pytest.raises(TextError, match="no such file"):
+        prepared(source="missing.txt")
+
+
+def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(tmp_path, prepared, monkeypatch):
+    from rnnlm.text.prepared import workers
+
+    ask = workers.Workers.encode
+
+    def dying(self, asked):
+        if asked.piece.first_line > 400:
+            self.processes[0].process.kill()
+        return ask(self, asked)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workers.Workers, "encode", dying)
+        with pytest.raises(RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"):
+            prepared(workers=1)
+    prepared("unbroken")
+    prepared(resume=True)
+    assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
+    assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
+
+
+def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepared):
+    first = prepared()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(text.read_bytes()))
+    writer.start()
+    piped = prepared("piped", source=tmp_path / "pipe", sample="10000")
+    writer.join()
+    assert (piped.lines_hash, piped.lines) == (first.lines_hash, first.lines)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepared, monkeypatch, workers):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
+    lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "set").mkdir()
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
+    seen = []
+    monkeypatch.setattr("rnnlm.text.prepared.preparation.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given)))
+    one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
+    assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
+    streamed = [piece for piece in seen if piece.source.endswith("set")]
+    assert len(streamed) > 10 and sum(len(piece.whole) for piece in streamed) == 300
+    assert prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash == one.lines_hash
+
+
+def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):
+    running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
+    next(running)
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(OutputError, match="another preparation runs in .*prepared"):
+            prepared(**how)
+    list(running)
+    prepared("other")
+    assert content(tmp_path / "prepared") == content(tmp_path / "other")
+
+
+def test_the_lock_of_a_run_that_was_killed_is_taken_over_and_that_is_said(tmp_path, prepared):
+    prepared("unbroken")
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    (folder / OWNER).write_text(json.dumps(asdict(replace(Owner.this(), process=4711))))
+    with pytest.warns(RnnlmWarning, match="left locked by process 4711"):
+        prepared()
+    assert content(folder) == content(tmp_path / "unbroken")
+
+
+def test_nothing_is_left_where_no_text_could_be_read(tmp_path, prepared):
+    (tmp_path / "bad.txt.gz").write_bytes(b"no gzip")
+    with pytest.raises(TextError, match="cannot read"):
+        prepared("new/folder", source=tmp_path / "bad.txt.gz")
+    assert not (tmp_path / "new").exists()
+    prepared()
+    before = content(tmp_path / "prepared")
+    with pytest.raises(TextError, match="cannot read"):
+        prepared(source=tmp_path / "bad.txt.gz", overwrite=True)
+    assert content(tmp_path / "prepared") == before

@@ -1,0 +1,68 @@
+"""Encoded lines go into small arrays and come back, are cut and joined, and are checked before they are used."""
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import ModelError
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.prepared.encoder import encoded_piece
+from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.shard import EncodedLines, check, joined
+from rnnlm.text.tokenizers import TokenizerSettings
+
+KNOWN = ["the cat sat", "on the mat .", "café au lait"]
+TEXT = "the dog sat\non , the café\n\nau lait\n\n\nunseen words here\nthe the the\n"
+
+
+def lines_of(settings, text=TEXT):
+    tokenizer = tokenizers.train(settings, [Block(KNOWN, [])])
+    piece = Piece("t.txt", 1, True, text.encode("utf-8"))
+    return encoded_piece(piece, TextSettings(blank_lines="documents"), tokenizer).lines()
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in EncodedLines.__dataclass_fields__)
+
+
+KINDS = [
+    TokenizerSettings(), TokenizerSettings(split_punctuation=True), TokenizerSettings(tokenizer="char"),
+    TokenizerSettings(tokenizer="byte"), TokenizerSettings(lowercase=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_lines_come_back_from_their_arrays_and_from_their_parts(settings):
+    lines = lines_of(settings)
+    assert len(lines) == 5 and lines.document_lines.tolist() == [0, 2, 3]
+    assert same(EncodedLines.from_arrays(lines.to_arrays()), lines)
+    for at in range(len(lines) + 1):
+        assert same(joined(lines.cut(at)), lines)
+    assert lines.totals() == {name: sum(part.totals()[name] for part in lines.cut(2)) for name in lines.totals()}
+
+
+def test_a_shard_of_words_does_not_store_what_follows_from_the_rest():
+    assert lines_of(TokenizerSettings(), "the cat\nsat unseen\n").to_arrays().keys() == {"ids", "oov", "tokens", "bytes", "document_lines"}
+
+
+def test_counts_take_the_smallest_type_that_holds_them():
+    assert {name: array.dtype for name, array in lines_of(TokenizerSettings()).to_arrays().items()} == {
+        "ids": np.uint16, "oov": np.uint32, "tokens": np.uint8, "bytes": np.uint8, "characters": np.uint8, "document_lines": np.uint32,
+    }  # fmt: skip
+    assert lines_of(TokenizerSettings(), "a" * 300 + "\n").to_arrays()["bytes"].dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": np.zeros(3, dtype=np.uint16)}, {"ids": None}, {"bytes": np.zeros((5, 1), dtype=np.uint8)}, {"tokens": np.zeros(5)},
+        {"words": np.zeros(4, dtype=np.uint8)}, {"more": np.zeros(5, dtype=np.uint8)}, {"oov": np.zeros(1, dtype=np.int64)},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_arrays_that_do_not_fit_are_refused(change):
+    arrays = lines_of(TokenizerSettings()).to_arrays()
+    check(arrays, 5, len(arrays["ids"]), np.uint16)
+    changed = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+    with pytest.raises(ModelError, match="shard is damaged"):
+        check(changed, 5, len(arrays["ids"]), np.uint16)

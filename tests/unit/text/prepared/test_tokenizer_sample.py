@@ -1,0 +1,55 @@
+"""What the vocabulary is made of: all of a text, stretches of it, or its start."""
+
+import gzip
+
+from rnnlm.text.corpus import TextSettings
+from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.tokenizer_sample import even_stretches, sampled, start_of, way_of
+from rnnlm.text.sources import SourceSettings
+
+PLAIN = SourceSettings()
+
+
+def numbered(tmp_path, name, first, count):
+    path = tmp_path / name
+    path.write_text("".join(f"{number:07d}\n" for number in range(first, first + count)))
+    return str(path)
+
+
+def test_the_way_follows_from_the_size_and_the_kind_of_the_text(tmp_path):
+    name = numbered(tmp_path, "text.txt", 0, 1000)
+    packed = tmp_path / "text.txt.gz"
+    packed.write_bytes(gzip.compress(b"a b\n" * 2000))
+    assert way_of([name], PLAIN, 8000) == "all"
+    assert way_of([name], PLAIN, 7999) == "even"
+    assert way_of([name, str(packed)], PLAIN, 7999) == "start"
+    assert way_of([str(packed)], PLAIN, 10**9) == "start"
+    assert way_of(["-"], PLAIN, 10**9) == "start"
+
+
+def test_stretches_are_whole_lines_from_everywhere_and_none_twice(tmp_path):
+    names = [numbered(tmp_path, "a.txt", 0, 30_000), numbered(tmp_path, "b.txt", 30_000, 30_000)]
+    lines = b"".join(piece.whole for piece in even_stretches(names, 100_000)).decode().splitlines()
+    numbers = [int(line) for line in lines]
+    assert all(len(line) == 7 for line in lines) and numbers == sorted(set(numbers))
+    assert 90_000 < 8 * len(lines) < 110_000
+    for start in range(0, 60_000, 5_000):
+        assert 0.5 < sum(start <= number < start + 5_000 for number in numbers) / (len(numbers) / 12) < 1.5
+
+
+def test_many_small_files_fill_the_stretches_together(tmp_path):
+    names = [numbered(tmp_path, f"{number}.txt", number * 10, 10) for number in range(200)]
+    assert sum(len(piece) for piece in even_stretches(names, 8_000)) > 6_000
+
+
+def test_the_start_is_cut_at_a_line_end():
+    pieces = [Piece("t", 1, True, b"one\ntwo\n"), Piece("t", 3, False, b"three\nfour\n"), Piece("t", 5, False, b"five\n")]
+    assert b"".join(piece.whole for piece in start_of(iter(pieces), 15)) == b"one\ntwo\nthree\n"
+    assert b"".join(piece.whole for piece in start_of(iter(pieces), 10**6)) == b"one\ntwo\nthree\nfour\nfive\n"
+
+
+def test_a_sample_of_what_is_compressed_is_its_start(tmp_path):
+    packed = tmp_path / "text.txt.gz"
+    packed.write_bytes(gzip.compress(b"".join(b"%07d\n" % number for number in range(1000))))
+    (piece,) = sampled([str(packed)], PLAIN, TextSettings(), "start", 100)
+    assert piece.whole.splitlines()[0] == b"0000000" and len(piece.whole) == 96

@@ -1,0 +1,167 @@
+from collections import Counter
+from itertools import repeat
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.interface import PADDING
+from rnnlm.text.batches import (
+    PADDING_SHARE,
+    DocumentBorders,
+    DrawnLineBorders,
+    gather,
+    span_batches,
+    stream_bounds,
+    tbptt_windows,
+    with_boundary,
+)
+
+
+@st.composite
+def texts(draw):
+    """(tokens, rows, window length, document offsets or None)."""
+    tokens = draw(st.integers(1, 80))
+    borders = draw(st.none() | st.sets(st.integers(1, tokens)))
+    documents = None if borders is None else np.array(sorted({0, tokens, *borders}))
+    return tokens, draw(st.integers(1, min(tokens, 9))), draw(st.integers(1, 12)), documents
+
+
+def borders_of(documents):
+    return [] if documents is None else [DocumentBorders(documents)]
+
+
+@given(texts())
+def test_streams_cover_the_text_evenly(text):
+    tokens, rows, _, _ = text
+    bounds = stream_bounds(tokens, rows)
+    assert (bounds[0], bounds[-1], len(bounds)) == (0, tokens, rows + 1)
+    assert np.ptp(np.diff(bounds)) <= 1
+
+
+@given(texts())
+def test_every_token_is_a_target_exactly_once(text):
+    tokens, rows, length, documents = text
+    ids = np.arange(tokens, dtype=np.uint16) + 100
+    stream = with_boundary(ids, 7)
+    seen = Counter()
+    for window in tbptt_windows(stream_bounds(tokens, rows), repeat(length), borders_of(documents)):
+        assert (window.end_B - window.start_B).max() <= length
+        inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
+        for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
+            kept = targets_T != PADDING
+            seen.update(targets_T[kept].tolist())
+            assert not kept[kept.argmin() :].any() or kept.all()  # padding comes last
+            previous = [7 if target == 100 else target - 1 for target in targets_T[kept]]
+            assert inputs_T[kept].tolist() == previous
+    assert seen == Counter(ids.tolist())
+
+
+@given(texts())
+def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(text):
+    tokens, rows, length, documents = text
+    bounds = stream_bounds(tokens, rows)
+    position_B = bounds[:-1]
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders_of(documents))):
+        assert (window.start_B == position_B).all()
+        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+            if start == stop:
+                assert end == stop
+                continue
+            begins = documents is not None and start in documents
+            assert fresh == (number == 0 or begins)
+            borders = [] if documents is None else [border for border in documents if border > start]
+            assert end == min(start + length, stop, *borders[:1])
+        position_B = window.end_B
+    assert (position_B == bounds[1:]).all()
+
+
+@st.composite
+def lined_texts(draw):
+    """(line offsets, rows, window length, documents that begin at lines or None, share, seed)."""
+    offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
+    documents = draw(st.none() | st.sets(st.sampled_from(offsets.tolist())).map(lambda borders: np.array(sorted({0, *borders, offsets[-1]}))))
+    rows = draw(st.integers(1, min(int(offsets[-1]), 7)))
+    return offsets, rows, draw(st.integers(1, 12)), documents, draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.integers(0, 99))
+
+
+@given(lined_texts())
+def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
+    offsets, rows, length, documents, share, seed = text
+    bounds = stream_bounds(int(offsets[-1]), rows)
+    lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
+    seen = Counter()
+    for number, window in enumerate(tbptt_windows(bounds, repeat(length), [*borders_of(documents), lines])):
+        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+            seen.update(range(start, end))
+            begins_line, begins_document = start in offsets, documents is not None and start in documents
+            if start < stop and number:
+                assert begins_line >= fresh >= (begins_document or (share == 1 and begins_line))
+            inside = [offset for offset in (offsets if share == 1 else [] if documents is None else documents) if start < offset < end]
+            assert not inside
+    assert seen == Counter(range(offsets[-1]))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.8])
+def test_about_the_share_of_lines_that_is_asked_for_begins_anew_whatever_their_length(share):
+    random = np.random.default_rng(3)
+    tokens_L = random.integers(4, 32, 20_000)
+    offsets = np.cumsum([0, *tokens_L])
+    bounds = stream_bounds(int(offsets[-1]), 16)
+    windows = list(tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], share, random)]))
+    starts = np.concatenate([window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]])
+    assert len(set(starts.tolist())) == len(starts)
+    assert len(starts) / len(tokens_L) == pytest.approx(share, rel=0.2, abs=0.02)
+    assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(tokens_L.mean(), rel=0.1)
+
+
+def test_a_small_share_of_line_starts_leaves_little_of_the_windows_empty():
+    random = np.random.default_rng(3)
+    offsets = np.cumsum([0, *random.integers(4, 32, 20_000)])
+    bounds = stream_bounds(int(offsets[-1]), 16)
+    windows = list(tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], 0.25, random)]))
+    assert sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)
+
+
+def test_damaged_line_ends_are_no_endless_loop():
+    lines = DrawnLineBorders(np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0))
+    windows = list(tbptt_windows(stream_bounds(9, 1), repeat(7), [lines]))
+    assert sum(window.tokens for window in windows) == 9
+
+
+@given(st.lists(st.integers(1, 9), min_size=60, max_size=60))
+def test_windows_may_differ_in_length(lengths):
+    windows = list(tbptt_windows(stream_bounds(60, 1), lengths))
+    assert [window.length for window in windows] == lengths[: len(windows)]
+    assert [int(window.end_B[0]) for window in windows] == np.minimum(np.cumsum(lengths[: len(windows)]), 60).tolist()
+    assert windows[-1].end_B[0] == 60
+
+
+@given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60))
+def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows, cells):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
+    seen_spans, seen = [], Counter()
+    for batch in span_batches(spans, max_rows):
+        assert 1 <= len(batch.spans) <= max_rows
+        seen_spans += batch.spans.tolist()
+        position_B = batch.start_B.copy()
+        for start_B, end_B in batch.windows(cells):
+            rows, longest = len(start_B), int((end_B - start_B).max())
+            assert (start_B == position_B[:rows]).all() and (rows * longest <= cells or longest == 1)
+            assert rows * longest * (1 - PADDING_SHARE) <= (end_B - start_B).sum() and (end_B > start_B).all()
+            for start, end in zip(start_B, end_B, strict=True):
+                seen.update(range(start, end))
+            position_B[:rows] = end_B
+        assert (position_B == batch.end_B).all()
+    assert sorted(seen_spans) == list(range(len(lengths)))
+    assert seen == Counter(range(sum(lengths)))
+
+
+def test_padding_is_no_target():
+    ids = np.array([5, 6, 7], dtype=np.uint16)
+    inputs_BT, targets_BT = gather(ids, with_boundary(ids, 0), np.array([0, 2]), np.array([2, 3]))
+    assert targets_BT.tolist() == [[5, 6], [7, PADDING]]
+    assert inputs_BT[0].tolist() == [0, 5] and inputs_BT[1, 0] == 6
+    assert inputs_BT.dtype == targets_BT.dtype == np.int64

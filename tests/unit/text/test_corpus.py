@@ -1,0 +1,189 @@
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.text.corpus import Corpus, Held, TextSettings, check_reserved, hold_out, numbered_lines, split_words
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    def make(*texts: str | bytes, **settings) -> Corpus:
+        names = []
+        for number, text in enumerate(texts):
+            path = tmp_path / f"text{number}.txt"
+            path.write_bytes(text.encode() if isinstance(text, str) else text)
+            names.append(str(path))
+        return Corpus(tuple(names), TextSettings(**settings))
+
+    return make
+
+
+def lines_of(corpus) -> list[str]:
+    return [line for block in corpus.blocks() for line in block.lines]
+
+
+def documents_of(corpus) -> list[list[str]]:
+    documents = []
+    for block in corpus.blocks():
+        for index, line in enumerate(block.lines):
+            if index in block.document_starts:
+                documents.append([])
+            documents[-1].append(line)
+    return documents
+
+
+def test_a_line_ends_at_a_newline_alone(corpus):
+    text = "a\u2028b\u0085c\x0bd\x0ce\x1cf\rg\nh"
+    assert lines_of(corpus(text)) == ["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg", "h"]
+
+
+def test_one_carriage_return_before_the_newline_is_dropped(corpus):
+    assert lines_of(corpus("a\r\nb\r\r\nc\n")) == ["a", "b\r", "c"]
+
+
+def test_the_last_line_needs_no_newline(corpus):
+    assert lines_of(corpus("a\nb")) == lines_of(corpus("a\nb\n")) == ["a", "b"]
+
+
+def test_files_are_read_in_order_and_do_not_run_together(corpus):
+    assert lines_of(corpus("a\nb", "c\n")) == ["a", "b", "c"]
+
+
+def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
+    assert split_words("a b\tc\rd\0e\nf") == list("abcdef")
+    assert split_words(" x\u00a0y\u2028z\x0bv\x0cw\x1cu  \u3000 ") == ["x\u00a0y\u2028z\x0bv\x0cw\x1cu", "\u3000"]
+    assert split_words("") == []
+
+
+def test_a_byte_order_mark_is_dropped_at_the_start_of_each_file_only(corpus, monkeypatch):
+    mark = "\ufeff"
+    assert lines_of(corpus(f"{mark}a\n{mark}b\n", f"{mark}c\n")) == ["a", f"{mark}b", "c"]
+    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 2)
+    assert lines_of(corpus(f"{mark}a\n{mark}b\n", f"{mark}c\n")) == ["a", f"{mark}b", "c"]
+
+
+def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus):
+    text = corpus(b"fine\nm\xc3\xa4 \xff\n")
+    with pytest.raises(TextError) as error:
+        lines_of(text)
+    assert f"{text.sources[0]}, line 2, byte 5" in error.value.what and "0xff" in error.value.why
+    assert "--encoding-errors replace" in error.value.way_out
+
+
+def test_bad_utf8_far_into_a_file_is_placed_right(corpus):
+    line = b"x" * 99 + b"\n"
+    with pytest.raises(TextError, match="line 30001, byte 3:"):
+        lines_of(corpus(line * 30_000 + b"ab\xe4c\n" + line * 30_000))
+
+
+def test_a_character_cut_off_at_the_end_is_an_error(corpus):
+    with pytest.raises(TextError, match="line 2, byte 2"):
+        lines_of(corpus(b"a\nb\xe2\x82"))
+
+
+def test_bad_utf8_may_be_replaced(corpus):
+    assert lines_of(corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")) == ["a\ufffdb", "\ufffd"]
+
+
+def test_characters_across_the_reading_chunks_are_whole(corpus):
+    line = "\u20ac" * 500_001
+    assert lines_of(corpus(f"x{line}\n{line}\n")) == [f"x{line}", line]
+
+
+def test_utf16_is_recognised_in_the_error(corpus):
+    with pytest.raises(TextError) as error:
+        lines_of(corpus("text\n".encode("utf-16")))
+    assert "UTF-16" in error.value.way_out
+
+
+def test_a_line_of_a_million_words_is_one_line(corpus):
+    (line,) = lines_of(corpus("word " * 1_000_000))
+    assert len(split_words(line)) == 1_000_000
+
+
+class TestBlankLines:
+    TEXT = "\n \na\n\t\0\r\n\u00a0\nb\n\n"
+
+    def test_are_skipped(self, corpus):
+        assert lines_of(corpus(self.TEXT)) == ["a", "\u00a0", "b"]
+
+    def test_are_kept(self, corpus):
+        assert lines_of(corpus(self.TEXT, blank_lines="keep")) == ["", "", "a", "", "\u00a0", "b", ""]
+
+    def test_separate_documents(self, corpus):
+        text = corpus("\n\na\nb\n\n \nc\n", "d\n\n", blank_lines="documents")
+        assert documents_of(text) == [["a", "b"], ["c"], ["d"]]
+
+    def test_separate_documents_whatever_the_chunks(self, corpus, monkeypatch):
+        for size in (1, 2, 3, 7):
+            monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", size)
+            text = corpus("\na\nb\n\n\nc\nd\n\ne", "f\n", blank_lines="documents")
+            assert documents_of(text) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
+
+    def test_are_all_an_empty_text_has(self, corpus):
+        assert lines_of(corpus("")) == lines_of(corpus("\n\n \r\n")) == []
+
+
+class TestReservedSymbols:
+    def test_are_an_error_naming_the_line(self, corpus):
+        with pytest.raises(TextError) as error:
+            lines_of(corpus("a\n\nb </s>\n"))
+        assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
+        assert "--special-symbols" in error.value.way_out
+
+    @pytest.mark.parametrize(
+        ("line", "dropped"),
+        [
+            ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"), ("a </s>", "a"),
+            ("a\t<s>\tb", "a\tb"), ("a <s> </s>", "a"), ("  <s> a", "  a"), ("<s> <s> a", "a"),
+        ],
+    )  # fmt: skip
+    def test_are_dropped_with_their_space(self, line, dropped):
+        assert check_reserved(line, "here", "drop") == dropped
+
+    def test_are_replaced_by_the_unknown_symbol(self, corpus):
+        assert lines_of(corpus("<s> a\0</s>\n", special_symbols="replace")) == ["<unk> a\0<unk>"]
+
+    def test_a_line_of_nothing_else_is_blank_once_dropped(self, corpus):
+        assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
+
+    @pytest.mark.parametrize("line", ["<s>a", "x</s>", "<S>", "<s>\u00a0", "<unk>", "a<s>b"])
+    def test_are_reserved_as_words_only(self, corpus, line):
+        assert lines_of(corpus(line)) == [line]
+
+
+def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
+    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
+    (source,) = corpus("a\n\nb\nc\n").sources
+    numbered = [(first + index, line) for first, lines in numbered_lines(source, TextSettings()) for index, line in enumerate(lines)]
+    assert numbered == [(1, "a"), (2, ""), (3, "b"), (4, "c")]
+
+
+class TestHoldOut:
+    def test_takes_the_last_lines(self, corpus, monkeypatch):
+        monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5)
+        lines = [f"line{number}" for number in range(20)]
+        rest, held = hold_out(corpus("\n".join(lines)), 0.1)
+        assert (lines_of(rest), lines_of(held)) == (lines[:18], lines[18:])
+
+    def test_takes_one_line_at_least(self, corpus):
+        rest, held = hold_out(corpus("a\nb\nc\n"), 0.05)
+        assert (lines_of(rest), lines_of(held)) == (["a", "b"], ["c"])
+
+    def test_takes_whole_documents(self, corpus):
+        rest, held = hold_out(corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents"), 0.25)
+        assert (documents_of(rest), documents_of(held)) == ([["a", "b"], ["c", "d", "e"]], [["f", "g", "h"]])
+
+    def test_is_impossible_with_a_single_line_or_document(self, corpus):
+        assert hold_out(corpus("a\n"), 0.5) is None
+        assert hold_out(corpus("a\nb\n", blank_lines="documents"), 0.5) is None
+        assert hold_out(corpus(""), 0.5) is None
+
+
+def test_a_held_text_is_read_again_without_its_source(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a b\n\nc\n")
+    text = Corpus((str(path),), TextSettings(blank_lines="documents"))
+    held, blocks = Held.read(text), list(text.blocks())
+    path.unlink()
+    assert list(held.blocks()) == list(held.blocks()) == blocks
+    assert (held.sources, held.settings) == (text.sources, text.settings)

@@ -1,0 +1,55 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_models import make_tokenizer
+
+from rnnlm.errors import SettingsError, TextError
+from rnnlm.text import tokenizers
+from rnnlm.text.tokenizers import TokenizerSettings
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return make_tokenizer(["abä"], tokenizer="byte")
+
+
+def test_ids_of_a_small_text(tokenizer):
+    assert (tokenizer.size, tokenizer.boundary_id, tokenizer.unk_id) == (257, 0, None)
+    encoded = tokenizer.encode(["aä", "", "<unk>"])
+    assert encoded.ids.tolist() == [98, 0xC3 + 1, 0xA4 + 1, 0, 0, *(byte + 1 for byte in b"<unk>"), 0]
+    assert encoded.offsets.tolist() == [0, 4, 5, 11] and not len(encoded.oov)
+    assert tokenizer.counts_V[[0, 98, 99, 0xC4]].tolist() == [1, 1, 1, 1] and tokenizer.counts_V.sum() == 5
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4))
+def test_any_text_comes_back(tokenizer, lines):
+    encoded = tokenizer.encode(lines)
+    assert tokenizer.decode(encoded.ids) == "\n".join(lines)
+    for line in lines:
+        assert tokenizer.decode(tokenizer.encode([line]).ids) == line
+
+
+def test_bytes_that_are_no_text_are_shown_as_such(tokenizer):
+    assert tokenizer.decode([0xC3 + 1, 98, 0]) == "\ufffda"
+
+
+def test_white_space_begins_a_word(tokenizer):
+    starts = [id for id, start in enumerate(tokenizer.starts_word_V) if start]
+    assert starts == [0, 0 + 1, 0x09 + 1, 0x0D + 1, 0x20 + 1]
+
+
+def test_files_and_settings_make_the_same_tokenizer_again(tokenizer):
+    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
+    assert again.encode(["aä€"]).ids.tolist() == tokenizer.encode(["aä€"]).ids.tolist()
+
+
+def test_a_newline_in_a_line_is_an_error(tokenizer):
+    with pytest.raises(TextError, match="newline"):
+        tokenizer.encode(["a\nb"])
+
+
+def test_bytes_have_no_case():
+    with pytest.raises(SettingsError):
+        TokenizerSettings(tokenizer="byte", lowercase=True)

@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_models import make_tokenizer
+
+from rnnlm.errors import ModelError, TextError
+from rnnlm.text import tokenizers
+
+text_lines = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4)
+
+
+def test_ids_of_a_small_text():
+    tokenizer = make_tokenizer(["abba a", "<unk>b"], tokenizer="char")
+    assert tokenizer.symbols() == ["</s>", "<unk>", "a", "b", " "]
+    assert tokenizer.counts_V.tolist() == [2, 1, 3, 3, 1]
+    encoded = tokenizer.encode(["ab<unk>", "", "cä a"])
+    assert encoded.ids.tolist() == [2, 3, 1, 0, 0, 1, 1, 4, 2, 0]
+    assert encoded.offsets.tolist() == [0, 4, 5, 10]
+    assert encoded.oov.tolist() == [5, 6]
+
+
+def test_a_literal_unk_may_be_spelled():
+    tokenizer = make_tokenizer(["<unk> x"], tokenizer="char", literal_unk="spell")
+    assert tokenizer.counts_V[1] == 0 and set("<unk> x") == set(tokenizer.symbols()[2:])
+    assert tokenizer.surface("<unk>") == [*"<unk>", "</s>"]
+    assert tokenizer.fingerprint != make_tokenizer(["<unk> x"], tokenizer="char").fingerprint
+
+
+def test_a_space_begins_a_word():
+    tokenizer = make_tokenizer(["a b\tc\u00a0"], tokenizer="char")
+    starts = dict(zip(tokenizer.symbols(), tokenizer.starts_word_V.tolist(), strict=True))
+    assert {symbol for symbol, start in starts.items() if start} == {"</s>", " ", "\t"}
+
+
+def test_rare_characters_are_unknown_and_lower_case_is_kept_apart():
+    tokenizer = make_tokenizer(["aAAb"], tokenizer="char", lowercase=True, min_count=2)
+    assert tokenizer.symbols() == ["</s>", "<unk>", "a"]
+    assert tokenizer.surface("Ab<unk>") == ["a", "b", "<unk>", "</s>"]
+    assert not tokenizer.keeps_case and not tokenizer.keeps_text
+
+
+@pytest.mark.parametrize("literal_unk", ["symbol", "spell"])
+@given(lines=text_lines)
+def test_any_text_of_its_characters_comes_back(literal_unk, lines):
+    lines = [*lines, "<unk> <unk"]
+    tokenizer = make_tokenizer(lines, tokenizer="char", literal_unk=literal_unk)
+    encoded = tokenizer.encode(lines)
+    assert not len(encoded.oov)
+    assert tokenizer.decode(encoded.ids) == "\n".join(lines)
+    for line in lines:
+        assert tokenizer.decode(tokenizer.encode([line]).ids) == line
+        assert "".join(tokenizer.surface(line)[:-1]) == line
+
+
+@given(text_lines)
+def test_files_and_settings_make_the_same_tokenizer_again(lines):
+    tokenizer = make_tokenizer(lines, tokenizer="char")
+    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.encode(lines).ids.tolist() == tokenizer.encode(lines).ids.tolist()
+
+
+def test_a_newline_in_a_line_is_an_error():
+    with pytest.raises(TextError, match="newline"):
+        make_tokenizer(["a"], tokenizer="char").encode(["a\na"])
+
+
+def test_a_vocabulary_of_longer_symbols_is_damaged():
+    tokenizer = make_tokenizer(["a"], tokenizer="char")
+    with pytest.raises(ModelError, match="not one character"):
+        tokenizers.load(tokenizer.to_settings(), {"vocab.txt": b"1\t</s>\n0\t<unk>\n1\tab\n"})

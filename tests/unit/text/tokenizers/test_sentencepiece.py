@@ -1,0 +1,166 @@
+import warnings
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.tiny_models import make_tokenizer
+
+from rnnlm import corpora
+from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, TextError
+from rnnlm.text import tokenizers
+
+KINDS = ("unigram", "bpe")
+
+
+@pytest.fixture(scope="module")
+def english() -> list[str]:
+    with open(corpora.part("english", "valid"), encoding="utf-8") as text:
+        return [line.rstrip("\n") for line in islice(text, 300) if line.strip()]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tokenizer(request, english):
+    return make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=400)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def spelling(request, english):
+    return make_tokenizer(
+        english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=350, literal_unk="spell"
+    )
+
+
+awkward = st.lists(
+    st.sampled_from(["\u2581", "<unk>", "<0x41>", "<s>", "</s>", " ", "  ", "\0", "\t", "\r", "\x0b", "\x85", "\u2028", "\u00a0"])
+    | st.sampled_from(["the", " dog", "e\u0301", "\ufb01", "\u3000", "\ufeff", "\U0001f469\u200d\U0001f680", "<", "0x"])
+    | st.characters(codec="utf-8", exclude_characters="\n"),
+    max_size=12,
+).map("".join)
+any_line = awkward | st.text(st.characters(codec="utf-8", exclude_characters="\n"))
+
+
+@settings(max_examples=300)
+@given(line=any_line)
+def test_any_line_comes_back(tokenizer, line):
+    encoded = tokenizer.encode([line])
+    assert tokenizer.decode(encoded.ids) == line
+    assert encoded.ids[-1] == tokenizer.boundary_id and not len(encoded.oov)
+    assert (encoded.ids == tokenizer.unk_id).sum() == line.count("<unk>")
+    assert len(tokenizer.surface(line)) == len(encoded.ids)
+
+
+@given(line=any_line)
+def test_any_line_comes_back_where_unk_is_spelled(spelling, line):
+    encoded = spelling.encode([line])
+    assert spelling.decode(encoded.ids) == line
+    assert spelling.unk_id not in encoded.ids
+
+
+@pytest.mark.parametrize("line", ["", " ", "   ", " the dog ", "\u2581the\u2581", "a<unk><unk>b", "<unk>", "\0", "</s>", "<0xE2>"])
+def test_awkward_lines_come_back(tokenizer, line):
+    assert tokenizer.decode(tokenizer.encode([line]).ids) == line
+
+
+@given(lines=st.lists(any_line, min_size=1, max_size=4))
+def test_a_line_has_the_same_ids_whatever_lines_are_beside_it(tokenizer, lines):
+    encoded = tokenizer.encode(lines)
+    assert tokenizer.decode(encoded.ids) == "\n".join(lines)
+    for line, start, end in zip(lines, encoded.offsets, encoded.offsets[1:], strict=False):
+        assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
+
+
+def test_the_first_word_is_the_same_piece_as_inside_a_line(tokenizer):
+    first, second = (tokenizer.encode([line]).ids for line in ("the", "the the"))
+    assert second[:-1].tolist() == [*first[:-1], *first[:-1]]
+    starts = tokenizer.starts_word_V[second]
+    assert starts.sum() == 3  # two words and </s>
+
+
+def test_counts_are_those_of_the_training_text(tokenizer, english):
+    assert tokenizer.counts_V.sum() == len(tokenizer.encode(english).ids)
+    assert tokenizer.counts_V[tokenizer.boundary_id] == len(english)
+
+
+def test_pieces_compress_english(tokenizer, english):
+    assert tokenizer.size == 400
+    assert len(tokenizer.encode(english).ids) < 0.65 * sum(len(line) + 1 for line in english)
+
+
+def test_files_and_settings_make_the_same_tokenizer_again(tokenizer, english):
+    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
+    assert again.encode(english).ids.tolist() == tokenizer.encode(english).ids.tolist()
+
+
+def test_a_damaged_model_is_an_error(tokenizer):
+    files = tokenizer.to_files()
+    for damaged in ({**files, "tokenizer.model": b"not a model"}, {"vocab.txt": files["vocab.txt"]}):
+        with pytest.raises(ModelError):
+            tokenizers.load(tokenizer.to_settings(), damaged)
+    shorter = files["vocab.txt"][: files["vocab.txt"].rindex(b"\n", 0, -1) + 1]
+    with pytest.raises(ModelError, match="differ in size"):
+        tokenizers.load(tokenizer.to_settings(), {**files, "vocab.txt": shorter})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_too_large_for_the_text_is_lowered_with_a_notice(kind):
+    lines = ["the cat sat on the mat", "a dog saw the cat"]
+    with pytest.warns(RnnlmWarning, match="instead of 5000"):
+        tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=5000)
+    assert 258 < tokenizer.size < 400
+    assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lines", [["a"], ["\u2581"], ["<unk>"], ["x" * 9000], ["\0"]], ids=lambda lines: ascii(lines[0][:8]))
+def test_the_smallest_texts_make_a_tokenizer(kind, lines):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=1000)
+    assert tokenizer.decode(tokenizer.encode(["any line"]).ids) == "any line"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_too_small_says_what_is_needed(kind, english):
+    with pytest.raises(SettingsError) as error:
+        make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=100)
+    assert "vocab_size" in error.value.way_out
+    needed = int(error.value.way_out.split()[3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        assert make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=needed + 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spaces_come_back_though_rare_in_training(kind):
+    text = "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0" * 600
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        tokenizer = make_tokenizer([text], tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=300)
+    assert tokenizer.decode(tokenizer.encode([f"{text} {text}"]).ids) == f"{text} {text}"
+
+
+def test_lower_case(english):
+    tokenizer = make_tokenizer(english, tokenizer="sentencepiece", vocab_size=350, lowercase=True)
+    assert tokenizer.decode(tokenizer.encode(["The DOG"]).ids) == "the dog"
+    assert not tokenizer.keeps_text
+
+
+def test_a_newline_in_a_line_is_an_error(tokenizer):
+    with pytest.raises(TextError, match="newline"):
+        tokenizer.encode(["a\nb"])
+
+
+def test_a_line_of_a_million_words_is_encoded(tokenizer):
+    line = "the dog ran " * 333_334
+    encoded = tokenizer.encode([line])
+    assert tokenizer.decode(encoded.ids) == line
+
+
+def test_a_tab_starts_a_word_like_a_space():
+    tokenizer = make_tokenizer(tokenizer="sentencepiece", vocab_size=280)
+    starting = {tokenizer.symbols()[id] for id in np.flatnonzero(tokenizer.starts_word_V)}
+    assert {"<0x09>", "<0x0D>", "<0x00>", "</s>", "\u2581"} <= starting and "<0x41>" not in starting

@@ -1,0 +1,196 @@
+import random
+import re
+import unicodedata
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_models import make_tokenizer
+
+from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.text import tokenizers
+from rnnlm.text.tokenizers import TokenizerSettings
+
+TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]
+
+
+def test_ids_of_a_small_text():
+    tokenizer = make_tokenizer(TEXT)
+    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat", "sat", "a", "mat", "on"]
+    assert tokenizer.counts_V.tolist() == [3, 1, 3, 2, 2, 1, 1, 1]
+    encoded = tokenizer.encode(["the cat\tsat", "", "a <unk> dog  the"])
+    assert encoded.ids.tolist() == [2, 3, 4, 0, 0, 5, 1, 1, 2, 0]
+    assert encoded.offsets.tolist() == [0, 4, 5, 10]
+    assert encoded.oov.tolist() == [7]  # the dog; a literal <unk> is not
+
+
+def test_the_contract_of_its_attributes():
+    tokenizer = make_tokenizer(TEXT)
+    assert (tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, tokenizer.input_size) == (0, 1, 8, 8)
+    assert tokenizer.starts_word_V.all() and tokenizer.keeps_text and tokenizer.keeps_case
+    assert not make_tokenizer(TEXT, split_punctuation=True).keeps_text
+    assert not make_tokenizer(TEXT, lowercase=True).keeps_case
+
+
+def test_rare_words_are_unknown():
+    tokenizer = make_tokenizer(TEXT, min_count=2)
+    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat", "sat"]
+    assert tokenizer.counts_V.tolist() == [3, 4, 3, 2, 2]
+    assert tokenizer.encode(["on the mat"]).oov.tolist() == [0, 2]
+
+
+def test_the_largest_vocabulary_counts_the_special_symbols():
+    tokenizer = make_tokenizer(TEXT, max_vocab=4)
+    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat"]
+    assert tokenizer.counts_V.sum() == 14
+
+
+def test_words_keep_unicode_and_control_characters_that_split_nothing():
+    words = ["a\u00a0b", "\u2028", "v\x0bt", "f\x0cf", "\x1c", "\u3000", "\x85"]
+    tokenizer = make_tokenizer([" ".join(words)])
+    assert sorted(tokenizer.symbols()[2:]) == sorted(words)
+    assert tokenizer.surface(" ".join(words)) == [*words, "</s>"]
+    assert tokenizer.encode(["v t", "v\x0ct"]).oov.tolist() == [0, 1, 3]
+
+
+def test_a_reserved_word_is_unknown_and_no_line_end():
+    tokenizer = make_tokenizer(["a </s> b", "<s> a"])
+    assert "<s>" not in tokenizer.symbols()  # the corpus refuses them, but lower-casing makes them of <S>
+    encoded = tokenizer.encode(["a </s> b", "<s>"])
+    assert encoded.offsets.tolist() == [0, 4, 6] and encoded.oov.tolist() == [1, 4]
+
+
+def test_punctuation_is_split_off_but_for_apostrophes_inside_words():
+    tokenizer = make_tokenizer(["x"], split_punctuation=True)
+    line = "\"Don't,\" she said: 3.5% (or <unk>) \u2014 the dogs' rock'n'roll \u2019tis l\u2019eau!"
+    expected = "\" Don't , \" she said : 3 . 5 % ( or <unk> ) \u2014 the dogs ' rock'n'roll \u2019 tis l\u2019eau ! </s>"
+    assert tokenizer.surface(line) == expected.split(" ")
+    assert tokenizer.surface("Don't (stop).") == ["Don't", "(", "stop", ")", ".", "</s>"]  # the same with ASCII alone
+
+
+def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list[str]:
+    """The same words, character by character."""
+    line = line.lower() if lowercase else line
+    if not split_punctuation:
+        return [word for word in re.split("[ \t\r\0]+", line) if word]
+    words, word, at = [], "", 0
+
+    def is_letter(position: int) -> bool:
+        return 0 <= position < len(line) and (line[position].isalnum() or line[position] == "_")
+
+    while at < len(line):
+        token = "<unk>" if line.startswith("<unk>", at) else line[at]
+        inside = token in "'\u2019" and is_letter(at - 1) and is_letter(at + 1)
+        if token in " \t\r\0" or token == "<unk>" or (unicodedata.category(token)[0] in "PS" and not inside):
+            words += [word] * bool(word) + [token] * (token not in " \t\r\0")
+            word = ""
+        else:
+            word += token
+        at += len(token)
+    return words + [word] * bool(word)
+
+
+pieces = st.sampled_from(
+    ["a", "B", "the", "The", "<unk>", "<UNK>", "</s>", "<s>", " ", " ", "\t", "\0", "\r", "\x0b", "\x0c", "\x1c", "\u00a0"]
+    + ["'", "\u2019", "_", ".", "-", "\u20ac", "\u0130", "\u03a3", "7", "\U0001f600", "\u0301", "\u2581"]
+)
+lines = st.lists(st.lists(pieces, max_size=12).map("".join), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("split_punctuation", [False, True])
+@pytest.mark.parametrize("limits", [{}, {"min_count": 2}, {"max_vocab": 5}, {"min_count": 2, "max_vocab": 4}])
+@given(train=lines, test=lines)
+def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, train, test):
+    tokenizer = make_tokenizer(train, lowercase=lowercase, split_punctuation=split_punctuation, **limits)
+    counts = Counter(word for line in train for word in reference_words(line, lowercase, split_punctuation))
+    known = [word for word, count in counts.items() if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>")]
+    known = sorted(known, key=lambda word: (-counts[word], word))[: limits.get("max_vocab", 10**9) - 2]
+    ids = {word: id for id, word in enumerate(["</s>", "<unk>", *known])}
+    assert tokenizer.symbols() == list(ids)
+    assert tokenizer.counts_V.tolist() == [len(train), sum(counts.values()) - sum(counts[word] for word in known)] + [
+        counts[word] for word in known
+    ]
+    expected, oov = [], []
+    for line in test:
+        for word in reference_words(line, lowercase, split_punctuation):
+            if word not in ids or word == "</s>":
+                oov.append(len(expected))
+            expected.append(1 if word == "</s>" else ids.get(word, 1))
+        expected.append(0)
+    encoded = tokenizer.encode(test)
+    assert encoded.ids.tolist() == expected and encoded.oov.tolist() == oov
+    assert encoded.ids.dtype == np.int32 and len(encoded.offsets) == len(test) + 1
+    for line, start, end in zip(test, encoded.offsets, encoded.offsets[1:], strict=False):
+        assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
+        assert tokenizer.surface(line) == [*reference_words(line, lowercase, split_punctuation), "</s>"]
+
+
+@given(lines)
+def test_files_and_settings_make_the_same_tokenizer_again(lines):
+    tokenizer = make_tokenizer(lines, lowercase=True)
+    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
+    assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
+    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
+    assert again.encode(lines).ids.tolist() == tokenizer.encode(lines).ids.tolist()
+
+
+def test_the_fingerprint_is_of_symbols_and_settings_not_of_counts():
+    one = make_tokenizer(["a a b"]).fingerprint
+    assert one == make_tokenizer(["a a a b", "a b"]).fingerprint
+    assert one != make_tokenizer(["a b b"]).fingerprint  # other ids
+    assert one != make_tokenizer(["a a c"]).fingerprint
+    assert one != make_tokenizer(["a a b"], lowercase=True).fingerprint
+    assert one != make_tokenizer(["a a b"], split_punctuation=True).fingerprint
+
+
+def test_ids_become_text_again():
+    tokenizer = make_tokenizer(TEXT)
+    assert tokenizer.decode(tokenizer.encode(["the cat", "", "a  dog"]).ids) == "the cat\n\na <unk>"
+    assert tokenizer.decode([]) == ""
+    assert tokenizer.decode([2, 3]) == "the cat"
+
+
+def test_split_punctuation_is_joined_for_reading():
+    line = 'He said, "it\'s late (very)." Then: "Go!"'
+    tokenizer = make_tokenizer([line], split_punctuation=True)
+    assert tokenizer.decode(tokenizer.encode([line, line]).ids) == f"{line}\n{line}"
+
+
+def test_a_newline_in_a_line_is_an_error():
+    with pytest.raises(TextError, match="newline"):
+        make_tokenizer(TEXT).encode(["the\ncat"])
+
+
+def test_a_damaged_vocabulary_is_an_error():
+    tokenizer = make_tokenizer(TEXT)
+    for files in ({}, {"vocab.txt": b"1\ta\n"}, {"vocab.txt": tokenizer.to_files()["vocab.txt"][:-1]}):
+        with pytest.raises(ModelError):
+            tokenizers.load(tokenizer.to_settings(), files)
+    with pytest.raises(ModelError):
+        tokenizers.load({**tokenizer.to_settings(), "min_count": -3}, tokenizer.to_files())
+
+
+def test_a_word_tokenizer_cannot_spell():
+    with pytest.raises(SettingsError):
+        TokenizerSettings(tokenizer="word", literal_unk="spell")
+
+
+def test_a_million_words_are_encoded_within_a_second():
+    import time
+
+    words = random.Random(1).choices([f"word{number}" for number in range(5000)], k=1_000_000)
+    lines = [" ".join(words[at : at + 25]) for at in range(0, len(words), 25)]
+    tokenizer = make_tokenizer(lines[:4000])
+    began = time.process_time()
+    assert len(tokenizer.encode(lines).ids) == 1_040_000
+    assert time.process_time() - began < 1.0
+
+
+def test_the_surfaces_of_many_lines_are_those_of_each():
+    tokenizer = make_tokenizer(split_punctuation=True, lowercase=True)
+    lines = ["The cat, saw", "", "zebra <unk>", "  a  "]
+    assert tokenizer.surfaces(lines) == [tokenizer.surface(line) for line in lines]
+    assert tokenizer.surfaces(lines)[:2] == [["the", "cat", ",", "saw", "</s>"], ["</s>"]] and tokenizer.surfaces([]) == []

@@ -1,0 +1,117 @@
+"""What goes wrong is said before hours go into training. (Settings, texts and folders: see test_training.py.)"""
+
+import dataclasses
+
+import pytest
+from support.tiny_models import LINES
+
+from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
+from rnnlm.training import plan as planning
+from rnnlm.training import texts
+from rnnlm.training.plan import Request, plan, settle
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
+    return str(path)
+
+
+def test_a_missing_test_text_is_told_before_training(text, tmp_path):
+    with pytest.raises(TextError, match="no such file"):
+        plan(Request(text=(text,), test=(str(tmp_path / "tset.txt"),)))
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "no text"), (b"\n \n", "no text"), (b"a b\n\xff\n", "line 2, byte 1")])
+def test_a_test_text_that_cannot_be_evaluated_is_told_before_training(text, tmp_path, content, message):
+    bad = tmp_path / "test.txt"
+    bad.write_bytes(content)
+    with pytest.raises(TextError, match=message):
+        plan(Request(text=(text,), test=(str(bad),)))
+
+
+def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(texts, "encode_text", lambda *_: pytest.fail("the text was read"))
+    with pytest.raises(DeviceError):
+        plan(Request(text=(text,), flags={"device": "cuda"}))
+
+
+def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
+    _, _, resolved = planning.settle(Request(recipe="demo", flags={"tokenizer": "byte"}))
+    assert resolved.values["tokenizer"] == "byte"
+    assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
+    _, _, same = planning.settle(Request(recipe="demo", flags={"tokenizer": "word"}))
+    assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
+
+
+def test_a_model_by_name_brings_its_recipe(text):
+    recipe, kind, resolved = planning.settle(Request(text=(text,), model="rnn"))
+    assert (recipe, kind.name) == ("rnn", "rnn")
+    assert resolved.origins["learning_rate"] == "recipe rnn"
+
+
+@pytest.mark.parametrize("request_", [Request(flags={"order": 3}), Request(assignments={"smoothing": "kn"}), Request(model="lstm", flags={"prune": "0,1"})])
+def test_a_setting_of_another_model_names_that_model(text, request_):
+    with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
+        plan(dataclasses.replace(request_, text=(text,)))
+    assert caught.value.way_out == "add --model ngram"
+
+
+def test_an_n_gram_holds_out_text_only_if_asked_to(text):
+    assert plan(Request(text=(text,), model="ngram")).valid is None
+    made = plan(Request(text=(text,), model="ngram", assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"}))
+    assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
+    with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):
+        plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
+
+
+def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
+    (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
+    assert settle(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
+
+
+def test_widths_of_layers_may_be_a_list_in_toml(tmp_path):
+    (tmp_path / "c.toml").write_text('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n')
+    assert settle(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "halving"])
+def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
+    with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*--valid"):
+        plan(Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"}))
+
+
+@pytest.mark.parametrize("content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")])
+def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_read(text, tmp_path, content, what):
+    if content is not None:
+        (tmp_path / "vectors").write_bytes(content)
+    with pytest.raises(TextError, match=what):
+        plan(Request(text=("no such text",), model="lstm", flags={"embeddings": str(tmp_path / "vectors")}))
+
+
+@pytest.mark.parametrize("name, value, bound", [
+    ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
+    ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
+    ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
+    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1", "at least 0"),
+    ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
+    ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"), ("patience", "0", "at least 1"),
+])  # fmt: skip
+def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
+    with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:
+        settle(Request(model="lstm", assignments={name: value}))
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("assignments, way_out", [
+    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
+    ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
+    ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, way_out):
+    with pytest.raises(SettingsError) as caught:
+        settle(Request(model="lstm", assignments=assignments))
+    assert way_out in caught.value.way_out

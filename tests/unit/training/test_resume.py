@@ -1,0 +1,263 @@
+"""--resume auto: start where there is nothing, go on where there is a run, do nothing where it is done; refuse what is another run."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.killed_runs import checked, outcome
+
+from rnnlm import corpora
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
+from rnnlm.events import Evaluating, Finished, Kept, Saved, Started
+from rnnlm.files import writing
+from rnnlm.models import model_folder
+from rnnlm.recipes import recipe as recipes
+from rnnlm.training.run import train
+
+RUN = {
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1,
+    "validate_every_steps": 4, "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
+    for name, some in {"text": lines[:60], "valid": lines[60:80], "other": lines[80:120]}.items():
+        (folder / name).write_text("\n".join(some) + "\n", encoding="utf-8")
+    return folder
+
+
+def auto(texts, folder, text="text", valid="valid", **changes):
+    return train(texts / text, valid=texts / valid, output=folder, resume="auto", **{**RUN, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole_folder(texts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "m"
+    list(auto(texts, folder))
+    return folder
+
+
+@pytest.fixture
+def whole(whole_folder, tmp_path):
+    """A run that has come to its end."""
+    return shutil.copytree(whole_folder, tmp_path / "whole")
+
+
+@pytest.fixture
+def cut(texts, tmp_path):
+    """A run cut off after its second checkpoint."""
+    events = auto(texts, tmp_path / "m")
+    while not (isinstance(event := next(events), Kept) and event.step == 6):
+        pass
+    next(events)  # by then it is stored
+    events.close()
+    return tmp_path / "m"
+
+
+def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
+    started, *_, finished = auto(texts, cut)
+    assert isinstance(started, Started) and (started.step, finished.steps) == (6, 9)
+    assert outcome(cut) == outcome(whole)
+
+
+def made_before(folder):
+    """What is in `folder` as a run of before has left it: by the old name of a setting, and without one that came later."""
+
+    def of_before(settings):
+        settings["output"] = settings.pop("output_layer")
+        del settings["line_starts"]
+
+    content = json.loads((folder / "config.json").read_text())
+    of_before(content["settings"])
+    (folder / "config.json").write_text(json.dumps(content))
+    for path in sorted((folder / "training").glob("*.json")):
+        facts = json.loads(path.read_text())
+        of_before(facts["run"]["settings"])
+        data = json.dumps(facts).encode()
+        old, new = path.stem, path.stem[:-8] + writing.digest([data])[:8]
+        path.unlink()
+        path.with_stem(new).write_bytes(data)
+        path.with_name(f"{old}.safetensors").rename(path.with_name(f"{new}.safetensors"))
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(texts, cut, whole, resume, monkeypatch):
+    """Also where its recipe has that setting by now."""
+    made_before(cut)
+    recipe = recipes.load("lstm")
+    monkeypatch.setattr(recipes, "load", lambda _: replace(recipe, settings={**recipe.settings, "line_starts": 0.5}))
+    started, *_ = train(texts / "text", valid=texts / "valid", output=cut, resume=resume, **RUN)
+    assert started.step == 6 and outcome(cut) == outcome(whole)
+
+
+def test_what_a_run_of_before_did_without_is_refused_to_it(texts, cut):
+    made_before(cut)
+    with pytest.raises(UsageError, match="line_starts is 0.0 there, 0.5 was asked for"):
+        list(train(texts / "text", valid=texts / "valid", output=cut, resume=True, line_starts=0.5))
+
+
+def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
+    made_before(whole)
+    before = (whole / "config.json").read_bytes()
+    (finished,) = auto(texts, whole)
+    assert finished.steps == 9 and (whole / "config.json").read_bytes() == before
+
+
+def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(texts, tmp_path, whole):
+    assert next(events := auto(texts, tmp_path / "m")).step == 0
+    events.close()
+    assert not (tmp_path / "m").exists()
+    events = auto(texts, tmp_path / "m", save_every="1h")
+    assert any(isinstance(event, Saved) for event in events)  # it stops at the first one: the model is there, no checkpoint is
+    events.close()
+    started, *_ = auto(texts, tmp_path / "m")
+    assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
+
+
+def test_a_run_that_is_done_is_left_as_it_is(texts, whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    (finished,) = auto(texts, whole)
+    assert (finished.steps, finished.stopped, set(finished.results)) == (9, "budget", {"valid"})
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
+    for path in (whole / "training").iterdir():
+        path.unlink()
+    (finished,) = auto(texts, whole)
+    assert finished.steps == 9
+
+
+def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_path):
+    begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
+    events = auto(texts, tmp_path / "m", **begun)
+    while not (isinstance(event := next(events), Kept) and event.step == 6):
+        pass
+    next(events)
+    events.close()
+    started, *_ = auto(texts, tmp_path / "m", **begun)
+    assert started.step == 6
+    list(auto(texts, tmp_path / "n", **begun))
+    assert outcome(tmp_path / "m") == outcome(tmp_path / "n") != outcome(whole)
+
+
+def test_to_replace_a_model_and_to_go_on_with_it_contradict_each_other_from_the_first_time(texts, tmp_path):
+    with pytest.raises(UsageError, match="--resume and --overwrite contradict each other"):
+        auto(texts, tmp_path / "m", overwrite=True).send(None)
+    assert not (tmp_path / "m").exists()
+
+
+def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_path):
+    def counted(**changes):
+        *_, finished = train(texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes)
+        return finished.results
+
+    first, other = counted(test=texts / "valid"), counted(test=texts / "other")
+    assert first["test"]["tokens"] != other["test"]["tokens"]
+    assert counted(test=texts / "other") == other
+    counted(valid=texts / "valid")
+    with pytest.raises(OutputError, match="another run") as caught:
+        counted(valid=texts / "other")
+    assert "validation text" in caught.value.why
+
+
+def test_an_exact_evaluation_that_was_cut_off_is_made_up_for(texts, tmp_path, whole):
+    for event in (events := auto(texts, tmp_path / "m")):
+        if isinstance(event, Evaluating):
+            break
+    events.close()
+    assert checked(tmp_path / "m").results == {}
+    assert [type(event) for event in auto(texts, tmp_path / "m")] == [Evaluating, Finished]
+    assert outcome(tmp_path / "m") == outcome(whole)
+    assert [type(event) for event in auto(texts, tmp_path / "m")] == [Finished]
+
+
+def test_a_log_that_lacks_its_end_gets_it(texts, whole):
+    log = whole / "metrics.jsonl"
+    log.write_bytes(log.read_bytes().rpartition(b'{"event": "finished"')[0] + b'{"event": "fin')
+    assert [type(event) for event in auto(texts, whole)] == [Finished]
+    assert json.loads(log.read_bytes().splitlines()[-1])["results"].keys() == {"valid"}
+
+
+def test_a_larger_budget_goes_on(texts, whole, tmp_path):
+    started, *_, finished = auto(texts, whole, budget="14steps")
+    assert (started.step, finished.steps) == (9, 14)
+    list(auto(texts, tmp_path / "n", budget="14steps"))
+    assert outcome_but_log(whole) == outcome_but_log(tmp_path / "n")
+
+
+def outcome_but_log(folder):
+    manifest = checked(folder)
+    facts = json.loads(max((folder / "training").glob("state-*.json")).read_bytes())
+    return manifest.fingerprint, manifest.step, facts["sha256"]
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"hidden_size": 9}, "another one is hidden_size|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
+    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "another one is its validation text"),
+    ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
+])  # fmt: skip
+@pytest.mark.parametrize("is_done", [False, True])
+def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path, change, words, is_done):
+    folder = whole
+    if not is_done:
+        manifest = model_folder.read_manifest(folder)
+        model_folder.save_results(folder, manifest, {}, {**manifest.training, "stopped": "request"})
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises((UsageError, OutputError), match=words):
+        list(auto(texts, folder, **change))
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_the_model_of_a_run_without_checkpoint_is_not_replaced_by_another_one(texts, tmp_path):
+    list(auto(texts, tmp_path / "m", resumable=False))
+    with pytest.raises(OutputError, match="holds a model already, of another run.*hidden_size.*--overwrite"):
+        list(auto(texts, tmp_path / "m", resumable=False, hidden_size=9))
+
+
+def test_what_may_change_may(texts, cut):
+    *_, finished = auto(texts, cut, save_every="2steps", keep_checkpoints=3)
+    assert finished.steps == 9
+    assert len(list((cut / "training").glob("state-*.json"))) == 3
+
+
+@pytest.mark.parametrize("value", ["0steps", "soon", "-3s", "nan", "", "1e999s", "5"])
+def test_an_interval_must_be_one(texts, tmp_path, value):
+    with pytest.raises(UsageError):
+        list(auto(texts, tmp_path / "m", save_every=value))
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("value", ["2steps", "1s", "0.5m", "2h", "1epochs"])
+def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
+    if value.endswith("epochs"):
+        with pytest.raises(UsageError, match="save_every"):
+            list(auto(texts, tmp_path / "m", save_every=value))
+        return
+    *events, finished = auto(texts, tmp_path / "m", save_every=value)
+    kept = [event.step for event in events if isinstance(event, Kept)]
+    assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9  # by time: the first need not wait
+
+
+def test_a_damaged_newest_checkpoint_makes_the_run_go_on_from_the_one_before_it(texts, whole, tmp_path):
+    events = auto(texts, tmp_path / "m")
+    while not (isinstance(event := next(events), Kept) and event.step == 9 or isinstance(event, Evaluating)):
+        pass
+    events.close()
+    manifest = model_folder.read_manifest(tmp_path / "m")
+    model_folder.save_results(tmp_path / "m", manifest, {}, {**manifest.training, "stopped": "request"})
+    newest = max((tmp_path / "m" / "training").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"?")
+    with pytest.warns(RnnlmWarning, match=f"the one before it is looked for: {newest.name}"):
+        started, *_, finished = auto(texts, tmp_path / "m")
+    assert started.step == 6 and outcome(tmp_path / "m") == outcome(whole)
+    for path in (tmp_path / "m" / "training").iterdir():
+        path.write_bytes(b"?")
+    model_folder.save_results(tmp_path / "m", manifest, {}, {**manifest.training, "stopped": "request"})
+    with pytest.raises(ModelError, match="each of its checkpoints is missing or damaged"):
+        list(auto(texts, Path(tmp_path / "m")))

@@ -1,0 +1,128 @@
+"""A run on a prepared text is the run on the text itself; what contradicts it is refused by name."""
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm import corpora
+from rnnlm.errors import UsageError
+from rnnlm.files import tensor_files
+from rnnlm.models.checkpoints import load_run
+from rnnlm.text.corpus import Corpus, TextSettings, hold_out
+from rnnlm.text.encoding import encode_text
+from rnnlm.text.prepared import collecting, prepared_text, request
+
+TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 11, "precision": "fp32", "device": "cpu", "seed": 3}
+SHARD_BYTES = 6_000
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A text, validation text, and both prepared (in several shards), with one tokenizer."""
+    folder = tmp_path_factory.mktemp("texts")
+    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()]
+    (folder / "text.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
+    (folder / "valid.txt").write_text("\n".join(lines[400:460]) + "\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(collecting, "SHARD_BYTES", SHARD_BYTES)
+        patched.setattr(request, "SHARD_BYTES", SHARD_BYTES)
+        for blank in ("skip", "documents"):
+            list(rnnlm.prepare(folder / "text.txt", folder / f"text-{blank}", min_count=2, blank_lines=blank, workers=0))
+        list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", tokenizer_from=str(folder / "text-skip"), workers=0))
+    return folder
+
+
+def weights(folder):
+    (path,) = folder.glob("weights-*.safetensors")
+    return {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+
+
+def trained(output, text, **settings):
+    """The weights of a short run, and its last event."""
+    events = list(rnnlm.train(text, output=output, **{"budget": "12steps", **settings}))
+    return weights(output), events[-1]
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("blank", ["skip", "documents"])
+@pytest.mark.parametrize("validation", ["held out", "named"])
+def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(tmp_path, texts, blank, validation):
+    prepared = texts / f"text-{blank}"
+    of_text, of_folder = {"tokenizer_from": str(prepared), "blank_lines": blank}, {}
+    if validation == "named":
+        of_text["valid"] = of_folder["valid"] = texts / "valid.txt"
+    one, finished = trained(tmp_path / "text", texts / "text.txt", **TINY, **of_text)
+    other, same = trained(tmp_path / "folder", prepared, **TINY, **of_folder)
+    assert_equal(one, other)
+    for figure in ("logprob_nats", "tokens", "words", "oov_words", "characters", "bytes", "sentences"):
+        assert finished.results["valid"][figure] == same.results["valid"][figure]
+
+
+def test_a_prepared_validation_text_is_the_text_itself_down_to_the_signature(tmp_path, texts):
+    runs = [trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name) for name in ("valid.txt", "valid-skip")]
+    (one, finished), (other, same) = runs
+    assert_equal(one, other)
+    assert finished.results["valid"]["signature"] == same.results["valid"]["signature"] == same.results["test"]["signature"]
+
+
+@pytest.mark.parametrize("model", ["ngram", "unigram"])
+def test_models_of_counts_read_a_prepared_text_too(tmp_path, texts, model):
+    prepared = texts / "text-skip"
+    for text, output, more in ((texts / "text.txt", "text", {"tokenizer_from": str(prepared)}), (prepared, "folder", {})):
+        list(rnnlm.train(text, output=tmp_path / output, model=model, **more))
+    assert_equal(weights(tmp_path / "text"), weights(tmp_path / "folder"))
+
+
+def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
+    settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
+    whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
+    trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
+    assert load_run(tmp_path / "cut").tokenizer == prepared_text.load(texts / "text-skip").tokenizer.fingerprint
+    list(rnnlm.train(texts / "text-skip", output=tmp_path / "cut", budget="16steps", resume=True))
+    assert_equal(whole, weights(tmp_path / "cut"))
+    with pytest.raises(UsageError, match="training text"):
+        list(rnnlm.train(texts / "valid-skip", output=tmp_path / "cut", budget="20steps", resume=True))
+
+
+@pytest.mark.parametrize("blank", ["skip", "documents"])
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.3, 0.9])
+def test_the_share_held_out_is_that_of_the_text(texts, blank, share):
+    prepared = prepared_text.load(texts / f"text-{blank}")
+    wanted = hold_out(Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank)), share)
+    found = prepared.hold_out(share)
+    for part, text in zip(found, wanted, strict=True):
+        one, other = part.encoded_by(prepared.tokenizer), encode_text(text, prepared.tokenizer)
+        for name in ("ids", "line_offsets", "document_offsets", "oov", "words", "oov_words", "characters", "bytes"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(tmp_path, texts, monkeypatch):
+    monkeypatch.setattr("rnnlm.training.texts.MOST_HELD_OUT", 100)
+    events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "a", budget="1steps", **TINY))
+    assert 60 < events[0].valid_tokens <= 100
+    events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "b", budget="1steps", holdout=0.2, **TINY))
+    assert events[0].valid_tokens > 500
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"), ({"lowercase": True}, "lowercase = False"),
+        ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no meaning"), ({"recipe": "char-cnn-lstm"}, "spelled"),
+        ({"tokenizer_from": "demo"}, "another tokenizer"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else None,
+)  # fmt: skip
+def test_what_contradicts_a_prepared_text_is_refused_by_name(tmp_path, texts, given, match):
+    with pytest.raises(UsageError, match=match):
+        list(rnnlm.train(texts / "text-skip", output=tmp_path / "model", **given))
+
+
+def test_a_prepared_text_stands_alone_and_goes_with_its_own_tokenizer_only(tmp_path, texts):
+    with pytest.raises(UsageError, match="read alone"):
+        list(rnnlm.train([texts / "text-skip", texts / "text.txt"], output=tmp_path / "model"))
+    with pytest.raises(UsageError, match="another tokenizer"):
+        list(rnnlm.train(texts / "text.txt", valid=texts / "valid-skip", output=tmp_path / "model", **TINY))
