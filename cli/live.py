@@ -8,7 +8,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import Counted, Estimated, Evaluating, Event, Fitted, RolledBack, Saved, Started, Step, Stored, Unsaved, Validated
+from rnnlm.events import (
+    CheckpointSaved,
+    Counted,
+    Estimated,
+    Evaluating,
+    Event,
+    Fitted,
+    ModelSaved,
+    RolledBack,
+    SaveFailed,
+    Started,
+    Step,
+    Validated,
+)
 
 from . import terminal
 
@@ -43,11 +56,11 @@ class PlainDisplay:
             terminal.say(started_line(event))
         elif isinstance(event, Validated):
             self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
-        elif isinstance(event, Stored):
+        elif isinstance(event, CheckpointSaved):
             self._line(f"step {event.step:,}: checkpoint")
         elif isinstance(event, RolledBack):
             self._line(rolled_back_line(event))
-        elif isinstance(event, (Unsaved, Evaluating)):
+        elif isinstance(event, (SaveFailed, Evaluating)):
             self._line(news(event))
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
@@ -89,8 +102,8 @@ class LiveDisplay(PlainDisplay):
         self.console = console
         self.step: Step | None = None
         self.validated: Validated | None = None
-        self.saved: Saved | None = None
-        self.stored: Stored | None = None
+        self.saved: ModelSaved | None = None
+        self.stored: CheckpointSaved | None = None
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
 
     def show(self, event: Event) -> None:
@@ -102,11 +115,11 @@ class LiveDisplay(PlainDisplay):
             self.step = event
         elif isinstance(event, Validated):
             self.validated = event
-        elif isinstance(event, Saved):
+        elif isinstance(event, ModelSaved):
             self.saved = event
-        elif isinstance(event, Stored):
+        elif isinstance(event, CheckpointSaved):
             self.stored = event
-        elif isinstance(event, (Unsaved, Evaluating)):
+        elif isinstance(event, (SaveFailed, Evaluating)):
             self.console.print(terminal.visible(news(event)), markup=False, highlight=False)
         elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
             self.step = replace(self.step, step=event.steps, progress=1.0)
@@ -149,11 +162,13 @@ def started_line(event: Started) -> str:
     )
 
 
-def news(event: Unsaved | Evaluating) -> str:
+def news(event: SaveFailed | Evaluating) -> str:
     """What a person is told of what does not happen at every step."""
     if isinstance(event, Evaluating):
         return f"all is saved; exact evaluation: {', '.join(event.texts)}"
-    return f"note: step {event.step:,} is not saved: {event.why}; training goes on, and it is tried again within {event.retry_seconds:.0f} s"
+    return (
+        f"note: step {event.step:,} is not saved: {event.why}; training goes on, and it is tried again within {event.retry_seconds:.0f} s"
+    )
 
 
 def rolled_back_line(event: RolledBack) -> str:

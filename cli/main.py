@@ -59,7 +59,7 @@ class _Commands(click.Group):
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:
-            raise UsageError(f"no such command {arguments[0]!r}", way_out=nearest(arguments[0], COMMANDS))
+            raise UsageError(f"no such command {arguments[0]!r}", hint=nearest(arguments[0], COMMANDS))
         return super().resolve_command(context, arguments)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
@@ -135,7 +135,7 @@ def run(arguments: Sequence[str]) -> int:
 def _exit_code(error: BaseException) -> int:
     """Say what went wrong, and give its exit code."""
     if isinstance(error, RnnlmError):
-        terminal.show_error(error.what, error.why, error.way_out)
+        terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
@@ -159,8 +159,8 @@ def _exit_code(error: BaseException) -> int:
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
         return 1
     if isinstance(error, MemoryError):
-        way_out = "free some, take less text or a smaller model; n-grams can be counted within limits: --memory 1G"
-        terminal.show_error("not enough memory", str(error), way_out)
+        hint = "free some, take less text or a smaller model; n-grams can be counted within limits: --memory 1G"
+        terminal.show_error("not enough memory", str(error), hint)
         return 1
     terminal.show_error(f"internal error: {type(error).__name__}: {error}", "", "run again with --debug, and report what it shows")
     return 1

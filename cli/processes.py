@@ -29,7 +29,7 @@ LOST = 75  # the exit code of one that lost another one: it is not the reason
 GRACE_SECONDS = 10.0  # for the others to end, once one has failed
 TERM_SECONDS = 5.0  # and again, after SIGTERM
 POLL_SECONDS = 0.05
-WAY_OUT = "go on from the last checkpoint: the same again with --resume"
+HINT = "go on from the last checkpoint: the same again with --resume"
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
@@ -40,7 +40,9 @@ def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
         environment = _environment(count, threads)
         with _Processes(count) as processes:
             for rank, errors in enumerate(said):
-                processes.start([sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors)
+                processes.start(
+                    [sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors
+                )
             processes.wait()
         return processes.tell(said)
 
@@ -122,13 +124,13 @@ class _Processes:
         if code < 0 and self.codes.get(0) == 0:
             code = 0  # the first one has come to its end, where all is saved: the other one broke down in leaving
         elif code < 0:
-            terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", WAY_OUT)
+            terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", HINT)
         elif code and rank:
             said[rank].seek(0)
             terminal.say_lines(said[rank].read().decode("utf-8", "replace"))
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
-            terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", WAY_OUT)
+            terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", HINT)
             code = 1
         if self._ending():
             return 128 + self._ending()[0]

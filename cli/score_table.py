@@ -59,7 +59,9 @@ def _show_surprisals(score: Any, settings: Any) -> None:
         rows = [[w.word, terminal.number(w.surprisal_bits), "unknown" if w.is_oov else ""] for w in score.word_scores]
         if settings.next_words:
             columns.append("likeliest here")
-            rows = [[*row, ", ".join(f"{n.word} {n.probability:.2g}" for n in its)] for row, its in zip(rows, score.next_words, strict=True)]
+            rows = [
+                [*row, ", ".join(f"{n.word} {n.probability:.2g}" for n in its)] for row, its in zip(rows, score.next_words, strict=True)
+            ]
         click.echo()
         terminal.print_table(columns, rows, right=["surprisal_bits"])
 

@@ -62,13 +62,13 @@ class Progress:
             self.last_line = time.monotonic()
 
 
-def show_error(what: str, why: str = "", way_out: str = "") -> None:
+def show_error(what: str, why: str = "", hint: str = "") -> None:
     """An error: one line each for what, why, and the way out."""
     say(f"error: {what}")
     if why:
         say(f"  why: {why}")
-    if way_out:
-        say(f"  try: {way_out}")
+    if hint:
+        say(f"  try: {hint}")
 
 
 def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

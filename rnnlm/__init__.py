@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "BeamSettings": "rnnlm.generation.beam_search",
+    "Checkpoint": "rnnlm.events",
+    "CheckpointSaved": "rnnlm.events",
     "Comparison": "rnnlm.evaluation.comparison.comparison",
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
@@ -20,11 +22,11 @@ _PUBLIC = {
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
     "Hypothesis": "rnnlm.rescoring.nbest",
-    "Kept": "rnnlm.events",
     "LanguageModel": "rnnlm.interface",
     "ListSettings": "rnnlm.rescoring.nbest",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
+    "ModelSaved": "rnnlm.events",
     "Pair": "rnnlm.scoring.pairs.pair",
     "Prepared": "rnnlm.text.prepared.events",
     "RescoreSettings": "rnnlm.rescoring.rescorer",
@@ -32,7 +34,7 @@ _PUBLIC = {
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
     "SamplingSettings": "rnnlm.generation.sampling",
-    "Saved": "rnnlm.events",
+    "SaveFailed": "rnnlm.events",
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
@@ -77,6 +79,7 @@ _PUBLIC = {
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
 }
+_RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
     from rnnlm.evaluation.perplexity import Evaluation, evaluate
     from rnnlm.evaluation.soundness import audit
-    from rnnlm.events import Counted, Estimated, Finished, Kept, Saved, Started, Step, Validated
+    from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
     from rnnlm.generation.autocomplete import next_words
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
@@ -119,6 +122,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        import warnings
+
+        warnings.warn(f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

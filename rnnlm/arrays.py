@@ -24,7 +24,7 @@ def total(values: Array) -> float:
     return float(values.double().sum())
 
 
-def like(values: Any, reference: Array) -> Array:
+def as_array_of(values: Any, reference: Array) -> Array:
     """`values` as the array type of `reference`, on its device."""
     if isinstance(reference, np.ndarray):
         return as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
@@ -34,24 +34,24 @@ def like(values: Any, reference: Array) -> Array:
 
 
 def mixed(logprob: Array, share: Array, weight: float) -> Array:
-    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`alike` makes arrays of both; `share` is a probability."""
-    logprob, share = alike([logprob, share])
+    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`same_dtype` makes arrays of both; `share` is a probability."""
+    logprob, share = same_dtype([logprob, share])
     xp = library(logprob)
     with np.errstate(divide="ignore"):
         return xp.logaddexp(logprob + math.log1p(-weight), xp.log(weight * share))
 
 
-def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """`arrays` with the names that they have as a part of more: `prefix` before each."""
     return {prefix + name: array for name, array in arrays.items()}
 
 
-def out_of(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """What :func:`under` was given, out of all of `arrays`."""
+def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """What :func:`with_prefix` was given, out of all of `arrays`."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def alike(values: Sequence[Array]) -> list[Array]:
+def same_dtype(values: Sequence[Array]) -> list[Array]:
     """`values` as arrays of one type: that of the first that is no numpy array, on its device; float64 where all are numpy's."""
     reference = next((each for each in values if not isinstance(each, np.ndarray)), None)
     if reference is None:

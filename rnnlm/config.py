@@ -8,18 +8,15 @@ unique over all classes of a run, so a recipe is one flat table and `--set name=
 import dataclasses
 import math
 import re
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
-from rnnlm.files.small_files import read_small
 
 Settings = TypeVar("Settings")
 
@@ -72,7 +69,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", way_out=nearest(name, kinds))
+                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", hint=nearest(name, kinds))
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
     resolved = Resolved(values, origins, classes)
@@ -104,7 +101,7 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         if _is_flat_list(value) and any("pattern" in schema for schema in schemas):  # TOML's form of 650,650,400
             return convert(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
-        raise SettingsError(f"setting {name} = {shown(value)} is not valid", f"{needed} is needed", _way_out(value, schemas)) from None
+        raise SettingsError(f"setting {name} = {shown(value)} is not valid", f"{needed} is needed", _hint(value, schemas)) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(f"setting {name} = {shown(value)} is not valid", "a finite number is needed")
     return converted
@@ -127,26 +124,6 @@ def describe(cls: type) -> dict[str, str]:
     """The description of each field of a settings class."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {name: _description(kind) for name, kind in hints.items()}
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The flat table of a TOML file.
-
-    Raises:
-        SettingsError: it is missing, not TOML, or holds sections.
-    """
-    try:
-        table = tomllib.loads(read_small(path).decode("utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number or a nest beyond all bounds
-        raise SettingsError(f"{path} is not TOML", str(error)) from None
-    for name, value in table.items():
-        if isinstance(value, dict):
-            raise SettingsError(
-                f"{path} has a section [{name}]", "settings are one flat table", "write its settings without a section"
-            )
-    return table
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
@@ -180,9 +157,7 @@ class Budget:
         """
         match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII)
         if not match or float(match[1]) <= 0:
-            raise SettingsError(
-                f"{name} {text!r} is not understood", way_out="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps"
-            )
+            raise SettingsError(f"{name} {text!r} is not understood", hint="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps")
         number, unit = float(match[1]), match[2]
         if unit in _UNITS:
             return cls(seconds=number * _UNITS[unit])
@@ -217,7 +192,7 @@ def _in_words(schema: dict[str, Any]) -> str:
     return f"{kinds[schema['type']]} {bounds}".rstrip()
 
 
-def _way_out(value: Any, schemas: list[dict[str, Any]]) -> str:
+def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
     """The nearest of the texts that are valid, or an example."""
     for schema in schemas:
         if "enum" in schema:

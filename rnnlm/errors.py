@@ -1,7 +1,7 @@
-"""The errors and warnings of the library: what happened, why, and the way out.
+"""The errors and warnings of the library: what happened, why, and what to do about it.
 
 Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line each
-for what, why and the way out, and into the exit code of its class. Things worth saying that are no failure
+for what, why and the hint, and into the exit code of its class. Things worth saying that are no failure
 (a vocabulary lowered, a smaller batch chosen) are :class:`RnnlmWarning`, sent through :mod:`warnings`.
 """
 
@@ -17,16 +17,28 @@ LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of 
 
 
 class RnnlmError(Exception):
-    """Base of all errors raised on purpose. `what` happened, `why`, and the `way_out`, one line each, cut where too long to be read."""
+    """Base of all errors raised on purpose. `what` happened, `why`, and the `hint`, one line each, cut where too long to be read."""
 
     exit_code = 1
 
-    def __init__(self, what: str, why: str = "", way_out: str = "") -> None:
-        self.what, self.why, self.way_out = map(_cut, (what, why, way_out))
+    def __init__(self, what: str, why: str = "", hint: str = "", *, way_out: str | None = None) -> None:
+        if way_out is not None:
+            _deprecated("RnnlmError(way_out=...)", "hint")
+        self.what, self.why, self.hint = map(_cut, (what, why, way_out or hint))
         super().__init__(self.what)
 
+    @property
+    def way_out(self) -> str:
+        """The former name of `hint`."""
+        _deprecated("RnnlmError.way_out", "hint")
+        return self.hint
+
     def __str__(self) -> str:
-        return "; ".join(part for part in (self.what, self.why, self.way_out) if part)
+        return "; ".join(part for part in (self.what, self.why, self.hint) if part)
+
+
+def _deprecated(name: str, new: str) -> None:
+    warnings.warn(f"{name} is now called {new}", DeprecationWarning, stacklevel=3)
 
 
 def _cut(text: str) -> str:
@@ -95,7 +107,7 @@ def shown(value: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A way out for an unknown `name`: the nearest of the `known` ones, or all of them if none is near."""
+    """A hint for an unknown `name`: the nearest of the `known` ones, or all of them if none is near."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else "known are: " + ", ".join(known)

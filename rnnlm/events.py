@@ -1,7 +1,10 @@
-"""What a training run reports while it lasts. Each event is a frozen value; whoever listens decides what to draw."""
+"""What a training run reports while it goes on. Each event is a frozen value; the caller decides what to draw.
+
+kind: its name in metrics.jsonl, which stays when a class is renamed.
+"""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +28,7 @@ class TrainingState:
 class Started:
     """Training is about to begin."""
 
+    kind: ClassVar = "started"
     model: str
     parameters: int | None  # None where only counting tells
     vocabulary_size: int
@@ -43,6 +47,7 @@ class Started:
 class Counted:
     """The n-grams of one order are counted."""
 
+    kind: ClassVar = "counted"
     order: int
     ngrams: int
     seconds: float
@@ -52,6 +57,7 @@ class Counted:
 class Estimated:
     """Counts became a model. `estimated`: discounts and weights, by name."""
 
+    kind: ClassVar = "estimated"
     ngrams: tuple[int, ...]  # of each order, after pruning
     estimated: dict[str, Any]
     model_bytes: int
@@ -63,6 +69,7 @@ class Estimated:
 class Step:
     """Progress since the last such event. `loss_nats` is the mean per token over those steps."""
 
+    kind: ClassVar = "step"
     step: int
     epoch: float
     tokens: int  # read so far
@@ -81,6 +88,7 @@ class Step:
 class RolledBack:
     """A fault in the numbers was noticed: the run goes on from its last good state, at a lower learning rate."""
 
+    kind: ClassVar = "rolledback"
     step: int  # by which it was noticed
     to_step: int  # of the good state
     why: str
@@ -94,6 +102,7 @@ class RolledBack:
 class Validated:
     """The validation text was read. `improved`: `model` holds the best weights so far and should be saved now."""
 
+    kind: ClassVar = "validated"
     step: int
     epoch: float
     ppl_token: float
@@ -104,10 +113,11 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Checkpoint:
     """Where the run could go on, should it be cut off: to be stored. `model`: the weights as they are, to be saved with it, as no
     validation has kept any; else None."""
 
+    kind: ClassVar = "kept"
     step: int
     seconds: float
     state: TrainingState = field(repr=False)
@@ -118,6 +128,7 @@ class Kept:
 class Fitted:
     """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good ones); `steps` were done in all."""
 
+    kind: ClassVar = "fitted"
     step: int
     steps: int
     tokens: int
@@ -131,26 +142,29 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Saved:
+class ModelSaved:
     """The model folder now holds the best weights so far."""
 
+    kind: ClassVar = "saved"
     folder: str
     step: int
 
 
 @dataclass(frozen=True)
-class Stored:
+class CheckpointSaved:
     """The folder now holds a checkpoint that the run can go on from."""
 
+    kind: ClassVar = "stored"
     folder: str
     step: int
 
 
 @dataclass(frozen=True)
-class Unsaved:
+class SaveFailed:
     """Something could not be written; training goes on. What was in the folder is whole, and it is tried again, `retry_seconds`
     later or when the next checkpoint is due."""
 
+    kind: ClassVar = "unsaved"
     folder: str
     step: int
     why: str
@@ -161,6 +175,7 @@ class Unsaved:
 class Evaluating:
     """The exact evaluation of `texts` begins; all else of the run is saved."""
 
+    kind: ClassVar = "evaluating"
     texts: tuple[str, ...]
 
 
@@ -168,6 +183,7 @@ class Evaluating:
 class Finished:
     """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.perplexity.Evaluation` dictionaries."""
 
+    kind: ClassVar = "finished"
     folder: str
     step: int
     steps: int
@@ -176,4 +192,18 @@ class Finished:
     results: dict[str, dict[str, Any]]
 
 
-Event = Started | Counted | Estimated | Step | RolledBack | Validated | Kept | Fitted | Saved | Stored | Unsaved | Evaluating | Finished
+Event = (
+    Started
+    | Counted
+    | Estimated
+    | Step
+    | RolledBack
+    | Validated
+    | Checkpoint
+    | Fitted
+    | ModelSaved
+    | CheckpointSaved
+    | SaveFailed
+    | Evaluating
+    | Finished
+)

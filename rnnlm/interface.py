@@ -17,6 +17,7 @@ Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensor
 
 PADDING = -1
 BOUNDARY = "</s>"
+SENTENCE_START = "<s>"  # a context, never predicted
 UNKNOWN = "<unk>"
 
 

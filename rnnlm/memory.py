@@ -61,4 +61,4 @@ def parse_size(text: str, name: str = "memory") -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"{name} = {text!r} is not understood", way_out="write for instance 500M, 2G or 1.5GiB")
+    raise SettingsError(f"{name} = {text!r} is not understood", hint="write for instance 500M, 2G or 1.5GiB")

@@ -22,7 +22,7 @@ FAREWELL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Which of the processes of a run this one is. local_rank: which of those of its machine."""
 
     rank: int = 0
@@ -33,42 +33,44 @@ class Place:
         return f"process {self.rank + 1} of {self.count}"
 
 
-def place() -> Place:
+def current_rank() -> Rank:
     """What the environment says, in torchrun's names.
 
     Raises:
         UsageError: it says nonsense.
     """
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
-        return Place()
+        return Rank()
     try:
-        here = Place(*(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+        here = Rank(*(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     except ValueError:
-        here = Place(count=0)
+        here = Rank(count=0)
     if not 0 <= here.rank < here.count:
-        way_out = "unset them, or start the processes with torchrun"
-        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", way_out=way_out)
+        hint = "unset them, or start the processes with torchrun"
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", hint=hint)
     return here
 
 
-def own_device(name: str) -> str:
+def bind_device(name: str) -> str:
     """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its own, or all are on the CPU.
 
     Raises:
         UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than ranks.
     """
-    here = place()
+    here = current_rank()
     if here.count == 1:
         return name
     if name.startswith(("cuda:", "mps")):
-        raise UsageError(f"{here.count} processes cannot share the device {name}", way_out="use --device cuda, cpu or auto")
+        raise UsageError(f"{here.count} processes cannot share the device {name}", hint="use --device cuda, cpu or auto")
     import torch
 
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
         why = f"each process takes one, and there are {torch.cuda.device_count()} here"
-        raise DeviceError(f"there is no GPU for process {here.local_rank + 1} of this machine", why, "start fewer processes, or use --device cpu")
+        raise DeviceError(
+            f"there is no GPU for process {here.local_rank + 1} of this machine", why, "start fewer processes, or use --device cpu"
+        )
     return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
 
 
@@ -79,7 +81,7 @@ def planning_together() -> Iterator[None]:
     Raises:
         ToldElsewhere: another rank tells what failed. LostProcess: one does not come.
     """
-    here = place()
+    here = current_rank()
     if here.count == 1:
         yield
         return
@@ -125,7 +127,7 @@ def store() -> Any:
     return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
 
 
-def farewell(name: str, here: Place) -> None:
+def farewell(name: str, here: Rank) -> None:
     """Wait until each rank has said, in the store, that it exchanges nothing more: one that closes its connections while another is
     still in the last exchange would break that one down. Who is gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
     place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
@@ -136,7 +138,7 @@ def farewell(name: str, here: Place) -> None:
 
 
 @contextlib.contextmanager
-def lost_at_start(here: Place) -> Iterator[None]:
+def lost_at_start(here: Rank) -> Iterator[None]:
     """Turns torch's words into a LostProcess."""
     try:
         yield

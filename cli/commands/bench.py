@@ -23,7 +23,9 @@ def command() -> None:
 @click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
 @click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
 @click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
-@click.option("--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")
+@click.option(
+    "--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes)."
+)
 @json_option
 def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
     """Tokens/s of training: ours, a bare loop over the same network, its matrix products alone, a plain textbook loop, in turns.
@@ -39,7 +41,7 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
         _bench_loops(text, recipe or "demo", settings, as_json, **given)
         return
     if text or given["alone"] or given["plain_rows"]:
-        raise UsageError("--growth makes its own text, and times our loop alone", way_out="leave TEXT, --alone and --plain-rows out")
+        raise UsageError("--growth makes its own text, and times our loop alone", hint="leave TEXT, --alone and --plain-rows out")
     _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
 
 

@@ -80,7 +80,11 @@ def _show(result: Any, top: int) -> None:
         if not model.evaluation.normalised:
             terminal.say(f"{model.name} is not normalised: its figures are no perplexities")
     _show_differences(result)
-    for title, table in (("training frequency", result.bands), ("position in line", result.positions), ("longest n-gram seen", result.ngrams)):
+    for title, table in (
+        ("training frequency", result.bands),
+        ("position in line", result.positions),
+        ("longest n-gram seen", result.ngrams),
+    ):
         if table:
             click.echo()
             _show_groups(title, table, names, result.unit)

@@ -56,4 +56,6 @@ def _compact(name: str, folder: Path, overwrite: bool, run: bool, bits: int, tes
     from rnnlm.conversion.compaction import compact
 
     sizes = compact(name, folder, overwrite, run, bits, test)
-    terminal.say(f"written to {folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB, the largest {max(sizes.values()) / 1e6:,.1f} MB")
+    terminal.say(
+        f"written to {folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB, the largest {max(sizes.values()) / 1e6:,.1f} MB"
+    )

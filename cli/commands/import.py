@@ -14,9 +14,7 @@ from .. import terminal
 @click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there.")
 @click.option("--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-def command(
-    file: Path, output: Path, lowercase: bool, split_punctuation: bool, tokenizer_from: str | None, overwrite: bool
-) -> None:
+def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, tokenizer_from: str | None, overwrite: bool) -> None:
     """Make a model of an ARPA file (.gz, .xz, .bz2, .zst too; - is stdin), as KenLM, SRILM and others write it.
 
     \b

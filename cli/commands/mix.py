@@ -35,9 +35,7 @@ class _Weights(click.ParamType):
 @text_options
 @device_option
 @json_option
-def command(
-    models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, output: Path, as_json: bool, **given: Any
-) -> None:
+def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, output: Path, as_json: bool, **given: Any) -> None:
     """Mix models of any kind that share a tokenizer (rnnlm train --tokenizer-from).
 
     \b

@@ -32,7 +32,5 @@ def command(name: str | None, as_json: bool) -> None:
         for key, value in about.items():
             click.echo(f"{key}: {value}")
         return
-    rows = [
-        [r.name, str(r.settings["model"]), r.description, r.published, r.measured, r.cpu_time, r.gpu_time] for r in chosen
-    ]
+    rows = [[r.name, str(r.settings["model"]), r.description, r.published, r.measured, r.cpu_time, r.gpu_time] for r in chosen]
     terminal.print_table(["recipe", *SHOWN], rows)

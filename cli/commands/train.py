@@ -68,8 +68,12 @@ class _Command(click.Command):
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
-              help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", "auto"]),
+    metavar="[auto]",
+    help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.",
+)
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
 @click.pass_context
@@ -101,14 +105,14 @@ def command(context: click.Context, **given: Any) -> None:
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """This process's part of the command; of several, the first one speaks."""
     from rnnlm.errors import RnnlmWarning, TrainingError
-    from rnnlm.rendezvous import place, planning_together
+    from rnnlm.rendezvous import current_rank, planning_together
     from rnnlm.text.corpus import silent
     from rnnlm.training.plan import plan as plan_of
 
     from ..signals import Signals, saving_ignored
 
     context.with_resource(saving_ignored())
-    here = place()
+    here = current_rank()
     if here.rank:
         warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
@@ -127,7 +131,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     except TrainingError as error:
         if not signals.ending:
             raise
-        terminal.show_error(error.what, error.why, error.way_out)
+        terminal.show_error(error.what, error.why, error.hint)
     if signals.ending:
         context.exit(128 + signals.ending)
 
@@ -135,12 +139,12 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 def _is_to_launch(count: int) -> bool:
     """Whether processes are to be started: this one is not one of them."""
     from rnnlm.errors import UsageError
-    from rnnlm.rendezvous import place
+    from rnnlm.rendezvous import current_rank
 
     from ..processes import LAUNCHED
 
-    if count > 1 and place().count > 1 and LAUNCHED not in os.environ:
-        raise UsageError("--processes starts processes, and so did torchrun", way_out="leave one of them out")
+    if count > 1 and current_rank().count > 1 and LAUNCHED not in os.environ:
+        raise UsageError("--processes starts processes, and so did torchrun", hint="leave one of them out")
     return count > 1 and LAUNCHED not in os.environ
 
 
@@ -148,7 +152,7 @@ def _check_standard_input(request: Any, count: int) -> None:
     from rnnlm.errors import UsageError
 
     if count > 1 and "-" in (*request.text, *request.valid, *request.test):
-        raise UsageError("several processes cannot all read the standard input", way_out="write the text to a file, and name that")
+        raise UsageError("several processes cannot all read the standard input", hint="write the text to a file, and name that")
 
 
 def _request(given: dict[str, Any]) -> Any:

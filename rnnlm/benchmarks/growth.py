@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnlm.benchmarks.processes import exponent, run_rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.training.request import Request, settle
+from rnnlm.training.request import Request, resolve_request
 
 TOKENS = 120_000
 LINE_WORDS = 20
@@ -37,7 +37,9 @@ class Growth:
     memory_exponent: float | None
 
 
-def bench_growth(recipe: str, assignments: dict[str, str], steps: int, values: dict[str, tuple[int, ...]] | None = None) -> Iterator[Growth]:
+def bench_growth(
+    recipe: str, assignments: dict[str, str], steps: int, values: dict[str, tuple[int, ...]] | None = None
+) -> Iterator[Growth]:
     """Every value of every setting (`values`: VALUES), on texts of random words, as often as words of that rank are (Zipf).
 
     Raises:
@@ -45,8 +47,8 @@ def bench_growth(recipe: str, assignments: dict[str, str], steps: int, values: d
     """
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
-        raise UsageError(f"{varied[0]} is what is varied here", way_out=f"leave {varied[0]} out")
-    settle(Request(recipe=recipe, assignments=assignments))
+        raise UsageError(f"{varied[0]} is what is varied here", hint=f"leave {varied[0]} out")
+    resolve_request(Request(recipe=recipe, assignments=assignments))
     with tempfile.TemporaryDirectory() as name:
         for setting, chosen in (VALUES if values is None else values).items():
             before: Growth | None = None
@@ -65,7 +67,9 @@ def _grown(
     settings["embedding_size"] = settings["hidden_size"]
     options = itertools.chain.from_iterable(("--set", f"{name}={value}") for name, value in settings.items())
     found = json.loads(
-        run_rnnlm("bench", "train", str(text), "--recipe", recipe, *options, "--alone", "--rounds", "2", "--steps", str(steps), "--json").out
+        run_rnnlm(
+            "bench", "train", str(text), "--recipe", recipe, *options, "--alone", "--rounds", "2", "--steps", str(steps), "--json"
+        ).out
     )
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(

@@ -53,7 +53,12 @@ class TextbookNetwork(nn.Module):
 
 
 def make_loop(
-    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, Tensor]], precision: str, device: torch.device
+    settings: RecurrentSettings,
+    size: int,
+    learning_rate: float,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    precision: str,
+    device: torch.device,
 ) -> Callable[[], int]:
     """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were; with AdamW, or with
     SGD under weight-drop, as in the scripts of AWD-LSTM."""

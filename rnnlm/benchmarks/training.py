@@ -51,9 +51,7 @@ class Summary:
     kernel_share: float | None = None
 
 
-def bench_training(
-    plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None
-) -> Iterator[Round | Summary]:
+def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None) -> Iterator[Round | Summary]:
     """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to warm up; then the summary.
 
     `plain_rows`: parallel streams of the plain loop; None: as many as ours.
@@ -62,7 +60,7 @@ def bench_training(
         UsageError: the plan's model is not trained step by step.
     """
     if plan.kind.family != "neural":
-        raise UsageError(f"a {plan.kind.name} has no training loop to time", way_out="choose the recipe of a neural model")
+        raise UsageError(f"a {plan.kind.name} has no training loop to time", hint="choose the recipe of a neural model")
     trainer = _trainer(plan, steps)
     _ours(trainer)
     peak = peak_bytes()
@@ -187,6 +185,4 @@ def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     of_rows = replace(trainer.settings, batch_rows=rows)
     streams = TextStreams(plan.data.train, plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
     batches = [streams.gather(window) for _, window in islice(streams.windows(), steps)]
-    return make_loop(
-        settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device
-    )
+    return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)

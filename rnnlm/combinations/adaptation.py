@@ -83,7 +83,7 @@ def settings_class(kind: str) -> type:
         UsageError: there is no such kind.
     """
     if kind not in KINDS:
-        raise UsageError(f"unknown kind of adaptation {kind!r}", way_out=nearest(kind, KINDS))
+        raise UsageError(f"unknown kind of adaptation {kind!r}", hint=nearest(kind, KINDS))
     return KINDS[kind]
 
 

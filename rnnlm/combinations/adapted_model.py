@@ -64,12 +64,12 @@ def _in_words(model: LanguageModel) -> str:
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of the inner model's state, named as such."""
-    return array_types.under(_PART, arrays)
+    return array_types.with_prefix(_PART, arrays)
 
 
 def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What :func:`as_part` was given, out of all arrays of a state."""
-    return array_types.out_of(_PART, arrays)
+    return array_types.strip_prefix(_PART, arrays)
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:

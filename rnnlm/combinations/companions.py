@@ -15,7 +15,7 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.small_files import read_small
+from rnnlm.files.reading import read_small
 from rnnlm.files.writing import replace_file, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
@@ -76,19 +76,8 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
-        way_out = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
-        raise ModelError(f"the settings in {path} are damaged", str(error), way_out) from None
-
-
-def remove(folder: Path) -> None:
-    """Forget what was chosen for a model that is no longer there.
-
-    Raises:
-        OutputError: it cannot be removed.
-    """
-    with writing(folder):
-        for path in (*(settings_path(folder, kind) for kind in KINDS), folder / STATISTICS):
-            path.unlink(missing_ok=True)
+        hint = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+        raise ModelError(f"the settings in {path} are damaged", str(error), hint) from None
 
 
 def settings_path(folder: Path, kind: str) -> Path:

@@ -53,9 +53,7 @@ class DynamicEvaluation(AdaptedModel):
 
     kind = "dynamic"
 
-    def __init__(
-        self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None
-    ) -> None:
+    def __init__(self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None) -> None:
         super().__init__(check_hidden(model, NeuralLanguageModel), settings)
         self.max_rows = 1
         self.reader = trainable_copy(model)

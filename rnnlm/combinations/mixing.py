@@ -17,7 +17,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
 from rnnlm.models.provenance import tell_trained_on
-from rnnlm.text.corpus import Report, Text, TextSettings, silent
+from rnnlm.text.corpus import Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
 
@@ -45,7 +45,7 @@ class Mixed:
 def mix(
     names: Sequence[str | Path], on: str | Path | list[str] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
     kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
-    overwrite: bool = False, device: str = "auto", text_settings: TextSettings | None = None, report: Report = silent,
+    overwrite: bool = False, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
@@ -88,14 +88,14 @@ def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None
     """What can be said before anything is read."""
     perplexity.check_context(context)
     if kind not in get_args(MixtureKind):
-        raise UsageError(f"unknown kind of mixture {kind!r}", way_out=nearest(kind, get_args(MixtureKind)))
+        raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind)))
     if len(names) < 2:
         raise UsageError("a mixture is made of two models at least", f"there is {len(names)}", "name another one")
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
-        way_out = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
-        raise UsageError("nothing says how much each model weighs", way_out=way_out)
+        hint = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
+        raise UsageError("nothing says how much each model weighs", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Measured:
     def source(self) -> str:
         return ", ".join(self.text.sources)
 
-    def tune(self, kind: MixtureKind, report: Report) -> Tuned:
+    def tune(self, kind: MixtureKind, report: Progress) -> Tuned:
         """The weights under which the text is most probable."""
         if kind == "linear":
             return linear_weights(self.scores_KN, report)

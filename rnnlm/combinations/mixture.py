@@ -48,7 +48,7 @@ class MixtureState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         numbered = enumerate(self.parts, start=1)
-        parts = (array_types.under(_prefix(number), part.to_arrays()) for number, part in numbered)
+        parts = (array_types.with_prefix(_prefix(number), part.to_arrays()) for number, part in numbered)
         return {name: array for part in parts for name, array in part.items()}
 
 
@@ -123,7 +123,9 @@ class Mixture:
         return MixtureState(tuple(part.concat_states(its) for part, its in zip(self.parts, each_part, strict=True)))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
-        return MixtureState(tuple(part.state_from_arrays(array_types.out_of(_prefix(k), arrays)) for k, part in enumerate(self.parts, start=1)))
+        return MixtureState(
+            tuple(part.state_from_arrays(array_types.strip_prefix(_prefix(k), arrays)) for k, part in enumerate(self.parts, start=1))
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights_K}
@@ -132,15 +134,13 @@ class Mixture:
     def _tokens_at_a_time(self) -> int:
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
-    def _asked(
-        self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState
-    ) -> tuple[list[Array], MixtureState]:
+    def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs afterwards."""
         answers, states = [], list(state.parts)
         for k in self._counting:
             answer, states[k] = ask(self.parts[k], states[k])
             answers.append(answer)
-        return array_types.alike(answers), MixtureState(tuple(states))
+        return array_types.same_dtype(answers), MixtureState(tuple(states))
 
     def _score_by_predicting(self, inputs_BT: Array, targets_BT: np.ndarray, state: MixtureState) -> tuple[Array, MixtureState]:
         rows, length = targets_BT.shape
@@ -179,12 +179,12 @@ def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.nda
 def at_targets(values_BTV: Array, targets_BT: np.ndarray) -> Array:
     """What stands at the targets, (B, T), which are below V; 0 at padding."""
     values_RV = values_BTV.reshape(-1, values_BTV.shape[-1])
-    places_R, targets_R = (array_types.like(each, values_RV) for each in (np.arange(targets_BT.size), targets_BT.reshape(-1)))
+    places_R, targets_R = (array_types.as_array_of(each, values_RV) for each in (np.arange(targets_BT.size), targets_BT.reshape(-1)))
     return _without_padding(values_RV[places_R, targets_R].reshape(targets_BT.shape), targets_BT)
 
 
 def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
-    return array_types.library(logprob_BT).where(array_types.like(targets_BT == PADDING, logprob_BT), 0.0, logprob_BT)
+    return array_types.library(logprob_BT).where(array_types.as_array_of(targets_BT == PADDING, logprob_BT), 0.0, logprob_BT)
 
 
 def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
@@ -197,7 +197,7 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(f"{weights_K.size} weights do not fit {parts} models", "each model has one", f"give {parts}")
     if not np.isfinite(weights_K).all():
-        raise UsageError(f"the weights {shown} are not all numbers", way_out="give finite numbers, one for each model")
+        raise UsageError(f"the weights {shown} are not all numbers", hint="give finite numbers, one for each model")
     if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
         why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
         raise UsageError(f"the weights {shown} are not those of a linear mixture", why, "give weights from 0 to 1 whose sum is 1")

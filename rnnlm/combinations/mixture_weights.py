@@ -21,7 +21,7 @@ from rnnlm import arrays as array_types
 from rnnlm.combinations.mixture import Mixture, at_targets, multiplied
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, State
-from rnnlm.text.corpus import Report, silent
+from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.encoding import known_ids
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
@@ -40,7 +40,7 @@ class Tuned:
     iterations: int
 
 
-def linear_weights(scores_KN: np.ndarray, report: Report = silent) -> Tuned:
+def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> Tuned:
     """EM on the log-probabilities (nats) that each part gave to each token."""
     parts = len(scores_KN)
     best_N = scores_KN.max(axis=0)
@@ -59,7 +59,7 @@ def linear_weights(scores_KN: np.ndarray, report: Report = silent) -> Tuned:
     return Tuned(weights_K, rounds)
 
 
-def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Report = silent) -> Tuned:
+def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Progress = silent) -> Tuned:
     """Newton's method on what the parts predict at each place, gone through once a step; starts at equal weights."""
     weights_K = np.full(parts, 1 / parts)
     good_K, good_loss = weights_K, math.inf
@@ -113,7 +113,7 @@ def _moments(predictions: Iterable[Predicted], weights_K: np.ndarray) -> tuple[f
         counts_R = np.isfinite(score_R) & (target_R >= 0)
         total -= float(score_R[counts_R].sum(dtype=np.float64))
         counted += int(counts_R.sum())
-        prob_RV = xp.exp(logprob_RV) * array_types.like(counts_R, logprob_RV)[:, None]
+        prob_RV = xp.exp(logprob_RV) * array_types.as_array_of(counts_R, logprob_RV)[:, None]
         weighted, centred = [], []
         for k, each_RV in enumerate(logprobs_KRV):
             each_RV = xp.where(xp.isneginf(logprob_RV), 0.0, each_RV)

@@ -48,7 +48,11 @@ class DynamicSettings:
 
 KINDS: dict[str, type] = {"dynamic": DynamicSettings, "cache": NeuralCacheSettings, "unigram": UnigramCacheSettings}
 
-OF_RMS = {"adaptation_rule": "rms", "adaptation_rate": 0.00025, "adaptation_decay": 0.002}  # the defaults of this rule: its steps have another scale
+OF_RMS = {
+    "adaptation_rule": "rms",
+    "adaptation_rate": 0.00025,
+    "adaptation_decay": 0.002,
+}  # the defaults of this rule: its steps have another scale
 
 
 def describe(kind: str, settings: Any, more: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -46,7 +46,7 @@ class UnigramCache(AdaptedModel):
         logprob_BT, after = self.model.score(inputs_BT, targets_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
         targets = self._known(targets_BT)
-        is_target_BT = arrays.like(targets != PADDING, logprob_BT)
+        is_target_BT = arrays.as_array_of(targets != PADDING, logprob_BT)
         return arrays.mixed(logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight) * is_target_BT, after
 
     def predict(self, inputs_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
@@ -67,9 +67,7 @@ class UnigramCache(AdaptedModel):
 
     def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
         width = max(state.words_BR.shape[1] for state in states)
-        padded = [
-            np.pad(state.words_BR, ((0, 0), (width - state.words_BR.shape[1], 0)), constant_values=NO_WORD) for state in states
-        ]
+        padded = [np.pad(state.words_BR, ((0, 0), (width - state.words_BR.shape[1], 0)), constant_values=NO_WORD) for state in states]
         return UnigramCacheState(self.model.concat_states([state.model for state in states]), np.concatenate(padded))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> UnigramCacheState:

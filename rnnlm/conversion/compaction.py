@@ -44,25 +44,23 @@ def compact(
             folder cannot be written, or holds a model already.
     """
     if bits not in (16, 8):
-        raise UsageError(f"weights of {bits} bits are not written", way_out="16 or 8")
+        raise UsageError(f"weights of {bits} bits are not written", hint="16 or 8")
     folder, output = loading.find(str(name)), Path(output)
     model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
-        raise UsageError(f"{output} cannot be written in compact form over itself", way_out="name another folder")
+        raise UsageError(f"{output} cannot be written in compact form over itself", hint="name another folder")
     if test is not None:
         test = Held.read(as_text(test))  # whether it can be read shows before anything is written
         if not test.held:
             raise no_text(test)
     model, manifest = model_folder.load(folder, "cpu")
     if manifest.family != "neural":
-        way_out = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
-        raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", way_out)
+        hint = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
+        raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", hint)
     state = checkpoints.load(folder) if run else None
     arrays, step = (model.to_arrays(), manifest.step) if state is None else (_reached(model, state), state.facts["step"])
     training = {**manifest.training, "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"}
-    stored = model_folder.save(
-        output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, bits=bits
-    )
+    stored = model_folder.save(output, _WithArrays(model.tokenizer, arrays), manifest.model, manifest.settings, step, training, bits=bits)
     if state is not None:
         small = {name: array for name, array in state.arrays.items() if name.startswith(CARRIED)}
         checkpoints.save(output, TrainingState(state.facts, small), checkpoints.load_run(folder))

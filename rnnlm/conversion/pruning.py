@@ -98,15 +98,15 @@ def prune(
 
 def _check(limits: Limits, counted: Text | None) -> None:
     if limits == Limits():
-        way_out = "give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab"
-        raise UsageError("nothing says what to leave out", way_out=way_out)
+        hint = "give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab"
+        raise UsageError("nothing says what to leave out", hint=hint)
     if limits.threshold is not None and limits.ngrams is not None:
-        raise UsageError("a threshold and a number of n-grams contradict each other", way_out="give one of them")
+        raise UsageError("a threshold and a number of n-grams contradict each other", hint="give one of them")
     if limits.threshold is not None and not (math.isfinite(limits.threshold) and limits.threshold >= 0):
         raise UsageError(f"threshold {limits.threshold} is not valid", "it is a share of perplexity, such as 1e-8")
     if (limits.cutoffs is None) != (counted is None):
-        way_out = "give --cutoffs and --counts TEXT"
-        raise UsageError("cut-offs and the text to count go together", "a model holds no counts", way_out)
+        hint = "give --cutoffs and --counts TEXT"
+        raise UsageError("cut-offs and the text to count go together", "a model holds no counts", hint)
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
     if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:
@@ -127,8 +127,8 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
     if limits.threshold is None and limits.ngrams is None:
         return model, None
     if model.unseen_context_logprob:
-        way_out = "give --cutoffs and --counts TEXT"
-        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are no probabilities", way_out)
+        hint = "give --cutoffs and --counts TEXT"
+        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are no probabilities", hint)
     if limits.ngrams is None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
     if limits.ngrams < len(model.values[0]):

@@ -71,9 +71,7 @@ def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndar
     return np.clip(probability_N, 0.0, 1.0), likeliest_N == targets_BT[is_token_BT]
 
 
-def _looked_at(
-    model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _looked_at(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so many lines are; else the whole text is,
     and every so many windows are predicted."""
     apart = model.forgets_at_boundary or context == "reset"

@@ -87,7 +87,7 @@ def check_context(context: str) -> None:
         UsageError: there is none.
     """
     if context not in get_args(Context):
-        raise UsageError(f"unknown context {context!r}", way_out=nearest(context, get_args(Context)))
+        raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
 
 
 def as_text(text: str | Path | list[str] | Text | PreEncoded, settings: TextSettings | None = None) -> Text | PreEncoded:

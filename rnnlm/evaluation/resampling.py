@@ -83,7 +83,7 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
         UsageError: `length` is below 1.
     """
     if length < 1:
-        raise UsageError(f"a block of {length} lines is none", way_out="1 or more")
+        raise UsageError(f"a block of {length} lines is none", hint="1 or more")
     values_N = np.asarray(values_N)
     return np.add.reduceat(values_N, np.arange(0, len(values_N), length)) if len(values_N) else values_N
 

@@ -1,30 +1,10 @@
 """The signature: one line saying what a number was measured on and how, so that numbers can be compared or not."""
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from rnnlm.errors import UsageError
 
 VERSION = "0.1"
-
-
-class LinesHash:
-    """SHA-256 over decoded lines, whatever file, compression or line end they came in."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def update(self, lines: Iterable[str]) -> None:
-        self.update_data("".join(f"{line}\n" for line in lines).encode("utf-8"))
-
-    def update_data(self, data: bytes) -> None:
-        """The same, of lines that are bytes already, each with its newline."""
-        self._hash.update(data)
-
-    def hexdigest(self) -> str:
-        """The first 12 hexadecimal digits."""
-        return self._hash.hexdigest()[:12]
 
 
 @dataclass(frozen=True)

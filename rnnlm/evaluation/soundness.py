@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.combinations import companions
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import LanguageModel
-from rnnlm.models import loading, model_folder, model_parts
+from rnnlm.interface import SENTENCE_START, LanguageModel
+from rnnlm.models import loading, model_folder, model_parts, registry
 from rnnlm.ngram.checks import TOLERANCE, disorders
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import SENTENCE_START, split_keys
+from rnnlm.ngram.tables import split_keys
 from rnnlm.text.prepared.checks import problems
 from rnnlm.text.prepared.index import is_prepared
 
@@ -49,7 +48,7 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
         UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not here.
     """
     if sample is not None and sample < 1:
-        raise UsageError(f"a sample of {sample} contexts is empty", way_out="ask for one at least")
+        raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for one at least")
     if is_prepared(name):
         checks = problems(Path(name))
         yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)
@@ -103,7 +102,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 def _adaptation(folder: Path) -> Iterator[Check]:
     """What is kept for adapting the model, if anything is."""
     try:
-        names = companions.check(folder)
+        names = registry.check_companions(folder)
     except ModelError as error:
         yield Check("adaptation", "failed", f"{error.what}: {error.why}")
         return

@@ -124,8 +124,8 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    way_out = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
-    return OutputError(f"another {work} runs in {folder}", by, way_out)
+    hint = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
+    return OutputError(f"another {work} runs in {folder}", by, hint)
 
 
 def _locked_by_us(stream: IO[bytes]) -> bool:

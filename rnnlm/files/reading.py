@@ -1,18 +1,22 @@
-"""The bytes of a source (a file, compressed or not, or standard input) and how they become text."""
+"""The bytes of a source (a file, compressed or not, or standard input) and how they become text; small files, read as a whole."""
 
 import contextlib
+import errno
 import functools
 import io
+import os
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rnnlm.errors import TextError
+from rnnlm.errors import SettingsError, TextError
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
 
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
+MOST_SMALL_BYTES = 1 << 24
 LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
 
 
@@ -28,7 +32,7 @@ def opened(source: str, heard: Callable[[int], None] | None = None) -> Iterator[
             with _open(source) if heard is None else _heard_open(source, heard) as stream:
                 yield stream
         except IsADirectoryError:
-            raise TextError(f"{source} is a directory", way_out=f"name its files: '{source}/*.txt'") from None
+            raise TextError(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
@@ -46,9 +50,7 @@ def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
         hint = "convert it to UTF-8, or use --encoding-errors replace"
         if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
-        raise TextError(
-            f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint
-        ) from None
+        raise TextError(f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint) from None
 
 
 def undecoded(text: str, place: int) -> str:
@@ -72,7 +74,9 @@ def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
 
 def too_long(source: str, line: int) -> TextError:
     """The error for a line that is longer than LONGEST_LINE."""
-    return TextError(f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines")
+    return TextError(
+        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines"
+    )
 
 
 def _open(source: str) -> IO[bytes]:
@@ -105,3 +109,34 @@ def standard_input() -> bytes:
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
     return sys.stdin.buffer.read()
+
+
+def read_small(path: Path) -> bytes:
+    """The content of the file at `path`, of MOST_SMALL_BYTES at most: no more is read of one that is larger, or of a device without end.
+
+    Raises:
+        OSError: it cannot be read, or is larger.
+    """
+    with open(path, "rb") as stream:
+        data = stream.read(MOST_SMALL_BYTES + 1)
+    if len(data) > MOST_SMALL_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The flat table of a TOML file.
+
+    Raises:
+        SettingsError: it is missing, not TOML, or holds sections.
+    """
+    try:
+        table = tomllib.loads(read_small(path).decode("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number or a nest beyond all bounds
+        raise SettingsError(f"{path} is not TOML", str(error)) from None
+    for name, value in table.items():
+        if isinstance(value, dict):
+            raise SettingsError(f"{path} has a section [{name}]", "settings are one flat table", "write its settings without a section")
+    return table

@@ -137,18 +137,20 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
         yield Row(f"{source}, element {number}", value)
 
 
-def _json_value(text: str, where: str, way_out: str) -> Any:
+def _json_value(text: str, where: str, hint: str) -> Any:
     import msgspec
 
     if len(text) > LARGEST_VALUE:
-        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line")
+        raise TextError(
+            f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line"
+        )
     try:
         return msgspec.json.decode(text)
     except UnicodeEncodeError as error:
         byte = undecoded(text, error.start)
         raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise TextError(f"{where}: not JSON", str(error), way_out) from None
+        raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -184,4 +186,4 @@ def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
 
 def _check_columns(source: str, names: Sequence[str]) -> None:
     if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
-        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", way_out="rename one of them")
+        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", hint="rename one of them")

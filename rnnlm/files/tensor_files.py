@@ -74,8 +74,7 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
         header, entries = _read_header(stream)
         data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
     return {
-        name: np.asarray(data[slice(*entry.data_offsets)]).view(DTYPES[entry.dtype]).reshape(entry.shape)
-        for name, entry in entries.items()
+        name: np.asarray(data[slice(*entry.data_offsets)]).view(DTYPES[entry.dtype]).reshape(entry.shape) for name, entry in entries.items()
     }
 
 

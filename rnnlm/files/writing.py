@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlm.errors import OutputError, UsageError
@@ -14,18 +15,25 @@ from rnnlm.files.compression import compressed
 UNFINISHED = ".new"  # what the name of a file ends in until it is whole
 
 
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a folder. role: what it is there, such as `weights`, or the tokenizer's name for it."""
+
+    role: str
+    bytes: int
+    sha256: str
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turns the errors of writing into an OutputError that names the folder."""
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}", error.strerror or str(error), way_out_of(error)
-        ) from None
+        raise OutputError(f"cannot write to {folder}", error.strerror or str(error), hint_for(error)) from None
 
 
-def way_out_of(error: OSError) -> str:
+def hint_for(error: OSError) -> str:
     """What can be done about an error of writing."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return "make space, or choose another folder" if full else "choose another folder"
@@ -44,7 +52,7 @@ def check_file(path: Path, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} is there already", way_out="choose another name, or replace it with --overwrite")
+        raise OutputError(f"{path} is there already", hint="choose another name, or replace it with --overwrite")
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
@@ -57,7 +65,7 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
     for path in outputs:
         place = os.path.realpath(path)
         if place in taken and not _is_stream(path):
-            raise UsageError(f"{path} is read, or is written twice", way_out="choose another name")
+            raise UsageError(f"{path} is read, or is written twice", hint="choose another name")
         taken.add(place)
 
 

@@ -16,8 +16,9 @@ from msgspec import Meta
 from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
 from rnnlm.generation.generator import Sample, encoded_prompt
-from rnnlm.generation.loop import predict, read_prompt
+from rnnlm.generation.loop import read_prompt
 from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel
 
 ROWS_PER_CALL = 128

@@ -14,7 +14,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.generation.sampling import SamplingSettings, draw, penalise
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
-from rnnlm.inference.span_scoring import check_scores, read_on
+from rnnlm.inference.distributions import predict
+from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
 
 FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
@@ -126,18 +127,6 @@ def draw_texts(
                 yield text
 
 
-def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    """The distribution after one more token in each row, (B, V), and the state there.
-
-    Raises:
-        ModelError: it is not made of numbers.
-    """
-    predicted, state = model.predict(input_B[:, None], state)
-    logprob_BV = arrays.as_numpy(predicted)[:, -1]
-    check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one
-    return logprob_BV, state
-
-
 class _Chooser:
     """Chooses the next token of each row that is going."""
 
@@ -150,9 +139,7 @@ class _Chooser:
         self.is_in_prompt_V = np.zeros(self.tokenizer.size, dtype=bool)
         self.is_in_prompt_V[start.prompt_ids[start.prompt_ids < self.tokenizer.size]] = True
 
-    def choose(
-        self, rows: Sequence[DrawnText | None], active: Sequence[int], logprob_BV: np.ndarray
-    ) -> Iterator[tuple[int, int, float]]:
+    def choose(self, rows: Sequence[DrawnText | None], active: Sequence[int], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
         """(row, token, the model's log-probability of it) for each of the rows `active`."""
         texts = [rows[row] for row in active]
         own_RV = logprob_BV if len(active) == len(rows) else logprob_BV[active]
@@ -182,9 +169,7 @@ class _Chooser:
         return seen_RV
 
 
-def _without_idle(
-    rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
-) -> tuple[list[DrawnText | None], np.ndarray]:
+def _without_idle(rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]) -> tuple[list[DrawnText | None], np.ndarray]:
     """The rows with a text in them, in as few as calls may have."""
     active = [row for row, text in enumerate(rows) if text is not None]
     fewer = next(count for count in counts if count >= len(active))
@@ -194,9 +179,7 @@ def _without_idle(
     return [*(rows[row] for row in active), *[None] * idle], np.append(origin_B[active], np.full(idle, FRESH))
 
 
-def _arranged(
-    model: LanguageModel, start: Start, state: State, input_B: np.ndarray, origin_B: np.ndarray
-) -> tuple[State, np.ndarray]:
+def _arranged(model: LanguageModel, start: Start, state: State, input_B: np.ndarray, origin_B: np.ndarray) -> tuple[State, np.ndarray]:
     """State and next input of the rows that come from those of `origin_B`."""
     if np.array_equal(origin_B, np.arange(len(input_B))):
         return state, input_B

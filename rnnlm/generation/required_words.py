@@ -41,7 +41,7 @@ class Required:
             if words.are_tokens and (ids[0] == words.tokenizer.unk_id or ids[0] >= words.tokenizer.size):
                 raise UsageError(f"the model does not know {word!r}", "so it cannot write it", "leave it out, or train on text that has it")
             if key in ban.banned or key in ban.always:
-                raise UsageError(f"{word!r} is banned, and must be there", way_out="give one of --ban and --must")
+                raise UsageError(f"{word!r} is banned, and must be there", hint="give one of --ban and --must")
             begins_word = words.are_tokens or words.tokenizer.starts_word_V[ids[0]]
             inside = ids if begins_word else words.tokenizer.encode([f" {word}"]).ids[:-1].tolist()
             self.words[key] = inside, ids

@@ -35,9 +35,7 @@ class SamplingSettings:
     top_k: Annotated[Count | None, Meta(description="only the k likeliest tokens")] = None
     top_p: Annotated[_Share | None, Meta(description="only the fewest tokens that hold this probability")] = None
     min_p: Annotated[_Share | None, Meta(description="only tokens this many times as likely as the likeliest")] = None
-    typical_p: Annotated[
-        _Share | None, Meta(description="only the tokens of most typical information that hold this probability")
-    ] = None
+    typical_p: Annotated[_Share | None, Meta(description="only the tokens of most typical information that hold this probability")] = None
     repetition_penalty: Annotated[
         Annotated[float, Meta(ge=1)], Meta(description="multiplies the log-probability of tokens that are in the text already")
     ] = 1.0
@@ -57,7 +55,9 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
     """
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
-        raise UsageError("nothing is left to draw", "every token has probability zero or is forbidden", "forbid less, or take a smoothed model")
+        raise UsageError(
+            "nothing is left to draw", "every token has probability zero or is forbidden", "forbid less, or take a smoothed model"
+        )
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
     p_BW = np.zeros((len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype)

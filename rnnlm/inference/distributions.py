@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.inference import span_scoring
+from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.encoding import known_ids
 
@@ -57,7 +58,7 @@ class _Hidden:
 
     def distributions(self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray) -> Iterator[Array]:
         for start in range(0, len(rows_M), self.at_once):
-            chosen = (arrays.like(each[start : start + self.at_once], hidden_BTH) for each in (rows_M, times_M))
+            chosen = (arrays.as_array_of(each[start : start + self.at_once], hidden_BTH) for each in (rows_M, times_M))
             yield self.model.predict_hidden(hidden_BTH[tuple(chosen)][None])[0]
 
 
@@ -71,10 +72,13 @@ class _Predicting:
         predicted_BTV, state = self.model.predict(inputs_BT, state)
         known_BT = np.maximum(known_ids(targets_BT, self.model.tokenizer), 0)
         rows_B1, times_T = np.arange(len(known_BT))[:, None], np.arange(known_BT.shape[1])
-        return (predicted_BTV[tuple(arrays.like(each, predicted_BTV) for each in (rows_B1, times_T, known_BT))], predicted_BTV), state
+        return (
+            predicted_BTV[tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_B1, times_T, known_BT))],
+            predicted_BTV,
+        ), state
 
     def distributions(self, predicted_BTV: Array, rows_M: np.ndarray, times_M: np.ndarray) -> Iterator[Array]:
-        yield predicted_BTV[tuple(arrays.like(each, predicted_BTV) for each in (rows_M, times_M))]
+        yield predicted_BTV[tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_M, times_M))]
 
 
 def log_sum(logprob_MV: Array) -> np.ndarray:
@@ -95,3 +99,15 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
     its_MK = np.take_along_axis(logprob_MV, top_MK, axis=1)
     order_MK = np.lexsort((top_MK, -its_MK), axis=1)
     return np.stack([np.take_along_axis(each, order_MK, axis=1) for each in (top_MK, its_MK)], axis=2)
+
+
+def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """The distribution after one more token in each row, (B, V), and the state there.
+
+    Raises:
+        ModelError: it is not made of numbers.
+    """
+    predicted, state = model.predict(input_B[:, None], state)
+    logprob_BV = arrays.as_numpy(predicted)[:, -1]
+    check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one
+    return logprob_BV, state

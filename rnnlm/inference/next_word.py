@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnlm.generation.loop import predict
+from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel, State

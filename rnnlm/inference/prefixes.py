@@ -1,7 +1,7 @@
 """One word at a time through a model of any kind: what decoders and other programs ask, whose next question depends on the answer.
 
-Where the model stands is a place, a value that is passed around; n-gram models have a way of their own
-(:mod:`rnnlm.ngram.incremental`). All others predict: the distribution after a place is kept, so that many words can be asked for there
+Where the model stands is a place, a value that is passed around. A model may offer steps of its own (`incremental`, as n-gram models
+do). All others predict: the distribution after a place is kept, so that many words can be asked for there
 at the price of one, and a place is read only when something after it is asked for.
 """
 
@@ -14,13 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnnlm.errors import TextError, notice
-from rnnlm.generation.loop import predict
 from rnnlm.inference import span_scoring
-from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, State, Tokenizer
-from rnnlm.ngram.incremental import NgramSteps
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import SENTENCE_START
-from rnnlm.ngram.unigram import UnigramModel
+from rnnlm.inference.distributions import predict
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel, State, Tokenizer
 
 UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
 KEPT_BYTES = 1 << 27  # of distributions that are kept, and the states after them
@@ -52,10 +48,9 @@ class Steps(Protocol):
 
 
 def steps_of(model: LanguageModel) -> Steps:
-    """The quickest way to step through `model`."""
-    if isinstance(model, UnigramModel):
-        model = NgramModel([], [np.append(model.logprob_V, 0.0)[:, None]], model.tokenizer, normalised=True)
-    return NgramSteps(model) if isinstance(model, NgramModel) else PredictedSteps(model)
+    """The quickest way to step through `model`: its own (`incremental`), or through its predictions."""
+    offered = getattr(model, "incremental", None)
+    return offered() if offered else PredictedSteps(model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import notice
-from rnnlm.generation.loop import predict, stream
+from rnnlm.generation.loop import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
 from rnnlm.generation.word_constraints import Ban, Words
 from rnnlm.inference import span_scoring
+from rnnlm.inference.distributions import predict
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
 from rnnlm.text.corpus import check_reserved, is_blank
 from rnnlm.text.encoding import known_ids
@@ -53,8 +54,8 @@ class _Reader:
             TextError: it holds `<s>` or `</s>`, and special_symbols is "error".
         """
         lines = [line.removesuffix("\r") for line in text.split("\n")]
-        way_out = "remove it, or give special_symbols=drop or replace"
-        kept = [check_reserved(line, "the text", self.special_symbols, way_out) for line in lines if not is_blank(line)]
+        hint = "remove it, or give special_symbols=drop or replace"
+        kept = [check_reserved(line, "the text", self.special_symbols, hint) for line in lines if not is_blank(line)]
         encoded = self.tokenizer.encode(kept)
         if len(encoded.oov) and not self.tokenizer.spells:
             surface = [token for line in kept for token in self.tokenizer.surface(line)]
@@ -88,9 +89,7 @@ class _Reader:
             notice(f"{self.cut_words:,} continuations go on inside a word of the context; they were read as words of their own")
 
 
-def score_continuations(
-    model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error"
-) -> list[ContinuationScore]:
+def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error") -> list[ContinuationScore]:
     """The scores of (context, continuation), in their order, whatever the batches. An empty context is the start of a text; an empty
     continuation has probability one.
 

@@ -20,11 +20,10 @@ from typing import Any
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inference.prefixes import Steps, WordTokens, steps_of
-from rnnlm.interface import BOUNDARY
+from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.interface import LanguageModel as AnyModel
 from rnnlm.models import loading
 from rnnlm.ngram.arpa import exchange
-from rnnlm.ngram.tables import SENTENCE_START
 from rnnlm.text.corpus import split_words
 
 LOG10_PER_NAT = 1 / math.log(10)

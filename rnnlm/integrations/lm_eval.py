@@ -124,4 +124,3 @@ def main() -> None:
         cli_evaluate()
     except RnnlmError as error:
         raise SystemExit(f"error: {error}") from None
-

@@ -111,4 +111,6 @@ def _listed(names: list[str]) -> str:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps("none" if value is None else value, ensure_ascii=False)  # what JSON and TOML write alike: texts, numbers, truth values
+    return json.dumps(
+        "none" if value is None else value, ensure_ascii=False
+    )  # what JSON and TOML write alike: texts, numbers, truth values

@@ -21,7 +21,7 @@ from rnnlm.events import TrainingState
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import FOLDER
-from rnnlm.files.small_files import read_small
+from rnnlm.files.reading import read_small
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.manifest import is_model
 
@@ -79,7 +79,7 @@ def remove(folder: Path) -> None:
         place.rmdir()
 
 
-def is_there(folder: Path) -> bool:
+def exists(folder: Path) -> bool:
     """Whether `folder` holds what a run could go on from."""
     return bool(_checkpoints(folder))
 
@@ -117,14 +117,14 @@ def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]
     paths = _checkpoints(folder)
     if not paths:
         why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
-        raise UsageError(f"there is nothing to resume in {folder}", why, _way_out(folder))
+        raise UsageError(f"there is nothing to resume in {folder}", why, _hint(folder))
     for path in paths:
         try:
             yield path, _read(path)
         except ModelError as error:
             if tell:
                 _tell_damaged(folder, error.why)
-    raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _way_out(folder))
+    raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _hint(folder))
 
 
 def _tell_damaged(folder: Path, why: str) -> None:
@@ -153,7 +153,7 @@ def _short(data: bytes) -> str:
     return safe_files.digest([data])[:8]
 
 
-def _way_out(folder: Path) -> str:
+def _hint(folder: Path) -> str:
     if is_model(folder):
         return f"start a run of its own from the model's weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER"
     return "leave --resume out"

@@ -6,7 +6,7 @@ from pathlib import Path
 from rnnlm import checkpoints
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, Tokenizer
-from rnnlm.models import model_folder
+from rnnlm.models import model_folder, registry
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
@@ -15,13 +15,24 @@ SHIPPED = checkpoints.FOLDER / "demo"
 
 def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
     """The model in a folder, or of that name in ./checkpoints or among those shipped; without a name the shipped one, an LSTM of
-    the bundled corpus.
+    the bundled corpus. NAME+KIND is the model NAME adapting itself to what it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged. DeviceError: `device` is not here.
+        ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so. DeviceError: `device` is not available.
     """
-    model, _ = model_folder.load(find(str(name)), device)
+    base, kind = without_adaptation(str(name))
+    if kind:
+        return registry.load_adapted(base, kind, device=device)
+    model, _ = model_folder.load(find(base), device)
     return model
+
+
+def without_adaptation(name: str) -> tuple[str, str | None]:
+    """NAME and KIND of NAME+KIND; `name` itself and None where it names no kind of adaptation, or a folder has exactly that name."""
+    base, _, kind = name.rpartition("+")
+    if not base or kind not in registry.ADAPTATIONS or any(model_folder.is_model(place) for place in _places(name)):
+        return name, None
+    return base, kind
 
 
 def load_tokenizer(name: str) -> Tokenizer:
@@ -42,19 +53,23 @@ def find(name: str) -> Path:
     Raises:
         ModelError: there is none.
     """
-    path = Path(name)
-    candidates = [path]
-    if path.name == name:
-        candidates += [Path("checkpoints") / name, *(folder for folder in shipped() if folder.name == name)]
-    for candidate in candidates:
-        if model_folder.is_model(candidate):
-            return candidate
-    if os.path.exists(path):
-        model_folder.read_manifest(path)
+    for place in _places(name):
+        if model_folder.is_model(place):
+            return place
+    if os.path.exists(name):
+        model_folder.read_manifest(Path(name))
     mine = Path("checkpoints").iterdir() if Path("checkpoints").is_dir() else ()
     known = {folder.name for folder in (*mine, *shipped()) if model_folder.is_model(folder)}
     hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
+
+
+def _places(name: str) -> list[Path]:
+    """The folders that a model of that name may be in, first choice first."""
+    path = Path(name)
+    if path.name != name:
+        return [path]
+    return [path, Path("checkpoints") / name, *(folder for folder in shipped() if folder.name == name)]
 
 
 def shipped() -> list[Path]:

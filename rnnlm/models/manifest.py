@@ -14,25 +14,17 @@ import msgspec
 from rnnlm.config import renamed
 from rnnlm.errors import ModelError
 from rnnlm.files import writing
-from rnnlm.files.writing import UNFINISHED, replace_file
+from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 LARGEST_CONFIG = 16 << 20
-WAY_OUT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
+HINT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
     rf"({re.escape(UNFINISHED)})?"
 )
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file that belongs to the model. role: `weights`, or the tokenizer's name for it."""
-
-    role: str
-    bytes: int
-    sha256: str
+COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept beside a model for adapting it
 
 
 @dataclass(frozen=True)
@@ -87,9 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_bytes())
         version = content.get("format_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelError(
-                f"the model at {folder} has format {version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm"
-            )
+            raise ModelError(f"the model at {folder} has format {version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm")
         manifest = msgspec.convert(content, Manifest)
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
@@ -123,7 +113,7 @@ def check_hash(path: Path, entry: FileEntry, sha256: str) -> None:
         ModelError: it is not.
     """
     if sha256 != entry.sha256:
-        raise ModelError(f"{path.name} has changed", "its SHA-256 is not the one recorded", WAY_OUT)
+        raise ModelError(f"{path.name} has changed", "its SHA-256 is not the one recorded", HINT)
 
 
 def is_model(folder: Path) -> bool:

@@ -37,7 +37,7 @@ class MetricsLog:
                 return
             event = replace(event, gradient_norm_max=self.largest_norm)
             self.last_step, self.largest_norm = event.seconds, 0.0
-        line = json.dumps({"event": type(event).__name__.lower(), **_plain(event)}, ensure_ascii=False) + "\n"
+        line = json.dumps({"event": event.kind, **_plain(event)}, ensure_ascii=False) + "\n"
         self.pending.append(line.encode("utf-8", "backslashreplace"))
         if self.is_open:
             self.write()

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from rnnlm.arrays import drop_pages
-from rnnlm.combinations import companions
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
@@ -24,9 +23,10 @@ from rnnlm.files.writing import replace_file, writing
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
 from rnnlm.models.manifest import (
+    COMPANION,
     CONFIG,
     DATA,
-    WAY_OUT,
+    HINT,
     FileEntry,
     Manifest,
     check_hash,
@@ -79,13 +79,11 @@ def save(
         _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name)))
         if not goes_on:
             checkpoints.remove(folder)
-            companions.remove(folder)
+            _remove_companions(folder)
     return manifest
 
 
-def _contents(
-    folder: Path, model: LanguageModel, step: int, bits: int | None
-) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
+def _contents(folder: Path, model: LanguageModel, step: int, bits: int | None) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """(role, wanted path, content in pieces) of the files of a model, weights first."""
     files = quantization.divided(model.to_arrays(), bits) if bits else [model.to_arrays()]
     for number, arrays in enumerate(files, start=1):
@@ -107,9 +105,7 @@ def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[
         replace_file(path, _in_passing(pieces))
 
 
-def save_results(
-    folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]
-) -> Manifest:
+def save_results(folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]) -> Manifest:
     """The same model with its evaluation `results` and facts of its training."""
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
@@ -185,7 +181,7 @@ def _naming(folder: Path) -> Iterator[None]:
         if isinstance(error, ModelError) and f"model at {folder}" in error.what:
             raise
         why = ": ".join(part for part in (error.what, error.why) if part)
-        raise ModelError(f"the model at {folder} is damaged", why, error.way_out) from None
+        raise ModelError(f"the model at {folder} is damaged", why, error.hint) from None
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
@@ -198,9 +194,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
         if is_model(folder) and not overwrite:
-            raise OutputError(
-                f"{folder} holds a model already", way_out="choose another folder with -o, or replace it with --overwrite"
-            )
+            raise OutputError(f"{folder} holds a model already", hint="choose another folder with -o, or replace it with --overwrite")
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
         if names and not is_model(folder) and not _is_of_a_run(folder, names):
             raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
@@ -230,6 +224,13 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
     model_parts.remove_unnamed(folder)
 
 
+def _remove_companions(folder: Path) -> None:
+    """What was kept beside a model that is no longer there, such as settings tuned for it."""
+    for path in folder.iterdir():
+        if COMPANION.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The pieces; what is mapped leaves memory when it has been used."""
     for piece in pieces:
@@ -245,9 +246,9 @@ def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]
         if entry.role == role:
             path = folder / name
             if os.path.islink(path) or not os.path.isfile(path):
-                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file", WAY_OUT)
+                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file", HINT)
             if (found := os.path.getsize(path)) != entry.bytes:
-                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", WAY_OUT)
+                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", HINT)
             files[path] = entry
     if not files:
         raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
@@ -289,6 +290,6 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
     try:
         arrays, sha256 = tensor_files.hashed(path)
     except ModelError as error:
-        raise ModelError(f"{path.name} cannot be read", error.why, WAY_OUT) from None
+        raise ModelError(f"{path.name} cannot be read", error.why, HINT) from None
     check_hash(path, entry, sha256)
     return arrays

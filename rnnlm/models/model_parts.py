@@ -29,7 +29,7 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     for source in sources:
         if folder.resolve() in _all_folders(source):
             what = f"the mixture cannot replace {folder}, which it would be made of"
-            raise UsageError(what, way_out="choose another folder with -o, or copy its parts with --bundle")
+            raise UsageError(what, hint="choose another folder with -o, or copy its parts with --bundle")
     return [PartEntry(_path_from(folder, source), read_manifest(source).fingerprint) for source in sources]
 
 
@@ -64,13 +64,13 @@ def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
 
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = Path(os.path.normpath(folder.resolve() / part.path))
-    way_out = f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); --bundle keeps copies of the parts"
+    hint = f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); --bundle keeps copies of the parts"
     if not is_model(path):
-        raise ModelError(f"part {number} of the mixture at {folder} is missing", f"there is no model at {path}", way_out)
+        raise ModelError(f"part {number} of the mixture at {folder} is missing", f"there is no model at {path}", hint)
     found = read_manifest(path).fingerprint
     if found != part.fingerprint:
         why = f"the model at {path} is {found} now, it was {part.fingerprint} when it was put in"
-        raise ModelError(f"part {number} of the mixture at {folder} has changed", why, way_out)
+        raise ModelError(f"part {number} of the mixture at {folder} has changed", why, hint)
     return path
 
 
@@ -83,7 +83,9 @@ def remove_unnamed(folder: Path) -> None:
     """Delete the copies of parts in `folder` that config.json, as it stands now, does not name; a user's own files stay."""
     try:
         named = {part.path for part in read_manifest(folder).parts} if is_model(folder) else set()
-        names = {entry.name for entry in folder.iterdir() if COPY.fullmatch(entry.name) and not entry.is_symlink()}  # what a link leads to is not ours
+        names = {
+            entry.name for entry in folder.iterdir() if COPY.fullmatch(entry.name) and not entry.is_symlink()
+        }  # what a link leads to is not ours
     except (ModelError, OSError):  # one that we cannot read: better leave all
         return
     for name in names - named:

@@ -1,12 +1,13 @@
 """Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import SettingsError, UsageError, nearest
-from rnnlm.rendezvous import place
+from rnnlm.rendezvous import current_rank
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,12 @@ class Kind:
         Raises:
             UsageError: a kind that is counted was to be so by several processes.
         """
-        if self.family != "neural" and place().count > 1:
-            raise UsageError(f"a model of kind {self.name} is made by one process", f"there are {place().count}", "leave out torchrun, or --processes")
+        if self.family != "neural" and current_rank().count > 1:
+            raise UsageError(
+                f"a model of kind {self.name} is made by one process",
+                f"there are {current_rank().count}",
+                "leave out torchrun, or --processes",
+            )
         _find(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:
@@ -88,7 +93,7 @@ def kind_of(name: str) -> Kind:
         SettingsError: there is none of that name.
     """
     if name not in KINDS:
-        raise SettingsError(f"unknown model {name!r}", way_out=nearest(name, KINDS))
+        raise SettingsError(f"unknown model {name!r}", hint=nearest(name, KINDS))
     return KINDS[name]
 
 
@@ -102,6 +107,19 @@ def trained_kind(name: str) -> Kind:
     if kind.fitting is None:
         raise SettingsError(f"a model of kind {name} is not trained", "it is made of models that are", f"{kind.made_with} makes one")
     return kind
+
+
+ADAPTATIONS = ("dynamic", "cache", "unigram")  # ways in which a model adapts itself to what it reads
+
+
+def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> Any:
+    """The model called `name`, adapting itself: see :func:`rnnlm.combinations.adaptation.load_adapted`."""
+    return _find("rnnlm.combinations.adaptation:load_adapted")(name, kind, given, device)
+
+
+def check_companions(folder: Path) -> list[str]:
+    """The files in `folder` that are kept for adapting its model, checked: see :func:`rnnlm.combinations.companions.check`."""
+    return _find("rnnlm.combinations.companions:check")(folder)
 
 
 def _find(path: str) -> Any:

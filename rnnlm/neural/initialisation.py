@@ -10,9 +10,7 @@ from rnnlm.neural.settings import Initialisation
 
 
 @torch.no_grad()
-def initialise(
-    weight: Tensor, name: Initialisation, *, init_range: float, gain: float, width: int, blocks: int = 1
-) -> None:
+def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain: float, width: int, blocks: int = 1) -> None:
     """Fill a weight matrix, in place, as `name` says:
 
     uniform: in [-r, r], r = init_range;

@@ -40,9 +40,7 @@ class NeuralLanguageModel:
     forgets_at_boundary = False
     adaptation = "none"
 
-    def __init__(
-        self, network: Network, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None
-    ) -> None:
+    def __init__(self, network: Network, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.precision = precision

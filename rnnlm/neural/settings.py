@@ -49,34 +49,31 @@ class NetworkSettings:
     ] = None
     characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = False
     character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
-    character_filters: Annotated[
-        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
-    ] = "25,50,75,100,125,150"
-    character_highways: Annotated[Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")] = 1
+    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = (
+        "25,50,75,100,125,150"
+    )
+    character_highways: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
+    ] = 1
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
     output_layer: Annotated[
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
     ] = "softmax"
     tied: Annotated[
-        bool | None,
-        Meta(description="output weights are the word vectors (projected where the widths differ); none: where that can be"),
+        bool | None, Meta(description="output weights are the word vectors (projected where the widths differ); none: where that can be")
     ] = None
     loss: Annotated[
         Literal["full", "sampled", "nce"], Meta(description="output_layer=softmax: what is trained; evaluation is always exact")
     ] = "full"
     samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")] = 1024
-    cutoffs: Annotated[
-        Sizes | None, Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V")
-    ] = None
+    cutoffs: Annotated[Sizes | None, Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V")] = None
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
         Meta(description="output_layer=adaptive: each cluster is so many times narrower than the one before"),
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output_layer=class: number of classes; none: the square root of V")] = None
-    mixture_components: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")
-    ] = 15
+    mixture_components: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")] = 15
 
     dropout_embedding: Annotated[
         Probability, Meta(description="dropout of whole words: what is drawn is zero wherever it stands in a window")
@@ -84,9 +81,7 @@ class NetworkSettings:
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
     dropout_latent: Annotated[Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")] = 0.0
-    locked_dropout: Annotated[
-        bool, Meta(description="variational dropout: one mask for each row, the same at all places of a window")
-    ] = False
+    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a window")] = False
 
     init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
     init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers start")] = "torch"
@@ -138,8 +133,8 @@ class NetworkSettings:
         for name, (owner, choices) in OWNERS.items():
             if getattr(self, name) != defaults[name] and getattr(self, owner) not in choices:
                 what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
-                way_out = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
-                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", way_out)
+                hint = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
+                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
 
     def _cannot_tie(self) -> str:
         """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
@@ -156,12 +151,16 @@ class RecurrentSettings(NetworkSettings):
 
     layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
     layer_sizes: Annotated[Sizes | None, Meta(description="width of each layer: 650,650,400; none: hidden_size for all")] = None
-    connections: Annotated[
-        Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")
-    ] = "plain"
+    connections: Annotated[Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")] = (
+        "plain"
+    )
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
-    weight_drop: Annotated[Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")] = 0.0
-    activation_penalty: Annotated[NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")] = 0.0
+    weight_drop: Annotated[
+        Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")
+    ] = 0.0
+    activation_penalty: Annotated[
+        NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")
+    ] = 0.0
     temporal_penalty: Annotated[
         NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
     ] = 0.0
@@ -207,7 +206,8 @@ class GruSettings(RecurrentSettings):
         Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"),
     ] = "after"
     update_gate: Annotated[
-        Literal["keep", "renew"], Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
+        Literal["keep", "renew"],
+        Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)"),
     ] = "keep"
 
 

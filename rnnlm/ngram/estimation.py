@@ -69,9 +69,7 @@ class _Block:
 class _Task:
     """All that it takes to work through order n."""
 
-    def __init__(
-        self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _Order, workspace: Workspace
-    ) -> None:
+    def __init__(self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _Order, workspace: Workspace) -> None:
         self.n, self.size, self.smoothing, self.below, self.workspace = n, counts.size, smoothing, below, workspace
         self.level = counts.levels[n - 1]
         self.contexts = len(counts.levels[n - 2]) if n > 1 else 1
@@ -159,9 +157,7 @@ def _join(
     return prob_M, np.where(is_followed_H, backoff_H, np.exp(smoothing.unseen_context_logprob))
 
 
-def _backed_off(
-    prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _backed_off(prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights such that all sums to one (Katz 1987, eq. 16); where every word was seen, what is left goes to the seen ones."""
     unseen_H = 1 - np.bincount(contexts_M, lower_M, minlength=len(left_H))
     is_full_H = unseen_H < SMALLEST_UNSEEN

@@ -41,8 +41,10 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         memory.parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
     if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
-        way_out = "name it with --valid, or hold out a part: --set holdout=0.05" + (", or set the constant: --set additive_k=0.1" if needed != "always" else "")
-        raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", way_out)
+        hint = "name it with --valid, or hold out a part: --set holdout=0.05" + (
+            ", or set the constant: --set additive_k=0.1" if needed != "always" else ""
+        )
+        raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", hint)
 
 
 def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") -> tuple[int, ...]:
@@ -54,7 +56,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise SettingsError(f"{name} = {text!r} is not understood", way_out="write one number an order, such as 0,0,1")
+        raise SettingsError(f"{name} = {text!r} is not understood", hint="write one number an order, such as 0,0,1")
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
         raise SettingsError(f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}")
@@ -149,4 +151,3 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
     if kind.heldout != "never" and data.valid is not None:
         heldout = heldout_counts(counts, known_ids(data.valid.ids, data.tokenizer), data.tokenizer.boundary_id)
     return kind(settings, counts, heldout)
-

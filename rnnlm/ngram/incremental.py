@@ -7,12 +7,14 @@ Unlike a text, a context need not begin with a line: after the null context a wo
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rnnlm.ngram.model import NgramModel, damaged
-from rnnlm.ngram.tables import NOWHERE, word_bits
+from rnnlm.ngram.tables import NOWHERE, damaged, word_bits
+
+if TYPE_CHECKING:
+    from rnnlm.ngram.model import NgramModel
 
 
 class Context(NamedTuple):
@@ -43,10 +45,10 @@ class _Order(NamedTuple):
     starts: memoryview
 
 
-class NgramSteps:
+class IncrementalScorer:
     """Steps through `model`. Words are token ids; logarithms in nats."""
 
-    def __init__(self, model: NgramModel) -> None:
+    def __init__(self, model: "NgramModel") -> None:
         self.order = model.order
         self._size = model.size
         self._bits = word_bits(model.size)
@@ -55,7 +57,7 @@ class NgramSteps:
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
-    def _order(self, model: NgramModel, n: int) -> _Order:
+    def _order(self, model: "NgramModel", n: int) -> _Order:
         keys, values = model.keys[n - 2], model.values[n - 1]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)

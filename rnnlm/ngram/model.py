@@ -18,7 +18,8 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
+from rnnlm.ngram.incremental import IncrementalScorer
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, damaged, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids
 
@@ -126,6 +127,10 @@ class NgramModel:
             last.append((contexts_BT[:, -1], cost_BT[:, -1]))
         logprob_BT[is_padding_BT] = 0.0
         return logprob_BT, last
+
+    def incremental(self) -> IncrementalScorer:
+        """One word at a time, for callers whose next question depends on the last answer."""
+        return IncrementalScorer(self)
 
     def predict(self, inputs_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
         if not np.size(inputs_BT):
@@ -239,12 +244,6 @@ def _naming_damage() -> Iterator[None]:
         yield
     except IndexError:
         raise damaged() from None
-
-
-def damaged() -> ModelError:
-    """The error for tables that point to what is not there."""
-    why = "an n-gram points to one that is not there"
-    return ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more")
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:

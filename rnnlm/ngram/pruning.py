@@ -90,9 +90,7 @@ def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -
     return _handing_down(model, cut, _left(levels, backings, kept), tokenizer)
 
 
-def _without(
-    model: NgramModel, levels: Sequence[BackoffLevel], backings: Sequence[Backing], wanted: Sequence[np.ndarray]
-) -> NgramModel:
+def _without(model: NgramModel, levels: Sequence[BackoffLevel], backings: Sequence[Backing], wanted: Sequence[np.ndarray]) -> NgramModel:
     """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their prefixes."""
     kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
     return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import numpy as np
 
+from rnnlm.errors import ModelError
+
 WORTH_SORTING = 4096  # so many keys are looked up faster in order
 SEARCH_BLOCK = 8192  # sorted keys searched for together
-SENTENCE_START = "<s>"  # word V: context only, and no symbol of a tokenizer
 NOWHERE = -1  # the number of an n-gram that does not exist
 
 
@@ -130,3 +131,9 @@ def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) ->
     places_Q[places_Q == len(keys_M)] = 0
     places_Q[keys_M[places_Q] != wanted_Q] = NOWHERE
     return places_Q
+
+
+def damaged() -> ModelError:
+    """The error for tables that point to what is not there."""
+    why = "an n-gram points to one that is not there"
+    return ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more")

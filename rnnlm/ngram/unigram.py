@@ -15,6 +15,8 @@ from rnnlm.config import Resolved
 from rnnlm.events import Event, Fitted, Started, Validated, never
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.ngram.incremental import IncrementalScorer
+from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings
 from rnnlm.text.encoding import TrainingData, known_ids
 
@@ -62,6 +64,10 @@ class UnigramModel:
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
         return np.broadcast_to(self.logprob_V, (*inputs_BT.shape, len(self.logprob_V))), state
+
+    def incremental(self) -> IncrementalScorer:
+        """One word at a time, for callers whose next question depends on the last answer."""
+        return IncrementalScorer(NgramModel([], [np.append(self.logprob_V, 0.0)[:, None]], self.tokenizer, normalised=True))
 
     def concat_states(self, states: Sequence[EmptyState]) -> EmptyState:
         return EmptyState(sum(state.rows for state in states))

@@ -37,7 +37,7 @@ def load(name: str) -> Recipe:
         SettingsError: there is none of that name.
     """
     if name not in names():
-        raise SettingsError(f"unknown recipe {name!r}", way_out=nearest(name, names()))
+        raise SettingsError(f"unknown recipe {name!r}", hint=nearest(name, names()))
     settings = tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
     about = settings.pop("about")
     return Recipe(name, settings, **about)

@@ -14,7 +14,7 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.interface import UNKNOWN, LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.scorer import score_lines
-from rnnlm.text.corpus import Report, check_reserved, silent, split_words
+from rnnlm.text.corpus import Progress, check_reserved, silent, split_words
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
@@ -79,9 +79,7 @@ class FeatureTable:
     def rows(self, indices: Sequence[int]) -> "FeatureTable":
         """The utterances at these places alone."""
         utterances = tuple(self.utterances[index] for index in indices)
-        return FeatureTable(
-            self.names, utterances, self.first_SN[indices], self.features_KSN[:, indices], self.usable_SN[indices]
-        )
+        return FeatureTable(self.names, utterances, self.first_SN[indices], self.features_KSN[:, indices], self.usable_SN[indices])
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
         """These features alone, in this order."""
@@ -90,7 +88,7 @@ class FeatureTable:
 
 
 def feature_table(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping, report: Report = silent
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping, report: Progress = silent
 ) -> FeatureTable:
     """The features of `utterances` under `models` (by name).
 
@@ -102,7 +100,7 @@ def feature_table(
         ModelError: scores are not numbers.
     """
     if not utterances or not models:
-        raise UsageError("nothing to rescore" if models else "no language model to rescore with", way_out="name models with -m")
+        raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
     texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}

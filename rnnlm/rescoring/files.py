@@ -41,9 +41,9 @@ def read_nbest(
     """
     kind = settings.format or format_of(source, settings)
     if kind not in FORMATS:
-        raise UsageError(f"no such format of n-best lists: {kind!r}", way_out=nearest(kind, FORMATS))
+        raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
-        raise UsageError(f"{source} holds its scores itself, as {kind} does", way_out="leave out --scores")
+        raise UsageError(f"{source} holds its scores itself, as {kind} does", hint="leave out --scores")
     collector = Collector(source, settings)
     if kind == "kaldi":
         kaldi_espnet.read_kaldi(collector, score_files)

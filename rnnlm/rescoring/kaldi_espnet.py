@@ -53,7 +53,9 @@ def read_kaldi(collector: Collector, score_files: Sequence[str]) -> None:
         collector.add(utt, rank, Hypothesis(words, scores.pop(key), where))
     if scores:
         key = next(iter(scores))
-        raise TextError(f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}", "an empty hypothesis is a line of its name")
+        raise TextError(
+            f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}", "an empty hypothesis is a line of its name"
+        )
     beside = text.parent / KALDI_REFERENCES
     if beside.is_file() and text.name != KALDI_REFERENCES:
         for utt, words, where in keyed_lines(str(beside), errors):
@@ -104,7 +106,8 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
     found = [path for name in COSTS if (path := folder / name).is_file()]
     if not found:
         raise TextError(
-            f"no scores lie in {folder}", f"a text that is neither TSV nor JSON is taken for Kaldi's, with {', '.join(SCORES + COSTS)} beside it",
+            f"no scores lie in {folder}",
+            f"a text that is neither TSV nor JSON is taken for Kaldi's, with {', '.join(SCORES + COSTS)} beside it",
             "name them: --scores FILE; or name the format: --format",
         )
     return [(1.0, found[0], True)]
@@ -124,7 +127,9 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     found = []
     for place, folders, _ in os.walk(source):
         found += [(place, int(match[1]), Path(place, name)) for name in folders if (match := _BEST.fullmatch(name))]
-    jobs = sorted(found, key=lambda each: ([int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])], each[0], each[1]))
+    jobs = sorted(
+        found, key=lambda each: ([int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])], each[0], each[1])
+    )
     return [(rank, path) for _, rank, path in jobs]
 
 

@@ -80,7 +80,7 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
     if len(complete) < len(utterances):
         first = next(utterance for utterance in utterances if utterance.reference is None)
         if not skip_incomplete:
-            raise TextError(f"{first.where}: utterance {first.utt!r} has no reference", way_out="add it, or leave such out: --skip-incomplete")
+            raise TextError(f"{first.where}: utterance {first.utt!r} has no reference", hint="add it, or leave such out: --skip-incomplete")
         notice(f"{len(utterances) - len(complete):,} utterances without reference are left out, the first is {first.utt!r}")
     return complete
 
@@ -92,5 +92,5 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
         UsageError: there are fewer than two.
     """
     if len(utterances) < 2:
-        raise UsageError("one utterance cannot be split", way_out="name two lists: --tune and --apply")
+        raise UsageError("one utterance cannot be split", hint="name two lists: --tune and --apply")
     return list(utterances[::2]), list(utterances[1::2])

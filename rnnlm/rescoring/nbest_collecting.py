@@ -68,12 +68,14 @@ class Collector:
     def _with_hypotheses(self) -> dict[str, _Draft]:
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
         if len(empty) == len(self._drafts):
-            raise TextError(f"{self.source} holds no hypotheses", way_out="see rnnlm rescore --help for the formats of n-best lists")
+            raise TextError(f"{self.source} holds no hypotheses", hint="see rnnlm rescore --help for the formats of n-best lists")
         if empty:
             first, draft = next(iter(empty.items()))
             if not self.settings.skip_incomplete:
                 why = "where the first pass found nothing, an empty hypothesis counts every word as deleted"
-                raise TextError(f"{draft.where}: utterance {first!r} has no hypotheses", why, "add one, or leave such out: --skip-incomplete")
+                raise TextError(
+                    f"{draft.where}: utterance {first!r} has no hypotheses", why, "add one, or leave such out: --skip-incomplete"
+                )
             notice(f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}")
         return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
@@ -85,7 +87,9 @@ def _tell_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
     """Where the best is missing, the figures of the first pass are of the next one."""
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
-        notice(f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; the best of the others stands in")
+        notice(
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; the best of the others stands in"
+        )
 
 
 def _tell_gaps(drafts: dict[str, _Draft]) -> None:
@@ -111,4 +115,6 @@ def _tell_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not")
     elif not_best:
-        notice(f"{source}: the first hypothesis has not the highest score in {not_best:,} of {len(lists):,} utterances; the 1-best is the first")
+        notice(
+            f"{source}: the first hypothesis has not the highest score in {not_best:,} of {len(lists):,} utterances; the 1-best is the first"
+        )

@@ -23,8 +23,8 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
     """
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
-            why, way_out = "white space ends a name there", "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl"
-            raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, way_out)
+            why, hint = "white space ends a name there", "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl"
+            raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, hint)
 
 
 def save_best(rescored: Rescored, path: str | Path) -> None:

@@ -17,7 +17,7 @@ from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.rescoring.weights import Tuned, Weights, matched
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
-from rnnlm.text.corpus import Report, silent
+from rnnlm.text.corpus import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Stage:
 
 def tune_weights(
     utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
-    report: Report = silent,
+    report: Progress = silent,
 ) -> Weights:  # fmt: skip
     """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` hears how far scoring is.
 
@@ -107,7 +107,7 @@ def tune_weights(
 
 
 def rescore(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Report = silent
+    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Progress = silent
 ) -> Rescored:
     """The list in the order of `weights`, with word-error rates where references are known.
 
@@ -116,13 +116,15 @@ def rescore(
     """
     table = feature_table(utterances, matched(weights, models), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
-        raise ModelError(f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew")
+        raise ModelError(
+            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew"
+        )
     return _applied(table, weights, seed)
 
 
 def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Mapping[str, LanguageModel],
-    settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Report = silent,
+    settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
     """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
 
@@ -145,7 +147,7 @@ def tune_and_rescore(
 
 def cross_validate(
     utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int,
-    settings: RescoreSettings = RescoreSettings(), report: Report = silent,
+    settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
 ) -> Rescored:  # fmt: skip
     """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
 
@@ -154,7 +156,7 @@ def cross_validate(
     """
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
-        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", way_out="2 or more, one utterance each at least")
+        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", hint="2 or more, one utterance each at least")
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
@@ -174,7 +176,9 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     """
     if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
         raise UsageError("a gain is that over the same list, with its references")
-    return _gain(*([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed)
+    return _gain(
+        *([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed
+    )
 
 
 def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from rnnlm.errors import ModelError, TextError
-from rnnlm.files.small_files import read_small
+from rnnlm.files.reading import read_small
 from rnnlm.files.writing import save_file
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping

@@ -81,8 +81,8 @@ class ScoreFile:
             _journal(self.path).unlink()
 
     def _other_sentences(self) -> UsageError:
-        way_out = "give those it was begun with, or begin anew with --overwrite"
-        return UsageError(f"{self.path} was begun with other sentences", f"they differ before sentence {self.sentences + 1}", way_out)
+        hint = "give those it was begun with, or begin anew with --overwrite"
+        return UsageError(f"{self.path} was begun with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
@@ -127,7 +127,9 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
 
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(f"{path} would be compressed", "a compressed file cannot be gone on with", "choose another name, compress it later")
+        raise UsageError(
+            f"{path} would be compressed", "a compressed file cannot be gone on with", "choose another name, compress it later"
+        )
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect")
     check_file(path, overwrite)

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
-from rnnlm.evaluation.signature import LinesHash, Signature
+from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.word_surprisal import WordFinder, Words
@@ -20,6 +20,7 @@ from rnnlm.interface import Encoded, LanguageModel
 from rnnlm.scoring.records import Chunk, ScoringSettings, SentenceScore, TokenScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, check, line_of
 from rnnlm.text.corpus import is_blank
+from rnnlm.text.encoding import LinesHash
 
 __all__ = ["ScoringSettings", "SentenceScore", "TokenScore", "likelihood_ratio", "score_chunks", "score_lines", "score_sentences"]
 
@@ -46,11 +47,13 @@ def score_sentences(
     """
     if isinstance(sentences, str):
         raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
-    settings = ScoringSettings(with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable)
+    settings = ScoringSettings(
+        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable
+    )
     sentences = list(sentences)
     before = [given] * len(sentences) if isinstance(given, str) else list(given)
     if len(before) != len(sentences):
-        raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", way_out="give one for all, or one for each")
+        raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", hint="give one for all, or one for each")
     each = (Sentence(text, number, its) for number, (text, its) in enumerate(zip(sentences, before, strict=True), start=1))
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
@@ -89,9 +92,7 @@ class Scorer:
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self._hash = LinesHash()
         if self.state is not None and self.finder and settings.next_words and not self.finder.tokens_are_words:
-            raise UsageError(
-                "next words of a model of pieces are found for each line alone", "context is carry", "use --context reset"
-            )
+            raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
 
     def chunks(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together: the same ones, whenever they are cut."""

@@ -51,7 +51,7 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
         TextError: a source is not there or cannot be read, or a column is not there. UsageError: both a given text and a column for it.
     """
     if settings.given and settings.given_column:
-        raise UsageError("a given text for all, and a column of given texts", way_out="choose one")
+        raise UsageError("a given text for all, and a column of given texts", hint="choose one")
     number, seen, is_told = 0, set(), False
     for source in sources.expand(names):
         for number, sentence in enumerate(_read(source, settings), start=number + 1):
@@ -112,7 +112,7 @@ def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sente
             id_column = settings.id_column or (ID if ID in names and column != ID else None)
             for name in (settings.id_column, settings.given_column):
                 if name and name not in names:
-                    raise TextError(f"{row.where}: no column {name!r}", way_out=nearest(name, names))
+                    raise TextError(f"{row.where}: no column {name!r}", hint=nearest(name, names))
         yield _sentence(row, column, id_column, settings)
 
 

@@ -60,9 +60,9 @@ def _checked(text: str, id: int | str, special_symbols: str) -> str:
     where = f"sentence {id}"
     if found := _SURROGATE.search(text):
         why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
-        raise TextError(f"{where}: not UTF-8 ({why})", way_out="convert it to UTF-8, or use --encoding-errors replace")
+        raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")
     if "\n" in text:
-        raise TextError(f"{where}: a line holds a newline", way_out="give each line on its own")
+        raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")
     return check_reserved(text, where, special_symbols)
 
 

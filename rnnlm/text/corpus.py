@@ -28,9 +28,7 @@ _RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:
 class TextSettings:
     """How lines are read."""
 
-    encoding_errors: Annotated[
-        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
-    ] = "strict"
+    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
     blank_lines: Annotated[
         Literal["skip", "keep", "documents"], Meta(description="blank lines: skipped, one </s> each, or document borders")
     ] = "skip"
@@ -133,7 +131,7 @@ class Part:
                 return
 
 
-Report = Callable[[str], None]  # hears how far the work is, often
+Progress = Callable[[str], None]  # hears how far the work is, often
 
 
 def silent(message: str) -> None:
@@ -145,7 +143,7 @@ class Watched:
     """A text that reports how much of it has been read."""
 
     text: "Text"
-    report: Report
+    report: Progress
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -216,9 +214,7 @@ def split_words(text: str) -> list[str]:
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
 
 
-def check_reserved(
-    line: str, where: str, special_symbols: str, way_out: str = "remove it, or use --special-symbols drop or replace"
-) -> str:
+def check_reserved(line: str, where: str, special_symbols: str, hint: str = "remove it, or use --special-symbols drop or replace") -> str:
     """`line` with `<s>` and `</s>` treated as `special_symbols` says.
 
     Raises:
@@ -228,7 +224,7 @@ def check_reserved(
     if not found:
         return line
     if special_symbols == "error":
-        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", way_out)
+        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", hint)
     return _RESERVED.sub(UNKNOWN, line) if special_symbols == "replace" else _RESERVED_WITH_SPACE.sub("", line)
 
 

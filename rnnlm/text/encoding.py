@@ -1,12 +1,12 @@
 """A whole text as one array of token ids, with all that is counted about it on the way."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from rnnlm.evaluation.signature import LinesHash
 from rnnlm.files.chunked_array import PartedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
@@ -15,6 +15,24 @@ from rnnlm.text.corpus import WORD_SPACE, Block, Text, TextSettings, no_text, sp
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _NEWLINE = ord("\n")
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
+
+
+class LinesHash:
+    """SHA-256 over decoded lines, whatever file, compression or line end they came in."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, lines: Iterable[str]) -> None:
+        self.update_data("".join(f"{line}\n" for line in lines).encode("utf-8"))
+
+    def update_data(self, data: bytes) -> None:
+        """The same, of lines that are bytes already, each with its newline."""
+        self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        """The first 12 hexadecimal digits."""
+        return self._hash.hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
-            raise TextError(f"no such file: {name}", way_out=_similar_file(name))
+            raise TextError(f"no such file: {name}", hint=_similar_file(name))
     return sources
 
 
@@ -107,7 +107,7 @@ def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str
     if not os.path.isdir(name):  # a local folder may have @ or # in its name
         name, revision, config = parse_hub_name(name)
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
-        raise TextError(f"{source} is a model, not a text", way_out="name a text; a model is named with -m")
+        raise TextError(f"{source} is a model, not a text", hint="name a text; a model is named with -m")
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
         raise TextError(f"{source} is a prepared text", "what is asked for needs the text itself, or that text alone", "name a text")
     if os.path.isdir(name) and not _holds_data(name):
@@ -130,7 +130,7 @@ def _load_dataset(name: str, revision: str | None, config: str | None, split: st
         saved = datasets.load_from_disk(name)
         if isinstance(saved, datasets.DatasetDict):
             if split not in saved:
-                raise TextError(f"data set {name} has no split {split!r}", way_out=nearest(split, saved))
+                raise TextError(f"data set {name} has no split {split!r}", hint=nearest(split, saved))
             return saved[split]
         return saved
     return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
@@ -145,7 +145,7 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
     text, _, config = text.partition("#")
     name, _, revision = text.partition("@")
     if not name:
-        raise UsageError("hf: names no data set", way_out="write hf:OWNER/NAME[@REVISION][#CONFIG]")
+        raise UsageError("hf: names no data set", hint="write hf:OWNER/NAME[@REVISION][#CONFIG]")
     return name, revision or None, config or None
 
 
@@ -160,7 +160,7 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     if settings.column:
         if settings.column in names:
             return settings.column
-        raise TextError(f"{where}: no column {settings.column!r}", way_out=nearest(settings.column, names))
+        raise TextError(f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names))
     for usual in ("text", "sentence"):
         if usual in names:
             return usual
@@ -173,7 +173,7 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
     """The text of each row, in the column that the first of them decides on."""
     for row in rows:
         if row.is_too_long:
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", way_out="in CSV a comma in a text needs quotation marks around it")
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="in CSV a comma in a text needs quotation marks around it")
         names = [str(name) for name in row.values]
         settings = replace(settings, column=column_of(names, row.where, settings))
         yield _as_text(row.values[settings.column], row.where, settings.column)

@@ -12,11 +12,11 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
-from rnnlm.text.corpus import Report, Text, silent
+from rnnlm.text.corpus import Progress, Text, silent
 from rnnlm.text.encoding import PreEncoded, TrainingData
 from rnnlm.training import resume as resuming
-from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, settle
-from rnnlm.training.texts import held_out_share, texts_of
+from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
+from rnnlm.training.texts import held_out_share, open_texts
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, report: Report = silent) -> Plan:
+def plan(request: Request, report: Progress = silent) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written. `report` hears how far reading is.
 
     Raises:
@@ -59,13 +59,13 @@ def plan(request: Request, report: Report = silent) -> Plan:
         request = _as_there_is_something(request)
     if request.resume:
         request = _of_the_run(request)
-    recipe, kind, resolved = settle(request)
+    recipe, kind, resolved = resolve_request(request)
     _tell_without_effect(resolved)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or request.resume or is_auto)
     lock.check(output)
-    texts = texts_of(request, resolved, kind, report)
+    texts = open_texts(request, resolved, kind, report)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
@@ -86,8 +86,8 @@ def _tell_without_effect(resolved: Resolved) -> None:
 
 def _as_there_is_something(request: Request) -> Request:
     """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
-    output = request.output or _usual_folder(*settle(replace(request, resume=False))[:2])
-    goes_on = checkpoints.is_there(output)
+    output = request.output or _usual_folder(*resolve_request(replace(request, resume=False))[:2])
+    goes_on = checkpoints.exists(output)
     return replace(request, output=output, resume=goes_on, init_from=None if goes_on else request.init_from)
 
 
@@ -95,20 +95,20 @@ def _check_going_on(request: Request) -> None:
     """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
     other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
     if request.resume and other:
-        raise UsageError(f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on")
+        raise UsageError(
+            f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on"
+        )
 
 
 def _of_the_run(request: Request) -> Request:
     """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
     if request.output is None:
-        raise UsageError("--resume needs the folder of the run", way_out="name it with -o DIR")
+        raise UsageError("--resume needs the folder of the run", hint="name it with -o DIR")
     run = checkpoints.load_run(request.output)
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
 
 
-def _initial_weights(
-    request: Request, kind: registry.Kind, resolved: Resolved, data: TrainingData
-) -> dict[str, np.ndarray] | None:
+def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, data: TrainingData) -> dict[str, np.ndarray] | None:
     """The weights of `--init-from`, if they fit."""
     if request.init_from is None:
         return None
@@ -129,8 +129,8 @@ def _initial_weights(
         name = differing[0]
         why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
     if why:
-        way_out = f"use its settings, and --tokenizer-from {request.init_from}"
-        raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, way_out)
+        hint = f"use its settings, and --tokenizer-from {request.init_from}"
+        raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, hint)
     return arrays
 
 

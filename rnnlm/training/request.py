@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Layer, Probability, Resolved, read_toml, renamed, resolve
+from rnnlm.config import Layer, Probability, Resolved, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.files.reading import read_toml
 from rnnlm.models import registry
 from rnnlm.recipes import recipe as recipes
 from rnnlm.text.corpus import TextSettings
@@ -44,7 +45,7 @@ class Request:
     init_from: str | None = None
 
 
-def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
+def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     """The recipe's name, the kind of model and all settings of a request.
 
     Raises:
@@ -53,7 +54,7 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
-            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", way_out="leave one of them out")
+            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", hint="leave one of them out")
     own = _own_layers(request)
     if request.resume:
         own = [resuming.settings_layer(request.output), *own]
@@ -62,7 +63,7 @@ def settle(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
     if recipe is None and named is None:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
-        raise SettingsError(f"{named} is a recipe, not a kind of model", way_out=f"use --recipe {named}")
+        raise SettingsError(f"{named} is a recipe, not a kind of model", hint=f"use --recipe {named}")
     if request.resume:  # a run has all its settings; its recipe may have others by now
         layers = own
     else:

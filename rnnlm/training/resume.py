@@ -58,7 +58,7 @@ def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | 
     state = checkpoints.load(folder)
     if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
         model, _ = model_folder.load(folder, "cpu")
-        state = TrainingState(state.facts, {**state.arrays, **arrays.under("network.", model.to_arrays())})
+        state = TrainingState(state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())})
     return state
 
 
@@ -78,11 +78,11 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
         parts["its validation text"] = ("valid_data", run.valid_data)
     others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
     if others:
-        way_out = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
-        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", way_out)
+        hint = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
+        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", hint)
     if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget"):
         return there
-    if not checkpoints.is_there(folder):
+    if not checkpoints.exists(folder):
         _check_unfinished(folder, there)
     return None
 
@@ -94,9 +94,13 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
         OutputError: it has come to an end, so its model is not to be lost.
     """
     if "stopped" in there.training:
-        way_out = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
-        raise OutputError(f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", way_out)
-    notice(f"the run in {folder} was cut off before its first checkpoint: it begins anew, and replaces the model of step {there.step:,} there")
+        hint = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
+        raise OutputError(
+            f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", hint
+        )
+    notice(
+        f"the run in {folder} was cut off before its first checkpoint: it begins anew, and replaces the model of step {there.step:,} there"
+    )
 
 
 def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -110,8 +114,8 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _another(folder: Path, why: str) -> UsageError:
-    way_out = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
-    return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, way_out)
+    hint = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
+    return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, hint)
 
 
 def _text(value: Any) -> str:

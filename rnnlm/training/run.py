@@ -15,7 +15,7 @@ from rnnlm.files import lock
 from rnnlm.models import model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.rendezvous import place, planning_together
+from rnnlm.rendezvous import current_rank, planning_together
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import PreEncoded, encode_text
 from rnnlm.training.plan import Plan, plan
@@ -62,10 +62,10 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             LostProcess: another process is gone. ToldElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
-    if plan.finished and (place().rank or not _unevaluated(plan) and log.is_complete):
+    if plan.finished and (current_rank().rank or not _unevaluated(plan) and log.is_complete):
         yield _finished(plan.output, plan.finished)
         return
-    if place().rank:
+    if current_rank().rank:
         yield from _take_part(plan, stop, save)
         return
     with lock.held(plan.output):
@@ -130,7 +130,9 @@ def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
 
 def _finished(folder: Path, manifest: Manifest) -> Finished:
     facts = manifest.training
-    return Finished(str(folder), manifest.step, facts.get("steps", manifest.step), facts.get("seconds", 0.0), facts["stopped"], manifest.results)
+    return Finished(
+        str(folder), manifest.step, facts.get("steps", manifest.step), facts.get("seconds", 0.0), facts["stopped"], manifest.results
+    )
 
 
 def _unevaluated(plan: Plan) -> bool:
@@ -181,7 +183,14 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
-    return {**_texts(plan), "tokens_read": event.tokens, "steps": event.steps, "seconds": round(seconds, 1), "stopped": event.stopped, **event.facts}
+    return {
+        **_texts(plan),
+        "tokens_read": event.tokens,
+        "steps": event.steps,
+        "seconds": round(seconds, 1),
+        "stopped": event.stopped,
+        **event.facts,
+    }
 
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:

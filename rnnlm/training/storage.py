@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import OutputError, notice
-from rnnlm.events import Event, Fitted, Kept, Saved, Stored, TrainingState, Unsaved, Validated
+from rnnlm.events import Checkpoint, CheckpointSaved, Event, Fitted, ModelSaved, SaveFailed, TrainingState, Validated
 from rnnlm.interface import Tokenizer
 from rnnlm.models import card, checkpoints, model_folder
 from rnnlm.models.metrics_log import MetricsLog
@@ -48,7 +48,7 @@ class RunStorage:
         self.log = log
         self.facts = facts
         self.manifest: model_folder.Manifest | None = None
-        self.waiting: Validated | Kept | Fitted | None = None  # the event whose model is still to be saved
+        self.waiting: Validated | Checkpoint | Fitted | None = None  # the event whose model is still to be saved
         self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
         self.retry_at: float | None = None  # on time.monotonic's clock; None where all is saved
 
@@ -57,15 +57,15 @@ class RunStorage:
         """Whether it is time to try again what could not be written."""
         return self.retry_at is not None and time.monotonic() >= self.retry_at
 
-    def hear(self, event: Event) -> Iterator[Saved | Stored | Unsaved]:
+    def hear(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
-        if isinstance(event, Validated) and event.improved or isinstance(event, Kept) and event.model is not None:
+        if isinstance(event, Validated) and event.improved or isinstance(event, Checkpoint) and event.model is not None:
             self.waiting = event
-        elif not isinstance(event, Kept) and not (self.waiting and self.is_retry_due):
+        elif not isinstance(event, Checkpoint) and not (self.waiting and self.is_retry_due):
             return
-        yield from self._tried(event.step, event.state if isinstance(event, Kept) else None)
+        yield from self._tried(event.step, event.state if isinstance(event, Checkpoint) else None)
 
-    def finish(self, event: Fitted) -> Iterator[Saved | Stored]:
+    def finish(self, event: Fitted) -> Iterator[ModelSaved | CheckpointSaved]:
         """The last writing, tried a few times.
 
         Raises:
@@ -83,14 +83,14 @@ class RunStorage:
             OutputError: they cannot be written.
         """
 
-        def written() -> Iterator[Saved | Stored]:
+        def written() -> Iterator[ModelSaved | CheckpointSaved]:
             self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
             card.write(self.folder, self.manifest, self.plan.data.tokenizer)
             yield from ()
 
         list(self._last_tries(written))
 
-    def _last_tries(self, written: Callable[[], Iterator[Saved | Stored]]) -> Iterator[Saved | Stored]:
+    def _last_tries(self, written: Callable[[], Iterator[ModelSaved | CheckpointSaved]]) -> Iterator[ModelSaved | CheckpointSaved]:
         """What comes of writing, tried a few times.
 
         Raises:
@@ -106,7 +106,7 @@ class RunStorage:
                     raise self._given_up(error) from None
             time.sleep(LAST_PAUSE_SECONDS)
 
-    def _tried(self, step: int, state: TrainingState | None) -> Iterator[Saved | Stored | Unsaved]:
+    def _tried(self, step: int, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         try:
             yield from self._written(state)
             self.retry_at = None
@@ -114,47 +114,45 @@ class RunStorage:
             if self.waiting and not isinstance(self.waiting.model, _Weights):
                 self.waiting = replace(self.waiting, model=_copied(self.waiting.model))
             self.retry_at = time.monotonic() + RETRY_SECONDS
-            yield Unsaved(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
+            yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
-    def _written(self, state: TrainingState | None) -> Iterator[Saved | Stored]:
+    def _written(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
         if state is not None and not self.waiting and self._is_of_the_folder() and not model_folder.is_model(self.folder):
             self.waiting = self._model_of(state)
         if self.waiting:
             self._write_model(self.waiting)
             step, self.waiting = self.waiting.step, None
             self.log.write_to_folder()
-            yield Saved(str(self.folder), step)
+            yield ModelSaved(str(self.folder), step)
         if state is not None and self._is_of_the_folder():
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             run = resume.run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
             checkpoints.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
             self.stored_step = state.facts["step"]
-            yield Stored(str(self.folder), self.stored_step)
+            yield CheckpointSaved(str(self.folder), self.stored_step)
 
-    def _model_of(self, state: TrainingState) -> Kept:
+    def _model_of(self, state: TrainingState) -> Checkpoint:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
         notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
-        best, last = (arrays.out_of(part, state.arrays) for part in ("best.", "network."))
+        best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
-        return Kept(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
+        return Checkpoint(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""
         return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
 
-    def _write_model(self, event: Validated | Kept | Fitted) -> None:
+    def _write_model(self, event: Validated | Checkpoint | Fitted) -> None:
         plan, facts = self.plan, {**self.facts, "seconds": round(event.seconds, 1)}
         name, settings = plan.kind.name, plan.resolved.values
-        self.manifest = model_folder.save(
-            self.folder, event.model, name, settings, event.step, facts, goes_on=self._is_of_the_folder()
-        )
+        self.manifest = model_folder.save(self.folder, event.model, name, settings, event.step, facts, goes_on=self._is_of_the_folder())
         card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
         there = f"the model there is of step {self.manifest.step:,}" if self.manifest else "no model of this run is there"
         there += f", the last checkpoint of step {self.stored_step:,}" if self.stored_step else ""
-        return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.way_out)
+        return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint)
 
 
 def _copied(model: Any) -> _Weights:

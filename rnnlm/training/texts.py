@@ -10,7 +10,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, Report, Text, TextSettings, Watched, hold_out, no_text
+from rnnlm.text.corpus import Corpus, Progress, Text, TextSettings, Watched, hold_out, no_text
 from rnnlm.text.encoding import PreEncoded, TrainingData, encode_text
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
@@ -34,7 +34,7 @@ class Texts:
     test: Text | PreEncoded | None
 
 
-def texts_of(request: Request, resolved: Resolved, kind: registry.Kind, report: Report) -> Texts:
+def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, report: Progress) -> Texts:
     """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given.
 
     Raises:
@@ -83,7 +83,7 @@ def _text(names: tuple[str, ...], resolved: Resolved) -> Corpus | PreparedText |
     if not prepared:
         return Corpus(names, resolved.make(TextSettings), resolved.make(SourceSettings)) if names else None
     if len(names) > 1:
-        raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", way_out="prepare all of the text into one folder")
+        raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")
     return prepared_text.load(Path(prepared[0]))
 
 
@@ -96,7 +96,10 @@ def _take_over(text: PreparedText, request: Request, resolved: Resolved) -> None
     folder = text.sources[0]
     if request.tokenizer_from and loading.load_tokenizer(request.tokenizer_from).fingerprint != text.tokenizer.fingerprint:
         option = "--resume" if request.resume else "--tokenizer-from"
-        raise UsageError(f"{option} brings another tokenizer than {folder} is prepared with", way_out=f"prepare the text with --tokenizer-from {request.tokenizer_from}")
+        raise UsageError(
+            f"{option} brings another tokenizer than {folder} is prepared with",
+            hint=f"prepare the text with --tokenizer-from {request.tokenizer_from}",
+        )
     for name in (field.name for field in fields(SourceSettings)):
         if resolved.origins[name] in ASKED:
             raise UsageError(f"{folder} is prepared: {name} has no meaning there", "it says how a text is read", "leave it out")

@@ -4,6 +4,7 @@ traceback, and nothing that was there before is lost."""
 import json
 
 import pytest
+
 from support.failures import checked_error, fingerprint
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from support.failures import checked_error, fingerprint
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")
@@ -56,9 +57,9 @@ def zero_2_kilobytes(folder):
 def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, command):
     weights = zero_2_kilobytes(copied)
     ended = rnnlm(*command.format(text=models.valid, other=models.lstm).split())
-    _, why, way_out = checked_error(ended, 1, "the model at copied is damaged")
+    _, why, hint = checked_error(ended, 1, "the model at copied is damaged")
     assert why == f"  why: {weights.name} has changed: its SHA-256 is not the one recorded"
-    assert way_out.startswith("  try: bring the file back from a copy, or make the model anew; rnnlm doctor")
+    assert hint.startswith("  try: bring the file back from a copy, or make the model anew; rnnlm doctor")
 
 
 @pytest.mark.parametrize("form", ["--bundle", "--compact"])

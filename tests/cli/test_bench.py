@@ -50,7 +50,9 @@ def test_with_weight_drop_the_plain_loop_is_that_of_awd_lstms_scripts(rnnlm, mod
     monkeypatch.setattr(textbook, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given))
     awd = ("layers=2", "layer_sizes=10,8", "weight_drop=0.5", "dropout_embedding=0.1", "locked_dropout=true", "temporal_penalty=1")
     arguments = [part for setting in awd for part in ("--set", setting)]
-    summary = json.loads(rnnlm("bench", "train", models.text, "--recipe", "lstm", *TINY, *arguments, "--rounds", 1, "--steps", 2, "--json").out)
+    summary = json.loads(
+        rnnlm("bench", "train", models.text, "--recipe", "lstm", *TINY, *arguments, "--rounds", 1, "--steps", 2, "--json").out
+    )
     assert len(made) == 1 and summary["ratio_plain"] > 0
 
 
@@ -62,7 +64,20 @@ def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
 
 @pytest.mark.parametrize("setting", ["model=ffnn", "output_layer=class"])
 def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, setting):
-    ended = rnnlm("bench", "train", models.text, "--recipe", "ffnn" if "ffnn" in setting else "lstm", *TINY, "--set", setting, "--rounds", 1, "--steps", 2)
+    ended = rnnlm(
+        "bench",
+        "train",
+        models.text,
+        "--recipe",
+        "ffnn" if "ffnn" in setting else "lstm",
+        *TINY,
+        "--set",
+        setting,
+        "--rounds",
+        1,
+        "--steps",
+        2,
+    )
     columns, row, *_ = [line.split("\t") for line in ended.out.splitlines()]
     assert row[columns.index("plain loop")] == row[columns.index("ratio to plain")] == "-"
     assert row[columns.index("ratio to bare")] != "-"
@@ -87,7 +102,9 @@ def test_growth_on_a_text_is_wrong_usage(rnnlm, models):
         assert (ended.code, ended.errors[0]) == (2, "error: --growth makes its own text, and times our loop alone")
 
 
-@pytest.mark.parametrize("setting, what", [("hidden_size=9", "hidden_size is what is varied here"), ("bogus=3", "unknown setting 'bogus' in --set")])
+@pytest.mark.parametrize(
+    "setting, what", [("hidden_size=9", "hidden_size is what is varied here"), ("bogus=3", "unknown setting 'bogus' in --set")]
+)
 def test_growth_refuses_settings_that_cannot_be(rnnlm, setting, what):
     ended = rnnlm("bench", "train", "--growth", "--set", setting)
     assert (ended.code, ended.errors[0]) == (2, f"error: {what}")
@@ -180,7 +197,9 @@ def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeyp
 
 
 def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, models, here):
-    found = [json.loads(line) for line in rnnlm("bench", "score", "-m", models.lstm, "--tokens", 1500, "--rounds", 1, "--json").out.splitlines()]
+    found = [
+        json.loads(line) for line in rnnlm("bench", "score", "-m", models.lstm, "--tokens", 1500, "--rounds", 1, "--json").out.splitlines()
+    ]
     assert [each["mix"] for each in found] == ["1 to 20", "1 to 1000", "1000", "mostly short"]
     assert all(each["tokens"] >= 1500 and each["ratio_products"] > 0 for each in found)
     shown = rnnlm("bench", "score", "-m", models.unigram, models.text, "--tokens", 1500, "--rounds", 1)

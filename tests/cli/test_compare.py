@@ -3,10 +3,10 @@ import shutil
 import warnings
 
 import pytest
-from support.failures import checked_error
 
 import rnnlm as library
 from rnnlm.errors import RnnlmWarning
+from support.failures import checked_error
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,16 @@ def trained(models, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("compared")
     shutil.copytree(models.lstm, folder / "lstm")
-    assert run(["train", str(models.text), "--model", "ngram", "--order", "3", "--tokenizer-from", str(models.lstm), "-o", str(folder / "kn")]) == 0
-    for name, *options in (("chars", "--set", "tokenizer=char"), ("bytes", "--set", "tokenizer=byte"), ("words",), ("lower", "--lowercase")):
+    assert (
+        run(["train", str(models.text), "--model", "ngram", "--order", "3", "--tokenizer-from", str(models.lstm), "-o", str(folder / "kn")])
+        == 0
+    )
+    for name, *options in (
+        ("chars", "--set", "tokenizer=char"),
+        ("bytes", "--set", "tokenizer=byte"),
+        ("words",),
+        ("lower", "--lowercase"),
+    ):
         assert run(["train", str(models.text), "--model", "unigram", *options, "-o", str(folder / name)]) == 0
     shutil.copy(models.valid, folder / "valid.txt")
     shutil.copy(models.text, folder / "train.txt")
@@ -72,7 +80,9 @@ def test_unknown_tokens_that_turn_a_comparison_round_are_told(rnnlm, here):
 def test_json_holds_all_of_it(rnnlm, parts):
     shown = rnnlm("compare", "lstm", "kn", "chars", "--on", "valid.txt", "--json")
     checked_error(shown, 1, "these models cannot be compared: the part tok of their signatures differs")
-    result = json.loads(rnnlm("compare", "lstm", "kn", "--on", "valid.txt", "--json", "--block", "2", "--resamples", "99", "--train", "train.txt").out)
+    result = json.loads(
+        rnnlm("compare", "lstm", "kn", "--on", "valid.txt", "--json", "--block", "2", "--resamples", "99", "--train", "train.txt").out
+    )
     assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
     assert [model["evaluation"]["ppl_token"] for model in result["models"]] == [
         library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")
@@ -80,7 +90,9 @@ def test_json_holds_all_of_it(rnnlm, parts):
     assert len(result["lines_apart"][0]["for_first"] + result["lines_apart"][0]["for_second"]) <= 40
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        found = library.compare(["lstm", "kn"], "valid.txt", train="train.txt", settings=library.ComparisonSettings(block_lines=2, resamples=99))
+        found = library.compare(
+            ["lstm", "kn"], "valid.txt", train="train.txt", settings=library.ComparisonSettings(block_lines=2, resamples=99)
+        )
     assert found.to_dict()["differences"] == result["differences"]
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rnnlm.cli import terminal
 from support.failures import checked_error
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from support.failures import checked_error
 
 

@@ -36,8 +36,7 @@ def test_command_and_library_say_the_same(rnnlm, models):
 
 def test_contexts_differ_for_a_recurrent_model_and_are_named(rnnlm, models):
     carry, reset = (
-        json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", context, "--json").out)
-        for context in ("carry", "reset")
+        json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", context, "--json").out) for context in ("carry", "reset")
     )
     assert carry["logprob_nats"] != reset["logprob_nats"]
     assert (carry["context"], reset["context"]) == ("carry", "reset")
@@ -79,4 +78,7 @@ def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, 
 
 def test_a_model_given_as_a_text_is_told_as_such(rnnlm, models):
     ended = rnnlm("eval", "-m", models.unigram, models.unigram)
-    assert (ended.code, ended.errors) == (1, [f"error: {models.unigram} is a model, not a text", "  try: name a text; a model is named with -m"])
+    assert (ended.code, ended.errors) == (
+        1,
+        [f"error: {models.unigram} is a model, not a text", "  try: name a text; a model is named with -m"],
+    )

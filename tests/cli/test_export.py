@@ -1,6 +1,7 @@
 import gzip
 
 import pytest
+
 from support.failures import checked_error
 
 

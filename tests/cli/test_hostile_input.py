@@ -10,15 +10,13 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from rnnlm.cli.main import COMMANDS
+from rnnlm.text.prepared import collecting
+from rnnlm.text.prepared.preparation import prepare
 from support.failures import checked_error
 from support.hostile import arpa, escapes, lists, outputs, prepared, settings, tables, texts
 from support.hostile import models as model_folders
-from support.hostile.cases import Bad
-
-from rnnlm.files import reading
-from rnnlm.text.prepared import collecting
-from rnnlm.text.prepared.preparation import prepare
 
 FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists, "model": model_folders, "output": outputs,
             "prepared": prepared, "escape": escapes}  # fmt: skip
@@ -89,7 +87,9 @@ def contents(folder: Path) -> dict[str, str]:
     """Each file, folder and link below `folder`, by name."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        what = f"-> {path.readlink()}" if path.is_symlink() else "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        what = (
+            f"-> {path.readlink()}" if path.is_symlink() else "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        )
         found[str(path.relative_to(folder))] = what
     return found
 

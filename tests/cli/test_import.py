@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from support.arpa_files import GOLDEN, SMALL
 from support.failures import checked_error
 

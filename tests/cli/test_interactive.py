@@ -9,8 +9,8 @@ import time
 
 import pytest
 from rich.console import Console
-from rnnlm.cli.interactive import Desk, drawn, work
 
+from rnnlm.cli.interactive import Desk, drawn, work
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import loading
 

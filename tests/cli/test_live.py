@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from rnnlm.cli import live
 
-from rnnlm.events import Counted, Estimated, Fitted, RolledBack, Saved, Started, Step, Validated
+from rnnlm.cli import live
+from rnnlm.events import Counted, Estimated, Fitted, ModelSaved, RolledBack, Started, Step, Validated
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
 VALIDATED = Validated(1190, 2.4, 150.123, 149.5, False, 39.0, None)
-SAVED = Saved("checkpoints/x", 1100)
+SAVED = ModelSaved("checkpoints/x", 1100)
 ROLLED_BACK = RolledBack(1205, 1190, "the loss is not a number by step 1205", 2, 1, 0.25, 41.0)
 FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget", model=None)
 

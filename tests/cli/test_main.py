@@ -5,9 +5,9 @@ import sys
 
 import click
 import pytest
-from rnnlm.cli import main as entry
 
 from rnnlm import corpora
+from rnnlm.cli import main as entry
 
 
 def test_help_lists_every_command_with_what_it_does(rnnlm):
@@ -44,15 +44,15 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
 
 
 @pytest.mark.parametrize(
-    "arguments, way_out",
+    "arguments, hint",
     [(["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"), (["recipes", "lsmt"], "'lstm'"),
      (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"), (["xyzzy"], "known are: bench")],
 )  # fmt: skip
-def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, arguments, way_out):
+def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, arguments, hint):
     ended = rnnlm(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert ended.errors[0].startswith("error: ")
-    assert way_out in ended.err
+    assert hint in ended.err
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(rnnlm):

@@ -2,9 +2,9 @@ import json
 import shutil
 
 import pytest
-from support.failures import checked_error
 
 import rnnlm as library
+from support.failures import checked_error
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +61,8 @@ def test_a_text_that_a_model_was_trained_on_is_told_where_weights_are_tuned_on_i
 
 
 def test_what_says_the_weights_is_named(rnnlm, parts):
-    way_out = checked_error(rnnlm("mix", "kn", "uni"), 2, "nothing says")[-1]
-    assert "--on TEXT" in way_out and "--weights" in way_out
+    hint = checked_error(rnnlm("mix", "kn", "uni"), 2, "nothing says")[-1]
+    assert "--on TEXT" in hint and "--weights" in hint
 
 
 def test_json_holds_all_of_it(rnnlm, parts):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from rnnlm.cli import main as entry
 from support.failures import checked_error
 
@@ -16,8 +17,8 @@ def test_the_commands_that_take_one_model():
 @pytest.mark.parametrize("command", [*ONE_MODEL, "bench score"])
 def test_a_second_model_is_wrong_usage_where_one_is_taken(rnnlm, command):
     ended = rnnlm(*command.split(), "-m", "first", "--model", "second")
-    what, way_out = checked_error(ended, 2, f"rnnlm {command} takes one model, but was given first, second; ")
-    assert "rnnlm compare, mix and rescore" in what and f"rnnlm {command} --help" in way_out
+    what, hint = checked_error(ended, 2, f"rnnlm {command} takes one model, but was given first, second; ")
+    assert "rnnlm compare, mix and rescore" in what and f"rnnlm {command} --help" in hint
 
 
 @pytest.mark.parametrize("command", ["doctor", "info"])

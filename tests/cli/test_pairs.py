@@ -69,7 +69,9 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
     tokens = {}
     for scoring in ("full", "partial", "word"):
-        shown = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl", "--overwrite")
+        shown = rnnlm(
+            "score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl", "--overwrite"
+        )
         assert shown.code == 0
         tokens[scoring] = json.loads((here / "d.jsonl").read_text())["good_tokens"]
     assert tokens == {"full": 5, "partial": 3, "word": 1}

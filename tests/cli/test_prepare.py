@@ -5,9 +5,9 @@ import signal
 import time
 
 import pytest
-from support.failures import checked_error
 
 from rnnlm.text.prepared import prepared_text
+from support.failures import checked_error
 
 
 @pytest.fixture
@@ -21,7 +21,11 @@ def test_a_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     prepared = rnnlm("prepare", text, "-o", "big", "--workers", 2, "--min-count", 2)
     assert prepared.code == 0, prepared.err
     assert prepared.err.splitlines()[0] == "vocabulary of all of the text ..." and "tokenizer word:" in prepared.err
-    assert "lines\t300" in prepared.out and sorted(path.name for path in (here / "big").iterdir()) == ["index.json", "shard-00000.safetensors", "vocab.txt"]
+    assert "lines\t300" in prepared.out and sorted(path.name for path in (here / "big").iterdir()) == [
+        "index.json",
+        "shard-00000.safetensors",
+        "vocab.txt",
+    ]
     told = json.loads(rnnlm("info", "big", "--json").out)
     assert (told["prepared text"], told["counts"]["lines"], told["text"]) == ("finished", 300, [str(text)])
     assert "SHA-256 as recorded" in rnnlm("doctor", "big").out

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from support.failures import checked_error
 
 import rnnlm as library
+from support.failures import checked_error
 
 
 @pytest.fixture

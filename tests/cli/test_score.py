@@ -3,6 +3,7 @@ import io
 import json
 
 import pytest
+
 from rnnlm.cli.score_table import times
 
 
@@ -140,7 +141,10 @@ def test_one_malformed_line_of_json_does_not_end_the_run(rnnlm, models, here):
 def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
     (here / "my text").write_text("the man\n")
     shown = rnnlm("score", "-m", models.unigram, "the", "my text")
-    assert shown.code == 0 and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines" in shown.err
+    assert (
+        shown.code == 0
+        and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines" in shown.err
+    )
     assert "file" not in rnnlm("score", "-m", models.unigram, "the", "my  text").err
 
 

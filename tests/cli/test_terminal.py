@@ -3,6 +3,7 @@ import io
 import json
 
 import pytest
+
 from rnnlm.cli import terminal
 
 

@@ -5,7 +5,6 @@ A new kind is taken up by itself; what more there is to try of a kind stands in 
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, Lines, fit, save
 
 from rnnlm import arrays
 from rnnlm.combinations.adapted_model import AdaptedModel
@@ -19,18 +18,37 @@ from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, save
 
 VARIANTS = {
     "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
-        {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
-        {"coupled_gates": True}, {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
-        {"output_layer": "adaptive", "cutoffs": "4,8"}, {"output_layer": "class"}, {"output_layer": "class", "classes": 3, "tied": False},
-        {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3}, {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
-        {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
+        {"layers": 2},
+        {"tied": False},
+        {"tied": True, "embedding_size": 12, "hidden_size": 12},
+        {"peepholes": True},
+        {"coupled_gates": True},
+        {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"},
+        {"layers": 2, "connections": "highway"},
+        {"output_layer": "adaptive", "cutoffs": "4,8"},
+        {"output_layer": "class"},
+        {"output_layer": "class", "classes": 3, "tied": False},
+        {"output_layer": "hierarchical"},
+        {"output_layer": "mos", "mixture_components": 3},
+        {"loss": "sampled", "samples": 8},
+        {"loss": "nce", "samples": 8, "tied": False},
+        {"mogrifier_rounds": 5},
+        {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2},
+        {"ema_decay": 0.9},
+        {"optimizer": "asgd"},
     ],
-    "qrnn": [{}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"}],
+    "qrnn": [
+        {},
+        {"layers": 2, "convolution_words": 3, "connections": "residual"},
+        {"convolution_words": 1, "pooling": "f"},
+        {"pooling": "ifo"},
+    ],
     "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
     "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
     "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]

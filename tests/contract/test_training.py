@@ -4,13 +4,13 @@ run is stored, goes on bit by bit, and its model is loaded. A CPU without them w
 import numpy as np
 import pytest
 from contract.test_language_models import SPELLED, VARIANTS
-from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
-from rnnlm.events import Kept
+from rnnlm.events import Checkpoint
 from rnnlm.inference import span_scoring
 from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.checkpoints import Run
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
 NEURAL = [(name, settings) for name in VARIANTS if registry.KINDS[name].family == "neural" for settings in VARIANTS[name]] + SPELLED
 SETTINGS = {"precision": "bf16", "budget": "4steps", "validate_every_steps": 2, "save_every": "2steps", "dropout_output": 0.2}
@@ -20,7 +20,7 @@ SETTINGS = {"precision": "bf16", "budget": "4steps", "validate_every_steps": 2, 
 def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(name, settings, tmp_path):
     settings = {**SETTINGS, **settings}
     *events, whole = run(name, valid=HELD_OUT, **settings)
-    kept = next(event for event in events if isinstance(event, Kept))
+    kept = next(event for event in events if isinstance(event, Checkpoint))
     checkpoints.save(tmp_path, kept.state, Run(None, settings, "", None, ""))
     *_, resumed = run(name, valid=HELD_OUT, initial=checkpoints.load(tmp_path), **settings)
     assert (kept.step, whole.steps, resumed.steps) == (2, 4, 4)

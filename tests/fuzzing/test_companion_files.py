@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
 
 from rnnlm.combinations import companions
 from rnnlm.events import TrainingState
@@ -15,6 +14,7 @@ from rnnlm.models import checkpoints
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.metrics_log import read_events
 from rnnlm.rescoring.weights import Weights, read_weights, save_weights
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from support.odd_inputs import put, quiet, value_or_error
-from support.tiny_models import fit, save
 
 from rnnlm.errors import ModelError, RnnlmError
 from rnnlm.files import tensor_files
@@ -19,6 +17,8 @@ from rnnlm.neural.embeddings.pretrained import read_vectors
 from rnnlm.ngram.arpa.exchange import load_arpa
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
+from support.odd_inputs import put, quiet, value_or_error
+from support.tiny_models import fit, save
 
 MEGABYTE = 1 << 20
 ZSTD_BLOCK = 128 << 10  # the most that one holds

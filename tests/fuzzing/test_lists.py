@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import RnnlmError
 from rnnlm.generation.word_constraints import Ban, Words
@@ -18,6 +16,8 @@ from rnnlm.rescoring.files import read_nbest
 from rnnlm.rescoring.nbest import ListSettings, parse_score
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
+from support.tiny_models import make_tokenizer
 
 TSV = b"utt\trank\tscore\ttext\nu1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2e0\tthe hat\nu2\t1\t-3\ta dog\n"
 JSON = {"utt": "u1", "ref": "the cat", "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": "-2"}]}

@@ -9,8 +9,6 @@ import pytest
 import safetensors.numpy
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
-from support.tiny_models import fit, save
 
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tensor_files
@@ -21,6 +19,8 @@ from rnnlm.models import model_folder, quantization
 from rnnlm.models.info import describe
 from rnnlm.models.manifest import read_manifest
 from rnnlm.scoring.scorer import score_sentences
+from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
+from support.tiny_models import fit, save
 
 KINDS = {
     "unigram": {},

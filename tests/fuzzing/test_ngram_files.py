@@ -5,13 +5,13 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
-from support.tiny_models import fit
 
 from rnnlm.errors import RnnlmError
 from rnnlm.ngram.arpa.exchange import arpa, load_arpa
 from rnnlm.ngram.counting.files import count_lines, merge_counts
 from rnnlm.scoring.scorer import score_sentences
+from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
+from support.tiny_models import fit
 
 
 @pytest.fixture(scope="module")

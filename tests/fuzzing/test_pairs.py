@@ -8,8 +8,6 @@ import pyarrow.parquet
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, odd_numbers, odd_text, quiet, value_or_error
-from support.tiny_models import halves_model
 
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring.pairs.accuracy import pair_accuracies
@@ -17,6 +15,8 @@ from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.formulas import LONGEST, Formula, parse
 from rnnlm.scoring.pairs.records import record_of
 from rnnlm.scoring.pairs.sets import score_set
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, odd_numbers, odd_text, quiet, value_or_error
+from support.tiny_models import halves_model
 
 SENTENCES = {"sentence_good": "a b", "sentence_bad": "b a", "UID": "order", "pairID": "0", "field": "syntax_semantics", "distance": 2}
 WINOGRAD = {"sentence": "a _ b", "option1": "a", "option2": "b", "answer": "1", "qID": "x"}

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
 
 import rnnlm
 from rnnlm.files import tensor_files
 from rnnlm.text.prepared import checks as checking
 from rnnlm.text.prepared import collecting, prepared_text
 from rnnlm.text.prepared.index import INDEX, JOURNAL, read_index
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
 
 MOST_BYTES = 50 << 20
 SHARD = "shard-00001.safetensors"

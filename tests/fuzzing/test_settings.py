@@ -5,18 +5,19 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 
 from rnnlm.combinations.settings import KINDS
-from rnnlm.config import Budget, Layer, parse_assignments, read_toml, resolve
+from rnnlm.config import Budget, Layer, parse_assignments, resolve
 from rnnlm.errors import RnnlmError, UsageError
 from rnnlm.evaluation.signature import Signature
+from rnnlm.files.reading import read_toml
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.memory import parse_size
 from rnnlm.models import registry
 from rnnlm.text.sources import parse_hub_name
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.plan import Request, plan
+from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CLASSES = {

@@ -14,7 +14,6 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
 
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tables
@@ -22,6 +21,7 @@ from rnnlm.files.compression import compressed
 from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
 from rnnlm.text.corpus import Corpus, TextSettings, split_words
 from rnnlm.text.sources import SourceSettings
+from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
 
 TEXT = b"the cat sat\non the mat\n\n\xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n" * 3
 COMPRESSED = {

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.odd_inputs import damaged, odd_json, odd_numbers, odd_text, quiet, value_or_error
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import RnnlmError
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from support.odd_inputs import damaged, odd_json, odd_numbers, odd_text, quiet, value_or_error
+from support.tiny_models import make_tokenizer
 
 VOCABULARY = Vocabulary(("</s>", "<unk>", "the", "a\tb\\", "\n", "\u00e9"), np.array([3, 0, 2, 1, 1, 1]))
 counts = st.sampled_from([0, 1, -1, 2**63 - 1]) | st.integers(0, 99)

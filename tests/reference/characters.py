@@ -4,6 +4,7 @@ Weights are given under torch's names and shapes. A word is a list of rows of th
 """
 
 import numpy as np
+
 from reference.recurrent import lstm_step, sigmoid
 
 

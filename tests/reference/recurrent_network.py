@@ -4,16 +4,8 @@ Weights go by the names of the network's state_dict; time comes first.
 """
 
 import numpy as np
-from reference.recurrent import (
-    ACTIVATIONS,
-    elman_step,
-    gru_step,
-    lstm_step,
-    mogrifier_matrices,
-    mogrify,
-    quasi_recurrent_layer,
-    sigmoid,
-)
+
+from reference.recurrent import ACTIVATIONS, elman_step, gru_step, lstm_step, mogrifier_matrices, mogrify, quasi_recurrent_layer, sigmoid
 
 
 def stack(settings, weights, x_TBE, state):
@@ -80,7 +72,9 @@ def jordan(settings, weights, x_TBE, state):
         fed_back = np.exp(log_softmax(logits(settings, weights, h)))
         if settings.feedback == "embedding":
             fed_back = fed_back @ weights["input.embedding.weight"]
-        h = ACTIVATIONS[settings.activation](x @ weights["body.weight_ih"].T + fed_back @ weights["body.weight_hh"].T + weights["body.bias_ih"])
+        h = ACTIVATIONS[settings.activation](
+            x @ weights["body.weight_ih"].T + fed_back @ weights["body.weight_hh"].T + weights["body.bias_ih"]
+        )
         outputs.append(h)
     return np.stack(outputs), [h[None]]
 

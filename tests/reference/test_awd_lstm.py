@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference.awd_lstm import awd_loss
 
+from reference.awd_lstm import awd_loss
 from rnnlm.errors import SettingsError
 from rnnlm.neural import network
 from rnnlm.neural.fitting.settings import FittingSettings

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from support.arpa_files import GOLDEN
 
 from rnnlm.config import Layer, resolve
 from rnnlm.ngram import fitting
@@ -14,6 +13,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData, encode_text
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.arpa_files import GOLDEN
 
 LOG10_TOLERANCE = 1e-5
 

@@ -1,10 +1,10 @@
 """How tests read a text with a model: in one call, place by place, with one token changed."""
 
 import numpy as np
-from support.tiny_models import LINES, Lines
 
 from rnnlm import arrays
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines
 
 
 def text_of(model, lines=LINES) -> tuple[np.ndarray, np.ndarray]:

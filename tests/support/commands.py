@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rnnlm.cli.main import run
 
 from rnnlm import corpora
+from rnnlm.cli.main import run
 from rnnlm.files import reading
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")

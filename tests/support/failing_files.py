@@ -103,7 +103,9 @@ def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
 
 
 @contextlib.contextmanager
-def failing(folder: Path, kinds: tuple[str, ...], number: int = errno.ENOSPC, part: str = "", calls: range | None = None) -> Iterator[list[str]]:
+def failing(
+    folder: Path, kinds: tuple[str, ...], number: int = errno.ENOSPC, part: str = "", calls: range | None = None
+) -> Iterator[list[str]]:
     """Calls of these kinds below `folder`, of files with `part` in their names, fail while this lasts: all of them, or those numbered
     `calls`, counted from 0. What failed, as it comes."""
     failed: list[str] = []

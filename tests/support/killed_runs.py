@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support import failing_files
-
 from rnnlm.files import writing
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
+from support import failing_files
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1}
 VARIANTS = {
@@ -27,7 +26,15 @@ VARIANTS = {
     "moving average, drawn windows": {"ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True, "dropout_input": 0.3},
     "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau", "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
-TIMES = ("seconds", "tokens_per_second", "read_at", "cost", "set_aside", "metrics_bytes", "last_loss")  # the last: as of a report every so often
+TIMES = (
+    "seconds",
+    "tokens_per_second",
+    "read_at",
+    "cost",
+    "set_aside",
+    "metrics_bytes",
+    "last_loss",
+)  # the last: as of a report every so often
 MOST_STEPS = 4096
 
 
@@ -55,7 +62,17 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run", "rnnlm.neural.fitting.fitting", "support.killed_runs"])
+        self.context.set_forkserver_preload(
+            [
+                "torch",
+                "torch._dynamo",
+                "rnnlm.cli.main",
+                "rnnlm.cli.commands.train",
+                "rnnlm.training.run",
+                "rnnlm.neural.fitting.fitting",
+                "support.killed_runs",
+            ]
+        )
 
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):
@@ -94,7 +111,6 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from rnnlm.cli import signals
     from rnnlm.cli.main import main
-
     from rnnlm.neural.fitting.trainer import Trainer
 
     signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
@@ -137,7 +153,9 @@ def outcome(folder: Path) -> Outcome:
     manifest = checked(folder)
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
-    return Outcome(manifest.fingerprint, manifest.step, _timeless(manifest.results), facts["sha256"], _timeless(facts["facts"]), log_of(folder))
+    return Outcome(
+        manifest.fingerprint, manifest.step, _timeless(manifest.results), facts["sha256"], _timeless(facts["facts"]), log_of(folder)
+    )
 
 
 def checked(folder: Path) -> Manifest | None:
@@ -147,7 +165,7 @@ def checked(folder: Path) -> Manifest | None:
     weights = [path for path in folder.glob("weights-*")]
     states = [path for path in (folder / "training").glob("state*")]
     assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)  # one each may be in the writing
-    if checkpoints.is_there(folder):
+    if checkpoints.exists(folder):
         checkpoints.load(folder)
     if not model_folder.is_model(folder):
         return None
@@ -171,7 +189,9 @@ def log_of(folder: Path) -> list[tuple[Any, ...]]:
         assert told == sorted(set(told)), (kind, told)
     kinds = [event["event"] for event in events]
     assert kinds[0] == "started" and kinds[-1] == "finished", kinds
-    return [(event["step"], event["ppl_token"], event["best_ppl_token"], event["improved"]) for event in events if event["event"] == "validated"]
+    return [
+        (event["step"], event["ppl_token"], event["best_ppl_token"], event["improved"]) for event in events if event["event"] == "validated"
+    ]
 
 
 def _timeless(facts: Any) -> Any:

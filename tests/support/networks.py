@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import rnnlm.corpora
 import torch
 
+import rnnlm.corpora
 from rnnlm.neural.fitting import budget, progress, rollbacks
 from rnnlm.neural.fitting.fitting import start_network
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
@@ -71,7 +71,9 @@ def make_trainer():
             settings.pop("activation", None)
         own = {**NETWORK, **{name: settings.pop(name) for name in list(settings) if name in shape.__dataclass_fields__}}
         torch.manual_seed(seed)
-        network = start_network(shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device))
+        network = start_network(
+            shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device)
+        )
         return Trainer(network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision)
 
     return make

@@ -223,7 +223,7 @@ def value_or_error(parse: Callable[[], Any]) -> Any:
             return parse()
         except RnnlmError as error:
             assert error.what.strip()
-            assert max(map(len, (error.what, error.why, error.way_out))) <= LONGEST_MESSAGE + len(" ... ")
+            assert max(map(len, (error.what, error.why, error.hint))) <= LONGEST_MESSAGE + len(" ... ")
             return error
 
 

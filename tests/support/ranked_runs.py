@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import rnnlm.corpora
 import torch
 
+import rnnlm.corpora
 from rnnlm.errors import RnnlmError
-from rnnlm.events import Kept, RolledBack, Step, TrainingState, Validated
+from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
 from rnnlm.neural.fitting import ranks as ranks_module
 from rnnlm.neural.fitting import state as continuing
 from rnnlm.neural.fitting.budget import Interval
 from rnnlm.neural.fitting.fitting import start_network
-from rnnlm.neural.fitting.ranks import ALONE, join
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
@@ -30,13 +30,36 @@ from rnnlm.text.tokenizers import TokenizerSettings
 ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
-FITTING = {"bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3, "schedule": "linear", "warmup": 0.0, "validate_every_steps": 6}
+FITTING = {
+    "bptt_tokens": 9,
+    "optimizer": "sgd",
+    "learning_rate": 2.0,
+    "clip_norm": 0.3,
+    "schedule": "linear",
+    "warmup": 0.0,
+    "validate_every_steps": 6,
+}
 CASES = {
     "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5, "bptt_deviation": 3.0, "state_reset": 0.3},
     "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14, "activation_penalty": 2.0},
     "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
-    "averaged": {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "output_layer": "mos", "mixture_components": 2, "accumulation": 3},
-    "gru": {"model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None, "ema_decay": 0.9},
+    "averaged": {
+        "optimizer": "asgd",
+        "nonmonotone_interval": 2,
+        "fine_tune_after": 0.5,
+        "output_layer": "mos",
+        "mixture_components": 2,
+        "accumulation": 3,
+    },
+    "gru": {
+        "model": "gru",
+        "layers": 2,
+        "optimizer": "adamw",
+        "learning_rate": 0.01,
+        "output_layer": "hierarchical",
+        "tied": None,
+        "ema_decay": 0.9,
+    },
 }
 CUT = 8  # steps, in the middle of an epoch
 DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
@@ -58,14 +81,18 @@ def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingD
     return TrainingData(tokenizer, encode_text(train, tokenizer), encode_text(corpus(text[60:90]), tokenizer))
 
 
-def trainer_of(folder: Path, settings: dict, ranks=ALONE, budget: str = "20steps", initial: TrainingState | None = None) -> Trainer:
+def trainer_of(
+    folder: Path, settings: dict, ranks=SINGLE_PROCESS, budget: str = "20steps", initial: TrainingState | None = None
+) -> Trainer:
     """Of ROWS rows in all."""
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
     data = data_of(folder, settings.pop("documents", False))
     shape = KINDS[settings["model"]]
     torch.manual_seed(1)
-    network = start_network(shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device("cpu"))
-    ranks.draws_differ(1)
+    network = start_network(
+        shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device("cpu")
+    )
+    ranks.seed_per_rank(1)
     fitting = FittingSettings(**{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__})
     trainer = Trainer(network, fitting, RunSettings(budget=budget, seed=1, save_every="100000steps"), data, "fp32", ranks, ROWS)
     if initial is not None:
@@ -86,13 +113,17 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     *events, fitted = trainer.train(stop, save)
     raw = [weight.detach().clone() for weight in trainer.network.parameters()]
     reports = [event for event in events if isinstance(event, Step)]
-    found = {f"weight.{name}": array for name, array in fitted.model.to_arrays().items()} | {f"last.{n}": w.numpy() for n, w in enumerate(raw)}
+    found = {f"weight.{name}": array for name, array in fitted.model.to_arrays().items()} | {
+        f"last.{n}": w.numpy() for n, w in enumerate(raw)
+    }
     found["losses"] = np.array(trainer.ranks.totals(*losses)) if losses else np.zeros(0)
     tokens = np.diff([before, *(event.tokens for event in reports)])
     found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))  # however often it was
     found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
     found["ppls"] = np.array([event.ppl_token for event in events if isinstance(event, Validated)])
-    found["counts"] = np.array([fitted.step, fitted.steps, fitted.tokens, trainer.streams.rows, sum(isinstance(event, Kept) for event in events)])
+    found["counts"] = np.array(
+        [fitted.step, fitted.steps, fitted.tokens, trainer.streams.rows, sum(isinstance(event, Checkpoint) for event in events)]
+    )
     found["state"] = fitted.state
     return found
 
@@ -146,7 +177,9 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
     keep("faulty", run(faulty(trainer_of(folder, CASES["gru"], ranks))))
     keep("dropout", run(trainer_of(folder, DROPOUT, ranks)))
     state = cut(trainer_of(folder, DROPOUT, ranks))
-    found["draws"] = np.array([len({state.arrays[f"random.cpu{end}"].tobytes() for end in ("", *(f".{r}" for r in range(1, ranks.count)))})])
+    found["draws"] = np.array(
+        [len({state.arrays[f"random.cpu{end}"].tobytes() for end in ("", *(f".{r}" for r in range(1, ranks.count)))})]
+    )
     keep("dropout-resumed", run(trainer_of(folder, DROPOUT, ranks, initial=state)))
     _wishes(folder, ranks, keep, found)
     return found

@@ -19,13 +19,7 @@ from rnnlm.text.corpus import Block, TextSettings
 from rnnlm.text.encoding import TrainingData, encode_text
 from rnnlm.text.tokenizers import TokenizerSettings
 
-LINES = (
-    "the cat sat on the mat",
-    "a dog saw the cat",
-    "the dog sat",
-    "it is hard to recognize speech",
-    "the <unk> sat on a cat",
-)
+LINES = ("the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "the <unk> sat on a cat")
 HELD_OUT = ("the cat saw a dog", "it is hard")
 _SMALL = {
     "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps", "learning_rate": 0.05,
@@ -74,7 +68,9 @@ def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
     return model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts)
 
 
-def mixture(parts: Sequence[tuple[str, dict[str, Any]]], weights: Sequence[float], mixing: str = "linear", lines: Sequence[str] = LINES) -> Mixture:
+def mixture(
+    parts: Sequence[tuple[str, dict[str, Any]]], weights: Sequence[float], mixing: str = "linear", lines: Sequence[str] = LINES
+) -> Mixture:
     """A mixture of models of :func:`fit`, each given by name and settings."""
     return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
 

@@ -1,9 +1,9 @@
 """Texts, and the process that runs are forked of."""
 
 import pytest
-from support.killed_runs import Runs, command
 
 from rnnlm import corpora
+from support.killed_runs import Runs, command
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+
 from rnnlm.cli.main import _raise_signalled, _Signalled
 from rnnlm.cli.signals import Signals, saving_ignored
 

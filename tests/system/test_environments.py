@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from rnnlm.cli.main import run
 from support.commands import environment
 from support.failures import fingerprint

@@ -4,14 +4,14 @@ import errno
 import shutil
 
 import pytest
-from support.failing_files import failing
-from support.killed_runs import checked, outcome
 
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning
-from rnnlm.events import Fitted, Kept, Saved, Unsaved
+from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
 from rnnlm.training import storage
 from rnnlm.training.run import train
+from support.failing_files import failing
+from support.killed_runs import checked, outcome
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1, "validate_every_steps": 4,
@@ -51,7 +51,7 @@ def test_what_cannot_be_written_now_is_written_later(text, tmp_path, expected, k
     with failing(tmp_path / "m", (kind,), number, part, calls) as failed:
         events = list(train(text, output=tmp_path / "m", **RUN))
     assert failed or calls.start
-    unsaved = [event for event in events if isinstance(event, Unsaved)]
+    unsaved = [event for event in events if isinstance(event, SaveFailed)]
     assert bool(unsaved) == (kind != "unlink") or calls.start, events  # later on: it may be the end, where it is tried a few times
     assert all(event.why.startswith("cannot write to ") for event in unsaved)
     assert outcome(tmp_path / "m") == expected
@@ -75,12 +75,12 @@ def test_a_log_that_can_never_be_written_is_said_at_the_end(text, tmp_path):
 def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_whole(text, tmp_path, expected, part):
     """And the run goes on once there is space again."""
     events = train(text, output=tmp_path / "m", **RUN)
-    seen = [next(event for event in events if isinstance(event, Kept)), next(events)]
-    assert isinstance(seen[-1], Saved)
+    seen = [next(event for event in events if isinstance(event, Checkpoint)), next(events)]
+    assert isinstance(seen[-1], ModelSaved)
     with failing(tmp_path / "m", ("write",), FULL, part), pytest.raises(OutputError, match="not saved|cannot write") as caught:
         seen += events
-    assert "No space left on device" in str(caught.value) and "make space" in caught.value.way_out
-    assert any(isinstance(event, Unsaved) for event in seen) and any(isinstance(event, Fitted) for event in seen)
+    assert "No space left on device" in str(caught.value) and "make space" in caught.value.hint
+    assert any(isinstance(event, SaveFailed) for event in seen) and any(isinstance(event, Fitted) for event in seen)
     assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
     list(train(text, output=tmp_path / "m", resume="auto", **RUN))
     assert outcome(tmp_path / "m") == expected
@@ -103,7 +103,7 @@ def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, mo
     assert tries == [tries[1] + storage.LAST_TRIES - 1, tries[1]]
 
 
-@pytest.mark.parametrize("after", [Kept, Saved, Fitted])
+@pytest.mark.parametrize("after", [Checkpoint, ModelSaved, Fitted])
 def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
     for event in train(text, output=tmp_path / "m", **RUN):
         if isinstance(event, after):
@@ -120,8 +120,8 @@ def test_a_file_in_the_place_of_the_folder_is_told_and_left_alone(text, tmp_path
     with pytest.raises(OutputError, match="the end of the run is not saved"):
         for event in train(text, output=tmp_path / "m", **RUN):
             seen.append(event)
-            if isinstance(event, Kept) and event.step == 3:
+            if isinstance(event, Checkpoint) and event.step == 3:
                 shutil.rmtree(tmp_path / "m")
                 (tmp_path / "m").write_text("mine", encoding="utf-8")
-    assert any(isinstance(event, Unsaved) for event in seen)
+    assert any(isinstance(event, SaveFailed) for event in seen)
     assert (tmp_path / "m").read_text(encoding="utf-8") == "mine"

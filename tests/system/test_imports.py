@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from rnnlm.cli.main import COMMANDS
-from support.tiny_models import fit, save
 
 from rnnlm import corpora
+from rnnlm.cli.main import COMMANDS
+from support.tiny_models import fit, save
 
 HEAVY = {"torch", "datasets", "pyarrow", "sentencepiece", "numpy", "safetensors", "rich", "matplotlib"}
 RUN = """

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from support.killed_runs import VARIANTS, checked, command, newest_step, outcome
 
 STEPS = {"budget": "60steps", "save_every": "3steps"}

@@ -110,7 +110,9 @@ def test_the_installed_wheel_works(wheel, tmp_path):
 
     assert "lstm-sentencepiece" in rnnlm("recipes")
     assert str(target) in rnnlm("corpora")
-    script = subprocess.run([target / "bin" / "rnnlm", "corpora"], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=60)
+    script = subprocess.run(
+        [target / "bin" / "rnnlm", "corpora"], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=60
+    )
     assert str(target) in script.stdout
     assert "unigram" in rnnlm("train", str(target / "rnnlm/corpora/english/valid.txt"), "--model", "unigram", "--dry-run")
 

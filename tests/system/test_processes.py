@@ -12,12 +12,12 @@ import weakref
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
+
 from rnnlm.cli import processes
 from rnnlm.cli.commands import train
 from rnnlm.cli.processes import LAUNCHED, LOST, _Processes
 from rnnlm.cli.signals import Signals
-from safetensors.numpy import load_file
-
 from rnnlm.training import run as training
 
 SMALL = (
@@ -60,7 +60,9 @@ def wait_for(condition, seconds=60):
 
 def begun(start, models, folder):
     """A run of two processes that has validated once, and their ids by rank."""
-    process = start("train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS, "--set", "batch_rows=2", "--processes", "2")
+    process = start(
+        "train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS, "--set", "batch_rows=2", "--processes", "2"
+    )
     line = ""
     while "checkpoint" not in line:
         line = process.stderr.readline()
@@ -191,7 +193,10 @@ LOSES = f"raise SystemExit({LOST})"
 
 def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     assert ended("", "") == (0, "")
-    assert ended(LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)") == (2, "error: of the second\n  why: x\n")
+    assert ended(LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)") == (
+        2,
+        "error: of the second\n  why: x\n",
+    )
     assert ended("import sys; sys.exit(1)", LOSES)[0] == 1  # the first one has said it
     assert ended("raise SystemExit(143)", "") == (143, "")
     assert ended("", "import os; os.abort()") == (0, "")  # the run has come to its end: that was in leaving

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import ranked_runs
-from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
 from torch import distributed
 
 from rnnlm.errors import DeviceError, LostProcess, ModelError, SettingsError, TrainingError, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.neural.fitting import ranks as ranks_module
 from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.ranks import ALONE, Together
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.shared_iteration import SharedIteration
-from rnnlm.rendezvous import Place, own_device, place
+from rnnlm.rendezvous import Rank, bind_device, current_rank
+from support import ranked_runs
+from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
 
 COUNTS = (2, 3)
 
@@ -164,7 +164,7 @@ def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_ste
 
 
 def test_more_ranks_than_streams_are_refused(alone):
-    ranks = Together(Place(0, ROWS + 1), "60s")
+    ranks = ProcessGroup(Rank(0, ROWS + 1), "60s")
     with pytest.raises(TrainingError, match="7 processes are too many; there are 6 streams"):
         trainer_of(alone[0], {}, ranks)
 
@@ -177,14 +177,14 @@ def test_a_number_of_rows_that_is_none_is_damage(rows):
 
 def test_shares_are_in_order_and_even():
     for count in (1, 2, 3, 7):
-        shares = [Together(Place(rank, count), "60s").share(20) for rank in range(count)]
+        shares = [ProcessGroup(Rank(rank, count), "60s").share(20) for rank in range(count)]
         assert [row for share in shares for row in range(20)[share]] == list(range(20))
         assert max(share.stop - share.start for share in shares) - min(share.stop - share.start for share in shares) <= 1
-    assert ALONE.share(20) == slice(0, 20)
+    assert SINGLE_PROCESS.share(20) == slice(0, 20)
 
 
 def test_meetings_are_as_rare_as_time_lets_them():
-    ranks = Together(Place(0, 2), "60s")
+    ranks = ProcessGroup(Rank(0, 2), "60s")
     clock, met = [50.0], []
     ranks._gathered = lambda *values: met.append(step) or [[clock[0], 0.0, 0.0]] * 2
     for step in range(2000):
@@ -195,10 +195,12 @@ def test_meetings_are_as_rare_as_time_lets_them():
     assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"])
+@pytest.mark.parametrize(
+    "error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"]
+)
 def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
     """Torch does so in threads of its own, here after a while: they need an interpreter that is not ending, and its lock."""
-    ranks, held, held_at_end = Together(Place(0, 2), "60s"), [], []
+    ranks, held, held_at_end = ProcessGroup(Rank(0, 2), "60s"), [], []
 
     def exchanged(found, own):
         held.append((own, *found))
@@ -230,32 +232,32 @@ def environment(monkeypatch, **own):
 
 def test_the_environment_says_which_rank_this_is(monkeypatch):
     environment(monkeypatch)
-    assert place() == Place(0, 1, 0) and own_device("cuda:3") == "cuda:3"
+    assert current_rank() == Rank(0, 1, 0) and bind_device("cuda:3") == "cuda:3"
     environment(monkeypatch, RANK="1")
-    assert place().count == 1
+    assert current_rank().count == 1
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
-    assert place() == Place(5, 8, 1) and str(place()) == "process 6 of 8"
+    assert current_rank() == Rank(5, 8, 1) and str(current_rank()) == "process 6 of 8"
 
 
 @pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("-1", "2"), ("0", "x"), ("0", "0")])
 def test_nonsense_in_the_environment_is_an_error(monkeypatch, rank, count):
     environment(monkeypatch, RANK=rank, WORLD_SIZE=count, MASTER_ADDR="here")
     with pytest.raises(UsageError, match="RANK, WORLD_SIZE"):
-        place()
+        current_rank()
 
 
 def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert (own_device("auto"), own_device("cpu")) == ("cpu", "cpu")
+    assert (bind_device("auto"), bind_device("cpu")) == ("cpu", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert (own_device("auto"), own_device("cuda"), own_device("cpu")) == ("cuda:1", "cuda:1", "cpu")
+    assert (bind_device("auto"), bind_device("cuda"), bind_device("cpu")) == ("cuda:1", "cuda:1", "cpu")
     with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
-        own_device("cuda:0")
+        bind_device("cuda:0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(DeviceError, match="no GPU for process 2 of this machine"):
-        own_device("auto")
+        bind_device("auto")
 
 
 def test_graphs_and_accumulation_are_refused_and_a_timeout_is_a_time():

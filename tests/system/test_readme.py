@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from rnnlm.cli.main import COMMANDS, run
 
 from rnnlm import checkpoints, corpora
 from rnnlm.benchmarks import growth
+from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+
 from support.killed_runs import checked, command, newest_step, outcome
 
 SETTINGS = {"validate_every_steps": 5, "dropout_output": 0.2, "schedule": "constant", "learning_rate": 0.01}

@@ -22,7 +22,7 @@ PER_WORD = ("ppl_word", "ppl_word_no_oov")
 PER_TEXT = ("bits_per_char", "bits_per_byte")
 FIGURES = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
 UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}  # of the figures that models are compared by
-_WAY_OUT = {
+_HINT = {
     "data": "measure both on the same text",
     "case": "compare models of which all keep the case, or none",
     "blank": "read blank lines alike",
@@ -73,10 +73,10 @@ def comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparabl
     Raises:
         ComparisonError: none does; it names the part of the signatures that differs.
     """
-    for part, way_out in _WAY_OUT.items():
+    for part, hint in _HINT.items():
         if _differ(subjects, part) and (part != "unk" or holds_unk):
             what = f"these models cannot be compared: the part {part} of their signatures differs"
-            raise ComparisonError(what, _values(subjects, part), way_out)
+            raise ComparisonError(what, _values(subjects, part), hint)
     if not _differ(subjects, "tok"):
         return Comparable(FIGURES, FIGURES[0], ())
     _check_same_words(subjects)
@@ -102,8 +102,8 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}, so nothing compares per word, character or byte"
-        way_out = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
-        raise ComparisonError(what, why, way_out)
+        hint = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
+        raise ComparisonError(what, why, hint)
 
 
 def _differ(subjects: Sequence[Subject], part: str) -> bool:
@@ -121,7 +121,7 @@ def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] 
         UsageError: those given are not one a model.
     """
     if names is not None and len(names) != len(models):
-        raise UsageError(f"{len(names)} names do not fit {len(models)} models", way_out="give one for each")
+        raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")
     given = list(names or (str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)))
     short = [os.path.basename(os.path.normpath(name)) for name in given]
     if names is None and len(set(short)) == len(short):

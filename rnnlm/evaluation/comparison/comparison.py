@@ -15,8 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.combinations.adaptation import load_adapted
-from rnnlm.combinations.settings import KINDS
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
@@ -33,10 +31,9 @@ from rnnlm.evaluation.resampling import RESAMPLES, Interval
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import loading
-from rnnlm.models.manifest import is_model
 from rnnlm.models.provenance import tell_trained_on
 from rnnlm.ngram.model import NgramModel
-from rnnlm.text.corpus import Held, Report, Text, TextSettings, silent
+from rnnlm.text.corpus import Held, Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
 TOP = 20
@@ -110,7 +107,7 @@ class Comparison:
 def compare(
     models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *, train: str | Path | list[str] | Text | None = None,
     settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None, device: str = "auto",
-    text_settings: TextSettings | None = None, report: Report = silent,
+    text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Comparison:  # fmt: skip
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
@@ -128,7 +125,9 @@ def compare(
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = Held.read(perplexity.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
-    tell_trained_on(read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities")
+    tell_trained_on(
+        read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities"
+    )
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
@@ -136,7 +135,8 @@ def compare(
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
     compared = [
-        _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began) for k, folder in enumerate(folders)
+        _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began)
+        for k, folder in enumerate(folders)
     ]
     tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings))
     return Comparison(
@@ -150,11 +150,9 @@ def compare(
 
 def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
     """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
-    base, _, kind = name.rpartition("+")
-    if not base or kind not in KINDS or any(is_model(place) for place in (Path(name), Path("checkpoints") / name)):
-        folder = loading.find(name)
-        return loading.load(folder, device), folder
-    return load_adapted(base, kind, device=device), loading.find(base)
+    base, _ = loading.without_adaptation(name)
+    folder = loading.find(base)
+    return loading.load(name if base != name else folder, device), folder
 
 
 def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
@@ -165,7 +163,7 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
-            raise UsageError(f"{name} = {value} is not valid", way_out=f"{least} or more")
+            raise UsageError(f"{name} = {value} is not valid", hint=f"{least} or more")
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ class _Read:
     scores: list[np.ndarray]
 
     @classmethod
-    def of(cls, models: Sequence[LanguageModel], names: Sequence[str], text: Text, context: Context, report: Report) -> "_Read":
+    def of(cls, models: Sequence[LanguageModel], names: Sequence[str], text: Text, context: Context, report: Progress) -> "_Read":
         """Raises:
         ComparisonError: nothing compares, which is found before anything is scored.
         """

@@ -71,9 +71,7 @@ class LineSums:
         return counts[figure]
 
 
-def intervals_of(
-    evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int
-) -> dict[str, Interval]:
+def intervals_of(evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int) -> dict[str, Interval]:
     """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none where a bound is too large."""
     found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
     return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}

@@ -47,7 +47,14 @@ def _differences(comparison: Comparison) -> Plot | None:
         return None
     figure, axes = plotting.new_figure("", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known))
     for row, (_, bits) in enumerate(known):
-        axes.errorbar(bits.estimate, row, xerr=[[bits.estimate - bits.low], [bits.high - bits.estimate]], fmt="o", capsize=4, color=plotting.COLOURS[0])
+        axes.errorbar(
+            bits.estimate,
+            row,
+            xerr=[[bits.estimate - bits.low], [bits.high - bits.estimate]],
+            fmt="o",
+            capsize=4,
+            color=plotting.COLOURS[0],
+        )
     axes.axvline(0, color="#888888", linewidth=1)
     axes.set_yticks(range(len(known)), [_short(f"{each.second} \u2212 {each.first}") for each, _ in known])
     axes.set_ylim(len(known) - 0.5, -0.5)

@@ -39,7 +39,11 @@ def render(comparison: Comparison) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rnnlm.evaluation.comparison"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("rnnlm.evaluation.comparison"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": visible}

@@ -143,7 +143,8 @@ def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, 
 
     def items(chosen: np.ndarray) -> tuple[Item, ...]:
         return tuple(
-            Item(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at])) for at in chosen.tolist()
+            Item(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
+            for at in chosen.tolist()
         )
 
     for_first = order[::-1][:top]

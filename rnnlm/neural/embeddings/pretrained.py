@@ -57,8 +57,8 @@ def check_text(path: str) -> None:
     """
     with naming_errors(path, TextError), open_decompressed(path) as stream:
         if b"\0" in stream.read(_BEGIN_BYTES):
-            way_out = "write it as text (gensim: save_word2vec_format(..., binary=False))"
-            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", way_out)
+            hint = "write it as text (gensim: save_word2vec_format(..., binary=False))"
+            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", hint)
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
@@ -140,7 +140,9 @@ class _Reader:
             notice(f"{self.path}: {self.repeated:,} lines repeat a word; its first vector is taken")
         found, size = len(self.values), len(self.ids)
         if not found:
-            raise TextError(f"{self.path} has a vector for none of the {size:,} words", "it is of other words, or in another case", "see --lowercase")
+            raise TextError(
+                f"{self.path} has a vector for none of the {size:,} words", "it is of other words, or in another case", "see --lowercase"
+            )
         notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
         return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
 

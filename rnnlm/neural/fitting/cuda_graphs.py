@@ -50,9 +50,7 @@ class GraphedIteration:
         self.uses: Counter[torch.Size] = Counter()
         self.graphs: dict[torch.Size, Graph] = {}
 
-    def __call__(
-        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float, window: Window | None = None
-    ) -> Results:
+    def __call__(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float, window: Window | None = None) -> Results:
         """As :meth:`Iteration.__call__`."""
         shape = inputs_TB.shape
         if shape not in self.graphs:

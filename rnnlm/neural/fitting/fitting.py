@@ -14,12 +14,12 @@ from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
 from rnnlm.neural.embeddings.pretrained import check_text, load_vectors, read_vectors
 from rnnlm.neural.fitting import random_states, state
-from rnnlm.neural.fitting.ranks import ALONE, Alone, join
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
-from rnnlm.rendezvous import own_device, place
+from rnnlm.rendezvous import bind_device, current_rank
 from rnnlm.text.corpus import TextSettings
 from rnnlm.text.encoding import TrainingData
 
@@ -33,14 +33,14 @@ def check(resolved: Resolved, has_valid: bool) -> None:
             read, or is binary. UsageError: there is no validation text.
     """
     run, settings = resolved.make(RunSettings), resolved.make(FittingSettings)
-    resolve_precision(run.precision, resolve_device(own_device(run.device)))
-    if settings.cuda_graphs and place().count > 1:
-        raise UsageError("cuda_graphs is for one process", f"there are {place().count}", "set cuda_graphs=false")
+    resolve_precision(run.precision, resolve_device(bind_device(run.device)))
+    if settings.cuda_graphs and current_rank().count > 1:
+        raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
     if settings.embeddings:
         check_text(settings.embeddings)
     if settings.hearing_validations and not has_valid:
-        way_out = "name one with --valid, or hold some out: --set holdout=0.05"
-        raise UsageError(f"{settings.hearing_validations} needs validation text", way_out=way_out)
+        hint = "name one with --valid, or hold some out: --set holdout=0.05"
+        raise UsageError(f"{settings.hearing_validations} needs validation text", hint=hint)
 
 
 def fit(
@@ -53,13 +53,13 @@ def fit(
     """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where it was cut off. Asked at every
     step: whether to `stop`, and whether to `save` what the run could go on from.
 
-    Yields Started, then Step, Validated and Kept as they come, at the end Fitted with the best weights.
+    Yields Started, then Step, Validated and Checkpoint as they come, at the end Fitted with the best weights.
 
     Raises:
         DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
     """
     run = resolved.make(RunSettings)
-    ranks = join(resolve_device(own_device(run.device)), run.rank_timeout)
+    ranks = join(resolve_device(bind_device(run.device)), run.rank_timeout)
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = make_trainer(resolved, data, initial, ranks)
@@ -73,13 +73,16 @@ def fit(
 
 
 def make_trainer(
-    resolved: Resolved, data: TrainingData, initial: dict[str, np.ndarray] | TrainingState | None = None, ranks: Alone = ALONE
+    resolved: Resolved,
+    data: TrainingData,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
+    ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
     """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
     run = resolved.make(RunSettings)
     if run.threads:
         torch.set_num_threads(run.threads)
-    device = resolve_device(own_device(run.device))
+    device = resolve_device(bind_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
     random_states.begin(run.seed)
@@ -90,7 +93,7 @@ def make_trainer(
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
         _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
-        ranks.draws_differ(run.seed)
+        ranks.seed_per_rank(run.seed)
         trainer = Trainer(network, settings, run, data, precision, ranks, state.rows_of(initial) if goes_on else None)
         if goes_on:
             state.put_back(trainer, initial)
@@ -116,9 +119,7 @@ def start_network(
     return network.to(device)
 
 
-def _place_vectors(
-    network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str, is_started: bool
-) -> None:
+def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str, is_started: bool) -> None:
     """Word vectors from a file, and whether they are trained; `is_started`: whether the network has weights of another model.
 
     Raises:
@@ -130,8 +131,8 @@ def _place_vectors(
     if weight_VE is None:
         raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
     if not settings.embeddings and not is_started:
-        way_out = "name a file with --embeddings, or a model with --init-from"
-        raise SettingsError("freeze_embeddings = true would keep random word vectors", way_out=way_out)
+        hint = "name a file with --embeddings, or a model with --init-from"
+        raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
     if settings.embeddings:
         found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
         load_vectors(weight_VE, found)

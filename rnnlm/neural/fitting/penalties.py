@@ -26,7 +26,7 @@ class Penalty:
             if is_chosen and weight.dim() > 1 and weight.requires_grad:
                 self.weights.append(weight)
         if not self.weights:
-            raise SettingsError("penalised = recurrent: this kind of model has no recurrent weights", way_out="set penalised=all")
+            raise SettingsError("penalised = recurrent: this kind of model has no recurrent weights", hint="set penalised=all")
 
     @torch.no_grad()
     def add_gradients(self) -> None:

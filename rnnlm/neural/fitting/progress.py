@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.events import Step
-from rnnlm.neural.fitting.ranks import ALONE, Alone
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 
 REPORT_SECONDS = 0.5
 
@@ -24,7 +24,12 @@ class Report:
     """
 
     def __init__(
-        self, device: torch.device, is_exact: bool = True, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: Alone = ALONE
+        self,
+        device: torch.device,
+        is_exact: bool = True,
+        tokens: int = 0,
+        weights: Sequence[Tensor] = (),
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.device = device
         self.ranks = ranks
@@ -59,7 +64,9 @@ class Report:
             self.ranks.meet()
         sent = self.sent or self._send()
         losses, *all_norms = self.ranks.totals(*sent.read())
-        norms, largest_norm, weight_norm = (each / self.ranks.count for each in all_norms)  # the same on all ranks: a fault in one is all ranks'
+        norms, largest_norm, weight_norm = (
+            each / self.ranks.count for each in all_norms
+        )  # the same on all ranks: a fault in one is all ranks'
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None

@@ -4,7 +4,7 @@ torchrun or `rnnlm train --processes` starts them, and says in the environment w
 averaged by DistributedDataParallel. What is to be the same on all ranks, and time and signals are not, is agreed on now and
 then: rank 0's clock, and whether any rank was asked to stop or to save; in between the clock stands still.
 
-A run of one process is :data:`ALONE`, which needs nothing of torch.distributed.
+A run of one process is :data:`SINGLE_PROCESS`, which needs nothing of torch.distributed.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.rendezvous import FAREWELL_SECONDS, POLL_SECONDS, Place, farewell, lost_at_start, place, store
+from rnnlm.rendezvous import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, farewell, lost_at_start, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
 MOST_STEPS = 1000  # and no more than so many
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")  # what torch says then, in part
 
 
-class Alone:
+class SingleProcess:
     """The one process of a run: everything is as it is."""
 
-    place = Place()
+    place = Rank()
     count = 1
     now: Callable[[], float] | None = None  # the clock is that of whoever asks
 
@@ -76,7 +76,7 @@ class Alone:
         """While this lasts, gradients of what came out of :meth:`averaging` are this rank's alone."""
         return contextlib.nullcontext()
 
-    def draws_differ(self, *seed: int) -> None:
+    def seed_per_rank(self, *seed: int) -> None:
         """From now on each rank draws random numbers of its own."""
 
     def check_same(self, what: str, digest: bytes) -> None:
@@ -96,13 +96,13 @@ class Alone:
         yield
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
 
-class Together(Alone):
+class ProcessGroup(SingleProcess):
     """One of several ranks. To be made by :func:`join`."""
 
-    def __init__(self, here: Place, timeout: str, run: int = 0) -> None:
+    def __init__(self, here: Rank, timeout: str, run: int = 0) -> None:
         self.place, self.count, self.timeout, self.run = here, here.count, timeout, run
         self.agreed_at = 0.0
         self.now = lambda: self.agreed_at
@@ -160,7 +160,7 @@ class Together(Alone):
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
         return module.no_sync()
 
-    def draws_differ(self, *seed: int) -> None:
+    def seed_per_rank(self, *seed: int) -> None:
         if self.place.rank:
             torch.manual_seed(int(np.random.SeedSequence((*seed, self.place.rank)).generate_state(1, np.uint64)[0] >> 1))
 
@@ -168,7 +168,9 @@ class Together(Alone):
         found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
         differing = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
         if differing:
-            raise TrainingError(f"{what} of {Place(differing[0], self.count)} is not that of the first one", way_out="give all the same files and versions")
+            raise TrainingError(
+                f"{what} of {Rank(differing[0], self.count)} is not that of the first one", hint="give all the same files and versions"
+            )
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -210,16 +212,16 @@ class Together(Alone):
         return [each.tolist() for each in self.gather(torch.tensor(values, dtype=torch.float64))]
 
 
-def join(device: torch.device, timeout: str) -> Alone:
+def join(device: torch.device, timeout: str) -> SingleProcess:
     """The ranks of this run, once all are there; `device` (a torch.device) is this one's. Who waits for another longer than
     `timeout` (30s, 10m) gives up.
 
     Raises:
         LostProcess: one does not come.
     """
-    here = place()
+    here = current_rank()
     if here.count == 1:
-        return ALONE
+        return SINGLE_PROCESS
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -228,7 +230,7 @@ def join(device: torch.device, timeout: str) -> Alone:
         run = next(_runs)
         own_store = distributed.PrefixStore(f"run{run}", store())
         distributed.init_process_group(backend, store=own_store, rank=here.rank, world_size=here.count, timeout=limit)
-        ranks = Together(here, timeout, run)
+        ranks = ProcessGroup(here, timeout, run)
         ranks.meet()
     return ranks
 

@@ -22,15 +22,15 @@ class FittingSettings:
     ] = 1
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     bptt_deviation: Annotated[
-        NonNegative, Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike")
+        NonNegative,
+        Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike"),
     ] = 0.0
     bptt_short: Annotated[Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")] = 0.0
     bptt_multiple: Annotated[Width, Meta(description="a window's tokens are a multiple of this (CUDA graphs: one for each length)")] = 1
     embeddings: Annotated[str | None, Meta(description="file of word vectors to start from, text of word2vec or GloVe")] = None
     freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
-        Meta(description="optimizer; asgd: sgd whose weights are averaged"),
+        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"], Meta(description="optimizer; asgd: sgd whose weights are averaged")
     ] = "adamw"
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
@@ -39,12 +39,16 @@ class FittingSettings:
     asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
     nonmonotone_interval: Annotated[
         Count | None,
-        Meta(description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); none: asgd_start"),
+        Meta(
+            description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); none: asgd_start"
+        ),
     ] = None
     fine_tune_after: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
-        Meta(description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
-             "until validation is worse than the best one more than nonmonotone_interval before; none: never"),
+        Meta(
+            description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
+            "until validation is worse than the best one more than nonmonotone_interval before; none: never"
+        ),
     ] = None
     ema_decay: Annotated[
         Probability | None,
@@ -55,9 +59,7 @@ class FittingSettings:
     weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
     l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
     l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
-    penalised: Annotated[
-        Literal["all", "recurrent"], Meta(description="l1, l2: on all weight matrices, or on the recurrent ones")
-    ] = "all"
+    penalised: Annotated[Literal["all", "recurrent"], Meta(description="l1, l2: on all weight matrices, or on the recurrent ones")] = "all"
     clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
     clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
     schedule: Annotated[
@@ -65,49 +67,47 @@ class FittingSettings:
         Meta(description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"),
     ] = "cosine"
     warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
-    plateau_factor: Annotated[
-        Annotated[float, Meta(gt=0, lt=1)], Meta(description="plateau: factor when validation does not improve")
-    ] = 0.5
+    plateau_factor: Annotated[Annotated[float, Meta(gt=0, lt=1)], Meta(description="plateau: factor when validation does not improve")] = (
+        0.5
+    )
     plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
-    return_to_best: Annotated[
-        bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
-    ] = False
+    return_to_best: Annotated[bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")] = False
     decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
     decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1
     decay_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="step: factor of each fall")] = 0.5
     min_improvement: Annotated[
         Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
     ] = 1.003
-    final_rate: Annotated[
-        Annotated[float, Meta(ge=0, le=1)], Meta(description="cosine, linear: share of the rate left at the end")
-    ] = 0.0
+    final_rate: Annotated[Annotated[float, Meta(ge=0, le=1)], Meta(description="cosine, linear: share of the rate left at the end")] = 0.0
     rollbacks: Annotated[
         Natural,
-        Meta(description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two losses "
-             "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more checkpoint, "
-             "in memory; in each process"),
+        Meta(
+            description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two losses "
+            "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more checkpoint, "
+            "in memory; in each process"
+        ),
     ] = 3
-    rollback_factor: Annotated[
-        Annotated[float, Meta(gt=0, le=1)], Meta(description="the learning rate is multiplied by it each time")
-    ] = 0.5
-    patience: Annotated[
-        Count | None, Meta(description="early stopping: validations without improvement; none: never")
-    ] = None
+    rollback_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="the learning rate is multiplied by it each time")] = (
+        0.5
+    )
+    patience: Annotated[Count | None, Meta(description="early stopping: validations without improvement; none: never")] = None
     validate_every_steps: Annotated[
         Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
     ] = None
-    state_reset: Annotated[
-        Probability, Meta(description="chance that a stream starts a window from the initial state")
-    ] = 0.0
+    state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
     line_starts: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the "
-             "window before ends there"),
+        Meta(
+            description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the "
+            "window before ends there"
+        ),
     ] = 0.0
     cuda_graphs: Annotated[
         bool,
-        Meta(description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "
-             "that gives on your GPU"),
+        Meta(
+            description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "
+            "that gives on your GPU"
+        ),
     ] = False
 
     def __post_init__(self) -> None:
@@ -124,15 +124,15 @@ class FittingSettings:
             raise SettingsError("nonmonotone_interval is a setting of asgd", why, "set nonmonotone_interval=none, or optimizer=asgd")
         if self.nonmonotone_interval and self.asgd_start:
             what = "asgd_start and nonmonotone_interval both say when averaging begins"
-            raise SettingsError(what, way_out="set asgd_start=0, or nonmonotone_interval=none")
+            raise SettingsError(what, hint="set asgd_start=0, or nonmonotone_interval=none")
         if self.fine_tune_after and not self.nonmonotone_interval:
             what = "fine_tune_after needs the rule by which fine-tuning ends"
             raise SettingsError(what, "nonmonotone_interval is none", "set optimizer=asgd and nonmonotone_interval=5")
         if self.cuda_graphs and name in ("adagrad", "rmsprop"):
-            way_out = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
-            raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, way_out)
+            hint = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+            raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, hint)
         if self.cuda_graphs and self.accumulation > 1:
-            raise SettingsError("cuda_graphs cannot be with accumulation", way_out="set cuda_graphs=false, or accumulation=1")
+            raise SettingsError("cuda_graphs cannot be with accumulation", hint="set cuda_graphs=false, or accumulation=1")
         if self.return_to_best and self.schedule != "plateau":
             what = "return_to_best is a setting of the plateau schedule"
             raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")
@@ -155,7 +155,7 @@ class FittingSettings:
         is_asgd, is_ema = self.optimizer == "asgd", self.ema_decay is not None
         if is_asgd and is_ema:
             what = "ema_decay and optimizer = asgd are two averages of the weights"
-            raise SettingsError(what, way_out="set ema_decay=none, or optimizer=sgd")
+            raise SettingsError(what, hint="set ema_decay=none, or optimizer=sgd")
         if (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"):
             back = "return_to_best" if self.return_to_best else "schedule = halving"
             average = "optimizer = asgd" if is_asgd else "ema_decay"
@@ -169,24 +169,28 @@ class RunSettings:
 
     budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = "20epochs"
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N, mps")] = "auto"
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], Meta(description="of the matrix products in training; auto: bf16 where fast")
-    ] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Meta(description="of the matrix products in training; auto: bf16 where fast")] = (
+        "auto"
+    )
     threads: Annotated[Annotated[int, Meta(ge=1, le=4096)] | None, Meta(description="CPU threads; none: torch's choice")] = None
     seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
     save_every: Annotated[
         str, Meta(description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % of its cost at most")
     ] = "5m"
     keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
-    resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = True
+    resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = (
+        True
+    )
 
-    rank_timeout: Annotated[
-        str, Meta(description="of several processes, how long one waits for another before the run ends: 30s, 10m")
-    ] = "10m"
+    rank_timeout: Annotated[str, Meta(description="of several processes, how long one waits for another before the run ends: 30s, 10m")] = (
+        "10m"
+    )
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
         if Budget.parse(self.rank_timeout, "rank_timeout").seconds is None:
             raise SettingsError(f"rank_timeout = {self.rank_timeout!r} is not understood", "it is a time", "write for instance 30s or 10m")
         if Budget.parse(self.save_every, "save_every").epochs:
-            raise SettingsError(f"save_every = {self.save_every!r} is not understood", "it goes by time or steps", "write for instance 5m or 200steps")
+            raise SettingsError(
+                f"save_every = {self.save_every!r} is not understood", "it goes by time or steps", "write for instance 5m or 200steps"
+            )

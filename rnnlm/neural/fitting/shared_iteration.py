@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.penalties import Penalty
-from rnnlm.neural.fitting.ranks import ALONE, Alone
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.fitting.step import Iteration
 from rnnlm.neural.network import Network, NetworkState
@@ -24,7 +24,7 @@ class SharedIteration(Iteration):
 
     def __init__(
         self, network: Network, settings: FittingSettings, optimizer: torch.optim.Optimizer, penalty: Penalty, precision: str,
-        ranks: Alone, rows: int,
+        ranks: SingleProcess, rows: int,
     ) -> None:  # fmt: skip
         super().__init__(network, settings, optimizer, penalty, precision)
         self.ranks = ranks
@@ -74,9 +74,9 @@ class _Reader(nn.Module):
 
 def make_iteration(
     network: Network, settings: FittingSettings, optimizer: torch.optim.Optimizer, penalty: Penalty, precision: str,
-    ranks: Alone, rows: int,
+    ranks: SingleProcess, rows: int,
 ) -> Iteration:  # fmt: skip
     """What takes the steps of this rank, of `rows` of all ranks."""
-    if ranks is ALONE and settings.accumulation == 1:
+    if ranks is SINGLE_PROCESS and settings.accumulation == 1:
         return Iteration(network, settings, optimizer, penalty, precision)
     return SharedIteration(network, settings, optimizer, penalty, precision, ranks, rows)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.arrays import out_of, under
+from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
 from rnnlm.neural.fitting import random_states
@@ -31,9 +31,7 @@ REMEMBERED = {
 
 def taken(trainer: Any) -> TrainingState:
     """What `trainer` (a :class:`rnnlm.neural.fitting.trainer.Trainer`) would go on from; of several ranks, all are to ask, and each gets all of it."""
-    facts = {
-        part: {name: _storable(getattr(getattr(trainer, part), name)) for name in names} for part, names in REMEMBERED.items()
-    }
+    facts = {part: {name: _storable(getattr(getattr(trainer, part), name)) for name in names} for part, names in REMEMBERED.items()}
     triggers = {name: trigger and [_storable(ppl) for ppl in trigger.heard] for name, trigger in _triggers(trainer).items()}
     facts |= {
         "rows": trainer.streams.rows, "ranks": trainer.ranks.count,
@@ -112,7 +110,7 @@ def _hear_again(trainer: Any, heard: dict[str, list[float | None] | None]) -> No
 def _tensors(trainer: Any) -> dict[str, Tensor]:
     """Everything that is a tensor, by name: network.*, best.*, average.N, optimizer.N.*, hidden.N (of the rows of all ranks), random.KIND
     (of rank 0, and random.KIND.R of those after it)."""
-    found = under("network.", trainer.network.state_dict()) | under("best.", trainer.validation.best_weights)
+    found = with_prefix("network.", trainer.network.state_dict()) | with_prefix("best.", trainer.validation.best_weights)
     found |= {f"average.{number}": tensor for number, tensor in enumerate(trainer.averaging.averages)}
     for number, moments in trainer.optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{number}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
@@ -128,16 +126,16 @@ def _random_name(kind: str, rank: int) -> str:
 
 
 def _put_weights(trainer: Any, arrays: dict[str, Tensor]) -> None:
-    trainer.network.load_state_dict(out_of("network.", arrays))
+    trainer.network.load_state_dict(strip_prefix("network.", arrays))
     trainer.network.prepare()
-    trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in out_of("best.", arrays).items()}
+    trainer.validation.best_weights = {name: tensor.to(trainer.device) for name, tensor in strip_prefix("best.", arrays).items()}
     if not trainer.validation.best_weights:
         trainer.validation.best_ppl = math.inf
-    averages = out_of("average.", arrays) or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
+    averages = strip_prefix("average.", arrays) or {str(number): weight.clone() for number, weight in enumerate(trainer.averaging.weights)}
     count = len(averages) if trainer.averaging.count else 0
     trainer.averaging.averages = [averages[str(number)].to(trainer.device, copy=True) for number in range(count)]
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in out_of("optimizer.", arrays).items():
+    for name, tensor in strip_prefix("optimizer.", arrays).items():
         number, _, moment = name.partition(".")
         moments.setdefault(int(number), {})[moment] = tensor.clone()
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
@@ -149,7 +147,7 @@ def _put_random(trainer: Any, arrays: dict[str, Tensor], ranks: int) -> None:
     if ranks != trainer.ranks.count:
         notice(f"the run goes on in {_processes(trainer.ranks.count)} instead of {ranks}: what is drawn at random (dropout) is drawn anew")
         torch.manual_seed(trainer.streams.seed + trainer.step_count)
-        trainer.ranks.draws_differ(trainer.streams.seed, trainer.step_count)
+        trainer.ranks.seed_per_rank(trainer.streams.seed, trainer.step_count)
         return
     names = {kind: _random_name(kind, rank) for kind in random_states.KINDS}
     random_states.put_back({kind: arrays[name] for kind, name in names.items() if name in arrays}, trainer.device)

@@ -36,9 +36,7 @@ class Iteration:
         self.optimizer.step()
         return loss, gradient_norm, state
 
-    def gradients(
-        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, window: Window | None
-    ) -> tuple[Tensor, NetworkState]:
+    def gradients(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, window: Window | None) -> tuple[Tensor, NetworkState]:
         """The loss and the state after the window; each weight has its gradient. `window`: where the rows of all ranks are."""
         with training_products(self.precision, inputs_TB.device):
             loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)

@@ -26,9 +26,7 @@ class TextStreams:
         TrainingError: the text has no tokens.
     """
 
-    def __init__(
-        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device) -> None:
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
         self.rows = fitting_rows(settings.batch_rows, text.tokens)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnlm.config import Budget
 from rnnlm.errors import TrainingError
-from rnnlm.events import Event, Fitted, Kept, Started, Step, TrainingState, Validated, never
+from rnnlm.events import Checkpoint, Event, Fitted, Started, Step, TrainingState, Validated, never
 from rnnlm.neural.fitting import state as continuing
 from rnnlm.neural.fitting.averaging import Averaging
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
@@ -23,7 +23,7 @@ from rnnlm.neural.fitting.fine_tuning import FineTuning
 from rnnlm.neural.fitting.optimizers import make_optimizer
 from rnnlm.neural.fitting.penalties import Penalty
 from rnnlm.neural.fitting.progress import Report
-from rnnlm.neural.fitting.ranks import ALONE, Alone
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.rollbacks import Rollbacks, loss_now
 from rnnlm.neural.fitting.schedule import LearningRate
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
@@ -48,7 +48,7 @@ class Trainer:
 
     def __init__(
         self, network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str,
-        ranks: Alone = ALONE, rows: int | None = None,
+        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
     ) -> None:  # fmt: skip
         self.network = network
         self.settings = settings
@@ -230,10 +230,10 @@ class Trainer:
             return
         taken = self.clock.elapsed()
         if self.validation.best_weights:
-            yield Kept(self.step_count, began, self.rollbacks.good, None)
+            yield Checkpoint(self.step_count, began, self.rollbacks.good, None)
         else:
             with self.averaging.in_place():
-                yield Kept(self.step_count, began, self.rollbacks.good, self._model())
+                yield Checkpoint(self.step_count, began, self.rollbacks.good, self._model())
         self.ranks.meet()
         self.saving.done(self.step_count, began, self.clock.elapsed())
         self.report.pause(self.clock.elapsed() - taken)

@@ -11,7 +11,7 @@ from rnnlm.events import never
 from rnnlm.inference import span_scoring
 from rnnlm.neural.fitting.budget import BudgetClock
 from rnnlm.neural.fitting.divergence import copied_weights
-from rnnlm.neural.fitting.ranks import ALONE, Alone
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.fitting.streams import fitting_rows
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -32,7 +32,12 @@ class Validation:
     """
 
     def __init__(
-        self, text: EncodedText | None, settings: FittingSettings, model: NeuralLanguageModel, clock: BudgetClock, ranks: Alone = ALONE
+        self,
+        text: EncodedText | None,
+        settings: FittingSettings,
+        model: NeuralLanguageModel,
+        clock: BudgetClock,
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.text = text
         self.ranks = ranks

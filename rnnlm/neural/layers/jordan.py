@@ -26,9 +26,7 @@ class JordanLayer(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(self.width, feedback_width))
         self.bias_ih = nn.Parameter(torch.zeros(self.width))
 
-    def forward(
-        self, x_TBE: Tensor, state: tuple[Tensor, ...], fed_back: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(self, x_TBE: Tensor, state: tuple[Tensor, ...], fed_back: Callable[[Tensor], Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """`fed_back`: from a hidden vector (B, H) to what of its output the next step reads."""
         h_BH, steps = state[0][0], []
         for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):  # one product for the whole window

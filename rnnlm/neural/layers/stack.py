@@ -145,9 +145,7 @@ class RecurrentStack(nn.Module):
             layers.append(_layer(settings, len(layers), below, width))
             below = below + width if dense else width
         self.layers = nn.ModuleList(layers)
-        self.highways = nn.ModuleList(
-            _highway(width) for width in settings.widths[1:] if settings.connections == "highway"
-        )
+        self.highways = nn.ModuleList(_highway(width) for width in settings.widths[1:] if settings.connections == "highway")
 
     def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         after: RecurrentState = ()

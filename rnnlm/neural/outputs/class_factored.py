@@ -54,7 +54,7 @@ class ClassSoftmax(OutputLayer):
         classes = round(math.sqrt(size)) if classes is None else classes
         if classes > size:
             what = f"classes = {classes} is more than the vocabulary's {size} words"
-            raise SettingsError(what, way_out="lower it, or leave it out")
+            raise SettingsError(what, hint="lower it, or leave it out")
         self.class_weight = nn.Parameter(torch.empty(classes, width))
         self.class_bias = nn.Parameter(torch.zeros(classes))
         self.weight = None if tied else nn.Parameter(torch.empty(size, width))

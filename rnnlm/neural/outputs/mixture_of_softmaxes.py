@@ -20,9 +20,7 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     """The latent vectors h_k are as wide as the word vectors, tied or not, so that no projection stands before the layer.
     Their dropout acts in training; locked, it is one mask for each row and component."""
 
-    def __init__(
-        self, size: int, width: int, tied: bool, latent_width: int, components: int, dropout_latent: float, locked: bool
-    ) -> None:
+    def __init__(self, size: int, width: int, tied: bool, latent_width: int, components: int, dropout_latent: float, locked: bool) -> None:
         super().__init__(size, latent_width, tied)
         self.components, self.dropout_latent, self.locked = components, dropout_latent, locked
         self.prior_weight = nn.Parameter(torch.empty(components, width))

@@ -50,9 +50,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
         return torch.where(own_K, column_K, self.alias_V[column_K].long())
 
-    def logits(
-        self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
         """The targets' (N,) and the noise words' (N, K) logits in fp32 or wider; padding has those of word 0."""
         words = torch.cat([targets_N.clamp(min=0), noise_K])  # in one gather, so that the dense gradient is filled once
         wide = torch.promote_types(features_NE.dtype, torch.float32)

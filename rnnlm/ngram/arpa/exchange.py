@@ -16,13 +16,13 @@ from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumbered
-from rnnlm.text.corpus import Report, silent
+from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 
-def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False, report: Report = silent) -> None:
+def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False, report: Progress = silent) -> None:
     """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2, .zst); whole or not at all.
 
     Raises:
@@ -49,7 +49,7 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     return arpa_text(model)
 
 
-def _told(pieces: Iterator[bytes | memoryview], report: Report) -> Iterator[bytes | memoryview]:
+def _told(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
     """The pieces, and how much they come to."""
     written = 0
     for piece in pieces:
@@ -65,7 +65,7 @@ def import_arpa(
     *,
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | None = None,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> NgramModel:
     """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder `output`.
 
@@ -95,7 +95,7 @@ def import_arpa(
     return model
 
 
-def load_arpa(path: str | Path, report: Report = silent) -> NgramModel:
+def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
     """The model of an ARPA file, in memory; its words are what stands between white space.
 
     Raises:
@@ -110,5 +110,7 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}
     odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
     if odd:
-        raise ModelError(f"{path} has other words than the tokenizer", f"one of them lacks {odd[0]!r}", "name the model it was exported from")
+        raise ModelError(
+            f"{path} has other words than the tokenizer", f"one of them lacks {odd[0]!r}", "name the model it was exported from"
+        )
     return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])

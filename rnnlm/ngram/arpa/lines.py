@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rnnlm.errors import ModelError
 from rnnlm.files.compression import naming_errors, open_decompressed
-from rnnlm.text.corpus import Report, silent
+from rnnlm.text.corpus import Progress, silent
 
 BLOCK_BYTES = 1 << 24
 LONGEST_LINE = 1 << 20
@@ -24,7 +24,7 @@ _IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits;
 class ArpaLines:
     """The lines of an open ARPA file. `number`: how many were taken so far; `report` hears of them."""
 
-    def __init__(self, stream: IO[bytes], name: str, report: Report = silent) -> None:
+    def __init__(self, stream: IO[bytes], name: str, report: Progress = silent) -> None:
         self.name = name
         self.report = report
         self.number = 0
@@ -70,8 +70,8 @@ class ArpaLines:
             raise self._too_long(first_line + int(lengths.argmax()))
         return Fields(block, newlines, first_line)
 
-    def error(self, line: int, what: str, why: str = "", way_out: str = "") -> ModelError:
-        return ModelError(f"{self.name}, line {line}: {what}", why, way_out)
+    def error(self, line: int, what: str, why: str = "", hint: str = "") -> ModelError:
+        return ModelError(f"{self.name}, line {line}: {what}", why, hint)
 
     def _fill(self) -> bool:
         """Makes sure that a whole line is at hand; whether there is one."""
@@ -122,7 +122,7 @@ class Fields:
 
 
 @contextlib.contextmanager
-def opened(path: str, report: Report = silent) -> Iterator[ArpaLines]:
+def opened(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
     """The lines of the file at `path`, or of standard input: `-`.
 
     Raises:

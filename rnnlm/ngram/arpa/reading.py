@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import ModelError, notice
-from rnnlm.interface import BOUNDARY, UNKNOWN
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.arpa.arpa_entries import Entries, read_entries, refuse, shown
 from rnnlm.ngram.arpa.arpa_tables import ArpaTables, moved
 from rnnlm.ngram.arpa.format import MISSING_LOG10, nats
 from rnnlm.ngram.arpa.lines import ArpaLines, opened
-from rnnlm.ngram.tables import NOWHERE, SENTENCE_START, BackoffLevel, make_keys
-from rnnlm.text.corpus import Report, silent
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys
+from rnnlm.text.corpus import Progress, silent
 
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0
 _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 
 
-def read_arpa(path: str, report: Report = silent) -> tuple[list[str], list[BackoffLevel]]:
+def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
     """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. `report` hears
     how far reading is.
 
@@ -48,8 +48,8 @@ def _header(lines: ArpaLines) -> list[int]:
     while (line := lines.next()) is not None and line.removeprefix(b"\xef\xbb\xbf") != b"\\data\\":
         pass
     if line is None:
-        way_out = "a binary of KenLM cannot be read: give the ARPA file it was made from"
-        raise ModelError(f"{lines.name} is no ARPA file", "it has no line \\data\\", way_out)
+        hint = "a binary of KenLM cannot be read: give the ARPA file it was made from"
+        raise ModelError(f"{lines.name} is no ARPA file", "it has no line \\data\\", hint)
     promised: list[int] = []
     while lines.marker() is None:
         found = _COUNT.fullmatch(line := lines.next())
@@ -104,9 +104,7 @@ def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabu
     tables.add(keys_M, values_M2)
 
 
-def _read_order(
-    lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables
-) -> list[np.ndarray]:
+def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables) -> list[np.ndarray]:
     """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log backoff. Then the words of the
     contexts that are nowhere."""
     nothing = ((np.int64, ()), (np.int64, ()), (np.int32, ()), (np.float32, (2,)), (np.int32, (n - 1,)))

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.errors import OutputError, notice
+from rnnlm.interface import SENTENCE_START
 from rnnlm.ngram.arpa.format import ZERO_LOG10, nats
 from rnnlm.ngram.checks import check_tables
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import SENTENCE_START
 
 BLOCK_NGRAMS = 1 << 18
 SIGNIFICANT_DIGITS = (9, 8, 7)  # 9 are always enough to read the same float32 back

@@ -81,9 +81,7 @@ class NgramCounts:
         return counts_M
 
 
-def count(
-    ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int = 0, workspace: Workspace = IN_MEMORY
-) -> Iterator[Level]:
+def count(ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int = 0, workspace: Workspace = IN_MEMORY) -> Iterator[Level]:
     """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no line is that long (what
     is found then is the same: an n-gram that fills the longest line begins with `<s>`, so its count is raw anyway).
 

@@ -14,13 +14,13 @@ from rnnlm.files import tsv
 from rnnlm.files.writing import save_file
 from rnnlm.ngram.counting.strings import Count
 from rnnlm.text import sources
-from rnnlm.text.corpus import Report, silent
+from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.sources import SourceSettings
 
 LINES_AT_ONCE = 1 << 16
 LONGEST_LINE = 1 << 20  # in bytes
 LONGEST_COUNT = 1000  # digits; Python writes sums of up to 4300
-WAY_OUT = "make it with rnnlm count"
+HINT = "make it with rnnlm count"
 
 
 def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
@@ -36,7 +36,7 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
             yield ngram, total
 
 
-def count_lines(counts: Iterable[Count], report: Report = silent) -> Iterator[str]:
+def count_lines(counts: Iterable[Count], report: Progress = silent) -> Iterator[str]:
     """`counts` as lines, many at a time."""
     counts, written = iter(counts), 0
     while lines := [f"{tsv.quoted(ngram)}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
@@ -64,9 +64,9 @@ def _read_counts(file: str) -> Iterator[Count]:
         except ValueError:
             key = ""
         if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
-            raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", way_out=WAY_OUT)
+            raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", hint=HINT)
         if key <= before:
-            raise TextError(f"{file}, line {number}: out of order", "n-grams run in byte order, none twice", WAY_OUT)
+            raise TextError(f"{file}, line {number}: out of order", "n-grams run in byte order, none twice", HINT)
         yield key, int(digits)
         before = key
 
@@ -75,12 +75,12 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
     number, rest = 0, b""
     for chunk in sources.read(file, SourceSettings()):
         if not isinstance(chunk, bytes):
-            raise TextError(f"{file} is no file of counts", way_out=WAY_OUT)
+            raise TextError(f"{file} is no file of counts", hint=HINT)
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             number += 1
             yield number, line
         if len(rest) > LONGEST_LINE:
-            raise TextError(f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", way_out=WAY_OUT)
+            raise TextError(f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT)
     if rest:
         raise TextError(f"{file}, line {number + 1}: cut off", "the last line has no end", "copy the file anew")

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.ngram.counting.counts import Level, count
-from rnnlm.ngram.tables import SENTENCE_START
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Report, Text, Watched, silent
+from rnnlm.text.corpus import Progress, Text, Watched, silent
 from rnnlm.text.encoding import encode_text, known_ids
 from rnnlm.text.tokenizers import TokenizerSettings
 
@@ -34,7 +33,7 @@ def count_text(
     *,
     highest_only: bool = False,
     min_count: int = 1,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> Iterator[Count]:
     """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count` times, in byte order.
 

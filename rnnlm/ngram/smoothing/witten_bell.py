@@ -6,7 +6,6 @@ With c(hw) the count of hw, c(h) = sum over w of c(hw), and T(h) how many differ
     left(h)    = T(h)  / (c(h) + T(h))
 """
 
-
 from rnnlm.ngram.smoothing import Estimator, OrderCounts, Shares
 
 

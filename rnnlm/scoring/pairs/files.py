@@ -20,7 +20,7 @@ FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 SUITES = "SyntaxGym suites"
 DEFAULT_KIND = "pairs"
 SHOWN_COLUMNS = 12  # in a message
-_WAY_OUT = (
+_HINT = (
     "pairs need the columns good and bad (or BLiMP's sentence_good, sentence_bad); Winograd schemas sentence, option1, option2, answer; "
     "agreement templates sentence, verb_index, right, wrong"
 )
@@ -39,9 +39,7 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
     for name, each in zip(names, read, strict=True):
         if each.format != format:
             raise TextError(f"{source} mixes formats", f"{names[0]} holds {format}, {name} {each.format}", "name them one by one")
-    return TestSet(
-        format, tuple(pair for each in read for pair in each.pairs), tuple(suite for each in read for suite in each.suites)
-    )
+    return TestSet(format, tuple(pair for each in read for pair in each.pairs), tuple(suite for each in read for suite in each.suites))
 
 
 def files_of(source: str) -> list[str]:
@@ -57,7 +55,9 @@ def files_of(source: str) -> list[str]:
         return sources.expand((source,))
     found = sorted(str(path) for path in folder.iterdir() if path.is_file() and tables.kind_of(path.name))
     if not found:
-        raise TextError(f"{source} holds no pairs", "it is a folder without tables or JSON files", "known are: " + ", ".join(tables.SUFFIXES))
+        raise TextError(
+            f"{source} holds no pairs", "it is a folder without tables or JSON files", "known are: " + ", ".join(tables.SUFFIXES)
+        )
     return found
 
 
@@ -105,8 +105,8 @@ def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
     shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
     format = next((format for format in FORMATS if format.fits(columns)), None)
     if format is None:
-        raise TextError(f"{source} is no list of pairs by its columns", f"it has {shown}", _WAY_OUT)
+        raise TextError(f"{source} is no list of pairs by its columns", f"it has {shown}", _HINT)
     for names in format.needed:
         if columns.isdisjoint(names):
-            raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _WAY_OUT)
+            raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _HINT)
     return format

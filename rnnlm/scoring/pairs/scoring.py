@@ -62,9 +62,7 @@ class PairScore:
         return self.point is not None and self.pair.good == self.pair.bad
 
 
-def score_pairs(
-    model: LanguageModel, pairs: Sequence[Pair], special_symbols: str = "error", scoring: str | None = None
-) -> list[PairScore]:
+def score_pairs(model: LanguageModel, pairs: Sequence[Pair], special_symbols: str = "error", scoring: str | None = None) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason in its place.
 
     scoring: "full", the whole sentences with their ends. "partial", what follows the part in which they differ, each given its
@@ -75,7 +73,7 @@ def score_pairs(
         UsageError: there is no such scoring. ModelError: the model's scores are not numbers.
     """
     if scoring not in (None, *SCORINGS):
-        raise UsageError(f"there is no scoring {scoring!r}", way_out=nearest(str(scoring), SCORINGS))
+        raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
     partial = [score for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]

@@ -120,7 +120,7 @@ def suite_of(value: Any, where: str, name: str) -> Suite:
         raise TextError(f"{where}: the metric {stored.meta.metric!r} is not known", f"regions are measured by the {METRIC} of surprisals")
     for prediction in stored.predictions:
         if prediction.type != "formula":
-            raise TextError(f"{where}: a prediction of type {prediction.type!r} is not known", way_out="write it as a formula")
+            raise TextError(f"{where}: a prediction of type {prediction.type!r} is not known", hint="write it as a formula")
     texts = [prediction.formula for prediction in stored.predictions] or stored.meta.string_predictions
     if not texts or not stored.items:
         raise TextError(f"{where} holds no {'items' if texts else 'predictions'}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.signature import LinesHash
+from rnnlm.text.encoding import LinesHash
 from rnnlm.text.prepared.encoder import EncodedPiece
 from rnnlm.text.prepared.index import Shard
 from rnnlm.text.prepared.request import SHARD_BYTES

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from rnnlm.errors import ModelError
-from rnnlm.files.writing import UNFINISHED, replace_file
-from rnnlm.models.manifest import FileEntry
+from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
 
 FORMAT_VERSION = 1
 INDEX, JOURNAL = "index.json", "unfinished.json"
@@ -39,7 +38,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of consecutive lines. lines_hash: of the whole text up to its end, as :class:`rnnlm.evaluation.signature.LinesHash` has it."""
+    """One file of consecutive lines. lines_hash: of the whole text up to its end, as :class:`rnnlm.text.encoding.LinesHash` has it."""
 
     name: str
     file_bytes: int
@@ -91,7 +90,9 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     """
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
-        raise ModelError(f"the text in {folder} is not prepared to its end", "the work was cut off", "go on with rnnlm prepare ... --resume")
+        raise ModelError(
+            f"the text in {folder} is not prepared to its end", "the work was cut off", "go on with rnnlm prepare ... --resume"
+        )
     if not path.is_file():
         raise ModelError(f"no prepared text in {folder}", f"there is no {name}", f"make it with rnnlm prepare TEXT -o {folder}")
     try:

@@ -65,15 +65,15 @@ class Failed(msgspec.Struct, tag=True):
     kind: str
     what: str
     why: str
-    way_out: str
+    hint: str
 
     @classmethod
     def of(cls, error: RnnlmError) -> "Failed":
-        return cls(type(error).__name__, error.what, error.why, error.way_out)
+        return cls(type(error).__name__, error.what, error.why, error.hint)
 
     def error(self) -> RnnlmError:
         kind = getattr(errors, self.kind, RnnlmError)
-        return kind(self.what, self.why, self.way_out)
+        return kind(self.what, self.why, self.hint)
 
 
 Asked = Setup | Learn | End | Encode

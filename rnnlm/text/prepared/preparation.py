@@ -16,7 +16,7 @@ from rnnlm.text.prepared.index import Index, Sample
 from rnnlm.text.prepared.messages import Learn, Learned, Setup
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import tokenizer_files
-from rnnlm.text.prepared.request import Request, Task, settle
+from rnnlm.text.prepared.request import Request, Task, resolve_request
 from rnnlm.text.prepared.tokenizer_sample import LENIENT, sampled, start_of, way_of
 from rnnlm.text.prepared.workers import Workers, learn
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
@@ -40,7 +40,7 @@ def prepare(text: str | Path | list[str], output: str | Path, **request: Any) ->
 def run(request: Request) -> Iterator[Event]:
     """As :func:`prepare`."""
     began = time.perf_counter()
-    task = settle(request)
+    task = resolve_request(request)
     check_output(request.output, request.resume, request.overwrite)
     with lock.held(request.output, ".", "preparation"):
         index = begun(request.output, task.identity()) if request.resume else None
@@ -138,7 +138,9 @@ class _Progress:
     def event(self, collector: Collector, is_skipping: bool) -> Encoding:
         seconds, share = time.perf_counter() - self.began, self.position.share
         left = seconds * (1 - share) / share if share else None
-        return Encoding(collector.text_bytes, collector.tokens, collector.shards, share, seconds, collector.text_bytes / seconds, left, is_skipping)
+        return Encoding(
+            collector.text_bytes, collector.tokens, collector.shards, share, seconds, collector.text_bytes / seconds, left, is_skipping
+        )
 
 
 def _prepared(folder: Path, index: Index, began: float) -> Prepared:

@@ -220,7 +220,9 @@ class PreparedText:
                 f"{tokenizer.name}:{tokenizer.fingerprint} here", "prepare it with --tokenizer-from, or give the text itself",
             )  # fmt: skip
         if tokenizer.spells:
-            raise UsageError(f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself")
+            raise UsageError(
+                f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself"
+            )
 
     def _encoded(self) -> EncodedText:
         shards = self.shards

@@ -56,10 +56,18 @@ class Task:
         made = {"tokenizer_from": self.tokenizer.fingerprint} if self.tokenizer else asdict(self.tokenizer_settings)
         sample = {} if self.tokenizer else {"sample": self.sample_bytes}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
-        return {"text": self.names, "sizes": sizes, **asdict(self.source), **asdict(self.text), **made, **sample, "shard_bytes": SHARD_BYTES}
+        return {
+            "text": self.names,
+            "sizes": sizes,
+            **asdict(self.source),
+            **asdict(self.text),
+            **made,
+            **sample,
+            "shard_bytes": SHARD_BYTES,
+        }
 
 
-def settle(request: Request) -> Task:
+def resolve_request(request: Request) -> Task:
     """The settings and sources of a request.
 
     Raises:
@@ -67,9 +75,9 @@ def settle(request: Request) -> Task:
             source is missing. ModelError: there is no model to take the tokenizer of.
     """
     if not request.text:
-        raise UsageError("which text is to be prepared?", way_out="name files, -, or hf:OWNER/NAME")
+        raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other", way_out="leave one of them out")
+        raise UsageError("--resume and --overwrite contradict each other", hint="leave one of them out")
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(f"workers = {request.workers} is not valid", f"a natural number up to {MOST_WORKERS} is needed")
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]

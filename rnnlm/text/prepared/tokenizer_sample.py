@@ -18,7 +18,7 @@ LENIENT = {"encoding_errors": "replace", "special_symbols": "drop"}  # errors ar
 
 
 def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
-    """"all", "even" or "start"."""
+    """ "all", "even" or "start"."""
     sizes = Position(names)
     is_known = all(is_plain(name, settings) for name in names)
     if is_known and sizes.total <= wanted:
@@ -71,9 +71,7 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
 
 
-def sampled(
-    names: Sequence[str], settings: SourceSettings, text_settings: TextSettings, how: str, wanted: int
-) -> Iterator[Piece]:
+def sampled(names: Sequence[str], settings: SourceSettings, text_settings: TextSettings, how: str, wanted: int) -> Iterator[Piece]:
     """The pieces of a sample taken that way."""
     if how == "even":
         return even_stretches(names, wanted)

@@ -13,9 +13,8 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.files.writing import FileEntry, replace_file, writing
 from rnnlm.models import model_folder
-from rnnlm.models.manifest import FileEntry
 from rnnlm.text.corpus import TextSettings
 from rnnlm.text.prepared.collecting import FullShard
 from rnnlm.text.prepared.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
@@ -34,14 +33,14 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
     others = [name for name in names if not OURS.fullmatch(name) and name != OWNER]
     if model_folder.is_model(folder):
-        raise OutputError(f"{folder} holds a model", way_out="choose another folder with -o")
+        raise OutputError(f"{folder} holds a model", hint="choose another folder with -o")
     if others and not _is_readable(folder):  # then index.json may be of something else
         raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {others[0]}", "choose another folder with -o")
     if is_prepared(folder) and not resume and not overwrite:
         is_done = is_finished(folder)
         what = "holds a prepared text already" if is_done else "holds a text that is prepared in part"
-        way_out = "choose another folder with -o, or replace it with --overwrite"
-        raise OutputError(f"{folder} {what}", way_out=way_out if is_done else "go on with --resume, or begin anew with --overwrite")
+        hint = "choose another folder with -o, or replace it with --overwrite"
+        raise OutputError(f"{folder} {what}", hint=hint if is_done else "go on with --resume, or begin anew with --overwrite")
 
 
 def _is_readable(folder: Path) -> bool:

@@ -102,7 +102,7 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
 
 
 def newline_error() -> TextError:
-    return TextError("a line holds a newline", way_out="give each line on its own")
+    return TextError("a line holds a newline", hint="give each line on its own")
 
 
 def cut_into_lines(ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]) -> Encoded:

@@ -13,21 +13,17 @@ from rnnlm.errors import SettingsError
 class TokenizerSettings:
     """Settings of all tokenizers; each uses those that concern it."""
 
-    tokenizer: Annotated[
-        Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")
-    ] = "word"
+    tokenizer: Annotated[Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")] = "word"
     lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
     split_punctuation: Annotated[bool, Meta(description="word: punctuation marks are tokens of their own")] = False
     min_count: Annotated[Count, Meta(description="word, char: rarer symbols become <unk>")] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None, Meta(description="word, char: largest vocabulary, special symbols included")
     ] = None
-    literal_unk: Annotated[
-        Literal["symbol", "spell"], Meta(description="<unk> in the text: the unknown symbol, or ordinary text")
-    ] = "symbol"
-    sentencepiece_model: Annotated[
-        Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")
-    ] = "unigram"
+    literal_unk: Annotated[Literal["symbol", "spell"], Meta(description="<unk> in the text: the unknown symbol, or ordinary text")] = (
+        "symbol"
+    )
+    sentencepiece_model: Annotated[Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")] = "unigram"
     vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
 
     def __post_init__(self) -> None:
@@ -48,5 +44,5 @@ class TokenizerSettings:
         idle = [name for name in ("min_count", "max_vocab") if getattr(self, name) != getattr(type(self), name)]
         if idle and self.tokenizer not in ("word", "char"):
             what = f"{' and '.join(idle)}: not for the {self.tokenizer} tokenizer"
-            way_out = "set vocab_size instead" if self.tokenizer == "sentencepiece" else f"leave {' and '.join(idle)} out"
-            raise SettingsError(what, "these are settings of the word and char tokenizers", way_out)
+            hint = "set vocab_size instead" if self.tokenizer == "sentencepiece" else f"leave {' and '.join(idle)} out"
+            raise SettingsError(what, "these are settings of the word and char tokenizers", hint)

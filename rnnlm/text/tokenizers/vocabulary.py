@@ -21,9 +21,7 @@ class Vocabulary:
     counts_V: np.ndarray | None
 
     @classmethod
-    def from_counts(
-        cls, counts: Counter[str], specials: dict[str, int], min_count: int = 1, max_size: int | None = None
-    ) -> "Vocabulary":
+    def from_counts(cls, counts: Counter[str], specials: dict[str, int], min_count: int = 1, max_size: int | None = None) -> "Vocabulary":
         """`specials` (symbol to count) first, then the symbols of `counts` by descending count, ties by spelling.
 
         Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are added to the

@@ -64,7 +64,11 @@ ROWS = [
     fine("a model's own story: info, JSON", "info m --json", {"m": EVIL_MODEL}),
     fine("a model's own story: doctor", "doctor m", {"m": EVIL_MODEL}),
     fine("a model's own story: export", "export -m m --compact out", {"m": EVIL_MODEL}),
-    fine("a script in a text: compare", "compare {unigram} {ngram} --on text --resamples 20 --report out.html", {"text": b"the <script>alert(1)</script> man\n" * 9}),
+    fine(
+        "a script in a text: compare",
+        "compare {unigram} {ngram} --on text --resamples 20 --report out.html",
+        {"text": b"the <script>alert(1)</script> man\n" * 9},
+    ),
     fine("recipes", "recipes"),
     fine("corpora", "corpora"),
     Bad("file name", f"eval -m {{unigram}} '{NAME}'", "no such file: t\\x1b]31m"),
@@ -72,8 +76,18 @@ ROWS = [
     Bad("file name in a note of its content", f"eval -m {{unigram}} '{NAME}'", "t\\x1b]31m", {NAME: b"\xff"}),
     Bad("output", f"count {{text}} -o 'no/{NAME}'", "cannot write no/t\\x1b]31m"),
     Bad("column", f"eval -m {{unigram}} t.csv --column '{ESC}'", "t.csv, line 2: no column '\\x1b]0;", {"t.csv": b"a\nb\n"}),
-    Bad("columns of a table", "eval -m {unigram} t.jsonl", "t.jsonl, line 1: which column", {"t.jsonl": json.dumps({ESC: 1, "b": 2}).encode()}),
-    Bad("utterance", "rescore -m {unigram} --tune n.tsv", "n.tsv, line 2: utterance", {"n.tsv": f"{ESC}\t1\t1\ta\n{ESC}\t1\t1\ta\n".encode()}),
+    Bad(
+        "columns of a table",
+        "eval -m {unigram} t.jsonl",
+        "t.jsonl, line 1: which column",
+        {"t.jsonl": json.dumps({ESC: 1, "b": 2}).encode()},
+    ),
+    Bad(
+        "utterance",
+        "rescore -m {unigram} --tune n.tsv",
+        "n.tsv, line 2: utterance",
+        {"n.tsv": f"{ESC}\t1\t1\ta\n{ESC}\t1\t1\ta\n".encode()},
+    ),
     Bad("banned word", f"generate -m {{unigram}} --must '{ESC}'", "the model does not know '\\x1b]0;", code=2),
     Bad("count file", "count --merge c.txt", "c.txt, line 2: out of order", {"c.txt": b"b\x1b\t1\na\x1b\t1\n"}),
 ]

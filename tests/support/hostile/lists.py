@@ -4,7 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
-from support.hostile.cases import TINY, Bad, folder, usage
+from support.hostile.cases import TINY, Bad, folder
 from support.hostile.tables import DEEP_ROW
 
 GOOD = b"u1\tREF\t\tthe man\nu1\t1\t-3.0\tthe man\nu1\t2\t-4.0\tthe men\n"
@@ -31,7 +31,10 @@ NBEST = {
     "JSON without hypotheses": (b'{"utt": "u1"}\n', "n.tsv, line 1: 'hypotheses' is missing"),
     "JSON, hypotheses are no list": (b'{"utt": "u1", "hypotheses": 3}\n', "n.tsv, line 1: 'hypotheses' is not a list"),
     "JSON, a hypothesis is a number": (b'{"utt": "u1", "hypotheses": [3]}\n', "n.tsv, line 1, hypothesis 1: not an object"),
-    "JSON, a score of true": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": true}]}\n', "n.tsv, line 1, hypothesis 1: 'score' is not"),
+    "JSON, a score of true": (
+        b'{"utt": "u1", "hypotheses": [{"text": "a", "score": true}]}\n',
+        "n.tsv, line 1, hypothesis 1: 'score' is not",
+    ),
     "JSON, a score of 1e400": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": 1e400}]}\n', "n.tsv, line 1"),
     "JSON, a score of 10000 digits": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": ' + b"9" * 10000 + b"}]}\n", "n.tsv, line 1"),
     "JSON, a name of 10000 digits": (b'{"utt": ' + b"9" * 10000 + b', "hypotheses": [{"text": "a", "score": 1}]}\n', "n.tsv, line 1"),
@@ -106,7 +109,9 @@ ROWS = [Bad(f"n-best: {name}", RESCORE, what, {"n.tsv": content}) for name, (con
 ROWS += [Bad(f"weights: {name}", "rescore -m {unigram} --apply {nbest} --weights w.json", what, {"w.json": content})
          for name, (content, what) in WEIGHTS.items()]  # fmt: skip
 ROWS += [Bad(f"counts: {name}", MERGE, what, {"c.txt": content}) for name, (content, what) in COUNTS.items()]
-ROWS += [Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1) for name, (content, what) in VECTORS.items()]
+ROWS += [
+    Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1) for name, (content, what) in VECTORS.items()
+]
 ROWS += [
     Bad("n-best: missing", RESCORE, "cannot read n.tsv"),
     Bad("n-best: an empty folder", "rescore -m {unigram} --tune n", "", {"n": folder(x=b"")}),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from support.hostile.cases import Bad, Maker, arrays, config, copy, edited, header, model, recorded, weights_file
 
 
@@ -174,7 +175,10 @@ ANY = {
 NETWORK = {
     "NaN": ("the model at m is damaged", filled(float("nan"))),
     "infinity": ("the model at m is damaged", filled(float("inf"))),
-    "numbers that overflow": ("the model's scores are not numbers", arrays(lambda found: {name: np.full_like(array, 3e38) for name, array in found.items()})),
+    "numbers that overflow": (
+        "the model's scores are not numbers",
+        arrays(lambda found: {name: np.full_like(array, 3e38) for name, array in found.items()}),
+    ),
     "a width that the weights do not have": ("the model at m is damaged", setting(hidden_size=9)),
     "a width of 10^9": ("the model at m is damaged", setting(hidden_size=10**9)),
     "a width of 10^30": ("the model at m is damaged", setting(hidden_size=10**30)),
@@ -285,7 +289,9 @@ STATES = {
     "empty, by another hash": lambda place: next(place.glob("state-*.json")).write_bytes(b"") and None,
     "arrays that are missing": lambda place: next(place.glob("state-*.safetensors")).unlink(),
     "arrays that are a pickle": lambda place: next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None,
-    "arrays that are cut off": lambda place: (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10]) and None,
+    "arrays that are cut off": lambda place: (
+        (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10]) and None
+    ),
 }
 
 ROWS = [Bad(f"model: {name}", SCORE, what, {"m": model("lstm", damage)}) for name, (what, damage) in {**ANY, **NETWORK}.items()]

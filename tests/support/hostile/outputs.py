@@ -46,15 +46,29 @@ FILES = {
     "pairs": "score -m {unigram} --pairs {pairs} --pairs-details OUT",
 }  # fmt: skip
 
-ROWS = [Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis}) for how, command in WRITERS.items()]
+ROWS = [
+    Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis})
+    for how, command in WRITERS.items()
+]
 ROWS += [Bad(f"folder is a file: {how}", command.replace("OUT", "text"), "", {"text": b"mine\n"}) for how, command in WRITERS.items()]
-ROWS += [Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"}) for how, command in WRITERS.items()]
-ROWS += [Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m holds a model already", {"m": copy("unigram")}) for how, command in WRITERS.items()]
-ROWS += [Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/nothere"), "cannot write to /proc/nothere") for how, command in WRITERS.items()]
+ROWS += [
+    Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"})
+    for how, command in WRITERS.items()
+]
+ROWS += [
+    Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m holds a model already", {"m": copy("unigram")})
+    for how, command in WRITERS.items()
+]
+ROWS += [
+    Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/nothere"), "cannot write to /proc/nothere")
+    for how, command in WRITERS.items()
+]
 ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300), "cannot write to mmm") for how, command in WRITERS.items()]
 ROWS += [Bad(f"a file is there: {how}", command.replace("OUT", "out.jsonl"), "out.jsonl is there already", {"out.jsonl": b"mine\n"})
          for how, command in FILES.items()]  # fmt: skip
-ROWS += [Bad(f"no such folder: {how}", command.replace("OUT", "no/out.jsonl"), "cannot write no/out.jsonl") for how, command in FILES.items()]
+ROWS += [
+    Bad(f"no such folder: {how}", command.replace("OUT", "no/out.jsonl"), "cannot write no/out.jsonl") for how, command in FILES.items()
+]
 ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"), "Invalid value" if "rescore" in command else "cannot write d.jsonl",
              {"d.jsonl": thesis}, code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
 ROWS += [Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/out.jsonl"), "cannot write") for how, command in FILES.items()]

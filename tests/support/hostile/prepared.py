@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support.hostile.cases import TINY, Bad, Maker, copy, fine, usage
-from support.hostile.models import PICKLE, write
-from support.hostile.outputs import thesis
 
 import rnnlm
 from rnnlm.files import tensor_files
+from support.hostile.cases import TINY, Bad, Maker, copy, fine, usage
+from support.hostile.models import PICKLE, write
+from support.hostile.outputs import thesis
 
 Damage = Callable[[Path], Any]
 FIRST, SECOND = "shard-00000.safetensors", "shard-00001.safetensors"

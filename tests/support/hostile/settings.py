@@ -88,7 +88,9 @@ NUMBERS = {
     "mix, weights: empty": ("mix {lstm} {ngram} --weights '' -o out", ""),
     "tune, tokens: -1": ("tune -m {unigram} --adapt unigram --on {valid} --tokens -1", ""),
     "tune, a cache of 10^12 tokens": (
-        "tune -m {unigram} --adapt unigram --on {valid} --set cache_tokens=1000000000000", "setting cache_tokens = '1000000000000' is not valid"),
+        "tune -m {unigram} --adapt unigram --on {valid} --set cache_tokens=1000000000000",
+        "setting cache_tokens = '1000000000000' is not valid",
+    ),
     "eval, rate: NaN": ("eval -m {lstm} {valid} --adapt dynamic --set adaptation_rate=nan", "setting adaptation_rate = 'nan' is not valid"),
     "eval, weight: 2": ("eval -m {unigram} {valid} --adapt unigram --set cache_weight=2", "setting cache_weight = '2' is not valid"),
     "eval, --set without --adapt": ("eval -m {unigram} {valid} --set cache_weight=0.1", "--set is for an adaptation"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from support.hostile.cases import Bad, fine
 from support.hostile.texts import LONG
 
@@ -132,7 +133,9 @@ SUITES = {
 ROWS = [Bad(f"JSON-lines: {name}", "eval -m {unigram} t.jsonl", what, {"t.jsonl": content}) for name, (content, what) in JSON.items()]
 ROWS += [Bad(f"CSV: {name}", "eval -m {unigram} t.csv --column text", what, {"t.csv": content}) for name, (content, what) in CSV.items()]
 ROWS += [Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parquet": content}) for name, (content, what) in PARQUET.items()]
-ROWS += [Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content}) for name, (content, what) in PAIRS.items()]
+ROWS += [
+    Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content}) for name, (content, what) in PAIRS.items()
+]
 ROWS += [Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content}) for name, (content, what) in SUITES.items()]
 ROWS += [
     Bad("JSON-lines: scored, a nest of arrays", "score -m {unigram} --input t.jsonl -o out.jsonl --strict", "sentence 2: line 2: not JSON",

@@ -98,7 +98,9 @@ def test_without_dropping_it_is_our_network():
 
 
 def test_its_penalties_are_ours():
-    theirs, ours, inputs_TB = pair(**dict.fromkeys(("dropout_embedding", "dropout_input", "dropout_between", "dropout_output", "weight_drop"), 0.0))
+    theirs, ours, inputs_TB = pair(
+        **dict.fromkeys(("dropout_embedding", "dropout_input", "dropout_between", "dropout_output", "weight_drop"), 0.0)
+    )
     expected = ours.loss(inputs_TB, inputs_TB, ours.initial_state(3))[1]
     torch.testing.assert_close(theirs(inputs_TB, None)[1], expected)
 

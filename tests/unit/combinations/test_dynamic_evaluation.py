@@ -4,13 +4,13 @@ import functools
 import numpy as np
 import pytest
 import torch
-from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
-from support.tiny_models import fit
 
 from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation
 from rnnlm.combinations.gradient_statistics import gather_statistics
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import UsageError
+from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
+from support.tiny_models import fit
 
 RULES = {
     "sgd": DynamicSettings(segment_tokens=4, adaptation_rate=0.3, adaptation_decay=0.05),

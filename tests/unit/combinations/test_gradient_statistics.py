@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from support.adapted_models import text_of
-from support.tiny_models import fit
 
 from rnnlm.combinations import gradient_statistics
 from rnnlm.combinations.gradient_statistics import gather_statistics
+from support.adapted_models import text_of
+from support.tiny_models import fit
 
 
 @pytest.mark.parametrize("name, settings", [("lstm", {"dropout_input": 0.5}), ("gru", {"tied": False})])

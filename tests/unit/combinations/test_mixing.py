@@ -3,13 +3,13 @@
 import math
 
 import pytest
-from support.tiny_models import HELD_OUT, fit, save
 
 import rnnlm
 from rnnlm.combinations import mixing
 from rnnlm.combinations.mixing import mix
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.models import model_folder
+from support.tiny_models import HELD_OUT, fit, save
 
 TEXT = "text.txt"
 
@@ -104,7 +104,7 @@ def test_different_tokenizers_are_named(folders):
     with pytest.raises(UsageError) as error:
         mix(["kn", "char"], TEXT)
     assert error.value.what == "char has another tokenizer than kn"
-    assert error.value.way_out == "train one of them anew with --tokenizer-from kn, or with --tokenizer-from char"
+    assert error.value.hint == "train one of them anew with --tokenizer-from kn, or with --tokenizer-from char"
 
 
 def test_a_mixture_replaces_no_model_unless_asked_and_none_of_its_parts(monkeypatch):

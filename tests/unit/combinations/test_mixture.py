@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 from rnnlm import arrays
 from rnnlm.combinations import mixture
@@ -15,6 +14,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.models import model_folder
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b
 
@@ -161,7 +161,7 @@ def test_weights_that_cannot_be(weights, kind, what):
     with pytest.raises(UsageError) as error:
         Mixture([unigram(0.25, 0.25, 0.25, 0.25)] * 2, weights, kind)
     assert str(error.value).startswith(what)
-    assert error.value.way_out.startswith("give ")
+    assert error.value.hint.startswith("give ")
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_different_tokenizers_are_told_apart(lines, settings, difference):
         Mixture([unigram(0.25, 0.25, 0.25, 0.25), other], [0.5, 0.5])
     assert error.value.what == "part 2 has another tokenizer than part 1"
     assert error.value.why.startswith(difference)
-    assert "--tokenizer-from" in error.value.way_out
+    assert "--tokenizer-from" in error.value.hint

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from support.tiny_models import HELD_OUT, Lines, fit
 
 from rnnlm.combinations import mixture_weights
 from rnnlm.combinations.mixture import Mixture, added
 from rnnlm.combinations.mixture_weights import Predictions, linear_weights, log_linear_weights
 from rnnlm.inference import span_scoring
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import HELD_OUT, Lines, fit
 
 TEXT = [*HELD_OUT, "the dog sat on a mat", "speech is hard"]
 

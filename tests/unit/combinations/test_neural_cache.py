@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
-from support.tiny_models import fit
 
 from rnnlm.combinations import neural_cache
 from rnnlm.combinations.neural_cache import NeuralCache
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.errors import UsageError
+from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
+from support.tiny_models import fit
 
 
 @pytest.fixture(scope="module", params=["lstm", "gru"])

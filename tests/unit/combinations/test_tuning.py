@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, Lines, fit, small_settings
 
 from rnnlm.combinations import adaptation, companions, tuning
 from rnnlm.combinations.adaptation import load_adapted
@@ -19,6 +18,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.text.corpus import Corpus, TextSettings
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, small_settings
 
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
-from support.tiny_models import fit
 
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
+from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
+from support.tiny_models import fit
 
 
 @pytest.fixture(scope="module", params=["ngram", "lstm"])

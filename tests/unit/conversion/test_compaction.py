@@ -12,7 +12,15 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.models import loading, model_folder, quantization
 from rnnlm.training.run import train
 
-SETTINGS = {"model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
+SETTINGS = {
+    "model": "lstm",
+    "hidden_size": 24,
+    "embedding_size": 16,
+    "batch_rows": 4,
+    "device": "cpu",
+    "schedule": "constant",
+    "warmup": 0.0,
+}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from support.tiny_models import Lines, fit, small_settings
 
 from rnnlm import Corpus, corpora, load
 from rnnlm.conversion.pruning import Limits, prune
@@ -11,6 +10,7 @@ from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.models import model_folder, registry
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from support.tiny_models import Lines, fit, small_settings
 
 LINES = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:200]
 TRAIN, VALID = Lines(LINES), Corpus((str(corpora.part("english", "test")),))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 from rnnlm import arrays
 from rnnlm.evaluation.calibration import calibrate
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 
 def test_a_model_that_is_always_half_sure_is_off_by_what_it_is_right_too_often():

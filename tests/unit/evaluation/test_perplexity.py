@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate, perplexity
@@ -12,6 +11,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus, TextSettings, hold_out
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, fit, make_tokenizer
 
 
 @pytest.fixture
@@ -159,7 +159,20 @@ def test_an_empty_text_is_an_error(text):
 
 def test_what_is_not_normalised_is_marked(text):
     base = fit("unigram")
-    fields = {name: getattr(base, name) for name in ("tokenizer", "max_rows", "call_tokens", "forgets_at_boundary", "precision", "adaptation", "fingerprint", "initial_state", "score")}
+    fields = {
+        name: getattr(base, name)
+        for name in (
+            "tokenizer",
+            "max_rows",
+            "call_tokens",
+            "forgets_at_boundary",
+            "precision",
+            "adaptation",
+            "fingerprint",
+            "initial_state",
+            "score",
+        )
+    }
     assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
 
 

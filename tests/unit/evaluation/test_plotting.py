@@ -31,7 +31,9 @@ def test_another_suffix_or_an_unwritable_place_is_an_error(tmp_path):
         plotting.save(figure(), tmp_path / "nowhere" / "plot.svg")
 
 
-@pytest.mark.parametrize("values, shown", [((1, 2.5e6), ["1", "1,000", "1,000,000"]), ((1.2, 4), ["1.5", "2", "3"]), ((80, 230), ["100", "150", "200"])])
+@pytest.mark.parametrize(
+    "values, shown", [((1, 2.5e6), ["1", "1,000", "1,000,000"]), ((1.2, 4), ["1.5", "2", "3"]), ((80, 230), ["100", "150", "200"])]
+)
 def test_a_logarithmic_axis_has_plain_numbers(values, shown):
     drawn, axes = plotting.new_figure("", "", "")
     axes.plot(values)

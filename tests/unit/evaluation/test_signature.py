@@ -1,16 +1,16 @@
 import dataclasses
 
 import pytest
-from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import sign
-from rnnlm.evaluation.signature import LinesHash, Signature
+from rnnlm.evaluation.signature import Signature
 from rnnlm.text.corpus import TextSettings
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.encoding import LinesHash, encode_text
+from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,8 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     ngram = fit("ngram")
     cache = UnigramCache(ngram, UnigramCacheSettings(7, 0.25))
     assert signature(cache).adapt == "unigram(tokens=7,weight=0.25)"
-    assert signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
+    assert (
+        signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
+    )
     assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"

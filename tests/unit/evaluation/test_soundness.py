@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, small_settings
 
 from rnnlm.combinations import companions
 from rnnlm.combinations.companions import Tuned
@@ -14,6 +13,7 @@ from rnnlm.evaluation.soundness import audit
 from rnnlm.files import tensor_files
 from rnnlm.models import model_folder, registry
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from support.tiny_models import LINES, fit, small_settings
 
 
 def saved(folder, name: str, **settings):

@@ -41,7 +41,12 @@ def test_parquet_gives_chosen_columns(tmp_path):
 def test_quotation_marks_in_tsv_are_characters_unless_they_quote_a_cell(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('a\tb\n"x\ty\n"x ""y"""\t"two\nlines"\nx\n1\t2\t3\n')
-    assert values(path) == [{"a": '"x', "b": "y"}, {"a": 'x "y"', "b": "two\nlines"}, {"a": "x", "b": None}, {"a": "1", "b": "2", None: ["3"]}]
+    assert values(path) == [
+        {"a": '"x', "b": "y"},
+        {"a": 'x "y"', "b": "two\nlines"},
+        {"a": "x", "b": None},
+        {"a": "1", "b": "2", None: ["3"]},
+    ]
 
 
 def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):

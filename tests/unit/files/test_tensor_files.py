@@ -39,7 +39,7 @@ def same(found, expected) -> bool:
 @st.composite
 def named_arrays(draw):
     arrays = {}
-    for name in draw(st.sets(st.text("abcé\"\\\n _1", max_size=5), max_size=6)):
+    for name in draw(st.sets(st.text('abcé"\\\n _1', max_size=5), max_size=6)):
         kind, shape = draw(st.sampled_from(KINDS)), draw(st.lists(st.integers(0, 3), max_size=4))
         arrays[name] = np.random.default_rng(len(arrays)).integers(0, 2, size=shape).astype(kind)
     return arrays

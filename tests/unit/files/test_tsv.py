@@ -37,7 +37,12 @@ def test_what_is_written_is_read_back_by_ourselves(table):
 
 def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
     pandas = pytest.importorskip("pandas")
-    table = [["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"], ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n']]
+    table = [
+        ["1st", 'a "quoted" word', 'an "odd one'],
+        ["2nd", '"whole"', "a\ttab"],
+        ["3rd", "two\nlines", '"'],
+        ["4th", 'x""', '"Well, \n'],
+    ]
     path = tmp_path / "table.tsv"
     path.write_text("".join(map(tsv.line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
     assert pandas.read_csv(path, sep="\t").values.tolist() == table

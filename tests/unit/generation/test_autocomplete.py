@@ -3,13 +3,13 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_models import fit
 
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning
 from rnnlm.generation.autocomplete import continuations, next_words, with_word
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import fit
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     assert with_word(ngram, "The cat", "</s>") == "The "
 
 
-@pytest.mark.parametrize(("text", "begun"), [("The c", "c"), ("the ca", "ca"), ("on the", "the"), ("", ""), ("cat,", ","), ("a\tCAT", "cat")])
+@pytest.mark.parametrize(
+    ("text", "begun"), [("The c", "c"), ("the ca", "ca"), ("on the", "the"), ("", ""), ("cat,", ","), ("a\tCAT", "cat")]
+)
 def test_a_word_that_is_begun_is_gone_on_with(ngram, text, begun):
     found = next_words(ngram, text)
     assert found and all(word.word.startswith(begun) for word in found)

@@ -3,7 +3,6 @@ import math
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit
 
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import UsageError
@@ -11,6 +10,7 @@ from rnnlm.generation.beam_search import BeamSettings, likeliest
 from rnnlm.generation.generator import generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference import span_scoring
+from support.tiny_models import LINES, fit
 
 SHORT = ("a b", "b a b", "a", "b b")
 

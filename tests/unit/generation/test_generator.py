@@ -3,7 +3,6 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
@@ -14,6 +13,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import LINES, fit, make_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,15 @@ def test_top_k_keeps_exactly_the_k_likeliest():
 
 def test_top_p_keeps_exactly_the_nucleus():
     p = [0.125, 0.5, 0.125, 0.25]
-    for top_p, kept in [(0.01, {1}), (0.5, {1}), (0.51, {1, 3}), (0.75, {1, 3}), (0.76, {1, 3, 0}), (0.875, {1, 3, 0}), (1.0, {0, 1, 2, 3})]:
+    for top_p, kept in [
+        (0.01, {1}),
+        (0.5, {1}),
+        (0.51, {1, 3}),
+        (0.75, {1, 3}),
+        (0.76, {1, 3, 0}),
+        (0.875, {1, 3, 0}),
+        (1.0, {0, 1, 2, 3}),
+    ]:
         assert set(drawn(p, 3000, top_p=top_p)) == kept, top_p
     assert drawn(p, 20_000, top_p=0.75)[1] / 20_000 == pytest.approx(2 / 3, abs=0.02)
 

@@ -1,10 +1,10 @@
 import pytest
-from support.tiny_models import Lines, fit, make_tokenizer
 
 from rnnlm.errors import TextError
 from rnnlm.generation.generator import generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.statistics import compare
+from support.tiny_models import Lines, fit, make_tokenizer
 
 TEXT = ["a b c", *["a b", "c d", "a b c d", "b b"] * 2, "b a", "d d d c"]  # lines 0 and 10 are held out: "a b c" and "d d d c"
 
@@ -56,7 +56,9 @@ def test_samples_of_a_model_are_read():
     assert ours.sentences == 50
 
 
-@pytest.mark.parametrize(("samples", "lines", "what"), [(["", ""], TEXT, "no words"), (["a"], [], "no text"), (["a"], ["a b"], "too little")])
+@pytest.mark.parametrize(
+    ("samples", "lines", "what"), [(["", ""], TEXT, "no words"), (["a"], [], "no text"), (["a"], ["a b"], "too little")]
+)
 def test_too_little_to_compare_is_an_error(samples, lines, what):
     with pytest.raises(TextError, match=what):
         compare(samples, Lines(lines), make_tokenizer(TEXT))

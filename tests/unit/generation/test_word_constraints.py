@@ -3,7 +3,6 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_models import fit, make_tokenizer
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.generation.beam_search import BeamSettings, likeliest
@@ -11,6 +10,7 @@ from rnnlm.generation.generator import generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban, Words
 from rnnlm.ngram.unigram import UnigramModel
+from support.tiny_models import fit, make_tokenizer
 
 KINDS = {
     "word": {}, "split": {"lowercase": True, "split_punctuation": True}, "char": {"tokenizer": "char"}, "byte": {"tokenizer": "byte"},

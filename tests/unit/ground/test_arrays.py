@@ -19,14 +19,14 @@ def test_totals_are_taken_in_float64():
 def test_values_become_what_the_reference_is():
     for reference in (np.zeros(1), torch.zeros(1)):
         for values in ([1, 2], np.array([1, 2]), torch.tensor([1, 2])):
-            found = arrays.like(values, reference)
+            found = arrays.as_array_of(values, reference)
             assert type(found) is type(reference) and found.tolist() == [1, 2]
 
 
 def test_arrays_of_several_models_become_those_of_the_one_with_a_device():
     numpy, read_only = np.ones(2, dtype=np.float32), np.broadcast_to(np.float64(0.5), 2)
-    assert [each.dtype for each in arrays.alike([numpy, read_only])] == [np.float64, np.float64]
-    found = arrays.alike([numpy, torch.zeros(2), read_only])
+    assert [each.dtype for each in arrays.same_dtype([numpy, read_only])] == [np.float64, np.float64]
+    found = arrays.same_dtype([numpy, torch.zeros(2), read_only])
     assert all(each.dtype == torch.float32 for each in found)
     assert [each.tolist() for each in found] == [[1, 1], [0, 0], [0.5, 0.5]]
 
@@ -37,7 +37,7 @@ def test_the_library_of_an_array_is_found():
 
 def test_arrays_keep_their_names_within_more():
     some, others = {"w": np.zeros(2), "b.1": np.ones(1)}, {"w": np.ones(3)}
-    together = arrays.under("part_1.", some) | arrays.under("part_10.", others)
+    together = arrays.with_prefix("part_1.", some) | arrays.with_prefix("part_10.", others)
     assert list(together) == ["part_1.w", "part_1.b.1", "part_10.w"]
-    assert arrays.out_of("part_1.", together).keys() == some.keys()
-    assert arrays.out_of("part_10.", together)["w"] is others["w"]
+    assert arrays.strip_prefix("part_1.", together).keys() == some.keys()
+    assert arrays.strip_prefix("part_10.", together)["w"] is others["w"]

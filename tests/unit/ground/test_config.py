@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, convert, describe, from_stored, parse_assignments, read_toml, resolve
+from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, convert, describe, from_stored, parse_assignments, resolve
 from rnnlm.errors import ModelError, SettingsError
+from rnnlm.files.reading import read_toml
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def test_later_layers_win_and_origins_are_remembered():
 def test_an_unknown_setting_suggests_the_nearest():
     with pytest.raises(SettingsError) as error:
         resolve(CLASSES, [Layer("file.toml", {"hiden_size": 3})])
-    assert "'hiden_size' in file.toml" in error.value.what and "'hidden_size'" in error.value.way_out
+    assert "'hiden_size' in file.toml" in error.value.what and "'hidden_size'" in error.value.hint
     assert error.value.exit_code == 2
 
 
@@ -140,4 +141,4 @@ def test_other_texts_are_no_budgets(text):
 def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
     with pytest.raises(SettingsError) as caught:
         convert("smoothing", "katzz", Annotated[Literal["mkn", "katz"], Meta(description="an estimator")], False)
-    assert caught.value.way_out == "did you mean 'katz'?"
+    assert caught.value.hint == "did you mean 'katz'?"

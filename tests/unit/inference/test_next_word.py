@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from support.tiny_models import fit
 from unit.inference.test_word_surprisal import predicted
 
 from rnnlm.errors import UsageError
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 
@@ -32,7 +32,7 @@ def test_of_a_model_of_characters_are_the_likeliest_of_all_words(kind):
     words = ["".join(word) for length in (1, 2, 3, 4) for word in itertools.product("ab", repeat=length)]
     for place, given in enumerate(["", "ab", "ab b"]):
         rated = {each.text: each.word_scores[0] for each in score_sentences(model, [*words, ""], given=given, with_words=True)}
-        p = {word or "</s>": 2 ** -its.surprisal_bits for word, its in rated.items()}
+        p = {word or "</s>": 2**-its.surprisal_bits for word, its in rated.items()}
         best = sorted(p, key=p.get, reverse=True)[:3]
         found = [each for each in score.next_words[place] if each.word != "<unk>"]
         assert [each.word for each in found] == best[: len(found)] and len(found) >= 2

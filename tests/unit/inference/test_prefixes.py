@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm import adapt
 from rnnlm.errors import ModelError, RnnlmWarning, TextError
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.prefixes import UNBOUNDED, PredictedSteps, WordTokens, steps_of
+from support.tiny_models import LINES, fit, make_tokenizer
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
 MODELS = [

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from support.tiny_models import LINES, Lines, fit
 
 from rnnlm import arrays
 from rnnlm.inference import span_scoring
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines([*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"], document_starts=[0, 3, 4, 7])
 
@@ -49,7 +49,9 @@ def test_scores_equal_a_slow_loop_token_by_token(model, text, context):
 
 
 def test_the_contexts_differ_where_the_model_remembers(model, text):
-    totals = {context: span_scoring.score_spans(model, text.ids, spans_of(text, context)).sum() for context in ("carry", "reset", "documents")}
+    totals = {
+        context: span_scoring.score_spans(model, text.ids, spans_of(text, context)).sum() for context in ("carry", "reset", "documents")
+    }
     assert len({round(float(total), 4) for total in totals.values()}) == (1 if hasattr(model, "logprob_V") else 3)
 
 

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit
 
 from rnnlm import arrays
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import LINES, fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 SENTENCES = ["the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ", "x zebra saw", "the <unk> sat"]

@@ -3,13 +3,13 @@ import random
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.generation.generator import SamplingSettings
 from rnnlm.inference import span_scoring
 from rnnlm.integrations.continuations import continue_texts, score_continuations, score_texts
 from rnnlm.ngram.unigram import UnigramModel
+from support.tiny_models import LINES, fit, make_tokenizer
 
 MODELS = [
     ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("ffnn", {}), ("lstm", {"tokenizer": "char"}), ("gru", {"characters": "cnn"}),

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.arpa_files import GOLDEN, SMALL, random_arpa
-from support.tiny_models import LINES, fit, save
 
 import rnnlm.integrations.kenlm as ours
 from rnnlm import adapt, score_sentences
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.arpa import exchange
+from support.arpa_files import GOLDEN, SMALL, random_arpa
+from support.tiny_models import LINES, fit, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 NOT_HERE = "kenlm is not installed; it is compiled from PyPI"

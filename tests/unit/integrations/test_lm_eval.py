@@ -6,11 +6,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from support.tiny_models import LINES, fit, save
 
 from rnnlm import score_sentences
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.models import loading
+from support.tiny_models import LINES, fit, save
 
 TASK = """\
 task: {name}

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from support.arpa_files import SMALL
-from support.tiny_models import LINES, fit, save
 
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.ngram.arpa import exchange
+from support.arpa_files import SMALL
+from support.tiny_models import LINES, fit, save
 
 pyctcdecode = pytest.importorskip("pyctcdecode", reason="pyctcdecode is not installed; it asks for numpy < 2: see the README")
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

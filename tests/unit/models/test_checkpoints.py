@@ -5,19 +5,22 @@ import warnings
 
 import numpy as np
 import pytest
-from support.failing_files import failing
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import TrainingState
-from rnnlm.files import small_files, writing
+from rnnlm.files import reading, writing
 from rnnlm.models import checkpoints
 from rnnlm.models.checkpoints import Run
+from support.failing_files import failing
 
 RUN = Run("lstm", {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}, "aa", None, "bb")
 
 
 def state(step: int) -> TrainingState:
-    return TrainingState({"step": step, "seconds": step / 3}, {"network.weight": np.full((3, 2), step, np.float32), "random.cpu": np.arange(9, dtype=np.uint8)})
+    return TrainingState(
+        {"step": step, "seconds": step / 3},
+        {"network.weight": np.full((3, 2), step, np.float32), "random.cpu": np.arange(9, dtype=np.uint8)},
+    )
 
 
 @pytest.fixture
@@ -39,7 +42,9 @@ def newest(folder, suffix):
 def test_what_was_saved_comes_back(folder):
     found = checkpoints.load(folder)
     assert found.facts == state(9).facts and checkpoints.load_run(folder) == RUN
-    assert all(np.array_equal(found.arrays[name], array) and found.arrays[name].dtype == array.dtype for name, array in state(9).arrays.items())
+    assert all(
+        np.array_equal(found.arrays[name], array) and found.arrays[name].dtype == array.dtype for name, array in state(9).arrays.items()
+    )
     assert found.arrays["network.weight"].flags.writeable
 
 
@@ -91,7 +96,7 @@ DAMAGES = {
     "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),
     "a folder instead": lambda folder: (newest(folder, ".json").unlink(), (folder / "training" / "state-00000009-00000000.json").mkdir()),
     "a newer format": newer,
-    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (small_files.MOST_BYTES + 1)),
+    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (reading.MOST_SMALL_BYTES + 1)),
 }  # fmt: skip
 
 
@@ -113,12 +118,15 @@ def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
     if damage == "arrays of another checkpoint":
         pytest.skip("there is none")
     DAMAGES[damage](tmp_path)
-    with pytest.raises(ModelError, match="cannot resume the run of .*each of its checkpoints is missing or damaged"), pytest.warns(RnnlmWarning):
+    with (
+        pytest.raises(ModelError, match="cannot resume the run of .*each of its checkpoints is missing or damaged"),
+        pytest.warns(RnnlmWarning),
+    ):
         checkpoints.load(tmp_path)
 
 
 def test_where_there_is_none_that_is_wrong_usage(tmp_path):
-    assert not checkpoints.is_there(tmp_path)
+    assert not checkpoints.exists(tmp_path)
     with pytest.raises(UsageError, match="nothing to resume in"):
         checkpoints.load(tmp_path)
 
@@ -126,4 +134,4 @@ def test_where_there_is_none_that_is_wrong_usage(tmp_path):
 def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
     checkpoints.remove(folder)
-    assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"] and not checkpoints.is_there(folder)
+    assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"] and not checkpoints.exists(folder)

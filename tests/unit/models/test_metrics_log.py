@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from support.failing_files import failing
 
-from rnnlm.events import Finished, Saved, Step, Validated
+from rnnlm.events import Finished, ModelSaved, Step, Validated
 from rnnlm.models.metrics_log import MetricsLog, read_events
+from support.failing_files import failing
 
 
 def validated(step):
@@ -14,7 +14,7 @@ def validated(step):
 
 
 def saved(step):
-    return Saved("m", step)
+    return ModelSaved("m", step)
 
 
 def told(folder):

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from support.tiny_models import fit, save
 
 from rnnlm.errors import ModelError, OutputError, RnnlmError
 from rnnlm.files import writing
 from rnnlm.models import info, loading, model_folder
-from rnnlm.models.manifest import WAY_OUT
+from rnnlm.models.manifest import HINT
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Block
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.tiny_models import fit, save
 
 LINES = ["the cat sat", "the dog sat down", "a cat <unk>"]
 SETTINGS = {"model": "lstm", "embedding_size": 4, "hidden_size": 6, "layers": 1}
@@ -69,9 +69,10 @@ def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path)
     edit_config(tmp_path / "m", lambda content: content["settings"].update(output=content["settings"].pop("output_layer")))
     loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
     assert (manifest.settings, manifest.fingerprint) == (today.settings, today.fingerprint)
-    assert {name: array.tolist() for name, array in loaded.to_arrays().items()} == {name: array.tolist() for name, array in model.to_arrays().items()}
+    assert {name: array.tolist() for name, array in loaded.to_arrays().items()} == {
+        name: array.tolist() for name, array in model.to_arrays().items()
+    }
     assert info.describe(str(tmp_path / "m"))["settings"]["output_layer"] == "class"
-
 
 
 def weights_file(folder):
@@ -187,7 +188,7 @@ def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path,
         calls = fail_at(patch, what, number)
         with pytest.raises(OutputError, match="No space left") as caught:
             save_unigram(tmp_path, 2.0, 2, [*LINES, "new words"])
-    assert len(calls) >= number and str(tmp_path) in caught.value.what and "make space" in caught.value.way_out
+    assert len(calls) >= number and str(tmp_path) in caught.value.what and "make space" in caught.value.hint
     replaced = what == "fsync" and number == 6  # the folder's, after config.json was put in place
     expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
     assert np.array_equal(logprob(tmp_path), expected.logprob_V)
@@ -406,9 +407,7 @@ DAMAGES = {
     "vocabulary missing": lambda f: (f / "vocab.txt").unlink(),
     "vocabulary cut": lambda f: damage(f / "vocab.txt", lambda data: data[:-3]),
     "vocabulary is noise": lambda f: damage(f / "vocab.txt", lambda data: b"\xff" * len(data)),
-    "vocabulary of another size": lambda f: (
-        damage(f / "vocab.txt", lambda data: data + b"1\tmore\n"), record(f, f / "vocab.txt")
-    ),
+    "vocabulary of another size": lambda f: (damage(f / "vocab.txt", lambda data: data + b"1\tmore\n"), record(f, f / "vocab.txt")),
     "a name above": lambda f: edit_config(f, lambda c: rename_file(c, f"../{outside(f).name}")),
     "an absolute name": lambda f: edit_config(f, lambda c: rename_file(c, str(outside(f)))),
     "an empty name": lambda f: edit_config(f, lambda c: rename_file(c, "")),
@@ -515,7 +514,7 @@ def test_a_model_that_is_held_in_memory_is_hashed_when_it_is_loaded(tmp_path, sa
     flip_a_bit(path) if name == "weights-*" else damage(path, lambda data: data.replace(b"cat", b"cot"))
     with pytest.raises(ModelError) as caught:
         model_folder.load(folder, "cpu")
-    assert (caught.value.what, caught.value.way_out) == (f"the model at {folder} is damaged", WAY_OUT)
+    assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
     assert caught.value.why == f"{path.name} has changed: its SHA-256 is not the one recorded"
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 
 import pytest
-from support.tiny_models import LINES, Lines, fit, save
 
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.errors import ModelError, OutputError, UsageError
@@ -15,6 +14,7 @@ from rnnlm.files import writing
 from rnnlm.inference import span_scoring
 from rnnlm.models import info, model_folder, model_parts
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, save
 
 SETTINGS = {"model": "mixture", "mixing": "linear"}
 
@@ -91,7 +91,7 @@ def test_a_missing_part_is_named_with_the_way_out(tmp_path, parts):
         model_folder.load(tmp_path / "mix")
     assert error.value.what == f"part 2 of the mixture at {tmp_path / 'mix'} is missing"
     assert error.value.why == f"there is no model at {parts[1]}"
-    assert "bring the model" in error.value.way_out and "mix again" in error.value.way_out
+    assert "bring the model" in error.value.hint and "mix again" in error.value.hint
     (check,) = [check for check in audit(str(tmp_path / "mix")) if check.result == "failed"]
     assert check.name == "parts" and "part 2" in check.detail
     assert len(info.describe(str(tmp_path / "mix"))["parts"]) == 2

@@ -3,11 +3,11 @@
 import warnings
 
 import pytest
-from support.tiny_models import fit, mixture
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder
 from rnnlm.models.provenance import tell_trained_on
+from support.tiny_models import fit, mixture
 
 
 @pytest.fixture

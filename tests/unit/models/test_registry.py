@@ -50,7 +50,9 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
         assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")])
+@pytest.mark.parametrize(
+    "name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")]
+)
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)

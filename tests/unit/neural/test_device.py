@@ -10,19 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.network_variants import VARIANTS
 
 from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
 from rnnlm.neural import device as devices
-from rnnlm.neural.device import (
-    exact_products,
-    has_native_bf16,
-    memory_errors,
-    resolve_device,
-    resolve_precision,
-    training_products,
-)
+from rnnlm.neural.device import exact_products, has_native_bf16, memory_errors, resolve_device, resolve_precision, training_products
 from rnnlm.neural.language_model import NeuralLanguageModel
+from support.network_variants import VARIANTS
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("rnn", "elu"), ("rnn", "leaky_relu"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -37,7 +30,7 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA devi
 def test_cuda_without_one_is_an_error_with_a_way_out(name):
     with pytest.raises(DeviceError) as caught:
         resolve_device(name)
-    assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.way_out
+    assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.hint
 
 
 def test_a_cuda_device_beyond_those_here_is_an_error(monkeypatch):
@@ -106,7 +99,10 @@ def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
 
 
 def test_memory_that_runs_out_is_an_error_with_a_way_out():
-    with pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"), memory_errors(CPU):
+    with (
+        pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"),
+        memory_errors(CPU),
+    ):
         torch.empty(1 << 50)
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("MPS backend out of memory (...)"),
@@ -254,9 +250,30 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_connect", "_even_rows"} <= names
-    assert {"__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"} <= names
+    assert {
+        "__call__",
+        "warm_up",
+        "record",
+        "replay",
+        "set_rate",
+        "dropout",
+        "activation_penalty",
+        "_drop_words",
+        "recurrent_weights",
+    } <= names
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert {"forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"} <= names
+    assert {
+        "forward",
+        "backward",
+        "draw",
+        "_by_class",
+        "_tails",
+        "_paths",
+        "window_loss",
+        "by_doubling",
+        "step_backward",
+        "_gates",
+    } <= names
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "_validate" not in names and "_fitted" not in names
 
@@ -267,7 +284,8 @@ def test_nothing_in_a_training_step_waits_for_the_device():
 
 
 @pytest.mark.parametrize(
-    "line", ["loss.item()", "loss.cpu()", "x.tolist()", "x.numpy()", "float(loss)", "bool(x.any())", "print(loss)", "torch.cuda.synchronize()"]
+    "line",
+    ["loss.item()", "loss.cpu()", "x.tolist()", "x.numpy()", "float(loss)", "bool(x.any())", "print(loss)", "torch.cuda.synchronize()"],
 )
 def test_waiting_is_recognised(line):
     assert list(waits(ast.parse(f"def f():\n    return {line}")))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from support.network_variants import VARIANTS
 
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.gradient_statistics import gather_statistics
@@ -14,6 +13,7 @@ from rnnlm.events import RolledBack
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
 from rnnlm.ngram.unigram import UnigramModel
+from support.network_variants import VARIANTS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]

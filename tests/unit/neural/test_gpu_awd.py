@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 import torch
-from support.network_variants import VARIANTS
 
 from rnnlm.benchmarks.kernel_time import kernel_seconds
 from rnnlm.errors import TrainingError
@@ -14,6 +13,7 @@ from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedIteration
 from rnnlm.neural.layers import stack as cells
 from rnnlm.neural.layers.kernels.choice import elman, gru, lstm
 from rnnlm.neural.layers.kernels.torch_layers import kernel_type
+from support.network_variants import VARIANTS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 DEVICE = torch.device("cuda")
@@ -120,7 +120,9 @@ def test_an_awd_step_does_not_wait_for_the_device(make_data, make_trainer, sente
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "asgd"}, {"optimizer": "adam"}, {"optimizer": "adamw"}], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "asgd"}, {"optimizer": "adam"}, {"optimizer": "adamw"}], ids=str
+)
 def test_recorded_training_equals_plain_training(make_data, make_trainer, sentences, optimizer, precision):
     data, found = make_data(sentences, sentences[:20]), {}
     for cuda_graphs in (False, True):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from reference import recurrent_network
 
+from reference import recurrent_network
 from rnnlm.errors import SettingsError
 from rnnlm.neural.network import make_network as start
 from rnnlm.neural.settings import KINDS
@@ -33,7 +33,9 @@ def make_settings(model="lstm", **settings):
 
 def make_network(model="lstm", dtype=torch.float32, **settings):
     torch.manual_seed(8)
-    network = start(make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))).to(dtype)
+    network = start(
+        make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))
+    ).to(dtype)
     with torch.no_grad():
         network.output.bias.uniform_(-1, 1) if hasattr(network.output, "bias") else None
     return network
@@ -168,7 +170,11 @@ def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
 
 
-@pytest.mark.parametrize("output", [{}, {"output_layer": "class"}, {"output_layer": "hierarchical"}, {"output_layer": "adaptive", "cutoffs": "3"}, {"loss": "nce"}], ids=str)
+@pytest.mark.parametrize(
+    "output",
+    [{}, {"output_layer": "class"}, {"output_layer": "hierarchical"}, {"output_layer": "adaptive", "cutoffs": "3"}, {"loss": "nce"}],
+    ids=str,
+)
 def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
     network = make_network(**output)
     inputs_TB, targets_TB = text()

@@ -29,4 +29,4 @@ def test_stored_settings_come_back(name):
 def test_damaged_or_hostile_ones_are_an_error(values, what):
     with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}") as caught:
         stored({"model": "lstm", **values})
-    assert not caught.value.way_out
+    assert not caught.value.hint

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from reference import ngram_formulas as formulas
 from support.tiny_ngrams import BEGIN, Table, fit
 

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
 from rnnlm import memory
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
@@ -16,6 +15,7 @@ from rnnlm.ngram import fitting
 from rnnlm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData, encode_text
+from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
 TEXT = [" ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)]
 FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | dict.fromkeys(
@@ -67,15 +67,15 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 
 
 @pytest.mark.parametrize(
-    ("settings", "way_out"),
+    ("settings", "hint"),
     [({"smoothing": "jelinek-mercer"}, "name it with --valid, or hold out a part: --set holdout=0.05"),
      ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid, or hold out a part: --set holdout=0.05"),
      ({"smoothing": "additive"}, "name it with --valid, or hold out a part: --set holdout=0.05, or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
-def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, way_out):
+def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
-    assert raised.value.way_out == way_out and settings["smoothing"] in raised.value.what
+    assert raised.value.hint == hint and settings["smoothing"] in raised.value.what
     check(asked(**settings), has_valid=True)
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
 
@@ -199,7 +199,7 @@ def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
     with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
         events_of(data, memory="1.3G")
     assert f"{data.train.tokens:,} tokens" in raised.value.why
-    enough = re.fullmatch(r"give (\S+) or more", raised.value.way_out)[1]
+    enough = re.fullmatch(r"give (\S+) or more", raised.value.hint)[1]
     *_, fitted = events_of(data, memory=enough)
     assert fitted.model.order == 5
 

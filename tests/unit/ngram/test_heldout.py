@@ -2,10 +2,10 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from reference.ngram_formulas import BEGIN, END, raw_counts
-from support.tiny_ngrams import counts_of, ids_of
 
+from reference.ngram_formulas import BEGIN, END, raw_counts
 from rnnlm.ngram.heldout import heldout_counts
+from support.tiny_ngrams import counts_of, ids_of
 
 SIZE = 6
 texts = st.lists(st.lists(st.integers(1, SIZE - 1), max_size=10), min_size=1, max_size=8)

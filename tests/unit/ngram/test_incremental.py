@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from support.arpa_files import SMALL, model_of, random_arpa
-from support.tiny_models import fit
 
 from rnnlm.errors import ModelError
-from rnnlm.ngram.incremental import NULL, NgramSteps
+from rnnlm.ngram.incremental import NULL, IncrementalScorer
+from support.arpa_files import SMALL, model_of, random_arpa
+from support.tiny_models import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
@@ -26,14 +26,14 @@ def ids(model, words):
     [("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]), ("b </s>", [-1.0, -0.7], [1, 1]), ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2])],
 )
 def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
-    steps = NgramSteps(small)
+    steps = IncrementalScorer(small)
     answers = steps.line(steps.begin(), ids(small, words))
     assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(log10, abs=1e-6)
     assert [length for _, length in answers] == lengths
 
 
 def test_without_any_context_a_word_has_its_unigram_probability(small):
-    steps = NgramSteps(small)
+    steps = IncrementalScorer(small)
     answers = steps.line(steps.null(), ids(small, "a b"))
     assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx([-0.6, -0.1], abs=1e-6)
 
@@ -41,7 +41,7 @@ def test_without_any_context_a_word_has_its_unigram_probability(small):
 @pytest.mark.parametrize("settings", [{"order": 4}, {"order": 1}, {"order": 3, "smoothing": "stupid"}, {"order": 2, "smoothing": "mle"}])
 def test_steps_are_what_the_model_scores_and_predicts(settings):
     model = fit("ngram", **settings)
-    steps, rng = NgramSteps(model), np.random.default_rng(0)
+    steps, rng = IncrementalScorer(model), np.random.default_rng(0)
     words = rng.integers(1, model.size, 60)
     inputs, state = np.array([[model.tokenizer.boundary_id, *words[:-1]]]), model.initial_state(1)
     expected, _ = model.score(inputs, words[None], state)
@@ -57,7 +57,7 @@ def test_steps_are_what_the_model_scores_and_predicts(settings):
 def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, seed):
     (tmp_path / "random.arpa").write_text(random_arpa(seed, 3 + seed % 2, 0.3))
     model = model_of(tmp_path / "random.arpa")
-    steps, rng = NgramSteps(model), np.random.default_rng(seed)
+    steps, rng = IncrementalScorer(model), np.random.default_rng(seed)
     pairs = set()
     for _ in range(60):
         words = rng.integers(1, model.size, rng.integers(1, 5))
@@ -72,13 +72,13 @@ def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, see
 
 
 def test_after_the_end_of_a_line_nothing_is_remembered(small):
-    steps = NgramSteps(small)
+    steps = IncrementalScorer(small)
     assert steps.step(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
 
 
 def test_damaged_tables_are_an_error(small):
     small.keys[0][:] = np.sort(small.keys[0])
     small.values = (small.values[0], small.values[1][:0], small.values[2])
-    steps = NgramSteps(small)
+    steps = IncrementalScorer(small)
     with pytest.raises(ModelError, match="damaged"):
         steps.line(steps.begin(), ids(small, "a b"))

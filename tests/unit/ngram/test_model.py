@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.backoff_dictionary import BackoffDictionary
-from support.arpa_files import SMALL, model_of, random_arpa
-from support.tiny_ngrams import END, counts_of, ids_of
 
+from reference.backoff_dictionary import BackoffDictionary
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning
 from rnnlm.interface import PADDING
@@ -24,6 +22,8 @@ from rnnlm.ngram.heldout import heldout_counts
 from rnnlm.ngram.model import NgramModel, array_shapes, from_arrays
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator
+from support.arpa_files import SMALL, model_of, random_arpa
+from support.tiny_ngrams import END, counts_of, ids_of
 
 SIZE = 7  # word 6 occurs in no text here
 SENTENCES = [[1, 2, 3, 4, 5], [1, 2, 3, 1, 2], [2, 3, 4], [1], [5, 5, 5, 5, 1, 2], [3, 1, 2, 3, 4, 5, 1]]

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import LINES, Lines, fit, make_tokenizer
-from support.tiny_ngrams import level_of
 
 from rnnlm import corpora
 from rnnlm.ngram import pruning
@@ -15,6 +13,8 @@ from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import BackoffLevel, split_keys
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, fit, make_tokenizer
+from support.tiny_ngrams import level_of
 
 TEXT = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:40]
 NORMALISED = ("mkn", "kn", "katz", "witten-bell", "absolute")

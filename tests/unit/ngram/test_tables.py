@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.tiny_ngrams import level_of
 
 from rnnlm.ngram import tables as levels
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys, renumbered, split_keys, word_bits
+from support.tiny_ngrams import level_of
 
 LARGEST = (1 << 64) - 1
 bits = st.integers(1, 64)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
 
 from rnnlm.events import Fitted, Started, Validated
 from rnnlm.models import registry
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text.encoding import TrainingData, encode_text
+from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
 
 KIND = registry.KINDS["unigram"]
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import rnnlm.corpora
 
+import rnnlm.corpora
 from rnnlm.config import Budget
 from rnnlm.errors import SettingsError
 from rnnlm.models import model_folder, registry
 from rnnlm.recipes import recipe as recipes
-from rnnlm.training.request import Request, settle
+from rnnlm.training.request import Request, resolve_request
 from rnnlm.training.run import train
 
 # Narrower, where two steps at full width take seconds.
@@ -28,7 +28,22 @@ def text(tmp_path_factory):
 
 
 def test_the_recipes_promised_are_shipped():
-    issued = {"mikolov-rnn", "ffnn", "irnn", "gru", "zaremba-small", "zaremba-medium", "zaremba-large", "char-lstm-ptb", "char-cnn-lstm", "cpu-10m", "mos-ptb", "mogrifier-ptb", "qrnn", "qrnn-ptb"}
+    issued = {
+        "mikolov-rnn",
+        "ffnn",
+        "irnn",
+        "gru",
+        "zaremba-small",
+        "zaremba-medium",
+        "zaremba-large",
+        "char-lstm-ptb",
+        "char-cnn-lstm",
+        "cpu-10m",
+        "mos-ptb",
+        "mogrifier-ptb",
+        "qrnn",
+        "qrnn-ptb",
+    }
     assert {"demo", "rnn", "lstm", "lstm-char", "lstm-sentencepiece", "unigram", *issued} <= set(recipes.names())
     assert recipes.names() == sorted(recipes.names())
 
@@ -39,7 +54,7 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     values = recipe.settings
     assert recipe.description and recipe.published and recipe.measured and recipe.cpu_time and recipe.gpu_time
     assert recipe.source or recipe.published == "none"
-    found, kind, resolved = settle(Request(recipe=name))
+    found, kind, resolved = resolve_request(Request(recipe=name))
     assert (found, kind.name) == (name, values["model"])
     assert all(resolved.values[key] == value and resolved.origins[key] == f"recipe {name}" for key, value in values.items())
 

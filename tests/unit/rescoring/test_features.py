@@ -3,13 +3,13 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_models import fit, make_tokenizer
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.rescoring.features import TextMapping, feature_table
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import fit, make_tokenizer
 
 
 @pytest.fixture
@@ -30,7 +30,11 @@ def utterance(*texts: str) -> Utterance:
     [
         (TextMapping(), "It's  GOOD,\tisn't it?", "It's GOOD, isn't it?"),
         (TextMapping(lowercase=True), "It's GOOD, isn't it?", "it's good, isn't it?"),
-        (TextMapping(remove_punctuation=True), "\"It's GOOD\", isn\u2019t it? 'Well-known' dogs' ($5)", "It's GOOD isn't it Well known dogs 5"),
+        (
+            TextMapping(remove_punctuation=True),
+            "\"It's GOOD\", isn\u2019t it? 'Well-known' dogs' ($5)",
+            "It's GOOD isn't it Well known dogs 5",
+        ),
         (TextMapping(lowercase=True, remove_punctuation=True), "- ! -", ""),
         (TextMapping(lowercase=True), "\u00c4RGER A\nB", "\u00e4rger a b"),
     ],
@@ -48,7 +52,9 @@ def test_features_worked_out_by_hand(halves):
     table = feature_table([utterance("a b", "a x y"), utterance("")], {"m": halves}, TextMapping())
     assert table.names == ("lm:m", "words", "oov:m")
     assert table.usable_SN.tolist() == [[True, True], [True, False]] and table.first_SN[0].tolist() == [-1, -2]
-    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[0, 1, 0] == pytest.approx(-2 * math.log(2))
+    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[0, 1, 0] == pytest.approx(
+        -2 * math.log(2)
+    )
     assert table.features_KSN[1:, 0].tolist() == [[2, 3], [0, 2]]
     swapped = table.rows([1, 0]).columns(["words", "lm:m"])
     assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == ("words", "lm:m")

@@ -92,7 +92,11 @@ def test_costs_are_turned_round_and_files_of_scores_add_up(here):
     both = read_nbest(str(folder), score_files=["0.1*ac_cost", "lm_cost"])
     assert [h.score for u in both for h in u.hypotheses] == [-2, -4, -6]
     elsewhere = write(here / "other", "u1-1 1\nu1-2 2\nu2-1 3\n")
-    assert [h.score for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere]) for h in u.hypotheses] == [-1, -2, -3]
+    assert [h.score for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere]) for h in u.hypotheses] == [
+        -1,
+        -2,
+        -3,
+    ]
     write(here / "a", TSV.replace("\t-", "\t"))
     assert seen(read_nbest("a", ListSettings(costs=True))) == EXPECTED
     with pytest.raises(UsageError, match="itself"):

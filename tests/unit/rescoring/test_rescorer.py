@@ -5,7 +5,6 @@ import warnings
 import jiwer
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.unigram import UnigramModel
@@ -16,6 +15,7 @@ from rnnlm.rescoring.nbest_output import save_best, save_nbest
 from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
 from rnnlm.rescoring.weights import Weights, read_weights, save_weights
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import LINES, fit, make_tokenizer
 
 PLAIN = RescoreSettings(words=False, oov=False)
 
@@ -34,7 +34,9 @@ def model(p: dict[str, float], fingerprint: str | None) -> UnigramModel:
 
 
 def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utterance:
-    return Utterance(utt, tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)), reference, f"list, {utt}")
+    return Utterance(
+        utt, tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)), reference, f"list, {utt}"
+    )
 
 
 def misheard(count: int) -> list[Utterance]:

@@ -2,13 +2,13 @@ import math
 import random
 
 import pytest
-from support.tiny_models import LINES, fit, halves_model
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.scoring.scorer import Scorer, ScoringSettings, likelihood_ratio, score_chunks, score_lines, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.corpus import TextSettings
+from support.tiny_models import LINES, fit, halves_model
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
 
@@ -157,13 +157,17 @@ def test_scores_of_every_family_depend_neither_on_batch_nor_order_nor_padding(fa
 def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
     (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
     (first,) = score_sentences(family, ["the cat"], eos=False)
-    (rest, alone, blank) = score_sentences(family, ["saw a dog", "", "the cat"], given=["the cat  ", "the cat saw a dog", " "], with_tokens=True)
+    (rest, alone, blank) = score_sentences(
+        family, ["saw a dog", "", "the cat"], given=["the cat  ", "the cat saw a dog", " "], with_tokens=True
+    )
     assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
     assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
     assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][first.tokens :]
     assert (alone.tokens, alone.words, alone.text) == (1, 0, "")
     assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(whole.token_scores[-1].surprisal_bits, abs=1e-4)
-    assert blank.logprob_nats == pytest.approx(first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats, abs=1e-4)
+    assert blank.logprob_nats == pytest.approx(
+        first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats, abs=1e-4
+    )
 
 
 def test_without_the_end_its_token_counts_nowhere(halves):

@@ -64,7 +64,15 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
 @pytest.mark.parametrize("errors", ["strict", "replace"])
 def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
     path = tmp_path / "table.jsonl"
-    lines = [b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}', b"[" * 100_000, b'{"id": "z", "text": "c"}']
+    lines = [
+        b'{"text": ',
+        b"",
+        b'{"id": "x", "text": "a"}',
+        b"3",
+        b'{"id": "y", "text": "b \xff"}',
+        b"[" * 100_000,
+        b'{"id": "z", "text": "c"}',
+    ]
     path.write_bytes(b"\n".join(lines))
     found = read(path, encoding_errors=errors)
     assert [id for id, *_ in found] == [1, "x", 3, "y" if errors == "replace" else 4, 5, "z"]

@@ -81,7 +81,9 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
 def lined_texts(draw):
     """(line offsets, rows, window length, documents that begin at lines or None, share, seed)."""
     offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
-    documents = draw(st.none() | st.sets(st.sampled_from(offsets.tolist())).map(lambda borders: np.array(sorted({0, *borders, offsets[-1]}))))
+    documents = draw(
+        st.none() | st.sets(st.sampled_from(offsets.tolist())).map(lambda borders: np.array(sorted({0, *borders, offsets[-1]})))
+    )
     rows = draw(st.integers(1, min(int(offsets[-1]), 7)))
     return offsets, rows, draw(st.integers(1, 12)), documents, draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.integers(0, 99))
 

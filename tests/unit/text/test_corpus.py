@@ -66,7 +66,7 @@ def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus):
     with pytest.raises(TextError) as error:
         lines_of(text)
     assert f"{text.sources[0]}, line 2, byte 5" in error.value.what and "0xff" in error.value.why
-    assert "--encoding-errors replace" in error.value.way_out
+    assert "--encoding-errors replace" in error.value.hint
 
 
 def test_bad_utf8_far_into_a_file_is_placed_right(corpus):
@@ -92,7 +92,7 @@ def test_characters_across_the_reading_chunks_are_whole(corpus):
 def test_utf16_is_recognised_in_the_error(corpus):
     with pytest.raises(TextError) as error:
         lines_of(corpus("text\n".encode("utf-16")))
-    assert "UTF-16" in error.value.way_out
+    assert "UTF-16" in error.value.hint
 
 
 def test_a_line_of_a_million_words_is_one_line(corpus):
@@ -128,7 +128,7 @@ class TestReservedSymbols:
         with pytest.raises(TextError) as error:
             lines_of(corpus("a\n\nb </s>\n"))
         assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
-        assert "--special-symbols" in error.value.way_out
+        assert "--special-symbols" in error.value.hint
 
     @pytest.mark.parametrize(
         ("line", "dropped"),

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import LINES, Lines, make_tokenizer
 
 from rnnlm.errors import TextError
 from rnnlm.text.corpus import Corpus, TextSettings, split_words
 from rnnlm.text.encoding import encode_text, known_ids, words_between_newlines
+from support.tiny_models import LINES, Lines, make_tokenizer
 
 
 def test_ids_and_counts_of_a_small_text():

@@ -53,7 +53,7 @@ def test_a_missing_file_suggests_a_similar_one(tmp_path):
     (tmp_path / "train.txt").write_text("x")
     with pytest.raises(TextError) as error:
         expand((str(tmp_path / "trian.txt"),))
-    assert "trian.txt" in error.value.what and "'train.txt'" in error.value.way_out
+    assert "trian.txt" in error.value.what and "'train.txt'" in error.value.hint
 
 
 def test_a_directory_of_text_files_is_an_error_that_shows_the_glob(tmp_path):
@@ -62,7 +62,7 @@ def test_a_directory_of_text_files_is_an_error_that_shows_the_glob(tmp_path):
     (tmp_path / "model" / "config.json").write_text("{}")  # no data set for all that
     with pytest.raises(TextError, match="directory") as error:
         read(tmp_path)
-    assert f"{tmp_path}/*.txt" in error.value.way_out
+    assert f"{tmp_path}/*.txt" in error.value.hint
 
 
 def test_standard_input_can_be_read_twice(stdin):
@@ -113,14 +113,14 @@ class TestJsonLines:
         path.write_text('{"text": "a"}\n{"txt": "b"}\n')
         with pytest.raises(TextError, match="line 2: no column 'text'") as error:
             read(path, column="text")
-        assert "'txt'" in error.value.way_out
+        assert "'txt'" in error.value.hint
 
     def test_an_ambiguous_column_is_an_error_that_lists_them(self, tmp_path):
         path = tmp_path / "rows.jsonl"
         path.write_text('{"a": "x", "b": "y"}\n')
         with pytest.raises(TextError) as error:
             read(path)
-        assert "a, b" in error.value.why and "--column" in error.value.way_out
+        assert "a, b" in error.value.why and "--column" in error.value.hint
 
     @pytest.mark.parametrize("line", ['{"text": "a"', "plain text", "[1, 2]", '{"text": 7}', '{"text": null}', '{"text": "\\ud800"}'])
     def test_what_is_no_text_record_is_an_error_naming_the_line(self, tmp_path, line):
@@ -158,14 +158,14 @@ class TestCsv:
         path.write_text("id,text\n1,one\n")
         with pytest.raises(TextError) as error:
             read(path)
-        assert "--column" in error.value.way_out
+        assert "--column" in error.value.hint
 
     def test_missing_column_suggests_the_nearest(self, tmp_path):
         path = tmp_path / "rows.csv"
         path.write_text("id,text\n1,one\n")
         with pytest.raises(TextError, match="no column 'texts'") as error:
             read(path, column="texts")
-        assert "'text'" in error.value.way_out
+        assert "'text'" in error.value.hint
 
     def test_a_short_row_is_an_error_naming_the_line(self, tmp_path):
         path = tmp_path / "rows.csv"

@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
-from support.tiny_models import LINES
 
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
 from rnnlm.training import plan as planning
 from rnnlm.training import texts
-from rnnlm.training.plan import Request, plan, settle
+from rnnlm.training.plan import Request, plan, resolve_request
+from support.tiny_models import LINES
 
 
 @pytest.fixture
@@ -40,24 +40,26 @@ def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
 
 
 def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
-    _, _, resolved = planning.settle(Request(recipe="demo", flags={"tokenizer": "byte"}))
+    _, _, resolved = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "byte"}))
     assert resolved.values["tokenizer"] == "byte"
     assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
-    _, _, same = planning.settle(Request(recipe="demo", flags={"tokenizer": "word"}))
+    _, _, same = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "word"}))
     assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
 
 
 def test_a_model_by_name_brings_its_recipe(text):
-    recipe, kind, resolved = planning.settle(Request(text=(text,), model="rnn"))
+    recipe, kind, resolved = planning.resolve_request(Request(text=(text,), model="rnn"))
     assert (recipe, kind.name) == ("rnn", "rnn")
     assert resolved.origins["learning_rate"] == "recipe rnn"
 
 
-@pytest.mark.parametrize("request_", [Request(flags={"order": 3}), Request(assignments={"smoothing": "kn"}), Request(model="lstm", flags={"prune": "0,1"})])
+@pytest.mark.parametrize(
+    "request_", [Request(flags={"order": 3}), Request(assignments={"smoothing": "kn"}), Request(model="lstm", flags={"prune": "0,1"})]
+)
 def test_a_setting_of_another_model_names_that_model(text, request_):
     with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
         plan(dataclasses.replace(request_, text=(text,)))
-    assert caught.value.way_out == "add --model ngram"
+    assert caught.value.hint == "add --model ngram"
 
 
 def test_an_n_gram_holds_out_text_only_if_asked_to(text):
@@ -70,12 +72,12 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
 
 def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
     (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
-    assert settle(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
+    assert resolve_request(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
 
 
 def test_widths_of_layers_may_be_a_list_in_toml(tmp_path):
     (tmp_path / "c.toml").write_text('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n')
-    assert settle(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
+    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
@@ -102,16 +104,16 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
 ])  # fmt: skip
 def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
     with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:
-        settle(Request(model="lstm", assignments={name: value}))
+        resolve_request(Request(model="lstm", assignments={name: value}))
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("assignments, way_out", [
+@pytest.mark.parametrize("assignments, hint", [
     ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
     ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
     ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
 ])  # fmt: skip
-def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, way_out):
+def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, hint):
     with pytest.raises(SettingsError) as caught:
-        settle(Request(model="lstm", assignments=assignments))
-    assert way_out in caught.value.way_out
+        resolve_request(Request(model="lstm", assignments=assignments))
+    assert hint in caught.value.hint

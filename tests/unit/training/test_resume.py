@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.killed_runs import checked, outcome
 
 from rnnlm import corpora
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
-from rnnlm.events import Evaluating, Finished, Kept, Saved, Started
+from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
 from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.recipes import recipe as recipes
 from rnnlm.training.run import train
+from support.killed_runs import checked, outcome
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1,
@@ -52,7 +52,7 @@ def whole(whole_folder, tmp_path):
 def cut(texts, tmp_path):
     """A run cut off after its second checkpoint."""
     events = auto(texts, tmp_path / "m")
-    while not (isinstance(event := next(events), Kept) and event.step == 6):
+    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
     next(events)  # by then it is stored
     events.close()
@@ -113,7 +113,7 @@ def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_firs
     events.close()
     assert not (tmp_path / "m").exists()
     events = auto(texts, tmp_path / "m", save_every="1h")
-    assert any(isinstance(event, Saved) for event in events)  # it stops at the first one: the model is there, no checkpoint is
+    assert any(isinstance(event, ModelSaved) for event in events)  # it stops at the first one: the model is there, no checkpoint is
     events.close()
     started, *_ = auto(texts, tmp_path / "m")
     assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
@@ -136,7 +136,7 @@ def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
 def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_path):
     begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
     events = auto(texts, tmp_path / "m", **begun)
-    while not (isinstance(event := next(events), Kept) and event.step == 6):
+    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
     next(events)
     events.close()
@@ -240,13 +240,13 @@ def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
             list(auto(texts, tmp_path / "m", save_every=value))
         return
     *events, finished = auto(texts, tmp_path / "m", save_every=value)
-    kept = [event.step for event in events if isinstance(event, Kept)]
+    kept = [event.step for event in events if isinstance(event, Checkpoint)]
     assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9  # by time: the first need not wait
 
 
 def test_a_damaged_newest_checkpoint_makes_the_run_go_on_from_the_one_before_it(texts, whole, tmp_path):
     events = auto(texts, tmp_path / "m")
-    while not (isinstance(event := next(events), Kept) and event.step == 9 or isinstance(event, Evaluating)):
+    while not (isinstance(event := next(events), Checkpoint) and event.step == 9 or isinstance(event, Evaluating)):
         pass
     events.close()
     manifest = model_folder.read_manifest(tmp_path / "m")

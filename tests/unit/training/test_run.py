@@ -13,15 +13,23 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
-from rnnlm.events import Evaluating, Finished, Fitted, Saved, Started, Step, Stored, Validated
+from rnnlm.events import CheckpointSaved, Evaluating, Finished, Fitted, ModelSaved, Started, Step, Validated
 from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training import run as training
-from rnnlm.training.plan import Request, plan, settle
+from rnnlm.training.plan import Request, plan, resolve_request
 from rnnlm.training.run import run, train
 
-SMALL = {"hidden_size": 8, "embedding_size": 6, "batch_rows": 4, "bptt_tokens": 10, "budget": "6steps", "device": "cpu", "precision": "fp32"}
+SMALL = {
+    "hidden_size": 8,
+    "embedding_size": 6,
+    "batch_rows": 4,
+    "bptt_tokens": 10,
+    "budget": "6steps",
+    "device": "cpu",
+    "precision": "fp32",
+}
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def write(path, content):
 
 
 def settled(*, flags=None, **request):
-    _, _, resolved = settle(Request(flags=flags or {}, **request))
+    _, _, resolved = resolve_request(Request(flags=flags or {}, **request))
     return {name: (value, resolved.origins[name]) for name, value in resolved.values.items()}
 
 
@@ -79,7 +87,7 @@ def test_later_layers_win_and_each_setting_remembers_its_origin(tmp_path):
     ({"recipe": "unigram"}, ("unigram", "unigram")),
 ])  # fmt: skip
 def test_recipe_and_kind_follow_from_the_request(request_, expected):
-    recipe, kind, resolved = settle(Request(**request_))
+    recipe, kind, resolved = resolve_request(Request(**request_))
     assert (recipe, kind.name) == expected
     assert resolved.values["model"] == kind.name
 
@@ -89,10 +97,10 @@ def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tm
     given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}
     origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
     with pytest.warns(RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now") as told:
-        *_, resolved = settle(Request(**{way: given}))
+        *_, resolved = resolve_request(Request(**{way: given}))
     assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == ("class", origin) and origin in str(told[0].message)
     with pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"), pytest.warns(RnnlmWarning):
-        settle(Request(model="unigram", **{way: given}))
+        resolve_request(Request(model="unigram", **{way: given}))
 
 
 def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
@@ -101,13 +109,13 @@ def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text)
 
 
 def test_a_config_file_may_name_the_model(tmp_path):
-    recipe, kind, _ = settle(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
+    recipe, kind, _ = resolve_request(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
     assert (recipe, kind.name) == ("gru", "gru")
 
 
 def test_a_recipe_of_another_kind_than_the_model_is_refused():
     with pytest.raises(UsageError, match="recipe gru is of kind gru, not lstm"):
-        settle(Request(recipe="gru", model="lstm"))
+        resolve_request(Request(recipe="gru", model="lstm"))
 
 
 @pytest.mark.parametrize("request_, message", [
@@ -134,16 +142,20 @@ def test_a_recipe_of_another_kind_than_the_model_is_refused():
 ])  # fmt: skip
 def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
     with pytest.raises(SettingsError, match=message) as caught:
-        settle(Request(**request_))
+        resolve_request(Request(**request_))
     assert caught.value.exit_code == 2
 
 
 def test_settings_in_a_file_that_are_not_valid_name_the_file(tmp_path):
-    for content, message in (("hiden_size = 3\n", "in .*mine.toml; did you mean"), ("[network]\nx = 1\n", "section"), ("x = [", "not TOML")):
+    for content, message in (
+        ("hiden_size = 3\n", "in .*mine.toml; did you mean"),
+        ("[network]\nx = 1\n", "section"),
+        ("x = [", "not TOML"),
+    ):
         with pytest.raises(SettingsError, match=message):
-            settle(Request(config=write(tmp_path / "mine.toml", content)))
+            resolve_request(Request(config=write(tmp_path / "mine.toml", content)))
     with pytest.raises(SettingsError, match="cannot read settings from .*none.toml"):
-        settle(Request(config=tmp_path / "none.toml"))
+        resolve_request(Request(config=tmp_path / "none.toml"))
 
 
 def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
@@ -247,12 +259,12 @@ def test_a_default_folder_is_a_fresh_one(text):
 def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     kinds = [type(event) for event in events]
-    assert kinds[0] is Started and kinds[-4:] == [Fitted, Stored, Evaluating, Finished]
+    assert kinds[0] is Started and kinds[-4:] == [Fitted, CheckpointSaved, Evaluating, Finished]
     for at, event in enumerate(events):
         follows = isinstance(event, Validated) and event.improved
-        assert (kinds[at + 1 : at + 2] == [Saved]) == follows
+        assert (kinds[at + 1 : at + 2] == [ModelSaved]) == follows
     assert kinds.count(Validated) == 3 and kinds.count(Step) >= 3
-    saved = [event.step for event in events if isinstance(event, Saved)]
+    saved = [event.step for event in events if isinstance(event, ModelSaved)]
     assert saved and saved[-1] == events[-1].step
     assert (events[-1].folder, events[-1].steps, events[-1].stopped) == ("m", 6, "budget")
 
@@ -288,7 +300,7 @@ def test_metrics_are_json_lines_one_per_event(text):
     logged = [json.loads(line, parse_constant=pytest.fail) for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     kinds = [entry["event"] for entry in logged]
     assert kinds[0] == "started" and kinds[-1] == "finished" and "step" in kinds
-    others = [type(event).__name__.lower() for event in events if not isinstance(event, Step)]
+    others = [event.kind for event in events if not isinstance(event, Step)]
     assert [kind for kind in kinds if kind != "step"] == others
     validated = [event for event in events if isinstance(event, Validated)]
     assert [entry["ppl_token"] for entry in logged if entry["event"] == "validated"] == [event.ppl_token for event in validated]
@@ -476,7 +488,10 @@ def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text
     monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", math.inf)
     monkeypatch.setattr(schedule.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
-    with pytest.raises(TrainingError, match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*the last good weights, of step 3, are in m.*lower learning_rate") as caught:
+    with pytest.raises(
+        TrainingError,
+        match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*the last good weights, of step 3, are in m.*lower learning_rate",
+    ) as caught:
         list(train(text, output="m", holdout=0.0, optimizer="sgd", clip_norm=None, **SMALL))
     assert caught.value.exit_code == 1
     manifest = model_folder.read_manifest(Path("m"))
@@ -511,7 +526,7 @@ def test_the_old_model_is_whole_until_the_new_one_is_saved(text):
     log = Path("m/metrics.jsonl").read_text()
     saved = False
     for event in train(text, output="m", overwrite=True, validate_every_steps=2, **{**SMALL, "hidden_size": 9}):
-        saved = saved or isinstance(event, Saved)
+        saved = saved or isinstance(event, ModelSaved)
         model, manifest = model_folder.load(Path("m"), "cpu")
         assert (manifest == before) != saved
         assert model.network.settings.hidden_size == (9 if saved else 8)
@@ -553,7 +568,7 @@ def test_a_disk_that_fills_up_during_training_keeps_the_best_model_so_far(text, 
 def test_a_listener_who_leaves_early_leaves_a_whole_model(text):
     events = train(text, output="m", validate_every_steps=2, **SMALL)
     for event in events:
-        if isinstance(event, Saved):
+        if isinstance(event, ModelSaved):
             break
     events.close()
     assert model_folder.load(Path("m"), "cpu")[1].step == event.step
@@ -691,7 +706,7 @@ def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_
     text, _ = cut
     saved = []
     for event in train(text, output=tmp_path / "m", budget="5steps", holdout=0.0, save_every="2steps", **RUN):
-        if isinstance(event, Saved):
+        if isinstance(event, ModelSaved):
             saved.append((event.step, model_folder.read_manifest(tmp_path / "m").step))
     assert saved == [(2, 2), (4, 4), (5, 5)]
     *_, whole = train(text, output=tmp_path / "whole", budget="5steps", holdout=0.0, **RUN)

@@ -62,7 +62,9 @@ def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(t
 
 
 def test_a_prepared_validation_text_is_the_text_itself_down_to_the_signature(tmp_path, texts):
-    runs = [trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name) for name in ("valid.txt", "valid-skip")]
+    runs = [
+        trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name) for name in ("valid.txt", "valid-skip")
+    ]
     (one, finished), (other, same) = runs
     assert_equal(one, other)
     assert finished.results["valid"]["signature"] == same.results["valid"]["signature"] == same.results["test"]["signature"]

@@ -24,9 +24,7 @@ TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
-def elman(
-    x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation
-) -> Tensor:
+def elman(x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation) -> Tensor:
     """Elman 1990: h = act(x U + h' W + b). Gives y_TBH; the last state is y_TBH[-1].
 
     act is tanh, s, max(0, a) of "relu", max(0.01 a, a) of "leaky_relu" (Maas et al. 2013), or, of "elu" (Clevert et al. 2016),
@@ -50,11 +48,11 @@ def gru(
 ) -> Tensor:
     """Gated recurrent unit (Cho et al. 2014, equations 5 to 8), weights (3H, .) in the order r z n. Gives y_TBH.
 
-        r = s(x Ur + h' Wr + br)    z = s(x Uz + h' Wz + bz)
-        n = tanh(x Un + bn + (r * h') Wn + bn')     reset "before" the recurrent product: Cho et al. 2014
-        n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
-        h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
-        h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
+    r = s(x Ur + h' Wr + br)    z = s(x Uz + h' Wz + bz)
+    n = tanh(x Un + bn + (r * h') Wn + bn')     reset "before" the recurrent product: Cho et al. 2014
+    n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
+    h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
+    h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
     """
     weights = weight_ih, weight_hh, bias_ih, bias_hh
     if update_gate == "renew":

@@ -82,9 +82,7 @@ class MogrifierLSTM(torch.autograd.Function):
     """x U + h' W is one product with [U W], as the x it reads is not known before its step."""
 
     @staticmethod
-    def forward(
-        ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, rounds: int, products: torch.dtype, keep: bool, *factors
-    ):
+    def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, rounds: int, products: torch.dtype, keep: bool, *factors):
         (T, B, E), H = x_TBE.shape, h_BH.shape[1]
         first, slots = 4 * H - len(weight_hh), T if keep else 1
         UW_GX, b_G = torch.cat((weight_ih, weight_hh), dim=1).to(products), bias.to(products)

@@ -1,12 +1,12 @@
 import dataclasses
 
 import pytest
-from support.tiny_models import Lines, make_tokenizer
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparability import FIGURES, UNITS, Subject, comparable, names_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import Lines, make_tokenizer
 
 SIGNATURE = Signature("d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1")
 
@@ -25,7 +25,7 @@ def test_what_may_differ_forbids_nothing(part):
 def test_what_must_agree_is_named_with_both_values_and_a_way_out(part):
     with pytest.raises(ComparisonError, match=f"the part {part} of their signatures differs") as error:
         comparable([subject("a"), subject("b", **{part: "other"})])
-    assert error.value.exit_code == 1 and error.value.way_out
+    assert error.value.exit_code == 1 and error.value.hint
     assert f"{part}:{getattr(SIGNATURE, part)} for a" in error.value.why and f"{part}:other for b" in error.value.why
 
 
@@ -50,7 +50,7 @@ def test_other_tokens_of_a_text_that_is_not_kept_compare_per_word_alone():
 def test_other_tokens_and_unknown_words_compare_in_nothing():
     with pytest.raises(ComparisonError, match="the part tok of their signatures differs") as error:
         comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
-    assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.way_out
+    assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.hint
 
 
 def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its_own_too():

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, make_tokenizer, save
 
 import rnnlm
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
@@ -12,6 +11,7 @@ from rnnlm.evaluation.comparison import intervals as figure_intervals
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.ngram.unigram import UnigramModel
+from support.tiny_models import LINES, fit, make_tokenizer, save
 
 P = {"</s>": 1 / 4, "a": 1 / 2, "b": 1 / 4, "<unk>": 0.0}
 Q = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 2, "<unk>": 0.0}
@@ -48,8 +48,10 @@ def test_a_difference_worked_out_by_hand(text):
     (difference,) = found.differences
     assert (found.figure, found.per, difference.first, difference.second) == ("ppl_token", "token", "p", "q")
     assert difference.difference_bits.estimate == pytest.approx((9 - 8) / 5)
-    assert difference.ppl_ratio.estimate == pytest.approx(2 ** (1 / 5)) == pytest.approx(
-        found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token
+    assert (
+        difference.ppl_ratio.estimate
+        == pytest.approx(2 ** (1 / 5))
+        == pytest.approx(found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token)
     )
     assert difference.p == 1.0  # +2 and -1 bits: with either sign their sum is as far from zero
     assert found.bits_KS == pytest.approx(np.array([[4, 4], [6, 3]]))
@@ -87,7 +89,9 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
 def test_a_model_that_spells_unknown_words_is_compared_with_one_that_does_not(lstm, text):
     spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
     found = compare([lstm, spelling], path, settings=ComparisonSettings(calibration_tokens=10))
-    assert [each.evaluation.logprob_nats for each in found.models] == [rnnlm.evaluate(model, path).logprob_nats for model in (lstm, spelling)]
+    assert [each.evaluation.logprob_nats for each in found.models] == [
+        rnnlm.evaluate(model, path).logprob_nats for model in (lstm, spelling)
+    ]
     assert {row.group: row.units for row in found.bands}["unknown"] == 2
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from support.tiny_models import Lines, fit
 
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of
 from rnnlm.inference import span_scoring
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import Lines, fit
 
 LINES = ["the cat sat", "a z\u00ebbra sat  down", "zebra zebra", "the dog"]
 

@@ -5,11 +5,11 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, save
 
 from rnnlm.errors import OutputError
 from rnnlm.evaluation.comparison import report
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x07 the cat"
 NAME = 'kn <b>"x"</b>\x1b[31m'

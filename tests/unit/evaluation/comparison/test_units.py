@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from hypothesis import given, strategies
-from support.tiny_models import LINES, Lines, make_tokenizer
 
 from rnnlm.evaluation.comparison.units import units_of
 from rnnlm.text.encoding import encode_text
+from support.tiny_models import LINES, Lines, make_tokenizer
 
 TOKENIZERS = {
     name: make_tokenizer([*LINES, "abcd", " \t"], tokenizer=name, **({"vocab_size": 300} if name == "sentencepiece" else {}))

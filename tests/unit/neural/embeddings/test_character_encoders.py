@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference import characters as reference
 
+from reference import characters as reference
 from rnnlm.errors import SettingsError
 from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM, Highway
 from rnnlm.neural.settings import LstmSettings

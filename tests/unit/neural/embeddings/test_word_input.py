@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from reference import characters as reference
-from support.tiny_models import make_tokenizer
 
+from reference import characters as reference
 from rnnlm.neural.embeddings import word_input
 from rnnlm.neural.embeddings.word_input import WordInput
 from rnnlm.neural.settings import LstmSettings
+from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
 KINDS = ["cnn", "lstm"]

@@ -173,7 +173,14 @@ def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last
     assert (heard.index(True) if any(heard) else None) == expected
 
 
-NT_ASGD = {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5, "batch_rows": 4}
+NT_ASGD = {
+    "optimizer": "asgd",
+    "nonmonotone_interval": 2,
+    "learning_rate": 1.0,
+    "schedule": "constant",
+    "validate_every_steps": 5,
+    "batch_rows": 4,
+}
 
 
 def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):

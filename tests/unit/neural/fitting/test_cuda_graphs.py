@@ -61,7 +61,9 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 5}, {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1}], ids=str
+    "settings",
+    [{"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 5}, {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1}],
+    ids=str,
 )
 def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plain_ones(make_data, make_trainer, sentences, settings):
     plain, losses, state = trained(make_data, make_trainer, sentences, **settings)
@@ -78,7 +80,14 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
 
 def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, monkeypatch):
     def weights_after(**more):
-        settings = {"bptt_tokens": 8, "bptt_deviation": 2.0, "bptt_multiple": 4, "batch_rows": 4, "budget": "40steps", "dropout_output": 0.2}
+        settings = {
+            "bptt_tokens": 8,
+            "bptt_deviation": 2.0,
+            "bptt_multiple": 4,
+            "batch_rows": 4,
+            "budget": "40steps",
+            "dropout_output": 0.2,
+        }
         trainer = make_trainer(make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more)
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 

@@ -55,10 +55,14 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
         divergence = Divergence(V, is_exact)
         for step, nats in enumerate(found, start=1):
             divergence.read_validation(math.exp(nats), step)
-        assert divergence.why == (f"the validation text has {nats:.1f} nats per token by step {step}; a uniform guess has 6.9" if lost else "")
+        assert divergence.why == (
+            f"the validation text has {nats:.1f} nats per token by step {step}; a uniform guess has 6.9" if lost else ""
+        )
 
 
-@pytest.mark.parametrize("reports, last, lost", [([40.0], 30.0, True), ([40.0], 18.0, False), ([18.0], 30.0, False), ([40.0, 30.0], 20.0, True)])
+@pytest.mark.parametrize(
+    "reports, last, lost", [([40.0], 30.0, True), ([40.0], 18.0, False), ([18.0], 30.0, False), ([40.0, 30.0], 20.0, True)]
+)
 def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(reports, last, lost):
     """A single window above the limit is not enough: it may hold one token."""
     found = judge(reports)
@@ -66,7 +70,9 @@ def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(rep
     assert found.why == (f"the loss is {last:.1f} nats per token by step 8; a uniform guess has 6.9" if lost else "")
 
 
-@pytest.mark.parametrize("tokens, loss, why", [(TELLING_TOKENS, 30.0, "30.0 nats per token by step 8"), (1, math.nan, "not a number after step 8")])
+@pytest.mark.parametrize(
+    "tokens, loss, why", [(TELLING_TOKENS, 30.0, "30.0 nats per token by step 8"), (1, math.nan, "not a number after step 8")]
+)
 def test_weights_lost_in_the_very_last_step_are_noticed(tokens, loss, why):
     found = judge([6.0])
     found.end(loss, 8, tokens)
@@ -95,7 +101,9 @@ def test_weights_are_borne_where_the_last_report_and_a_window_under_them_are_goo
 
 def test_weights_tried_twice_above_the_limit_are_a_lost_run_on_any_scale_of_the_loss():
     found = judge([6.0], is_exact=False)
-    assert not found.bears(30.0, 8) and not found.bears(31.0, 8) and not found.bears(29.0, 9) and found.why == ""  # one state, then a better one
+    assert (
+        not found.bears(30.0, 8) and not found.bears(31.0, 8) and not found.bears(29.0, 9) and found.why == ""
+    )  # one state, then a better one
     assert not found.bears(29.5, 10) and found.why.startswith("the loss is 29.5 nats per token by step 10")
     found.forget()
     assert found.why == "" and not found.bears(31.0, 11) and found.why == ""

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
 from rnnlm.inference import span_scoring
-from rnnlm.neural import fitting
 from rnnlm.neural.device import has_native_bf16
-from rnnlm.neural.fitting import budget, progress, validation
+from rnnlm.neural.fitting import budget, fitting, validation
 from rnnlm.neural.fitting import state as continuing
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.text.batches import stream_bounds
@@ -459,7 +458,9 @@ def losing(trainer, loss, after):
     trainer.step = wrapped
 
 
-@pytest.mark.parametrize("loss, steps, why", [(math.nan, 11, "not a number"), (300.0, 12, "300.0 nats per token by step 12; a uniform guess")])
+@pytest.mark.parametrize(
+    "loss, steps, why", [(math.nan, 11, "not a number"), (300.0, 12, "300.0 nats per token by step 12; a uniform guess")]
+)
 @pytest.mark.parametrize("rollbacks", [0, 1])
 def test_without_validation_a_diverging_run_hands_back_the_last_good_weights(
     make_data, make_trainer, sentences, eager_snapshots, loss, steps, why, rollbacks
@@ -478,7 +479,9 @@ def test_without_validation_a_diverging_run_hands_back_the_last_good_weights(
 WILD = {"optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
 
 
-@pytest.mark.parametrize("output", [{}, {"output_layer": "adaptive", "cutoffs": "4"}, {"output_layer": "class"}, {"output_layer": "hierarchical"}], ids=str)
+@pytest.mark.parametrize(
+    "output", [{}, {"output_layer": "adaptive", "cutoffs": "4"}, {"output_layer": "class"}, {"output_layer": "hierarchical"}], ids=str
+)
 def test_a_short_run_that_ends_far_above_the_uniform_guess_is_lost(make_data, make_trainer, sentences, output):
     *_, event = make_trainer(make_data(sentences[:40]), budget="9steps", tied=None, **WILD, **output).train(never)
     assert (event.stopped, event.step) == ("diverged", 0) and event.facts["divergence"]

@@ -55,7 +55,11 @@ def test_no_clipping_leaves_gradients(network):
     assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 4.0]]
 
 
-@pytest.mark.parametrize("clipping", [{"clip_norm": None}, {"clip_norm": 1.0}, {"clip_norm": None, "clip_value": 0.5}, {"clip_norm": 1.0, "clip_value": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "clipping",
+    [{"clip_norm": None}, {"clip_norm": 1.0}, {"clip_norm": None, "clip_value": 0.5}, {"clip_norm": 1.0, "clip_value": 0.5}],
+    ids=str,
+)
 def test_clipping_tells_the_norm_before_it(network, clipping):
     assert float(clip_gradients(FittingSettings(**clipping), network)) == 13.0
 
@@ -178,4 +182,4 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
 def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:
         FittingSettings(**settings)
-    assert caught.value.way_out
+    assert caught.value.hint

@@ -53,10 +53,14 @@ def test_a_state_of_before_they_were_stored_is_one(make_data, make_trainer, sent
 
 
 @pytest.mark.parametrize("kind", ["python", "numpy"])
-@pytest.mark.parametrize("spoil", [lambda state: state[:-9], lambda state: state * np.nan, lambda state: state + 1000.0, lambda state: state[:0]])
+@pytest.mark.parametrize(
+    "spoil", [lambda state: state[:-9], lambda state: state * np.nan, lambda state: state + 1000.0, lambda state: state[:0]]
+)
 def test_what_is_no_state_is_damage(make_data, make_trainer, sentences, kind, spoil):
     """numpy takes a place beyond its state without a word, and then reads memory that is not its own."""
     data = make_data(sentences[:40])
     state = continuing.taken(make_trainer(data))
     with pytest.raises(ModelError, match="damaged, or of another run"):
-        continuing.put_back(make_trainer(data), TrainingState(state.facts, {**state.arrays, f"random.{kind}": spoil(state.arrays[f"random.{kind}"])}))
+        continuing.put_back(
+            make_trainer(data), TrainingState(state.facts, {**state.arrays, f"random.{kind}": spoil(state.arrays[f"random.{kind}"])})
+        )

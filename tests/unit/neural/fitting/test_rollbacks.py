@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.events import Fitted, Kept, RolledBack, Step, TrainingState, Validated, never
+from rnnlm.events import Checkpoint, Fitted, RolledBack, Step, TrainingState, Validated, never
 from rnnlm.neural.fitting import state as continuing
 from rnnlm.neural.fitting import trainer as trainer_module
 from rnnlm.neural.fitting.budget import Interval
@@ -96,7 +96,9 @@ def text(make_data, sentences, valid=True):
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("settings", [{}, SAMPLED], ids=str)
-def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(make_data, make_trainer, sentences, eager_snapshots, fault, settings):
+def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(
+    make_data, make_trainer, sentences, eager_snapshots, fault, settings
+):
     trainer = make_trainer(text(make_data, sentences, valid=False), **SETTINGS, **settings, schedule="constant", warmup=0.0)
     events, rollbacks, fitted = run(broken_by(trainer, fault))
     (rollback,) = rollbacks
@@ -187,9 +189,11 @@ def test_weights_that_explode_in_the_last_step_are_no_result(make_data, make_tra
 def test_no_state_is_stored_that_is_not_good(make_data, make_trainer, sentences, fault):
     trainer = make_trainer(text(make_data, sentences), **SETTINGS, rollbacks=0)
     trainer.saving = Interval.parse("2steps")
-    told = [event for event in broken_by(trainer, fault, after=7).train(never) if isinstance(event, Kept)]
+    told = [event for event in broken_by(trainer, fault, after=7).train(never) if isinstance(event, Checkpoint)]
     assert [event.step for event in told] == [2, 4, 6]
-    assert all(np.abs(array).max(initial=0) < 100 for event in told for name, array in event.state.arrays.items() if name.startswith("network."))
+    assert all(
+        np.abs(array).max(initial=0) < 100 for event in told for name, array in event.state.arrays.items() if name.startswith("network.")
+    )
 
 
 def test_what_is_stored_is_what_a_fault_goes_back_to(make_data, make_trainer, sentences):

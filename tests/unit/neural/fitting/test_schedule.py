@@ -87,5 +87,9 @@ def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_s
 
 def test_halving_goes_back_to_the_best_weights_whenever_a_validation_was_worse():
     learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0))
-    assert [learning_rate.after_validation(ppl, improved) for ppl, improved in ((200, True), (250, False), (190, True))] == [False, True, False]
+    assert [learning_rate.after_validation(ppl, improved) for ppl, improved in ((200, True), (250, False), (190, True))] == [
+        False,
+        True,
+        False,
+    ]
     assert learning_rate.at(0.5) == 2.0 and not learning_rate.is_used_up  # the third improved on the second

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference import recurrent_network
 
+from reference import recurrent_network
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.settings import KINDS
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from support.output_layers import make, ready
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax, cluster_width, default_cutoffs
+from support.output_layers import make, ready
 
 V, E = 50, 64
 
@@ -49,7 +49,7 @@ def test_each_tail_is_narrower_than_the_one_before_within_bounds():
 def test_cutoffs_that_do_not_ascend_within_the_vocabulary_are_an_error(cutoffs):
     with pytest.raises(SettingsError, match=f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words") as caught:
         AdaptiveSoftmax(V, E, cutoffs, 4.0)
-    assert "leave cutoffs out" in caught.value.way_out
+    assert "leave cutoffs out" in caught.value.hint
 
 
 def zipf_columns(size, cutoffs, shrink):

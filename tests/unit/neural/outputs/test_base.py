@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, plain_loss, window
 
 from rnnlm.neural.outputs import adaptive, class_factored, linear_cross_entropy, softmax
 from rnnlm.neural.outputs import hierarchical as hierarchical_softmax
 from rnnlm.neural.outputs.base import unigram
+from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, plain_loss, window
 
 SIZES = [2, 3, 11, 50]
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from support.output_layers import counts_of, make, ready
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.outputs import class_factored
 from rnnlm.neural.outputs.class_factored import ClassSoftmax, Slices, class_starts
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+from support.output_layers import counts_of, make, ready
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from support.output_layers import make
 
 from rnnlm.errors import ModelError
 from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from support.output_layers import make
 
 
 def test_a_word_is_as_likely_as_the_decisions_on_its_path():

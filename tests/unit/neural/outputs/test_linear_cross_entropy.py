@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from support.output_layers import E, N, V, example
 from torch.nn import functional as F
 
 from rnnlm.neural.outputs import linear_cross_entropy
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+from support.output_layers import E, N, V, example
 
 
 def torchs_own(features_NE, weight_VE, bias_V, targets_N):

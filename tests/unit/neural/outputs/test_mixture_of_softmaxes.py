@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from support.output_layers import E, V, counts_of, gradients, ready, window
 
 from rnnlm.neural.outputs import linear_cross_entropy, mixture_of_softmaxes
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
+from support.output_layers import E, V, counts_of, gradients, ready, window
 
 F = 9  # width of what the layer reads, other than that of the word vectors
 

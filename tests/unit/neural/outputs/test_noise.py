@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from support.output_layers import LAYERS, counts_of, ready
 
 from rnnlm.errors import ModelError
 from rnnlm.neural.outputs.base import unigram
 from rnnlm.neural.outputs.noise import alias_table
 from rnnlm.neural.outputs.sampled import SampledSoftmax
+from support.output_layers import LAYERS, counts_of, ready
 
 
 @pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]])

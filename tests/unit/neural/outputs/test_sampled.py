@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from support.output_layers import counts_of, gradients, plain_loss, ready, window
 
 from rnnlm.neural.outputs.base import unigram
 from rnnlm.neural.outputs.sampled import SampledSoftmax
+from support.output_layers import counts_of, gradients, plain_loss, ready, window
 
 V = 11
 

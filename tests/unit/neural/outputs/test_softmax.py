@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from support.output_layers import E, V, example
 from torch.nn import functional as F
 
 from rnnlm.neural.outputs import softmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput, log_likelihood
+from support.output_layers import E, V, example
 
 CHUNKS = [1, V, 3 * V, 5 * V + 3, 1 << 22]  # logits at once: a row, three rows, five, all
 

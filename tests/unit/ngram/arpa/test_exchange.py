@@ -2,8 +2,6 @@ import os
 
 import numpy as np
 import pytest
-from support.arpa_files import GOLDEN, SMALL, word_scores
-from support.tiny_models import LINES, fit, small_settings
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, UsageError
@@ -11,6 +9,8 @@ from rnnlm.models import model_folder, registry
 from rnnlm.ngram.arpa import exchange
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.arpa_files import GOLDEN, SMALL, word_scores
+from support.tiny_models import LINES, fit, small_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
@@ -121,7 +121,9 @@ def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made
     for name, array in model.to_arrays().items():
         assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
     sentences = ["the cat sat on a cat", "It's it!", "dog"]
-    ours, theirs = ([score.logprob_nats for score in rnnlm.score_sentences(each, sentences)] for each in (model, rnnlm.load(tmp_path / "again")))
+    ours, theirs = (
+        [score.logprob_nats for score in rnnlm.score_sentences(each, sentences)] for each in (model, rnnlm.load(tmp_path / "again"))
+    )
     assert ours == theirs
 
 

@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from reference.arpa_dictionary import ArpaDictionary
-from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
 
+from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.ngram.arpa import lines as arpa_lines
 from rnnlm.ngram.arpa.lines import ArpaLines
 from rnnlm.ngram.arpa.reading import read_arpa
+from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
 
 LN10 = math.log(10)
 no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

@@ -3,15 +3,15 @@ import re
 
 import numpy as np
 import pytest
-from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
-from support.tiny_models import LINES, fit, make_tokenizer
-from support.tiny_ngrams import level_of
 
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.ngram.arpa import writing
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
+from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
+from support.tiny_models import LINES, fit, make_tokenizer
+from support.tiny_ngrams import level_of
 
 no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
-from support.tiny_ngrams import counts_of, grams_of
 
+from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
 from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
+from support.tiny_ngrams import counts_of, grams_of
 
 word = st.integers(1, 6)
 texts = st.lists(st.lists(word, max_size=8) | st.lists(word, min_size=20, max_size=60), min_size=1, max_size=12)
@@ -71,10 +71,7 @@ def test_n_grams_are_sorted_and_know_their_beginnings_and_ends(sentences, part_p
 
 def test_no_n_gram_crosses_a_line():
     counts = counts_of([[1, 2], [3]], 4, 3)
-    assert grams_of(counts.levels, 4)[1:] == [
-        [(1, 2), (2, 0), (3, 0), (BEGIN, 1), (BEGIN, 3)],
-        [(1, 2, 0), (BEGIN, 1, 2), (BEGIN, 3, 0)],
-    ]
+    assert grams_of(counts.levels, 4)[1:] == [[(1, 2), (2, 0), (3, 0), (BEGIN, 1), (BEGIN, 3)], [(1, 2, 0), (BEGIN, 1, 2), (BEGIN, 3, 0)]]
 
 
 def test_only_begin_and_adjusted_counts_differ_at_the_edges():

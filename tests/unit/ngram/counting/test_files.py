@@ -6,13 +6,15 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import LINES, Lines
 
 from rnnlm.errors import OutputError, TextError
 from rnnlm.ngram.counting.files import count_lines, merge_counts, save
 from rnnlm.ngram.counting.strings import count_text
+from support.tiny_models import LINES, Lines
 
-texts = st.lists(st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(" ".join), min_size=1, max_size=5)
+texts = st.lists(
+    st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(" ".join), min_size=1, max_size=5
+)
 
 
 def counted(lines, order: int, **more) -> list[tuple[str, int]]:

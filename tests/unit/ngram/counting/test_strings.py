@@ -6,13 +6,13 @@ from unittest import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import LINES, Lines, make_tokenizer
 
 from rnnlm.errors import TextError
 from rnnlm.ngram.counting import strings
 from rnnlm.ngram.counting.files import count_lines
 from rnnlm.ngram.counting.strings import count_text
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.tiny_models import LINES, Lines, make_tokenizer
 
 WORDS = ["a", "a!", "ab", "b", "<unk>", "<r", "<t", "\u00a0x", "x\u2028", "é", "\U0001f600", "\uffff",
          "\\", "\\t", "\x0b", "a\x01b", "\x85"]  # fmt: skip

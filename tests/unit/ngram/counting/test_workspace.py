@@ -95,7 +95,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(folder, monkeypatch, full
     with pytest.raises(OutputError) as raised:
         Workspace(buffer_bytes=1).empty(10**7, np.float64)
     assert raised.value.what == f"no room for 80 MB of temporary files in {folder}"
-    assert raised.value.why == "No space left on device" and "TMPDIR" in raised.value.way_out
+    assert raised.value.why == "No space left on device" and "TMPDIR" in raised.value.hint
     assert list(folder.iterdir()) == []
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import ngram_formulas as formulas
 
+from reference import ngram_formulas as formulas
 from rnnlm.ngram.smoothing.good_turing import simple_good_turing
 
 # Gale & Sampson 1995, the prosody data: r and how many patterns occur r times

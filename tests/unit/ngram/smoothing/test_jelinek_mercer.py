@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import ngram_formulas as formulas
-from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
+from reference import ngram_formulas as formulas
 from rnnlm.ngram.heldout import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
 from rnnlm.ngram.smoothing.jelinek_mercer import JelinekMercer, bucket, fitted_weights
+from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
 TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen

@@ -2,11 +2,11 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tiny_ngrams import BEGIN, fit
 
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, OrderCounts
 from rnnlm.ngram.smoothing.katz import Katz
+from support.tiny_ngrams import BEGIN, fit
 
 A, B, C, END = 1, 2, 3, 0
 TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen

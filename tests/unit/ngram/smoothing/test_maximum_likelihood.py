@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from support.tiny_ngrams import BEGIN, fit
 
 A, B, C, END = 1, 2, 3, 0

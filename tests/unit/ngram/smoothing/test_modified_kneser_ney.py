@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from support.tiny_ngrams import fit
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.smoothing.modified_kneser_ney import discounts_of
+from support.tiny_ngrams import fit
 
 A, B, C, END = 1, 2, 3, 0
 TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen

@@ -1,4 +1,5 @@
 import pytest
+
 from support.tiny_ngrams import BEGIN, fit
 
 A, B, C, END = 1, 2, 3, 0

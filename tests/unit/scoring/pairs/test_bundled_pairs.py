@@ -91,7 +91,7 @@ def test_a_sentence_comes_with_both_numbers_of_its_subject_and_no_other_way(rows
 
 
 def test_no_bad_sentence_is_good_after_all(rows):
-    """"The noise of the cars and the trucks keep us awake" has two subjects; "the ticket cost more" is past."""
+    """ "The noise of the cars and the trucks keep us awake" has two subjects; "the ticket cost more" is past."""
     for row in rows:
         at, good, bad = differing_word(row)
         assert not {"and", "or", "nor"} & set(row["good"].split()[:at])

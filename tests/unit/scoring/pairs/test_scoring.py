@@ -3,12 +3,12 @@ import random
 
 import numpy as np
 import pytest
-from support.tiny_models import LINES, fit, halves_model
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
+from support.tiny_models import LINES, fit, halves_model
 
 PAIRS = [
     Pair("x", "the cat sat on the mat", "the dog sat on the mat"),
@@ -24,7 +24,9 @@ def halves():
     return halves_model()
 
 
-@pytest.fixture(scope="module", params=[{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 280}], ids=str)
+@pytest.fixture(
+    scope="module", params=[{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 280}], ids=str
+)
 def lstm(request):
     return fit("lstm", LINES * 20, **request.param)
 

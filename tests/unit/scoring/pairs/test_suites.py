@@ -2,7 +2,6 @@ import copy
 import math
 
 import pytest
-from support.tiny_models import LINES, fit
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.scoring.pairs.accuracy import pair_accuracies
@@ -10,6 +9,7 @@ from rnnlm.scoring.pairs.formulas import Reference
 from rnnlm.scoring.pairs.sets import TestSet, score_set
 from rnnlm.scoring.pairs.suites import is_suite, score_suite, suite_of
 from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import LINES, fit
 
 
 def regions(*contents: str) -> list[dict]:

@@ -253,7 +253,9 @@ def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepar
     datasets.disable_progress_bars()
     datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
     seen = []
-    monkeypatch.setattr("rnnlm.text.prepared.preparation.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given)))
+    monkeypatch.setattr(
+        "rnnlm.text.prepared.preparation.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given))
+    )
     one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
     assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
     streamed = [piece for piece in seen if piece.source.endswith("set")]

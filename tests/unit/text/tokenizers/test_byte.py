@@ -1,11 +1,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.tiny_models import make_tokenizer
 
 
 @pytest.fixture(scope="module")

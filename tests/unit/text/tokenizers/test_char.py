@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import ModelError, TextError
 from rnnlm.text import tokenizers
+from support.tiny_models import make_tokenizer
 
 text_lines = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4)
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tiny_models import make_tokenizer
 
 from rnnlm import corpora
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, TextError
 from rnnlm.text import tokenizers
+from support.tiny_models import make_tokenizer
 
 KINDS = ("unigram", "bpe")
 
@@ -27,9 +27,7 @@ def tokenizer(request, english):
 
 @pytest.fixture(scope="module", params=KINDS)
 def spelling(request, english):
-    return make_tokenizer(
-        english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=350, literal_unk="spell"
-    )
+    return make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=350, literal_unk="spell")
 
 
 awkward = st.lists(
@@ -127,8 +125,8 @@ def test_the_smallest_texts_make_a_tokenizer(kind, lines):
 def test_a_vocabulary_too_small_says_what_is_needed(kind, english):
     with pytest.raises(SettingsError) as error:
         make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=100)
-    assert "vocab_size" in error.value.way_out
-    needed = int(error.value.way_out.split()[3])
+    assert "vocab_size" in error.value.hint
+    needed = int(error.value.hint.split()[3])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         assert make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=needed + 1)

@@ -1,10 +1,10 @@
 import warnings
 
 import pytest
-from support.tiny_models import LINES, make_tokenizer
 
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.text import tokenizers
+from support.tiny_models import LINES, make_tokenizer
 
 
 @pytest.mark.parametrize("tokenizer", ["sentencepiece", "byte"])

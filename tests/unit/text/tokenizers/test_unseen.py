@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
+from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]  # </s> <unk> the cat sat a mat on
 
@@ -93,7 +93,9 @@ def test_ids_are_those_of_the_plain_tokenizer_but_for_unseen_words(options, trai
     assert len({*texts}) == len(texts) or "</s>" in texts[spelling.size :]
 
 
-@given(st.lists(st.lists(words.filter(lambda word: word not in ("</s>", ".")), min_size=1, max_size=8).map(" ".join), min_size=1, max_size=4))
+@given(
+    st.lists(st.lists(words.filter(lambda word: word not in ("</s>", ".")), min_size=1, max_size=8).map(" ".join), min_size=1, max_size=4)
+)
 def test_a_text_comes_back_as_it_was(lines):
     tokenizer = make_tokenizer(["a the"]).spelling()
     assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)

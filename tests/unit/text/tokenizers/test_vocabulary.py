@@ -37,8 +37,7 @@ def test_the_file_keeps_any_symbols_and_counts(symbols, data):
 
 
 @pytest.mark.parametrize(
-    "damaged",
-    [b"1\ta", b"1 a\n", b"x\ta\n", b"1\ta\n1\ta\n", b"1\ta\\x\n", b"1\t\xff\n", b"-1\ta\n", b"99999999999999999999\ta\n"],
+    "damaged", [b"1\ta", b"1 a\n", b"x\ta\n", b"1\ta\n1\ta\n", b"1\ta\\x\n", b"1\t\xff\n", b"-1\ta\n", b"99999999999999999999\ta\n"]
 )
 def test_a_damaged_file_is_an_error(damaged):
     with pytest.raises(ModelError, match="the vocabulary is damaged"):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_models import make_tokenizer
 
 from rnnlm.errors import ModelError, SettingsError, TextError
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizers import TokenizerSettings
+from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]
 

@@ -6,10 +6,10 @@ import typing
 import numpy as np
 import pytest
 import torch
-from reference import recurrent
 from torch import nn
 from torch.nn import functional as F
 
+from reference import recurrent
 from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.settings import Activation
 
@@ -80,8 +80,7 @@ def test_gradients_equal_finite_differences(kind, form):
 
 
 @pytest.mark.parametrize(
-    "name, activation",
-    [("tanh", torch.tanh), ("relu", F.relu), ("sigmoid", torch.sigmoid), ("elu", F.elu), ("leaky_relu", F.leaky_relu)],
+    "name, activation", [("tanh", torch.tanh), ("relu", F.relu), ("sigmoid", torch.sigmoid), ("elu", F.elu), ("leaky_relu", F.leaky_relu)]
 )
 def test_activations_and_their_derivatives_are_torchs(name, activation):
     """At 0, too, where the derivative of some is a convention."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from reference import recurrent
 
+from reference import recurrent
 from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
 

@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from rnnlm.files.small_files import MOST_BYTES, read_small
+from rnnlm.files.reading import MOST_SMALL_BYTES, read_small
 
 
 def test_a_small_file_is_read_as_a_whole(tmp_path):
@@ -17,5 +17,5 @@ def test_no_more_than_the_bound_is_read(tmp_path):
         read_small(tmp_path / "a")
     assert caught.value.errno == errno.EFBIG
     with open(tmp_path / "a", "wb") as stream:
-        stream.truncate(MOST_BYTES)
-    assert len(read_small(tmp_path / "a")) == MOST_BYTES
+        stream.truncate(MOST_SMALL_BYTES)
+    assert len(read_small(tmp_path / "a")) == MOST_SMALL_BYTES
