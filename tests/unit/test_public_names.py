@@ -1,4 +1,4 @@
-"""The names people are told of: importable, documented, and shown in the README."""
+"""The names people are told of: importable, documented, and shown in docs/python.md."""
 
 import inspect
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import rnnlm
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SHOWN = ["load", "train", "evaluate", "generate", "score_sentences"]
 PUBLIC = [name for name in rnnlm.__all__ if name != "__version__"]
 
@@ -48,8 +48,8 @@ def test_modules_do_not_hide_functions():
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_the_readme_shows_the_main_names(name):
-    assert f"rnnlm.{name}" in README.read_text(encoding="utf-8")
+def test_the_page_on_python_shows_the_main_names(name):
+    assert f"rnnlm.{name}" in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_version_is_the_one_installed():
