@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from rnnlm.errors import RnnlmError
-from rnnlm.memory import peak_bytes
+from rnnlm.system import peak_bytes
 
 
 @dataclass(frozen=True)

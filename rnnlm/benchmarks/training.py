@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.memory import peak_bytes
+from rnnlm.system import peak_bytes
 from rnnlm.text.encoding import TrainingData
 from rnnlm.training.plan import Plan
 
