@@ -99,7 +99,7 @@ def parse_size(text: str, name: str = "memory") -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"{name} = {text!r} is not understood", hint="write for instance 500M, 2G or 1.5GiB")
+    raise SettingsError(f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def current_rank() -> Rank:
         here = Rank(count=0)
     if not 0 <= here.rank < here.count:
         hint = "unset them, or start the processes with torchrun"
-        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", hint=hint)
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint)
     return here
 
 
@@ -224,4 +224,4 @@ def lost_at_start(here: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise LostProcess("the processes of the run do not find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error
+        raise LostProcess("the processes of the run cannot find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error

@@ -99,7 +99,7 @@ def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
             raise
         stream.close()
     if before:
-        notice(f"{folder} was left locked by {before}, which is gone: its lock is taken over")
+        notice(f"{folder} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
     stream.write(json.dumps(asdict(Owner.this())).encode("utf-8", "backslashreplace") + b"\n")
     stream.flush()
@@ -123,7 +123,7 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    hint = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
+    hint = f"wait until it ends, or choose another folder with -o; a run counts as gone after a silence of {SILENT_SECONDS:.0f} s"
     return OutputError(f"another {work} runs in {folder}", by, hint)
 
 

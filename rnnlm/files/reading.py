@@ -79,7 +79,7 @@ def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
 def too_long(source: str, line: int) -> TextError:
     """The error for a line that is longer than LONGEST_LINE."""
     return TextError(
-        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines"
+        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line must fit in memory", "break it into shorter lines"
     )
 
 
@@ -168,7 +168,8 @@ def read_json(
             raise error(f"{newest[0]} has format {version}", f"this rnnlm reads up to {newest[1]}", "upgrade rnnlm")
         return msgspec.convert(content, kind)
     except OSError as failure:
-        raise error(f"cannot read {path}", failure.strerror or str(failure)) from None
+        what, why = f"cannot read {path}", failure.strerror or str(failure)
+        raise (error(damaged, f"{path.name}: {why}", hint) if failure.errno == errno.EFBIG else error(what, why)) from None
     except ValueError as failure:
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 

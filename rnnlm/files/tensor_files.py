@@ -94,7 +94,7 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
             array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
             data = array.reshape(-1).view(np.uint8)
             if start != at or stream.readinto(data.data) != len(data):
-                raise ModelError("the weights cannot be read", f"array {name!r} does not follow on the one before it")
+                raise ModelError("the weights cannot be read", f"array {name!r} does not follow the one before it")
             found.update(data.data)
             at = end
         if stream.read(1):

@@ -127,7 +127,7 @@ def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]
 
 
 def _tell_damaged(folder: Path, why: str) -> None:
-    notice(f"a checkpoint in {folder} is damaged, the one before it is looked for: {why}")
+    notice(f"a checkpoint in {folder} is damaged; trying the one before it: {why}")
 
 
 def _read(path: Path) -> _Stored:
@@ -136,7 +136,7 @@ def _read(path: Path) -> _Stored:
     try:
         data = read_small(path)
         if path.stem.split("-")[-1] != _short(data):
-            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
+            raise ModelError(what, f"{path.name} is damaged: its hash does not match")
         stored = decode_json(data, _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
