@@ -1,7 +1,7 @@
 """What README.md and docs/ show is run, page by page in the order of the README's table, in one folder with small texts and budgets.
 
-Every command of an sh block and every python block runs. What a block marked `<!-- compared -->` prints, with the shipped model and the bundled
-corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
+Every command of an sh block and every python block runs. What a block marked `<!-- compared -->` prints, with the shipped model and
+the bundled corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
 """
 
 import json
@@ -75,7 +75,9 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """A training with a budget of a few steps, in one process; other commands as they are."""
+    """A training with a budget of a few steps, in one process; a comparison with few resamples; other commands as they are."""
+    if arguments[0] == "compare":
+        return [*arguments, "--resamples", "50"]
     if arguments[0] != "train" or COUNTED & set(arguments):
         return arguments
     if "--processes" in arguments:  # several are proven by test_ranks.py
@@ -92,11 +94,12 @@ def nbest_record(number: int, line: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with small files of the names that the pages speak of, and a tiny model called demo."""
+    """A folder with small files of the names that the pages and the corpus have, and a tiny model called demo."""
     folder = tmp_path_factory.mktemp("docs")
     lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
-    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), "demo.txt"} - {"constraints.txt"}:
+    bundled = {f"corpora/english/{name}" for name in corpora.FILES["english"]}
+    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
     (folder / "docs" / "pictures").mkdir(parents=True)
@@ -113,6 +116,7 @@ def folder(tmp_path_factory):
 def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
     for block in BLOCKS[page]:
         if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
             for words in commands(block.code):
