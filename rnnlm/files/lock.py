@@ -89,7 +89,7 @@ def check(folder: Path, within: str, work: str) -> None:
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
     """The file that says whose the folder is, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")  # noqa: SIM115: the lock lasts while it is open
+        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
             before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
