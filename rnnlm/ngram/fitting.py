@@ -15,8 +15,7 @@ from rnnlm.files.chunked_array import PartedArray
 from rnnlm.inference import span_scoring
 from rnnlm.ngram.counting.counts import Level, NgramCounts, count
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.estimation import estimate
-from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.estimation import estimate, heldout_counts
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator

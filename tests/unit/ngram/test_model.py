@@ -16,9 +16,8 @@ from rnnlm.interface import PADDING
 from rnnlm.ngram import model as model_module
 from rnnlm.ngram import pruning
 from rnnlm.ngram import tables as levels_module
-from rnnlm.ngram.estimation import estimate
+from rnnlm.ngram.estimation import estimate, heldout_counts
 from rnnlm.ngram.fitting import pruning_thresholds
-from rnnlm.ngram.heldout import heldout_counts
 from rnnlm.ngram.model import NgramModel, array_shapes, from_arrays
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator
