@@ -6,6 +6,7 @@ A target of -1 is padding and scores 0.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -138,7 +139,7 @@ class LanguageModel(Protocol):
 
 @runtime_checkable
 class HiddenStateModel(LanguageModel, Protocol):
-    """A language model with hidden states: what caches and probes need."""
+    """A language model with hidden states, arrays of torch: what caches and probes need."""
 
     hidden_size: int  # H, the width of `hidden`
     device: Any  # where its numbers are
@@ -153,4 +154,8 @@ class HiddenStateModel(LanguageModel, Protocol):
 
     def predict_hidden(self, hidden_BTH: Array) -> Array:
         """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T, V)."""
+        ...
+
+    def exact_products(self) -> AbstractContextManager[None]:
+        """While it lasts, products of hidden states are IEEE fp32, and no gradients are kept."""
         ...

@@ -17,6 +17,7 @@ class AdaptedModel:
     """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
 
     kind: ClassVar[str]
+    description = "a model that adapts itself already"
     forgets_at_boundary = False
 
     def __init__(self, model: LanguageModel, settings: Any) -> None:
@@ -46,20 +47,10 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
     """
     if not isinstance(model, wanted):
         raise UsageError(
-            f"{_in_words(model)} cannot be adapted so", "that takes a neural network, with hidden states and gradients",
+            f"{getattr(model, 'description', 'this model')} cannot be adapted so", "that takes a neural network, with hidden states and gradients",
             "use the cache of words, which works for every model: --adapt unigram",
         )  # fmt: skip
     return model
-
-
-def _in_words(model: LanguageModel) -> str:
-    """What `model`, which is no network alone, is to whoever made it."""
-    from rnnlm.combinations.mixture import Mixture
-    from rnnlm.ngram.model import NgramModel
-    from rnnlm.ngram.unigram import UnigramModel
-
-    known = {(NgramModel, UnigramModel): "an n-gram model", Mixture: "a mixture", AdaptedModel: "a model that adapts itself already"}
-    return next((words for classes, words in known.items() if isinstance(model, classes)), "this model")
 
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

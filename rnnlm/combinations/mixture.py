@@ -55,6 +55,8 @@ class MixtureState:
 class Mixture:
     """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
 
+    description = "a mixture"
+
     def __init__(
         self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray, kind: MixtureKind = "linear",
         fingerprint: str | None = None,

@@ -21,7 +21,6 @@ from rnnlm import arrays
 from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State
-from rnnlm.neural.device import exact_products
 
 NO_WORD = -1
 CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what stays in the processor's cache
@@ -147,7 +146,7 @@ class NeuralCache(AdaptedModel):
             number = torch.arange(pairs.start, pairs.stop, device=words_BR.device)
             words_BM = words_BR[:, pairs]
             is_seen_BnM = ((number <= now) & (number > now - size)) & (words_BM != NO_WORD)[:, None]
-            with torch.no_grad(), exact_products():
+            with self.model.exact_products():
                 queries_BnH = hidden_BSH[:, R - T + 1 + start : R - T + 1 + end] * self.settings.cache_flatness
                 similarity_BnM = torch.bmm(queries_BnH, hidden_BSH[:, pairs].transpose(1, 2))
             weight_BnM = similarity_BnM.masked_fill_(~is_seen_BnM, -torch.inf).softmax(dim=2)

@@ -155,7 +155,7 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
 
 
 def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None) -> None:
-    from rnnlm.combinations.gradient_statistics import gather_statistics
+    from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
     found = gather_statistics(model, ids, segment_tokens, report)
     companions.save_statistics(folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnlm import extras
-from rnnlm.combinations import adaptation
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.integrations import continuations
@@ -92,7 +91,7 @@ class HarnessModel(harness.LM):
 
 
 def _loaded(name: str, adapt: str | None, device: str) -> LanguageModel:
-    return adaptation.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
+    return loading.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
 
 
 def generation_settings(given: Mapping[str, Any], seed: int = 1) -> tuple[list[str], SamplingSettings]:

@@ -53,6 +53,7 @@ class NgramModel:
     call_tokens = 1 << 21
     forgets_at_boundary = True
     adaptation = "none"
+    description = "an n-gram model"
 
     def __init__(
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,

@@ -42,6 +42,7 @@ class UnigramModel:
     call_tokens = 1 << 20
     forgets_at_boundary = True
     adaptation = "none"
+    description = "an n-gram model"
     precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:

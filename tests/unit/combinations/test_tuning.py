@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import adaptation, companions, tuning
-from rnnlm.combinations.adaptation import load_adapted
 from rnnlm.combinations.companions import STATISTICS, Tuned
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings
 from rnnlm.combinations.tuning import Try, best_weight, descend, tune
@@ -16,6 +15,7 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, T
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
+from rnnlm.models.loading import load_adapted
 from rnnlm.text.corpus import Corpus, TextSettings
 from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, small_settings
