@@ -137,6 +137,29 @@ class LanguageModel(Protocol):
         ...
 
 
+class OptionalMethods(Protocol):
+    """What a model may offer beside, where its family can answer; a caller looks whether it does."""
+
+    description: str  # what it is, in a message: "an n-gram model"
+    order: int  # the number of words of its longest n-grams
+
+    def incremental(self) -> Any:
+        """Steps of its own, one word at a time, which are quicker than `predict`."""
+        ...
+
+    def check_tables(self) -> tuple[str, str]:
+        """What is wrong with its tables, or nothing; and what they hold."""
+        ...
+
+    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+        """At most so many of the contexts after which its predictions differ, drawn at random, by length, ids (S, T); whether they are all."""
+        ...
+
+    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
+        """(N,): how many words the longest of its n-grams has that ends at each token of a text."""
+        ...
+
+
 @runtime_checkable
 class HiddenStateModel(LanguageModel, Protocol):
     """A language model with hidden states, arrays of torch: what caches and probes need."""

@@ -18,7 +18,9 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.ngram import checks
 from rnnlm.ngram.incremental import IncrementalScorer
+from rnnlm.ngram.matching import longest_matches
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, damaged, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids
@@ -128,6 +130,15 @@ class NgramModel:
             last.append((contexts_BT[:, -1], cost_BT[:, -1]))
         logprob_BT[is_padding_BT] = 0.0
         return logprob_BT, last
+
+    def check_tables(self) -> tuple[str, str]:
+        return checks.examine(self)
+
+    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+        return checks.contexts(self, most, generator)
+
+    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
+        return longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
 
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""

@@ -32,7 +32,6 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.provenance import tell_trained_on
-from rnnlm.ngram.model import NgramModel
 from rnnlm.text.corpus import Held, Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
@@ -125,19 +124,15 @@ def compare(
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = Held.read(perplexity.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
-    tell_trained_on(
-        read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities"
-    )
+    stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
+    tell_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
-    compared = [
-        _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began)
-        for k, folder in enumerate(folders)
-    ]
+    compared = [_compared(k, read, sums[k], folder, block_lines, settings, began) for k, folder in enumerate(folders)]
     tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings))
     return Comparison(
         figure=read.comparable.main, figures=read.comparable.figures, refused=read.comparable.refused, context=settings.context,
@@ -209,14 +204,14 @@ def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
 
 
 def _compared(
-    k: int, read: _Read, sums: LineSums, folder: str | None, block_lines: int, settings: ComparisonSettings, began: float
+    k: int, read: _Read, sums: LineSums, folder: Path | None, block_lines: int, settings: ComparisonSettings, began: float
 ) -> Compared:
     model, encoded = read.models[k], read.encoded[k]
     found = perplexity.summary(model, read.scores[k], encoded, settings.context, read.text.settings, began)
     intervals = intervals_of(found, sums.blocks(block_lines), read.comparable.figures, settings.resamples or RESAMPLES, settings.seed)
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
-    return Compared(read.names[k], folder, found, intervals, calibration)
+    return Compared(read.names[k], folder and str(folder), found, intervals, calibration)
 
 
 def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings) -> tuple[Difference, ...]:
@@ -234,7 +229,7 @@ def _tables(units: Units, read: _Read, train: Text | None) -> dict[str, Any]:
     if counts_V is None and train is not None:
         counts_V = difference_tables.counts_in(units, train)
     ngrams, source = (), None
-    known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if isinstance(model, NgramModel)]
+    known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if hasattr(model, "longest_matches")]
     alike = [(name, model) for name, model in known if model.tokenizer.fingerprint == units.tokenizer.fingerprint]
     if train is not None:
         ngrams, source = difference_tables.by_ngram_in(units, train), ", ".join(train.sources)

@@ -6,6 +6,7 @@ Every group table has one row a group; the units and log-probabilities of its ro
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import BOUNDARY
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.matching import longest_matches
-from rnnlm.ngram.model import NgramModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import encode_text, known_ids
 
@@ -73,9 +73,9 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
-def by_ngram_of(units: Units, model: NgramModel) -> tuple[GroupRow, ...]:
-    """By the longest n-gram of `model` that ends at the unit."""
-    return _by_match(units, model.keys, np.ones(units.tokenizer.size, dtype=bool))
+def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
+    """By the longest n-gram of `model`, which offers `longest_matches`, that ends at the unit."""
+    return _by_match(units, model.longest_matches(units.ids_U), model.order, np.ones(units.tokenizer.size, dtype=bool))
 
 
 def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
@@ -87,7 +87,8 @@ def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
     tokenizer = units.tokenizer
     ids_N = known_ids(encode_text(train, tokenizer).ids, tokenizer)
     levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
-    return _by_match(units, [level.keys_M for level in levels[1:]], levels[0].counts_M[: tokenizer.size] > 0)
+    matched_U = longest_matches(units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id)
+    return _by_match(units, matched_U, len(levels), levels[0].counts_M[: tokenizer.size] > 0)
 
 
 def counts_in(units: Units, train: Text) -> np.ndarray:
@@ -100,10 +101,10 @@ def counts_in(units: Units, train: Text) -> np.ndarray:
     return np.bincount(np.delete(known_ids(encoded.ids, units.tokenizer), encoded.oov), minlength=units.tokenizer.size)
 
 
-def _by_match(units: Units, keys: Sequence[np.ndarray], is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
-    matched_U = longest_matches(units.ids_U, keys, units.tokenizer.size, units.tokenizer.boundary_id)
+def _by_match(units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
+    """matched_U: how many words the longest n-gram has that ends at the unit; at most `order`."""
     matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
-    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, len(keys) + 2))]
+    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
     return _rows(labels, matched_U, units.logprob_KU)
 
 
