@@ -86,7 +86,7 @@ def settings_class(kind: str) -> type:
     return KINDS[kind]
 
 
-def _report(description: str, tuned: companions.Tuned | None, model: LanguageModel, is_changed: bool) -> None:
+def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool) -> None:
     if tuned is None:
         notice(f"{description}: defaults, nothing was tuned for this model; rnnlm tune does")
     elif tuned.model != model.fingerprint:

@@ -25,7 +25,7 @@ _ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedSettings:
     """Settings chosen on a text, the fingerprint of the model they were chosen for, and the perplexities on that text."""
 
     kind: str
@@ -48,7 +48,7 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def save_tuned(folder: Path, tuned: Tuned) -> Path:
+def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
     """Write them into the model's folder, in the place of earlier ones.
 
     Raises:
@@ -60,7 +60,7 @@ def save_tuned(folder: Path, tuned: Tuned) -> Path:
     return path
 
 
-def read_tuned(folder: Path, kind: str) -> Tuned | None:
+def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     """The tuned settings for `kind`, checked; None where there are none.
 
     Raises:
@@ -68,7 +68,7 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
     """
     path = settings_path(folder, kind)
     try:
-        tuned = msgspec.json.decode(read_small(path), type=Tuned)
+        tuned = msgspec.json.decode(read_small(path), type=TunedSettings)
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
         return tuned
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from rnnlm.combinations.mixture import Mixture, MixtureKind, added, check_weights, shared_tokenizer
-from rnnlm.combinations.mixture_weights import Predictions, Tuned, linear_weights, log_linear_weights
+from rnnlm.combinations.mixture_weights import MixtureWeights, Predictions, linear_weights, log_linear_weights
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
@@ -22,7 +22,7 @@ from rnnlm.text.encoding import EncodedText, encode_text
 
 
 @dataclass(frozen=True)
-class Part:
+class MixedModel:
     """One of the models mixed. evaluation: of it alone, None where there was no text."""
 
     name: str
@@ -37,7 +37,7 @@ class Mixed:
 
     folder: str
     kind: MixtureKind
-    parts: tuple[Part, ...]
+    parts: tuple[MixedModel, ...]
     iterations: int | None
     evaluation: Evaluation | None
 
@@ -73,14 +73,14 @@ def mix(
         tuned = measured.tune(kind, report)
     mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
     facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
-    manifest = model_folder.save(output, mixture, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
+    weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
+    manifest = model_folder.save(output, weighed, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
     mixture.fingerprint = manifest.fingerprint
     whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
     if measured is not None:
         manifest = model_folder.save_results(output, manifest, {measured.source: whole.to_dict()}, facts)
     card.write(output, manifest, mixture.tokenizer)
-    fingerprints = [model.fingerprint for model in models]
-    parts = map(Part, names, fingerprints, mixture.weights_K.tolist(), alone)
+    parts = map(MixedModel, names, [model.fingerprint for model in models], mixture.weights_K.tolist(), alone)
     return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
 
 
@@ -99,7 +99,7 @@ def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _ScoredText:
     """A text, and the log-probability (nats) that each model gave to each of its tokens."""
 
     models: list[LanguageModel]
@@ -113,7 +113,7 @@ class _Measured:
     def source(self) -> str:
         return ", ".join(self.text.sources)
 
-    def tune(self, kind: MixtureKind, report: Progress) -> Tuned:
+    def tune(self, kind: MixtureKind, report: Progress) -> MixtureWeights:
         """The weights under which the text is most probable."""
         if kind == "linear":
             return linear_weights(self.scores_KN, report)
@@ -133,7 +133,7 @@ class _Measured:
         return [perplexity.summary(*each, self.encoded, self.context, self.text.settings, self.began) for each in measured]
 
 
-def _measure(models: list[LanguageModel], text: Text, context: Context) -> _Measured:
+def _measure(models: list[LanguageModel], text: Text, context: Context) -> _ScoredText:
     """Read the text once through each model.
 
     Raises:
@@ -143,10 +143,10 @@ def _measure(models: list[LanguageModel], text: Text, context: Context) -> _Meas
     encoded = encode_text(text, shared_tokenizer([model.tokenizer for model in models]))
     scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
     span_scoring.check_scores(scores_KN)
-    return _Measured(models, text, encoded, context, scores_KN, began)
+    return _ScoredText(models, text, encoded, context, scores_KN, began)
 
 
-def _facts(names: list[str], mixture: Mixture, measured: _Measured | None, tuned: Tuned | None) -> dict[str, Any]:
+def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
     """What is kept with the mixture: its models by name, their weights, and where these come from."""
     weights = mixture.weights_K.tolist()
     mixed = [{"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]

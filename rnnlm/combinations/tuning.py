@@ -18,7 +18,7 @@ from rnnlm import arrays
 from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import check_hidden
-from rnnlm.combinations.companions import Tuned
+from rnnlm.combinations.companions import TunedSettings
 from rnnlm.combinations.settings import OF_RMS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
@@ -44,21 +44,21 @@ LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Try:
+class Trial:
     """Settings that were tried, and the perplexity with them."""
 
     settings: dict[str, Any]
     ppl: float
 
 
-Measure = Callable[[Any], Try]
-Shares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
+Measure = Callable[[Any], Trial]
+CacheShares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
 
 
 def tune(
     name: str, kind: str, on: Text, *, given: Mapping[str, Any] | None = None, statistics: Text | None = None,
     tokens: int | None = None, device: str = "auto", report: Callable[[int, int], None] | None = None,
-) -> Iterator[Try | Tuned]:  # fmt: skip
+) -> Iterator[Trial | TunedSettings]:  # fmt: skip
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
 
     on: held-out text, read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given: settings that
@@ -91,15 +91,15 @@ def tune(
     best = yield from descend({key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure)
     before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
     after = best.ppl if math.isfinite(best.ppl) else None
-    tuned = Tuned(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
+    tuned = TunedSettings(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
     companions.save_tuned(folder, tuned)
     yield tuned
 
 
-def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Try, None, Try]:
+def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Trial, None, Trial]:
     """Coordinate descent: up and down each ladder while perplexity falls, until a whole round changes nothing.
 
-    Yields each :class:`Try`, and returns the best.
+    Yields each :class:`Trial`, and returns the best.
     """
     best = measure(settings)
     known = {settings: best}
@@ -162,20 +162,20 @@ def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: 
 
 
 def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: dict[str, Any] | None) -> tuple[np.ndarray, Measure]:
-    def measure(settings: Any) -> Try:
-        return Try(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
+    def measure(settings: Any) -> Trial:
+        return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
 
-def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The model's own log-probabilities, and the cache's probabilities as a function of its settings."""
     words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
     return logprob_N, lambda settings: adapt(model, "unigram", settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
 
 
-def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
     inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
 
@@ -194,16 +194,16 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
     return logprob_N, shares
 
 
-def _with_best_weight(logprob_N: np.ndarray, shares: Shares, is_given: bool) -> Measure:
+def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool) -> Measure:
     p_N = np.exp(logprob_N)
 
-    def measure(settings: Any) -> Try:
+    def measure(settings: Any) -> Trial:
         share_N = shares(settings)
         if not is_given:
             settings = dataclasses.replace(settings, cache_weight=round(best_weight(p_N, share_N), 4))
         w = settings.cache_weight
         with np.errstate(divide="ignore"):
             total = float(np.log((1 - w) * p_N + w * share_N).sum())
-        return Try(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
+        return Trial(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
 
     return measure

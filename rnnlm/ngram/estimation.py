@@ -31,17 +31,17 @@ def estimate(
     Raises:
         OutputError: memory is limited, and there is no room for temporary files.
     """
-    below = _Order(None, np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
+    below = _EstimatedOrder(None, np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
-        order = _estimate_order(_Task(n, counts, smoothing, threshold, below, workspace))
+        order = _estimate_order(_OrderTask(n, counts, smoothing, threshold, below, workspace))
         if n > 1:
             yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
         below = order
     yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
 
 
-class _Order:
+class _EstimatedOrder:
     """An order worked through: keys and values of the n-grams kept; all probabilities again in full precision; which n-grams of
     those counted were kept (None: all), and their new numbers."""
 
@@ -57,7 +57,7 @@ class _Order:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _ContextBlock:
     """The n-grams numbered `start` to `end` of an order, which follow the contexts `first` to `last` (both without the end)."""
 
     first: int
@@ -66,10 +66,12 @@ class _Block:
     end: int
 
 
-class _Task:
+class _OrderTask:
     """All that it takes to work through order n."""
 
-    def __init__(self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _Order, workspace: Workspace) -> None:
+    def __init__(
+        self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _EstimatedOrder, workspace: Workspace
+    ) -> None:
         self.n, self.size, self.smoothing, self.below, self.workspace = n, counts.size, smoothing, below, workspace
         self.level = counts.levels[n - 1]
         self.contexts = len(counts.levels[n - 2]) if n > 1 else 1
@@ -78,7 +80,7 @@ class _Task:
         self.kept = len(self.level) if self.kept_M is None else int(np.count_nonzero(self.kept_M))
         self.is_highest = n == counts.order
 
-    def blocks(self) -> Iterator[_Block]:
+    def blocks(self) -> Iterator[_ContextBlock]:
         """All contexts, in blocks of about as many n-grams as are to be handled at a time."""
         bits, keys_M = word_bits(self.size), self.level.keys_M
         first = start = 0
@@ -86,7 +88,7 @@ class _Task:
             end = min(start + self.workspace.ngrams, len(keys_M))
             last = self.contexts if end == len(keys_M) else max(first + 1, int(keys_M[end] >> np.uint64(bits)))
             end = len(keys_M) if last == self.contexts else int(np.searchsorted(keys_M, np.uint64(last << bits)))
-            yield _Block(first, last, start, end)
+            yield _ContextBlock(first, last, start, end)
             first, start = last, end
 
     def tally(self) -> CountsOfCounts:
@@ -98,7 +100,7 @@ class _Task:
         return CountsOfCounts(counts_R, tally_C[counts_R])
 
 
-def _estimate_order(task: _Task) -> _Order:
+def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
     task.smoothing.begin_order(task.n, task.tally())
     below, workspace = task.below, task.workspace
     is_whole = task.kept_M is None and below.kept_M is None
@@ -116,10 +118,10 @@ def _estimate_order(task: _Task) -> _Order:
         below.values_MK[context : context + len(backoff), 1] = _log(backoff)
         context += len(backoff)
         workspace.release(task.level.keys_M, task.level.suffixes_M, task.level.counts_M, keys_M, prob_M, values_MK, below.values_MK)
-    return _Order(keys_M, prob_M, task.kept_M, values_MK)
+    return _EstimatedOrder(keys_M, prob_M, task.kept_M, values_MK)
 
 
-def _estimate_block(task: _Task, block: _Block) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _estimate_block(task: _OrderTask, block: _ContextBlock) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Keys and probabilities of the n-grams kept, and the backoff weights of the contexts kept."""
     below, here = task.below, slice(block.start, block.end)
     contexts_M, words_M = split_keys(task.level.keys_M[here], task.size)

@@ -12,7 +12,6 @@ from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
 from rnnlm.files.chunked_array import PartedArray
-from rnnlm.inference import span_scoring
 from rnnlm.ngram.counting.counts import Level, NgramCounts, count
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.estimation import estimate, heldout_counts
@@ -20,6 +19,7 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
+from rnnlm.ngram.validation import stream_perplexity
 from rnnlm.system import processors
 from rnnlm.text.encoding import TrainingData, known_ids
 
@@ -102,7 +102,7 @@ def fit(
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, memory.peak_bytes(), time.perf_counter() - began)
-    ppl = span_scoring.stream_perplexity(model, valid.ids) if valid else None
+    ppl = stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)

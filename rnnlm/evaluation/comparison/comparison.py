@@ -24,7 +24,7 @@ from rnnlm.evaluation.comparison import units as text_units
 from rnnlm.evaluation.comparison.comparability import Comparable, Refused, Subject
 from rnnlm.evaluation.comparison.differences import Difference, difference
 from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of, lines_per_block
-from rnnlm.evaluation.comparison.tables import Apart, GroupRow
+from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences
 from rnnlm.evaluation.comparison.units import Units
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.evaluation.resampling import RESAMPLES, Interval
@@ -66,7 +66,7 @@ class Compared:
 @dataclass(frozen=True)
 class Comparison:
     """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do not. unit: what the tables count,
-    tokens or words. bits_KS: surprisal of each line under each model. Apart from the first model: `lines_apart`, `words_apart`.
+    tokens or words. bits_KS: surprisal of each line under each model. Where models differ most from the first: `lines_apart`, `words_apart`.
 
     bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is in `ngram_source`, None where nothing
     says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.units.Units`.
@@ -87,8 +87,8 @@ class Comparison:
     positions: tuple[GroupRow, ...]
     ngrams: tuple[GroupRow, ...]
     ngram_source: str | None
-    lines_apart: tuple[Apart, ...]
-    words_apart: tuple[Apart, ...]
+    lines_apart: tuple[LargestDifferences, ...]
+    words_apart: tuple[LargestDifferences, ...]
     seconds: float
     bits_KS: np.ndarray = field(repr=False, compare=False)
 

@@ -35,7 +35,7 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class Item:
+class DifferingItem:
     """A line or word on which two models differ. number: of the line among those that are read, from 1, or how often the word
     occurs. bits: its surprisal under each of the two; difference_bits: the second less the first."""
 
@@ -46,13 +46,13 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Apart:
+class LargestDifferences:
     """The lines or words on which two models differ most: those that `first` finds likelier, and those that `second` does."""
 
     first: str
     second: str
-    for_first: tuple[Item, ...]
-    for_second: tuple[Item, ...]
+    for_first: tuple[DifferingItem, ...]
+    for_second: tuple[DifferingItem, ...]
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
@@ -123,12 +123,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> Apart:
+def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> LargestDifferences:
     """The `top` lines likelier under each of two models by most bits; those with a probability of zero are left out."""
     return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
 
 
-def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> Apart:
+def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> LargestDifferences:
     """The `top` words (or tokens) of which all occurrences together are likelier under each of the models `pair` by most bits."""
     used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
     bits_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair]) / -math.log(2)
@@ -136,18 +136,18 @@ def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top
     return _apart(names, [symbols[id] for id in used.tolist()], counts_W, bits_2W, top)
 
 
-def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> Apart:
+def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> LargestDifferences:
     with np.errstate(invalid="ignore"):
         difference_I = bits_2I[1] - bits_2I[0]
     possible = np.flatnonzero(np.isfinite(difference_I))
     order = possible[np.argsort(difference_I[possible], kind="stable")]
 
-    def items(chosen: np.ndarray) -> tuple[Item, ...]:
+    def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
         return tuple(
-            Item(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
+            DifferingItem(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
             for at in chosen.tolist()
         )
 
     for_first = order[::-1][:top]
     for_second = order[:top]
-    return Apart(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))
+    return LargestDifferences(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))

@@ -11,6 +11,7 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.files import writing
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
+from rnnlm.models.model_parts import ModelArrays
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
@@ -89,7 +90,7 @@ def import_arpa(
     resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
     ngrams = [len(values) for values in model.values]
     facts = {"imported_from": str(path), "ngrams": ngrams, "seconds": round(time.perf_counter() - began, 1)}
-    manifest = model_folder.save(output, model, "ngram", resolved.values, 0, facts)
+    manifest = model_folder.save(output, ModelArrays(tokenizer, model.to_arrays()), "ngram", resolved.values, 0, facts)
     card.write(output, manifest, model.tokenizer)
     model.fingerprint = manifest.fingerprint
     return model

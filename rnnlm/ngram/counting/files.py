@@ -12,7 +12,7 @@ from pathlib import Path
 from rnnlm.errors import TextError
 from rnnlm.files import tsv
 from rnnlm.files.writing import save_file
-from rnnlm.ngram.counting.strings import Count
+from rnnlm.ngram.counting.strings import NgramCount
 from rnnlm.text import sources
 from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.sources import SourceSettings
@@ -23,7 +23,7 @@ LONGEST_COUNT = 1000  # digits; Python writes sums of up to 4300
 HINT = "make it with rnnlm count"
 
 
-def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
+def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
     """The sums over files of counts, in byte order; a few megabytes of memory a file.
 
     Raises:
@@ -36,7 +36,7 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
             yield ngram, total
 
 
-def count_lines(counts: Iterable[Count], report: Progress = silent) -> Iterator[str]:
+def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
     """`counts` as lines, many at a time."""
     counts, written = iter(counts), 0
     while lines := [f"{tsv.quoted(ngram)}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
@@ -54,7 +54,7 @@ def save(path: Path, texts: Iterable[str]) -> None:
     save_file(path, (text.encode("utf-8") for text in texts))
 
 
-def _read_counts(file: str) -> Iterator[Count]:
+def _read_counts(file: str) -> Iterator[NgramCount]:
     """The lines of a file of counts."""
     before = ""
     for number, line in _numbered_lines(file):

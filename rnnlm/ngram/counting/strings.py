@@ -23,7 +23,7 @@ from rnnlm.text.tokenizers import TokenizerSettings
 BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
 
-Count = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
+NgramCount = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
 
 
 def count_text(
@@ -34,7 +34,7 @@ def count_text(
     highest_only: bool = False,
     min_count: int = 1,
     report: Progress = silent,
-) -> Iterator[Count]:
+) -> Iterator[NgramCount]:
     """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count` times, in byte order.
 
     tokenizer: one that is there, or the settings of one that is made from the text.
@@ -134,7 +134,7 @@ class _Trie:
             for first in range(start, stop, BLOCK_NGRAMS):
                 yield first, min(first + BLOCK_NGRAMS, stop)
 
-    def read(self, start: int, stop: int) -> Iterator[Count]:
+    def read(self, start: int, stop: int) -> Iterator[NgramCount]:
         """The n-grams from place `start` on, before place `stop`."""
         texts, base = [], 0
         found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import companions
-from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.errors import ModelError
 from rnnlm.files import tensor_files
 
-TUNED = Tuned("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
+TUNED = TunedSettings("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
 SQUARES = {"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([0, 0.5])}
 SHAPES = {"a": (2, 2), "b": (2,)}
 

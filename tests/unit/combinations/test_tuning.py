@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import adaptation, companions, tuning
-from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.combinations.tuning import Try, best_weight, descend, tune
+from rnnlm.combinations.tuning import Trial, best_weight, descend, tune
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
@@ -49,7 +49,7 @@ def perplexity(model) -> float:
     return span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids)
 
 
-def tuned_of(folder, kind, **options) -> tuple[list[Try], Tuned]:
+def tuned_of(folder, kind, **options) -> tuple[list[Trial], TunedSettings]:
     *tries, tuned = tune(str(folder), kind, REPEATED, device="cpu", **options)
     return tries, tuned
 
@@ -76,7 +76,7 @@ def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
     def measure(settings):
         heights.append(settings)
         ppl = (settings.cache_tokens - 300) ** 2 / 1e4 + (settings.cache_flatness - 0.55) ** 2
-        return Try({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
+        return Trial({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
 
     search = descend({"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)}, NeuralCacheSettings(), measure)
     tries = []

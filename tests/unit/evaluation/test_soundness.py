@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import companions
-from rnnlm.combinations.companions import Tuned
+from rnnlm.combinations.companions import TunedSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
@@ -199,7 +199,7 @@ def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path,
 def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     companions.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
-    companions.save_tuned(folder, Tuned("cache", {"cache_tokens": 5}))
+    companions.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))
     assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
     path = folder / companions.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
