@@ -29,7 +29,7 @@ LOST = 75  # the exit code of one that lost another one: it is not the reason
 GRACE_SECONDS = 10.0  # for the others to end, once one has failed
 TERM_SECONDS = 5.0  # and again, after SIGTERM
 POLL_SECONDS = 0.05
-HINT = "go on from the last checkpoint: the same again with --resume"
+HINT = "to continue from the last checkpoint, run the same command with --resume"
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:

@@ -152,7 +152,8 @@ class OptionalMethods(Protocol):
         ...
 
     def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
-        """At most so many of the contexts after which its predictions differ, drawn at random, by length, ids (S, T); whether they are all."""
+        """At most so many of the contexts after which its predictions differ, drawn at random: ids (S, T) by length, and whether they
+        are all."""
         ...
 
     def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:

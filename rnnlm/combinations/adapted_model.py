@@ -46,10 +46,9 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
         UsageError: it has no hidden states or no weights that gradients could change.
     """
     if not isinstance(model, wanted):
-        raise UsageError(
-            f"{getattr(model, 'description', 'this model')} cannot be adapted so", "that takes a neural network, with hidden states and gradients",
-            "use the cache of words, which works for every model: --adapt unigram",
-        )  # fmt: skip
+        what = f"{getattr(model, 'description', 'this model')} cannot be adapted so"
+        hint = "use the cache of words, which works for every model: --adapt unigram"
+        raise UsageError(what, "that takes a neural network, with hidden states and gradients", hint)
     return model
 
 

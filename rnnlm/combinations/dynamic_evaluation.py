@@ -6,9 +6,9 @@ a mean in nats over its tokens, and fall back by a share of the way to the train
     sgd:  theta <- theta - eta g + lambda (theta_0 - theta)                                      g = grad L(segment)
     rms:  theta <- theta - eta g / (sqrt(MS_g) + epsilon) + min(1, lambda r) (theta_0 - theta)   r = sqrt(MS_g) / mean sqrt(MS_g)
 
-with MS_g = 1/N sum_k (grad L(segment k))^2 over the training text, element by element. A segment's tokens are scored with the weights from before its step, and hidden
-states are carried on as they were computed. Segments lie at fixed places of the stream. The target of a segment's last place
-is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
+with MS_g = 1/N sum_k (grad L(segment k))^2 over the training text, element by element. A segment's tokens are scored with the
+weights from before its step, and hidden states are carried on as they were computed. Segments lie at fixed places of the stream. The
+target of a segment's last place is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
 
 For MS_g a segment is `segment_tokens` long in each of ROWS streams that are read side by side, as in the authors' own experiments, and
 its loss the mean over all of its tokens: with one row, gradients would be larger, and a text would take up to a hundred times as long.

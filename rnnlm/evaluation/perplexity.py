@@ -70,7 +70,8 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, a :class:`Corpus`, or the folder of a prepared text.
 
     Raises:
-        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
+        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not
+            numbers.
     """
     began = time.perf_counter()
     check_context(context)

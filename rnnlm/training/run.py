@@ -12,10 +12,10 @@ from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
-from rnnlm.models import model_folder
+from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.rendezvous import current_rank, planning_together
+from rnnlm.system import current_rank, planning_together
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import PreEncoded, encode_text
 from rnnlm.training.plan import Plan, plan
@@ -68,7 +68,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
     if current_rank().rank:
         yield from _take_part(plan, stop, save)
         return
-    with lock.held(plan.output):
+    with lock.held(plan.output, checkpoints.FOLDER, "training"):
         storage = RunStorage(plan, log, _texts(plan))
         if plan.finished:
             log.go_on()
@@ -98,7 +98,7 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
             yield from storage.hear(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
     if not event.steps and event.stopped != "diverged":
-        raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
+        raise TrainingError("stopped before the first step", "nothing was saved; what was there before is unchanged")
     if not event.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):  # else the log there is that model's
             storage.log.write_to_folder()

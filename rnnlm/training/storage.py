@@ -123,7 +123,7 @@ class RunStorage:
 
     def _model_of(self, state: TrainingState) -> Checkpoint:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
-        notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
+        notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
         return Checkpoint(step, state.facts["seconds"], state, ModelArrays(self.plan.data.tokenizer, best or last))

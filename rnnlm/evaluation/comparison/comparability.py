@@ -2,8 +2,9 @@
 forbids the others.
 
 Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line ends must be treated alike for
-anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different events; whole words, characters and bytes are the same ones,
-if no word is unknown: an unknown word is one event to a model of words, and many to a model of pieces.
+anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different
+events; whole words, characters and bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
+and many to a model of pieces.
 """
 
 import os
@@ -101,7 +102,8 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         raise ComparisonError(what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from")
     unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
     if unknown:
-        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}, so nothing compares per word, character or byte"
+        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
+        why += ", so nothing compares per word, character or byte"
         hint = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
         raise ComparisonError(what, why, hint)
 

@@ -2,7 +2,8 @@
 
 All models read the same lines, and every token is scored exactly once; the figures are those of :mod:`rnnlm.evaluation.perplexity`.
 Intervals and p-values are over lines, or blocks of lines, that both models of a pair have read: Koehn (2004) for the paired bootstrap,
-Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone, whatever others are compared.
+Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone, whatever others are
+compared.
 """
 
 import dataclasses
@@ -66,7 +67,7 @@ class Compared:
 @dataclass(frozen=True)
 class Comparison:
     """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do not. unit: what the tables count,
-    tokens or words. bits_KS: surprisal of each line under each model. Where models differ most from the first: `lines_apart`, `words_apart`.
+    tokens or words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models differ most from the first.
 
     bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is in `ngram_source`, None where nothing
     says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.units.Units`.
@@ -104,9 +105,9 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *, train: str | Path | list[str] | Text | None = None,
-    settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None, device: str = "auto",
-    text_settings: TextSettings | None = None, report: Progress = silent,
+    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *,
+    train: str | Path | list[str] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
+    names: Sequence[str] | None = None, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Comparison:  # fmt: skip
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 

@@ -28,7 +28,8 @@ _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 
 
 class ArpaTables:
-    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of order n. The first is made of the values of V words and `<s>`."""
+    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of order n. The first is made of the
+    values of V words and `<s>`."""
 
     def __init__(self, unigram_values_M2: np.ndarray) -> None:
         self.size = len(unigram_values_M2) - 1

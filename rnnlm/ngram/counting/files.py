@@ -1,4 +1,5 @@
-"""Files of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.files.tsv`), n-grams in byte order, none twice; written safely, and added up.
+"""Files of n-gram counts, written safely and added up: one row `n-gram TAB count` (:mod:`rnnlm.files.tsv`), n-grams in byte order,
+none twice.
 
 Reading is strict: a line that is damaged, cut off or out of order is an error with its file and number.
 """

@@ -88,7 +88,7 @@ def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path)
 
 def test_what_cannot_be_made_compact_says_so(text, tmp_path):
     folder = run(text, tmp_path / "run", budget="4steps")
-    with pytest.raises(OutputError, match="holds a model already"):
+    with pytest.raises(OutputError, match="already holds a model"):
         compact(str(folder), folder)
     with pytest.raises(UsageError, match="over itself"):
         compact(str(folder), folder, overwrite=True)
