@@ -88,8 +88,8 @@ def settings_class(kind: str) -> type:
 
 def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool) -> None:
     if tuned is None:
-        notice(f"{description}: defaults, nothing was tuned for this model; rnnlm tune does")
+        notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
-        notice(f"{description}: tuned for the weights that the model had before it was trained anew; rnnlm tune does it again")
+        notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
     else:
-        notice(f"{description}: as tuned on {tuned.tokens:,} tokens{', but for what is given' if is_changed else ''}")
+        notice(f"{description}: tuned on {tuned.tokens:,} tokens{', except for the settings given' if is_changed else ''}")

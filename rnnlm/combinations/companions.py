@@ -20,7 +20,7 @@ from rnnlm.files.writing import replace_file, writing
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
-_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
+_ANEW = "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     path = settings_path(folder, kind)
     if not path.exists():
         return None
-    damaged, hint = f"the settings in {path} are damaged", f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+    damaged, hint = f"the settings in {path} are damaged", f"tune again: rnnlm tune --adapt {kind}, or delete the file"
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint)
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
@@ -105,11 +105,11 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     found = _statistics(path)
     owner = found.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
-        why = "the model was trained anew since they were gathered"
-        raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
+        why = "the model was trained again after they were gathered"
+        raise ModelError(f"the gradient statistics in {path} belong to other weights", why, _ANEW)
     is_whole = {name: array.shape for name, array in found.items()} == weights
     if not is_whole or not all(_are_squares(array) for array in found.values()):
-        raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
+        raise ModelError(f"the gradient statistics in {path} are damaged", "there must be one number, zero or more, for each weight", _ANEW)
     return found
 
 

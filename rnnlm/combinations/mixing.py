@@ -90,12 +90,12 @@ def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None
     if kind not in get_args(MixtureKind):
         raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind)))
     if len(names) < 2:
-        raise UsageError("a mixture is made of two models at least", f"there is {len(names)}", "name another one")
+        raise UsageError("a mixture needs at least two models", f"there is {len(names)}", "name another one")
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
         hint = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
-        raise UsageError("nothing says how much each model weighs", hint=hint)
+        raise UsageError("the weights of the models are unknown", hint=hint)
 
 
 @dataclass(frozen=True)

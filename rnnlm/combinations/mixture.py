@@ -202,9 +202,9 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
         raise UsageError(f"the weights {shown} are not all numbers", hint="give finite numbers, one for each model")
     if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
         why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
-        raise UsageError(f"the weights {shown} are not those of a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
+        raise UsageError(f"the weights {shown} are not valid for a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
     if not weights_K.any():
-        raise UsageError("all weights are 0", "nothing would be mixed", "give one model at least a weight other than 0")
+        raise UsageError("all weights are 0", "nothing would be mixed", "give at least one model a weight other than 0")
 
 
 def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:
@@ -218,9 +218,9 @@ def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | Non
     for name, tokenizer in zip(names, tokenizers, strict=True):
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
-                f"{name} has another tokenizer than {names[0]}",
+                f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"train one of them anew with --tokenizer-from {names[0]}, or with --tokenizer-from {name}",
+                f"train one of them again with --tokenizer-from {names[0]}, or with --tokenizer-from {name}",
             )
     return next((tokenizer for tokenizer in tokenizers if tokenizer.spells), first)
 
@@ -230,7 +230,7 @@ def _difference(one: Tokenizer, other: Tokenizer) -> str:
         return f"{one.name} with V = {one.size:,}, and {other.name} with V = {other.size:,}"
     for id, (mine, its) in enumerate(zip(one.symbols(), other.symbols(), strict=True)):
         if mine != its:
-            return f"token {id:,} is {mine!r} in the one, {its!r} in the other"
+            return f"token {id:,} is {mine!r} in one and {its!r} in the other"
     return f"same symbols, other settings: {_unlike(one.to_settings(), other.to_settings())}"
 
 

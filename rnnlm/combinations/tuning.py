@@ -140,15 +140,15 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
     """The settings that are tried first."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
-        raise UsageError(f"the adaptation {kind} has no use for gradient statistics", hint="leave out --statistics")
+        raise UsageError(f"the adaptation {kind} does not use gradient statistics", hint="leave out --statistics")
     if tokens is not None and tokens < 1:
-        raise UsageError(f"{tokens} tokens are no text", hint="name a number above zero")
+        raise UsageError(f"{tokens} tokens is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
         raise UsageError("adaptations are tuned on one stream of text", hint="leave out --documents")
     layers = [Layer("the command line", given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
-        raise UsageError("the rule sgd has no use for gradient statistics", hint="leave out --statistics, or adaptation_rule=sgd")
+        raise UsageError("the rule sgd does not use gradient statistics", hint="leave out --statistics, or adaptation_rule=sgd")
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))
     return resolve([cls], layers).make(cls)

@@ -64,7 +64,7 @@ def check_path(path: Path) -> None:
         UsageError: it cannot.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no plot by its name", hint=nearest(path.suffix, SUFFIXES))
+        raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -46,7 +46,7 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
         UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not here.
     """
     if sample is not None and sample < 1:
-        raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for one at least")
+        raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
     if is_prepared(name):
         checks = problems(Path(name))
         yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)

@@ -24,7 +24,7 @@ def check_tables(model: "NgramModel") -> None:
         ModelError: they are not.
     """
     for found in disorders(model):
-        raise ModelError("the tables of the model are damaged", found, "make it anew; rnnlm doctor tells more")
+        raise ModelError("the tables of the model are damaged", found, "make it again; rnnlm doctor says more")
 
 
 def examine(model: "NgramModel") -> tuple[str, str]:
@@ -40,7 +40,7 @@ def disorders(model: "NgramModel") -> Iterator[str]:
             yield from _odd_keys(model, n)
         at = np.flatnonzero(np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1))
         if len(at):
-            yield f"a {n}-gram has values that are no numbers, first at {at[0]:,}"
+            yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
         at = np.flatnonzero(values[:, 0] > TOLERANCE)
         if len(at):
             yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {np.exp(values[at[0], 0]):.6g}"
@@ -53,9 +53,9 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
     if len(at):
         yield f"{n}-grams are not sorted, first at {at[0] + 1:,}"
     if len(contexts) and contexts.max() >= len(model.values[n - 2]):
-        yield f"{n}-grams follow {n - 1}-grams that are not there"
+        yield f"{n}-grams follow {n - 1}-grams that do not exist"
     if len(words) and words.max() >= model.size:
-        yield f"{n}-grams end in words that are not there"
+        yield f"{n}-grams end in words that do not exist"
 
 
 def contexts(model: "NgramModel", most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:

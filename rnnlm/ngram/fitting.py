@@ -60,7 +60,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     if len(thresholds) > order:
         raise SettingsError(f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}")
     if thresholds != sorted(thresholds):
-        raise SettingsError(f"{name} = {text!r} decreases", "a longer n-gram cannot stay where what it begins with goes")
+        raise SettingsError(f"{name} = {text!r} decreases", "an n-gram cannot be kept when its beginning is left out")
     if thresholds[0]:
         raise SettingsError(f"{name} = {text!r} is not valid", "unigrams are never pruned", "begin with 0, or use --min-count")
     return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
@@ -82,7 +82,7 @@ def fit(
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
     if settings.discounts == "lmplz" and settings.smoothing != "mkn":
-        notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
+        notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
     tokens, valid = data.train.tokens, data.valid
     yield Started("ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32")
     workspace = _workspace(settings, data.train.ids)
@@ -132,7 +132,7 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Worksp
 def _check_temporary_folder() -> None:
     wanted = os.environ.get("TMPDIR")
     if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
-        notice(f"no files can be made in TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
+        notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
 
 
 def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:

@@ -292,7 +292,7 @@ def from_arrays(
     order = sum(name.startswith("values_") for name in arrays)
     normalised, unseen_context_logprob = arrays["facts"].tolist()
     if normalised not in (0, 1) or not (math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0):
-        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it anew")
+        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it again")
     return NgramModel(
         [arrays[f"keys_{n}"] for n in range(2, order + 1)], [arrays[f"values_{n}"] for n in range(1, order + 1)],
         tokenizer, bool(normalised), unseen_context_logprob, fingerprint,

@@ -56,7 +56,7 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
     if np.isinf(cheapest):
         what = f"the model cannot be pruned to {ngrams:,} n-grams"
-        raise UsageError(what, "without more of them, words that follow a context would be impossible", "ask for more n-grams")
+        raise UsageError(what, "with fewer, words that follow a context would have probability zero", "ask for more n-grams")
     threshold = float(np.nextafter(cheapest, np.inf))
     return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths]), threshold
 

@@ -133,7 +133,7 @@ def test_the_text_a_model_was_trained_on_is_told(rnnlm, parts):
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (["kn", "--on", "valid.txt"], 2, "a comparison is of two models at least"),
+        (["kn", "--on", "valid.txt"], 2, "a comparison needs at least two models"),
         (["kn", "lstm"], 2, "Missing option '--on'"),
         (["kn", "nowhere", "--on", "valid.txt"], 1, "no model at nowhere"),
         (["kn", "lstm", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),

@@ -129,7 +129,7 @@ def compare(
     tell_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
-        notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
+        notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
@@ -155,7 +155,7 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(settings.context)
     if len(names) < 2:
-        raise UsageError("a comparison is of two models at least", f"there is {len(names)}", "name another one")
+        raise UsageError("a comparison needs at least two models", f"there is {len(names)}", "name another one")
     for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:

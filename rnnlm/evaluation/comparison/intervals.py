@@ -20,7 +20,7 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
     notice says so."""
     length = wanted or -(-lines // MOST_BLOCKS)
     if lines <= length:
-        notice("the text is a single block of lines: nothing can be resampled, so intervals have no width and p is 1")
+        notice("the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1")
     return length
 
 

@@ -41,11 +41,11 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         UsageError: it is no n-gram model. OutputError: one of its symbols cannot be written.
     """
     if not isinstance(model, NgramModel):
-        raise UsageError("this model has no ARPA form", "it is not made of n-grams", "give one of --model ngram")
+        raise UsageError("this model has no ARPA form", "it is not an n-gram model", "name one trained with --model ngram")
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(
             f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
-            "tokenized in the same way; rnnlm import --tokenizer-from brings it back"
+            "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
         )
     return arpa_text(model)
 
@@ -112,6 +112,6 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
     if odd:
         raise ModelError(
-            f"{path} has other words than the tokenizer", f"one of them lacks {odd[0]!r}", "name the model it was exported from"
+            f"{path} has other words than the tokenizer", f"only one of them has {odd[0]!r}", "name the model it was exported from"
         )
     return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])

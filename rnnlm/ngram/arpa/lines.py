@@ -100,7 +100,7 @@ class ArpaLines:
             raise self.error(line, "not UTF-8", why, "convert it to UTF-8") from None
 
     def _too_long(self, line: int) -> ModelError:
-        return self.error(line, f"longer than {LONGEST_LINE:,} bytes", "that is no line of an ARPA file")
+        return self.error(line, f"longer than {LONGEST_LINE:,} bytes", "lines of ARPA files are shorter")
 
 
 class Fields:
@@ -179,7 +179,7 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
 def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> Entries:
     lines_L, has_backoff_L = fields.lines_L, fields.counts_L == n + 2
     is_odd_L = (fields.counts_L != n + 1) & ~has_backoff_L
-    refuse(lines, lines_L, is_odd_L, f"no {n}-gram", f"there should be a log-probability, {n} words, and maybe a backoff weight")
+    refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", f"there should be a log-probability, {n} words, and maybe a backoff weight")
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     refuse(lines, lines_L, logprob_L > 0, "a positive log-probability", "no probability is above 1")
     at = np.flatnonzero(has_backoff_L)
@@ -199,11 +199,11 @@ def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -
         numbers_L = pc.cast(text, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         if len(text) == 1:
-            raise lines.error(int(lines_L[0]), f"no {what}", f"{text[0].as_py()!r:.80} is not a number") from None
+            raise lines.error(int(lines_L[0]), f"not a {what}", f"{text[0].as_py()!r:.80} is not a number") from None
         half = len(text) // 2
         parts = [_numbers(lines, lines_L[part], text[part], what) for part in (slice(half), slice(half, None))]
         return np.concatenate(parts)
-    refuse(lines, lines_L, np.isnan(numbers_L), f"no {what}", "it is NaN")
+    refuse(lines, lines_L, np.isnan(numbers_L), f"not a {what}", "it is NaN")
     return numbers_L
 
 

@@ -109,7 +109,7 @@ def _header(lines: ArpaLines) -> list[int]:
         pass
     if line is None:
         hint = "a binary of KenLM cannot be read: give the ARPA file it was made from"
-        raise ModelError(f"{lines.name} is no ARPA file", "it has no line \\data\\", hint)
+        raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\", hint)
     promised: list[int] = []
     while lines.marker() is None:
         found = _COUNT.fullmatch(line := lines.next())
@@ -132,7 +132,7 @@ def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[s
     number_of = {word: number for number, word in reversed([*enumerate(words)])}
     if len(number_of) < len(words):
         again = np.array([number_of[word] != number for number, word in enumerate(words)])
-        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a word for the second time")
+        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a duplicate word")
     unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN  # some programs' spelling
     specials = (BOUNDARY, unknown, SENTENCE_START)
     for missing in [word for word in specials if word not in number_of]:
@@ -160,7 +160,7 @@ def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabu
     if (keys_M[1:] <= keys_M[:-1]).any():
         by_key = np.argsort(keys_M, kind="stable")
         keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
-        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a {n}-gram for the second time")
+        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a duplicate {n}-gram")
     tables.add(keys_M, values_M2)
 
 
@@ -175,7 +175,8 @@ def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocab
         occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(axis=1)
         if not occurs_L.all():
             line = int(entries.lines_L[~occurs_L][0])
-            notice(f"{lines.name}, line {line}: {SENTENCE_START} not first or {BOUNDARY} not last; no sentence holds that, it is left out")
+            why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
+            notice(f"{lines.name}, line {line}: {why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]

@@ -67,7 +67,7 @@ def _read_counts(file: str) -> Iterator[NgramCount]:
         if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
             raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", hint=HINT)
         if key <= before:
-            raise TextError(f"{file}, line {number}: out of order", "n-grams run in byte order, none twice", HINT)
+            raise TextError(f"{file}, line {number}: out of order", "n-grams are in byte order, each once", HINT)
         yield key, int(digits)
         before = key
 
@@ -76,7 +76,7 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
     number, rest = 0, b""
     for chunk in sources.read(file, SourceSettings()):
         if not isinstance(chunk, bytes):
-            raise TextError(f"{file} is no file of counts", hint=HINT)
+            raise TextError(f"{file} is not a file of counts", hint=HINT)
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             number += 1
@@ -84,4 +84,4 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
         if len(rest) > LONGEST_LINE:
             raise TextError(f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT)
     if rest:
-        raise TextError(f"{file}, line {number + 1}: cut off", "the last line has no end", "copy the file anew")
+        raise TextError(f"{file}, line {number + 1}: cut off", "the last line does not end in a newline", "copy the file again")

@@ -72,7 +72,7 @@ def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
     """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among them."""
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
-        raise TextError(f"a token reads {SENTENCE_START}", "lines begin with that symbol in the counts", "replace it in the text")
+        raise TextError(f"a token reads {SENTENCE_START}", "the counts use that symbol for the start of a line", "replace it in the text")
     ids = sorted(range(len(spelled)), key=spelled.__getitem__)
     number_V = np.empty(len(ids), dtype=np.int32)
     number_V[ids] = np.arange(len(ids), dtype=np.int32)

@@ -45,7 +45,7 @@ class Workspace:
         except OSError as error:
             raise OutputError(
                 f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
-                error.strerror or str(error), "make space there, name another folder in TMPDIR, or leave out --memory",
+                error.strerror or str(error), "free some space there, name another folder in TMPDIR, or leave out --memory",
             ) from None  # fmt: skip
 
     def release(self, *arrays: np.ndarray) -> None:

@@ -134,7 +134,7 @@ def check_join(settings: NgramSettings) -> None:
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:
         asked = str(settings.interpolate).lower()
-        raise SettingsError(f"interpolate = {asked} does not go with smoothing {settings.smoothing}", f"its form is: {joins[0]}")
+        raise SettingsError(f"interpolate = {asked} is not possible with smoothing {settings.smoothing}", f"it has one form: {joins[0]}")
 
 
 def estimator(name: str) -> type[Estimator]:

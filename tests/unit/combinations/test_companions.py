@@ -41,7 +41,7 @@ def test_statistics_come_back_as_they_were_saved(tmp_path):
 
 def test_statistics_of_other_weights_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    with pytest.raises(ModelError, match="are of other weights.*rnnlm tune --adapt dynamic --statistics"):
+    with pytest.raises(ModelError, match="belong to other weights.*rnnlm tune --adapt dynamic --statistics"):
         companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
 
 
@@ -59,7 +59,7 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
-    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them anew"):
+    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them again"):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 

@@ -85,8 +85,8 @@ def test_tuning_is_told():
 @pytest.mark.parametrize(
     ("arguments", "settings", "what"),
     [
-        ((["kn"], TEXT), {}, "a mixture is made of two models at least"),
-        ((["kn", "lstm"],), {}, "nothing says how much each model weighs"),
+        ((["kn"], TEXT), {}, "a mixture needs at least two models"),
+        ((["kn", "lstm"],), {}, "the weights of the models are unknown"),
         ((["kn", "lstm"], TEXT), {"kind": "log"}, "unknown kind of mixture 'log'"),
         ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
         ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
@@ -103,8 +103,8 @@ def test_different_tokenizers_are_named(folders):
     save(folders / "char", fit("unigram", tokenizer="char"), "unigram", tokenizer="char")
     with pytest.raises(UsageError) as error:
         mix(["kn", "char"], TEXT)
-    assert error.value.what == "char has another tokenizer than kn"
-    assert error.value.hint == "train one of them anew with --tokenizer-from kn, or with --tokenizer-from char"
+    assert error.value.what == "char and kn have different tokenizers"
+    assert error.value.hint == "train one of them again with --tokenizer-from kn, or with --tokenizer-from char"
 
 
 def test_a_mixture_replaces_no_model_unless_asked_and_none_of_its_parts(monkeypatch):

@@ -145,9 +145,9 @@ def test_keys_out_of_order_are_found(folder):
 
 def test_keys_that_point_nowhere_are_found(folder):
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] | np.uint64(1 << 40)))
-    assert detail(folder, "tables") == "2-grams follow 1-grams that are not there"
+    assert detail(folder, "tables") == "2-grams follow 1-grams that do not exist"
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)))
-    assert detail(folder, "tables") == "2-grams end in words that are not there"
+    assert detail(folder, "tables") == "2-grams end in words that do not exist"
 
 
 def test_a_probability_above_one_is_found(folder):

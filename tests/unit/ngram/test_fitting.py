@@ -93,7 +93,7 @@ def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, int
     settings = asked(smoothing=smoothing, interpolate=interpolate)
     if interpolate in FORMS.get(smoothing, ()):
         return check(settings, has_valid=True)
-    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} does not go with smoothing {smoothing}"):
+    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing {smoothing}"):
         check(settings, has_valid=True)
 
 
@@ -206,7 +206,7 @@ def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
 
 def test_temporary_files_that_go_elsewhere_than_asked_are_told(little_memory, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(little_memory / "gone"))
-    with pytest.warns(RnnlmWarning, match="no files can be made in TMPDIR=.*gone"):
+    with pytest.warns(RnnlmWarning, match="cannot write to TMPDIR=.*gone"):
         *_, fitted = fit(asked(order=2, memory="9k"), data_of())
     assert fitted.model.order == 2
 
@@ -226,7 +226,7 @@ def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
 
 
 def test_discounts_that_mean_nothing_to_an_estimator_are_told():
-    with pytest.warns(RnnlmWarning, match="discounts = lmplz means nothing to smoothing kn"):
+    with pytest.warns(RnnlmWarning, match="discounts = lmplz does not apply to smoothing kn"):
         list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
 
 

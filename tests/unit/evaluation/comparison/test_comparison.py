@@ -231,7 +231,7 @@ def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
 def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "checkpoints" / "small", lstm, "lstm")
-    with pytest.warns(RnnlmWarning, match="defaults"):
+    with pytest.warns(RnnlmWarning, match="default settings"):
         found = compare(["small", "small+unigram"], text(*LINES))
     assert "|adapt:unigram(" in found.models[1].evaluation.signature and found.models[1].folder == "checkpoints/small"
     save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
@@ -257,7 +257,7 @@ def test_settings_that_are_not_valid(settings, what, text):
 
 
 def test_one_model_none_too_few_names_or_no_text_is_an_error(text, tmp_path):
-    with pytest.raises(UsageError, match="two models at least"):
+    with pytest.raises(UsageError, match="at least two models"):
         compare([unigram(P)], text("a"))
     with pytest.raises(UsageError, match="1 names do not fit 2 models"):
         compare([unigram(P), unigram(Q)], text("a"), names=["p"])
