@@ -19,7 +19,7 @@ def adapt(model: LanguageModel, kind: str, settings: Any = None, statistics: Map
     rms of "dynamic", what :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 
     Raises:
-        UsageError: there is no such kind, the model cannot be adapted so, or statistics are needed.
+        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
     """
     settings = settings or settings_class(kind)()
     if kind == "unigram":
@@ -40,8 +40,8 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Lang
     """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by default; `given` ones come first.
 
     Raises:
-        UsageError: there is no such kind; of what is given back: see :func:`adapt`. SettingsError: a given setting is unknown or not valid.
-        ModelError: what was tuned for the model is damaged.
+        UsageError: the kind is unknown; from the function returned: see :func:`adapt`. SettingsError: a given setting is unknown or not
+            valid. ModelError: what was tuned for the model is damaged.
     """
     cls = settings_class(kind)
     is_text = [Layer("--set", given or {}, is_text=True)]
@@ -79,7 +79,7 @@ def settings_class(kind: str) -> type:
     """The class of the settings of a kind of adaptation.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: the kind is unknown.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of adaptation {kind!r}", hint=nearest(kind, KINDS))

@@ -53,7 +53,7 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
 
 
 def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of the inner model's state, named as such."""
+    """The arrays of the inner model's state, with the prefix of a part."""
     return array_types.with_prefix(_PART, arrays)
 
 

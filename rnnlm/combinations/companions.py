@@ -97,7 +97,7 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where none were gathered.
 
     Raises:
-        ModelError: they are damaged, or of the weights that the model had before it was trained anew.
+        ModelError: they are damaged, or belong to the weights that the model had before it was trained again.
     """
     path = folder / STATISTICS
     if not path.exists():
@@ -127,7 +127,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file but their hash, which they have; files of earlier versions hold none."""
+    """All arrays of the file but their hash, which is checked; files of earlier versions have no hash."""
     try:
         found = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
     except ModelError as error:

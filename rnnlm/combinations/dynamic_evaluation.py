@@ -189,7 +189,7 @@ def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
 def gather_statistics(
     model: NeuralLanguageModel, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None = None
 ) -> Statistics:
-    """MS_g of each weight over the text `ids`; `report` hears how many segments of how many are done."""
+    """MS_g of each weight over the text `ids`; report: called with the number of segments done, and of all."""
     network = (reader := trainable_copy(model)).network
     weights = dict(network.named_parameters())
     sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}

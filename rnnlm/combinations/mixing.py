@@ -50,7 +50,7 @@ def mix(
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
     kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the
-    folder `output`; else they are referred to, and must stay what they are. `report` hears how far tuning is.
+    folder `output`; else they are referred to, and must stay what they are. report: called with the progress of tuning.
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
@@ -137,7 +137,7 @@ def _measure(models: list[LanguageModel], text: Text, context: Context) -> _Scor
     """Read the text once through each model.
 
     Raises:
-        ModelError: a model's scores are no numbers. TextError: the text cannot be read.
+        ModelError: a model's scores are not numbers. TextError: the text cannot be read.
     """
     began = time.perf_counter()
     encoded = encode_text(text, shared_tokenizer([model.tokenizer for model in models]))

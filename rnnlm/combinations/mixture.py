@@ -3,7 +3,7 @@
     linear:      p(w|h) = sum over k of weight_k p_k(w|h)                     (Jelinek & Mercer 1980)
     log-linear:  p(w|h) = product over k of p_k(w|h)^weight_k / Z(h)          (Klakow 1998)
 
-Z(h) is the sum over the whole vocabulary, taken anew at each place, so a log-linear mixture sums to one whatever its parts do. A
+Z(h) is the sum over the whole vocabulary, computed at each place, so a log-linear mixture sums to one whatever its parts do. A
 part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
@@ -193,7 +193,8 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     """Whether a mixture of so many parts can have these weights.
 
     Raises:
-        UsageError: they are too few or too many, no numbers, or all zero; those of a linear mixture: negative, or not 1 in sum.
+        UsageError: there are too few or too many, they are not numbers, or all are zero; of a linear
+            mixture: one is negative, or their sum is not 1.
     """
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):

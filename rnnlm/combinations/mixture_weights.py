@@ -26,7 +26,7 @@ from rnnlm.text.encoding import known_ids
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
 MOST_ROUNDS, MOST_STEPS = 20_000, 100
-KEPT_BYTES = 1 << 30  # predictions are kept where they take no more, else made anew at each step
+KEPT_BYTES = 1 << 30  # predictions are kept where they take no more, else computed again at each step
 SMALLEST_CURVATURE = 1e-6  # of the largest: directions in which the parts are the same to rounding
 
 Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targets, (R,)
@@ -79,7 +79,7 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Pro
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the parts of a mixture predict at each place of a text, some places at a time; made anew for whoever goes through."""
+    """What the parts of a mixture predict at each place of a text, some places at a time; computed again in each iteration."""
 
     mixture: Mixture
     ids: np.ndarray

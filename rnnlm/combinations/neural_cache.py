@@ -5,7 +5,7 @@ With h_i the hidden state after input i, over the last `cache_tokens` pairs of h
     p_cache(w) ~ sum_i 1{w = x_i+1} exp(theta h_t . h_i)        equation 2
     p(w) = (1 - lambda) p_model(w) + lambda p_cache(w)          equation 3
 
-A pair enters the cache when its word is read; where there is none yet, p is the model's own.
+A pair enters the cache when its word is read; while the cache is empty, p is the model's own.
 """
 
 import math
@@ -30,7 +30,7 @@ CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what st
 class NeuralCacheState:
     """The model's state; hidden states (B, R + 1, H), latest last, and the words (B, R) that followed all but the last of them.
 
-    NO_WORD: no such pair. has_read_B: false before a row's first input, whose last hidden state is none.
+    NO_WORD: no such pair. has_read_B: false before a row's first input, which has no hidden state yet.
     """
 
     model: State

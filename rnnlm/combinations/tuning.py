@@ -2,7 +2,7 @@
 
 What weight a cache gets is not tried but worked out: of the probabilities that model and cache give each token, the mixture
 likeliest to have made the text is a maximum of a concave function. The network runs once over the text for a cache; each
-try of dynamic evaluation reads the text anew.
+trial of dynamic evaluation reads the text again.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def tune(
 
     on: held-out text, read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given: settings that
     are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the rule
-    rms is tuned then. `report` hears how many segments of that text, of how many, are done.
+    rms is tuned then. report: called with the number of segments of that text done, and of all.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.

@@ -71,7 +71,7 @@ def prune(
     perplexities are measured `on` another.
 
     Raises:
-        UsageError: the limits are none, contradict each other, or do not suit the model. TextError: a text cannot be read.
+        UsageError: no limits are given, they contradict each other, or they do not suit the model. TextError: a text cannot be read.
         ModelError: there is no such model. OutputError: it cannot be written.
     """
     _check(limits, counted)

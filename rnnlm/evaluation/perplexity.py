@@ -1,7 +1,7 @@
 """Perplexity and its companions: every token of a text scored exactly once, totals in float64.
 
 context "carry": one stream, the state goes on across lines (how PTB and WikiText results are given).
-context "reset": each line alone. With documents, the state starts anew at each document.
+context "reset": each line alone. With documents, the state is reset at each document.
 """
 
 import dataclasses
@@ -82,10 +82,10 @@ def evaluate(
 
 
 def check_context(context: str) -> None:
-    """Whether there is such a way to read.
+    """Make sure that `context` is a known way to read.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it is not.
     """
     if context not in get_args(Context):
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
@@ -138,7 +138,7 @@ def summary(
     """The evaluation of a text whose tokens have these log-probabilities (nats); `settings` say how it was read.
 
     Raises:
-        ModelError: they are no numbers.
+        ModelError: they are not numbers.
     """
     span_scoring.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())

@@ -1,4 +1,4 @@
-"""Is a model whole, and does it sum to one? One check after another, each told as it ends.
+"""Is a model whole, and does it sum to one? One check after another, each reported as it ends.
 
 Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
@@ -23,14 +23,14 @@ from rnnlm.text.prepared.index import is_prepared
 
 Result = Literal["ok", "failed", "not claimed"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
-MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for unless told otherwise
+MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for by default
 CELLS_PER_CALL = 4_000_000
 BEGUN_LINES, LONGEST_CONTEXT = 1000, 16  # how many, and of how many tokens, where contexts cannot be listed
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. "not claimed": the model does not promise it; what was found is told all the same."""
+    """One check and its result. "not claimed": the model does not promise it; the detail says what was found."""
 
     name: str
     result: Result
@@ -43,7 +43,7 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
     sample: after how many contexts the sums are taken; None: after all, if that is not too much.
 
     Raises:
-        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not here.
+        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not available.
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
@@ -127,7 +127,7 @@ def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
         zeros += int(is_zero.sum())
         odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
         if len(odd):
-            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, one of {len(odd):,} such")
+            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, {len(odd):,} in all")
     return Check("numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else ""))
 
 

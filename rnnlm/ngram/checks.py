@@ -1,4 +1,4 @@
-"""What only n-gram tables can show: whether they are in order, and after which contexts a model differs.
+"""What only n-gram tables can show: whether they are in order, and after which contexts predictions differ.
 
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """
@@ -34,7 +34,7 @@ def examine(model: "NgramModel") -> tuple[str, str]:
 
 
 def disorders(model: "NgramModel") -> Iterator[str]:
-    """What is wrong: keys that are not sorted or point nowhere, values that are no numbers, probabilities above 1."""
+    """What is wrong: keys that are not sorted or point nowhere, values that are not numbers, probabilities above 1."""
     for n, values in enumerate(model.values, start=1):
         if n > 1:
             yield from _odd_keys(model, n)

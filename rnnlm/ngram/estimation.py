@@ -176,7 +176,7 @@ def _log(prob_M: np.ndarray) -> np.ndarray:
 
 
 def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> HeldoutCounts:
-    """Look up every n-gram of a held-out text whose lines end in `boundary_id`; contexts start anew at each line, with `<s>`."""
+    """Look up every n-gram of a held-out text whose lines end in `boundary_id`; contexts begin at each line, with `<s>`."""
     is_first_T = np.append(True, ids_T[:-1] == boundary_id)
     ngrams_NT = np.zeros((counts.order, len(ids_T)), dtype=np.int64)
     contexts_NT = np.zeros_like(ngrams_NT)

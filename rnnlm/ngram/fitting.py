@@ -31,7 +31,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     """Whether these settings go together.
 
     Raises:
-        SettingsError: the pruning thresholds are no such. UsageError: the estimator needs held-out text and there is none.
+        SettingsError: the pruning thresholds are not valid. UsageError: the estimator needs held-out text and there is none.
     """
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
@@ -50,7 +50,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     """Of each order, the count up to which n-grams are left out: `0,0,1`, with spaces, or a list; the last one repeats.
 
     Raises:
-        SettingsError: it is none, decreases, prunes unigrams, or has more values than the order.
+        SettingsError: it is not understood, decreases, prunes unigrams, or has more values than the order.
     """
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()

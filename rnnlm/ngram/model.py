@@ -259,7 +259,7 @@ def _naming_damage() -> Iterator[None]:
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
-    """Name to (safetensors type, shape) of the model's arrays; how many n-grams there are only the `stored` ones tell.
+    """Name to (safetensors type, shape) of the model's arrays; the numbers of n-grams are taken from the `stored` ones.
 
     Raises:
         ModelError: the stored arrays do not make an n-gram model.

@@ -104,7 +104,7 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
         why += ", so nothing compares per word, character or byte"
-        hint = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
+        hint = "train one again with --tokenizer-from the other, or compare on lines whose words all of them know"
         raise ComparisonError(what, why, hint)
 
 
@@ -117,10 +117,10 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
 
 
 def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, no two the same: of a folder its last part, where that tells it from the others.
+    """A name for each model, all different: the last part of its folder, where that is enough.
 
     Raises:
-        UsageError: those given are not one a model.
+        UsageError: the number of names is not that of the models.
     """
     if names is not None and len(names) != len(models):
         raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")

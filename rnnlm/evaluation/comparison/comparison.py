@@ -112,7 +112,7 @@ def compare(
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words are counted. names: what models are
-    called in the result. `report` hears how far the work is.
+    called in the result. report: called with the progress of the work.
 
     Raises:
         UsageError: there are fewer than two models, or a setting is not valid. ComparisonError: nothing compares. TextError: a text

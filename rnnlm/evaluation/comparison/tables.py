@@ -47,7 +47,7 @@ class DifferingItem:
 
 @dataclass(frozen=True)
 class LargestDifferences:
-    """The lines or words on which two models differ most: those that `first` finds likelier, and those that `second` does."""
+    """The lines or words on which two models differ most: those that are likelier under `first`, and those likelier under `second`."""
 
     first: str
     second: str

@@ -31,7 +31,7 @@ def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False,
     """
     text, path = arpa(model), Path(path)
     writing.check_file(path, overwrite)
-    writing.save_file(path, _told(text, report))
+    writing.save_file(path, _with_progress(text, report))
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
@@ -50,8 +50,8 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     return arpa_text(model)
 
 
-def _told(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
-    """The pieces, and how much they come to."""
+def _with_progress(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
+    """The pieces; `report` is called with the bytes written so far."""
     written = 0
     for piece in pieces:
         yield piece

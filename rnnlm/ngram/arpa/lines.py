@@ -28,7 +28,7 @@ _IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits;
 
 
 class ArpaLines:
-    """The lines of an open ARPA file. `number`: how many were taken so far; `report` hears of them."""
+    """The lines of an open ARPA file. `number`: how many were read so far; report: called with that."""
 
     def __init__(self, stream: IO[bytes], name: str, report: Progress = silent) -> None:
         self.name = name
@@ -214,5 +214,5 @@ def refuse(lines: ArpaLines, lines_L: np.ndarray, is_wrong_L: np.ndarray, what: 
 
 
 def shown(line: bytes) -> str:
-    """The beginning of a line, for people."""
+    """The beginning of a line, to be shown."""
     return repr(line[:60].decode("utf-8", "backslashreplace"))

@@ -87,8 +87,8 @@ class ArpaTables:
 
 
 def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
-    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. `report` hears
-    how far reading is.
+    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. report: called
+    with the progress of reading.
 
     Raises:
         ModelError: the file cannot be read, or is damaged: where, and how.

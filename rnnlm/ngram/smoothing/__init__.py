@@ -117,7 +117,7 @@ class Estimator:
         raise NotImplementedError
 
     def report(self) -> dict[str, Any]:
-        """What was estimated on the way, for people: discounts, weights."""
+        """What was estimated, to be shown: discounts, weights."""
         return self.estimated
 
 
@@ -129,7 +129,7 @@ def check_join(settings: NgramSettings) -> None:
     """Whether the estimator mixes in or backs off to the lower order as the settings say.
 
     Raises:
-        SettingsError: it has no such form.
+        SettingsError: it does not have that form.
     """
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:

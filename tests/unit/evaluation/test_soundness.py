@@ -158,7 +158,7 @@ def test_a_probability_above_one_is_found(folder):
 def test_numbers_that_are_none_are_found(folder):
     change(folder, values_2=lambda values_M: values_M.__setitem__((3, 1), np.nan))
     assert results(folder)["numbers"] == "failed"
-    assert detail(folder, "numbers") == "array values_2 holds nan at 7, one of 1 such"
+    assert detail(folder, "numbers") == "array values_2 holds nan at 7, 1 in all"
 
 
 @pytest.mark.parametrize("context", ["the dog", "<s> it", "to", "<s>"])
