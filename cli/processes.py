@@ -166,7 +166,8 @@ def _signal_name(number: int) -> str:
 def _environment(count: int, threads: int | None) -> dict[str, str]:
     """What the processes have in common: where they meet, on this machine alone."""
     own = {
-        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
+        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
     }  # fmt: skip
     loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
     if loopback:

@@ -54,9 +54,8 @@ def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: in
 
 def held_bytes() -> int:
     """How much memory this process holds now, where the system tells; elsewhere the most it has held."""
-    with contextlib.suppress(OSError):
-        with open("/proc/self/statm") as statistics:
-            return int(statistics.read().split()[1]) * mmap.PAGESIZE
+    with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 

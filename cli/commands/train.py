@@ -34,7 +34,7 @@ run_options = stacked(
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
     click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
-                 help="Processes on this machine that share the work, each with batch_rows streams, and a GPU or its share of the CPU threads."),
+                 help="Processes on this machine that share the work, each with batch_rows streams and its share of GPUs or CPU threads."),
 )  # fmt: skip
 
 
@@ -178,8 +178,8 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     if not speaks:
         with signals:
             for event in training.run(plan, signals.wants_end, signals.wants_saving):
-                pass  # and keep none: some hold what a checkpoint holds
-        return event
+                last = event  # and keep no other: some hold what a checkpoint holds
+        return last
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")

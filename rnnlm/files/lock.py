@@ -48,7 +48,7 @@ class Owner:
 
 @contextlib.contextmanager
 def held(folder: Path, within: str, work: str) -> Iterator[None]:
-    """Own the folder while this lasts. Folders made for that are removed again where nothing was put into them. A notice names a stale lock.
+    """Own the folder while this lasts. Folders made for that are removed where nothing was put into them. A notice names a stale lock.
 
     within: where in the folder owner.json is. work: what is done there, such as "training".
 
@@ -89,7 +89,7 @@ def check(folder: Path, within: str, work: str) -> None:
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
     """The file that says whose the folder is, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")
+        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
             before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now

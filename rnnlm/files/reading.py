@@ -89,9 +89,8 @@ def _open(source: str) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw:
-        with decompressed(raw, Path(source).suffix.lower()) as stream:
-            yield stream
+    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
+        yield stream
 
 
 class _HeardFile(io.FileIO):
@@ -156,7 +155,7 @@ def read_json(
 ) -> T:
     """The JSON file at `path` as a value of type `kind`.
 
-    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest one that is read here.
+    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest that is read.
 
     Raises:
         An error of the class `error`: the file cannot be read, is damaged, or has a newer format.

@@ -114,7 +114,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
         ModelError: one is missing, unknown, or of another type or shape.
     """
     if arrays.keys() != shapes.keys():
-        odd = sorted(arrays.keys() ^ shapes.keys())[0]
+        odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
     for name, (kind, shape) in shapes.items():
         found = NAMES[arrays[name].dtype], arrays[name].shape

@@ -108,8 +108,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     with open(path, "wb") as stream:
-        for piece in pieces:
-            stream.write(piece)
+        stream.writelines(pieces)
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -1,8 +1,8 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
-A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
-with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
-goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name with .json, which holds the hash of the
+arrays; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest
+checkpoint is removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
 """
 
 import contextlib

@@ -279,7 +279,7 @@ def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Ki
     arrays = quantization.joined([_hashed(path, entry) for path, entry in files.items()])
     tensor_files.check_shapes(arrays, shapes)
     for name, array in arrays.items():
-        if np.isnan(array).any() or kind.family == "neural" and not np.isfinite(array).all():
+        if np.isnan(array).any() or (kind.family == "neural" and not np.isfinite(array).all()):
             raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
     return arrays
 

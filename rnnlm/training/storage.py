@@ -48,7 +48,7 @@ class RunStorage:
 
     def hear(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
-        if isinstance(event, Validated) and event.improved or isinstance(event, Checkpoint) and event.model is not None:
+        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Checkpoint) and event.model is not None):
             self.waiting = event
         elif not isinstance(event, Checkpoint) and not (self.waiting and self.is_retry_due):
             return
