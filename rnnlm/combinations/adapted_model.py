@@ -1,16 +1,15 @@
 """What all models have in common that adapt another one to what it reads, and how their states are stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnlm import arrays as array_types
 from rnnlm.combinations.settings import describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import LanguageModel
 
-_PART = "model."
+PART = "model."  # prefix of the inner model's arrays in a state's
 
 
 class AdaptedModel:
@@ -50,16 +49,6 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
         hint = "use the cache of words, which works for every model: --adapt unigram"
         raise UsageError(what, "that takes a neural network, with hidden states and gradients", hint)
     return model
-
-
-def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of the inner model's state, with the prefix of a part."""
-    return array_types.with_prefix(_PART, arrays)
-
-
-def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What :func:`as_part` was given, out of all arrays of a state."""
-    return array_types.strip_prefix(_PART, arrays)
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:

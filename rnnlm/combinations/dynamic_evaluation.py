@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
-from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part, one_row
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel
@@ -56,7 +57,7 @@ class DynamicState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {"weights": self.weights_P, "inputs": self.inputs_T}
-        return {**as_part(self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
+        return {**with_prefix(PART, self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
 
 
 class DynamicEvaluation(AdaptedModel):
@@ -102,7 +103,7 @@ class DynamicEvaluation(AdaptedModel):
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
         weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.reader.device) for name in ("weights", "inputs"))
-        return DynamicState(weights_P, self.model.state_from_arrays(of_part(arrays)), inputs_T)
+        return DynamicState(weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T)
 
     def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
         """What `give` gives for all places, side by side, and the state after the inputs."""

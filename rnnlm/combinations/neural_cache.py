@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm import arrays
-from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part
+from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State
 
@@ -44,7 +45,7 @@ class NeuralCacheState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {"hidden": self.hidden_BSH, "words": self.words_BR, "has_read": self.has_read_B}
-        return {**as_part(self.model.to_arrays()), **{name: arrays.as_numpy(tensor) for name, tensor in own.items()}}
+        return {**with_prefix(PART, self.model.to_arrays()), **{name: arrays.as_numpy(tensor) for name, tensor in own.items()}}
 
 
 class NeuralCache(AdaptedModel):
@@ -113,7 +114,7 @@ class NeuralCache(AdaptedModel):
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralCacheState:
         own = (torch.as_tensor(arrays[name], device=self.model.device) for name in ("hidden", "words", "has_read"))
-        return NeuralCacheState(self.model.state_from_arrays(of_part(arrays)), *own)
+        return NeuralCacheState(self.model.state_from_arrays(strip_prefix(PART, arrays)), *own)
 
     def _read(self, hidden_BTH: Tensor, inputs_BT: Array, state: NeuralCacheState, inner: State) -> NeuralCacheState:
         """The state with all that was read, more than it will keep."""

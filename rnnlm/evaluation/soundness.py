@@ -140,14 +140,14 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
     else:
         contexts, are_all = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
-    worst, where = -1.0, None
+    worst, where = -1.0, np.zeros(1, dtype=np.int64)
     for ids_BT in (ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)):
         deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
         if deviation_B.max() > worst:
             worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
     asked = sum(map(len, contexts))
     how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
-    result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
+    result: Result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
     return Check("sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}")
 
 

@@ -75,9 +75,8 @@ class NgramModel:
     ) -> "NgramModel":
         """The model of these orders, from the unigrams up; orders of which pruning left nothing are dropped."""
         levels = [level for level in levels if len(level)]
-        values = [level.values_MK for level in levels[:-1]]
-        highest = levels[-1].values_MK[:, :1]
-        return cls([level.keys_M for level in levels[1:]], [*values, highest], tokenizer, normalised, unseen_context_logprob)
+        values = [*(level.values_MK for level in levels[:-1]), levels[-1].values_MK[:, :1]]
+        return cls([level.keys_M for level in levels[1:]], values, tokenizer, normalised, unseen_context_logprob)
 
     @property
     def order(self) -> int:
@@ -188,10 +187,12 @@ class NgramModel:
     def _walk(self, inputs_BL: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """For n = 2 to N, at each input behind those of the state, (B, T): the number of the context of length n - 1 that ends
         there, what giving it up costs, whether the n-gram made by it and the next input is there, and its log-probability."""
+        if self.order == 1:
+            return
         starts_BL = inputs_BL == self.tokenizer.boundary_id
         words_BL = np.maximum(self._next(inputs_BL), 0)
         contexts_BL = np.where(starts_BL, self.size, np.where(inputs_BL == PADDING, OUTSIDE, inputs_BL))
-        backoff_BL = self._values(1, contexts_BL)[1] if self.order > 1 else None
+        backoff_BL = self._values(1, contexts_BL)[1]
         fresh = self.order - 1
         for n in range(2, self.order + 1):
             cost_BL = backoff_BL

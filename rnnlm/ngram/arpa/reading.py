@@ -112,7 +112,7 @@ def _header(lines: ArpaLines) -> list[int]:
         raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\", hint)
     promised: list[int] = []
     while lines.marker() is None:
-        found = _COUNT.fullmatch(line := lines.next())
+        found = _COUNT.fullmatch(line := lines.next() or b"")
         if line and not found:
             raise lines.error(lines.number, "not understood", shown(line), "\\data\\ is followed by lines such as: ngram 1=5000")
         if found and int(found[1]) != len(promised) + 1:

@@ -49,7 +49,8 @@ def count_text(
     names, number_V = _in_byte_order(tokenizer)
     start_rank = bisect(names, SENTENCE_START)
     names.append(SENTENCE_START)
-    levels, renumbered_M = [], np.zeros(1, dtype=np.int64)
+    levels: list[_Kept] = []
+    renumbered_M = np.zeros(1, dtype=np.int64)
     for level in count(number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order):
         report(f"order {len(levels) + 1}: {len(level):,} n-grams")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
@@ -136,7 +137,8 @@ class _Trie:
 
     def read(self, start: int, stop: int) -> Iterator[NgramCount]:
         """The n-grams from place `start` on, before place `stop`."""
-        texts, base = [], 0
+        texts: list[str] = []
+        base = 0
         found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
         for n, (first, end, own, own_end) in enumerate(self._needed(start, stop)):
             level = self.levels[n]

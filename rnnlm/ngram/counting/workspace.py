@@ -26,8 +26,8 @@ class Workspace:
     def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
         self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
-        self.positions = max(1, buffer_bytes // BYTES_PER_POSITION if self.in_files else POSITIONS // self.threads)
-        self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM if self.in_files else NGRAMS // self.threads)
+        self.positions = max(1, POSITIONS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_POSITION)
+        self.ngrams = max(1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any content. Parts of it that are not written take no memory.
