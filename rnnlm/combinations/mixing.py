@@ -16,7 +16,7 @@ from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
@@ -69,7 +69,7 @@ def mix(
     measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context)
     tuned = None
     if measured is not None and weights is None:
-        tell_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
+        warn_if_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
         tuned = measured.tune(kind, report)
     mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
     facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}

@@ -25,7 +25,7 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import HiddenStateModel, LanguageModel
 from rnnlm.models import loading, model_folder
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import encode_text, known_ids
@@ -77,7 +77,7 @@ def tune(
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = encode_text(on, model.tokenizer)
-    tell_trained_on(encoded.lines_hash, {name: folder}, "settings")
+    warn_if_trained_on(encoded.lines_hash, {name: folder}, "settings")
     if statistics is not None:
         _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]

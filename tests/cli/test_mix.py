@@ -53,7 +53,7 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     assert "part 2: tables\tok" in rnnlm("doctor", "both").out
 
 
-def test_a_text_that_a_model_was_trained_on_is_told_where_weights_are_tuned_on_it(rnnlm, models, parts):
+def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
     told = "note: this is the very text that kn and uni were trained on: weights found there flatter them; use held-out text\n"
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
     for arguments in (["--on", "valid.txt"], ["--on", models.text, "--weights", "0.5,0.5"]):

@@ -54,7 +54,7 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
         assert ("statistics=" in signature) == (rule == "rms")
 
 
-def test_a_text_that_the_model_was_trained_on_is_told(rnnlm, models, unigram):
+def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram):
     told = f"note: this is the very text that {unigram} was trained on: settings found there flatter it; use held-out text\n"
     assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
     assert "very text" not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
@@ -69,7 +69,7 @@ def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, c
     assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
 
 
-def test_companions_disturb_nobody(rnnlm, models, copied):
+def test_companions_do_not_disturb_other_commands(rnnlm, models, copied):
     before = json.loads(rnnlm("info", copied, "--json").out)
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
     assert {path.name for path in copied.glob("adapt-*")} == {"adapt-dynamic.json", "adapt-dynamic.safetensors"}
@@ -87,7 +87,7 @@ def test_companions_disturb_nobody(rnnlm, models, copied):
     assert rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--set", "adaptation_rule=sgd").code == 0
 
 
-def test_defaults_are_told_as_such(rnnlm, models):
+def test_default_settings_are_reported_as_such(rnnlm, models):
     ended = rnnlm("eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid)
     assert ended.err == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
 

@@ -32,7 +32,7 @@ from rnnlm.evaluation.resampling import RESAMPLES, Interval
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import loading
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Held, Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
@@ -126,7 +126,7 @@ def compare(
     text = Held.read(perplexity.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
     stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
-    tell_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
+    warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")

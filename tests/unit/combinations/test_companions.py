@@ -49,7 +49,7 @@ def test_statistics_of_other_weights_are_refused(tmp_path):
     {"a": SQUARES["a"]}, {**SQUARES, "c": SQUARES["b"]}, {**SQUARES, "b": np.float32([1])}, {**SQUARES, "b": np.float64([1, 2])},
     {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])}, {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
-def test_statistics_that_are_none_for_these_weights_are_refused(tmp_path, squares):
+def test_statistics_that_do_not_fit_the_weights_are_refused(tmp_path, squares):
     companions.save_statistics(tmp_path, squares, "0123456789ab")
     with pytest.raises(ModelError, match="are damaged"):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")

@@ -173,7 +173,7 @@ def test_weights_that_cannot_be(weights, kind, what):
         (["a b c"], {}, "word with V = 5, and word with V = 4"),
     ],
 )
-def test_different_tokenizers_are_told_apart(lines, settings, difference):
+def test_different_tokenizers_are_an_error_that_names_the_difference(lines, settings, difference):
     other = fit("unigram", lines, **settings)
     with pytest.raises(UsageError) as error:
         Mixture([unigram(0.25, 0.25, 0.25, 0.25), other], [0.5, 0.5])

@@ -90,7 +90,7 @@ def test_models_that_do_not_claim_to_sum_to_one_do_not_fail(tmp_path, smoothing)
     assert set(found.values()) == {"ok"}
 
 
-def test_zero_probabilities_are_told_and_no_damage(tmp_path):
+def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
     folder = saved(tmp_path / "model", "ngram", smoothing="mle", order=2)
     assert "logarithms of zero" in detail(folder, "numbers")
 
@@ -143,7 +143,7 @@ def test_keys_out_of_order_are_found(folder):
     assert detail(folder, "tables") == "3-grams are not sorted, first at 5"
 
 
-def test_keys_that_point_nowhere_are_found(folder):
+def test_keys_that_point_to_missing_ngrams_are_found(folder):
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] | np.uint64(1 << 40)))
     assert detail(folder, "tables") == "2-grams follow 1-grams that do not exist"
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)))
@@ -155,7 +155,7 @@ def test_a_probability_above_one_is_found(folder):
     assert detail(folder, "tables") == "a 3-gram has a probability above 1, first at 7: 2"
 
 
-def test_numbers_that_are_none_are_found(folder):
+def test_values_that_are_not_numbers_are_found(folder):
     change(folder, values_2=lambda values_M: values_M.__setitem__((3, 1), np.nan))
     assert results(folder)["numbers"] == "failed"
     assert detail(folder, "numbers") == "array values_2 holds nan at 7, 1 in all"

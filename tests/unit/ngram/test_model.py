@@ -181,7 +181,7 @@ def state_after(model: NgramModel, *inputs: int) -> list[int]:
     return states[0].inputs_BN[0].tolist()
 
 
-def test_the_state_holds_the_last_words_of_the_line_and_none_that_change_nothing():
+def test_the_state_holds_the_last_words_of_the_line_that_make_a_difference():
     model = build("mkn", order=4)
     assert state_after(model, END) == [-1, -1, END]
     assert state_after(model, END, 1, 2) == [END, 1, 2]

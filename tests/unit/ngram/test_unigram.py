@@ -32,7 +32,7 @@ def test_any_smoothing_gives_finite_probabilities_that_sum_to_one(k):
     assert np.isfinite(model.logprob_V).all() and np.exp(model.logprob_V).sum() == pytest.approx(1)
 
 
-def test_fitting_tells_of_its_validation():
+def test_fitting_reports_its_validation():
     resolved = small_settings(KIND)
     tokenizer = make_tokenizer(LINES)
     train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, ["the cat", "x"]))

@@ -150,14 +150,14 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("change", "line", "what"), DAMAGED.values(), ids=DAMAGED.keys())
-def test_damage_is_told_with_its_line(change, line, what, tmp_path):
+def test_damage_is_reported_with_its_line(change, line, what, tmp_path):
     assert change[0] in SMALL
     with pytest.raises(ModelError) as raised:
         read(tmp_path, SMALL.replace(*change))
     assert raised.value.what.partition("m.arpa, ")[2].startswith(f"line {line}: {what}")
 
 
-def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path):
+def test_bytes_that_are_not_utf8_are_reported_with_their_line(tmp_path):
     with pytest.raises(ModelError, match="line 9: not UTF-8"):
         read(tmp_path, SMALL.encode().replace(b"\tb\n", b"\tb\xff\n"))
 
