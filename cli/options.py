@@ -92,7 +92,7 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[str], None] | None = None) -> Any:
-    """The corpus of these sources, read as `flags` say; `report` hears how far reading is. Or the text that is prepared in a folder.
+    """The corpus of these sources, read as `flags` say; `report` is called with the progress. Or the text that is prepared in a folder.
 
     Raises:
         UsageError: that was read before, not as `flags` say.
@@ -147,7 +147,7 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
 
 
 def or_demo(name: str | None) -> str:
-    """What `-m` or its environment variable names, else the shipped model, of which a word is said."""
+    """What `-m` or its environment variable names, else the shipped model, which a note names."""
     if name:
         return name
     from rnnlm.models.loading import SHIPPED

@@ -41,13 +41,13 @@ class Plan:
         return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
 
     def parameters(self) -> int | None:
-        """How many numbers the model has; nothing is allocated. None where only counting tells."""
+        """How many numbers the model has; nothing is allocated. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
 def plan(request: Request, report: Progress = silent) -> Plan:
-    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` hears how far reading is.
+    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` is called with how far reading is.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
