@@ -1,4 +1,4 @@
-"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts. The contract is in test_contract."""
+"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts."""
 
 import math
 

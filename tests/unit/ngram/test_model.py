@@ -1,5 +1,6 @@
 """The n-gram model against a dictionary of its n-grams: scores, distributions and states, however windows and threads cut the text."""
 
+import itertools
 import math
 import warnings
 from types import SimpleNamespace
@@ -82,7 +83,7 @@ def cut_anyhow(chance: np.random.Generator, patch: pytest.MonkeyPatch) -> None:
 
 def windows(chance: np.random.Generator, length: int) -> list[slice]:
     cuts = sorted({0, length, *chance.integers(1, length + 1, size=chance.integers(5)).tolist()})
-    return [slice(*each) for each in zip(cuts, cuts[1:], strict=False)]
+    return [slice(*each) for each in itertools.pairwise(cuts)]
 
 
 def roundabout(model: NgramModel, state, rows: int):

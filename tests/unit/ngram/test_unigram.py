@@ -52,7 +52,8 @@ def test_its_state_counts_rows_alone():
 
 def test_it_needs_no_torch():
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from support.tiny_models import fit; from rnnlm import score_sentences\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from rnnlm import score_sentences; from support.tiny_models import fit\n"
         "score_sentences(fit('unigram'), ['a dog']); print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
