@@ -57,7 +57,7 @@ _PUBLIC = {
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
-    "load_adapted": "rnnlm.combinations.adaptation",
+    "load_adapted": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
@@ -83,7 +83,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from rnnlm.combinations.adaptation import adapt, load_adapted
+    from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
     from rnnlm.combinations.tuning import tune
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.interface import LanguageModel
-    from rnnlm.models.loading import load
+    from rnnlm.models.loading import load, load_adapted
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.files import read_nbest
