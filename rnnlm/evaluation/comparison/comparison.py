@@ -125,9 +125,8 @@ def compare(
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = Held.read(perplexity.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
-    tell_trained_on(
-        read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities"
-    )
+    stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
+    tell_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
