@@ -229,7 +229,7 @@ STEP_MODULES = (
     "network", "regularization", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
     *(f"fitting.{name}" for name in ("optimizers", "penalties", "averaging", "streams", "trainer", "step", "shared_iteration", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
-        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
+        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
 BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
