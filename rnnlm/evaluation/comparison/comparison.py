@@ -133,10 +133,7 @@ def compare(
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
-    compared = [
-        _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began)
-        for k, folder in enumerate(folders)
-    ]
+    compared = [_compared(k, read, sums[k], folder and str(folder), block_lines, settings, began) for k, folder in enumerate(folders)]
     tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings))
     return Comparison(
         figure=read.comparable.main, figures=read.comparable.figures, refused=read.comparable.refused, context=settings.context,
