@@ -16,6 +16,9 @@ Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
+ResetGate = Literal["after", "before"]
+UpdateGate = Literal["keep", "renew"]
+Pooling = Literal["f", "fo", "ifo"]
 OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
@@ -202,12 +205,10 @@ class GruSettings(RecurrentSettings):
     """Of `gru`."""
 
     reset_gate: Annotated[
-        Literal["after", "before"],
-        Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"),
+        ResetGate, Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)")
     ] = "after"
     update_gate: Annotated[
-        Literal["keep", "renew"],
-        Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)"),
+        UpdateGate, Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
     ] = "keep"
 
 
@@ -238,8 +239,7 @@ class QrnnSettings(RecurrentSettings):
         Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
     ] = 2
     pooling: Annotated[
-        Literal["f", "fo", "ifo"],
-        Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"),
+        Pooling, Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise")
     ] = "fo"
 
 

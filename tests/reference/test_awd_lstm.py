@@ -7,8 +7,9 @@ import torch
 from reference.awd_lstm import awd_loss
 from rnnlm.errors import SettingsError
 from rnnlm.neural import network
+from rnnlm.neural.embeddings import word_input
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.layers import stack as cells
+from rnnlm.neural.layers import stack
 from rnnlm.neural.regularization import activation_penalty, dropout
 from rnnlm.neural.settings import LstmSettings
 from rnnlm.text.batches import Window
@@ -33,8 +34,8 @@ def masks(monkeypatch):
         found.append(mask)
         return x * mask
 
-    monkeypatch.setattr(network, "dropout", recording)
-    monkeypatch.setattr(cells, "dropout", recording)
+    for module in (word_input, network, stack):
+        monkeypatch.setattr(module, "dropout", recording)
     return found
 
 
@@ -118,10 +119,7 @@ def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_
     net = make_trainer(make_data(sentences[:20]), embedding_size=40, dropout_embedding=0.5).network
     net.train()
     ids_TB = torch.arange(30).repeat(3, 2).t()
-    seen = []
-    net.input.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    x_TBE = net._drop_words(net.input(ids_TB), ids_TB)
-    ratio_TB = (x_TBE / seen[0]).mean(2)
+    ratio_TB = (net.input(ids_TB) / net.input.vectors(ids_TB)).mean(2)
     torch.testing.assert_close(ratio_TB, ratio_TB[:30, :1].repeat(2, 3))  # one fate for a word, at all places and in all rows
     assert set(ratio_TB.round(decimals=3).unique().tolist()) == {0.0, 2.0}
     assert net.tied_VE is net.input.weight
@@ -140,9 +138,10 @@ def test_expected_values_are_kept(make_data, make_trainer, sentences, where, siz
         torch.testing.assert_close(mean, layer.weight_hh, atol=0.05, rtol=0)
         return
     if where == "dropout_embedding":
-        kept = torch.stack([net._drop_words(torch.ones(1, 1, 1), ids_TB[:, :1]) for _ in range(3000)])
+        vectors = net.input.vectors(ids_TB[:, :1])
+        kept = torch.stack([net.input(ids_TB[:, :1]) / vectors for _ in range(3000)])
     else:
-        kept = net._drop(torch.ones(1, 20_000, 6), 0.4)
+        kept = dropout(torch.ones(1, 20_000, 6), 0.4, training=True, locked=True)
     assert kept.mean().item() == pytest.approx(size, abs=0.05)
 
 
