@@ -101,7 +101,7 @@ class Network(nn.Module):
         lstm:  the cell; gates input (1 - forget where they are coupled), forget, candidate, output; of a Mogrifier, before them, the
                gates "round 1", "round 2", ... of what the step reads, odd ones (B, E), even ones (B, H)
         qrnn:  the cell c; gates input (1 - forget but for ifo-pooling), forget, candidate, output (but for f-pooling)
-        jordan, ffnn: one layer, nothing else; with direct connections the window's words lie behind the hidden state
+        jordan, ffnn: one layer, nothing else; with direct connections the window's words follow the hidden state
 
         Equal to :meth:`features` without dropout, in values and in gradients.
         """
@@ -129,7 +129,7 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
-            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
+            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts", "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
     _initialise(network)

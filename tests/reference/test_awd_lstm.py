@@ -125,24 +125,21 @@ def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_
     assert net.tied_VE is net.input.weight
 
 
-@pytest.mark.parametrize("where, size", [("dropout_embedding", 1.0), ("dropout_input", 1.0), ("weight_drop", 1.0)])
-def test_expected_values_are_kept(make_data, make_trainer, sentences, where, size):
+@pytest.mark.parametrize("where", ["dropout_embedding", "weight_drop"])
+def test_expected_values_are_kept(make_data, make_trainer, sentences, where):
     """Mean over many draws of what is dropped: the thing itself."""
     net = make_trainer(make_data(sentences[:5]), locked_dropout=True, **{where: 0.4}).network
     net.train()
-    ids_TB = torch.zeros(1, 20_000, dtype=torch.int64)
+    ids_TB = torch.zeros(1, 1, dtype=torch.int64)
     torch.manual_seed(1)
     if where == "weight_drop":
         layer = net.body.layers[0]
         mean = torch.stack([layer.recurrent_weights() for _ in range(3000)]).mean(0)
         torch.testing.assert_close(mean, layer.weight_hh, atol=0.05, rtol=0)
         return
-    if where == "dropout_embedding":
-        vectors = net.input.vectors(ids_TB[:, :1])
-        kept = torch.stack([net.input(ids_TB[:, :1]) / vectors for _ in range(3000)])
-    else:
-        kept = dropout(torch.ones(1, 20_000, 6), 0.4, training=True, locked=True)
-    assert kept.mean().item() == pytest.approx(size, abs=0.05)
+    vectors = net.input.vectors(ids_TB)
+    kept = torch.stack([net.input(ids_TB) / vectors for _ in range(3000)])
+    assert kept.mean().item() == pytest.approx(1, abs=0.05)
 
 
 def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():

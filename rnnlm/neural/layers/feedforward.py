@@ -34,7 +34,7 @@ class WordWindow(Layer):
         return Step(self._hidden(torch.cat(all_NBE.unbind(0), dim=1))), (all_NBE[1:],)
 
     def _hidden(self, window_X: Tensor) -> Tensor:
-        """Of windows (..., X): h and, with direct connections, the window behind it."""
+        """Of windows (..., X): h and, with direct connections, the window after it."""
         h = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.settings.activation).hidden_BH
         return torch.cat([h, window_X.to(h.dtype)], dim=-1) if self.settings.direct_connections else h
 

@@ -92,7 +92,7 @@ class SampledSoftmax(NoiseTrainedSoftmax):
 
 
 class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
-    """Training tells the target from K noise words by sigmoid(s - log(K q)), s the logit as an unnormalised log-probability.
+    """Training distinguishes the target from K noise words by sigmoid(s - log(K q)), s the logit as an unnormalised log-probability.
 
     Mnih & Teh, equations 7 to 9, with the same noise words for all targets of a window; words that are drawn and are
     the target count as noise, as the theory has it. It makes the softmax's normaliser drift towards 1; at the start,

@@ -22,6 +22,9 @@ VARIANTS = [
     ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
 ]  # fmt: skip
 TYING = [{"tied": True, "hidden_size": 4}, {"tied": True}, {"tied": False}]
+CASES = [(*each, TYING[number % 3]) for number, each in enumerate(VARIANTS)]
+CASES += [(model, {}, tying) for model in ("lstm", "jordan") for tying in TYING]
+cases = pytest.mark.parametrize("model, variant, tying", CASES, ids=str)
 
 
 def make_settings(model="lstm", **settings):
@@ -75,8 +78,7 @@ def test_word_vectors_start_within_the_range_asked_for():
     assert 0.2 < weight.abs().max() <= 0.25
 
 
-@pytest.mark.parametrize("tying", TYING, ids=str)
-@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+@cases
 def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     network = make_network(model, **variant, **tying)
     inputs_TB, targets_TB = text()
@@ -91,8 +93,7 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("tying", TYING, ids=str)
-@pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
+@cases
 def test_gradients_of_the_loss_equal_central_differences(model, variant, tying):
     network = make_network(model, torch.float64, **variant, **tying)
     inputs_TB, targets_TB = text()

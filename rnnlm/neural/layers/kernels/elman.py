@@ -46,7 +46,7 @@ class ScheduledElman(torch.autograd.Function):
 
 
 def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor:
-    """dh * act'(a), the derivative told from y = act(a)."""
+    """dh * act'(a), the derivative computed from y = act(a)."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(dh, y)
     if activation == "relu":

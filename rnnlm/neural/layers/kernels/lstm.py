@@ -14,7 +14,7 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 class ScheduledLSTM(torch.autograd.Function):
-    """The equations stand at :func:`rnnlm.neural.layers.kernels.choice.lstm`."""
+    """The equations stand at :func:`rnnlm.neural.layers.steps.lstm_step`."""
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, products: torch.dtype, keep: bool):
