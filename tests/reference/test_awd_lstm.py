@@ -16,7 +16,8 @@ from rnnlm.text.batches import Window
 
 PIECES = {
     "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True, "weight_drop": 0.5, "init_range": 0.6,
-    "dropout_embedding": 0.2, "dropout_input": 0.4, "dropout_between": 0.3, "dropout_output": 0.4, "activation_penalty": 2.0, "temporal_penalty": 1.0,
+    "dropout_embedding": 0.2, "dropout_input": 0.4, "dropout_between": 0.3, "dropout_output": 0.4,
+    "activation_penalty": 2.0, "temporal_penalty": 1.0,
 }  # fmt: skip
 FITTING = {
     "batch_rows": 3, "bptt_tokens": 6, "bptt_deviation": 1.0, "optimizer": "asgd", "nonmonotone_interval": 5, "learning_rate": 30.0,

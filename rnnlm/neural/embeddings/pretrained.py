@@ -140,9 +140,8 @@ class _Reader:
             notice(f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used")
         found, size = len(self.values), len(self.ids)
         if not found:
-            raise TextError(
-                f"{self.path} has a vector for none of the {size:,} words", "its words are different ones, or written in another case", "see --lowercase"
-            )
+            why = "its words are different ones, or written in another case"
+            raise TextError(f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase")
         notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
         return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
 

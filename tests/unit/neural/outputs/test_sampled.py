@@ -1,5 +1,5 @@
-"""Training on noise words: they come from the unigram distribution, the rarest too; sampled softmax against a transcription and
-against the full softmax as samples grow; noise-contrastive estimation against a transcription, its gradient against maximum likelihood's."""
+"""Training on noise words: they come from the unigram distribution, the rarest too; both losses against transcriptions, sampled softmax
+against the full one as samples grow, the gradient of noise-contrastive estimation against that of maximum likelihood."""
 
 import numpy as np
 import pytest
