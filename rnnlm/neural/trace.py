@@ -34,7 +34,8 @@ class LayerTrace:
     @property
     def cell_TBH(self) -> Tensor | None:
         """The cells; None where the layer has none."""
-        return None if self.steps[0].cell_BH is None else torch.stack([step.cell_BH for step in self.steps])
+        cells = [step.cell_BH for step in self.steps if step.cell_BH is not None]
+        return torch.stack(cells) if cells else None
 
     @property
     def gates(self) -> dict[str, Tensor]:
@@ -54,7 +55,8 @@ class Trace:
 def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
     """How `network` reads `inputs_TB`, from `state` on; see :meth:`rnnlm.neural.network.Network.trace`."""
     body, x_TBE = network.body, network.input.vectors(inputs_TB)
-    layers, after = [], ()
+    layers: list[LayerTrace] = []
+    after: State = ()
     for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
         own = state[len(after) : len(after) + len(layer.state_shapes())]
         traced, own = _read(layer, x_TBE, own, network.feedback)

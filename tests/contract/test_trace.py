@@ -3,8 +3,8 @@ their names say."""
 
 import pytest
 import torch
-
 from contract.test_language_models import SPELLED, VARIANTS
+
 from rnnlm.models.registry import kind_of
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import KINDS

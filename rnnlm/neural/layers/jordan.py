@@ -7,7 +7,7 @@ h = f(x U + b + q' W), with q' the distribution (V) of the step before, or the w
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.neural.layers.layer import Layer, State
@@ -21,6 +21,8 @@ class JordanLayer(Layer):
     """The state is the last hidden vector (1, B, H), from which the output fed back follows; zeros at the start stand for
     the distribution of the output layer's biases. Each step works out a distribution: the cost of T softmaxes one by one."""
 
+    weight_hh: nn.Parameter
+
     def __init__(self, settings: JordanSettings, feedback_width: int) -> None:
         super().__init__(settings.input_width, settings.hidden_size, feedback_width)
         self.activation = settings.activation
@@ -33,6 +35,6 @@ class JordanLayer(Layer):
             steps.append(h_BH)
         return torch.stack(steps), (h_BH.unsqueeze(0),)
 
-    def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:
+    def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
         step = elman_step(x_BE, fed_back(state[0][0]), self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
         return step, (step.hidden_BH.unsqueeze(0),)

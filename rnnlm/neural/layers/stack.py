@@ -1,6 +1,6 @@
 """The recurrent layers, and the stack of them, apart from word input and output layer. The equations stand in steps.py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastav
 
 class RecurrentLayer(Layer):
     """A layer that reads its own last output."""
+
+    weight_hh: nn.Parameter
 
     def __init__(self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1) -> None:
         super().__init__(input_width, width, width, gates)
@@ -125,15 +127,18 @@ class RecurrentStack(nn.Module):
     dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
     """
 
+    layers: Sequence[Layer]
+
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
         dense = settings.connections == "dense"
-        below, layers = settings.input_width, []
+        below = settings.input_width
+        layers: list[Layer] = []
         for width in settings.widths:
             layers.append(_layer(settings, len(layers), below, width))
             below = below + width if dense else width
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]  # a list of modules does not say of which
         self.highways = nn.ModuleList(_highway(width) for width in settings.widths[1:] if settings.connections == "highway")
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
@@ -168,7 +173,7 @@ class RecurrentStack(nn.Module):
         return x_TBE + t_TBH * (y_TBH - x_TBE)
 
 
-def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> nn.Module:
+def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
     if isinstance(settings, QrnnSettings):
         return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
     if isinstance(settings, LstmSettings):

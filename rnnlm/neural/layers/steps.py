@@ -71,7 +71,7 @@ def lstm_step(
     """
     names = "fgo" if coupled else "ifgo"
     a = dict(zip(names, (F.linear(x_BE, U, b) + F.linear(h_BH, W)).chunk(len(names), dim=1), strict=True))
-    p = dict.fromkeys("ifo", 0.0)
+    p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
         p |= zip(names.replace("g", ""), peepholes.chunk(len(names) - 1), strict=True)
     f, g = torch.sigmoid(a["f"] + p["f"] * c_BH), torch.tanh(a["g"])

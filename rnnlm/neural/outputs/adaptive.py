@@ -32,6 +32,8 @@ class AdaptiveSoftmax(OutputLayer):
     """
 
     needs_counts = True
+    order_V: Tensor
+    rank_V: Tensor
 
     def __init__(self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float) -> None:
         super().__init__()

@@ -48,6 +48,10 @@ class ClassSoftmax(OutputLayer):
     """
 
     needs_counts = True
+    order_V: Tensor
+    starts_C: Tensor
+    rank_V: Tensor
+    class_V: Tensor
 
     def __init__(self, size: int, width: int, classes: int | None, tied: bool) -> None:
         super().__init__()

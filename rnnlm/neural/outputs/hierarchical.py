@@ -27,6 +27,11 @@ class HierarchicalSoftmax(OutputLayer):
     """V - 1 inner nodes with a weight vector and a bias each; the tree is stored as each node's parent."""
 
     needs_counts = True
+    parent_M: Tensor
+    inner_VD: Tensor
+    sign_VD: Tensor
+    sign_M: Tensor
+    order_M: Tensor
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()

@@ -27,6 +27,9 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
 
     needs_counts = True
     is_exact = False
+    keep_V: Tensor
+    alias_V: Tensor
+    log_noise_V: Tensor
 
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)

@@ -16,7 +16,7 @@ class ScheduledElman(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias, activation: Activation, products: torch.dtype, keep: bool):
-        T, B, H = len(x_TBE), *h_BH.shape
+        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         act_ = IN_PLACE[activation]
         xU_TBH = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()

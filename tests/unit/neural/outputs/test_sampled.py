@@ -20,7 +20,7 @@ def make(kind, samples, dtype=torch.float64):
 @pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]])
 def test_columns_hold_each_words_probability(p):
     keep, alias = alias_table(p)
-    mass = [share for share in keep]
+    mass = list(keep)
     for share, other in zip(keep, alias, strict=True):
         mass[other] += 1 - share
     assert [each / len(p) for each in mass] == pytest.approx(p, abs=1e-12)
