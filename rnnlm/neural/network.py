@@ -20,7 +20,7 @@ from rnnlm.neural.layers.jordan import FedBack, JordanLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.outputs.choice import make_output
 from rnnlm.neural.regularization import activation_penalty, dropout
-from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
+from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings, RecurrentSettings
 from rnnlm.neural.trace import Trace, trace
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
@@ -151,9 +151,10 @@ def _initialise(network: Network) -> None:
         start(network.input.weight, settings.init_embedding, settings.embedding_size)
 
 
-def _body(settings: NetworkSettings, size: int) -> nn.Module:
-    if isinstance(settings, FeedForwardSettings):
-        return WordWindow(settings)
+def _body(settings: NetworkSettings, size: int) -> RecurrentStack | JordanLayer | WordWindow:
+    if isinstance(settings, RecurrentSettings):
+        return RecurrentStack(settings)
     if isinstance(settings, JordanSettings):
         return JordanLayer(settings, settings.embedding_size if settings.feedback == "embedding" else size)
-    return RecurrentStack(settings)
+    assert isinstance(settings, FeedForwardSettings)
+    return WordWindow(settings)

@@ -42,7 +42,7 @@ class CharacterCNN(nn.Module):
             y_NF = highway(y_NF)
         return y_NF
 
-    def _best(self, w: int, linear: nn.Linear, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
+    def _best(self, w: int, linear: nn.Module, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
         """The largest product of each filter of width `w`; the tanh, which rises, may follow."""
         y_NPF = linear(x_NLC.unfold(1, w, 1).flatten(2))
         is_outside_NP = F.pad(~is_inside_NL[:, w:], (1, 0))  # the first place always counts

@@ -38,7 +38,9 @@ class WordInput(nn.Module):
 
     def vectors(self, ids_TB: Tensor) -> Tensor:
         """The words without dropout."""
-        parts = [F.embedding(self.known(ids_TB), self.weight, sparse=self._adds_rows(ids_TB))] if self.embedding is not None else []
+        parts = []
+        if (weight_VE := self.weight) is not None:
+            parts.append(F.embedding(self.known(ids_TB), weight_VE, sparse=self._adds_rows(ids_TB)))
         if self.characters is not None:
             parts.append(self.characters(ids_TB))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
@@ -67,7 +69,7 @@ class CharacterInput(nn.Module):
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.spelled = SpelledWords(tokenizer)
-        reader = {"cnn": CharacterCNN, "lstm": CharacterLSTM}[settings.characters]
+        reader = CharacterCNN if settings.characters == "cnn" else CharacterLSTM
         self.reader = reader(settings, self.spelled.alphabet.size)
 
     def forward(self, ids_TB: Tensor) -> Tensor:

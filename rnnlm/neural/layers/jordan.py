@@ -37,4 +37,4 @@ class JordanLayer(Layer):
 
     def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
         step = elman_step(x_BE, fed_back(state[0][0]), self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
-        return step, (step.hidden_BH.unsqueeze(0),)
+        return step, step.state

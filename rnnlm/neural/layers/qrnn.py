@@ -37,7 +37,7 @@ class QuasiRecurrentLayer(Layer):
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
         step = qrnn_step(torch.cat(inputs_KBE.unbind(0), dim=1), c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
-        return step, (step.cell_BH.unsqueeze(0), inputs_KBE[1:])[: len(state)]
+        return step, (*step.state[1:], inputs_KBE[1:])[: len(state)]
 
     def state_shapes(self) -> list[tuple[int, int]]:
         return [(1, self.width), *([(self.words - 1, self.input_width)] if self.words > 1 else [])]

@@ -13,6 +13,7 @@ from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
 from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings, QrnnSettings, RecurrentSettings
 
+Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
 
@@ -45,7 +46,7 @@ class ElmanLayer(RecurrentLayer):
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
         step = steps.elman_step(x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
-        return step, (step.hidden_BH.unsqueeze(0),)
+        return step, step.state
 
 
 class GruLayer(RecurrentLayer):
@@ -64,7 +65,7 @@ class GruLayer(RecurrentLayer):
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         step = steps.gru_step(x_BE, state[0][0], *weights, self.reset_gate, self.update_gate)
-        return step, (step.hidden_BH.unsqueeze(0),)
+        return step, step.state
 
 
 class LstmLayer(RecurrentLayer):
@@ -87,9 +88,9 @@ class LstmLayer(RecurrentLayer):
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes)
         step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
-        return step, (step.hidden_BH.unsqueeze(0), step.cell_BH.unsqueeze(0))
+        return step, step.state
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
 
 
@@ -116,7 +117,7 @@ class MogrifierLayer(LstmLayer):
         step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
         return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
 
 

@@ -27,6 +27,11 @@ class Step:
     cell_BH: Tensor | None = None
     gates: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        """h and, where there is one, the cell, (1, B, H) each."""
+        return tuple(each.unsqueeze(0) for each in (self.hidden_BH, self.cell_BH) if each is not None)
+
 
 def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
     """Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the last words side by side."""

@@ -39,9 +39,9 @@ def gru(
     update_gate: UpdateGate,
 ) -> Tensor:
     """y_TBH; the last state is y_TBH[-1]. torch has kernels for the reset "after" the recurrent product alone."""
-    weights = weight_ih, weight_hh, bias_ih, bias_hh
     if update_gate == "renew":
-        weights = tuple(swap_update_gate(weight) for weight in weights)
+        weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh))
+    weights = weight_ih, weight_hh, bias_ih, bias_hh
     if reset_gate == "after" and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
@@ -69,7 +69,8 @@ def lstm(
 ) -> tuple[Tensor, Tensor]:
     """y_TBH and the last cell. torch has kernels for the LSTM without peepholes and coupled gates alone."""
     if peepholes is None and not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
-        return torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
+        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
+        return y_TBH, last_BH
     weights = weight_ih, weight_hh, bias, peepholes
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 

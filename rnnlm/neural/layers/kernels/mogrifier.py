@@ -103,7 +103,7 @@ class MogrifierLSTM(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        c_BH, weight_ih, weight_hh, bias, peepholes, *factors = ctx.saved_tensors
+        c_BH, weight_ih, _, bias, peepholes, *factors = ctx.saved_tensors
         gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
         (T, _, H), (G, E) = c_TBH.shape, weight_ih.shape
         first = 4 * H - G
