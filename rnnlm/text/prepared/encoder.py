@@ -42,6 +42,7 @@ class EncodedPiece:
     arrays: dict[str, np.ndarray] | None = None
 
     def lines(self) -> EncodedLines:
+        assert self.arrays is not None
         return EncodedLines(bytes_L=self.bytes_L, document_lines=self.document_lines, **self.arrays)
 
 

@@ -34,7 +34,7 @@ class Position:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.sizes = [size_of(name) for name in names]
-        self.total = None if None in self.sizes else sum(self.sizes)
+        self.total = None if None in self.sizes else sum(size or 0 for size in self.sizes)
         self.read = 0
 
     def add(self, count: int) -> None:

@@ -109,17 +109,19 @@ def run(request: Request) -> Iterator[Event]:
     task = resolve_request(request)
     check_output(request.output, request.resume, request.overwrite)
     with lock.held(request.output, ".", "preparation"):
-        index = begun(request.output, task.identity()) if request.resume else None
-        if index is None or not is_finished(request.output):
-            try:
-                index = yield from _finish(task, index, began)
-            except BrokenExecutor as error:
-                raise RnnlmError("a worker process died", str(error), HINT) from None
+        try:
+            index = yield from _finish(task, began)
+        except BrokenExecutor as error:
+            raise RnnlmError("a worker process died", str(error), HINT) from None
     yield _prepared(request.output, index, began)
 
 
-def _finish(task: Task, index: Index | None, began: float) -> Steps:
-    """All that is not done yet; the index of all."""
+def _finish(task: Task, began: float) -> Steps:
+    """Do what is not done yet; the index of all."""
+    folder = task.request.output
+    index = begun(folder, task.identity()) if task.request.resume else None
+    if index is not None and is_finished(folder):
+        return index
     position = Position(task.names)
     every = pieces(task.names, task.source, task.text.encoding_errors, position)
     if index is None:
@@ -128,7 +130,7 @@ def _finish(task: Task, index: Index | None, began: float) -> Steps:
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
         raise no_text(Corpus(tuple(task.names)))
-    finish(task.request.output, index)
+    finish(folder, index)
     return index
 
 

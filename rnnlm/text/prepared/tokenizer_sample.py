@@ -25,11 +25,10 @@ LONGEST_LINE = 1 << 20  # looked through for the line end that a stretch begins 
 
 def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
     """ "all", "even" or "start"."""
-    sizes = Position(names)
-    is_known = all(is_plain(name, settings) for name in names)
-    if is_known and sizes.total <= wanted:
-        return "all"
-    return "even" if is_known else "start"
+    total = Position(names).total
+    if total is None or not all(is_plain(name, settings) for name in names):
+        return "start"
+    return "all" if total <= wanted else "even"
 
 
 def lenient(settings: TextSettings) -> TextSettings:
@@ -54,7 +53,7 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
 
 def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
     """Stretches of whole lines at even distances over all these files, together about `wanted` bytes."""
-    sizes = Position(names).sizes
+    sizes = [size or 0 for size in Position(names).sizes]
     total, length = sum(sizes), max(1, wanted // STRETCHES)
     starts = list(itertools.accumulate(sizes, initial=0))
     for number in range(STRETCHES):

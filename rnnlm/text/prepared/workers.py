@@ -38,12 +38,12 @@ class Processes(Executor):
     """`count` processes. As a context it waits for what is submitted; when an error leaves the context, the processes are killed instead."""
 
     def __init__(self, count: int) -> None:
-        self.processes: list[subprocess.Popen] = []
-        self._idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+        self.processes: list[WorkerProcess] = []
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(count)  # each waits for one process
         try:
             for _ in range(count):
-                self.processes.append(_started())
+                self.processes.append(WorkerProcess())
                 self._idle.put(self.processes[-1])
         except BaseException:
             self.kill()
@@ -53,19 +53,11 @@ class Processes(Executor):
         return self._threads.submit(self._call, (function, arguments, keywords))
 
     def _call(self, call: tuple) -> Any:
-        """What the call gives in a process that is idle."""
         process = self._idle.get()
         try:
-            pickle.dump(call, process.stdin, pickle.HIGHEST_PROTOCOL)
-            process.stdin.flush()
-            result, error = pickle.load(process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            raise _died(process) from None
+            return process.call(call)
         finally:
             self._idle.put(process)
-        if error:
-            raise error
-        return result
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
@@ -74,13 +66,10 @@ class Processes(Executor):
     def kill(self) -> None:
         """End all processes now; what they were doing fails."""
         for process in self.processes:
-            process.kill()
+            process.process.kill()
         self._threads.shutdown(cancel_futures=True)
         for process in self.processes:
-            for stream in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # what could not be written any more
-                    stream.close()
-            process.wait()
+            process.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None:
@@ -88,23 +77,50 @@ class Processes(Executor):
         self.shutdown()
 
 
-def _started() -> subprocess.Popen:
+class WorkerProcess:
     """A process that works for this one, in a session of its own: Ctrl-C on the terminal does not reach it."""
-    path = os.pathsep.join(filter(None, sys.path))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", f"from {__name__} import work; work()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-    )  # fmt: skip
 
+    def __init__(self) -> None:
+        path = os.pathsep.join(filter(None, sys.path))
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from {__name__} import work; work()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self.calls: IO[bytes] = self.process.stdin
+        self.results: IO[bytes] = self.process.stdout
 
-def _died(process: subprocess.Popen) -> RnnlmError:
-    try:
-        code = process.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        code = 0
-    how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
-    why = how + (": the system may have run out of memory" if code == -signal.SIGKILL else "")
-    return RnnlmError("a worker process died", why, HINT)
+    def call(self, call: tuple) -> Any:
+        """What the call gives there.
+
+        Raises:
+            Exception: what the call raises. RnnlmError: the process is gone.
+        """
+        try:
+            pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
+            self.calls.flush()
+            result, error = pickle.load(self.results)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise self._died() from None
+        if error:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """Wait until the process, which was killed, is gone."""
+        for stream in (self.calls, self.results):
+            with contextlib.suppress(OSError):  # what could not be written any more
+                stream.close()
+        self.process.wait()
+
+    def _died(self) -> RnnlmError:
+        try:
+            code = self.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            code = 0
+        how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+        why = how + (": the system may have run out of memory" if code == -signal.SIGKILL else "")
+        return RnnlmError("a worker process died", why, HINT)
 
 
 def work() -> None:

@@ -223,7 +223,7 @@ def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
 
     def dying(self, function, piece, *arguments):
         if isinstance(piece, pieces.Piece) and piece.first_line > 400:
-            self.processes[0].kill()
+            self.processes[0].process.kill()
         return submit(self, function, piece, *arguments)
 
     with monkeypatch.context() as patched:
