@@ -6,7 +6,7 @@
 """
 
 import functools
-from pkgutil import resolve_name
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -82,7 +82,7 @@ _PUBLIC = {
     "tune_weights": "rnnlm.rescoring.rescorer",
 }
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
     from rnnlm.combinations.adaptation import adapt, load_adapted
@@ -130,7 +130,7 @@ def __getattr__(name: str) -> Any:
         name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
-    found = resolve_name(f"{_PUBLIC[name]}:{name}")
+    found = getattr(importlib.import_module(_PUBLIC[name]), name)
     return _with_tokenizer_from(found) if name == "prepare" else found
 
 
