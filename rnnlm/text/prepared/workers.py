@@ -128,8 +128,10 @@ def work() -> None:
     for name in ("SIGINT", "SIGHUP"):  # the parent handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is not a result
+    if sys.stderr is None:  # the parent has none: nothing else may take its number
+        os.open(os.devnull, os.O_WRONLY)
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is not a result
     system.keep_freed()  # one piece takes the memory of the one before
     calls: queue.SimpleQueue[tuple] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, calls), daemon=True).start()

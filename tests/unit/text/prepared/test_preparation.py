@@ -285,7 +285,7 @@ def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepar
     datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
     seen = []
     monkeypatch.setattr(
-        "rnnlm.text.prepared.preparation.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given))
+        "rnnlm.text.prepared.preparation.pieces", lambda *given: (seen.append(piece) or piece for piece in pieces.pieces(*given))
     )
     one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
     assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
