@@ -145,7 +145,7 @@ def _with_tokenizer_from(prepare: Any) -> Any:
 
             from rnnlm.models.loading import load_tokenizer
 
-            warnings.warn("rnnlm.prepare(tokenizer_from=NAME) is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
+            warnings.warn("prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
             request |= {"tokenizer": load_tokenizer(tokenizer_from), "tokenizer_name": str(tokenizer_from)}
         return prepare(*arguments, **request)
 
