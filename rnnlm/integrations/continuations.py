@@ -16,7 +16,7 @@ from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.generation.loop import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
-from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
@@ -190,7 +190,7 @@ def _write(
 ) -> list[str]:
     """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
     streams = [stream(settings.seed, number) for number in numbers]
-    forbidden = Ban(Words(model.tokenizer), (), settings.unknown).always
+    forbidden = Ban(model.tokenizer, (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
     logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]

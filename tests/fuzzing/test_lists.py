@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.generation.word_constraints import Ban
 from rnnlm.neural.embeddings.pretrained import read_vectors
 from rnnlm.rescoring import kaldi_espnet
 from rnnlm.rescoring.files import read_nbest
@@ -129,4 +129,4 @@ def test_any_journal_of_scores(place, data):
 @pytest.mark.parametrize("name", ["word", "char", "byte"])
 @given(st.lists(odd_text, max_size=2))
 def test_any_banned_words(name, words):
-    value_or_error(lambda: Ban(Words(make_tokenizer(tokenizer=name)), words))
+    value_or_error(lambda: Ban(make_tokenizer(tokenizer=name), words))
