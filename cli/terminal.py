@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from rnnlm.control_characters import CONTROL, visible
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import CONTROL, RnnlmWarning, visible
 from rnnlm.files import tsv
 
 NARROW_COLUMNS = 50

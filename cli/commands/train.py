@@ -105,7 +105,7 @@ def command(context: click.Context, **given: Any) -> None:
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """This process's part of the command; of several, the first one speaks."""
     from rnnlm.errors import RnnlmWarning, TrainingError
-    from rnnlm.rendezvous import current_rank, planning_together
+    from rnnlm.system import current_rank, planning_together
     from rnnlm.text.corpus import silent
     from rnnlm.training.plan import plan as plan_of
 
@@ -139,7 +139,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 def _is_to_launch(count: int) -> bool:
     """Whether processes are to be started: this one is not one of them."""
     from rnnlm.errors import UsageError
-    from rnnlm.rendezvous import current_rank
+    from rnnlm.system import current_rank
 
     from ..processes import LAUNCHED
 

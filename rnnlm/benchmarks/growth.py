@@ -74,8 +74,8 @@ def _grown(
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(
         setting, value, speed, peak, found["ratio_products"],
-        exponent(1 / speed, value, before and 1 / before.tokens_per_second, before and before.value),
-        exponent(peak, value, before and before.peak_bytes, before and before.value),
+        exponent(value, 1 / speed, (before.value, 1 / before.tokens_per_second) if before else None),
+        exponent(value, peak, (before.value, before.peak_bytes) if before else None),
     )  # fmt: skip
 
 

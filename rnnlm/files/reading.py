@@ -4,15 +4,19 @@ import contextlib
 import errno
 import functools
 import io
-import os
+import json
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from rnnlm.errors import SettingsError, TextError
+import msgspec
+
+from rnnlm.errors import RnnlmError, SettingsError, TextError
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
+
+T = TypeVar("T")
 
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
@@ -111,17 +115,62 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def read_small(path: Path) -> bytes:
-    """The content of the file at `path`, of MOST_SMALL_BYTES at most: no more is read of one that is larger, or of a device without end.
+def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
+    """The content of the file at `path`, of `limit` bytes at most: no more is read of a larger file, or of a device without end.
 
     Raises:
         OSError: it cannot be read, or is larger.
     """
     with open(path, "rb") as stream:
-        data = stream.read(MOST_SMALL_BYTES + 1)
-    if len(data) > MOST_SMALL_BYTES:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
     return data
+
+
+def decode_json(data: bytes | str, kind: type[T]) -> T:
+    """JSON as a value of type `kind`.
+
+    Raises:
+        ValueError: it is not JSON, which knows neither NaN nor Infinity, or not of that type.
+    """
+    try:
+        return msgspec.convert(json.loads(data, parse_constant=_refuse), kind)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def read_json(
+    path: Path,
+    kind: type[T],
+    error: type[RnnlmError],
+    damaged: str,
+    hint: str = "",
+    *,
+    newest: tuple[str, int] | None = None,
+    limit: int = MOST_SMALL_BYTES,
+) -> T:
+    """The JSON file at `path` as a value of type `kind`.
+
+    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest one that is read here.
+
+    Raises:
+        An error of the class `error`: the file cannot be read, is damaged, or has a newer format.
+    """
+    try:
+        content = decode_json(read_small(path, limit), Any)
+        version = content.get("format_version") if newest and isinstance(content, dict) else None
+        if newest and isinstance(version, int) and version > newest[1]:
+            raise error(f"{newest[0]} has format {version}", f"this rnnlm reads up to {newest[1]}", "upgrade rnnlm")
+        return msgspec.convert(content, kind)
+    except OSError as failure:
+        raise error(f"cannot read {path}", failure.strerror or str(failure)) from None
+    except ValueError as failure:
+        raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.config import renamed
@@ -20,11 +19,11 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.lock import FOLDER
-from rnnlm.files.reading import read_small
+from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.manifest import is_model
 
+FOLDER = "training"  # in a model's folder
 FORMAT_VERSION = 2
 
 
@@ -138,10 +137,10 @@ def _read(path: Path) -> _Stored:
         data = read_small(path)
         if path.stem.split("-")[-1] != _short(data):
             raise ModelError(what, f"{path.name} is damaged: its hash is another one")
-        stored = msgspec.convert(json.loads(data), _Stored)
+        stored = decode_json(data, _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
         raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")

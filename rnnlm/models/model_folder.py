@@ -18,7 +18,6 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.lock import FOLDER
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
@@ -206,7 +205,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
 def _is_of_a_run(folder: Path, names: list[str]) -> bool:
     """Whether these files in `folder` are what our own writing leaves when it is killed before config.json (a locked folder first,
     then weights), or the log of a run that diverged before there was a model."""
-    rest = [name for name in names if name != FOLDER and not (name == METRICS and is_of_a_run(folder))]
+    rest = [name for name in names if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))]
     return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
 
 

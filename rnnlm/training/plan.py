@@ -64,7 +64,7 @@ def plan(request: Request, report: Progress = silent) -> Plan:
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or request.resume or is_auto)
-    lock.check(output)
+    lock.check(output, checkpoints.FOLDER, "training")
     texts = open_texts(request, resolved, kind, report)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)

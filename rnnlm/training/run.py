@@ -12,10 +12,10 @@ from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
-from rnnlm.models import model_folder
+from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.rendezvous import current_rank, planning_together
+from rnnlm.system import current_rank, planning_together
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import PreEncoded, encode_text
 from rnnlm.training.plan import Plan, plan
@@ -68,7 +68,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
     if current_rank().rank:
         yield from _take_part(plan, stop, save)
         return
-    with lock.held(plan.output):
+    with lock.held(plan.output, checkpoints.FOLDER, "training"):
         storage = RunStorage(plan, log, _texts(plan))
         if plan.finished:
             log.go_on()
