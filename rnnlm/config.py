@@ -53,7 +53,7 @@ class Resolved:
 
     def make(self, cls: type[Settings]) -> Settings:
         """The settings of one class, as an instance of it."""
-        return cls(**{field.name: self.values[field.name] for field in dataclasses.fields(cls)})
+        return cls(**{field.name: self.values[field.name] for field in _fields(cls)})
 
 
 def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
@@ -107,13 +107,17 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     return converted
 
 
+def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(cls)
+
+
 def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default.
 
     Raises:
         ModelError: a value is not valid.
     """
-    names = {field.name for field in dataclasses.fields(cls)}
+    names = {field.name for field in _fields(cls)}
     try:
         return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
     except SettingsError as error:
@@ -203,7 +207,7 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
 
 
 def _defaults(classes: Iterable[type]) -> dict[str, Any]:
-    return {field.name: _default(field) for cls in classes for field in dataclasses.fields(cls)}
+    return {field.name: _default(field) for cls in classes for field in _fields(cls)}
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -153,7 +153,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, where: str) -> dict[str | None, Any]:
     value = _json_value(line, where, "one JSON object a line")
     if not isinstance(value, dict):
         raise TextError(f"{where}: not a JSON object")
@@ -165,7 +165,7 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
     _, names = next(table, (0, []))
     _check_columns(source, names)
     for number, cells in table:
-        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        values: dict[str | None, Any] = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
         if any(beyond := cells[len(names) :]):
             values[None] = beyond
         yield Row(f"{source}, line {number}", values)
