@@ -64,7 +64,7 @@ _PUBLIC = {
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
-    "read_sentences": "rnnlm.scoring.sentence_sources",
+    "read_sentences": "rnnlm.scoring.sentences",
     "read_weights": "rnnlm.rescoring.weights",
     "rescore": "rnnlm.rescoring.rescorer",
     "save_best": "rnnlm.rescoring.nbest_output",
@@ -112,8 +112,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.sets import score_set
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentence_sources import read_sentences
-    from rnnlm.scoring.sentences import Sentence
+    from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.text.corpus import Corpus, TextSettings
     from rnnlm.text.prepared.events import Prepared
     from rnnlm.text.prepared.preparation import prepare

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 
 
 def read(*names, **settings):
