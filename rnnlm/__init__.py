@@ -67,8 +67,8 @@ _PUBLIC = {
     "read_sentences": "rnnlm.scoring.sentences",
     "read_weights": "rnnlm.rescoring.weights",
     "rescore": "rnnlm.rescoring.rescorer",
-    "save_best": "rnnlm.rescoring.nbest_output",
-    "save_nbest": "rnnlm.rescoring.nbest_output",
+    "save_best": "rnnlm.rescoring.files",
+    "save_nbest": "rnnlm.rescoring.files",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
@@ -100,9 +100,8 @@ if TYPE_CHECKING:
     from rnnlm.models.loading import load
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
-    from rnnlm.rescoring.files import read_nbest
+    from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
-    from rnnlm.rescoring.nbest_output import save_best, save_nbest
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring.weights import Weights, read_weights, save_weights
     from rnnlm.scoring.pairs.accuracy import pair_accuracies
