@@ -73,7 +73,7 @@ _PUBLIC = {
     "score_chunks": "rnnlm.scoring.scorer",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_sentences": "rnnlm.scoring.scorer",
-    "score_set": "rnnlm.scoring.pairs.sets",
+    "score_set": "rnnlm.scoring.pairs.accuracy",
     "train": "rnnlm.training.run",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
@@ -104,11 +104,10 @@ if TYPE_CHECKING:
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring.weights import Weights, read_weights, save_weights
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
-    from rnnlm.scoring.pairs.sets import score_set
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, read_sentences

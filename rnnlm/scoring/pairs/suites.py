@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.errors import TextError
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.pairs.formulas import Formula, Reference, parse
-from rnnlm.scoring.pairs.lines import ReadLines, Unscorable, checked_line, read_lines
+from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, read_lines
 
 METRIC = "sum"
 

@@ -90,7 +90,7 @@ PARQUET = {
 }
 PAIRS = {
     "empty": (b"", "pairs.tsv holds no pairs"),
-    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv is no list of pairs by its columns"),
+    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv does not have the columns of a list of pairs"),
     "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
     "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
     "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),

@@ -4,9 +4,8 @@ import math
 import pytest
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.scoring.pairs.accuracy import TestSet, pair_accuracies, score_set
 from rnnlm.scoring.pairs.formulas import Reference
-from rnnlm.scoring.pairs.sets import TestSet, score_set
 from rnnlm.scoring.pairs.suites import is_suite, score_suite, suite_of
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit
