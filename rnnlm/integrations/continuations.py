@@ -80,8 +80,8 @@ class _Reader:
         self.cut_words += 1
         return np.concatenate([before, self.ids(continuation)]), len(before)
 
-    def tell(self) -> None:
-        """Notices of what a reader of the figures must know."""
+    def warn(self) -> None:
+        """Notices of unknown words and of words that were cut."""
         if self.unknown:
             names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN]) + (", ..." if len(self.unknown) > UNKNOWN_SHOWN else "")
             notice(f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: {names}")
@@ -94,11 +94,11 @@ def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], 
     continuation has probability one.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.pair(*pair) for pair in pairs]
-    reader.tell()
+    reader.warn()
     ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
     told = [slice(start + first, start + len(text)) for (start, _), (text, first) in zip(spans, read, strict=True)]
     for at in told:
@@ -116,11 +116,11 @@ def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str
     """log p (nats) of each text, of any length, from the initial state; its end is no event.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(text) for text in texts]
-    reader.tell()
+    reader.warn()
     ids, spans = _side_by_side(read, model.tokenizer.boundary_id)
     logprob_N = span_scoring.score_spans(model, ids, spans)
     span_scoring.check_scores(logprob_N)
@@ -135,11 +135,11 @@ def continue_texts(
     Of `settings`, `running` and `repetition_penalty` have no meaning here.
 
     Raises:
-        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
-    reader.tell()
+    reader.warn()
     rows = min(ROWS, model.max_rows or ROWS)
     by_length = sorted(range(len(read)), key=lambda number: len(read[number]))
     written = [""] * len(read)

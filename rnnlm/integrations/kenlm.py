@@ -53,7 +53,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class FullScoreReturn:
-    """log_prob: log10 p. ngram_length: of the n-gram that told it. oov: the word is unknown."""
+    """log_prob: log10 p. ngram_length: of the n-gram that gave it. oov: the word is unknown."""
 
     log_prob: float
     ngram_length: int
@@ -116,7 +116,7 @@ class Model:
 
     @classmethod
     def of(cls, model: AnyModel, path: str | Path = "") -> "Model":
-        """A model that is there already, such as a mixture or one that adapts itself. `path`: what is told of where it lies."""
+        """A model that is there already, such as a mixture or one that adapts itself. `path`: shown as its place."""
         made = cls.__new__(cls)
         made._set(model, str(path))
         return made
@@ -158,7 +158,7 @@ class Model:
             yield LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]), answers[end - 1][1], not is_known
 
     def perplexity(self, sentence: str | bytes) -> float:
-        """Per word of `sentence` and its end; infinite where that is no finite number."""
+        """Per word of `sentence` and its end; infinite where that is not a finite number."""
         words = len(split_words(_text(sentence))) + 1
         try:
             return 10.0 ** (-self.score(sentence) / words)
@@ -233,7 +233,7 @@ class LanguageModel(Model):
 
 def _text(text: str | bytes) -> str:
     """Raises:
-    TextError: it is bytes, but no UTF-8.
+    TextError: it is bytes, but not UTF-8.
     """
     try:
         return text.decode("utf-8") if isinstance(text, bytes) else text

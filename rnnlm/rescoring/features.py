@@ -115,7 +115,7 @@ def feature_table(
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)[numbers_H]
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
-        _tell_case(name, model, list(distinct), mapping)
+        _warn_of_case(name, model, list(distinct), mapping)
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)
@@ -144,12 +144,12 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     features_KSN = np.zeros((len(columns), *exists_SN.shape))
     features_KSN[:, exists_SN] = list(columns.values())
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
-    _tell_impossible(usable_SN, exists_SN)
+    _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
     return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
 
 
-def _tell_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
+def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
     impossible = int((exists_SN & ~usable_SN).sum())
     if impossible:
         alone = int((~usable_SN.any(axis=1)).sum())
@@ -159,8 +159,8 @@ def _tell_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
         )
 
 
-def _tell_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
-    """Where nearly nothing is known, but would be in lower case, that is worth saying."""
+def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
+    """A notice where nearly nothing is known, but would be in lower case."""
     sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
     share = _unknown_share(model, sample)
     if share > 0.5 and not mapping.lowercase and _unknown_share(model, [text.lower() for text in sample]) < share / 2:

@@ -157,7 +157,7 @@ def _with_references(utterances: list[Utterance], files: Sequence[str], settings
 
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
-    """Whether the names of utterances can be told from what follows them in a line of :func:`save_best`.
+    """Check that the names of utterances can be separated from what follows them in a line of :func:`save_best`.
 
     Raises:
         OutputError: one cannot.

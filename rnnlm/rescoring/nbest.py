@@ -39,7 +39,7 @@ class ListSettings:
     """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete: utterances without hypotheses
     are left out with a notice instead of being an error, and so are, where references are needed, those without."""
 
-    format: str | None = None  # one of rescoring.files.FORMATS; None: told by content
+    format: str | None = None  # one of rescoring.files.FORMATS; None: recognised by content
     costs: bool = False
     skip_incomplete: bool = False
     encoding_errors: str = "strict"
@@ -49,7 +49,7 @@ def parse_score(text: str, where: str, costs: bool) -> float:
     """The score that `text` writes, the higher the better; ESPnet's "tensor(-4.06)" too.
 
     Raises:
-        TextError: it is missing, or no finite number.
+        TextError: it is missing, or not a finite number.
     """
     number = text.strip()
     if number.startswith("tensor(") and number.endswith(")"):
@@ -66,7 +66,7 @@ def parse_score(text: str, where: str, costs: bool) -> float:
 
 
 def parse_rank(text: str) -> int | None:
-    """The rank that `text` writes; None where it is none."""
+    """The rank that `text` writes; None where it is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK else None
 
 

@@ -96,7 +96,7 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` hears how far scoring is.
+    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` is called with how far scoring is.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
@@ -156,7 +156,7 @@ def cross_validate(
     """
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
-        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", hint="2 or more, one utterance each at least")
+        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}

@@ -80,7 +80,7 @@ class PredictionLabels:
 @dataclass(frozen=True)
 class PredictionScore:
     """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs on a tie (< and > are hard in
-    SyntaxGym); None, with the reason, where it cannot be told.
+    SyntaxGym); None, with the reason, where that is not known.
 
     surprisal_bits: of the regions it speaks of; None where infinite.
     """
