@@ -7,9 +7,10 @@ tokens can be asked for there at the price of one; a prefix is read only when so
 The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all its rows side by side.
 """
 
+import functools
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,9 +19,10 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
-from rnnlm.inference.distributions import predict
+from rnnlm.inference.distributions import MOST_CELLS, predict
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
+from rnnlm.text.encoding import known_ids
 
 UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
 CACHED_BYTES = 1 << 27  # of distributions, and the states after them
@@ -131,73 +133,120 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
     """
     if model.max_rows or model.forgets_at_boundary or model.adaptation != "none":
         return span_scoring.score_spans(model, ids, spans)
-    logprob_N = np.zeros(len(ids))
+    return score_and_compare(model, ids, spans, np.full(len(spans), UNBOUNDED))[0]
+
+
+def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest of all at their place.
+
+    compared_S: from which of its tokens on each span is compared, up to the first that is not the likeliest; false elsewhere.
+    """
+    logprob_N, is_likeliest_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
-    order = sorted(range(len(spans)), key=keys.__getitem__)
+    order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    for first in range(0, len(order), LINES_AT_ONCE):
-        trie = _Trie(ids, spans[order[first : first + LINES_AT_ONCE]])
-        for position_E, logprob_E in list(trie.read(model, ids, stream)):  # they are copied from the device once all is computed
+    at_once = LINES_AT_ONCE if model.adaptation == "none" else max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
+    at_once = min(at_once, model.max_rows or at_once)
+    for first in range(0, len(order), at_once):
+        lines = order[first : first + at_once]
+        trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
+        for position_E, logprob_E in list(trie.read(stream)):  # they are copied from the device once all is computed
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)
-    return logprob_N
+    return logprob_N, is_likeliest_N
 
 
 class _Trie:
     """L sorted lines. At a depth, the first of the lines with the same beginning is the row that reads for all of them.
 
-    shared_L: how many tokens each has in common with the line before it.
+    shared_L: how many tokens each has in common with the line before it. joins_L: the depth from which it may be a row: those of a
+    network branch after the last shared input, as its hidden vectors are good for every target; those of other models before it.
+    is_open_L: whether it is still compared with the likeliest tokens.
     """
 
-    def __init__(self, ids: np.ndarray, spans: np.ndarray) -> None:
+    def __init__(
+        self, model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_L: np.ndarray, is_likeliest_N: np.ndarray
+    ) -> None:
+        self.model: Any = model
+        self.ids = ids
         self.start_L, self.length_L = spans[:, 0], spans[:, 1] - spans[:, 0]
         lines = [ids[start:end] for start, end in spans.tolist()]
         self.shared_L = np.array([0, *(_common(one, other) for one, other in itertools.pairwise(lines))])
+        self.is_network = isinstance(model, HiddenStateModel)
+        self.joins_L = self.shared_L + self.is_network
+        self.joins_L[0] = 0
+        self.compared_L, self.is_open_L, self.is_likeliest_N = compared_L, compared_L < self.length_L, is_likeliest_N
 
-    def read(self, model: Any, ids: np.ndarray, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
-        """The positions of targets and their log-probabilities, (E,), each distinct beginning once.
-
-        The rows of a network branch after the last shared input, as its hidden vectors are good for every target; those of other models
-        branch before it.
-        """
-        branches_late = isinstance(model, HiddenStateModel)
-        joins_L = self.shared_L + branches_late
-        joins_L[0] = 0
-        depth = 0
-        rows = np.flatnonzero((joins_L <= depth) & (self.length_L > depth))
-        state = model.initial_state(len(rows))
+    def read(self, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
+        """The positions of targets and their log-probabilities, (E,), each distinct beginning once."""
+        depth, rows = 0, self._rows_at(0)
+        state = self.model.initial_state(len(rows))
         while len(rows):
-            later = joins_L[joins_L > depth]
-            end = min(depth + max(1, model.call_tokens // len(rows)), self.length_L[rows].min(), later.min(initial=UNBOUNDED))
+            end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
-            if branches_late:
-                hidden_RTH, state = model.hidden(stream[position_RT], state)
-                new = np.flatnonzero((joins_L == end) & (self.length_L >= end))
-                yield self._score_hidden(model, ids, hidden_RTH, position_RT, new, _rows_of(new, rows))
+            inputs_RT = stream[position_RT]
+            if self.is_network:
+                hidden_RTH, after = self.model.hidden(inputs_RT, state)
+                yield self._score_hidden(hidden_RTH, position_RT, rows, end)
+                predict = functools.partial(self._predict_hidden, hidden_RTH)
             else:
-                logprob_RT, state = model.score(stream[position_RT], ids[position_RT], state)
+                logprob_RT, after = self.model.score(inputs_RT, self.ids[position_RT], state)
                 yield position_RT, logprob_RT
-            following = np.flatnonzero((joins_L <= end) & (self.length_L > end))
-            if len(following) and not np.array_equal(following, rows):
-                state = state.select(_rows_of(following, rows))
+                predict = functools.partial(self._predict, inputs_RT, state)
+            self._compare(depth, rows, predict)
+            following = self._rows_at(end)
+            is_same = np.array_equal(following, rows) or not len(following)
+            state = after if is_same else after.select(_rows_of(following, rows))
             rows, depth = following, end
-
-    def _score_hidden(
-        self, model: HiddenStateModel, ids: np.ndarray, hidden_RTH: Array, position_RT: np.ndarray, new: np.ndarray, parents: np.ndarray
-    ) -> tuple[np.ndarray, Array]:
-        """The targets of the rows, and the first of the `new` lines, which branch from the last inputs of their `parents`."""
-        rows, length = position_RT.shape
-        row_E = np.concatenate([np.repeat(np.arange(rows), length), parents])
-        time_E = np.concatenate([np.tile(np.arange(length), rows), np.full(len(new), length - 1)])
-        position_E = np.concatenate([position_RT.ravel(), self.start_L[new] + self.shared_L[new]])
-        hidden_EH = hidden_RTH[tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))]
-        return position_E, model.score_hidden(hidden_EH[None], ids[position_E][None])[0]
 
     def copy_shared(self, logprob_N: np.ndarray) -> None:
         """Gives each line the scores of what it shares with the line before it."""
         starts = self.start_L.tolist()
         for (before, start), shared in zip(itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True):
             logprob_N[start : start + shared] = logprob_N[before : before + shared]
+
+    def _rows_at(self, depth: int) -> np.ndarray:
+        return np.flatnonzero((self.joins_L <= depth) & (self.length_L > depth))
+
+    def _compared_at(self, depth: int) -> np.ndarray:
+        """The lines whose token at this depth is compared."""
+        return np.flatnonzero(self.is_open_L & (self.compared_L <= depth) & (self.length_L > depth))
+
+    def _next_change(self, rows: np.ndarray, depth: int) -> int:
+        """How far the rows can be read in one call: to where a line ends, branches off, or is compared."""
+        if len(self._compared_at(depth)):
+            return depth + 1
+        changes = np.concatenate([self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]])
+        return min(depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min()))
+
+    def _score_hidden(self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int) -> tuple[np.ndarray, Array]:
+        """The scores of the rows' targets, and of the first own target of lines that branch off after the last input."""
+        new = np.flatnonzero((self.joins_L == end) & (self.length_L >= end))
+        count, length = position_RT.shape
+        row_E = np.concatenate([np.repeat(np.arange(count), length), _rows_of(new, rows)])
+        time_E = np.concatenate([np.tile(np.arange(length), count), np.full(len(new), length - 1)])
+        position_E = np.concatenate([position_RT.ravel(), self.start_L[new] + self.shared_L[new]])
+        hidden_EH = hidden_RTH[tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))]
+        return position_E, self.model.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
+
+    def _compare(self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]) -> None:
+        """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes rows, (M,), and gives (M, V)."""
+        lines = self._compared_at(depth)
+        if not len(lines):
+            return
+        chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
+        at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
+        parts = [predict(chosen[first : first + at_once]) for first in range(0, len(chosen), at_once)]
+        likeliest_M = np.concatenate([arrays.as_numpy(arrays.library(part).argmax(part, -1)) for part in parts])
+        position = self.start_L[lines] + depth
+        is_likeliest = likeliest_M[which] == known_ids(self.ids[position], self.model.tokenizer)
+        self.is_likeliest_N[position] = self.is_open_L[lines] = is_likeliest
+
+    def _predict_hidden(self, hidden_RTH: Array, rows: np.ndarray) -> Array:
+        return self.model.predict_hidden(hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1])[:, 0]
+
+    def _predict(self, inputs_RT: np.ndarray, state: State, rows: np.ndarray) -> Array:
+        return self.model.predict(inputs_RT[rows, :1], state.select(rows))[0][:, 0]
 
 
 def _rows_of(lines: np.ndarray, rows: np.ndarray) -> np.ndarray:

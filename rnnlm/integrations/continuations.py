@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.generation.loop import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
 from rnnlm.generation.word_constraints import Ban
-from rnnlm.inference import span_scoring
+from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
-from rnnlm.interface import Array, LanguageModel, State, Tokenizer
+from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.corpus import check_reserved, is_blank
-from rnnlm.text.encoding import known_ids
 
-ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side
 UNKNOWN_SHOWN = 5
 
@@ -90,8 +87,8 @@ class _Reader:
 
 
 def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error") -> list[ContinuationScore]:
-    """The scores of (context, continuation), in their order, whatever the batches. An empty context is the start of a text; an empty
-    continuation has probability one.
+    """The scores of (context, continuation), in their order, whatever the batches; what texts share at their beginnings is read once.
+    An empty context is the start of a text; an empty continuation has probability one.
 
     Raises:
         TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
@@ -100,16 +97,11 @@ def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], 
     read = [reader.pair(*pair) for pair in pairs]
     reader.warn()
     ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
-    told = [slice(start + first, start + len(text)) for (start, _), (text, first) in zip(spans, read, strict=True)]
-    for at in told:
-        ids[at] += ASKED
-    logprob_N, is_best_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
-    for start_B, end_B, (logprob_BT, is_best_BT) in span_scoring.windows(model, ids, spans, lambda *step: _answered(model, *step)):
-        for row, (start, end) in enumerate(zip(start_B, end_B, strict=True)):
-            logprob_N[start:end] = logprob_BT[row, : end - start]
-            is_best_N[start:end] = is_best_BT[row, : end - start]
+    begins = np.array([begin for _, begin in read], dtype=np.int64)
+    logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begins)
     span_scoring.check_scores(logprob_N)
-    return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_best_N[at].all()), at.stop - at.start) for at in told]
+    asked = [slice(start + begin, end) for (start, end), begin in zip(spans.tolist(), begins.tolist(), strict=True)]
+    return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_likeliest_N[at].all()), at.stop - at.start) for at in asked]
 
 
 def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str = "error") -> list[float]:
@@ -124,7 +116,7 @@ def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str
     ids, spans = _side_by_side(read, model.tokenizer.boundary_id)
     logprob_N = span_scoring.score_spans(model, ids, spans)
     span_scoring.check_scores(logprob_N)
-    return [math.fsum(logprob_N[start : start + len(text)]) for (start, _), text in zip(spans, read, strict=True)]
+    return [math.fsum(logprob_N[start:end]) for start, end in spans.tolist()]
 
 
 def continue_texts(
@@ -152,37 +144,12 @@ def continue_texts(
 
 
 def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """The texts in one array, a boundary after each, so that one is what the next begins with; and their spans with it."""
-    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
+    """The texts in one array, a boundary after each, so that one is what the next begins with; and their spans without it."""
+    length_S = np.array([len(text) for text in texts], dtype=np.int64)
+    ends = np.cumsum(length_S + 1) - 1
     parts = [part for text in texts for part in (text, [boundary_id])]
     ids = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
-    return ids, span_scoring.spans_between(np.concatenate([[0], ends]))
-
-
-def _answered(
-    model: LanguageModel, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
-) -> tuple[tuple[np.ndarray, np.ndarray], State]:
-    """log p of the targets, and whether those that are ASKED for are the likeliest tokens, up to the first of a row that is not:
-    only so far the whole vocabulary is predicted, column by column."""
-    is_asked_BT = targets_BT >= ASKED
-    inputs_BT, targets_BT = (np.where(each >= ASKED, each - ASKED, each) for each in (inputs_BT, targets_BT))
-    known_BT, is_best_BT = known_ids(targets_BT, model.tokenizer), np.zeros(targets_BT.shape, dtype=bool)
-    is_open_B, scores, at = np.ones(len(targets_BT), dtype=bool), [], 0
-    while at < targets_BT.shape[1]:
-        waiting = np.flatnonzero((is_asked_BT[:, at:] & is_open_B[:, None]).any(axis=0))
-        end = targets_BT.shape[1] if not len(waiting) else at + max(1, int(waiting[0]))
-        rows = np.flatnonzero(is_asked_BT[:, at] & is_open_B)
-        if len(rows):
-            predicted, _ = model.predict(inputs_BT[rows, at : at + 1], state.select(rows))
-            is_best_BT[rows, at] = is_open_B[rows] = arrays.as_numpy(_likeliest(predicted))[:, 0] == known_BT[rows, at]
-        logprob_BT, state = model.score(inputs_BT[:, at:end], targets_BT[:, at:end], state)
-        scores.append(arrays.as_numpy(logprob_BT))
-        at = end
-    return (np.concatenate([np.zeros((len(targets_BT), 0)), *scores], axis=1), is_best_BT), state
-
-
-def _likeliest(logprob_BTV: Array) -> Array:
-    return arrays.library(logprob_BTV).argmax(logprob_BTV, -1)
+    return ids, np.stack([ends - length_S, ends], axis=1)
 
 
 def _write(
