@@ -117,7 +117,7 @@ def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
 
 
 def drawn(desk: Desk, width: int, height: int) -> Any:
-    """The text, the words with their probabilities, the continuations; no line is wider than the terminal, nor are there more lines than it has."""
+    """The text, the words with their probabilities, the continuations, cut to the terminal's width and height."""
     from rich.table import Table
     from rich.text import Text
 

@@ -147,7 +147,7 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
         why = "the text is treated as it was when they were tuned"
-        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune anew")
+        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune again")
     return weights
 
 

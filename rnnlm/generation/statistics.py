@@ -24,8 +24,8 @@ class TextStatistics:
     """Figures of one set of sentences. Shares are from 0 to 1; None where there is nothing to count.
 
     length_*: words in a sentence. types_per_token: different words over words, among the first `compared_words` of both sets.
-    new_ngrams: the share of its n-grams, n from 1 to 4, that the rest of the text does not have. repeated: the share of sentences that stood
-    in the set before; copied: that stand in the rest of the text, word for word.
+    new_ngrams: the share of its n-grams, n from 1 to 4, that the rest of the text does not have. repeated: the share of sentences
+    that occurred in the set before; copied: that occur in the rest of the text, word for word.
     """
 
     sentences: int

@@ -23,8 +23,8 @@ Look = Callable[[Array], np.ndarray]  # log-probabilities (nats), (M, V) -> what
 def score_and_look(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look, state: State | None = None
 ) -> tuple[np.ndarray, np.ndarray, State | None]:
-    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token at each place
-    (within the spans), in the order of places; and the state after the last token.
+    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token
+    at each place (within the spans), in the order of places; and the state after the last token.
 
     state: what a single span begins with; None: its initial state, and none is given back.
     """

@@ -122,7 +122,8 @@ def check_scores(logprob: np.ndarray) -> None:
     """
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
         raise ModelError(
-            "the model's scores are not numbers", "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
+            "the model's scores are not numbers",
+            "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
             "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
         )  # fmt: skip
 

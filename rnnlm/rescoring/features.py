@@ -155,7 +155,7 @@ def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
         alone = int((~usable_SN.any(axis=1)).sum())
         notice(
             f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
-            f"{alone:,} utterances of which all have keep their 1-best"
+            f"{alone:,} utterances, all of whose hypotheses have, keep their 1-best"
         )
 
 

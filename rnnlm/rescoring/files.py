@@ -88,7 +88,7 @@ def _read_tsv(builder: ListBuilder) -> None:
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"
-                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are parted by one tab; {_MIXED}")
+                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are separated by one tab; {_MIXED}")
             utt, rank, score, text = fields
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
@@ -108,7 +108,7 @@ def _read_json(builder: ListBuilder) -> None:
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
-            raise TextError(f"{row.where}: utterance {utt!r} is there already", "each utterance stands once in a list")
+            raise TextError(f"{row.where}: utterance {utt!r} is in the list already", "each utterance is in a list once")
         if row.values.get("ref") is not None:
             builder.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
         for rank, each in enumerate(_field(row.values, "hypotheses", list, row.where, "a list"), start=1):

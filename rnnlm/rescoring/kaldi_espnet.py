@@ -78,13 +78,13 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
         found: dict[str, float] = {}
         for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
             if key in found:
-                raise TextError(f"{where}: {key!r} has a score already", "each hypothesis stands once in a list")
+                raise TextError(f"{where}: {key!r} has a score already", "each hypothesis is in a list once")
             found[key] = scale * parse_score(rest, where, builder.settings.costs if costs is None else costs) + total.get(key, 0.0)
             if not math.isfinite(found[key]):
                 raise TextError(f"{where}: the score is {found[key]}", "scores are finite numbers, their sums and products too")
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
-            raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in one of them alone")
+            raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in only one of them")
         total = found
     return total
 
@@ -146,7 +146,7 @@ def read_espnet(builder: ListBuilder) -> None:
         scores = {}
         for utt, rest, where in keyed_lines(str(folder / "score"), errors):
             if utt in scores:
-                raise TextError(f"{where}: {utt!r} has a score already", "each hypothesis stands once in a list")
+                raise TextError(f"{where}: {utt!r} has a score already", "each hypothesis is in a list once")
             scores[utt] = parse_score(rest, where, builder.settings.costs)
         for utt, words, where in keyed_lines(str(folder / "text"), errors):
             if utt not in scores:

@@ -132,7 +132,7 @@ class ListBuilder:
         """
         draft = self._draft(utt, where)
         if draft.reference is not None:
-            raise TextError(f"{where}: utterance {utt!r} has a reference already", "each utterance stands once in a list")
+            raise TextError(f"{where}: utterance {utt!r} has a reference already", "each utterance is in a list once")
         draft.reference = text
 
     def add_empty(self, utt: str, where: str) -> None:
@@ -178,7 +178,8 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
         notice(
-            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; the best of the others stands in"
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; "
+            "the best of the others takes its place"
         )
 
 
@@ -206,5 +207,6 @@ def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
         notice(f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not")
     elif not_best:
         notice(
-            f"{source}: the first hypothesis has not the highest score in {not_best:,} of {len(lists):,} utterances; the 1-best is the first"
+            f"{source}: the first hypothesis does not have the highest score in {not_best:,} of {len(lists):,} utterances; "
+            "the 1-best is the first"
         )

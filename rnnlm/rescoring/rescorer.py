@@ -117,7 +117,7 @@ def rescore(
     table = feature_table(utterances, matched(weights, models), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
         raise ModelError(
-            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew"
+            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune again"
         )
     return _applied(table, weights, seed)
 
@@ -175,7 +175,7 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
         UsageError: they are not of the same list, or without references.
     """
     if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
-        raise UsageError("a gain is that over the same list, with its references")
+        raise UsageError("a gain compares results of the same list, with its references")
     return _gain(
         *([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed
     )

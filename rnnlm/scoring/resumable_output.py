@@ -70,8 +70,8 @@ class ScoreFile:
             _journal(self.path).unlink()
 
     def _other_sentences(self) -> UsageError:
-        hint = "give those it was begun with, or begin anew with --overwrite"
-        return UsageError(f"{self.path} was begun with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
+        hint = "give those it was started with, or start again with --overwrite"
+        return UsageError(f"{self.path} was started with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
@@ -100,13 +100,15 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
         size = path.stat().st_size
     except (OSError, ValueError, msgspec.MsgspecError):
         why = f"there is no {_journal(path).name} beside it that describes a run: it came to its end, or never began"
-        raise OutputError(f"cannot go on with {path}", why, "leave --resume out, or begin anew with --overwrite") from None
+        raise OutputError(f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite") from None
     if differing := [name for name in {**begun, **run} if begun.get(name) != run.get(name)]:
         was = ", ".join(f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}" for name in differing)
-        raise UsageError(f"{path} was begun otherwise", was, "ask for the same, or begin anew with --overwrite")
+        raise UsageError(
+            f"{path} was started with another model or other options", was, "ask for the same, or start again with --overwrite"
+        )
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
-        raise OutputError(f"cannot go on with {path}", "it is shorter than it was", "begin anew with --overwrite")
+        raise OutputError(f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite")
     with writing(path.parent):
         os.truncate(path, kept[-1].bytes)
         replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
@@ -115,9 +117,7 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
 
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(
-            f"{path} would be compressed", "a compressed file cannot be gone on with", "choose another name, compress it later"
-        )
+        raise UsageError(f"{path} would be compressed", "a compressed file cannot be resumed", "choose another name, compress it later")
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect")
     check_file(path, overwrite)

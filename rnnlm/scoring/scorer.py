@@ -188,7 +188,7 @@ class _Scorer:
         for index, start, end in zip(having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True):
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
-                raise TextError(f"sentence {sentences[index].id}: its tokens run across the border to the given text")
+                raise TextError(f"sentence {sentences[index].id}: a token reaches over the border between the given text and the sentence")
             counts[index] = end - start
         return counts
 

@@ -74,7 +74,7 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
                 yield replace(sentence, id=number)
                 continue
             if sentence.id in seen and not has_warned:
-                notice(f"several sentences have the id {sentence.id}: their records cannot be told apart by it")
+                notice(f"several sentences have the id {sentence.id}: it does not identify their records")
                 has_warned = True
             seen.add(sentence.id)
             yield sentence
@@ -96,7 +96,7 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     if kind:
         notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
     if settings.wants_table:
-        raise TextError(f"{source} is no table by its name", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
+        raise TextError(f"{source} does not have a table suffix", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
     return _lines(source, settings)
 
 

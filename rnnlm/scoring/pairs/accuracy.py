@@ -41,8 +41,9 @@ class PairAccuracy:
     """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap over pairs).
 
     by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all"; group: its name.
-    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown
-    word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is unknown.
+    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and
+    `oov_pairs` hold an unknown word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no
+    word is unknown.
     """
 
     by: str

@@ -143,7 +143,7 @@ def _item(stored: _Item, where: str) -> Item:
     for condition in stored.conditions:
         regions = {region.region_number: region.content for region in condition.regions}
         if len(regions) < len(condition.regions) or condition.condition_name in conditions:
-            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: a number or name stands twice")
+            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: duplicate number or name")
         conditions[condition.condition_name] = regions
     return Item(str(stored.item_number), conditions)
 

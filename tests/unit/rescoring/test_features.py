@@ -84,7 +84,7 @@ def test_models_with_one_tokenizer_share_their_unknown_words(halves):
 
 
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
-    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances of which all have keep their 1-best"):
+    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances, all of whose hypotheses have, keep their 1-best"):
         table = feature_table([utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping())
     assert table.usable_SN.tolist() == [[True, False], [True, False]]
     assert np.isfinite(table.features_KSN).all()

@@ -106,7 +106,7 @@ def test_costs_are_turned_round_and_files_of_scores_add_up(here):
 @pytest.mark.filterwarnings("error")
 def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
     write(here / "a", TSV.replace("-2", "-1"))
-    with pytest.raises(RnnlmWarning, match="has not the highest score in 1 of 2"):
+    with pytest.raises(RnnlmWarning, match="does not have the highest score in 1 of 2"):
         read_nbest("a")
     write(here / "b", "u1\t1\t1\tx\nu1\t2\t2\ty\n")
     with pytest.raises(RnnlmWarning, match="lowest score in 1 of 1 .*--costs"):
@@ -165,7 +165,7 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message
     ("record", "message"),
     [
         ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
-        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is there already"),
+        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is in the list already"),
         ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
         ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
         ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),

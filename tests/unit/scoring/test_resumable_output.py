@@ -74,12 +74,12 @@ def test_another_run_or_other_sentences_are_refused(path):
 
 
 def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
-    with pytest.raises(OutputError, match="cannot go on"):
+    with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
     path.write_text("mine")
     with pytest.raises(OutputError, match="there already"):
         resumable_output.begin(path, RUN, "header\n")
-    with pytest.raises(OutputError, match="cannot go on"):
+    with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
     assert path.read_text() == "mine"
     with pytest.raises(UsageError, match="compressed"):

@@ -110,7 +110,8 @@ def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
 @pytest.mark.parametrize(
     "row, problem",
     [
-        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"), ("The keys are\tx\tare\tis", "verb_index is not a whole"),
+        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
+        ("The keys are\tx\tare\tis", "verb_index is not a whole"),
         ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
         ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
     ],
@@ -147,7 +148,8 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     "changes, problem",
     [
         ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
-        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"), ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
+        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
+        ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
         ({"options": ["a"]}, "options are not two texts"), ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
     ],
 )  # fmt: skip
