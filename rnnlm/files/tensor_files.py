@@ -94,7 +94,7 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
             array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
             data = array.reshape(-1).view(np.uint8)
             if start != at or stream.readinto(data.data) != len(data):
-                raise ModelError("the weights cannot be read", f"array {name!r} does not follow on the one before it")
+                raise ModelError("the weights cannot be read", f"array {name!r} does not follow the one before it")
             found.update(data.data)
             at = end
         if stream.read(1):
@@ -114,7 +114,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
         ModelError: one is missing, unknown, or of another type or shape.
     """
     if arrays.keys() != shapes.keys():
-        odd = sorted(arrays.keys() ^ shapes.keys())[0]
+        odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
     for name, (kind, shape) in shapes.items():
         found = NAMES[arrays[name].dtype], arrays[name].shape

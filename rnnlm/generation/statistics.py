@@ -5,6 +5,7 @@ with. So a figure of samples may be read against the figure of real sentences, w
 model where its tokens are words (all that it doesn't know are one), and else what stands between white space.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def _numbered(sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer) -> I
         for lines in sets_of_lines:
             encoded = tokenizer.encode(["" if is_blank(line) else line for line in lines])
             bounds = encoded.offsets.tolist()
-            yield (encoded.ids[start : end - 1].tolist() for start, end in zip(bounds[:-1], bounds[1:], strict=True))
+            yield (encoded.ids[start : end - 1].tolist() for start, end in itertools.pairwise(bounds))
         return
     numbers: dict[str, int] = {}
     for lines in sets_of_lines:

@@ -39,5 +39,5 @@ class WordTokens:
         if not word:
             return ((tokenizer.unk_id,), False) if self.is_closed else ((), True)
         encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
-        is_unknown = len(encoded.oov) or word == UNKNOWN and tokenizer.literal_unk == "symbol"
+        is_unknown = len(encoded.oov) or (word == UNKNOWN and tokenizer.literal_unk == "symbol")
         return tuple(encoded.ids[:-1].tolist()), not is_unknown

@@ -64,7 +64,7 @@ class FullScoreReturn:
 class State:
     """What of the words so far can change what comes next, written by a model. States are equal where it makes no difference."""
 
-    __slots__ = ("_prefix", "_begins_line", "_scorer")
+    __slots__ = ("_begins_line", "_prefix", "_scorer")
 
     def __init__(self) -> None:
         self._prefix: Any = None

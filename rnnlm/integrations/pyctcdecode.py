@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rnnlm.errors import ModelError, SettingsError, require_package
 from rnnlm.files import writing
@@ -35,7 +35,7 @@ class LanguageModel(package.AbstractLanguageModel):
     (nats). beta: added for each word. score_boundary: a text begins with `<s>` and ends with `</s>`.
     """
 
-    SETTINGS = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
+    SETTINGS: ClassVar = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
 
     def __init__(
         self, model: str | Path | AnyModel | kenlm.Model, unigrams: Collection[str] | None = None,
@@ -94,7 +94,7 @@ class LanguageModel(package.AbstractLanguageModel):
         after = kenlm.State()
         answer = self.model.BaseFullScore(prev_state, word, after)
         log10_p = answer.log_prob
-        if answer.oov or self._unigrams and word not in self._unigrams:
+        if answer.oov or (self._unigrams and word not in self._unigrams):
             log10_p += self.unk_score_offset
         if is_last_word and self.score_boundary:
             log10_p += self.model.BaseScore(after, BOUNDARY, kenlm.State())

@@ -5,6 +5,7 @@ Lines are read a few thousand at a time, batched by length: scores depend neithe
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -201,7 +202,7 @@ class _Scorer:
         if finder.tokens_are_words and settings.next_words:
             is_place_N = np.zeros(len(encoded.ids), dtype=bool)
             is_place_N[words.starts] = True
-            look = lambda logprob_MV: distributions.likeliest(logprob_MV, settings.next_words)
+            look = functools.partial(distributions.likeliest, count=settings.next_words)
         elif settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
             is_place_N = words.is_place_N
             look = finder.log_boundary

@@ -69,7 +69,8 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
         raise UsageError("a given text for all, and a column of given texts", hint="choose one")
     number, seen, has_warned = 0, set(), False
     for source in sources.expand(names):
-        for number, sentence in enumerate(_read(source, settings), start=number + 1):
+        for sentence in _read(source, settings):
+            number += 1
             if sentence.id is None:
                 yield replace(sentence, id=number)
                 continue
@@ -117,7 +118,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sentence]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
-    for row in tables.rows(source, kind, settings.errors, unreadable="tell"):
+    for row in tables.rows(source, kind, settings.errors, unreadable="report"):
         if row.reason:
             yield Sentence("", None, reason=row.reason)
             continue
@@ -139,7 +140,7 @@ def _sentence(row: tables.Row, column: str, id_column: str | None, settings: Sen
     id = values.get(id_column) if id_column else None
     if isinstance(id, (list, dict)):
         id = shown(id)
-    id = id if id is None or isinstance(id, (int, str)) and not isinstance(id, bool) else str(id)
+    id = id if id is None or (isinstance(id, (int, str)) and not isinstance(id, bool)) else str(id)
     return Sentence(text if isinstance(text, str) else "", id, "" if reason else given, reason)
 
 

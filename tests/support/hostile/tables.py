@@ -64,7 +64,7 @@ JSON = {
 CSV = {
     "no header": (b"", "no text in t.csv"),
     "no such column": (b"a,b\nx,y\n", "t.csv, line 2: no column 'text'"),
-    "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' stands there twice"),
+    "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' appears twice"),
     "a quotation mark left open": (b'text\n"the man\n', "t.csv, line 2: not readable as a table"),
     "text after a quotation": (b'text\n"the" man\n', "t.csv, line 2: not readable as a table"),
     "too many cells": (b"text,b\nthe,man,was\n", "t.csv, line 2: the row has more cells than columns"),

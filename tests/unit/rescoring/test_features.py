@@ -72,9 +72,9 @@ def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypat
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
     assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]
     assert table.features_KSN[0].ravel()[:5] == pytest.approx(alone, abs=1e-5)
-    read_in_full = sum(len(text.split()) + 1 for text in set(texts))
-    read_once = len("<s> the cat sat on a mat".split()) + len("the dog".split()) + len("a dog".split())
-    assert (sum(sizes), read_in_full) == (read_once + len("<s> a zebra".split()), 7 + 7 + 3 + 3)
+    assert sum(len(text.split()) + 1 for text in set(texts)) == 20  # what reading each text alone would read
+    first_three = 1 + 6 + 2 + 2  # the boundary, the first text, "the dog" after "on", "a dog"
+    assert sum(sizes) == first_three + 3
 
 
 def test_models_with_one_tokenizer_share_their_unknown_words(halves):
@@ -84,7 +84,7 @@ def test_models_with_one_tokenizer_share_their_unknown_words(halves):
 
 
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
-    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances, all of whose hypotheses have, keep their 1-best"):
+    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep their 1-best"):
         table = feature_table([utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping())
     assert table.usable_SN.tolist() == [[True, False], [True, False]]
     assert np.isfinite(table.features_KSN).all()

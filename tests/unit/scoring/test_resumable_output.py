@@ -77,7 +77,7 @@ def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
     with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
     path.write_text("mine")
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         resumable_output.begin(path, RUN, "header\n")
     with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
