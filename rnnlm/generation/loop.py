@@ -60,7 +60,7 @@ def stream(seed: int, number: int) -> np.random.Generator:
 def read_prompt(model: LanguageModel, prompt_ids: np.ndarray) -> Start:
     """Reads the boundary and the prompt, which may be of any length, but for the last token."""
     inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
-    state = read_on(model, inputs_T, model.initial_state(1))
+    state = read_on(model, inputs_T[None], model.initial_state(1))
     return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state)
 
 

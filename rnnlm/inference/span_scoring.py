@@ -60,12 +60,13 @@ class Carried:
         return result, self.state
 
 
-def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
-    """The state after all of `inputs_T` but the last, which goes on from `state`; they may be of any number."""
-    last = len(inputs_T) - 1
-    for start in range(0, last, model.call_tokens):
-        end = min(start + model.call_tokens, last)
-        _, state = model.score(inputs_T[None, start:end], inputs_T[None, start + 1 : end + 1], state)
+def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
+    """The state after all inputs but the last of each row, from `state` on; they may be of any number."""
+    rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
+    length = max(1, model.call_tokens // rows)
+    for start in range(0, last, length):
+        end = min(start + length, last)
+        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
     return state
 
 

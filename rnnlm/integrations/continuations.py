@@ -187,12 +187,7 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     """The distributions after the boundary and `ids_BT`, (B, V), and the state there."""
     boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
-    state = model.initial_state(len(ids_BT))
-    length = max(1, model.call_tokens // len(ids_BT))
-    for start in range(0, ids_BT.shape[1], length):
-        end = min(start + length, ids_BT.shape[1])
-        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
-    return predict(model, inputs_BT[:, -1], state)
+    return predict(model, inputs_BT[:, -1], span_scoring.read_on(model, inputs_BT, model.initial_state(len(ids_BT))))
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
