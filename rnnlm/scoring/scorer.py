@@ -198,7 +198,8 @@ class _Scorer:
         at each token that is scored."""
         settings, finder = self.settings, self.finder
         spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
-        is_place_N, look = np.zeros(0, dtype=bool), None
+        is_place_N = np.zeros(0, dtype=bool)
+        look: distributions.Look | None = None
         if finder.tokens_are_words and settings.next_words:
             is_place_N = np.zeros(len(encoded.ids), dtype=bool)
             is_place_N[words.starts] = True

@@ -156,7 +156,8 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
     """
     if _is_plain(sentences):
         return [each if each.text.strip(WORD_SPACE) else Sentence("", each.id, each.given) for each in sentences], [None] * len(sentences)
-    checked, reasons = [], []
+    checked: list[Sentence] = []
+    reasons: list[str | None] = []
     for sentence in sentences:
         try:
             if sentence.reason:
