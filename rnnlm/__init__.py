@@ -42,7 +42,7 @@ _PUBLIC = {
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TextMapping": "rnnlm.rescoring.features",
-    "TextSettings": "rnnlm.text.corpus",
+    "TextSettings": "rnnlm.text.lines",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
@@ -114,7 +114,8 @@ if TYPE_CHECKING:
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentence_sources import read_sentences
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.text.corpus import Corpus, TextSettings
+    from rnnlm.text.corpus import Corpus
+    from rnnlm.text.lines import TextSettings
     from rnnlm.text.prepared.events import Prepared
     from rnnlm.text.prepared.preparation import prepare
     from rnnlm.text.sources import SourceSettings

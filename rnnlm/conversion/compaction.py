@@ -15,7 +15,7 @@ from rnnlm.evaluation.perplexity import as_text, evaluate
 from rnnlm.events import TrainingState
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, checkpoints, loading, model_folder
-from rnnlm.text.corpus import Held, Text, no_text
+from rnnlm.text.corpus import Text
 
 CARRIED = ("hidden.", "random.")  # arrays of a training state that are carried beside the weights
 
@@ -49,11 +49,8 @@ def compact(
     model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
         raise UsageError(f"{output} cannot be written in compact form over itself", hint="name another folder")
-    if test is not None:
-        test = Held.read(as_text(test))  # whether it can be read shows before anything is written
-        if not test.held:
-            raise no_text(test)
     model, manifest = model_folder.load(folder, "cpu")
+    encoded = None if test is None else as_text(test).encode(model.tokenizer)  # whether it can be read shows before anything is written
     if manifest.family != "neural":
         hint = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
         raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", hint)
@@ -64,8 +61,8 @@ def compact(
     if state is not None:
         small = {name: array for name, array in state.arrays.items() if name.startswith(CARRIED)}
         checkpoints.save(output, TrainingState(state.facts, small), checkpoints.load_run(folder))
-    if test is not None:
-        result = evaluate(loading.load(output, "cpu"), test)
+    if encoded is not None:
+        result = evaluate(loading.load(output, "cpu"), encoded)
         stored = model_folder.save_results(output, stored, {"test": result.to_dict()}, training)
     card.write(output, stored, model.tokenizer)
     return {path.relative_to(output).as_posix(): path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file()}

@@ -15,7 +15,7 @@ from rnnlm.generation.required_words import Required, draw_with
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban, Words
 from rnnlm.interface import LanguageModel
-from rnnlm.text.corpus import check_reserved
+from rnnlm.text.lines import check_reserved
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from rnnlm.generation.word_constraints import Ban, Words
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import Array, LanguageModel, State, Tokenizer
-from rnnlm.text.corpus import check_reserved, is_blank
 from rnnlm.text.encoding import known_ids
+from rnnlm.text.lines import check_reserved, is_blank
 
 ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side

@@ -19,7 +19,7 @@ from rnnlm.rescoring import kaldi_espnet
 from rnnlm.rescoring.kaldi_espnet import keyed_lines
 from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance, parse_rank, parse_score
 from rnnlm.rescoring.nbest_collecting import Collector
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE
 
 FORMATS = ("tsv", "json", "kaldi", "espnet")
 REFERENCE = "REF"

@@ -14,7 +14,7 @@ from rnnlm.errors import TextError
 from rnnlm.files.reading import opened, text_lines
 from rnnlm.rescoring.nbest import Hypothesis, parse_rank, parse_score
 from rnnlm.rescoring.nbest_collecting import Collector
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE
 
 TEXTS = ("words_text", "text")
 SCORES, COSTS = ("scores", "score"), ("ac_cost", "acwt")  # what is looked for beside a Kaldi text

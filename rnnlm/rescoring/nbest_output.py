@@ -12,7 +12,7 @@ from rnnlm.files.writing import save_file
 from rnnlm.rescoring.files import REFERENCE
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
-from rnnlm.text.corpus import split_words
+from rnnlm.text.lines import split_words
 
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:

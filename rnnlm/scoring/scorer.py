@@ -19,8 +19,8 @@ from rnnlm.inference.word_surprisal import WordFinder, Words
 from rnnlm.interface import Encoded, LanguageModel
 from rnnlm.scoring.records import Chunk, ScoringSettings, SentenceScore, TokenScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, check, line_of
-from rnnlm.text.corpus import is_blank
 from rnnlm.text.encoding import LinesHash
+from rnnlm.text.lines import is_blank
 
 __all__ = ["ScoringSettings", "SentenceScore", "TokenScore", "likelihood_ratio", "score_chunks", "score_lines", "score_sentences"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rnnlm.errors import TextError
 from rnnlm.files.reading import undecoded
-from rnnlm.text.corpus import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is no UTF-8 ("surrogateescape")

@@ -1,7 +1,7 @@
 """Where text comes from: files, globs, standard input, compressed files, tables, and data sets of the hub.
 
 :func:`expand` turns what a person names into sources; :func:`read` yields each source's text, either as raw bytes
-(text files: decoding and lines are the matter of :mod:`rnnlm.text.corpus`) or as records (one string per row of a table).
+(text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as records (one string per row of a table).
 """
 
 import glob

@@ -12,8 +12,9 @@ from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.

@@ -15,8 +15,9 @@ from rnnlm.events import Event, TrainingState, never
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.corpus import BlockText
 from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 LINES = ("the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "the <unk> sat on a cat")
@@ -28,7 +29,7 @@ _SMALL = {
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(BlockText):
     """A text in memory."""
 
     lines: Sequence[str]

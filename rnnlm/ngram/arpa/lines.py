@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rnnlm.errors import ModelError
 from rnnlm.files.compression import naming_errors, open_decompressed
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 
 BLOCK_BYTES = 1 << 24
 LONGEST_LINE = 1 << 20

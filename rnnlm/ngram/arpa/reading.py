@@ -19,7 +19,7 @@ from rnnlm.ngram.arpa.arpa_tables import ArpaTables, moved
 from rnnlm.ngram.arpa.format import MISSING_LOG10, nats
 from rnnlm.ngram.arpa.lines import ArpaLines, opened
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0

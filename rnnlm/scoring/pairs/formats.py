@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnlm.errors import shown
 from rnnlm.scoring.pairs.pair import Pair
-from rnnlm.text.corpus import is_blank
+from rnnlm.text.lines import is_blank
 
 Values = Mapping[str, Any]
 KIND = ("kind", "paradigm", "UID")

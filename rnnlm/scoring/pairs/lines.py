@@ -10,7 +10,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import score_and_look
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.text.corpus import check_reserved, is_blank
+from rnnlm.text.lines import check_reserved, is_blank
 
 
 class Unscorable(Exception):
@@ -70,7 +70,7 @@ class ReadLines:
 
 
 def checked_line(text: str, special_symbols: str) -> str:
-    """`text` as it is read; see :func:`rnnlm.text.corpus.check_reserved`.
+    """`text` as it is read; see :func:`rnnlm.text.lines.check_reserved`.
 
     Raises:
         Unscorable: it is no line, or holds a reserved symbol that is to be an error.

@@ -6,7 +6,7 @@ import re
 
 from rnnlm.scoring.pairs.formats import RowFormat, RowProblem, Values, has, named, text, whole_number
 from rnnlm.scoring.pairs.pair import WORD
-from rnnlm.text.corpus import split_words
+from rnnlm.text.lines import split_words
 
 SENTENCE = ("sentence", "orig_sentence", "masked")
 RIGHT = ("right", "right_form", "good_verb", "verb_good", "correct", "verb")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rnnlm.config import from_stored
 from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import EncodedPiece, block_of, encoded_piece
 from rnnlm.text.prepared.messages import Encode, Learn, Learned, Setup
 from rnnlm.text.prepared.pieces import Piece

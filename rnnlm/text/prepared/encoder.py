@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from rnnlm.interface import Encoded, Tokenizer
-from rnnlm.text.corpus import Block, Corpus, TextSettings, lines_of, split_words
 from rnnlm.text.encoding import compact_type, words_between_newlines
+from rnnlm.text.lines import Block, TextSettings, lines_of, split_words, to_block
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.shard import EncodedLines
 
@@ -47,7 +47,7 @@ def encoded_piece(piece: Piece, settings: TextSettings, tokenizer: Tokenizer | N
 def block_of(piece: Piece, settings: TextSettings) -> tuple[Block, bool]:
     """The lines of `piece`, and whether it ends in blank ones that separate documents."""
     lines = lines_of(piece.whole, piece.source, piece.first_line, settings.encoding_errors)
-    return Corpus((piece.source,), settings).block(piece.source, piece.first_line, lines, piece.is_first)
+    return to_block(piece.source, piece.first_line, lines, settings, piece.is_first)
 
 
 def _arrays(block: Block, data: bytes, end_L: np.ndarray, tokenizer: Tokenizer) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.files import lock
-from rnnlm.text.corpus import Corpus, no_text
+from rnnlm.text.lines import no_text
 from rnnlm.text.prepared.collecting import Collector, FullShard
 from rnnlm.text.prepared.events import Encoding, Event, Prepared, Sampled, Sampling
 from rnnlm.text.prepared.index import Index, Sample
@@ -58,7 +58,7 @@ def _finish(task: Task, index: Index | None, began: float) -> Iterator[Event]:
         index = yield from _begin(task, sample, began)
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
-        raise no_text(Corpus(tuple(task.names)))
+        raise no_text(task.names)
     finish(task.request.output, index)
     return index
 

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from rnnlm.errors import TextError
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
 

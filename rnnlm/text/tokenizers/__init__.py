@@ -6,7 +6,7 @@ from typing import Any
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
-from rnnlm.text.corpus import Block
+from rnnlm.text.lines import Block
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 __all__ = ["TokenizerSettings", "load", "train"]

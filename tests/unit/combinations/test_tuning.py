@@ -16,8 +16,9 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, T
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
-from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import encode_text
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, Lines, fit, small_settings
 
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)

@@ -9,8 +9,9 @@ from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate, perplexity
 from rnnlm.inference import span_scoring
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.text.corpus import Corpus, TextSettings, hold_out
+from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import encode_text
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, make_tokenizer
 
 
@@ -145,9 +146,8 @@ class TestContexts:
 
 def test_a_held_out_part_is_a_text(text):
     corpus = Corpus((text("\n".join(LINES)),))
-    rest, held = hold_out(corpus, 0.4)
     model = fit("unigram")
-    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in (rest, held)]
+    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in corpus.split(0.4).encode(model.tokenizer)]
     assert sum(part.tokens for part in parts) == whole.tokens
     assert sum(part.logprob_nats for part in parts) == pytest.approx(whole.logprob_nats)
 

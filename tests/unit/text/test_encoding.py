@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
-from rnnlm.text.corpus import Corpus, TextSettings, split_words
+from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import encode_text, known_ids, words_between_newlines
+from rnnlm.text.lines import TextSettings, split_words
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 

@@ -14,7 +14,7 @@ def sums(model, lines=LINES):
     text = Lines(lines)
     encoded = encode_text(text, model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
-    return LineSums.of(encoded, logprob_N, text), perplexity.summary(model, logprob_N, encoded, "carry", text.settings, 0.0)
+    return LineSums.of(encoded, logprob_N), perplexity.summary(model, logprob_N, encoded, "carry", 0.0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}])

@@ -2,7 +2,7 @@
 
 import gzip
 
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import even_stretches, sampled, start_of, way_of
 from rnnlm.text.sources import SourceSettings

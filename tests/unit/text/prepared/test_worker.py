@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm.errors import ModelError, SettingsError, TextError
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared.messages import Done, Encode, End, Failed, Learn, Learned, Setup, receive_answer, send
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.worker import answer
