@@ -82,7 +82,9 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the values of `text_options` out of `given`; the settings they name."""
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     if keep and documents:
-        raise click.UsageError("--keep-blank-lines and --documents contradict each other: a blank line is one or the other.")
+        raise click.UsageError(
+            "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
+        )
     flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
@@ -102,7 +104,7 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
     if flags and text.tokenizer:
-        raise click.UsageError(f"{texts[0]} is prepared: how to read a text has no meaning there.")
+        raise click.UsageError(f"{texts[0]} is a prepared text: options for reading text have no effect.")
     return text
 
 

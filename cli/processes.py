@@ -29,7 +29,7 @@ LOST = 75  # the exit code of one that lost another one: it is not the reason
 GRACE_SECONDS = 10.0  # for the others to end, once one has failed
 TERM_SECONDS = 5.0  # and again, after SIGTERM
 POLL_SECONDS = 0.05
-HINT = "go on from the last checkpoint: the same again with --resume"
+HINT = "to continue from the last checkpoint, run the same command with --resume"
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
@@ -166,7 +166,8 @@ def _signal_name(number: int) -> str:
 def _environment(count: int, threads: int | None) -> dict[str, str]:
     """What the processes have in common: where they meet, on this machine alone."""
     own = {
-        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
+        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
     }  # fmt: skip
     loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
     if loopback:

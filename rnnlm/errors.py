@@ -73,7 +73,7 @@ class OutputError(RnnlmError):
 
 
 class DeviceError(RnnlmError):
-    """The device or precision asked for is not to be had here."""
+    """The device or precision asked for is not available."""
 
 
 class TrainingError(RnnlmError):

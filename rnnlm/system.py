@@ -54,9 +54,8 @@ def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: in
 
 def held_bytes() -> int:
     """How much memory this process holds now, where the system tells; elsewhere the most it has held."""
-    with contextlib.suppress(OSError):
-        with open("/proc/self/statm") as statistics:
-            return int(statistics.read().split()[1]) * mmap.PAGESIZE
+    with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 
@@ -99,7 +98,7 @@ def parse_size(text: str, name: str = "memory") -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"{name} = {text!r} is not understood", hint="write for instance 500M, 2G or 1.5GiB")
+    raise SettingsError(f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB")
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def current_rank() -> Rank:
         here = Rank(count=0)
     if not 0 <= here.rank < here.count:
         hint = "unset them, or start the processes with torchrun"
-        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", hint=hint)
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint)
     return here
 
 
@@ -224,4 +223,4 @@ def lost_at_start(here: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise LostProcess("the processes of the run do not find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error
+        raise LostProcess("the processes of the run cannot find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error

@@ -48,7 +48,7 @@ class Owner:
 
 @contextlib.contextmanager
 def held(folder: Path, within: str, work: str) -> Iterator[None]:
-    """Own the folder while this lasts. Folders made for that are removed again where nothing was put into them. A notice names a stale lock.
+    """Own the folder while this lasts. Folders made for that are removed where nothing was put into them. A notice names a stale lock.
 
     within: where in the folder owner.json is. work: what is done there, such as "training".
 
@@ -89,7 +89,7 @@ def check(folder: Path, within: str, work: str) -> None:
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
     """The file that says whose the folder is, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")
+        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
             before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
@@ -99,7 +99,7 @@ def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
             raise
         stream.close()
     if before:
-        notice(f"{folder} was left locked by {before}, which is gone: its lock is taken over")
+        notice(f"{folder} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
     stream.write(json.dumps(asdict(Owner.this())).encode("utf-8", "backslashreplace") + b"\n")
     stream.flush()
@@ -123,7 +123,7 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    hint = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
+    hint = f"wait until it ends, or choose another folder with -o; a run counts as gone after a silence of {SILENT_SECONDS:.0f} s"
     return OutputError(f"another {work} runs in {folder}", by, hint)
 
 

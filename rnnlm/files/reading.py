@@ -81,7 +81,7 @@ def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
 def too_long(source: str, line: int) -> TextError:
     """The error for a line that is longer than LONGEST_LINE."""
     return TextError(
-        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines"
+        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line must fit in memory", "break it into shorter lines"
     )
 
 
@@ -91,9 +91,8 @@ def _open(source: str) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw:
-        with decompressed(raw, Path(source).suffix.lower()) as stream:
-            yield stream
+    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
+        yield stream
 
 
 class _HeardFile(io.FileIO):
@@ -179,7 +178,7 @@ def read_json(
 ) -> T:
     """The JSON file at `path` as a value of type `kind`.
 
-    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest one that is read here.
+    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest that is read.
 
     Raises:
         An error of the class `error`: the file cannot be read, is damaged, or has a newer format.
@@ -191,7 +190,8 @@ def read_json(
             raise error(f"{newest[0]} has format {version}", f"this rnnlm reads up to {newest[1]}", "upgrade rnnlm")
         return msgspec.convert(content, kind)
     except OSError as failure:
-        raise error(f"cannot read {path}", failure.strerror or str(failure)) from None
+        what, why = f"cannot read {path}", failure.strerror or str(failure)
+        raise (error(damaged, f"{path.name}: {why}", hint) if failure.errno == errno.EFBIG else error(what, why)) from None
     except ValueError as failure:
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 

@@ -61,7 +61,7 @@ def rows(source: str, kind: str | None = None, errors: str = "strict", unreadabl
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "tell")
         else:
-            raise TextError(f"{source} is no table by its name", "tables are " + ", ".join(SUFFIXES), "rename it")
+            raise TextError(f"{source} does not have a table suffix", "tables are " + ", ".join(SUFFIXES), "rename it")
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -141,9 +141,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
     import msgspec
 
     if len(text) > LARGEST_VALUE:
-        raise TextError(
-            f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line"
-        )
+        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value must fit in memory", "one JSON object a line")
     try:
         return msgspec.json.decode(text)
     except UnicodeEncodeError as error:
@@ -153,7 +151,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, where: str) -> dict[str | None, Any]:
     value = _json_value(line, where, "one JSON object a line")
     if not isinstance(value, dict):
         raise TextError(f"{where}: not a JSON object")
@@ -165,7 +163,7 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
     _, names = next(table, (0, []))
     _check_columns(source, names)
     for number, cells in table:
-        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        values: dict[str | None, Any] = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
         if any(beyond := cells[len(names) :]):
             values[None] = beyond
         yield Row(f"{source}, line {number}", values)
@@ -186,4 +184,4 @@ def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
 
 def _check_columns(source: str, names: Sequence[str]) -> None:
     if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
-        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", hint="rename one of them")
+        raise TextError(f"{source}, line 1: column {twice!r} appears twice", hint="rename one of them")

@@ -1,8 +1,8 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
-A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
-with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
-goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name with .json, which holds the hash of the
+arrays; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest
+checkpoint is removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
 """
 
 import contextlib
@@ -127,7 +127,7 @@ def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]
 
 
 def _tell_damaged(folder: Path, why: str) -> None:
-    notice(f"a checkpoint in {folder} is damaged, the one before it is looked for: {why}")
+    notice(f"a checkpoint in {folder} is damaged; trying the one before it: {why}")
 
 
 def _read(path: Path) -> _Stored:
@@ -136,7 +136,7 @@ def _read(path: Path) -> _Stored:
     try:
         data = read_small(path)
         if path.stem.split("-")[-1] != _short(data):
-            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
+            raise ModelError(what, f"{path.name} is damaged: its hash does not match")
         stored = decode_json(data, _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None

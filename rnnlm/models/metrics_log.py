@@ -54,7 +54,7 @@ class MetricsLog:
                 kind, at = _told_by(line)
                 is_later = at > step and position is not None and start >= position
                 start += len(line)
-                if is_later or kind == "validated" and at == step > validated or not line.endswith(b"\n"):
+                if is_later or (kind == "validated" and at == step > validated) or not line.endswith(b"\n"):
                     continue
                 if self.position + len(line) == start:  # all up to here stays where it is
                     self.position = start

@@ -95,7 +95,7 @@ def _check_going_on(request: Request) -> None:
     other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
     if request.resume and other:
         raise UsageError(
-            f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on"
+            f"--resume and {other} cannot be combined", "one continues a run, the other begins a new one", f"leave {other} out to continue"
         )
 
 
@@ -115,7 +115,7 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     arrays = model.to_arrays()
     shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
-        raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
+        raise UsageError(f"--init-from: a model of kind {kind.name} is made of counts and has no weights to start from")
     found = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: shape for name, (_, shape) in shapes.items()}
     differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]

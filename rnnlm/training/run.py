@@ -97,7 +97,7 @@ def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storag
             yield from storage.hear(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
     if not event.steps and event.stopped != "diverged":
-        raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
+        raise TrainingError("stopped before the first step", "nothing was saved; what was there before is unchanged")
     if not event.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):  # else the log there is that model's
             storage.log.write_to_folder()

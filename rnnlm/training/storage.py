@@ -59,7 +59,7 @@ class RunStorage:
 
     def hear(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
-        if isinstance(event, Validated) and event.improved or isinstance(event, Checkpoint) and event.model is not None:
+        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Checkpoint) and event.model is not None):
             self.waiting = event
         elif not isinstance(event, Checkpoint) and not (self.waiting and self.is_retry_due):
             return
@@ -134,7 +134,7 @@ class RunStorage:
 
     def _model_of(self, state: TrainingState) -> Checkpoint:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
-        notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
+        notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
         return Checkpoint(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
