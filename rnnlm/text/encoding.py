@@ -1,6 +1,7 @@
 """A whole text as one array of token ids, with all that is counted about it on the way."""
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,6 +15,7 @@ from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_wor
 
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _NEWLINE = ord("\n")
+_ZERO = np.zeros(1, dtype=np.int64)
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 
@@ -114,15 +116,6 @@ class ReadText(Protocol):
     def blocks(self) -> Iterator[Block]: ...
 
 
-def encode_text(text: ReadText, tokenizer: Tokenizer) -> EncodedText:
-    """Read, encode and count `text`.
-
-    Raises:
-        TextError: it cannot be read, or holds no line with words.
-    """
-    return encode_parts(text, ((block, False) for block in text.blocks()), tokenizer)[0]
-
-
 def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer) -> tuple[EncodedText, EncodedText | None]:
     """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that are not, and of those that are
     (None: there are none).
@@ -157,24 +150,28 @@ class _Collector:
 
 def joined(parts: Sequence[EncodedText], has_documents: bool) -> EncodedText:
     """Lines that follow one upon the other."""
-    token_starts = np.cumsum([0, *(part.tokens for part in parts)])
-    tokens = int(token_starts[-1])
-
-    def shifted(name: str, stop: int | None = None) -> list[np.ndarray]:
-        return [getattr(part, name)[:stop] + start for part, start in zip(parts, token_starts[:-1], strict=True)]
-
+    starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
-        line_offsets=np.concatenate([*shifted("line_offsets", -1), [tokens]]),
-        document_offsets=np.concatenate([*shifted("document_offsets", -1), [tokens]]) if has_documents else None,
-        oov=np.concatenate(shifted("oov")),
+        line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
+        document_offsets=_shifted([*(part.document_offsets[:-1] for part in parts), _ZERO], starts) if has_documents else None,
+        oov=_shifted([part.oov for part in parts], starts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
     )
 
 
+def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
+    """The numbers of all parts in one array, int64, those of each part raised by its own number."""
+    found, end = np.empty(sum(map(len, parts)), dtype=np.int64), 0
+    for part, each in zip(parts, by, strict=False):
+        start, end = end, end + len(part)
+        np.add(part, each, out=found[start:end])
+    return found
+
+
 def encode_block(block: Block, tokenizer: Tokenizer) -> tuple[EncodedText, bytes]:
     """The lines of `block` as ids, and as bytes, each with its newline."""
-    data = "".join(f"{line}\n" for line in block.lines).encode("utf-8")
+    data = ("\n".join(block.lines) + "\n").encode("utf-8")
     encoded = tokenizer.encode(block.lines)
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     end_L = np.flatnonzero(bytes_N == _NEWLINE) + 1

@@ -16,7 +16,7 @@ from rnnlm.models import model_folder, registry
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import BlockText
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
@@ -91,7 +91,7 @@ def run(
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
-    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid and encode_text(Lines(valid), tokenizer))
+    data = TrainingData(tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return list(kind.fit(resolved, data, never, initial))

@@ -16,7 +16,7 @@ from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, Sett
 from rnnlm.files.lock import OWNER, Owner
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, encode_text
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import pieces, prepared_text
 from rnnlm.text.prepared import writer as storing
@@ -54,7 +54,7 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
     wanted = tokenizers.train(TokenizerSettings(**{k: v for k, v in settings.items() if k != "blank_lines"}), corpus.blocks())
     assert found.tokenizer.fingerprint == wanted.fingerprint and found.settings == how
     assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
-    assert_same(found.encode(wanted), encode_text(corpus, wanted))
+    assert_same(found.encode(wanted), corpus.encode(wanted))
 
 
 def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, text, small_shards):
