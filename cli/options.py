@@ -143,7 +143,7 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
 
 
 def or_demo(name: str | None) -> str:
-    """What `-m` or its environment variable names, else the shipped model, of which a word is said."""
+    """What `-m` or its environment variable names, else the shipped model, which a note names."""
     if name:
         return name
     from rnnlm.models.loading import SHIPPED

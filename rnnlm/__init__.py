@@ -5,7 +5,7 @@
 >>> rnnlm.score_sentences(model, ["recognize speech"])[0].logprob_nats     # doctest: +SKIP
 """
 
-from pkgutil import resolve_name
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -130,7 +130,7 @@ def __getattr__(name: str) -> Any:
         name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
-    return resolve_name(f"{_PUBLIC[name]}:{name}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

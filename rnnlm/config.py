@@ -31,7 +31,7 @@ Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place. `origin` is what a person is told; text values are parsed by the field's type."""
+    """Values from one place. `origin` is what messages call it; text values are parsed by the field's type."""
 
     origin: str
     values: Mapping[str, Any]
@@ -79,7 +79,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
-    """`values` under the names that settings have today. written_in: where a person wrote them, who is told a name that is not of today."""
+    """`values` under the names that settings have today. written_in: where a person wrote them; a notice names each former name."""
     if written_in:
         for name in RENAMED.keys() & values.keys():
             notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name")

@@ -84,7 +84,7 @@ class LostProcess(TrainingError):
     """Another process of a run that has several is gone, or does not answer."""
 
 
-class ToldElsewhere(RnnlmError):
+class ReportedElsewhere(RnnlmError):
     """Another process of the run says what failed: nothing is to be said here. `exit_code` is as there."""
 
     def __init__(self, exit_code: int = 1) -> None:

@@ -93,12 +93,12 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
-    from ..processes import attend, launch, told_once
+    from ..processes import end_with_parent, launch, reported_once
 
     if _is_to_launch(count) and not dry_run:
         context.exit(launch(count, context.find_root().obj, given["threads"]))
-    attend()
-    with told_once(context):
+    end_with_parent()
+    with reported_once(context):
         _run(context, given, as_json, dry_run)
 
 
@@ -168,7 +168,7 @@ def _request(given: dict[str, Any]) -> Any:
 
 
 def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
-    """Run the plan under the display, if this process is the one that `speaks`; the last event. What a signal asks for is heard until
+    """Run the plan under the display, if this process is the one that `speaks`; the last event. Signals are handled until
     the exact evaluation at the end, by when all is saved: it may be cut off."""
     from rnnlm.events import Evaluating
     from rnnlm.training import run as training

@@ -1,7 +1,7 @@
 """One run at a time in a folder: owner.json names the owner of the folder while a run lasts.
 
 The system locks that file for the owner's process and releases it however the process ends. Many network file systems do not show locks of
-other machines: there the file itself tells. Its owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
+other machines: there the file itself shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
 :data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
 """
 
@@ -27,7 +27,7 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose run it is. machine: what tells machines of one name apart, where the system has it."""
+    """Whose run it is. machine: what distinguishes machines of one name, where the system knows it."""
 
     host: str
     machine: str
@@ -42,7 +42,7 @@ class Owner:
         return f"process {self.process} on {self.host}, since {self.since}"
 
     def is_here(self, other: "Owner") -> bool:
-        """Whether `other` ran on this machine, so that the system's lock tells all."""
+        """Whether `other` ran on this machine, so that the system's lock is enough."""
         return (self.host, self.machine) == (other.host, other.machine)
 
 
@@ -87,7 +87,7 @@ def check(folder: Path, within: str, work: str) -> None:
 
 
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
-    """The file that says whose the folder is, locked, with this process in it."""
+    """The file that names the owner, locked, with this process in it."""
     while True:
         stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
@@ -133,7 +133,7 @@ def _lock(stream: IO[bytes]) -> bool:
 
     try:
         return filelock.lock_descriptor(stream.fileno(), blocking=False)
-    except OSError:  # a file system without locks: the file alone tells
+    except OSError:  # a file system without locks: the file alone counts
         return True
 
 

@@ -27,15 +27,15 @@ LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compress
 
 
 @contextlib.contextmanager
-def opened(source: str, heard: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of `source`. `heard` is told how many bytes have been read from a file, as they are read.
+def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read from a file.
 
     Raises:
         TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
     """
     with naming_errors(source, TextError):
         try:
-            with _open(source) if heard is None else _heard_open(source, heard) as stream:
+            with _open(source) if on_read is None else _open_counted(source, on_read) as stream:
                 yield stream
         except IsADirectoryError:
             raise TextError(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
@@ -90,21 +90,21 @@ def _open(source: str) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
+def _open_counted(source: str, on_read: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    with io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
         yield stream
 
 
-class _HeardFile(io.FileIO):
-    """A file that tells what is read of it."""
+class _CountedFile(io.FileIO):
+    """A file that reports how many bytes have been read from it."""
 
-    def __init__(self, path: str, heard: Callable[[int], None]) -> None:
+    def __init__(self, path: str, on_read: Callable[[int], None]) -> None:
         super().__init__(path, "rb")
-        self._heard = heard
+        self._on_read = on_read
 
     def readinto(self, buffer: Any) -> int | None:
         count = super().readinto(buffer)
-        self._heard(count or 0)
+        self._on_read(count or 0)
         return count
 
 

@@ -102,7 +102,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sentence]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
-    for row in tables.rows(source, kind, settings.errors, unreadable="tell"):
+    for row in tables.rows(source, kind, settings.errors, unreadable="report"):
         if row.reason:
             yield Sentence("", None, reason=row.reason)
             continue

@@ -40,7 +40,7 @@ class Plan:
         return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
 
     def parameters(self) -> int | None:
-        """How many numbers the model has; nothing is allocated. None where only counting tells."""
+        """How many numbers the model has; nothing is allocated. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 

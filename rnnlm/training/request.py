@@ -115,7 +115,7 @@ def _topmost(layers: list[Layer], name: str) -> Any:
 
 
 def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
-    """The named flags this kind of model has; of the general ones it lacks, a word is said."""
+    """The named flags this kind of model has; a notice names general ones that it lacks."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     general = {"budget", "device", "precision", "threads", "seed", "save_every"}
     for name in flags.keys() - known:

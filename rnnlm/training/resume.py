@@ -88,7 +88,7 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
 
 
 def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """A run without checkpoints may begin anew where it was cut off before the first one, and is told that it does.
+    """A run without checkpoints may begin anew where it was cut off before the first one, and a notice says so.
 
     Raises:
         OutputError: it has come to an end, so its model is not to be lost.

@@ -107,7 +107,7 @@ def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans
     process, ids = begun(start, models, "made")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 143 and err.count("stopped as asked") == 1 and "error" not in err
+    assert process.returncode == 143 and err.count("stopped on request") == 1 and "error" not in err
     assert list(Path("made/training").glob("state-*.json")) and not any(map(is_running, ids.values()))
     process, ids = begun(start, models, "killed")
     process.kill()
@@ -130,7 +130,7 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
             process.send_signal(asked)
             _, err = process.communicate(timeout=60)
             seconds.append(time.monotonic() - began)
-            assert process.returncode == 128 + asked and "stopped as asked" in err and "error" not in err, (number, err)
+            assert process.returncode == 128 + asked and "stopped on request" in err and "error" not in err, (number, err)
             assert not any(map(is_running, ids.values()))
     print(f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}")
 
@@ -174,7 +174,7 @@ class Ended:
                 group.start([sys.executable, "-S", "-c", program], dict(os.environ), errors)
             meanwhile(group)
             group.wait()
-        code = group.tell(said)
+        code = group.report(said)
         for errors in said[1:]:
             errors.close()
         return code, self.capsys.readouterr().err
