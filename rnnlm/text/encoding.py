@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ class LinesHash:
         self._hash = hashlib.sha256()
 
     def update(self, lines: Iterable[str]) -> None:
-        self.update_data("".join(f"{line}\n" for line in lines).encode("utf-8"))
+        self.update_data(as_bytes(lines))
 
     def update_block(self, block: Block, data: bytes) -> None:
         """The lines of `block`, whose bytes are `data`; an empty one before each document, whose borders shape the numbers too."""
@@ -123,40 +123,35 @@ def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer:
     Raises:
         TextError: the text cannot be read, or holds no line with words.
     """
-    collectors = [_Collector(), _Collector()]
+    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    hashes = LinesHash(), LinesHash()
+
+    def encode(part: tuple[Block, bool]) -> tuple[Block, bool, bytes, EncodedText]:
+        data = as_bytes(part[0].lines)
+        return *part, data, encode_block(part[0], data, tokenizer)
+
     threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)  # unseen words are numbered in the order of reading
-    for is_held_out, block, *encoded in in_threads(lambda part: (part[1], part[0], *encode_block(part[0], tokenizer)), parts, threads):
-        collectors[is_held_out].add(block, *encoded)
-    if not collectors[0].parts:
+    for block, is_held_out, data, its_ids in in_threads(encode, parts, threads):
+        hashes[is_held_out].update_block(block, data)
+        encoded[is_held_out].append(its_ids)
+    if not encoded[0]:
         raise no_text(text.sources)
-    first, held_out = (each.result(text.settings.blank_lines) if each.parts else None for each in collectors)
-    return first, held_out
+    blank_lines = text.settings.blank_lines
+    first = joined(encoded[0], hashes[0].hexdigest(), blank_lines)
+    return first, joined(encoded[1], hashes[1].hexdigest(), blank_lines) if encoded[1] else None
 
 
-class _Collector:
-    """The encoded blocks of a text, and the hash of their lines."""
-
-    def __init__(self) -> None:
-        self.hash = LinesHash()
-        self.parts: list[EncodedText] = []
-
-    def add(self, block: Block, encoded: EncodedText, data: bytes) -> None:
-        self.hash.update_block(block, data)
-        self.parts.append(encoded)
-
-    def result(self, blank_lines: str) -> EncodedText:
-        return replace(joined(self.parts, blank_lines == "documents"), lines_hash=self.hash.hexdigest(), blank_lines=blank_lines)
-
-
-def joined(parts: Sequence[EncodedText], has_documents: bool) -> EncodedText:
+def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
     """Lines that follow one upon the other."""
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
         line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
-        document_offsets=_shifted([*(part.document_offsets[:-1] for part in parts), _ZERO], starts) if has_documents else None,
+        document_offsets=_shifted([*(part.document_offsets[:-1] for part in parts), _ZERO], starts) if blank_lines == "documents" else None,
         oov=_shifted([part.oov for part in parts], starts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},  # type: ignore[arg-type]
+        lines_hash=lines_hash,
+        blank_lines=blank_lines,
     )
 
 
@@ -169,12 +164,20 @@ def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
     return found
 
 
-def encode_block(block: Block, tokenizer: Tokenizer) -> tuple[EncodedText, bytes]:
-    """The lines of `block` as ids, and as bytes, each with its newline."""
-    data = ("\n".join(block.lines) + "\n").encode("utf-8")
+def as_bytes(lines: Iterable[str]) -> bytes:
+    """The lines in UTF-8, each with its newline."""
+    return "\n".join([*lines, ""]).encode("utf-8")
+
+
+def line_ends(data: bytes) -> np.ndarray:
+    """Where each line of `data` ends."""
+    return np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
+
+
+def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
+    """The lines of `block`, whose bytes are `data`, as ids."""
     encoded = tokenizer.encode(block.lines)
-    bytes_N = np.frombuffer(data, dtype=np.uint8)
-    end_L = np.flatnonzero(bytes_N == _NEWLINE) + 1
+    end_L = line_ends(data)
     bytes_L = np.diff(end_L, prepend=0)
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
     words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(data)
@@ -185,9 +188,9 @@ def encode_block(block: Block, tokenizer: Tokenizer) -> tuple[EncodedText, bytes
         oov=encoded.oov,
         words_L=smallest(words_L),
         oov_words_L=smallest(_oov_words(block.lines, words_L, encoded, tokenizer)),
-        characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(bytes_N, end_L)),
+        characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
-    ), data  # fmt: skip
+    )
 
 
 def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
@@ -219,9 +222,9 @@ def _oov_words(lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, toke
     return np.bincount(touched.repeat(words_L[touched])[unknown], minlength=len(lines))
 
 
-def _continuing_bytes(bytes_N: np.ndarray, end_L: np.ndarray) -> np.ndarray:
+def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
     """How many bytes of each line are not the first of a character in UTF-8."""
-    continuing = np.flatnonzero((bytes_N & 0xC0) == 0x80)
+    continuing = np.flatnonzero((np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80)
     return np.bincount(np.searchsorted(end_L, continuing, side="right"), minlength=len(end_L))
 
 
