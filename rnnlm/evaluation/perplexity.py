@@ -67,8 +67,9 @@ def evaluate(
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text. `progress` is
-    called with how far reading is.
+    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
+
+    progress: called with how far reading is.
 
     Raises:
         UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.

@@ -20,7 +20,12 @@ class ChunkedArray:
     """
 
     def __init__(
-        self, starts: Sequence[int], chunk: Callable[[int], np.ndarray], dtype: Any, below: int | None = None, sums: Sequence[int] = ()
+        self,
+        starts: Sequence[int] | np.ndarray,
+        chunk: Callable[[int], np.ndarray],
+        dtype: Any,
+        below: int | None = None,
+        sums: Sequence[int] = (),
     ) -> None:
         self.starts = np.asarray(starts, dtype=np.int64)
         self.chunk = chunk

@@ -83,6 +83,9 @@ class BlockText:
     settings: TextSettings
     tokenizer = None
 
+    def blocks(self) -> Iterator[Block]:
+        raise NotImplementedError
+
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         return self.split(0.0).encode(tokenizer, progress)[0]
 

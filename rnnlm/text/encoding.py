@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,13 +39,16 @@ class LinesHash:
             hashed = start
         self.update(block.lines[hashed:])
 
-    def update_data(self, data: bytes) -> None:
+    def update_data(self, data: bytes | memoryview) -> None:
         """The same, of lines that are bytes already, each with its newline."""
         self._hash.update(data)
 
     def hexdigest(self) -> str:
         """The first 12 hexadecimal digits."""
         return self._hash.hexdigest()[:12]
+
+
+Numbers = Any  # np.ndarray, or ChunkedArray, which looks like one
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,17 @@ class EncodedText:
     positions of unknown tokens. words_L: the words of each line, split on white space; oov_words_L: those that hold an unknown token.
     characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings.
 
-    What a text too large for memory has of each token or line is a ChunkedArray.
+    Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
 
-    ids: np.ndarray | ChunkedArray
-    line_offsets: np.ndarray | ChunkedArray
+    ids: Numbers
+    line_offsets: Numbers
     document_offsets: np.ndarray | None
-    oov: np.ndarray | ChunkedArray
-    words_L: np.ndarray | ChunkedArray
-    oov_words_L: np.ndarray | ChunkedArray
-    characters_L: np.ndarray | ChunkedArray
-    bytes_L: np.ndarray | ChunkedArray
+    oov: Numbers
+    words_L: Numbers
+    oov_words_L: Numbers
+    characters_L: Numbers
+    bytes_L: Numbers
     lines_hash: str = ""
     blank_lines: str = "skip"
 
@@ -99,7 +102,7 @@ class EncodedText:
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
 
 
-def total(counts: np.ndarray | ChunkedArray) -> int:
+def total(counts: Numbers) -> int:
     """The sum of natural numbers."""
     return counts.sum() if isinstance(counts, ChunkedArray) else int(counts.sum(dtype=np.int64))
 
@@ -144,12 +147,15 @@ def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer:
 def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
     """Lines that follow one upon the other."""
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
+    documents = None
+    if blank_lines == "documents":
+        documents = _shifted([*(part.document_offsets[:-1] for part in parts if part.document_offsets is not None), _ZERO], starts)
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
         line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
-        document_offsets=_shifted([*(part.document_offsets[:-1] for part in parts), _ZERO], starts) if blank_lines == "documents" else None,
+        document_offsets=documents,
         oov=_shifted([part.oov for part in parts], starts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},  # type: ignore[arg-type]
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
         lines_hash=lines_hash,
         blank_lines=blank_lines,
     )

@@ -100,7 +100,8 @@ def to_block(source: str, first_line: int, lines: list[str], settings: TextSetti
         return Block(["" if is_blank(line) else line for line in lines], []), False
     if settings.blank_lines == "skip":
         return Block([line for line in lines if line.strip(WORD_SPACE)], []), False  # is_blank, without its calls
-    kept, document_starts = [], []
+    kept: list[str] = []
+    document_starts: list[int] = []
     for line in lines:
         if is_blank(line):
             starts_document = True

@@ -35,10 +35,11 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
         TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what
             is asked for.
     """
-    text = _text(request.text or _bundled(request, "train"), resolved)
+    text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
-        _take_over(text, request, resolved)
-    valid, test = (_text(getattr(request, part) or _bundled(request, part), resolved) for part in ("valid", "test"))
+        _take_over(text, text.tokenizer, request, resolved)
+    names = [getattr(request, part) or _bundled(request, part) for part in ("valid", "test")]
+    valid, test = (_open(each, resolved) if each else None for each in names)
     share = 0.0 if valid else held_out_share(kind, resolved)
     split = text.split(share, _is_share_asked(resolved))
     tokenizer = text.tokenizer or _tokenizer(request, resolved, split, text, progress)
@@ -70,18 +71,18 @@ def _bundled(request: Request, part: str) -> tuple[str, ...]:
     return () if request.text else (str(corpora.part(DEMO_CORPUS, part)),)
 
 
-def _text(names: tuple[str, ...], resolved: Resolved) -> Text | None:
-    return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings)) if names else None
+def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
+    return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
-def _take_over(text: Text, request: Request, resolved: Resolved) -> None:
+def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Resolved) -> None:
     """How a prepared text was made is how it is: its settings go into `resolved`.
 
     Raises:
         UsageError: something else was asked for.
     """
     folder = text.sources[0]
-    if request.tokenizer_from and loading.load_tokenizer(request.tokenizer_from).fingerprint != text.tokenizer.fingerprint:
+    if request.tokenizer_from and loading.load_tokenizer(request.tokenizer_from).fingerprint != tokenizer.fingerprint:
         option = "--resume" if request.resume else "--tokenizer-from"
         raise UsageError(
             f"{option} brings another tokenizer than {folder} is prepared with",
@@ -89,8 +90,8 @@ def _take_over(text: Text, request: Request, resolved: Resolved) -> None:
         )
     for name in (field.name for field in fields(SourceSettings)):
         if resolved.origins[name] in ASKED:
-            raise UsageError(f"{folder} is prepared: {name} has no meaning there", "it says how a text is read", "leave it out")
-    stored = {**text.tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
+            raise UsageError(f"{folder} is a prepared text: {name} has no effect", "it says how a text is read", "leave it out")
+    stored = {**tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
     _adopt(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
 

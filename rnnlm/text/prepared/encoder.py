@@ -176,7 +176,9 @@ class Collector:
     def _read(self, piece: EncodedPiece, end_L: np.ndarray, start: int, stop: int) -> None:
         """The lines, and an empty one before each document, go into the hash."""
         data = memoryview(piece.data)
-        borders = piece.document_lines[(piece.document_lines >= start) & (piece.document_lines < stop)] if self.has_documents else []
+        borders: np.ndarray | list[int] = (
+            piece.document_lines[(piece.document_lines >= start) & (piece.document_lines < stop)] if self.has_documents else []
+        )
         at = int(end_L[start - 1]) if start else 0
         last = int(end_L[stop - 1])
         self.bytes += last - at

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from rnnlm.files import tensor_files, writing
 from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, compact_type
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import Index, file_in, read_index
 from rnnlm.text.prepared.shard import EncodedLines, check
@@ -65,7 +66,7 @@ def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
     except ModelError as error:
         raise ModelError(f"the prepared text in {folder} is damaged", ": ".join(filter(None, (error.what, error.why)))) from None
     if (tokenizer.fingerprint, tokenizer.size) != (index.tokenizer_fingerprint, index.vocabulary_size):
-        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is another one than it was made with")
+        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is not the one it was made with")
     return tokenizer
 
 
@@ -98,7 +99,7 @@ class Shards:
             arrays = tensor_files.mapped(path)
             check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
             if len(arrays["oov"]) != shard.counts.oov_tokens:
-                raise ModelError("the shard is damaged", "array 'oov' is not as the index says")
+                raise ModelError("the shard is damaged", "array 'oov' does not match the index")
         except ModelError as error:
             raise ModelError(f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}") from None
         return arrays
@@ -133,7 +134,7 @@ class Shards:
         offsets, found = self.line_offsets(), np.empty(len(line_numbers), dtype=np.int64)
         borders = np.searchsorted(line_numbers, self.line_starts[1:], side="right")
         start = 0
-        for number, border in enumerate(borders):
+        for border in borders:
             if border > start:
                 first, last = int(line_numbers[start]), int(line_numbers[border - 1])
                 found[start:border] = offsets[first : last + 1][line_numbers[start:border] - first]
@@ -162,7 +163,7 @@ class Shards:
     def _line_ends(self, number: int) -> np.ndarray:
         ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
         if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
-            why = f"the lines of {self.index.shards[number].name} have not as many tokens as it holds"
+            why = f"the lines of {self.index.shards[number].name} do not add up to its tokens"
             raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
         return ends
 
@@ -184,7 +185,7 @@ class PreparedText:
         return (str(self.folder),)
 
     def blocks(self) -> Iterator[Block]:
-        """There are none: the text itself is not kept.
+        """None: the text itself is not kept.
 
         Raises:
             TextError: always.
@@ -198,7 +199,9 @@ class PreparedText:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
         mapped = self.mapped(tokenizer)
-        read = {each.name: np.asarray(value) for each in fields(mapped) if isinstance(value := getattr(mapped, each.name), ChunkedArray)}
+        read: dict[str, Any] = {
+            each.name: np.asarray(value) for each in fields(mapped) if isinstance(value := getattr(mapped, each.name), ChunkedArray)
+        }
         return replace(mapped, **read)
 
     def split(self, share: float, is_asked: bool = True) -> "PreparedSplit":
@@ -229,9 +232,10 @@ class PreparedText:
         self.check_tokenizer(tokenizer)
         shards = self.shards
         first, last = (int(end) for end in shards.ends_of(np.array([self.start, self.stop])))
-        ids, offsets, oov = shards.ids().until(last), shards.line_offsets().until(self.stop + 1), shards.oov()
-        oov = oov.until(shards.oov_before(last))
-        counts = {name: shards.line_counts(name.removesuffix("_L")).until(self.stop) for name in LINE_COUNTS}
+        ids: Numbers = shards.ids().until(last)
+        offsets: Numbers = shards.line_offsets().until(self.stop + 1)
+        oov: Numbers = shards.oov().until(shards.oov_before(last))
+        counts: dict[str, Numbers] = {name: shards.line_counts(name.removesuffix("_L")).until(self.stop) for name in LINE_COUNTS}
         if self.start:
             ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[shards.oov_before(first) :] - first
             counts = {name: array[self.start :] for name, array in counts.items()}
@@ -239,7 +243,7 @@ class PreparedText:
         return EncodedText(ids, offsets, documents, oov, **counts, lines_hash=self._lines_hash(), blank_lines=self.settings.blank_lines)
 
     def in_two(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText | None]":
-        """The text as :meth:`split` parts it; of the second no more than `most_tokens`, up to a line or document. None: nothing is held out."""
+        """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or document. None: nothing is held out."""
         if not share:
             return self, None
         wanted = self.stop - max(1, round(self.stop * share))

@@ -115,7 +115,7 @@ def check(arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: t
         kinds = (ids_type,) if name == "ids" else _SMALL
         fits = array.ndim == 1 and array.dtype in kinds and len(array) == lengths.get(name, len(array))
         if not fits or name not in {*lengths, "oov", "document_lines"}:
-            raise ModelError("the shard is damaged", f"array {name!r} is not as the index says")
+            raise ModelError("the shard is damaged", f"array {name!r} does not match the index")
 
 
 def _per_line(oov: np.ndarray, tokens_L: np.ndarray) -> np.ndarray:

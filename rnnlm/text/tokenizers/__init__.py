@@ -20,7 +20,7 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
     """
     settings.check_limits()
     tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
-    if tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+    if tokenizer.counts_V is not None and tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
             f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"

@@ -1,5 +1,7 @@
 """An array in parts reads as the array that the parts make."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,24 @@ def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
     assert np.array_equal(np.asarray(parted), values)
     end = data.draw(st.integers(0, len(values)))
     assert np.array_equal(np.asarray(parted.until(end)), values[:end])
+
+
+@given(st.data())
+def test_the_sum_is_that_of_the_whole_array_whichever_sums_are_known(data):
+    values = np.array(data.draw(st.lists(st.integers(0, 100), max_size=20)), dtype=np.uint8)
+    starts = [0, *sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4))), len(values)]
+    read = []
+
+    def chunk(number):
+        read.append(number)
+        return values[starts[number] : starts[number + 1]]
+
+    known = data.draw(st.integers(0, len(starts) - 1))
+    sums = [int(values[start:end].sum()) for start, end in pairwise(starts)][:known]
+    whole = ChunkedArray(starts, chunk, values.dtype, sums=sums)
+    assert whole.sum() == values.sum(dtype=int) and min(read, default=known) >= known
+    end = data.draw(st.integers(0, len(values)))
+    assert whole.until(end).sum() == values[:end].sum(dtype=int)
 
 
 def test_only_the_parts_that_are_asked_for_are_read():
