@@ -58,7 +58,7 @@ _PUBLIC = {
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
-    "load_adapted": "rnnlm.combinations.adaptation",
+    "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
@@ -85,7 +85,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from rnnlm.combinations.adaptation import adapt, load_adapted
+    from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
     from rnnlm.combinations.tuning import tune
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.interface import LanguageModel
-    from rnnlm.models.loading import load, load_tokenizer
+    from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.files import read_nbest
@@ -146,7 +146,7 @@ def _with_tokenizer_from(prepare: Any) -> Any:
 
             from rnnlm.models.loading import load_tokenizer
 
-            warnings.warn("rnnlm.prepare(tokenizer_from=NAME) is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
+            warnings.warn("prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
             request |= {"tokenizer": load_tokenizer(tokenizer_from), "tokenizer_name": str(tokenizer_from)}
         return prepare(*arguments, **request)
 

@@ -34,7 +34,8 @@ def test_a_script_without_a_main_guard_runs_once(start):
 def test_workers_end_when_their_parent_is_killed_even_at_work(start):
     script = start(
         "import time\nfrom rnnlm.text.prepared.workers import Processes\nexecutor = Processes(2)\n"
-        "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) for _ in range(4)]\nprint('ready', flush=True)\n"
+        "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) for _ in range(4)]\n"
+        "print('ready', flush=True)\n"
     )
     assert script.stdout.readline() == "ready\n"
     script.kill()

@@ -1,7 +1,7 @@
 """Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then collected, in order, into shards.
 
-A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the text of the shards that exist is read again
-without encoding it; its hash at the end of each of them must be the recorded one, or the text is another one.
+A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the text of the shards that exist is read
+again without encoding it; its hash at the end of each of them must be the recorded one, or the text is another one.
 """
 
 import functools
@@ -29,9 +29,9 @@ SHARD_BYTES = 32 << 20  # of text
 class EncodedPiece:
     """The lines of a piece that are kept, encoded.
 
-    data: the lines, each with a newline. bytes_L: the length of each. document_lines: lines that begin a document; the first line also does if
-    the piece before ended in blank lines. ends_blank: this piece ends in blank lines. arrays: the rest of :class:`EncodedLines`, or None
-    without ids.
+    data: the lines, each with a newline. bytes_L: the length of each. document_lines: lines that begin a document; the first line also
+    does if the piece before ended in blank lines. ends_blank: this piece ends in blank lines. arrays: the rest of :class:`EncodedLines`,
+    or None without ids.
     """
 
     data: bytes
@@ -176,9 +176,8 @@ class Collector:
     def _read(self, piece: EncodedPiece, end_L: np.ndarray, start: int, stop: int) -> None:
         """The lines, and an empty one before each document, go into the hash."""
         data = memoryview(piece.data)
-        borders: np.ndarray | list[int] = (
-            piece.document_lines[(piece.document_lines >= start) & (piece.document_lines < stop)] if self.has_documents else []
-        )
+        lines = piece.document_lines if self.has_documents else piece.document_lines[:0]
+        borders = lines[(lines >= start) & (lines < stop)]
         at = int(end_L[start - 1]) if start else 0
         last = int(end_L[stop - 1])
         self.bytes += last - at

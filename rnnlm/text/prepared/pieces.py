@@ -17,8 +17,8 @@ PIECE_BYTES = 1 << 21
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the source
-    begins with them."""
+    """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the
+    source begins with them."""
 
     source: str
     first_line: int

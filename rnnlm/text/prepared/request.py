@@ -26,9 +26,10 @@ MOST_WORKERS = 1024
 class Request:
     """What a person asks for.
 
-    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it comes from, for the record. sample: bytes of text that
-    the vocabulary is made of, such as 32M. workers: processes that encode; None: one for each processor, 0: no other process. executor: runs
-    the work instead, `workers` pieces at a time; its workers must see the files of the text and `output` under the same names.
+    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it comes from, for the record. sample: bytes of
+    text that the vocabulary is made of, such as 32M. workers: processes that encode; None: one for each processor, 0: no other process.
+    executor: does the work instead, about two pieces at a time for each of `workers`; its workers must see the files of the text and the
+    folder `output` under the same names.
     """
 
     text: tuple[str, ...]

@@ -29,13 +29,13 @@ class Inline(Executor):
         future: Future = Future()
         try:
             future.set_result(function(*arguments, **keywords))
-        except Exception as error:  # noqa: BLE001 whoever asks for the result gets it
+        except Exception as error:  # whoever asks for the result gets it
             future.set_exception(error)
         return future
 
 
 class Processes(Executor):
-    """`count` processes. As a context it waits for what is submitted; when an error leaves the context, the processes are killed instead."""
+    """`count` processes. The end of the context waits for what is submitted; an error that leaves it kills the processes instead."""
 
     def __init__(self, count: int) -> None:
         self.processes: list[WorkerProcess] = []
@@ -99,7 +99,7 @@ class WorkerProcess:
         try:
             pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
             self.calls.flush()
-            result, error = pickle.load(self.results)
+            result, error = pickle.load(self.results)  # noqa: S301 a process of our own wrote it
         except (OSError, EOFError, pickle.UnpicklingError):
             raise self._died() from None
         if error:
@@ -145,7 +145,7 @@ def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
     """Put the parent's calls into the queue. The stream ends when the parent does, however it ends; so does this process, even at work."""
     try:
         while True:
-            calls.put(pickle.load(stream))
+            calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it
     finally:
         os._exit(0)
 
@@ -155,5 +155,5 @@ def _outcome(function: Callable[..., Any], arguments: tuple, keywords: dict[str,
         return function(*arguments, **keywords), None
     except MemoryError:
         return None, RnnlmError("not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab")
-    except Exception as error:  # noqa: BLE001 the parent raises it
+    except Exception as error:  # the parent raises it
         return None, error

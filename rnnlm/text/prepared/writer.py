@@ -1,7 +1,7 @@
 """The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one, and the index at the end.
 
-Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and whoever goes on after a
-kill, sees only what is whole.
+Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and a run that goes on
+after a kill, see only what is whole.
 """
 
 import contextlib
