@@ -1,7 +1,6 @@
 """Options that several commands share, and what they make of them."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -91,25 +90,22 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[str], None] | None = None) -> Any:
-    """The corpus of these sources, read as `flags` say; `report` is called with the progress. Or the text that is prepared in a folder.
+def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
+    """The text of these sources, read as `flags` say, or the one that is prepared in a folder.
 
     Raises:
-        UsageError: that was read before, not as `flags` say.
+        UsageError: a prepared text was read before, not as `flags` say.
     """
     from rnnlm.config import Layer, resolve
-    from rnnlm.text.corpus import Corpus, TextSettings, Watched
-    from rnnlm.text.prepared import prepared_text
-    from rnnlm.text.prepared.index import is_prepared
+    from rnnlm.text.corpus import open_text
+    from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
 
-    if len(texts) == 1 and is_prepared(texts[0]):
-        if flags:
-            raise click.UsageError(f"{texts[0]} is a prepared text: options for reading text have no effect.")
-        return prepared_text.load(Path(texts[0]))
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
-    corpus = Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
-    return Watched(corpus, report) if report else corpus
+    text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
+    if flags and text.tokenizer:
+        raise click.UsageError(f"{texts[0]} is a prepared text: options for reading text have no effect.")
+    return text
 
 
 def checked_utf8(text: str, what: str) -> str:

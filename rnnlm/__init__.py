@@ -43,7 +43,7 @@ _PUBLIC = {
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TextMapping": "rnnlm.rescoring.features",
-    "TextSettings": "rnnlm.text.corpus",
+    "TextSettings": "rnnlm.text.lines",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
@@ -113,7 +113,8 @@ if TYPE_CHECKING:
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, read_sentences
-    from rnnlm.text.corpus import Corpus, TextSettings
+    from rnnlm.text.corpus import Corpus
+    from rnnlm.text.lines import TextSettings
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.run import train

@@ -45,8 +45,8 @@ def command(
     """
     flags = text_flags(given)
     progress = terminal.Progress()
-    corpus = corpus_of(on, flags, progress)
-    trained_on = corpus_of(train, flags, progress) if train else None
+    corpus = corpus_of(on, flags)
+    trained_on = corpus_of(train, flags) if train else None
     from rnnlm.evaluation.comparison import comparison
     from rnnlm.evaluation.comparison import report as comparison_report
     from rnnlm.files import writing

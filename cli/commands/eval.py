@@ -40,11 +40,11 @@ def command(
     With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
     defaults, and --set changes them.
     """
-    corpus = corpus_of(text, text_flags(given), terminal.Progress())
+    corpus = corpus_of(text, text_flags(given))
     model = load_model(model_name, device, kind, settings)
     from rnnlm.evaluation.perplexity import evaluate
 
-    result = evaluate(model, corpus, context=context).to_dict()
+    result = evaluate(model, corpus, context=context, progress=terminal.Progress()).to_dict()
     if as_json:
         terminal.print_json(result)
         return

@@ -133,7 +133,7 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
 
 def _listed(file: str | None) -> list[str]:
     """The words of a file."""
-    from rnnlm.text.corpus import split_words
+    from rnnlm.text.lines import split_words
 
     return [word for block in corpus_of((file,), {}).blocks() for word in split_words("\n".join(block.lines))] if file else []
 
@@ -155,8 +155,8 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
     from rnnlm import corpora
     from rnnlm.generation.statistics import QUANTILES, compare
 
-    corpus = corpus_of((text or str(corpora.part("english", "train")),), {}, terminal.Progress())
-    ours, theirs = (asdict(each) for each in compare([sample.text for sample in samples], corpus, model.tokenizer))
+    corpus = corpus_of((text or str(corpora.part("english", "train")),), {})
+    ours, theirs = (asdict(each) for each in compare([sample.text for sample in samples], corpus, model.tokenizer, terminal.Progress()))
     if as_json:
         terminal.print_json({"samples": ours, "text": theirs})
         return

@@ -47,7 +47,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
     The mixture is a model like any other. Without --bundle it refers to the models where they lie; they must stay as they are.
     """
     flags = text_flags(given)
-    corpus = corpus_of(on, flags, terminal.Progress()) if on else None
+    corpus = corpus_of(on, flags) if on else None
     from rnnlm.combinations.mixing import mix
 
     mixed = mix(models, corpus, output, kind="log-linear" if log_linear else "linear", report=terminal.Progress(), **given)

@@ -106,7 +106,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     """This process's part of the command; of several, the first one speaks."""
     from rnnlm.errors import RnnlmWarning, TrainingError
     from rnnlm.system import current_rank, planning_together
-    from rnnlm.text.corpus import silent
+    from rnnlm.text.lines import silent
     from rnnlm.training.plan import plan as plan_of
 
     from ..signals import Signals, saving_ignored
@@ -185,7 +185,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume:
         terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
-    if plan.valid is not None:
+    if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with signals, display_for(plan.kind.family) as display:
         for event in training.run(plan, signals.wants_end, signals.wants_saving):

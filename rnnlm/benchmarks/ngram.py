@@ -20,7 +20,8 @@ from rnnlm.benchmarks.processes import Process, exponent, run, run_rnnlm
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.interface import UNKNOWN
 from rnnlm.models import model_folder
-from rnnlm.text.corpus import Text, no_text
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import no_text
 
 PARTS = (16, 4, 1)  # of the text, one part in so many
 UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
@@ -86,7 +87,7 @@ def _write_parts(text: Text, folder: Path) -> Iterator[tuple[str, Path]]:
     """Each part of the text as a file of its own, a line for each of its lines."""
     lines = sum(len(block.lines) for block in text.blocks())
     if not lines:
-        raise no_text(text)
+        raise no_text(text.sources)
     for part in PARTS:
         path, left = folder / f"part-{part}.txt", max(1, lines // part)
         with open(path, "w", encoding="utf-8", newline="\n") as stream:

@@ -15,7 +15,8 @@ import numpy as np
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.text.corpus import Text, no_text, split_words
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import no_text, split_words
 
 MIXES = {"1 to 20": (1, 20), "1 to 1000": (1, 1000), "1000": (1000, 1000), "mostly short": None}  # tokens of a line
 LONG_SHARE = 0.02  # of the lines of "mostly short": as long as any; the others have 20 at most
@@ -45,7 +46,7 @@ def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) ->
     """
     words = [word for block in text.blocks() for line in block.lines for word in split_words(line)]
     if not words:
-        raise no_text(text)
+        raise no_text(text.sources)
     some = words[:2000]
     tokens_per_word = (len(model.tokenizer.encode([" ".join(some)]).ids) - 1) / len(some)
     for mix in MIXES:

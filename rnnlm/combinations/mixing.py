@@ -17,8 +17,9 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
 from rnnlm.models.provenance import warn_if_trained_on
-from rnnlm.text.corpus import Progress, Text, TextSettings, silent
-from rnnlm.text.encoding import EncodedText, encode_text
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import Progress, TextSettings, silent
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def mix(
         model_parts.referenced(output, folders)  # whether they can be, before the work
     models = [model_folder.load(folder, device)[0] for folder in folders]
     shared_tokenizer([model.tokenizer for model in models], names)
-    measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context)
+    measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context, report)
     tuned = None
     if measured is not None and weights is None:
         warn_if_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
@@ -130,17 +131,17 @@ class _ScoredText:
         else:
             logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, perplexity.spans_of(self.encoded, self.context))
         measured = [(mixture, logprob_N), *zip(self.models, self.scores_KN, strict=True)]
-        return [perplexity.summary(*each, self.encoded, self.context, self.text.settings, self.began) for each in measured]
+        return [perplexity.summary(*each, self.encoded, self.context, self.began) for each in measured]
 
 
-def _measure(models: list[LanguageModel], text: Text, context: Context) -> _ScoredText:
+def _measure(models: list[LanguageModel], text: Text, context: Context, report: Progress) -> _ScoredText:
     """Read the text once through each model.
 
     Raises:
         ModelError: a model's scores are not numbers. TextError: the text cannot be read.
     """
     began = time.perf_counter()
-    encoded = encode_text(text, shared_tokenizer([model.tokenizer for model in models]))
+    encoded = text.encode(shared_tokenizer([model.tokenizer for model in models]), report)
     scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
     span_scoring.check_scores(scores_KN)
     return _ScoredText(models, text, encoded, context, scores_KN, began)

@@ -21,8 +21,8 @@ from rnnlm import arrays as array_types
 from rnnlm.combinations.mixture import Mixture, at_targets, multiplied
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, State
-from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.encoding import known_ids
+from rnnlm.text.lines import Progress, silent
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
 MOST_ROUNDS, MOST_STEPS = 20_000, 100

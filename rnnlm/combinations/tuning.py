@@ -28,7 +28,7 @@ from rnnlm.models import loading, model_folder
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import encode_text, known_ids
+from rnnlm.text.encoding import known_ids
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
 LARGEST_WEIGHT, BISECTIONS = 0.999, 40
@@ -76,10 +76,10 @@ def tune(
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
-    encoded = encode_text(on, model.tokenizer)
+    encoded = on.encode(model.tokenizer)
     warn_if_trained_on(encoded.lines_hash, {name: folder}, "settings")
     if statistics is not None:
-        _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
+        _save_statistics(folder, model, statistics.encode(model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
     if kind == "dynamic":
         logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))

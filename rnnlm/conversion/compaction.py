@@ -6,7 +6,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text, evaluate
 from rnnlm.models import card, loading, model_folder
 from rnnlm.models.model_parts import ModelArrays
-from rnnlm.text.corpus import Held, Text, no_text
+from rnnlm.text.corpus import Text
 
 
 def compact(
@@ -26,19 +26,16 @@ def compact(
     model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
         raise UsageError(f"{output} cannot be written in compact form over itself", hint="name another folder")
-    if test is not None:
-        test = Held.read(as_text(test))  # whether it can be read shows before anything is written
-        if not test.held:
-            raise no_text(test)
     model, manifest = model_folder.load(folder, "cpu")
+    encoded = None if test is None else as_text(test).encode(model.tokenizer)  # whether it can be read shows before anything is written
     if manifest.family != "neural":
         hint = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
         raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", hint)
     step, weights = manifest.step, ModelArrays(model.tokenizer, model.to_arrays())
     training = {**manifest.training, "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"}
     stored = model_folder.save(output, weights, manifest.model, manifest.settings, step, training, bits=bits)
-    if test is not None:
-        result = evaluate(loading.load(output, "cpu"), test)
+    if encoded is not None:
+        result = evaluate(loading.load(output, "cpu"), encoded)
         stored = model_folder.save_results(output, stored, {"test": result.to_dict()}, training)
     card.write(output, stored, model.tokenizer)
     return {path.relative_to(output).as_posix(): path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file()}

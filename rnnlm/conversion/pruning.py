@@ -15,8 +15,8 @@ from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.fitting import pruning_thresholds
 from rnnlm.ngram.model import NgramModel
-from rnnlm.text.corpus import Corpus, Text, TextSettings
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.corpus import Corpus, Text
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
@@ -121,7 +121,7 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
         model = pruning.by_order(model, limits.max_order)
     if counted is not None:
         thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
-        ids = encode_text(counted, model.tokenizer).ids
+        ids = counted.encode(model.tokenizer).ids
         counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
         model = pruning.by_count(model, counts, thresholds)
     if limits.threshold is None and limits.ngrams is None:
@@ -152,7 +152,7 @@ def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
 
 def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     """Which words stand in a file; the special symbols always do."""
-    words = encode_text(Corpus((file,), TextSettings(special_symbols="drop")), tokenizer)
+    words = Corpus((file,), TextSettings(special_symbols="drop")).encode(tokenizer)
     if len(words.oov):
         notice(f"{len(words.oov):,} words of {file} are not in the model: they stay unknown")
     listed_V = np.zeros(tokenizer.size, dtype=bool)

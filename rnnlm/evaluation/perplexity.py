@@ -18,10 +18,9 @@ from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
-from rnnlm.text.corpus import Corpus, Text, TextSettings
-from rnnlm.text.encoding import EncodedText, PreEncoded, encode_text
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.corpus import Text, open_text
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import Progress, TextSettings, silent
 
 Context = Literal["carry", "reset"]
 
@@ -62,12 +61,15 @@ class Evaluation:
 
 def evaluate(
     model: LanguageModel,
-    text: str | Path | list[str] | Text | PreEncoded,
+    text: str | Path | list[str] | Text | EncodedText,
     *,
     context: Context = "carry",
     text_settings: TextSettings | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
-    """Evaluate `model` on `text`: a path, several, a :class:`Corpus`, or the folder of a prepared text.
+    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
+
+    progress: called with how far reading is.
 
     Raises:
         UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not
@@ -75,10 +77,9 @@ def evaluate(
     """
     began = time.perf_counter()
     check_context(context)
-    text = as_text(text, text_settings)
-    encoded = encode_text(text, model.tokenizer)
+    encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
     logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
-    return summary(model, logprob_N, encoded, context, text.settings, began)
+    return summary(model, logprob_N, encoded, context, began)
 
 
 def check_context(context: str) -> None:
@@ -91,19 +92,16 @@ def check_context(context: str) -> None:
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
 
 
-def as_text(text: str | Path | list[str] | Text | PreEncoded, settings: TextSettings | None = None) -> Text | PreEncoded:
+def as_text(text: str | Path | list[str] | Text, settings: TextSettings | None = None) -> Text:
     """A text, itself or by its path or paths; one that is prepared by its folder."""
-    if isinstance(text, Text | PreEncoded):
+    if isinstance(text, Text):
         return text
-    paths = [text] if isinstance(text, (str, Path)) else text
-    if len(paths) == 1 and is_prepared(paths[0]):
-        return prepared_text.load(Path(paths[0]))
-    return Corpus(tuple(str(path) for path in paths), settings or TextSettings())
+    return open_text([text] if isinstance(text, (str, Path)) else text, settings or TextSettings())
 
 
-def sign(model: LanguageModel, encoded: EncodedText, context: Context, settings: TextSettings) -> Signature:
+def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:
     """The signature of numbers measured with `model` on that text."""
-    return signature_of(model, encoded.lines_hash, context, settings.blank_lines)
+    return signature_of(model, encoded.lines_hash, context, encoded.blank_lines)
 
 
 def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
@@ -132,10 +130,8 @@ def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
     return span_scoring.whole_text(encoded.ids)
 
 
-def summary(
-    model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, context: Context, settings: TextSettings, began: float
-) -> Evaluation:
-    """The evaluation of a text whose tokens have these log-probabilities (nats); `settings` say how it was read.
+def summary(model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, context: Context, began: float) -> Evaluation:
+    """The evaluation of a text whose tokens have these log-probabilities (nats).
 
     Raises:
         ModelError: they are not numbers.
@@ -166,6 +162,6 @@ def summary(
         closed_vocabulary=closed,
         normalised=model.normalised,
         context=context,
-        signature=str(sign(model, encoded, context, settings)),
+        signature=str(sign(model, encoded, context)),
         seconds=time.perf_counter() - began,
     )

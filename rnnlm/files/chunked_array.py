@@ -11,19 +11,27 @@ from rnnlm.errors import ModelError
 HELD_ITEMS = 1 << 22  # how many are read before what of mapped parts is in memory may leave it
 
 
-class PartedArray:
+class ChunkedArray:
     """Looks like an array of one dimension; a slice of it is an array, all of it is too with np.asarray (which reads everything).
 
-    starts: where each part begins, ascending from 0, and the length of all as the last. part: the part of that number; it is asked
+    starts: where each chunk begins, ascending from 0, and the length of all as the last. chunk: the chunk of that number; it is asked
     for whenever something of it is read, so it should be at hand. below: what every item is less than, and none below zero, if
-    given: reading another one raises ModelError.
+    given: reading another one raises ModelError. sums: of each chunk, where they are known.
     """
 
-    def __init__(self, starts: Sequence[int], part: Callable[[int], np.ndarray], dtype: Any, below: int | None = None) -> None:
+    def __init__(
+        self,
+        starts: Sequence[int] | np.ndarray,
+        chunk: Callable[[int], np.ndarray],
+        dtype: Any,
+        below: int | None = None,
+        sums: Sequence[int] = (),
+    ) -> None:
         self.starts = np.asarray(starts, dtype=np.int64)
-        self.part = part
+        self.chunk = chunk
         self.dtype = np.dtype(dtype)
         self.below = below
+        self.sums = sums
         self._touched: set[int] = set()
         self._held = 0  # items read since pages were dropped
 
@@ -50,7 +58,7 @@ class PartedArray:
         number, done = int(np.searchsorted(self.starts, start, side="right")) - 1, 0
         while done < len(found):
             at = start + done - int(self.starts[number])
-            piece = self.part(number)[at : at + len(found) - done]
+            piece = self.chunk(number)[at : at + len(found) - done]
             if self.below is not None and len(piece) and not 0 <= piece.min() <= piece.max() < self.below:
                 raise ModelError("the prepared text is damaged", f"it holds a number that is not below {self.below:,}", "see rnnlm doctor")
             found[done : done + len(piece)] = piece
@@ -58,10 +66,17 @@ class PartedArray:
             self._forget(number, len(piece))
             number += 1
 
-    def until(self, stop: int) -> "PartedArray":
+    def until(self, stop: int) -> "ChunkedArray":
         """The items before `stop`."""
         starts = self.starts[self.starts < stop]
-        return PartedArray([*starts, stop], lambda number: self.part(number)[: stop - int(self.starts[number])], self.dtype, self.below)
+        sums = self.sums[: min(len(starts), int((self.starts[1:] <= stop).sum()))]  # of the chunks that stay whole
+        return ChunkedArray(
+            [*starts, stop], lambda number: self.chunk(number)[: stop - int(self.starts[number])], self.dtype, self.below, sums
+        )
+
+    def sum(self) -> int:
+        """The sum of all items; the chunks whose sums are known are not read."""
+        return sum(self.sums) + int(self[int(self.starts[len(self.sums)]) :].sum(dtype=np.int64))
 
     def _forget(self, number: int, items: int) -> None:
         """Mapped pages count as memory of this process for as long as nobody else wants it."""
@@ -69,6 +84,6 @@ class PartedArray:
         self._held += items
         if self._held > HELD_ITEMS:
             for each in self._touched:
-                drop_pages(self.part(each))
+                drop_pages(self.chunk(each))
             self._touched.clear()
             self._held = 0

@@ -5,7 +5,9 @@ import errno
 import functools
 import io
 import json
+import shutil
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,7 +86,7 @@ def too_long(source: str, line: int) -> TextError:
 
 
 def _open(source: str) -> IO[bytes]:
-    return io.BytesIO(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
+    return io.BufferedReader(_Spooled(standard_input()), CHUNK_BYTES) if source == STANDARD_INPUT else open_decompressed(source)
 
 
 @contextlib.contextmanager
@@ -107,11 +109,32 @@ class _CountedFile(io.FileIO):
 
 
 @functools.cache
-def standard_input() -> bytes:
-    """All of standard input: it can be read once only, and a text is read twice (vocabulary, then tokens)."""
+def standard_input() -> IO[bytes]:
+    """All of standard input, in a temporary file where it is long: it can be read once only, and a text is read twice (vocabulary, then
+    tokens)."""
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
-    return sys.stdin.buffer.read()
+    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)
+    shutil.copyfileobj(sys.stdin.buffer, spool, CHUNK_BYTES)
+    return spool
+
+
+class _Spooled(io.RawIOBase):
+    """One reading of a file that several may read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.file.seek(self.position)
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
 
 
 def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:

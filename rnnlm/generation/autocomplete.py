@@ -11,7 +11,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
-from rnnlm.text.corpus import WORD_SPACE, split_words
+from rnnlm.text.lines import WORD_SPACE, split_words
 
 
 def next_words(model: LanguageModel, text: str, count: int = 10) -> list[NextWord]:

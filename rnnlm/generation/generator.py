@@ -14,7 +14,7 @@ from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.interface import LanguageModel
-from rnnlm.text.corpus import check_reserved
+from rnnlm.text.lines import check_reserved
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.interface import Tokenizer
-from rnnlm.text.corpus import Text, is_blank, no_text, split_words
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import Progress, is_blank, no_text, silent, split_words, watched
 
 HELD_OUT = 10  # one line of so many
 LONGEST_NGRAM = 4
@@ -41,15 +42,15 @@ class TextStatistics:
     copied: float
 
 
-def compare(samples: Sequence[str], text: Text, tokenizer: Tokenizer) -> tuple[TextStatistics, TextStatistics]:
-    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`.
+def compare(samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[TextStatistics, TextStatistics]:
+    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`. `progress` is called with how far reading is.
 
     Raises:
         TextError: the text cannot be read, or has fewer than two lines; the samples have no words.
     """
-    lines = [line for block in text.blocks() for line in block.lines if not is_blank(line)]
+    lines = [line for block in watched(text.blocks(), progress) for line in block.lines if not is_blank(line)]
     if not lines:
-        raise no_text(text)
+        raise no_text(text.sources)
     if len(lines) < 2:
         raise TextError(f"too little text in {', '.join(text.sources)}", "it has a single line", "name a longer one")
     drawn = [line for sample in samples for line in sample.split("\n")]

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
-from rnnlm.text.corpus import check_reserved
+from rnnlm.text.lines import check_reserved
 
 _WORD = (string.ascii_letters + string.digits + "_").encode() + bytes(range(0x80, 0x100))
 _RUN = re.compile(b"[" + re.escape(_WORD) + b"]+")

@@ -18,7 +18,7 @@ from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel, State
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE
 
 MOST_TRIED = 1000  # beginnings of words, at one place
 TRIED_AT_ONCE = 16  # a network reads so many in little more than the time of one

@@ -18,7 +18,7 @@ import numpy as np
 
 from rnnlm.inference.distributions import log_sum
 from rnnlm.interface import BOUNDARY, Array, Encoded, Tokenizer
-from rnnlm.text.corpus import WORD_SPACE, split_words
+from rnnlm.text.lines import WORD_SPACE, split_words
 
 ROUNDING_NATS = 1e-5
 

@@ -19,7 +19,7 @@ from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State, Tokenizer
-from rnnlm.text.corpus import check_reserved, is_blank
+from rnnlm.text.lines import check_reserved, is_blank
 
 ROWS = 32  # texts that are written side by side
 UNKNOWN_SHOWN = 5

@@ -25,7 +25,7 @@ from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.interface import LanguageModel as AnyModel
 from rnnlm.models import loading
 from rnnlm.ngram.arpa import exchange
-from rnnlm.text.corpus import split_words
+from rnnlm.text.lines import split_words
 
 LOG10_PER_NAT = 1 / math.log(10)
 

@@ -11,7 +11,7 @@ from rnnlm import system
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.ngram.counting.counts import Level, NgramCounts, count
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.estimation import estimate, heldout_counts
@@ -108,7 +108,7 @@ def fit(
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
-def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Workspace:
+def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Workspace:
     """Room to work in, as far as memory goes.
 
     Raises:
@@ -118,7 +118,7 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Worksp
         return Workspace(threads=settings.threads)
     system.return_freed()
     tokens = len(ids)
-    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, PartedArray) else 0)  # counting looks at all of it
+    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, ChunkedArray) else 0)  # counting looks at all of it
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
     buffers = system.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
     if system.parse_size(settings.memory) < held + least:

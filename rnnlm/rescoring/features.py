@@ -16,7 +16,7 @@ from rnnlm.inference.prefixes import score_trie
 from rnnlm.interface import UNKNOWN, LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentences import Sentence, check
-from rnnlm.text.corpus import Progress, check_reserved, silent, split_words
+from rnnlm.text.lines import Progress, check_reserved, silent, split_words
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
@@ -30,7 +30,7 @@ class TextMapping:
     """What becomes of a hypothesis before a language model reads it.
 
     remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words and `<unk>`.
-    special_symbols: as in :func:`rnnlm.text.corpus.check_reserved`. normalise_wer: words are mapped before they are compared with the
+    special_symbols: as in :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are compared with the
     reference's, too.
     """
 

@@ -25,7 +25,7 @@ from rnnlm.rescoring import kaldi_espnet
 from rnnlm.rescoring.kaldi_espnet import keyed_lines
 from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, ListSettings, Utterance, parse_rank, parse_score
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
-from rnnlm.text.corpus import WORD_SPACE, split_words
+from rnnlm.text.lines import WORD_SPACE, split_words
 
 FORMATS = ("tsv", "json", "kaldi", "espnet")
 REFERENCE = "REF"

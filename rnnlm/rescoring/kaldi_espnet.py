@@ -13,7 +13,7 @@ from pathlib import Path
 from rnnlm.errors import TextError
 from rnnlm.files.reading import opened, text_lines
 from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, parse_rank, parse_score
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE
 
 TEXTS = ("words_text", "text")
 SCORES, COSTS = ("scores", "score"), ("ac_cost", "acwt")  # what is looked for beside a Kaldi text

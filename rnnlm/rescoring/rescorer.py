@@ -17,7 +17,7 @@ from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.rescoring.weights import Tuned, Weights, matched
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.evaluation.resampling import Interval, ratio_interval
-from rnnlm.text.corpus import split_words
+from rnnlm.text.lines import split_words
 
 
 @dataclass(frozen=True)

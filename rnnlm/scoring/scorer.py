@@ -21,8 +21,8 @@ from rnnlm.inference.word_surprisal import WordFinder, WordSpans
 from rnnlm.interface import Encoded, LanguageModel
 from rnnlm.scoring.records import ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentences import Sentence, check, line_of
-from rnnlm.text.corpus import is_blank
 from rnnlm.text.encoding import LinesHash
+from rnnlm.text.lines import is_blank
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64

@@ -14,7 +14,7 @@ from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, text_lines, undecoded
 from rnnlm.text import sources
-from rnnlm.text.corpus import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.sources import SourceSettings
 
 ID = "id"

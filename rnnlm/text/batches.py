@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import PADDING
 
 
@@ -74,7 +74,7 @@ class DrawnLineBorders:
     Of a text on disk no more is read than the ends of the lines near the rows that begin at `start_B`.
     """
 
-    def __init__(self, line_offsets: np.ndarray | PartedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
+    def __init__(self, line_offsets: np.ndarray | ChunkedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
         self.line_offsets = line_offsets
         self.parts = max(0.0, 2 * share - 1), min(1.0, 2 * share)
         self.random = random
@@ -95,12 +95,12 @@ class DrawnLineBorders:
         return NO_BORDER
 
 
-def _line_at(line_offsets: np.ndarray | PartedArray, position: int) -> int:
+def _line_at(line_offsets: np.ndarray | ChunkedArray, position: int) -> int:
     """The number of the line that holds `position`."""
     return bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line)) - 1
 
 
-def _item(array: np.ndarray | PartedArray, index: int) -> int:
+def _item(array: np.ndarray | ChunkedArray, index: int) -> int:
     return int(array[index : index + 1][0])
 
 

@@ -1,293 +1,228 @@
-"""Text as lines, by one rule for every family and tokenizer.
+"""A text: its lines, their ids under a tokenizer, and the share of it that is held out. It is read from files, or prepared in a folder.
 
-A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII space, tab,
-carriage return and NUL. A line without words is blank: skipped, kept as a sentence of its own, or a border between
-documents. `<s>` and `</s>` standing as words are refused, dropped or replaced; `<unk>` is an ordinary symbol.
+What is held out is the end of a text. Where it begins is known once the text has been read; until then the lines that may belong to
+either part wait in memory. So one pass makes the vocabulary of the first part, and one encodes both parts.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from msgspec import Meta
-
-from rnnlm.errors import TextError
-from rnnlm.files.reading import LONGEST_LINE, decode, too_long
-from rnnlm.interface import UNKNOWN
+from rnnlm.errors import UsageError
+from rnnlm.interface import Tokenizer
 from rnnlm.text import sources
+from rnnlm.text.encoding import EncodedText, encode_parts
+from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
+from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.sources import SourceSettings
 
-WORD_SPACE = " \t\r\0"
-_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
-_RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
-_RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
+
+@runtime_checkable
+class Text(Protocol):
+    """What a model is trained on or evaluated on. Reading happens in its methods, as often as one likes."""
+
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+    @property
+    def settings(self) -> TextSettings: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The one that the text is prepared with."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """The lines in order, a megabyte or so at a time.
+
+        Raises:
+            TextError: they cannot be read or decoded, hold a reserved symbol, or are not kept.
+        """
+        ...
+
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
+        """The ids of the text, in memory, and what is counted.
+
+        Raises:
+            TextError: it cannot be read, or holds no line with words. UsageError: it is encoded already, with another tokenizer.
+        """
+        ...
+
+    def split(self, share: float, is_asked: bool = True) -> "Split":
+        """The text in two parts: the second is the last `share` of its lines, or whole documents where it has documents. Where nobody
+        asked for that share, it may be less."""
+        ...
+
+
+class Split(Protocol):
+    """A text in two parts, to be trained and validated on."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The lines of the first part."""
+        ...
+
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
+        """Both parts; no second one where nothing is held out, or the text is a single line or document. The ids of the first
+        part may stay on disk."""
+        ...
+
+    @property
+    def held_out(self) -> str:
+        """How much the second part is, in words."""
+        ...
+
+
+class BlockText:
+    """What texts that are read block by block have in common."""
+
+    sources: tuple[str, ...]
+    settings: TextSettings
+    tokenizer = None
+
+    def blocks(self) -> Iterator[Block]:
+        raise NotImplementedError
+
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
+        return self.split(0.0).encode(tokenizer, progress)[0]
+
+    def split(self, share: float, is_asked: bool = True) -> "ReadSplit":
+        return ReadSplit(self, share)
 
 
 @dataclass(frozen=True)
-class TextSettings:
-    """How lines are read."""
-
-    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
-    blank_lines: Annotated[
-        Literal["skip", "keep", "documents"], Meta(description="blank lines: skipped, one </s> each, or document borders")
-    ] = "skip"
-    special_symbols: Annotated[
-        Literal["error", "drop", "replace"], Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
-    ] = "error"
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive lines, without blank ones unless they are kept.
-
-    `document_starts`: indices into `lines` where a document begins (empty unless blank lines separate documents).
-    """
-
-    lines: list[str]
-    document_starts: list[int]
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text: its sources and how to read them. Reading happens in :meth:`blocks`, as often as one likes."""
+class Corpus(BlockText):
+    """A text in files or other sources, and how to read them."""
 
     sources: tuple[str, ...]
     settings: TextSettings = TextSettings()
     source_settings: SourceSettings = SourceSettings()
 
     def blocks(self) -> Iterator[Block]:
-        """The lines of all sources in order, a megabyte or so at a time.
-
-        Raises:
-            TextError: a source cannot be read or decoded, or holds a reserved symbol.
-        """
         for source in sources.expand(self.sources):
-            starts_document = True
-            for first_line, lines in numbered_lines(source, self.settings, self.source_settings):
-                block, starts_document = self.block(source, first_line, lines, starts_document)
-                if block.lines:
-                    yield block
-
-    def block(self, source: str, first_line: int, lines: list[str], starts: bool) -> tuple[Block, bool]:
-        """The block of `lines` of `source` from its line `first_line` on, and whether the next line begins a document; `starts`:
-        whether the first one does.
-
-        Raises:
-            TextError: they hold a reserved symbol, and that is to be an error.
-        """
-        lines = self._without_reserved(source, first_line, lines)
-        if self.settings.blank_lines == "keep":
-            return Block(["" if is_blank(line) else line for line in lines], []), False
-        if self.settings.blank_lines == "skip":
-            return Block([line for line in lines if line.strip(WORD_SPACE)], []), False  # is_blank, without its calls
-        kept, document_starts = [], []
-        for line in lines:
-            if is_blank(line):
-                starts = True
-                continue
-            if starts:
-                document_starts.append(len(kept))
-            kept.append(line)
-            starts = False
-        return Block(kept, document_starts), starts
-
-    def _without_reserved(self, source: str, first_line: int, lines: list[str]) -> list[str]:
-        text = "\n".join(lines)
-        if "<s>" not in text and "</s>" not in text:
-            return lines
-        return [
-            check_reserved(line, f"{source}, line {number}", self.settings.special_symbols)
-            for number, line in enumerate(lines, start=first_line)
-        ]
+            yield from read_blocks(source, self.settings, self.source_settings)
 
 
 @dataclass(frozen=True)
-class Part:
-    """The kept lines `start` to `stop` (None: to the end) of a corpus, read as a corpus of their own."""
-
-    corpus: Corpus
-    start: int
-    stop: int | None
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return self.corpus.sources
-
-    @property
-    def settings(self) -> TextSettings:
-        return self.corpus.settings
-
-    def blocks(self) -> Iterator[Block]:
-        seen = 0
-        for block in self.corpus.blocks():
-            first = max(0, self.start - seen)
-            last = len(block.lines) if self.stop is None else min(len(block.lines), self.stop - seen)
-            if last > first:
-                starts = [at - first for at in block.document_starts if first <= at < last]
-                yield Block(block.lines[first:last], starts)
-            seen += len(block.lines)
-            if self.stop is not None and seen >= self.stop:
-                return
-
-
-Progress = Callable[[str], None]  # hears how far the work is, often
-
-
-def silent(message: str) -> None:
-    """The report of those who do not listen."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A text that reports how much of it has been read."""
-
-    text: "Text"
-    report: Progress
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return self.text.sources
-
-    @property
-    def settings(self) -> TextSettings:
-        return self.text.settings
-
-    def blocks(self) -> Iterator[Block]:
-        lines = 0
-        for block in self.text.blocks():
-            yield block
-            lines += len(block.lines)
-            self.report(f"{lines:,} lines read")
-
-
-@dataclass(frozen=True)
-class Held:
-    """A text in memory, which is read again without its sources: they may be a pipe."""
+class TextInMemory(BlockText):
+    """A text that is read again without its sources."""
 
     sources: tuple[str, ...]
     settings: TextSettings
     held: tuple[Block, ...]
 
     @classmethod
-    def read(cls, text: "Text") -> "Held":
+    def read(cls, text: Text, progress: Progress = silent) -> "TextInMemory":
         """All of `text`.
 
         Raises:
             TextError: it cannot be read or decoded.
         """
-        return cls(text.sources, text.settings, tuple(text.blocks()))
+        return cls(text.sources, text.settings, tuple(watched(text.blocks(), progress)))
 
     def blocks(self) -> Iterator[Block]:
         yield from self.held
 
 
-Text = Corpus | Part | Watched | Held
+class ReadSplit:
+    """A text that is read block by block, in two parts. Where the second begins is kept once all of the text has been read."""
+
+    def __init__(self, text: Text, share: float) -> None:
+        self.text = text
+        self.share = share
+        self.first_lines: int | None = None if share else 0  # of the first part; 0: all of them are
+
+    @property
+    def held_out(self) -> str:
+        return f"{self.share:.0%}"
+
+    def blocks(self) -> Iterator[Block]:
+        return (block for block, is_held_out in self._parts(self.text.blocks()) if not is_held_out)
+
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
+        return encode_parts(self.text, self._parts(watched(self.text.blocks(), progress)), tokenizer)
+
+    def _parts(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
+        """Each block of one part alone, and whether it is held out."""
+        if self.first_lines is None:
+            yield from self._parts_found(blocks)
+        elif not self.first_lines:
+            yield from ((block, False) for block in blocks)
+        else:
+            lines = 0
+            for block in blocks:
+                yield from _cut(block, self.first_lines - lines)
+                lines += len(block.lines)
+
+    def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
+        """The same while it is found out where the second part begins: lines that may be of either wait."""
+        border = _Border(self.share, self.text.settings.blank_lines == "documents")
+        waiting: deque[Block] = deque()
+        passed = 0  # lines that wait no more
+        for block in blocks:
+            waiting.append(block)
+            border.read(block)
+            while waiting and passed + len(waiting[0].lines) <= border.earliest():
+                passed += len(waiting[0].lines)
+                yield waiting.popleft(), False
+        self.first_lines = border.found()
+        for block in waiting:
+            yield from _cut(block, self.first_lines - passed) if self.first_lines else [(block, False)]
+            passed += len(block.lines)
 
 
-def no_text(text: Text) -> TextError:
-    """The error for a text that holds no line with words."""
-    return TextError(f"no text in {', '.join(text.sources)}", "it is empty, or holds blank lines only")
-
-
-def hold_out(corpus: Corpus, share: float) -> tuple[Part, Part] | None:
-    """The corpus in two: its lines but the last `share` of them, and those (whole documents, where it has documents).
-    None where it has a single line or document."""
-    lines, borders = 0, []
-    for block in corpus.blocks():
-        borders.extend(lines + at for at in block.document_starts)
-        lines += len(block.lines)
-    wanted = lines - max(1, round(lines * share))
-    if corpus.settings.blank_lines == "documents":
-        inner = [border for border in borders if 0 < border]
-        wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
-    return (Part(corpus, 0, wanted), Part(corpus, wanted, None)) if wanted > 0 else None
-
-
-def is_blank(line: str) -> bool:
-    """Whether the line has no words."""
-    return not line.strip(WORD_SPACE)
-
-
-def split_words(text: str) -> list[str]:
-    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and NUL."""
-    return [word for word in text.translate(_TO_SPACE).split(" ") if word]
-
-
-def check_reserved(line: str, where: str, special_symbols: str, hint: str = "remove it, or use --special-symbols drop or replace") -> str:
-    """`line` with `<s>` and `</s>` treated as `special_symbols` says.
-
-    Raises:
-        TextError: there is one, and it is to be an error.
-    """
-    found = _RESERVED.search(line)
-    if not found:
-        return line
-    if special_symbols == "error":
-        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", hint)
-    return _RESERVED.sub(UNKNOWN, line) if special_symbols == "replace" else _RESERVED_WITH_SPACE.sub("", line)
-
-
-def numbered_lines(
-    source: str, settings: TextSettings, source_settings: SourceSettings = SourceSettings()
-) -> Iterator[tuple[int, list[str]]]:
-    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1.
-
-    Raises:
-        TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
-    """
-    next_line = 1
-    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
-        if whole is None:
-            raise too_long(source, next_line)
-        lines = lines_of(whole, source, next_line, settings.encoding_errors)
-        yield next_line, lines
-        next_line += len(lines)
-
-
-def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str) -> list[str]:
-    """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
-
-    Raises:
-        TextError: it is not UTF-8, and that is to be an error.
-    """
-    if isinstance(whole, bytes):
-        text = decode(whole, source, first_line, errors)
-        if first_line == 1:
-            text = text.removeprefix("\ufeff")
+def _cut(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
+    """The part of a block before that line, and the part from it on, which is held out."""
+    if 0 < first_lines < len(block.lines):
+        yield from zip(block.cut(first_lines), (False, True), strict=True)
     else:
-        text = "\n".join(whole) + "\n"
-    text = text.replace("\r\n", "\n")
-    lines = text.split("\n")
-    if text.endswith("\n"):
-        lines.pop()
-    return lines
+        yield block, first_lines <= 0
 
 
-def line_count(whole: bytes | list[str]) -> int:
-    """How many lines :func:`lines_of` makes of it."""
-    if isinstance(whole, bytes):
-        return whole.count(b"\n") + (not whole.endswith(b"\n"))
-    return len(whole) + sum(record.count("\n") for record in whole)
+class _Border:
+    """Where the last `share` of a text begins: at a line, or at the document whose beginning is nearest."""
+
+    def __init__(self, share: float, has_documents: bool) -> None:
+        self.share = share
+        self.has_documents = has_documents
+        self.lines = 0
+        self.documents: list[int] = []  # the lines that begin one; but for those that have become too early
+
+    def read(self, block: Block) -> None:
+        self.documents.extend(self.lines + start for start in block.document_starts if self.lines + start)
+        self.lines += len(block.lines)
+
+    def earliest(self) -> int:
+        """The line before which the border cannot be, however the text goes on."""
+        if not self.has_documents:
+            return max(0, self._wanted())
+        del self.documents[: max(0, bisect_right(self.documents, self._wanted()) - 1)]
+        return self.documents[0] if self.documents and self.documents[0] <= self._wanted() else 0
+
+    def found(self) -> int:
+        """The border of a text that ends here; 0: it has a single line or document."""
+        if not self.has_documents:
+            return max(0, self._wanted())
+        return min(self.documents, key=lambda start: abs(start - self._wanted()), default=0)
+
+    def _wanted(self) -> int:
+        return self.lines - max(1, round(self.lines * self.share))
 
 
-def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
-    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined; None: it is longer
-    than LONGEST_LINE."""
-    unfinished: list[bytes] = []
-    length = 0
-    for chunk in chunks:
-        if not isinstance(chunk, bytes):
-            yield chunk
-            continue
-        head, newline, tail = chunk.rpartition(b"\n")
-        length = length + len(chunk) if not newline else len(tail)
-        if length > LONGEST_LINE:
-            yield None
-        if not newline:
-            unfinished.append(chunk)
-            continue
-        whole, unfinished = b"".join([*unfinished, head, newline]), [tail] if tail else []
-        yield whole
-    if unfinished:
-        yield b"".join(unfinished)
+def open_text(
+    names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
+) -> Text:
+    """The text of these names: sources, read as the settings say, or one folder with a prepared text.
+
+    Raises:
+        UsageError: a prepared text is named among others. ModelError: it is damaged, or not finished.
+    """
+    prepared = [name for name in names if is_prepared(name)]
+    if not prepared:
+        return Corpus(tuple(map(str, names)), settings, source_settings)
+    if len(names) > 1:
+        raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")
+    return prepared_text.load(Path(prepared[0]))

@@ -1,19 +1,21 @@
 """A whole text as one array of token ids, with all that is counted about it on the way."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
-from rnnlm.text.corpus import WORD_SPACE, Block, Text, TextSettings, no_text, split_words
+from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_words
 
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _NEWLINE = ord("\n")
+_ZERO = np.zeros(1, dtype=np.int64)
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 
@@ -24,9 +26,20 @@ class LinesHash:
         self._hash = hashlib.sha256()
 
     def update(self, lines: Iterable[str]) -> None:
-        self.update_data("".join(f"{line}\n" for line in lines).encode("utf-8"))
+        self.update_data(as_bytes(lines))
 
-    def update_data(self, data: bytes) -> None:
+    def update_block(self, block: Block, data: bytes) -> None:
+        """The lines of `block`, whose bytes are `data`; an empty one before each document, whose borders shape the numbers too."""
+        if not block.document_starts:
+            self.update_data(data)
+            return
+        hashed = 0
+        for start in block.document_starts:
+            self.update([*block.lines[hashed:start], ""])
+            hashed = start
+        self.update(block.lines[hashed:])
+
+    def update_data(self, data: bytes | memoryview) -> None:
         """The same, of lines that are bytes already, each with its newline."""
         self._hash.update(data)
 
@@ -35,25 +48,31 @@ class LinesHash:
         return self._hash.hexdigest()[:12]
 
 
+Numbers = Any  # np.ndarray, or ChunkedArray, which looks like one
+
+
 @dataclass(frozen=True)
 class EncodedText:
-    """ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. Lines and
-    documents as offsets into `ids`.
+    """A text, or consecutive lines of one, as ids, with all that is counted about each line.
 
-    line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None where the text is one stream.
-    oov: ascending positions of unknown tokens. words: the text's words, split on white space. characters and bytes
-    count each line plus one for its end. What a text too large for memory has of each token or line is a PartedArray.
+    ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. line_offsets: (lines + 1,)
+    int64. document_offsets: (documents + 1,) int64, or None where the text is one stream. Both are offsets into `ids`. oov: ascending
+    positions of unknown tokens. words_L: the words of each line, split on white space; oov_words_L: those that hold an unknown token.
+    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings.
+
+    Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
 
-    ids: np.ndarray | PartedArray
-    line_offsets: np.ndarray | PartedArray
+    ids: Numbers
+    line_offsets: Numbers
     document_offsets: np.ndarray | None
-    oov: np.ndarray | PartedArray
-    words: int
-    oov_words: int
-    characters: int
-    bytes: int
-    lines_hash: str
+    oov: Numbers
+    words_L: Numbers
+    oov_words_L: Numbers
+    characters_L: Numbers
+    bytes_L: Numbers
+    lines_hash: str = ""
+    blank_lines: str = "skip"
 
     @property
     def tokens(self) -> int:
@@ -63,38 +82,121 @@ class EncodedText:
     def sentences(self) -> int:
         return len(self.line_offsets) - 1
 
+    @property
+    def words(self) -> int:
+        return total(self.words_L)
 
-@runtime_checkable
-class PreEncoded(Protocol):
-    """A text whose ids are there already."""
+    @property
+    def oov_words(self) -> int:
+        return total(self.oov_words_L)
 
-    sources: tuple[str, ...]
-    settings: TextSettings
+    @property
+    def characters(self) -> int:
+        return total(self.characters_L)
 
-    def encoded_by(self, tokenizer: Tokenizer) -> EncodedText:
-        """The text, if it is that tokenizer which encoded it.
-
-        Raises:
-            UsageError: it is another one.
-        """
-        ...
+    @property
+    def bytes(self) -> int:
+        return total(self.bytes_L)
 
 
-def encode_text(corpus: Text | PreEncoded, tokenizer: Tokenizer) -> EncodedText:
-    """Read, encode and count `corpus`.
+LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
+
+
+def total(counts: Numbers) -> int:
+    """The sum of natural numbers."""
+    return counts.sum() if isinstance(counts, ChunkedArray) else int(counts.sum(dtype=np.int64))
+
+
+class ReadText(Protocol):
+    """A text that is read block by block."""
+
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+    @property
+    def settings(self) -> TextSettings: ...
+
+    def blocks(self) -> Iterator[Block]: ...
+
+
+def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer) -> tuple[EncodedText, EncodedText | None]:
+    """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that are not, and of those that are
+    (None: there are none).
 
     Raises:
-        TextError: it cannot be read, or holds no line with words. UsageError: it is encoded already, by another tokenizer.
+        TextError: the text cannot be read, or holds no line with words.
     """
-    if isinstance(corpus, PreEncoded):
-        return corpus.encoded_by(tokenizer)
-    collector = _Collector(tokenizer, corpus.settings.blank_lines == "documents")
+    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    hashes = LinesHash(), LinesHash()
+
+    def encode(part: tuple[Block, bool]) -> tuple[Block, bool, bytes, EncodedText]:
+        data = as_bytes(part[0].lines)
+        return *part, data, encode_block(part[0], data, tokenizer)
+
     threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)  # unseen words are numbered in the order of reading
-    for block, encoded in in_threads(lambda block: (block, tokenizer.encode(block.lines)), corpus.blocks(), threads):
-        collector.add(block, encoded)
-    if not collector.parts:
-        raise no_text(corpus)
-    return collector.result()
+    for block, is_held_out, data, its_ids in in_threads(encode, parts, threads):
+        hashes[is_held_out].update_block(block, data)
+        encoded[is_held_out].append(its_ids)
+    if not encoded[0]:
+        raise no_text(text.sources)
+    blank_lines = text.settings.blank_lines
+    first = joined(encoded[0], hashes[0].hexdigest(), blank_lines)
+    return first, joined(encoded[1], hashes[1].hexdigest(), blank_lines) if encoded[1] else None
+
+
+def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
+    """Lines that follow one upon the other."""
+    starts = [0, *itertools.accumulate(part.tokens for part in parts)]
+    documents = None
+    if blank_lines == "documents":
+        documents = _shifted([*(part.document_offsets[:-1] for part in parts if part.document_offsets is not None), _ZERO], starts)
+    return EncodedText(
+        ids=np.concatenate([part.ids for part in parts]),
+        line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
+        document_offsets=documents,
+        oov=_shifted([part.oov for part in parts], starts),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
+        lines_hash=lines_hash,
+        blank_lines=blank_lines,
+    )
+
+
+def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
+    """The numbers of all parts in one array, int64, those of each part raised by its own number."""
+    found, end = np.empty(sum(map(len, parts)), dtype=np.int64), 0
+    for part, each in zip(parts, by, strict=False):
+        start, end = end, end + len(part)
+        np.add(part, each, out=found[start:end])
+    return found
+
+
+def as_bytes(lines: Iterable[str]) -> bytes:
+    """The lines in UTF-8, each with its newline."""
+    return "\n".join([*lines, ""]).encode("utf-8")
+
+
+def line_ends(data: bytes) -> np.ndarray:
+    """Where each line of `data` ends."""
+    return np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
+
+
+def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
+    """The lines of `block`, whose bytes are `data`, as ids."""
+    encoded = tokenizer.encode(block.lines)
+    end_L = line_ends(data)
+    bytes_L = np.diff(end_L, prepend=0)
+    is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
+    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(data)
+    return EncodedText(
+        ids=encoded.ids.astype(compact_type(tokenizer)),
+        line_offsets=encoded.offsets,
+        document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(np.int64),
+        oov=encoded.oov,
+        words_L=smallest(words_L),
+        oov_words_L=smallest(_oov_words(block.lines, words_L, encoded, tokenizer)),
+        characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
+        bytes_L=smallest(bytes_L),
+    )
 
 
 def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
@@ -102,67 +204,9 @@ def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
     return np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
 
 
-class _Collector:
-    """Gathers encoded blocks and their counts."""
-
-    def __init__(self, tokenizer: Tokenizer, has_documents: bool) -> None:
-        self.tokenizer = tokenizer
-        self.has_documents = has_documents
-        self.compact = compact_type(tokenizer)
-        self.hash = LinesHash()
-        self.parts: list[np.ndarray] = []
-        self.line_ends: list[np.ndarray] = []
-        self.document_starts: list[np.ndarray] = []
-        self.oov: list[np.ndarray] = []
-        self.tokens = self.words = self.oov_words = self.characters = self.bytes = 0
-
-    def add(self, block: Block, encoded: Encoded) -> None:
-        text = "\n".join(block.lines) + "\n"
-        data = text.encode("utf-8")
-        self._hash(block, data)
-        self.parts.append(encoded.ids.astype(self.compact))
-        self.line_ends.append(encoded.offsets[1:] + self.tokens)
-        self.document_starts.append(encoded.offsets[:-1][block.document_starts] + self.tokens)
-        self.oov.append(encoded.oov + self.tokens)
-        self.tokens += len(encoded.ids)
-        words = _count_words(data)
-        self.words += words
-        self.oov_words += count_oov_words(block.lines, words, encoded, self.tokenizer)
-        self.characters += len(text)
-        self.bytes += len(data)
-
-    def _hash(self, block: Block, data: bytes) -> None:
-        """The lines; an empty one before each document, whose borders shape the numbers too."""
-        if not block.document_starts:
-            self.hash.update_data(data)
-            return
-        hashed = 0
-        for start in block.document_starts:
-            self.hash.update([*block.lines[hashed:start], ""])
-            hashed = start
-        self.hash.update(block.lines[hashed:])
-
-    def result(self) -> EncodedText:
-        documents = None
-        if self.has_documents:
-            documents = np.concatenate([*self.document_starts, [self.tokens]]).astype(np.int64)
-        return EncodedText(
-            ids=np.concatenate(self.parts),
-            line_offsets=np.concatenate([[0], *self.line_ends]).astype(np.int64),
-            document_offsets=documents,
-            oov=np.concatenate(self.oov),
-            words=self.words,
-            oov_words=self.oov_words,
-            characters=self.characters,
-            bytes=self.bytes,
-            lines_hash=self.hash.hexdigest(),
-        )
-
-
-def _count_words(data: bytes) -> int:
-    """How many words `data` holds, which ends in a newline: a word ends where white space follows."""
-    is_space = _IS_SPACE[np.frombuffer(data, dtype=np.uint8)]
-    return int(np.count_nonzero(is_space[1:] & ~is_space[:-1]))
+def smallest(counts: np.ndarray) -> np.ndarray:
+    """Natural numbers in the smallest type that holds them."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def words_between_newlines(data: bytes) -> np.ndarray:
@@ -173,13 +217,21 @@ def words_between_newlines(data: bytes) -> np.ndarray:
     return np.diff(np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0)
 
 
-def count_oov_words(lines: Sequence[str], words: int, encoded: Encoded, tokenizer: Tokenizer) -> int:
-    """How many of the `words` of `lines` hold an unknown token."""
-    if not len(encoded.oov) or len(encoded.ids) == words + len(lines):  # then each word is one token
-        return len(encoded.oov)
-    touched = np.unique(np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1)
-    alone = tokenizer.encode(split_words("\n".join(lines[index] for index in touched)))
-    return len(np.unique(np.searchsorted(alone.offsets, alone.oov, side="right")))
+def _oov_words(lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer) -> np.ndarray:
+    """How many words of each line hold an unknown token."""
+    line_of_oov = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
+    if not len(encoded.oov) or len(encoded.ids) == int(words_L.sum()) + len(lines):  # then each word is one token
+        return np.bincount(line_of_oov, minlength=len(lines))
+    touched = np.unique(line_of_oov)
+    alone = tokenizer.encode(split_words("\n".join(lines[line] for line in touched)))
+    unknown = np.unique(np.searchsorted(alone.offsets, alone.oov, side="right") - 1)
+    return np.bincount(touched.repeat(words_L[touched])[unknown], minlength=len(lines))
+
+
+def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
+    """How many bytes of each line are not the first of a character in UTF-8."""
+    continuing = np.flatnonzero((np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80)
+    return np.bincount(np.searchsorted(end_L, continuing, side="right"), minlength=len(end_L))
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Where text comes from: files, globs, standard input, compressed files, tables, and data sets of the hub.
 
 :func:`expand` turns what a person names into sources; :func:`read` yields each source's text, either as raw bytes
-(text files: decoding and lines are the matter of :mod:`rnnlm.text.corpus`) or as records (one string per row of a table).
+(text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as records (one string per row of a table).
 """
 
 import glob
@@ -50,11 +50,11 @@ def expand(names: tuple[str, ...]) -> list[str]:
 
 
 def read(
-    source: str, settings: SourceSettings, errors: str = "strict", heard: Callable[[int], None] | None = None
+    source: str, settings: SourceSettings, errors: str = "strict", on_read: Callable[[int], None] | None = None
 ) -> Iterator[bytes | list[str]]:
     """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
 
-    heard: is told how many bytes have been read from a text file, as they are read.
+    on_read: called with the number of bytes read from a text file, each time some are read.
 
     Raises:
         TextError: it cannot be opened, read or decompressed, or lacks the column.
@@ -68,7 +68,7 @@ def read(
     if kind and (kind != tables.TSV or settings.column):
         yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
         return
-    with opened(source, heard) as stream:
+    with opened(source, on_read) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
 
@@ -175,8 +175,9 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
         if row.is_too_long:
             raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="in CSV a comma in a text needs quotation marks around it")
         names = [str(name) for name in row.values]
-        settings = replace(settings, column=column_of(names, row.where, settings))
-        yield _as_text(row.values[settings.column], row.where, settings.column)
+        column = column_of(names, row.where, settings)
+        settings = replace(settings, column=column)
+        yield _as_text(row.values[column], row.where, column)
 
 
 def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:

@@ -12,8 +12,8 @@ from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
-from rnnlm.text.corpus import Progress, Text, silent
-from rnnlm.text.encoding import PreEncoded, TrainingData
+from rnnlm.text.encoding import EncodedText, TrainingData
+from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
 from rnnlm.training.texts import held_out_share, open_texts
@@ -29,8 +29,7 @@ class Plan:
     resolved: Resolved
     data: TrainingData
     initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
-    test: Text | PreEncoded | None
-    valid: Text | PreEncoded | None
+    test: EncodedText | None
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
@@ -46,8 +45,8 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, report: Progress = silent) -> Plan:
-    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` is called with how far reading is.
+def plan(request: Request, progress: Progress = silent) -> Plan:
+    """Resolve the settings, read and encode the texts, make sure the model can be written. `progress` is called with how far reading is.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -65,7 +64,7 @@ def plan(request: Request, report: Progress = silent) -> Plan:
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or request.resume or is_auto)
     lock.check(output, checkpoints.FOLDER, "training")
-    texts = open_texts(request, resolved, kind, report)
+    texts = open_texts(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
@@ -73,7 +72,7 @@ def plan(request: Request, report: Progress = silent) -> Plan:
         initial = resuming.state_of(output, run, resolved.defaults, done)
     else:
         initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid, texts.valid_is, output, done)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done)
 
 
 def _tell_without_effect(resolved: Resolved) -> None:

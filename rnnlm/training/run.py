@@ -16,8 +16,7 @@ from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.system import current_rank, planning_together
-from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import PreEncoded, encode_text
+from rnnlm.text.encoding import EncodedText
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import DEMO_CORPUS, Request
 from rnnlm.training.storage import RunStorage
@@ -137,21 +136,21 @@ def _finished(folder: Path, manifest: Manifest) -> Finished:
 
 def _unevaluated(plan: Plan) -> bool:
     """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has that of another one by its name."""
-    return any(not _is_of(plan.finished.results.get(name), text, plan) for name, text in _evaluated(plan).items())
+    return any(not _is_of(plan.finished.results.get(name), text) for name, text in _evaluated(plan).items())
 
 
-def _is_of(result: dict[str, Any] | None, text: Text | PreEncoded, plan: Plan) -> bool:
+def _is_of(result: dict[str, Any] | None, text: EncodedText) -> bool:
     """Whether `result` is an exact evaluation of `text`."""
-    return result is not None and f"|data:{encode_text(text, plan.data.tokenizer).lines_hash}|" in result["signature"]
+    return result is not None and f"|data:{text.lines_hash}|" in result["signature"]
 
 
-def _evaluated(plan: Plan) -> dict[str, Text]:
+def _evaluated(plan: Plan) -> dict[str, EncodedText]:
     """The texts that the model is evaluated on at the end."""
-    texts = {"valid": plan.valid, "test": plan.test}
+    texts = {"valid": plan.data.valid, "test": plan.test}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(model: Any, fingerprint: str, texts: dict[str, Text]) -> dict[str, dict[str, Any]]:
+def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText]) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights: state carried, IEEE fp32."""
     model.fingerprint = fingerprint
     return {name: evaluate(model, text).to_dict() for name, text in texts.items()}

@@ -16,7 +16,6 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.smoothing import ESTIMATORS
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, save
 
 VARIANTS = {
@@ -109,7 +108,7 @@ def adapted(kind: str, model):
         return NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5))
     rate = {"sgd": 0.5, "rms": 0.01}[kind]
     settings = DynamicSettings(segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05)
-    ids = encode_text(Lines(LINES), model.tokenizer).ids
+    ids = Lines(LINES).encode(model.tokenizer).ids
     return DynamicEvaluation(model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None)
 
 
@@ -132,7 +131,7 @@ def model(case):
 @pytest.fixture(scope="module")
 def batch(model) -> tuple[np.ndarray, np.ndarray]:
     """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text, the boundary among them."""
-    ids = encode_text(Lines(LINES), model.tokenizer).ids.astype(np.int64)
+    ids = Lines(LINES).encode(model.tokenizer).ids.astype(np.int64)
     stream = np.concatenate([[model.tokenizer.boundary_id], ids])
     starts = [0, 7, 3][: model.max_rows]
     inputs_BT = np.stack([stream[start : start + 11] for start in starts])
@@ -308,7 +307,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     loaded, _ = model_folder.load(tmp_path / "model", "cpu")
     assert loaded.fingerprint == manifest.fingerprint
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
-    text = encode_text(Lines(LINES), loaded.tokenizer)
+    text = Lines(LINES).encode(loaded.tokenizer)
     span = span_scoring.whole_text(text.ids)
     assert np.array_equal(span_scoring.score_spans(loaded, text.ids, span), span_scoring.score_spans(model, text.ids, span))
     for key, array in model.to_arrays().items():

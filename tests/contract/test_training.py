@@ -9,7 +9,6 @@ from rnnlm.events import Checkpoint
 from rnnlm.inference import span_scoring
 from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.checkpoints import Run
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
 NEURAL = [(name, settings) for name in VARIANTS if registry.KINDS[name].family == "neural" for settings in VARIANTS[name]] + SPELLED
@@ -29,6 +28,6 @@ def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(
         assert np.array_equal(resumed.state.arrays[key], array), key
     save(tmp_path / "model", whole.model, name, **settings)
     loaded, _ = model_folder.load(tmp_path / "model", "cpu")
-    ids = encode_text(Lines(LINES), loaded.tokenizer).ids
+    ids = Lines(LINES).encode(loaded.tokenizer).ids
     span = span_scoring.whole_text(ids)
     assert np.array_equal(span_scoring.score_spans(loaded, ids, span), span_scoring.score_spans(whole.model, ids, span))

@@ -37,8 +37,8 @@ def read_all(folder):
         value_or_error(lambda: checking.describe(folder))
         checks = value_or_error(lambda: list(checking.problems(folder)))
         if isinstance(text, prepared_text.PreparedText):
-            encoded = value_or_error(lambda: text.encoded_by(text.tokenizer))
-            value_or_error(lambda: [part.encoded_by(text.tokenizer) for part in text.hold_out(0.3) or ()])
+            encoded = value_or_error(lambda: text.encode(text.tokenizer))
+            value_or_error(lambda: text.split(0.3).encode(text.tokenizer))
         else:
             encoded = text
         assert tracemalloc.get_traced_memory()[1] < MOST_BYTES

@@ -19,7 +19,8 @@ from rnnlm.errors import RnnlmError
 from rnnlm.files import tables
 from rnnlm.files.compression import compressed
 from rnnlm.scoring.sentences import SentenceSettings, read_sentences
-from rnnlm.text.corpus import Corpus, TextSettings, split_words
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings, split_words
 from rnnlm.text.sources import SourceSettings
 from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
 

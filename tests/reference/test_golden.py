@@ -11,7 +11,7 @@ from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.arpa_files import GOLDEN
 
@@ -24,7 +24,7 @@ def estimated(text: str, order: int, prune: str, discounts: str = "lmplz"):
     corpus = Corpus((str(GOLDEN / text),))
     tokenizer = tokenizers.train(TokenizerSettings(), corpus.blocks())
     settings = {"order": order, "prune": prune, "discounts": discounts}
-    data = TrainingData(tokenizer, encode_text(corpus, tokenizer), None)
+    data = TrainingData(tokenizer, corpus.encode(tokenizer), None)
     *_, fitted = fitting.fit(resolve([NgramSettings], [Layer("test", settings)]), data)
     return list(fitted.model.levels()), tokenizer.symbols()
 

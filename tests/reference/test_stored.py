@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm.models import model_folder
-from rnnlm.text.corpus import Corpus, TextSettings
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 
 STORED = Path(__file__).parent / "data" / "stored"
@@ -50,8 +50,8 @@ def test_rescoring_weights_choose_what_they_chose(rnnlm, stored, name, models):
 @pytest.mark.parametrize("name, text", [("words", "text.txt"), ("chars", "valid.txt")])
 def test_prepared_texts_hold_the_ids_of_their_text(name, text):
     prepared = prepared_text.load(STORED / f"prepared-{name}")
-    encoded = encode_text(Corpus((str(STORED / text),), TextSettings()), prepared.tokenizer)
-    found = prepared.encoded_by(prepared.tokenizer)
+    encoded = Corpus((str(STORED / text),), TextSettings()).encode(prepared.tokenizer)
+    found = prepared.encode(prepared.tokenizer)
     assert np.array_equal(np.asarray(found.ids[: len(found.ids)]), encoded.ids)
 
 

@@ -3,13 +3,12 @@
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines
 
 
 def text_of(model, lines=LINES) -> tuple[np.ndarray, np.ndarray]:
     """inputs_1T and targets_1T of the lines as one stream."""
-    ids = encode_text(Lines(lines), model.tokenizer).ids.astype(np.int64)
+    ids = Lines(lines).encode(model.tokenizer).ids.astype(np.int64)
     return np.concatenate([[model.tokenizer.boundary_id], ids[:-1]])[None], ids[None]
 
 

@@ -12,8 +12,9 @@ from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, TextSettings
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.encoding import TrainingData
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.
@@ -55,8 +56,8 @@ def make_data(tmp_path):
 
         train = corpus("train.txt", lines)
         trained = tokenizers.train(TokenizerSettings(**tokenizer), train.blocks())
-        held_out = None if valid is None else encode_text(corpus("valid.txt", valid), trained)
-        return TrainingData(trained, encode_text(train, trained), held_out)
+        held_out = None if valid is None else corpus("valid.txt", valid).encode(trained)
+        return TrainingData(trained, train.encode(trained), held_out)
 
     return make
 

@@ -23,8 +23,9 @@ from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, TextSettings
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.encoding import TrainingData
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 ROWS = 6  # of all ranks
@@ -78,7 +79,7 @@ def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingD
 
     train = corpus(text[:lines])
     tokenizer = tokenizers.train(TokenizerSettings(), train.blocks())
-    return TrainingData(tokenizer, encode_text(train, tokenizer), encode_text(corpus(text[60:90]), tokenizer))
+    return TrainingData(tokenizer, train.encode(tokenizer), corpus(text[60:90]).encode(tokenizer))
 
 
 def trainer_of(

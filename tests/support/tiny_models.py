@@ -15,8 +15,9 @@ from rnnlm.events import Event, TrainingState, never
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.corpus import BlockText
+from rnnlm.text.encoding import TrainingData
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 LINES = ("the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "the <unk> sat on a cat")
@@ -28,7 +29,7 @@ _SMALL = {
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(BlockText):
     """A text in memory."""
 
     lines: Sequence[str]
@@ -90,7 +91,7 @@ def run(
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
-    data = TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid and encode_text(Lines(valid), tokenizer))
+    data = TrainingData(tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return list(kind.fit(resolved, data, never, initial))

@@ -33,8 +33,9 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.provenance import warn_if_trained_on
-from rnnlm.text.corpus import Held, Progress, Text, TextSettings, silent
-from rnnlm.text.encoding import EncodedText, encode_text
+from rnnlm.text.corpus import Text, TextInMemory
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import Progress, TextSettings, silent
 
 TOP = 20
 
@@ -123,18 +124,18 @@ def compare(
     _check(names, settings)
     opened = [_opened(str(model), device) if isinstance(model, (str, Path)) else (model, None) for model in models]
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
-    text = Held.read(perplexity.as_text(text, text_settings))
+    text = TextInMemory.read(perplexity.as_text(text, text_settings), report)
     read = _Read.of(loaded, names, text, settings.context, report)
     stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
     warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")
-    sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
+    sums = [LineSums.of(encoded, scores) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
     compared = [_compared(k, read, sums[k], folder, block_lines, settings, began) for k, folder in enumerate(folders)]
-    tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings))
+    tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings), report)
     return Comparison(
         figure=read.comparable.main, figures=read.comparable.figures, refused=read.comparable.refused, context=settings.context,
         lines=len(sums[0].logprob_S), block_lines=block_lines, unit=units.name, units=len(units.ids_U),
@@ -181,7 +182,7 @@ class _Read:
         """
         encoded = _encoded(text, [model.tokenizer for model in models])
         subjects = [
-            Subject.of(name, perplexity.sign(model, its, context, text.settings), model.tokenizer, its)
+            Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)
         ]
         holds_unk = any(UNKNOWN in line.lower() for block in text.blocks() for line in block.lines)
@@ -200,7 +201,7 @@ def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
     for tokenizer in used:
         if tokenizer.fingerprint not in chosen or tokenizer.spells:
             chosen[tokenizer.fingerprint] = tokenizer
-    encoded = {fingerprint: encode_text(text, tokenizer) for fingerprint, tokenizer in chosen.items()}
+    encoded = {fingerprint: text.encode(tokenizer) for fingerprint, tokenizer in chosen.items()}
     return [encoded[tokenizer.fingerprint] for tokenizer in used]
 
 
@@ -208,7 +209,7 @@ def _compared(
     k: int, read: _Read, sums: LineSums, folder: Path | None, block_lines: int, settings: ComparisonSettings, began: float
 ) -> Compared:
     model, encoded = read.models[k], read.encoded[k]
-    found = perplexity.summary(model, read.scores[k], encoded, settings.context, read.text.settings, began)
+    found = perplexity.summary(model, read.scores[k], encoded, settings.context, began)
     intervals = intervals_of(found, sums.blocks(block_lines), read.comparable.figures, settings.resamples or RESAMPLES, settings.seed)
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
@@ -224,16 +225,17 @@ def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settin
     )
 
 
-def _tables(units: Units, read: _Read, train: Text | None) -> dict[str, Any]:
+def _tables(units: Units, read: _Read, train: Text | None, report: Progress) -> dict[str, Any]:
     """Bands, positions and n-grams."""
     counts_V = units.counts_V
-    if counts_V is None and train is not None:
-        counts_V = difference_tables.counts_in(units, train)
+    encoded = None if train is None else train.encode(units.tokenizer, report)
+    if counts_V is None and encoded is not None:
+        counts_V = difference_tables.counts_in(units, encoded)
     ngrams, source = (), None
     known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if hasattr(model, "longest_matches")]
     alike = [(name, model) for name, model in known if model.tokenizer.fingerprint == units.tokenizer.fingerprint]
     if train is not None:
-        ngrams, source = difference_tables.by_ngram_in(units, train), ", ".join(train.sources)
+        ngrams, source = difference_tables.by_ngram_in(units, encoded), ", ".join(train.sources)
     elif alike:
         source, model = alike[0]
         ngrams = difference_tables.by_ngram_of(units, model)

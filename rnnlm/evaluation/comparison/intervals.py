@@ -9,7 +9,6 @@ import numpy as np
 from rnnlm.errors import notice
 from rnnlm.evaluation.perplexity import Evaluation
 from rnnlm.evaluation.resampling import Interval, by_block, ratio_interval
-from rnnlm.text.corpus import Text, split_words
 from rnnlm.text.encoding import EncodedText
 
 MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
@@ -38,9 +37,8 @@ class LineSums:
     bytes_S: np.ndarray
 
     @classmethod
-    def of(cls, encoded: EncodedText, logprob_N: np.ndarray, text: Text) -> "LineSums":
+    def of(cls, encoded: EncodedText, logprob_N: np.ndarray) -> "LineSums":
         starts = encoded.line_offsets[:-1]
-        lines = [line for block in text.blocks() for line in block.lines]
         known_N = logprob_N.copy()
         known_N[encoded.oov] = 0.0
         is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
@@ -50,9 +48,9 @@ class LineSums:
             logprob_no_oov_S=np.add.reduceat(known_N, starts),
             tokens_S=np.diff(encoded.line_offsets),
             oov_S=np.add.reduceat(is_oov_N, starts),
-            words_S=np.array([len(split_words(line)) + 1 for line in lines]),
-            characters_S=np.array([len(line) + 1 for line in lines]),
-            bytes_S=np.array([len(line.encode("utf-8")) + 1 for line in lines]),
+            words_S=encoded.words_L.astype(np.int64) + 1,
+            characters_S=encoded.characters_L.astype(np.int64),
+            bytes_S=encoded.bytes_L.astype(np.int64),
         )
 
     def blocks(self, lines: int) -> "LineSums":

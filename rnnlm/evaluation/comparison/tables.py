@@ -15,8 +15,7 @@ from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import BOUNDARY
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.matching import longest_matches
-from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import encode_text, known_ids
+from rnnlm.text.encoding import EncodedText, known_ids
 
 POSITIONS = (1, 2, 3, 4, 5, 6, 11, 21, 51, 101)  # where each group of positions begins
 ORDER_SEEN = 3  # the longest n-grams looked up in a training text
@@ -78,27 +77,18 @@ def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
     return _by_match(units, model.longest_matches(units.ids_U), model.order, np.ones(units.tokenizer.size, dtype=bool))
 
 
-def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
-    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`.
-
-    Raises:
-        TextError: that text cannot be read, or is empty.
-    """
+def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
+    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`, which the reference has encoded."""
     tokenizer = units.tokenizer
-    ids_N = known_ids(encode_text(train, tokenizer).ids, tokenizer)
+    ids_N = known_ids(train.ids, tokenizer)
     levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
     matched_U = longest_matches(units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id)
     return _by_match(units, matched_U, len(levels), levels[0].counts_M[: tokenizer.size] > 0)
 
 
-def counts_in(units: Units, train: Text) -> np.ndarray:
-    """(V,): how often each symbol of the reference occurs in the text `train`.
-
-    Raises:
-        TextError: that text cannot be read, or is empty.
-    """
-    encoded = encode_text(train, units.tokenizer)
-    return np.bincount(np.delete(known_ids(encoded.ids, units.tokenizer), encoded.oov), minlength=units.tokenizer.size)
+def counts_in(units: Units, train: EncodedText) -> np.ndarray:
+    """(V,): how often each symbol of the reference occurs in the text `train`, which it has encoded."""
+    return np.bincount(np.delete(known_ids(train.ids, units.tokenizer), train.oov), minlength=units.tokenizer.size)
 
 
 def _by_match(units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:

@@ -14,7 +14,7 @@ from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
-from rnnlm.text.encoding import EncodedText, encode_text, known_ids
+from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.tokenizers import TokenizerSettings
 
 
@@ -48,7 +48,7 @@ def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedTex
     if words is None:
         settings = TokenizerSettings(lowercase=not used[0].keeps_case)
         reference = tokenizers.train(settings, text.blocks())
-        reading, counts_V = encode_text(text, reference), None
+        reading, counts_V = text.encode(reference), None
     else:
         reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
     starts = [_word_starts(each, tokenizer) for each, tokenizer in zip(encoded, used, strict=True)]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.files.compression import naming_errors, open_decompressed
-from rnnlm.text.corpus import TextSettings, numbered_lines
+from rnnlm.text.lines import TextSettings, numbered_lines
 
 _HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
 _FIRST_BYTES = 1 << 16

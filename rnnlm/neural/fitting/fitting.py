@@ -20,8 +20,8 @@ from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
 from rnnlm.system import bind_device, current_rank
-from rnnlm.text.corpus import TextSettings
 from rnnlm.text.encoding import TrainingData
+from rnnlm.text.lines import TextSettings
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import PADDING
 from rnnlm.text.batches import with_boundary
 
@@ -22,9 +22,9 @@ class TextWindows(Protocol):
         ...
 
 
-def windows_of(ids: np.ndarray | PartedArray, boundary_id: int, on_device: OnDevice) -> TextWindows:
+def windows_of(ids: np.ndarray | ChunkedArray, boundary_id: int, on_device: OnDevice) -> TextWindows:
     """The windows of a text of these `ids`."""
-    return (DiskWindows if isinstance(ids, PartedArray) else DeviceWindows)(ids, boundary_id, on_device)
+    return (DiskWindows if isinstance(ids, ChunkedArray) else DeviceWindows)(ids, boundary_id, on_device)
 
 
 class DeviceWindows:
@@ -49,7 +49,7 @@ class DiskWindows:
     A window is the same as of :class:`DeviceWindows`, past its rows' ends, too.
     """
 
-    def __init__(self, ids: PartedArray, boundary_id: int, on_device: OnDevice) -> None:
+    def __init__(self, ids: ChunkedArray, boundary_id: int, on_device: OnDevice) -> None:
         self.ids = ids
         self.boundary_id = boundary_id
         self.on_device = on_device

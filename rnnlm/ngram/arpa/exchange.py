@@ -17,7 +17,7 @@ from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumbered
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer

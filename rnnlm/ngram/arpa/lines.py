@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from rnnlm.errors import ModelError
 from rnnlm.files.compression import naming_errors, open_decompressed
 from rnnlm.ngram.arpa.format import nats
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 
 BLOCK_BYTES = 1 << 24
 LONGEST_LINE = 1 << 20

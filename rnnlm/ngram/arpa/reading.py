@@ -20,7 +20,7 @@ from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.arpa.format import MISSING_LOG10, nats
 from rnnlm.ngram.arpa.lines import ArpaLines, Entries, opened, read_entries, refuse, shown
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0

@@ -15,7 +15,7 @@ from rnnlm.files import tsv
 from rnnlm.files.writing import save_file
 from rnnlm.ngram.counting.strings import NgramCount
 from rnnlm.text import sources
-from rnnlm.text.corpus import Progress, silent
+from rnnlm.text.lines import Progress, silent
 from rnnlm.text.sources import SourceSettings
 
 LINES_AT_ONCE = 1 << 16

@@ -16,8 +16,9 @@ from rnnlm.errors import TextError
 from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.ngram.counting.counts import Level, count
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Progress, Text, Watched, silent
-from rnnlm.text.encoding import encode_text, known_ids
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import known_ids
+from rnnlm.text.lines import Progress, silent, watched
 from rnnlm.text.tokenizers import TokenizerSettings
 
 BLOCK_NGRAMS = 1 << 16
@@ -42,10 +43,9 @@ def count_text(
     Raises:
         TextError: the text cannot be read, holds no words, or a token that reads `<s>`.
     """
-    watched = Watched(text, report)
     if isinstance(tokenizer, TokenizerSettings):
-        tokenizer = tokenizers.train(tokenizer, watched.blocks())
-    ids_T = known_ids(encode_text(watched, tokenizer).ids, tokenizer)
+        tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
+    ids_T = known_ids(text.encode(tokenizer, report).ids, tokenizer)
     names, number_V = _in_byte_order(tokenizer)
     start_rank = bisect(names, SENTENCE_START)
     names.append(SENTENCE_START)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnlm.errors import shown
 from rnnlm.scoring.pairs.pair import FULL, WORD, Pair
-from rnnlm.text.corpus import is_blank, split_words
+from rnnlm.text.lines import is_blank, split_words
 
 Values = Mapping[str, Any]
 KIND = ("kind", "paradigm", "UID")

@@ -12,7 +12,7 @@ from rnnlm.inference.distributions import score_and_look
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
-from rnnlm.text.corpus import check_reserved, is_blank
+from rnnlm.text.lines import check_reserved, is_blank
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 PAIRS_PER_CHUNK = 2048
@@ -75,7 +75,7 @@ class ReadLines:
 
 
 def checked_line(text: str, special_symbols: str) -> str:
-    """`text` as it is read; see :func:`rnnlm.text.corpus.check_reserved`.
+    """`text` as it is read; see :func:`rnnlm.text.lines.check_reserved`.
 
     Raises:
         Unscorable: it is no line, or holds a reserved symbol that is to be an error.

@@ -87,12 +87,12 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     """The index in `folder`, checked.
 
     Raises:
-        ModelError: there is none, the work was not finished, or it is damaged, of a newer format, or names files that are none of ours.
+        ModelError: there is none, the work was not finished, or it is damaged, of a newer format, or names an unexpected file.
     """
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
-            f"the text in {folder} is not prepared to its end", "the work was cut off", "go on with rnnlm prepare ... --resume"
+            f"the text in {folder} is not prepared to its end", "preparation was interrupted", "continue with rnnlm prepare ... --resume"
         )
     if not path.is_file():
         raise ModelError(f"no prepared text in {folder}", f"there is no {name}", f"make it with rnnlm prepare TEXT -o {folder}")
@@ -120,9 +120,9 @@ def file_in(folder: Path, name: str, size: int) -> Path:
     """
     path = folder / name
     if os.path.islink(path) or not os.path.isfile(path):
-        raise ModelError(_damaged(folder), f"{name} is missing, or no plain file", "rnnlm prepare it anew with --overwrite")
+        raise ModelError(_damaged(folder), f"{name} is missing, or is not a regular file", "prepare the text again with --overwrite")
     if (found := os.path.getsize(path)) != size:
-        raise ModelError(_damaged(folder), f"{name} has {found} bytes instead of {size}", "rnnlm prepare it anew with --overwrite")
+        raise ModelError(_damaged(folder), f"{name} has {found} bytes instead of {size}", "prepare the text again with --overwrite")
     return path
 
 
@@ -135,7 +135,7 @@ def _disorder(index: Index) -> str:
     names = [*index.files, *(shard.name for shard in index.shards)]
     strange = [name for name in names if not OURS.fullmatch(name)]
     if strange:
-        return f"it names a file that is none of ours: {strange[0]!r}"
+        return f"unexpected file name: {strange[0]!r}"
     if any(shard.name != shard_name(number) for number, shard in enumerate(index.shards)):
         return "its shards are not in order"
     totals = index.with_shards(index.shards)

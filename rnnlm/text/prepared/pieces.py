@@ -9,7 +9,7 @@ from rnnlm.errors import TextError
 from rnnlm.files.compression import CHUNK_BYTES
 from rnnlm.files.reading import STANDARD_INPUT, too_long
 from rnnlm.text import sources
-from rnnlm.text.corpus import line_count, whole_lines
+from rnnlm.text.lines import line_count, whole_lines
 from rnnlm.text.sources import HUB, SourceSettings
 
 PIECE_BYTES = 1 << 21

@@ -12,7 +12,7 @@ from typing import Any
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.files import lock
 from rnnlm.interface import Tokenizer
-from rnnlm.text.corpus import Corpus, no_text
+from rnnlm.text.lines import no_text
 from rnnlm.text.prepared.encoder import Collector, Encoder, FullShard
 from rnnlm.text.prepared.index import Index, Sample
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
@@ -129,7 +129,7 @@ def _finish(task: Task, began: float) -> Steps:
         index = yield from _begin(task, sample, began)
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
-        raise no_text(Corpus(tuple(task.names)))
+        raise no_text(task.names)
     finish(folder, index)
     return index
 

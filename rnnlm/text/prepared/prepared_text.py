@@ -3,22 +3,24 @@
 import functools
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.files import tensor_files, writing
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
-from rnnlm.text.encoding import EncodedText, compact_type
-from rnnlm.text.prepared.index import Counts, Index, file_in, read_index
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
+from rnnlm.text.lines import Block, Progress, TextSettings, silent
+from rnnlm.text.prepared.index import Index, file_in, read_index
 from rnnlm.text.prepared.shard import EncodedLines, check
 
+MOST_HELD_OUT = 250_000  # tokens, unless a share is asked for: as many as WikiText-103 has for validation
 MOST_OPEN = 512  # shards; each that is mapped holds a file open
 
 
@@ -64,7 +66,7 @@ def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
     except ModelError as error:
         raise ModelError(f"the prepared text in {folder} is damaged", ": ".join(filter(None, (error.what, error.why)))) from None
     if (tokenizer.fingerprint, tokenizer.size) != (index.tokenizer_fingerprint, index.vocabulary_size):
-        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is another one than it was made with")
+        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is not the one it was made with")
     return tokenizer
 
 
@@ -97,22 +99,22 @@ class Shards:
             arrays = tensor_files.mapped(path)
             check(arrays, shard.counts.lines, shard.counts.tokens, self.ids_type)
             if len(arrays["oov"]) != shard.counts.oov_tokens:
-                raise ModelError("the shard is damaged", "array 'oov' is not as the index says")
+                raise ModelError("the shard is damaged", "array 'oov' does not match the index")
         except ModelError as error:
             raise ModelError(f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}") from None
         return arrays
 
-    def ids(self) -> PartedArray:
-        return PartedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type, self.index.vocabulary_size)
+    def ids(self) -> ChunkedArray:
+        return ChunkedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type, self.index.vocabulary_size)
 
-    def line_offsets(self) -> PartedArray:
+    def line_offsets(self) -> ChunkedArray:
         """(lines + 1,): a zero, then where each line ends."""
         starts = [0, *(self.line_starts + 1)]
-        return PartedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
+        return ChunkedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
 
-    def oov(self) -> PartedArray:
+    def oov(self) -> ChunkedArray:
         tokens = int(self.token_starts[-1])
-        return PartedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
+        return ChunkedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
 
     def document_starts(self) -> np.ndarray:
         """The lines that begin documents, int64.
@@ -132,7 +134,7 @@ class Shards:
         offsets, found = self.line_offsets(), np.empty(len(line_numbers), dtype=np.int64)
         borders = np.searchsorted(line_numbers, self.line_starts[1:], side="right")
         start = 0
-        for number, border in enumerate(borders):
+        for border in borders:
             if border > start:
                 first, last = int(line_numbers[start]), int(line_numbers[border - 1])
                 found[start:border] = offsets[first : last + 1][line_numbers[start:border] - first]
@@ -153,21 +155,15 @@ class Shards:
     def _shard_of(self, token: int) -> int:
         return int(np.clip(np.searchsorted(self.token_starts, token, side="right") - 1, 0, len(self.index.shards) - 1))
 
-    def counts(self, start: int, stop: int) -> Counts:
-        """Of the lines from `start` to `stop`, but for documents."""
-        total = Counts()
-        for number, shard in enumerate(self.index.shards):
-            first, last = (int(np.clip(at - self.line_starts[number], 0, shard.counts.lines)) for at in (start, stop))
-            if (first, last) == (0, shard.counts.lines):
-                total += shard.counts
-            elif first < last:
-                total += Counts(lines=last - first, **self.lines(number).totals(first, last))
-        return total
+    def line_counts(self, name: str) -> ChunkedArray:
+        """What is counted of each line by that name: words, oov_words, characters or bytes."""
+        sums = [getattr(shard.counts, name) for shard in self.index.shards]
+        return ChunkedArray(self.line_starts, lambda number: getattr(self.lines(number), f"{name}_L"), np.int64, sums=sums)
 
     def _line_ends(self, number: int) -> np.ndarray:
         ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
         if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
-            why = f"the lines of {self.index.shards[number].name} have not as many tokens as it holds"
+            why = f"the lines of {self.index.shards[number].name} do not add up to its tokens"
             raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
         return ends
 
@@ -189,24 +185,27 @@ class PreparedText:
         return (str(self.folder),)
 
     def blocks(self) -> Iterator[Block]:
-        """There are none: the text itself is not kept.
+        """None: the text itself is not kept.
 
         Raises:
             TextError: always.
         """
         raise TextError(f"{self.folder} is a prepared text", "it holds token ids; what is asked for needs the text itself", "name the text")
 
-    def encoded_by(self, tokenizer: Tokenizer, is_mapped: bool = False) -> EncodedText:
-        """Its ids in memory; or, mapped, where it begins as the text does: read when they are asked for.
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
+        """Its ids and counts, read into memory.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
-        self.check_tokenizer(tokenizer)
-        found = self._encoded()
-        if is_mapped:
-            return found
-        return replace(found, ids=np.asarray(found.ids), line_offsets=np.asarray(found.line_offsets), oov=np.asarray(found.oov))
+        mapped = self.mapped(tokenizer)
+        read: dict[str, Any] = {
+            each.name: np.asarray(value) for each in fields(mapped) if isinstance(value := getattr(mapped, each.name), ChunkedArray)
+        }
+        return replace(mapped, **read)
+
+    def split(self, share: float, is_asked: bool = True) -> "PreparedSplit":
+        return PreparedSplit(self, share, None if is_asked else MOST_HELD_OUT)
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Make sure that it is the one that the text is prepared with.
@@ -224,29 +223,36 @@ class PreparedText:
                 f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself"
             )
 
-    def _encoded(self) -> EncodedText:
+    def mapped(self, tokenizer: Tokenizer) -> EncodedText:
+        """Its ids and counts; where it begins as the text does, they are read when they are asked for.
+
+        Raises:
+            UsageError: `tokenizer` is another one, or needs the words' spelling.
+        """
+        self.check_tokenizer(tokenizer)
         shards = self.shards
         first, last = (int(end) for end in shards.ends_of(np.array([self.start, self.stop])))
-        counts = shards.counts(self.start, self.stop)
-        ids, offsets, oov = shards.ids().until(last), shards.line_offsets().until(self.stop + 1), shards.oov()
-        oov = oov.until(shards.oov_before(last))
+        ids: Numbers = shards.ids().until(last)
+        offsets: Numbers = shards.line_offsets().until(self.stop + 1)
+        oov: Numbers = shards.oov().until(shards.oov_before(last))
+        counts: dict[str, Numbers] = {name: shards.line_counts(name.removesuffix("_L")).until(self.stop) for name in LINE_COUNTS}
         if self.start:
             ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[shards.oov_before(first) :] - first
-        return EncodedText(
-            ids, offsets, self._document_offsets(first, last), oov,
-            counts.words, counts.oov_words, counts.characters, counts.bytes, self._lines_hash(),
-        )  # fmt: skip
+            counts = {name: array[self.start :] for name, array in counts.items()}
+        documents = self._document_offsets(first, last)
+        return EncodedText(ids, offsets, documents, oov, **counts, lines_hash=self._lines_hash(), blank_lines=self.settings.blank_lines)
 
-    def hold_out(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText] | None":
-        """The text in two, as :func:`rnnlm.text.corpus.hold_out` does it; of the second no more than `most_tokens`, up to a line or document."""
-        held = max(1, round(self.stop * share))
-        wanted = self.stop - held
+    def in_two(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText | None]":
+        """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or document. None: nothing is held out."""
+        if not share:
+            return self, None
+        wanted = self.stop - max(1, round(self.stop * share))
         if most_tokens is not None:
             wanted = max(wanted, min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)))
         if self.settings.blank_lines == "documents":
             inner = [int(border) for border in self.shards.document_starts() if 0 < border]
             wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
-        return (replace(self, stop=wanted), replace(self, start=wanted)) if wanted > 0 else None
+        return (replace(self, stop=wanted), replace(self, start=wanted)) if wanted > 0 else (self, None)
 
     def _document_offsets(self, first: int, last: int) -> np.ndarray | None:
         if self.settings.blank_lines != "documents":
@@ -261,3 +267,26 @@ class PreparedText:
         if (self.start, self.stop) == (0, self.index.counts.lines):
             return whole
         return hashlib.sha256(f"{whole}:{self.start}:{self.stop}".encode()).hexdigest()[:12]
+
+
+class PreparedSplit:
+    """A prepared text in two parts."""
+
+    def __init__(self, text: PreparedText, share: float, most_tokens: int | None) -> None:
+        self.text = text
+        self.share = share
+        self.parts = text.in_two(share, most_tokens)
+
+    @property
+    def held_out(self) -> str:
+        held = self.parts[1]
+        lines = held.stop - held.start if held else 0
+        return f"{lines:,} lines" if lines < round(self.text.stop * self.share) else f"{self.share:.0%}"
+
+    def blocks(self) -> Iterator[Block]:
+        return self.text.blocks()
+
+    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
+        """The ids of the first part stay on disk."""
+        first, held_out = self.parts
+        return first.mapped(tokenizer), held_out.encode(tokenizer) if held_out else None

@@ -11,7 +11,7 @@ from rnnlm.errors import SettingsError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.system import processors
 from rnnlm.text import sources
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import SHARD_BYTES
 from rnnlm.text.prepared.pieces import Position
 from rnnlm.text.sources import SourceSettings

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from rnnlm.errors import ModelError
+from rnnlm.text.encoding import smallest
 
 COUNTS = ("tokens", "words", "oov_words", "characters", "bytes")
 _SMALL = (np.uint8, np.uint16, np.uint32)
@@ -56,13 +57,13 @@ class EncodedLines:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, as a shard stores them: in small types, without what follows from the others."""
-        arrays = {"ids": self.ids_N, "oov": self.oov.astype(np.uint32), "bytes": _small(self.bytes_L), "tokens": _small(self.tokens_L)}
+        arrays = {"ids": self.ids_N, "oov": self.oov.astype(np.uint32), "bytes": smallest(self.bytes_L), "tokens": smallest(self.tokens_L)}
         if not np.array_equal(self.characters_L, self.bytes_L):
-            arrays["characters"] = _small(self.characters_L)
+            arrays["characters"] = smallest(self.characters_L)
         if not np.array_equal(self.words_L, self.tokens_L - 1):
-            arrays["words"] = _small(self.words_L)
+            arrays["words"] = smallest(self.words_L)
         if not np.array_equal(self.oov_words_L, self._oov_L()):
-            arrays["oov_words"] = _small(self.oov_words_L)
+            arrays["oov_words"] = smallest(self.oov_words_L)
         if len(self.document_lines):
             arrays["document_lines"] = self.document_lines.astype(np.uint32)
         return arrays
@@ -114,15 +115,9 @@ def check(arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: t
         kinds = (ids_type,) if name == "ids" else _SMALL
         fits = array.ndim == 1 and array.dtype in kinds and len(array) == lengths.get(name, len(array))
         if not fits or name not in {*lengths, "oov", "document_lines"}:
-            raise ModelError("the shard is damaged", f"array {name!r} is not as the index says")
+            raise ModelError("the shard is damaged", f"array {name!r} does not match the index")
 
 
 def _per_line(oov: np.ndarray, tokens_L: np.ndarray) -> np.ndarray:
     """How many of the positions `oov` each line has, int64."""
     return np.diff(np.searchsorted(oov, np.cumsum(tokens_L, dtype=np.int64)), prepend=0)
-
-
-def _small(values: np.ndarray) -> np.ndarray:
-    """Natural numbers in the smallest type that holds them."""
-    most = int(values.max(initial=0))
-    return values.astype(next(kind for kind in _SMALL if most <= np.iinfo(kind).max))

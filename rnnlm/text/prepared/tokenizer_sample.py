@@ -13,7 +13,7 @@ from typing import Any
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain

@@ -14,7 +14,7 @@ from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
 from rnnlm.files.writing import FileEntry, replace_file, writing
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
 from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles

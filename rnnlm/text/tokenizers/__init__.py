@@ -6,7 +6,7 @@ from typing import Any
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
-from rnnlm.text.corpus import Block
+from rnnlm.text.lines import Block
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 __all__ = ["TokenizerSettings", "load", "train"]
@@ -20,7 +20,7 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
     """
     settings.check_limits()
     tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
-    if tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+    if tokenizer.counts_V is not None and tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
             f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"

@@ -59,6 +59,9 @@ class VocabularyTokenizer:
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
 
+    def encode(self, lines: Sequence[str]) -> Encoded:
+        raise NotImplementedError
+
     def surface(self, line: str) -> list[str]:
         return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
 

@@ -19,6 +19,7 @@ class CharTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, `<unk>` 1, then characters by descending count."""
 
     name = "char"
+    unk_id: int = 1
     relevant = ("literal_unk",)
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:

@@ -10,12 +10,13 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -94,8 +95,8 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         for ids in encoded:
             ids.append(self.boundary_id)
         total = sum(map(len, encoded))
-        ids = np.fromiter(itertools.chain.from_iterable(encoded), dtype=np.int32, count=total)
-        return cut_into_lines(ids, np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+        joined = np.fromiter(itertools.chain.from_iterable(encoded), dtype=np.int32, count=total)
+        return cut_into_lines(joined, np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
     def _encode_line(self, line: str) -> list[int]:
         ids: list[int] = []
@@ -180,7 +181,7 @@ def _possible_size(message: str, vocab_size: int) -> int:
     raise SettingsError("sentencepiece cannot make a vocabulary of this text", message.strip().splitlines()[-1])
 
 
-def _processor(model: bytes) -> "sentencepiece.SentencePieceProcessor":  # noqa: F821
+def _processor(model: bytes) -> Any:
     import sentencepiece
 
     try:

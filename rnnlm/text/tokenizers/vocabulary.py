@@ -50,7 +50,7 @@ class Vocabulary:
         """The inverse of :meth:`to_bytes`.
 
         Raises:
-            ModelError: a line is not of that form, or a symbol stands twice.
+            ModelError: a line is not of that form, or a symbol occurs twice.
         """
         try:
             _check_lines(data)
@@ -62,8 +62,8 @@ class Vocabulary:
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):
-            raise ModelError("the vocabulary is damaged", "a symbol stands twice")
-        if counts and is_known and counts_V.min() < 0:
+            raise ModelError("the vocabulary is damaged", "duplicate symbol")
+        if counts_V is not None and counts_V.min(initial=0) < 0:
             raise ModelError("the vocabulary is damaged", "a count is below zero")
         return cls(tuple(symbols), counts_V)
 

@@ -33,6 +33,7 @@ class WordTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, `<unk>` 1, then words by descending count."""
 
     name = "word"
+    unk_id: int = 1
     relevant = ("split_punctuation",)
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
@@ -51,9 +52,9 @@ class WordTokenizer(VocabularyTokenizer):
             counts[UNKNOWN.encode()] += counts.pop(reserved, 0)
         line_ends = counts.pop(_LINE_END, 0)
         literal = counts.pop(UNKNOWN.encode(), 0)
-        words = Counter({word.decode("utf-8"): count for word, count in counts.items()})
+        decoded = Counter({word.decode("utf-8"): count for word, count in counts.items()})
         specials = {BOUNDARY: line_ends, UNKNOWN: literal}
-        return cls(settings, Vocabulary.from_counts(words, specials, settings.min_count, settings.max_vocab))
+        return cls(settings, Vocabulary.from_counts(decoded, specials, settings.min_count, settings.max_vocab))
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "WordTokenizer":
@@ -73,7 +74,7 @@ class WordTokenizer(VocabularyTokenizer):
         ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
         return cut_into_lines(ids_W[numbers], np.flatnonzero(is_unseen_W[numbers]), self.boundary_id, lines)
 
-    def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int | None:
+    def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
         return self.unk_id
 
     def surface(self, line: str) -> list[str]:

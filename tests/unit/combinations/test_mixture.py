@@ -13,7 +13,6 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.models import model_folder
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, save
 
 TOKENIZER = make_tokenizer(["a b"])  # </s>, <unk>, a, b
@@ -30,7 +29,7 @@ def probabilities(model) -> np.ndarray:
 
 
 def scores(model, lines=LINES) -> np.ndarray:
-    text = encode_text(Lines(lines), model.tokenizer)
+    text = Lines(lines).encode(model.tokenizer)
     return span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids))
 
 
@@ -86,7 +85,7 @@ def test_a_log_linear_mixture_is_asked_in_pieces_with_the_same_result(monkeypatc
     monkeypatch.setattr(mixture, "FEWEST_TOKENS", 3)
     pieces = Mixture(parts, weights, "log-linear")
     assert pieces.call_tokens == 3
-    ids = encode_text(Lines(LINES), pieces.tokenizer).ids[None].astype(np.int64)
+    ids = Lines(LINES).encode(pieces.tokenizer).ids[None].astype(np.int64)
     inputs = np.concatenate([[[pieces.tokenizer.boundary_id]], ids[:, :-1]], axis=1)
     found, _ = pieces.score(inputs, ids, pieces.initial_state(1))  # in one call
     np.testing.assert_allclose(arrays.as_numpy(found)[0], whole, atol=1e-5)
@@ -132,7 +131,7 @@ def test_words_that_a_part_spells_are_unknown_to_the_others(tmp_path):
     for kind in ("linear", "log-linear"):
         mixed = Mixture([fit("ngram"), spelled], [0.5, 0.5], kind)
         assert mixed.tokenizer.spells
-        ids = encode_text(Lines(lines), mixed.tokenizer).ids
+        ids = Lines(lines).encode(mixed.tokenizer).ids
         assert (ids >= mixed.tokenizer.size).sum() == 3
         assert not np.array_equal(scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines]))
     ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])

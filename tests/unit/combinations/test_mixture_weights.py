@@ -9,7 +9,6 @@ from rnnlm.combinations import mixture_weights
 from rnnlm.combinations.mixture import Mixture, added
 from rnnlm.combinations.mixture_weights import Predictions, linear_weights, log_linear_weights
 from rnnlm.inference import span_scoring
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import HELD_OUT, Lines, fit
 
 TEXT = [*HELD_OUT, "the dog sat on a mat", "speech is hard"]
@@ -21,7 +20,7 @@ def models():
 
 
 def read(models, lines=TEXT):
-    ids = encode_text(Lines(lines), models[0].tokenizer).ids
+    ids = Lines(lines).encode(models[0].tokenizer).ids
     return ids, np.stack([span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)) for model in models])
 
 

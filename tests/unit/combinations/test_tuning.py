@@ -16,8 +16,8 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.loading import load_adapted
-from rnnlm.text.corpus import Corpus, TextSettings
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, Lines, fit, small_settings
 
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
@@ -46,7 +46,7 @@ def ngram(saved, tmp_path):
 
 
 def perplexity(model) -> float:
-    return span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids)
+    return span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids)
 
 
 def tuned_of(folder, kind, **options) -> tuple[list[Trial], TunedSettings]:
@@ -122,7 +122,7 @@ def test_only_the_first_tokens_are_read(lstm):
     _, tuned = tuned_of(lstm, "dynamic", tokens=9, given={"adaptation_rate": "0.1", "adaptation_decay": "0"})
     model = loading.load(lstm, "cpu")
     assert tuned.tokens == 9
-    assert tuned.ppl_before == pytest.approx(span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids[:9]))
+    assert tuned.ppl_before == pytest.approx(span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids[:9]))
 
 
 def test_statistics_are_gathered_saved_and_used(lstm):

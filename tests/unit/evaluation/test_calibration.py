@@ -4,7 +4,6 @@ import pytest
 from rnnlm import arrays
 from rnnlm.evaluation.calibration import calibrate
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 
@@ -12,7 +11,7 @@ def test_a_model_that_is_always_half_sure_is_off_by_what_it_is_right_too_often()
     tokenizer = make_tokenizer(["a b"])
     p = {"</s>": 0.25, "<unk>": 0.05, "a": 0.55, "b": 0.15}
     model = UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
-    found = calibrate(model, encode_text(Lines(["a a a b", "a a a"]), tokenizer), "carry")
+    found = calibrate(model, Lines(["a a a b", "a a a"]).encode(tokenizer), "carry")
     assert (found.tokens, found.text_tokens, found.accuracy) == (9, 9, pytest.approx(6 / 9))
     assert found.expected_error == pytest.approx(6 / 9 - 0.55)
     (filled,) = [each for each in found.bins if each.tokens]
@@ -25,7 +24,7 @@ def test_a_model_that_is_always_half_sure_is_off_by_what_it_is_right_too_often()
 @pytest.mark.parametrize("context", ["carry", "reset"])
 def test_it_is_that_of_predicting_token_by_token(name, context):
     model = fit(name)
-    encoded = encode_text(Lines(LINES * 3), model.tokenizer)
+    encoded = Lines(LINES * 3).encode(model.tokenizer)
     found = calibrate(model, encoded, context)
     right, sure, state, last = [], [], None, model.tokenizer.boundary_id
     for at, target in enumerate(encoded.ids.tolist()):
@@ -44,6 +43,6 @@ def test_it_is_that_of_predicting_token_by_token(name, context):
 def test_of_a_long_text_a_sample_spread_over_it_is_looked_at(context, monkeypatch):
     monkeypatch.setattr("rnnlm.evaluation.calibration.WINDOW_TOKENS", 5)
     model = fit("lstm")
-    encoded = encode_text(Lines(LINES * 20), model.tokenizer)
+    encoded = Lines(LINES * 20).encode(model.tokenizer)
     found = calibrate(model, encoded, context, most_tokens=encoded.tokens // 4)
     assert found.text_tokens == encoded.tokens and 0.15 < found.tokens / encoded.tokens < 0.35

@@ -9,8 +9,8 @@ from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate, perplexity
 from rnnlm.inference import span_scoring
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.text.corpus import Corpus, TextSettings, hold_out
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, make_tokenizer
 
 
@@ -145,9 +145,8 @@ class TestContexts:
 
 def test_a_held_out_part_is_a_text(text):
     corpus = Corpus((text("\n".join(LINES)),))
-    rest, held = hold_out(corpus, 0.4)
     model = fit("unigram")
-    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in (rest, held)]
+    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in corpus.split(0.4).encode(model.tokenizer)]
     assert sum(part.tokens for part in parts) == whole.tokens
     assert sum(part.logprob_nats for part in parts) == pytest.approx(whole.logprob_nats)
 
@@ -193,5 +192,5 @@ def test_a_kept_blank_line_is_one_token_for_every_tokenizer(tmp_path, tokenizer)
     path = tmp_path / "blank.txt"
     path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
     corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))
-    encoded = encode_text(corpus, make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280))
+    encoded = corpus.encode(make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280))
     assert np.diff(encoded.line_offsets)[1:3].tolist() == [1, 1]

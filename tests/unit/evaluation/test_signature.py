@@ -8,8 +8,8 @@ from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import sign
 from rnnlm.evaluation.signature import Signature
-from rnnlm.text.corpus import TextSettings
-from rnnlm.text.encoding import LinesHash, encode_text
+from rnnlm.text.encoding import LinesHash
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 
@@ -19,7 +19,7 @@ def unigram():
 
 
 def signature(model, lines=LINES, context="carry", **settings) -> Signature:
-    return sign(model, encode_text(Lines(lines), model.tokenizer), context, TextSettings(**settings))
+    return sign(model, Lines(lines, settings=TextSettings(**settings)).encode(model.tokenizer), context)
 
 
 def test_it_says_what_was_measured_and_how(unigram):

@@ -1,17 +1,19 @@
 """An array in parts reads as the array that the parts make."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 
 
 def in_parts(values, borders):
     starts = [0, *sorted(borders), len(values)]
-    return PartedArray(starts, lambda number: values[starts[number] : starts[number + 1]], values.dtype)
+    return ChunkedArray(starts, lambda number: values[starts[number] : starts[number + 1]], values.dtype)
 
 
 @given(st.data())
@@ -26,15 +28,33 @@ def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
     assert np.array_equal(np.asarray(parted.until(end)), values[:end])
 
 
+@given(st.data())
+def test_the_sum_is_that_of_the_whole_array_whichever_sums_are_known(data):
+    values = np.array(data.draw(st.lists(st.integers(0, 100), max_size=20)), dtype=np.uint8)
+    starts = [0, *sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4))), len(values)]
+    read = []
+
+    def chunk(number):
+        read.append(number)
+        return values[starts[number] : starts[number + 1]]
+
+    known = data.draw(st.integers(0, len(starts) - 1))
+    sums = [int(values[start:end].sum()) for start, end in pairwise(starts)][:known]
+    whole = ChunkedArray(starts, chunk, values.dtype, sums=sums)
+    assert whole.sum() == values.sum(dtype=int) and min(read, default=known) >= known
+    end = data.draw(st.integers(0, len(values)))
+    assert whole.until(end).sum() == values[:end].sum(dtype=int)
+
+
 def test_only_the_parts_that_are_asked_for_are_read():
     asked = []
-    parted = PartedArray([0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64)
+    parted = ChunkedArray([0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64)
     assert parted[12:18].tolist() == [2, 3, 4, 5, 6, 7]
     assert set(asked) == {1}
 
 
 def test_an_item_that_is_none_of_those_allowed_is_an_error():
     for wrong in (-1, 5):
-        parted = PartedArray([0, 3], lambda number: np.array([1, wrong, 2]), np.int64, below=5)
+        parted = ChunkedArray([0, 3], lambda number: np.array([1, wrong, 2]), np.int64, below=5)
         with pytest.raises(ModelError, match="doctor"):
             parted[:]

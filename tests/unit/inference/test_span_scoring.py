@@ -3,7 +3,6 @@ import pytest
 
 from rnnlm import arrays
 from rnnlm.inference import span_scoring
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines([*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"], document_starts=[0, 3, 4, 7])
@@ -18,7 +17,7 @@ def model(request):
 def text(model):
     import dataclasses
 
-    encoded = encode_text(TEXT, model.tokenizer)
+    encoded = TEXT.encode(model.tokenizer)
     documents = np.append(encoded.line_offsets[list(TEXT.document_starts)], encoded.tokens)
     return dataclasses.replace(encoded, document_offsets=documents)
 
@@ -88,7 +87,7 @@ def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
 
 def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
     model = fit("lstm", dropout_input=0.5, dropout_output=0.5)
-    ids = encode_text(TEXT, model.tokenizer).ids
+    ids = TEXT.encode(model.tokenizer).ids
     usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
     model.network.train()
     np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)

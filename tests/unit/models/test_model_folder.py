@@ -18,7 +18,7 @@ from rnnlm.models import info, loading, model_folder
 from rnnlm.models.manifest import HINT
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block
+from rnnlm.text.lines import Block
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import fit, save
 

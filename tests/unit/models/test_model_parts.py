@@ -13,7 +13,6 @@ from rnnlm.evaluation.soundness import audit
 from rnnlm.files import writing
 from rnnlm.inference import span_scoring
 from rnnlm.models import info, model_folder, model_parts
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, save
 
 SETTINGS = {"model": "mixture", "mixing": "linear"}
@@ -34,7 +33,7 @@ def mixed(folder, parts, weights=(0.5, 0.5), bundle=False):
 
 def score(folder) -> float:
     model, _ = model_folder.load(folder)
-    text = encode_text(Lines(LINES), model.tokenizer)
+    text = Lines(LINES).encode(model.tokenizer)
     return float(span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids)).sum())
 
 

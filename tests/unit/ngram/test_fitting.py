@@ -14,7 +14,7 @@ from rnnlm.models import registry
 from rnnlm.ngram import fitting
 from rnnlm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.ngram.smoothing import ESTIMATORS
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.encoding import TrainingData
 from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
 TEXT = [" ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)]
@@ -29,8 +29,8 @@ def asked(**settings):
 
 def data_of(lines=LINES, held_out=None) -> TrainingData:
     tokenizer = make_tokenizer(lines)
-    valid = None if held_out is None else encode_text(Lines(held_out), tokenizer)
-    return TrainingData(tokenizer, encode_text(Lines(lines), tokenizer), valid)
+    valid = None if held_out is None else Lines(held_out).encode(tokenizer)
+    return TrainingData(tokenizer, Lines(lines).encode(tokenizer), valid)
 
 
 def events_of(data: TrainingData, **settings) -> list:
@@ -220,7 +220,7 @@ def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
     heldout = {"smoothing": "jelinek-mercer"} if name == "ngram" else {}
     models = []
     for tokenizer in (plain, plain.spelling()):
-        train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, HELD_OUT))
+        train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES, HELD_OUT))
         *_, fitted = kind.fit(small_settings(kind, **heldout), TrainingData(tokenizer, train, valid), lambda: False, None)
         models.append(fitted.model.to_arrays())
     assert (train.ids >= plain.size).any() and (valid.ids >= plain.size).any()

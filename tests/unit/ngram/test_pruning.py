@@ -13,7 +13,6 @@ from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import BackoffLevel, split_keys
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
@@ -83,7 +82,7 @@ def farthest_from_one(model: NgramModel) -> float:
 
 
 def counts_of(model: NgramModel, lines) -> list:
-    ids = encode_text(Lines(lines), model.tokenizer).ids
+    ids = Lines(lines).encode(model.tokenizer).ids
     return list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
 
 

@@ -9,7 +9,7 @@ import pytest
 from rnnlm.events import Fitted, Started, Validated
 from rnnlm.models import registry
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.encoding import TrainingData
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
 
 KIND = registry.KINDS["unigram"]
@@ -35,7 +35,7 @@ def test_any_smoothing_gives_finite_probabilities_that_sum_to_one(k):
 def test_fitting_reports_its_validation():
     resolved = small_settings(KIND)
     tokenizer = make_tokenizer(LINES)
-    train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, ["the cat", "x"]))
+    train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES, ["the cat", "x"]))
     started, validated, fitted = KIND.fit(resolved, TrainingData(tokenizer, train, valid), lambda: False, None)
     assert isinstance(started, Started) and isinstance(validated, Validated) and isinstance(fitted, Fitted)
     the, cat, end, unknown = fitted.model.logprob_V[tokenizer.encode(["the cat", "x"]).ids[[0, 1, 2, 3]]]

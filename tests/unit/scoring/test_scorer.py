@@ -8,7 +8,7 @@ from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.scoring.records import ScoringSettings, likelihood_ratio
 from rnnlm.scoring.scorer import score_chunks, score_sentences
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]

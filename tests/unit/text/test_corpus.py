@@ -1,7 +1,13 @@
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
-from rnnlm.text.corpus import Corpus, Held, TextSettings, check_reserved, hold_out, numbered_lines, split_words
+from rnnlm.text.corpus import Corpus, TextInMemory
+from rnnlm.text.lines import Block, TextSettings, check_reserved, numbered_lines, split_words
+from support.tiny_models import make_tokenizer
 
 
 @pytest.fixture
@@ -158,32 +164,62 @@ def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
     assert numbered == [(1, "a"), (2, ""), (3, "b"), (4, "c")]
 
 
-class TestHoldOut:
+def parts_of(text, share: float) -> tuple[list[str], list[str]]:
+    """The lines of both parts of a text, found while it is encoded."""
+    tokenizer = make_tokenizer([], tokenizer="byte")
+    train, held_out = text.split(share).encode(tokenizer)
+    return tuple([] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out))
+
+
+class TestSplit:
     def test_takes_the_last_lines(self, corpus, monkeypatch):
         monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5)
         lines = [f"line{number}" for number in range(20)]
-        rest, held = hold_out(corpus("\n".join(lines)), 0.1)
-        assert (lines_of(rest), lines_of(held)) == (lines[:18], lines[18:])
+        assert parts_of(corpus("\n".join(lines)), 0.1) == (lines[:18], lines[18:])
 
     def test_takes_one_line_at_least(self, corpus):
-        rest, held = hold_out(corpus("a\nb\nc\n"), 0.05)
-        assert (lines_of(rest), lines_of(held)) == (["a", "b"], ["c"])
+        assert parts_of(corpus("a\nb\nc\n"), 0.05) == (["a", "b"], ["c"])
 
     def test_takes_whole_documents(self, corpus):
-        rest, held = hold_out(corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents"), 0.25)
-        assert (documents_of(rest), documents_of(held)) == ([["a", "b"], ["c", "d", "e"]], [["f", "g", "h"]])
+        text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
+        assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
+        train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
+        assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [0, 6]
 
     def test_is_impossible_with_a_single_line_or_document(self, corpus):
-        assert hold_out(corpus("a\n"), 0.5) is None
-        assert hold_out(corpus("a\nb\n", blank_lines="documents"), 0.5) is None
-        assert hold_out(corpus(""), 0.5) is None
+        assert parts_of(corpus("a\n"), 0.5) == (["a"], [])
+        assert parts_of(corpus("a\nb\n", blank_lines="documents"), 0.5) == (["a", "b"], [])
+
+    @given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
+    def test_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(self, data, share, has_documents):
+        lines = data.draw(st.integers(1, 60))
+        starts = sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines}) if has_documents else []
+        borders = [0, *sorted(data.draw(st.sets(st.integers(1, lines), max_size=12)) - {lines}), lines]
+        blocks = [
+            Block(
+                [str(line) for line in range(first, last)],
+                [start - first for start in [0, *starts] if has_documents and first <= start < last],
+            )
+            for first, last in pairwise(borders)
+        ]
+        text = TextInMemory(("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks))
+        wanted = lines - max(1, round(lines * share))
+        if has_documents:
+            wanted = min(starts, key=lambda start: abs(start - wanted), default=0)
+        cut = wanted if share and wanted > 0 else lines
+        every = [str(line) for line in range(lines)]
+        assert parts_of(text, share) == (every[:cut], every[cut:])
+        split = text.split(share)
+        assert [line for block in split.blocks() for line in block.lines] == every[:cut]
+        again, held_out = split.encode(make_tokenizer([], tokenizer="byte"))  # where the second part begins is known by now
+        assert again.sentences == cut and (held_out.sentences if held_out else 0) == lines - cut
 
 
-def test_a_held_text_is_read_again_without_its_source(tmp_path):
+def test_a_text_in_memory_is_read_again_without_its_source(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("a b\n\nc\n")
     text = Corpus((str(path),), TextSettings(blank_lines="documents"))
-    held, blocks = Held.read(text), list(text.blocks())
+    held, blocks = TextInMemory.read(text), list(text.blocks())
     path.unlink()
     assert list(held.blocks()) == list(held.blocks()) == blocks
     assert (held.sources, held.settings) == (text.sources, text.settings)

@@ -4,14 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
-from rnnlm.text.corpus import Corpus, TextSettings, split_words
-from rnnlm.text.encoding import encode_text, known_ids, words_between_newlines
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.encoding import known_ids, words_between_newlines
+from rnnlm.text.lines import TextSettings, split_words
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 
 def test_ids_and_counts_of_a_small_text():
     tokenizer = make_tokenizer(["the cat sat", "the mat"])
-    text = encode_text(Lines(["the dog\u00a0x sat", "<unk>  m\u00e4t cat"]), tokenizer)
+    text = Lines(["the dog\u00a0x sat", "<unk>  m\u00e4t cat"]).encode(tokenizer)
     assert [tokenizer.symbols()[id] for id in text.ids] == "the <unk> sat </s> <unk> <unk> cat </s>".split()
     assert text.line_offsets.tolist() == [0, 4, 8] and text.document_offsets is None
     assert text.oov.tolist() == [1, 5] and text.oov_words == 2  # a literal <unk> is none
@@ -22,7 +23,7 @@ def test_ids_and_counts_of_a_small_text():
 def test_every_tokenizer_counts_the_same_words_characters_and_bytes():
     lines = ["The cat, the dog.", "it's\tm\u00e4t\x0bx \u2028 "]
     makers = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"}]
-    texts = [encode_text(Lines(lines), make_tokenizer(LINES, **maker)) for maker in makers]
+    texts = [Lines(lines).encode(make_tokenizer(LINES, **maker)) for maker in makers]
     assert {(text.words, text.characters, text.bytes, text.sentences) for text in texts} == {(7, 32, 35, 2)}
 
 
@@ -31,10 +32,10 @@ def test_blocks_are_joined(tmp_path, monkeypatch):
     path.write_text("the cat\nsat\n\nthe dog\n\n\na cat sat\n")
     tokenizer = make_tokenizer(["the cat sat"])
     corpus = Corpus((str(path),), TextSettings(blank_lines="documents"))
-    whole = encode_text(corpus, tokenizer)
+    whole = corpus.encode(tokenizer)
     assert whole.document_offsets.tolist() == [0, 5, 8, 12]
     monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
-    parts = encode_text(corpus, tokenizer)
+    parts = corpus.encode(tokenizer)
     for name, value in vars(whole).items():
         assert np.array_equal(value, getattr(parts, name)), name
 
@@ -50,17 +51,17 @@ def test_the_hash_is_of_the_lines_not_of_the_files(tmp_path):
     (tmp_path / "other.txt").write_bytes(b"the cat sat\n")
 
     def hash_of(*names: str) -> str:
-        return encode_text(Corpus(tuple(str(tmp_path / name) for name in names)), tokenizer).lines_hash
+        return Corpus(tuple(str(tmp_path / name) for name in names)).encode(tokenizer).lines_hash
 
     assert hash_of("a.txt") == hash_of("b.txt") == hash_of("c.gz", "d.txt")
     assert len({hash_of("a.txt"), hash_of("other.txt"), hash_of("d.txt", "c.gz")}) == 3
 
 
 def test_ids_are_compact():
-    assert encode_text(Lines(["a"]), make_tokenizer(["a"])).ids.dtype == np.uint16
+    assert Lines(["a"]).encode(make_tokenizer(["a"])).ids.dtype == np.uint16
     many = make_tokenizer([" ".join(map(str, range(65_535)))])
     assert many.size == 65_537
-    text = encode_text(Lines(["65534 0"]), many)
+    text = Lines(["65534 0"]).encode(many)
     assert text.ids.dtype == np.int32 and [many.symbols()[id] for id in text.ids] == ["65534", "0", "</s>"]
 
 
@@ -72,14 +73,14 @@ words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" 
 def test_a_word_is_unknown_if_any_of_its_tokens_is(options, lines):
     tokenizer = make_tokenizer(["a b ab ba , '"], **options)
     expected = sum(bool(len(tokenizer.encode([word]).oov)) for line in lines for word in line.split(" ") if word)
-    text = encode_text(Lines(lines), tokenizer)
+    text = Lines(lines).encode(tokenizer)
     assert text.oov_words == expected <= text.words
 
 
 def test_a_text_without_words_is_an_error_that_names_it(tmp_path):
     (tmp_path / "empty.txt").write_text("\n  \n")
     with pytest.raises(TextError, match="no text in .*empty.txt"):
-        encode_text(Corpus((str(tmp_path / "empty.txt"),)), make_tokenizer(LINES))
+        Corpus((str(tmp_path / "empty.txt"),)).encode(make_tokenizer(LINES))
 
 
 def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_path, monkeypatch):
@@ -87,7 +88,7 @@ def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_
     (tmp_path / "text.txt").write_text("".join(f"{word} {word}\n" for word in words))
     tokenizer = make_tokenizer(["a b c"]).spelling()
     monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 50)
-    text = encode_text(Corpus((str(tmp_path / "text.txt"),)), tokenizer)
+    text = Corpus((str(tmp_path / "text.txt"),)).encode(tokenizer)
     assert text.ids.dtype == np.int32 and text.oov_words == len(text.oov) == 600
     assert tokenizer.spellings(tokenizer.size) == words
     assert text.ids.reshape(300, 3).tolist() == [[id, id, 0] for id in range(5, 305)]

@@ -8,7 +8,8 @@ import pytest
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files import reading
 from rnnlm.text import sources
-from rnnlm.text.corpus import Corpus, TextSettings
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings, expand, parse_hub_name
 
 TEXT = "the cat\nsat on\nthe mät\n"
@@ -65,7 +66,9 @@ def test_a_directory_of_text_files_is_an_error_that_shows_the_glob(tmp_path):
     assert f"{tmp_path}/*.txt" in error.value.hint
 
 
-def test_standard_input_can_be_read_twice(stdin):
+@pytest.mark.parametrize("most_in_memory", [1, 1 << 20])
+def test_standard_input_can_be_read_twice(stdin, monkeypatch, most_in_memory):
+    monkeypatch.setattr(reading, "MOST_SMALL_BYTES", most_in_memory)
     stdin(TEXT.encode())
     assert read("-") == LINES
     assert read("-") == LINES

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
+from rnnlm.text.corpus import Corpus
 from rnnlm.training import plan as planning
-from rnnlm.training import texts
 from rnnlm.training.plan import Request, plan, resolve_request
 from support.tiny_models import LINES
 
@@ -34,7 +34,7 @@ def test_a_test_text_that_cannot_be_evaluated_is_told_before_training(text, tmp_
 
 def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(texts, "encode_text", lambda *_: pytest.fail("the text was read"))
+    monkeypatch.setattr(Corpus, "blocks", lambda *_: pytest.fail("the text was read"))
     with pytest.raises(DeviceError):
         plan(Request(text=(text,), flags={"device": "cuda"}))
 
@@ -63,7 +63,7 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
 
 
 def test_an_n_gram_holds_out_text_only_if_asked_to(text):
-    assert plan(Request(text=(text,), model="ngram")).valid is None
+    assert plan(Request(text=(text,), model="ngram")).data.valid is None
     made = plan(Request(text=(text,), model="ngram", assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"}))
     assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
     with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm import corpora
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, TrainingError, UsageError
 from rnnlm.events import CheckpointSaved, Evaluating, Finished, Fitted, ModelSaved, Started, Step, Validated
 from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
+from rnnlm.text.corpus import Corpus
 from rnnlm.training import run as training
 from rnnlm.training.plan import Request, plan, resolve_request
 from rnnlm.training.run import run, train
@@ -239,7 +241,8 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = plan(Request(model="unigram"))
     assert made.data.train.words > 200_000
-    assert {Path(source).name for source in (*made.valid.sources, *made.test.sources)} == {"valid.txt", "test.txt"}
+    assert made.valid_is == "bundled corpus english, valid.txt"
+    assert made.test.lines_hash == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
     assert made.output == Path("checkpoints/unigram")
 
 

@@ -8,8 +8,9 @@ from rnnlm import corpora
 from rnnlm.errors import UsageError
 from rnnlm.files import tensor_files
 from rnnlm.models.checkpoints import load_run
-from rnnlm.text.corpus import Corpus, TextSettings, hold_out
-from rnnlm.text.encoding import encode_text
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.encoding import LINE_COUNTS
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import encoder, prepared_text, request
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 11, "precision": "fp32", "device": "cpu", "seed": 3}
@@ -93,16 +94,15 @@ def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.3, 0.9])
 def test_the_share_held_out_is_that_of_the_text(texts, blank, share):
     prepared = prepared_text.load(texts / f"text-{blank}")
-    wanted = hold_out(Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank)), share)
-    found = prepared.hold_out(share)
-    for part, text in zip(found, wanted, strict=True):
-        one, other = part.encoded_by(prepared.tokenizer), encode_text(text, prepared.tokenizer)
-        for name in ("ids", "line_offsets", "document_offsets", "oov", "words", "oov_words", "characters", "bytes"):
+    text = Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank))
+    parts = [each.split(share).encode(prepared.tokenizer) for each in (prepared, text)]
+    for one, other in zip(*parts, strict=True):
+        for name in ("ids", "line_offsets", "document_offsets", "oov", *LINE_COUNTS, "words", "oov_words", "characters", "bytes"):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(tmp_path, texts, monkeypatch):
-    monkeypatch.setattr("rnnlm.training.texts.MOST_HELD_OUT", 100)
+    monkeypatch.setattr("rnnlm.text.prepared.prepared_text.MOST_HELD_OUT", 100)
     events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "a", budget="1steps", **TINY))
     assert 60 < events[0].valid_tokens <= 100
     events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "b", budget="1steps", holdout=0.2, **TINY))
@@ -113,7 +113,7 @@ def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
     ("given", "match"),
     [
         ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"), ({"lowercase": True}, "lowercase = False"),
-        ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no meaning"), ({"recipe": "char-cnn-lstm"}, "spelled"),
+        ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"), ({"recipe": "char-cnn-lstm"}, "spelled"),
         ({"tokenizer_from": "demo"}, "another tokenizer"),
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else None,

@@ -5,7 +5,6 @@ import pytest
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparability import FIGURES, UNITS, Subject, comparable, names_of
 from rnnlm.evaluation.signature import Signature
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import Lines, make_tokenizer
 
 SIGNATURE = Signature("d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1")
@@ -56,7 +55,7 @@ def test_other_tokens_and_unknown_words_compare_in_nothing():
 def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its_own_too():
     text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
     unseen = make_tokenizer(["the cat"], tokenizer="char")
-    subjects = [Subject.of(name, SIGNATURE, its, encode_text(text, its)) for name, its in (("seen", seen), ("unseen", unseen))]
+    subjects = [Subject.of(name, SIGNATURE, its, text.encode(its)) for name, its in (("seen", seen), ("unseen", unseen))]
     assert [each.unknown_tokens for each in subjects] == [0, 1]
     other = dataclasses.replace(subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7"))
     with pytest.raises(ComparisonError, match="tok"):

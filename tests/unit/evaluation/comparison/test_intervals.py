@@ -4,7 +4,6 @@ import pytest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of
 from rnnlm.inference import span_scoring
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import Lines, fit
 
 LINES = ["the cat sat", "a z\u00ebbra sat  down", "zebra zebra", "the dog"]
@@ -12,9 +11,9 @@ LINES = ["the cat sat", "a z\u00ebbra sat  down", "zebra zebra", "the dog"]
 
 def sums(model, lines=LINES):
     text = Lines(lines)
-    encoded = encode_text(text, model.tokenizer)
+    encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
-    return LineSums.of(encoded, logprob_N, text), perplexity.summary(model, logprob_N, encoded, "carry", text.settings, 0.0)
+    return LineSums.of(encoded, logprob_N), perplexity.summary(model, logprob_N, encoded, "carry", 0.0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}])

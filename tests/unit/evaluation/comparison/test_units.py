@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, strategies
 
 from rnnlm.evaluation.comparison.units import units_of
-from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 TOKENIZERS = {
@@ -15,7 +14,7 @@ WORDS = make_tokenizer()
 
 def units(lines, tokenizers, seed=1):
     text, rng = Lines(lines), np.random.default_rng(seed)
-    encoded = [encode_text(text, tokenizer) for tokenizer in tokenizers]
+    encoded = [text.encode(tokenizer) for tokenizer in tokenizers]
     scores = [-rng.random(each.tokens) for each in encoded]
     return units_of(text, tokenizers, encoded, scores), encoded, scores
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.files.chunked_array import PartedArray
+from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.neural.fitting.text_windows import DeviceWindows, DiskWindows, windows_of
 from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows
 
@@ -15,7 +15,7 @@ BOUNDARY = 0
 def in_parts(ids, lengths, below=None):
     starts = np.cumsum([0, *lengths])
     parts = [ids[start:end] for start, end in zip(starts, starts[1:], strict=False)]
-    return PartedArray(starts, parts.__getitem__, ids.dtype, below)
+    return ChunkedArray(starts, parts.__getitem__, ids.dtype, below)
 
 
 def on_device(array):

@@ -13,7 +13,7 @@ from rnnlm.scoring.pairs.accuracy import pair_accuracies
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.encoding import TrainingData, encode_text
+from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizers import TokenizerSettings, train
 
 PATH = corpora.part("english", "agreement.tsv")
@@ -42,7 +42,7 @@ def tokenizer(corpus):
 def unigram(corpus, tokenizer):
     kind = kind_of("unigram")
     settings = resolve([*kind.settings_classes(), TokenizerSettings], [Layer("test", {"model": "unigram"})])
-    *_, fitted = kind.fit(settings, TrainingData(tokenizer, encode_text(corpus, tokenizer), None), lambda: False, None)
+    *_, fitted = kind.fit(settings, TrainingData(tokenizer, corpus.encode(tokenizer), None), lambda: False, None)
     return fitted.model
 
 

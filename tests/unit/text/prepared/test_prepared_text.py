@@ -113,4 +113,4 @@ def test_content_that_loading_does_not_look_at_is_found_by_doctor_and_stops_read
     if wrong == "ids":
         text = prepared_text.load(folder)
         with pytest.raises(ModelError, match="not below"):
-            text.encoded_by(text.tokenizer)
+            text.encode(text.tokenizer)

@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.errors import ModelError
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared.encoder import encoded_piece
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.shard import EncodedLines, check, joined

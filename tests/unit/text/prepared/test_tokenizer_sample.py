@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import FileSample, even_stretches, learn, start_of, way_of
 from rnnlm.text.sources import SourceSettings

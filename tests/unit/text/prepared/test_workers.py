@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.text.corpus import TextSettings
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.prepared.workers import Inline, Processes

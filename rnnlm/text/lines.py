@@ -1,0 +1,211 @@
+"""Text as lines, by one rule for every family and tokenizer.
+
+A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII space, tab,
+carriage return and NUL. A line without words is blank: skipped, kept as a sentence of its own, or a border between
+documents. `<s>` and `</s>` standing as words are refused, dropped or replaced; `<unk>` is an ordinary symbol.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm.errors import TextError
+from rnnlm.files.reading import LONGEST_LINE, decode, too_long
+from rnnlm.interface import UNKNOWN
+from rnnlm.text import sources
+from rnnlm.text.sources import SourceSettings
+
+WORD_SPACE = " \t\r\0"
+_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
+_RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
+_RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How lines are read."""
+
+    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
+    blank_lines: Annotated[
+        Literal["skip", "keep", "documents"], Meta(description="blank lines: skipped, one </s> each, or document borders")
+    ] = "skip"
+    special_symbols: Annotated[
+        Literal["error", "drop", "replace"], Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+    ] = "error"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive lines, without blank ones unless they are kept.
+
+    `document_starts`: indices into `lines` where a document begins (empty unless blank lines separate documents).
+    """
+
+    lines: list[str]
+    document_starts: list[int]
+
+    def cut(self, lines: int) -> tuple["Block", "Block"]:
+        """The first so many lines, and the others."""
+        first = [start for start in self.document_starts if start < lines]
+        others = [start - lines for start in self.document_starts[len(first) :]]
+        return Block(self.lines[:lines], first), Block(self.lines[lines:], others)
+
+
+Progress = Callable[[str], None]  # called often, with how far the work is
+
+
+def silent(message: str) -> None:
+    """The progress that nobody watches."""
+
+
+def watched(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
+    """`blocks`; `progress` is called with the number of lines read."""
+    lines = 0
+    for block in blocks:
+        yield block
+        lines += len(block.lines)
+        progress(f"{lines:,} lines read")
+
+
+def no_text(names: Iterable[str]) -> TextError:
+    """The error for sources that hold no line with words."""
+    return TextError(f"no text in {', '.join(names)}", "it is empty, or holds blank lines only")
+
+
+def read_blocks(source: str, settings: TextSettings, source_settings: SourceSettings) -> Iterator[Block]:
+    """The lines of one source, a megabyte or so at a time.
+
+    Raises:
+        TextError: it cannot be read or decoded, or holds a reserved symbol.
+    """
+    starts_document = True
+    for first_line, lines in numbered_lines(source, settings, source_settings):
+        block, starts_document = to_block(source, first_line, lines, settings, starts_document)
+        if block.lines:
+            yield block
+
+
+def to_block(source: str, first_line: int, lines: list[str], settings: TextSettings, starts_document: bool) -> tuple[Block, bool]:
+    """The block of `lines` of `source` from its line `first_line` on, and whether the next line begins a document; `starts_document`:
+    whether the first one does.
+
+    Raises:
+        TextError: they hold a reserved symbol, which `settings` make an error.
+    """
+    lines = _without_reserved(source, first_line, lines, settings)
+    if settings.blank_lines == "keep":
+        return Block(["" if is_blank(line) else line for line in lines], []), False
+    if settings.blank_lines == "skip":
+        return Block([line for line in lines if line.strip(WORD_SPACE)], []), False  # is_blank, without its calls
+    kept: list[str] = []
+    document_starts: list[int] = []
+    for line in lines:
+        if is_blank(line):
+            starts_document = True
+            continue
+        if starts_document:
+            document_starts.append(len(kept))
+        kept.append(line)
+        starts_document = False
+    return Block(kept, document_starts), starts_document
+
+
+def _without_reserved(source: str, first_line: int, lines: list[str], settings: TextSettings) -> list[str]:
+    text = "\n".join(lines)
+    if "<s>" not in text and "</s>" not in text:
+        return lines
+    return [
+        check_reserved(line, f"{source}, line {number}", settings.special_symbols) for number, line in enumerate(lines, start=first_line)
+    ]
+
+
+def is_blank(line: str) -> bool:
+    """Whether the line has no words."""
+    return not line.strip(WORD_SPACE)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and NUL."""
+    return [word for word in text.translate(_TO_SPACE).split(" ") if word]
+
+
+def check_reserved(line: str, where: str, special_symbols: str, hint: str = "remove it, or use --special-symbols drop or replace") -> str:
+    """`line` with `<s>` and `</s>` treated as `special_symbols` says.
+
+    Raises:
+        TextError: there is one, and it is to be an error.
+    """
+    found = _RESERVED.search(line)
+    if not found:
+        return line
+    if special_symbols == "error":
+        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", hint)
+    return _RESERVED.sub(UNKNOWN, line) if special_symbols == "replace" else _RESERVED_WITH_SPACE.sub("", line)
+
+
+def numbered_lines(
+    source: str, settings: TextSettings, source_settings: SourceSettings = SourceSettings()
+) -> Iterator[tuple[int, list[str]]]:
+    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1.
+
+    Raises:
+        TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
+    """
+    next_line = 1
+    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
+        if whole is None:
+            raise too_long(source, next_line)
+        lines = lines_of(whole, source, next_line, settings.encoding_errors)
+        yield next_line, lines
+        next_line += len(lines)
+
+
+def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str) -> list[str]:
+    """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
+
+    Raises:
+        TextError: it is not UTF-8, and that is to be an error.
+    """
+    if isinstance(whole, bytes):
+        text = decode(whole, source, first_line, errors)
+        if first_line == 1:
+            text = text.removeprefix("\ufeff")
+    else:
+        text = "\n".join(whole) + "\n"
+    text = text.replace("\r\n", "\n")
+    lines = text.split("\n")
+    if text.endswith("\n"):
+        lines.pop()
+    return lines
+
+
+def line_count(whole: bytes | list[str]) -> int:
+    """How many lines :func:`lines_of` makes of it."""
+    if isinstance(whole, bytes):
+        return whole.count(b"\n") + (not whole.endswith(b"\n"))
+    return len(whole) + sum(record.count("\n") for record in whole)
+
+
+def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
+    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined; None: it is longer
+    than LONGEST_LINE."""
+    unfinished: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        if not isinstance(chunk, bytes):
+            yield chunk
+            continue
+        head, newline, tail = chunk.rpartition(b"\n")
+        length = length + len(chunk) if not newline else len(tail)
+        if length > LONGEST_LINE:
+            yield None
+        if not newline:
+            unfinished.append(chunk)
+            continue
+        whole, unfinished = b"".join([*unfinished, head, newline]), [tail] if tail else []
+        yield whole
+    if unfinished:
+        yield b"".join(unfinished)

@@ -1,0 +1,58 @@
+"""How often a run reads its texts: once for the vocabulary, once for the ids; nothing is read or encoded again for the evaluation."""
+
+from collections import Counter
+
+import pytest
+
+import rnnlm
+from rnnlm.files import reading
+from rnnlm.text.tokenizers.word import WordTokenizer
+from support.tiny_models import LINES
+
+SMALL = {"model": "rnn", "hidden_size": 4, "embedding_size": 4, "batch_rows": 2, "bptt_tokens": 5, "budget": "2steps", "device": "cpu"}
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = {name: tmp_path / f"{name}.txt" for name in ("text", "valid", "test")}
+    for path in paths.values():
+        path.write_text("\n".join(LINES * 20) + "\n")
+    return paths
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """How often each file of text has been opened, by its name."""
+    names = Counter()
+    open_decompressed = reading.open_decompressed
+
+    def counted(path):
+        names[path.rpartition("/")[2]] += 1
+        return open_decompressed(path)
+
+    monkeypatch.setattr(reading, "open_decompressed", counted)
+    return names
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
+def test_a_text_is_read_for_its_vocabulary_and_for_both_its_parts(files, opened, tmp_path, tokenizer):
+    size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
+    *_, finished = rnnlm.train(files["text"], output=tmp_path / "model", tokenizer=tokenizer, **size, **SMALL)
+    assert opened == {"text.txt": 2}
+    assert finished.results["valid"]["sentences"] == 5
+
+
+def test_a_text_whose_tokenizer_is_given_is_read_once(files, opened, tmp_path):
+    *_, finished = rnnlm.train(files["text"], output=tmp_path / "model", tokenizer_from="demo", **SMALL)
+    assert opened == {"text.txt": 1}
+    assert finished.results["valid"]["sentences"] == 5
+
+
+def test_validation_and_test_text_are_read_once_and_no_line_is_encoded_twice(files, opened, tmp_path, monkeypatch):
+    encoded = []
+    encode = WordTokenizer.encode
+    monkeypatch.setattr(WordTokenizer, "encode", lambda self, lines: encoded.extend(lines) or encode(self, lines))
+    *_, finished = rnnlm.train(files["text"], valid=files["valid"], test=files["test"], output=tmp_path / "model", **SMALL)
+    assert opened == {"text.txt": 2, "valid.txt": 1, "test.txt": 1}
+    assert len(encoded) == 3 * 20 * len(LINES)
+    assert finished.results["valid"]["sentences"] == finished.results["test"]["sentences"] == 20 * len(LINES)
