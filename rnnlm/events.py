@@ -11,6 +11,9 @@ import numpy as np
 from rnnlm.interface import LanguageModel
 
 
+PERPLEXITY = "ppl_token"  # the figure by which language models are chosen
+
+
 def never() -> bool:
     """The wish of those who want nothing of a run that lasts."""
     return False
@@ -105,11 +108,26 @@ class Validated:
     kind: ClassVar = "validated"
     step: int
     epoch: float
-    ppl_token: float
-    best_ppl_token: float
+    figures: dict[str, float]  # what was found, by name
+    best: float  # the best of the criterion so far
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
+    criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
+
+    @property
+    def ppl_token(self) -> float | None:
+        """None where perplexity was not measured."""
+        return self.figures.get(PERPLEXITY)
+
+    @property
+    def best_ppl_token(self) -> float | None:
+        return self.best if self.criterion == PERPLEXITY else None
+
+    def record(self) -> dict[str, Any]:
+        """What metrics.jsonl tells of it."""
+        shown = {"step": self.step, "epoch": self.epoch, **self.figures, f"best_{self.criterion}": self.best}
+        return {**shown, "improved": self.improved, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -136,9 +154,14 @@ class Fitted:
     stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked),
     # "diverged" (`facts["divergence"]` says how)
     model: LanguageModel = field(repr=False)
-    best_ppl_token: float | None = None  # None where there was no validation
+    best: float | None = None  # what the validation of these weights found; None where there was none
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
     state: TrainingState | None = field(default=None, repr=False)  # where the run can go on, if it can
+    criterion: str = PERPLEXITY  # the name of the figure `best`
+
+    @property
+    def best_ppl_token(self) -> float | None:
+        return self.best if self.criterion == PERPLEXITY else None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ depends neither on the batch nor on the order.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,14 @@ TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
 
 
-def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0. `step`: what
-    reads a window; None: `model.score`."""
+def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, step or model.score))  # on the model's device: they are copied once all is computed
+    scored = list(windows(model, ids, spans, model.score))  # on the model's device: they are copied once all is computed
     for start_B, end_B, logprob_BT in scored:
-        _put(logprob_N, start_B, end_B, logprob_BT)
+        place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N
 
 
@@ -37,7 +37,7 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
     carried = Carried(model.score, state)
     logprob_N = np.zeros(len(ids))
     for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
-        _put(logprob_N, start_B, end_B, logprob_BT)
+        place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N, carried.state
 
 
@@ -63,7 +63,7 @@ def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
     return state
 
 
-def _put(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
+def place(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
     """Each row's scores to their places."""
     position_BT, inside_BT = positions(start_B, end_B)
     logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
@@ -85,27 +85,49 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
 
 
+@dataclass(frozen=True)
+class SpanWindow:
+    """One window over spans that are read side by side: row b has the targets `ids[start_B[b]:end_B[b]]`.
+
+    rows_before: of the window before, of which these are the first ones and go on from its state; 0: they begin from the initial state.
+    """
+
+    start_B: np.ndarray
+    end_B: np.ndarray
+    inputs_BT: np.ndarray
+    targets_BT: np.ndarray
+    rows_before: int
+
+
+def span_windows(
+    ids: np.ndarray, spans: np.ndarray, boundary_id: int, call_tokens: int, max_rows: int | None = None
+) -> Iterator[SpanWindow]:
+    """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows` rows. Rows that have come to their end
+    are read no further."""
+    stream = with_boundary(ids, boundary_id)
+    rows = max(1, call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(rows, max_rows or rows)):
+        reading = 0
+        for start_B, end_B in batch.windows(call_tokens):
+            yield SpanWindow(start_B, end_B, *gather(ids, stream, start_B, end_B), reading)
+            reading = len(start_B)
+
+
 def windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
-    to their end are read no further.
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried.
 
     call_tokens: the most of a window, over all rows; None: the model's.
     """
-    stream = with_boundary(ids, model.tokenizer.boundary_id)
-    call_tokens = call_tokens or model.call_tokens
-    rows = max(1, call_tokens // TOKENS_PER_ROW)
-    for batch in span_batches(spans, min(rows, model.max_rows or rows)):
-        reading = len(batch.spans)
-        state = model.initial_state(reading)
-        for start_B, end_B in batch.windows(call_tokens):
-            if len(start_B) < reading:
-                reading = len(start_B)
-                state = state.select(np.arange(reading))
-            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
-            result, state = step(inputs_BT, targets_BT, state)
-            yield start_B, end_B, result
+    for window in span_windows(ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows):
+        rows = len(window.start_B)
+        if not window.rows_before:
+            state = model.initial_state(rows)
+        elif rows < window.rows_before:
+            state = state.select(np.arange(rows))
+        result, state = step(window.inputs_BT, window.targets_BT, state)
+        yield window.start_B, window.end_B, result
 
 
 def check_scores(logprob: np.ndarray) -> None:

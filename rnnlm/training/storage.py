@@ -136,8 +136,8 @@ class RunStorage:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
         notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
-        step = state.facts["validation"]["best_step"] if best else state.facts["step"]
-        return Checkpoint(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
+        step = state.facts["best"]["step"] if best else state.facts["step"]
+        return Checkpoint(step, state.facts["clock"]["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""

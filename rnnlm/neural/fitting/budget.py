@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rnnlm.config import Budget
 
@@ -30,6 +31,14 @@ class BudgetClock:
         if self.budget.epochs:
             return epochs / self.budget.epochs
         return self.elapsed() / max(1e-3, self.budget.seconds - self.set_aside)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.elapsed(), "set_aside": self.set_aside}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """A time budget counts from the start of the run."""
+        self.started_at -= state["seconds"]
+        self.set_aside = state["set_aside"]
 
 
 @dataclass

@@ -1,8 +1,11 @@
-"""The learning rate: over the budget, over epochs, or as validations tell."""
+"""The learning rate: over the budget, over epochs, or by what validations find."""
 
 import math
+from typing import Any
 
 from rnnlm.neural.fitting.settings import FittingSettings
+
+STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
 
 
 class LearningRate:
@@ -28,15 +31,21 @@ class LearningRate:
         """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
         return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
 
-    def after_validation(self, ppl: float, improved: bool) -> bool:
-        """Hear of a validation: its perplexity, and whether that is the best so far. Whether the weights should go back to
-        the best ones."""
+    def after_validation(self, loss_nats: float, improved: bool) -> bool:
+        """Take note of a validation: its loss, and whether it is the best so far. Whether the weights should go back to the best ones."""
         if self.settings.schedule == "halving":
-            self._halve(math.log(ppl))
+            self._halve(loss_nats)
             return not improved
         if self.settings.schedule == "plateau":
             return self._is_lowered(improved) and self.settings.return_to_best
         return False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in STATE:
+            setattr(self, name, state[name])
 
     def _halve(self, nats: float) -> None:
         """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`, measured, as there, from

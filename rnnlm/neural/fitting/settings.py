@@ -144,7 +144,7 @@ class FittingSettings:
         return bool(self.bptt_deviation or self.bptt_short)
 
     @property
-    def hearing_validations(self) -> str:
+    def follows_validations(self) -> str:
         """What goes by validations, and so needs validation text; "" if nothing does."""
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
