@@ -19,7 +19,7 @@ PROGRESS_SECONDS = 5.0
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr. That nobody hears it (a terminal that is gone, a full disk) is no reason to lose work."""
+    """One line for people, on stderr. Where it cannot be shown (a terminal that is gone, a full disk), work goes on."""
     with contextlib.suppress(OSError):
         click.echo(visible(message), err=True)
 

@@ -5,7 +5,7 @@
 >>> rnnlm.score_sentences(model, ["recognize speech"])[0].logprob_nats     # doctest: +SKIP
 """
 
-from pkgutil import resolve_name
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -80,7 +80,7 @@ _PUBLIC = {
     "tune_weights": "rnnlm.rescoring.rescorer",
 }
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
     from rnnlm.combinations.adaptation import adapt, load_adapted
@@ -129,7 +129,7 @@ def __getattr__(name: str) -> Any:
         name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
-    return resolve_name(f"{_PUBLIC[name]}:{name}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

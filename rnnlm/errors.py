@@ -73,7 +73,7 @@ class OutputError(RnnlmError):
 
 
 class DeviceError(RnnlmError):
-    """The device or precision asked for is not to be had here."""
+    """The device or precision asked for is not available."""
 
 
 class TrainingError(RnnlmError):
@@ -84,7 +84,7 @@ class LostProcess(TrainingError):
     """Another process of a run that has several is gone, or does not answer."""
 
 
-class ToldElsewhere(RnnlmError):
+class ReportedElsewhere(RnnlmError):
     """Another process of the run says what failed: nothing is to be said here. `exit_code` is as there."""
 
     def __init__(self, exit_code: int = 1) -> None:

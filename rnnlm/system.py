@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from rnnlm.errors import DeviceError, LostProcess, RnnlmError, SettingsError, ToldElsewhere, UsageError
+from rnnlm.errors import DeviceError, LostProcess, ReportedElsewhere, RnnlmError, SettingsError, UsageError
 
 START_SECONDS = 600  # within which all processes are to be there
 POLL_SECONDS = 0.05
@@ -53,15 +53,14 @@ def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: in
 
 
 def held_bytes() -> int:
-    """How much memory this process holds now, where the system tells; elsewhere the most it has held."""
-    with contextlib.suppress(OSError):
-        with open("/proc/self/statm") as statistics:
-            return int(statistics.read().split()[1]) * mmap.PAGESIZE
+    """How much memory this process holds now, where the system shows it; elsewhere the most it has held."""
+    with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 
 def peak_bytes(usage: Any = None) -> int:
-    """The most memory held so far by this process, or by the one of that `usage`; 0 where the system does not tell."""
+    """The most memory held so far by this process, or by the one of that `usage`; 0 where the system does not show it."""
     if usage is None:
         try:
             import resource
@@ -99,7 +98,7 @@ def parse_size(text: str, name: str = "memory") -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"{name} = {text!r} is not understood", hint="write for instance 500M, 2G or 1.5GiB")
+    raise SettingsError(f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def current_rank() -> Rank:
     """What the environment says, in torchrun's names.
 
     Raises:
-        UsageError: it says nonsense.
+        UsageError: it is not valid.
     """
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
         return Rank()
@@ -128,7 +127,7 @@ def current_rank() -> Rank:
         here = Rank(count=0)
     if not 0 <= here.rank < here.count:
         hint = "unset them, or start the processes with torchrun"
-        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment make no sense", hint=hint)
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint)
     return here
 
 
@@ -157,10 +156,10 @@ def bind_device(name: str) -> str:
 
 @contextlib.contextmanager
 def planning_together() -> Iterator[None]:
-    """What each rank does for itself before training. Where it fails on one, it fails on all, and one of them tells.
+    """What each rank does for itself before training. Where it fails on one, it fails on all, and one of them reports it.
 
     Raises:
-        ToldElsewhere: another rank tells what failed. LostProcess: one does not come.
+        ReportedElsewhere: another rank reports what failed. LostProcess: one does not come.
     """
     here = current_rank()
     if here.count == 1:
@@ -175,7 +174,7 @@ def planning_together() -> Iterator[None]:
         with contextlib.suppress(RuntimeError):  # of a store that is gone, with the rank that held it
             place_to_meet.set(f"plan{run}/{here.rank}", str(code))
         if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
-            raise ToldElsewhere(code) from None
+            raise ReportedElsewhere(code) from None
         if here.rank and isinstance(error, RnnlmError):
             error.what = f"{here}: {error.what}"
         raise
@@ -183,7 +182,7 @@ def planning_together() -> Iterator[None]:
         place_to_meet.set(f"plan{run}/{here.rank}", "0")
     codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
     if any(codes):
-        raise ToldElsewhere(max(codes))
+        raise ReportedElsewhere(max(codes))
 
 
 _plans = itertools.count()
@@ -209,10 +208,10 @@ def store() -> Any:
 
 
 def farewell(name: str, here: Rank) -> None:
-    """Wait until each rank has said, in the store, that it exchanges nothing more: one that closes its connections while another is
+    """Wait until each rank has noted, in the store, that it exchanges nothing more: one that closes its connections while another is
     still in the last exchange would break that one down. Who is gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
     place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
-    with contextlib.suppress(RuntimeError):  # the store went with the rank that held it, which had heard all
+    with contextlib.suppress(RuntimeError):  # the store went with the rank that held it, which had seen all notes
         place_to_meet.set(f"{name}/bye{here.rank}", "1")
         while not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)]) and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
@@ -224,4 +223,4 @@ def lost_at_start(here: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise LostProcess("the processes of the run do not find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error
+        raise LostProcess("the processes of the run cannot find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error

@@ -41,7 +41,7 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
         _bench_loops(text, recipe or "demo", settings, as_json, **given)
         return
     if text or given["alone"] or given["plain_rows"]:
-        raise UsageError("--growth makes its own text, and times our loop alone", hint="leave TEXT, --alone and --plain-rows out")
+        raise UsageError("--growth makes its own text and times only our loop", hint="leave out TEXT, --alone and --plain-rows")
     _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
 
 

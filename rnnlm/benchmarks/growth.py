@@ -47,7 +47,7 @@ def bench_growth(
     """
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
-        raise UsageError(f"{varied[0]} is what is varied here", hint=f"leave {varied[0]} out")
+        raise UsageError(f"{varied[0]} is varied by --growth", hint=f"leave {varied[0]} out")
     resolve_request(Request(recipe=recipe, assignments=assignments))
     with tempfile.TemporaryDirectory() as name:
         for setting, chosen in (VALUES if values is None else values).items():

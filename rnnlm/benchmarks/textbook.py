@@ -21,6 +21,7 @@ IN_TORCH: dict[str, tuple[Any, ...]] = {
     "reset_gate": ("after",),
     "peepholes": (False,),
     "coupled_gates": (False,),
+    "mogrifier_rounds": (0,),
 }
 
 States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
@@ -29,7 +30,7 @@ States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
 def is_in_torch(settings: NetworkSettings) -> bool:
     """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal widths (or, under weight-drop,
     a kernel for each layer), a softmax."""
-    if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS or getattr(settings, "mogrifier_rounds", 0):
+    if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS:
         return False
     if settings.characters or settings.output_layer != "softmax":
         return False

@@ -1,7 +1,7 @@
 """One run at a time in a folder: owner.json names the owner of the folder while a run lasts.
 
 The system locks that file for the owner's process and releases it however the process ends. Many network file systems do not show locks of
-other machines: there the file itself tells. Its owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
+other machines: there the file itself shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
 :data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
 """
 
@@ -27,7 +27,7 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose run it is. machine: what tells machines of one name apart, where the system has it."""
+    """Whose run it is. machine: what distinguishes machines of one name, where the system knows it."""
 
     host: str
     machine: str
@@ -42,13 +42,13 @@ class Owner:
         return f"process {self.process} on {self.host}, since {self.since}"
 
     def is_here(self, other: "Owner") -> bool:
-        """Whether `other` ran on this machine, so that the system's lock tells all."""
+        """Whether `other` ran on this machine, so that the system's lock is enough."""
         return (self.host, self.machine) == (other.host, other.machine)
 
 
 @contextlib.contextmanager
 def held(folder: Path, within: str, work: str) -> Iterator[None]:
-    """Own the folder while this lasts. Folders made for that are removed again where nothing was put into them. A notice names a stale lock.
+    """Own the folder while this lasts. Folders made for that are removed where nothing was put into them. A notice names a stale lock.
 
     within: where in the folder owner.json is. work: what is done there, such as "training".
 
@@ -87,9 +87,9 @@ def check(folder: Path, within: str, work: str) -> None:
 
 
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
-    """The file that says whose the folder is, locked, with this process in it."""
+    """The file that names the owner, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")
+        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
             before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
@@ -99,7 +99,7 @@ def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
             raise
         stream.close()
     if before:
-        notice(f"{folder} was left locked by {before}, which is gone: its lock is taken over")
+        notice(f"{folder} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
     stream.write(json.dumps(asdict(Owner.this())).encode("utf-8", "backslashreplace") + b"\n")
     stream.flush()
@@ -123,7 +123,7 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    hint = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
+    hint = f"wait until it ends, or choose another folder with -o; a run counts as gone after a silence of {SILENT_SECONDS:.0f} s"
     return OutputError(f"another {work} runs in {folder}", by, hint)
 
 
@@ -133,7 +133,7 @@ def _lock(stream: IO[bytes]) -> bool:
 
     try:
         return filelock.lock_descriptor(stream.fileno(), blocking=False)
-    except OSError:  # a file system without locks: the file alone tells
+    except OSError:  # a file system without locks: the file alone counts
         return True
 
 

@@ -29,7 +29,7 @@ COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept besi
 
 @dataclass(frozen=True)
 class PartEntry:
-    """A model that a combination is made of. path: its folder, from the combination's own one where that can be said."""
+    """A model that a combination is made of. path: its folder, relative to the combination's own folder where that is possible."""
 
     path: str
     fingerprint: str

@@ -35,7 +35,7 @@ class Kind:
         """
         if self.family != "neural" and current_rank().count > 1:
             raise UsageError(
-                f"a model of kind {self.name} is made by one process",
+                f"a model of kind {self.name} is trained by one process",
                 f"there are {current_rank().count}",
                 "leave out torchrun, or --processes",
             )

@@ -76,7 +76,7 @@ def test_a_damaged_part_and_a_damaged_compact_form_are_found_too(rnnlm, models, 
 
 def test_output_where_a_model_is_already(rnnlm, models, copied):
     before = fingerprint(copied)
-    lines = checked_error(rnnlm("train", models.text, *SHORT, "-o", copied), 1, f"{copied} holds a model already")
+    lines = checked_error(rnnlm("train", models.text, *SHORT, "-o", copied), 1, f"{copied} already holds a model")
     assert "--overwrite" in lines[-1]
     assert fingerprint(copied) == before
 

@@ -86,11 +86,11 @@ def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
 def test_growth_on_a_text_is_wrong_usage(rnnlm, models):
     for arguments in ([models.text], ["--alone"], ["--plain-rows", 3]):
         ended = rnnlm("bench", "train", *arguments, "--growth")
-        assert (ended.code, ended.errors[0]) == (2, "error: --growth makes its own text, and times our loop alone")
+        assert (ended.code, ended.errors[0]) == (2, "error: --growth makes its own text and times only our loop")
 
 
 @pytest.mark.parametrize(
-    "setting, what", [("hidden_size=9", "hidden_size is what is varied here"), ("bogus=3", "unknown setting 'bogus' in --set")]
+    "setting, what", [("hidden_size=9", "hidden_size is varied by --growth"), ("bogus=3", "unknown setting 'bogus' in --set")]
 )
 def test_growth_refuses_settings_that_cannot_be(rnnlm, setting, what):
     ended = rnnlm("bench", "train", "--growth", "--set", setting)
