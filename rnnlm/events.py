@@ -3,6 +3,8 @@
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,13 +12,30 @@ import numpy as np
 
 from rnnlm.interface import LanguageModel
 
-
 PERPLEXITY = "ppl_token"  # the figure by which language models are chosen
 
 
 def never() -> bool:
     """The wish of those who want nothing of a run that lasts."""
     return False
+
+
+class SaveSignal:
+    """Whether a run should save what it could go on from: `asked` says so, or the time has come to try again what could not be written.
+
+    retry_at: on time.monotonic's clock; None where all is saved.
+    """
+
+    def __init__(self, asked: Callable[[], bool] = never) -> None:
+        self.asked = asked
+        self.retry_at: float | None = None
+
+    @property
+    def is_retry_due(self) -> bool:
+        return self.retry_at is not None and time.monotonic() >= self.retry_at
+
+    def __call__(self) -> bool:
+        return self.asked() or self.is_retry_due
 
 
 @dataclass(frozen=True)

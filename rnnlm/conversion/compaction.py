@@ -17,7 +17,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.models import card, checkpoints, loading, model_folder
 from rnnlm.text.corpus import Held, Text, no_text
 
-CARRIED = ("hidden.", "random.")  # arrays of a training state that are carried beside the weights
+CARRIED = ("carry.", "random.")  # arrays of a training state that are carried beside the weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,4 @@ def _reached(model: LanguageModel, state: TrainingState) -> dict[str, np.ndarray
     arrays = {name: state.arrays.get(f"network.{name}") for name in model.to_arrays()}
     if any(array is None for array in arrays.values()):
         raise ModelError("the run is in compact form already", "its weights are those of the model", "copy the folder as it is")
-    for number, name in enumerate(state.facts["averaged"]):
-        arrays[name] = state.arrays.get(f"average.{number}", arrays[name])
-    return arrays
+    return {name: state.arrays.get(f"averaging.{name}", array) for name, array in arrays.items()}

@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import distributed
 
-from rnnlm.errors import DeviceError, LostProcess, ModelError, SettingsError, TrainingError, UsageError
-from rnnlm.events import TrainingState
+from rnnlm.errors import DeviceError, LostProcess, SettingsError, TrainingError, UsageError
 from rnnlm.neural.fitting import ranks as ranks_module
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
@@ -254,7 +253,7 @@ def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
 
 
 def test_graphs_and_accumulation_are_refused_and_a_timeout_is_a_time():
-    with pytest.raises(SettingsError, match="cuda_graphs cannot be with accumulation"):
+    with pytest.raises(SettingsError, match="cuda_graphs and accumulation cannot be combined"):
         FittingSettings(cuda_graphs=True, accumulation=2)
     with pytest.raises(SettingsError, match="rank_timeout"):
         RunSettings(rank_timeout="5steps")

@@ -24,7 +24,7 @@ class Averaging:
 
     def __init__(self, settings: FittingSettings, network: nn.Module) -> None:
         trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-        self.names, self.weights = list(trained), list(trained.values())
+        self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
         self.ema_decay = settings.ema_decay
         self.trigger = NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
         starts_at_once = settings.optimizer == "asgd" and not self.trigger
@@ -90,11 +90,11 @@ class Averaging:
 
 
 class NonMonotone:
-    """Observes the figures of one validation after the other, less being better, and tells when they no longer improve: one is worse than the
-    best of all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
+    """Observes the figures of one validation after the other, less being better, and tells when they no longer improve: one is worse than
+    the best of all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
 
-    def __init__(self, interval: int) -> None:
-        self.interval = interval
+    def __init__(self, interval: int | None) -> None:
+        self.interval = interval or 0
         self.history: list[float] = []
 
     def observe(self, cost: float) -> bool:
@@ -104,7 +104,8 @@ class NonMonotone:
 
 
 class FineTuning:
-    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which may be averages, averaged from the first step.
+    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which may be averages, averaged from the
+    first step.
 
     It begins at the first validation after the share `fine_tune_after` of the budget, if that is asked for, and is over by the rule that
     triggers NT-ASGD. trigger: observes the validations of the second run; None before it.
@@ -120,10 +121,10 @@ class FineTuning:
         if self.trigger is not None:
             self.is_over = self.trigger.observe(cost)
             return False
-        begins = self.settings.fine_tune_after is not None and progress >= self.settings.fine_tune_after
-        if begins:
-            self.trigger = NonMonotone(self.settings.nonmonotone_interval)
-        return begins
+        if self.settings.fine_tune_after is None or progress < self.settings.fine_tune_after:
+            return False
+        self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         return {"is_over": self.is_over, "history": self.trigger and self.trigger.history}

@@ -30,7 +30,7 @@ class BudgetClock:
             return step / self.budget.steps
         if self.budget.epochs:
             return epochs / self.budget.epochs
-        return self.elapsed() / max(1e-3, self.budget.seconds - self.set_aside)
+        return self.elapsed() / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.elapsed(), "set_aside": self.set_aside}
@@ -62,7 +62,7 @@ class Interval:
         """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
-        return soon and not self.step or seconds - self.seconds >= max(self.every.seconds, self.cost / MOST_COST)
+        return (soon and not self.step) or seconds - self.seconds >= max(self.every.seconds or 0.0, self.cost / MOST_COST)
 
     def done(self, step: int, began: float, ended: float) -> None:
         """It was done after `step` steps, from `began` to `ended`, seconds."""

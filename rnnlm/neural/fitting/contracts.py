@@ -5,7 +5,7 @@ Shapes: rows (B) are dimension 1 of every tensor of a batch and of a carry, so t
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks, accumulation and rows of unequal length weigh
-    right. penalty: minimised beside it, a mean over all cells. carry: for the next batch."""
+    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks, accumulation and rows of unequal length
+    weigh right. penalty: minimised beside it, a mean over all cells. carry: for the next batch."""
 
     mean_nats: Tensor
     penalty: Tensor | float
@@ -44,8 +44,8 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found. loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen by, called `name`.
-    figures: all that was measured, by name."""
+    """What a validation found. loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen by, called
+    `name`. figures: all that was measured, by name."""
 
     loss_nats: float
     figure: float
@@ -67,6 +67,19 @@ class Part(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
+class Numbers:
+    """A :class:`Part` that carries the attributes named in STATE."""
+
+    STATE: ClassVar[tuple[str, ...]] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self.STATE:
+            setattr(self, name, state[name])
+
+
 class BatchSource(Part, Protocol):
     """Batches without end; each rank gets its share of one global batch. Its state says what :meth:`next` has handed out.
 
@@ -84,11 +97,12 @@ class BatchSource(Part, Protocol):
 class Objective(Protocol):
     """What is minimised, and the model that comes of it.
 
-    uniform_nats: what a blind guess costs, to notice divergence. is_exact: whether the loss is on that scale; sampled losses are not.
+    uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown. is_exact: whether the loss is on that scale;
+    sampled losses are not.
     """
 
     network: nn.Module
-    uniform_nats: float
+    uniform_nats: float | None
     is_exact: bool
 
     def initial_carry(self, rows: int) -> Carry: ...
@@ -109,8 +123,8 @@ class Objective(Protocol):
 
 
 class Validation(Protocol):
-    """Measures the model on text that is not trained on."""
+    """Measures the model on what it is not trained on."""
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
-        """None where `stop`, asked again and again, cut it off: it is then as if nothing had been read."""
+        """None where `stop`, asked again and again, cut it off."""
         ...

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,16 +24,6 @@ Run = Callable[[], Results]
 PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
 
 
-class Recorder(Protocol):
-    """What makes a run on the device repeatable."""
-
-    def warm_up(self, run: Run) -> Results:
-        """Do `run` once, where it would be recorded."""
-
-    def record(self, run: Run) -> Run:
-        """What repeats `run` on the same arrays, its results in the same arrays each time; nothing is done yet."""
-
-
 def with_graphs(step: TrainingStep, settings: FittingSettings, device: torch.device) -> "TrainingStep | GraphedStep":
     """`step`, recorded where `settings` ask for it and there is something to record with."""
     return GraphedStep(step, CudaRecorder(device)) if settings.cuda_graphs and device.type == "cuda" else step
@@ -43,7 +32,7 @@ def with_graphs(step: TrainingStep, settings: FittingSettings, device: torch.dev
 class GraphedStep:
     """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results hold until the next call."""
 
-    def __init__(self, step: TrainingStep, recorder: Recorder) -> None:
+    def __init__(self, step: TrainingStep, recorder: "CudaRecorder") -> None:
         self.plain = step
         self.recorder = recorder
         self.uses: Counter[tuple[torch.Size, ...]] = Counter()

@@ -1,18 +1,18 @@
 """Runs that diverge: how that is noticed, and the last good state, to which they go back."""
 
 import math
-from typing import Any
 
 from rnnlm.config import Budget
 from rnnlm.events import Step, TrainingState
 from rnnlm.neural.fitting.budget import Interval
+from rnnlm.neural.fitting.contracts import Numbers
 from rnnlm.neural.fitting.settings import FittingSettings
 
 GOOD_STATE_SECONDS = 10.0
 TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 
 
-class Divergence:
+class Divergence(Numbers):
     """Judges the figures that are reported, and what validations find.
 
     A run is lost where the loss, a gradient or a weight is no number (nor the norm of all), or where two losses in a row are above
@@ -22,18 +22,20 @@ class Divergence:
 
     Losses are of the weights before a step; so weights that are to be kept are tried on a batch, too (:meth:`accepts`).
 
-    uniform_nats: log V; None where no guess is uniform: then only what is not a number tells. is_exact: whether the loss is on that scale; of
-    another one (sampled, NCE), only a loss that is not a number tells.
+    uniform_nats: log V; None where that is unknown: then only what is not a number is a fault. is_exact: whether the loss is on that
+    scale; on another one (sampled, NCE) only a loss that is not a number is a fault.
     fault: what was noticed, in words; "" as long as all is well.
     """
+
+    STATE = ("last_loss", "last_validation")
 
     def __init__(self, uniform_nats: float | None, is_exact: bool = True) -> None:
         self.uniform_nats = uniform_nats
         self.limit = math.inf if uniform_nats is None else 2 * uniform_nats + 5
         self.loss_limit = self.limit if is_exact else math.inf
         self.last_loss = math.inf
-        self.last_validation = 0.0  # none yet, which is no bad one
-        self.forget()
+        self.last_validation = 0.0  # none yet, which is not a bad one
+        self.last_tried, self.fault = (0.0, 0), ""
 
     def observe(self, report: Step) -> None:
         """Judge one more report."""
@@ -76,12 +78,6 @@ class Divergence:
         """Whether the last report was good."""
         return not self.fault and self.last_loss <= self.loss_limit
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"last_loss": self.last_loss, "last_validation": self.last_validation}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.last_loss, self.last_validation = state["last_loss"], state["last_validation"]
-
     def _lost_above(self, what: str, nats: float, step: int) -> None:
         self._lost(f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has {self.uniform_nats:.1f}")
 
@@ -90,16 +86,17 @@ class Divergence:
         self.fault = self.fault or fault
 
 
-class Rollbacks:
+class Rollbacks(Numbers):
     """How often the run went back to its last good state, and that state.
 
-    Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The count never begins anew, and goes on in a run
-    that is resumed: what fails again and again needs other settings. The state is held in the host's memory, by each rank: one checkpoint
-    (weights, best weights, moments of the optimizer), so four times the model's size or so.
+    Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The count goes on in a run that is resumed:
+    what fails again and again needs other settings. The state is in the host's memory, of each rank: one checkpoint (weights, best weights,
+    moments of the optimizer), so four times the model's size or so.
 
-    limit: how often that may happen. good: the state; None before the first one. interval: when the next one is to be taken. fault: that of
-    the last rollback; "" before the first.
+    limit: how often that may happen. good: the state. interval: when the next one is due. fault: that of the last rollback.
     """
+
+    STATE = ("count",)
 
     def __init__(self, settings: FittingSettings) -> None:
         self.limit = settings.rollbacks
@@ -122,12 +119,6 @@ class Rollbacks:
     def step(self) -> int:
         """Of the good state; 0 where there is none."""
         return self.good.facts["step"] if self.good else 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.count = state["count"]
 
     def __str__(self) -> str:
         """What was tried, to be read after what went wrong."""

@@ -19,8 +19,8 @@ ROWS = 32
 
 
 class CrossEntropy:
-    """An :class:`~rnnlm.neural.fitting.contracts.Objective`: the loss of a network on (inputs_TB, targets_TB), where it is not a sampled one
-    their cross-entropy; the hidden state is carried on. `reader` reads the network in the precision of training."""
+    """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy unless it is sampled; the hidden state
+    is carried on. reader: reads the network in the precision of training."""
 
     def __init__(self, reader: NeuralLanguageModel) -> None:
         self.reader = reader
@@ -47,8 +47,8 @@ class CrossEntropy:
 
 
 class PerplexityValidation:
-    """A :class:`~rnnlm.neural.fitting.contracts.Validation`: `text` as several streams (or document by document), which the ranks share, through
-    `model`, whose precision is that of training. tokens: of a window in training, of which each stream has one at least."""
+    """A Validation: `text` as several streams (or document by document), which the ranks share, through `model`, in the precision of
+    training. tokens: of a window in training, of which each stream has one at least."""
 
     def __init__(self, text: EncodedText, model: NeuralLanguageModel, tokens: int, ranks: SingleProcess = SINGLE_PROCESS) -> None:
         self.text = text

@@ -18,7 +18,7 @@ def upgraded(stored: TrainingState) -> TrainingState:
     if "source" in before:
         return stored
     validation, histories = before["validation"], before["heard"]
-    facts = {
+    facts: dict[str, Any] = {
         **{name: before[name] for name in ("step", "metrics_bytes") if name in before},
         "schedule": {name: _number(value) for name, value in before["learning_rate"].items()},
         "validation": {name: validation[name] for name in ("step", "without_improvement", "read_at", "cost")},
@@ -49,7 +49,7 @@ def _name(name: str, facts: dict[str, Any]) -> str:
 
 
 def _history(stored: list[float | None] | None) -> list[float] | None:
-    return stored and [_number(figure) for figure in stored]
+    return None if stored is None else [_number(figure) for figure in stored]
 
 
 def _number(stored: float | None) -> float:

@@ -48,12 +48,12 @@ def clip_gradients(settings: FittingSettings, network: nn.Module) -> Tensor:
 
 def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
     """The norm of all gradients as one vector, on their device."""
-    return nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 class Penalty:
-    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices (word vectors are some; biases are not) or on
-    the recurrent ones (`weight_hh...`) alone.
+    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices (word vectors are some; biases are not) or
+    on the recurrent ones (`weight_hh...`) alone.
 
     The loss that is reported stays the cross-entropy.
 
@@ -76,10 +76,10 @@ class Penalty:
     @torch.no_grad()
     def add_gradients(self) -> None:
         """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w (0 at w = 0)."""
-        weights = [weight for weight in self.weights if weight.grad is not None]
+        weights: list[Tensor] = [weight for weight in self.weights if weight.grad is not None]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         if not weights:
             return
-        gradients = [weight.grad for weight in weights]
         if self.l2:
             torch._foreach_add_(gradients, weights, alpha=self.l2)
         if self.l1:

@@ -17,8 +17,8 @@ REPORT_SECONDS = 0.5
 
 
 class Meter:
-    """Gathers the figures of steps from one report to the next; `weights` are looked at once for each. Of several ranks each adds its rows' part
-    of the mean loss.
+    """Gathers the figures of steps from one report to the next; `weights` are looked at once for each. Of several ranks each adds its rows'
+    part of the mean loss.
 
     pending: whether there are steps that are not reported yet.
     """
@@ -30,8 +30,7 @@ class Meter:
         self.ranks = ranks
         self.now = ranks.now or time.perf_counter
         self.weights = weights
-        self.tokens = tokens
-        self.restart()
+        self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
         """The mean loss and the gradient's norm of one step, and the tokens read so far."""
@@ -53,7 +52,8 @@ class Meter:
         return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
 
     def read(self) -> dict[str, Any]:
-        """The figures that were due, by the names of :class:`rnnlm.events.Step`; where none were, of all steps so far, which waits for the device."""
+        """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of all steps so far, which waits for the
+        device."""
         if self.sent is None:
             self.ranks.synchronize()
         sent = self.sent or self._send()
@@ -72,9 +72,9 @@ class Meter:
         """No steps were taken for so long: that does not count."""
         self.since += seconds
 
-    def restart(self, tokens: int | None = None) -> None:
-        """Begin anew, after a pause that does not count; `tokens` read so far, where that is not what was reported last."""
-        self.tokens = self.tokens_before = self.tokens if tokens is None else tokens
+    def restart(self, tokens: int) -> None:
+        """Begin anew, after a pause that does not count, `tokens` read so far."""
+        self.tokens = self.tokens_before = tokens
         self.since = self.now()
         self.sent: _Sent | None = None
         self._clear()

@@ -1,14 +1,12 @@
 """The learning rate: over the budget, over epochs, or by what validations find."""
 
 import math
-from typing import Any
 
+from rnnlm.neural.fitting.contracts import Numbers
 from rnnlm.neural.fitting.settings import FittingSettings
 
-STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
 
-
-class LearningRate:
+class LearningRate(Numbers):
     """Warm-up over a share of the budget, then a schedule:
 
     constant; cosine, linear: down to `final_rate` over the budget;
@@ -18,6 +16,8 @@ class LearningRate:
     halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
     """
+
+    STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
 
     def __init__(self, settings: FittingSettings) -> None:
         self.settings = settings
@@ -39,13 +39,6 @@ class LearningRate:
         if self.settings.schedule == "plateau":
             return self._is_lowered(improved) and self.settings.return_to_best
         return False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in STATE}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in STATE:
-            setattr(self, name, state[name])
 
     def _halve(self, nats: float) -> None:
         """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`, measured, as there, from

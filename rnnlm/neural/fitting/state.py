@@ -7,6 +7,7 @@ tensors are arrays, named KEY.NAME.
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from rnnlm.neural.fitting.contracts import Part
 
 
 def state_dict(trainer: Any) -> TrainingState:
-    """What `trainer` (a :class:`rnnlm.neural.fitting.trainer.Trainer`) would go on from; of several ranks, all are to ask, and each gets all of it."""
+    """What `trainer` (a :class:`~rnnlm.neural.fitting.trainer.Trainer`) would go on from; of several ranks, all ask, and each gets all of
+    it."""
     facts: dict[str, Any] = {"step": trainer.step_count}
     arrays = {}
     for key, part in _parts(trainer).items():
@@ -77,26 +79,27 @@ def _parts(trainer: Any) -> dict[str, Part]:
     }  # fmt: skip
 
 
-class _Weights:
-    def __init__(self, trainer: Any) -> None:
-        self.objective = trainer.objective
+@dataclass(frozen=True)
+class _OfTrainer:
+    """A part that is no class of its own."""
 
+    trainer: Any
+
+
+class _Weights(_OfTrainer):
     def state_dict(self) -> dict[str, Tensor]:
-        return self.objective.network.state_dict()
+        return self.trainer.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.objective.network.load_state_dict(state)
-        self.objective.weights_changed()
+        self.trainer.network.load_state_dict(state)
+        self.trainer.objective.weights_changed()
 
 
-class _Moments:
+class _Moments(_OfTrainer):
     """What the optimizer remembers of each weight, by the weight's number."""
 
-    def __init__(self, trainer: Any) -> None:
-        self.optimizer = trainer.optimizer
-
     def state_dict(self) -> dict[str, Tensor]:
-        moments = self.optimizer.state_dict()["state"].items()
+        moments = self.trainer.optimizer.state_dict()["state"].items()
         return {f"{number}.{name}": value for number, own in moments for name, value in own.items() if isinstance(value, Tensor)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -104,14 +107,12 @@ class _Moments:
         for name, tensor in state.items():
             number, _, moment = name.partition(".")
             moments.setdefault(int(number), {})[moment] = tensor.clone()
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        optimizer = self.trainer.optimizer
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
-class _Carried:
+class _Carried(_OfTrainer):
     """What the last batch left to the next one, of the rows of all ranks."""
-
-    def __init__(self, trainer: Any) -> None:
-        self.trainer = trainer
 
     def state_dict(self) -> dict[str, Tensor]:
         gather_rows, rows = self.trainer.ranks.gather_rows, self.trainer.source.rows
@@ -122,25 +123,21 @@ class _Carried:
             tensor.copy_(state[str(number)][:, self.trainer.share])
 
 
-class _RandomStates:
+class _RandomStates(_OfTrainer):
     """Those of torch's generators, of each rank: `cpu` and `cuda` of the first one, `cpu.1` of the second. Whatever else draws makes its
     generator anew from the seed."""
 
-    def __init__(self, trainer: Any) -> None:
-        self.trainer = trainer
-        self.ranks = trainer.ranks
-
     def state_dict(self) -> dict[str, Any]:
-        device = self.trainer.device
+        device, ranks = self.trainer.device, self.trainer.ranks
         states = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
-        found: dict[str, Any] = {"ranks": self.ranks.count}
+        found: dict[str, Any] = {"ranks": ranks.count}
         for kind, state in states.items():
-            found |= {_of_rank(kind, rank): gathered for rank, gathered in enumerate(self.ranks.gather(state))}
+            found |= {_of_rank(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))}
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Another number of ranks than the stored one draws anew. Where `cuda` is missing, as of another device, the state there stays."""
-        trainer, ranks = self.trainer, self.ranks
+        trainer, ranks = self.trainer, self.trainer.ranks
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
             notice(f"the run goes on in {here} instead of {state['ranks']}: what is drawn at random (dropout) is drawn anew")

@@ -6,7 +6,7 @@ The text lies on the device, or, where it is too large for memory, on disk.
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
 
 class TextStreams:
-    """A :class:`~rnnlm.neural.fitting.contracts.BatchSource`: `text` as `rows` streams (fewer where it is too short, with a notice) in windows
-    of `bptt_tokens`, of which each rank reads its share. rows: None: `batch_rows` for each rank.
+    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
+    `bptt_tokens`, of which each rank reads its share of rows.
 
     Raises:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
@@ -53,7 +53,7 @@ class TextStreams:
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
-        self.reader = reader_of(text.ids, boundary_id, self._on_device)
+        self.reader = (DiskReader if isinstance(text.ids, PartedArray) else DeviceReader)(text.ids, boundary_id, self._on_device)
         self.load_state_dict({"tokens": 0, "epochs": 0.0})
 
     def next(self) -> Batch:
@@ -103,8 +103,8 @@ class TextStreams:
         return borders
 
     def _length(self, random: np.random.Generator) -> int:
-        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of it; of
-        :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
+        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of
+        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
         settings, multiple = self.settings, self.settings.bptt_multiple
         length = settings.bptt_tokens
         if settings.draws_lengths:
@@ -123,27 +123,15 @@ def fitting_rows(rows: int, tokens: int) -> int:
     return max(1, min(rows, tokens // 2))
 
 
-class WindowReader(Protocol):
-    """The rows of a window: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each."""
-
-    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
-        ...
-
-
-def reader_of(ids: np.ndarray | PartedArray, boundary_id: int, on_device: OnDevice) -> WindowReader:
-    """What reads the windows of a text of these `ids`."""
-    return (DiskReader if isinstance(ids, PartedArray) else DeviceReader)(ids, boundary_id, on_device)
-
-
 class DeviceReader:
-    """All of the text on the device."""
+    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each."""
 
     def __init__(self, ids: np.ndarray, boundary_id: int, on_device: OnDevice) -> None:
         self.on_device = on_device
         self.stream = on_device(with_boundary(ids, boundary_id).astype(np.int32))
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
         position_TB = self.on_device(start_B) + torch.arange(length, device=self.stream.device).unsqueeze(1)
         inside_TB = position_TB < self.on_device(end_B)
         position_TB = position_TB.clamp(max=len(self.stream) - 2)
@@ -152,10 +140,8 @@ class DeviceReader:
 
 
 class DiskReader:
-    """The text on disk: a window's rows are gathered on the host, and copied while the device works on the one before.
-
-    A window is the same as of :class:`DeviceReader`, past its rows' ends, too.
-    """
+    """The same windows, past their rows' ends, too, of a text on disk: rows are gathered on the host, and copied while the device works
+    on the window before."""
 
     def __init__(self, ids: PartedArray, boundary_id: int, on_device: OnDevice) -> None:
         self.ids = ids

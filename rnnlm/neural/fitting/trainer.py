@@ -64,9 +64,9 @@ class Trainer:
         self.batch: Batch | None = None  # of the last step
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
-        """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save` what the run could
-        go on from. A validation that is due comes before whatever may end the run or store its state: so one that was cut off is made up
-        for when the run goes on."""
+        """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save` what the run
+        could go on from. A validation that is due comes before whatever may end the run or store its state: so one that was cut off is
+        made up for when the run goes on."""
         stop, save = self.ranks.exchange_signals(stop, save)
         began_at = self.step_count
         self.begin()
@@ -122,9 +122,9 @@ class Trainer:
         return Validated(self.step_count, self.source.epochs, verdict.figures, best, improved, self.clock.elapsed(), model, verdict.name)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
-        """What follows for the steps to come. Where the schedule says so, the weights go back to the best ones. What the optimizer remembers stays:
-        begun anew, Adam would take its largest steps just when the rate was lowered."""
-        self.meter.restart()
+        """What follows for the steps to come. Where the schedule says so, the weights go back to the best ones. What the optimizer
+        remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
+        self.meter.restart(self.source.tokens)
         if verdict is None:
             return
         self.divergence.observe_validation(verdict.loss_nats, self.step_count)
@@ -210,8 +210,8 @@ class Trainer:
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
-        """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is of this one's rows, and the loss is their
-        part of the mean."""
+        """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is of this one's rows, and the loss is
+        their part of the mean."""
         loss, self.gradient_norm, carry = self.update(batch, restart_rows(carry, batch.fresh), rate)
         self.step_count += 1
         self.averaging.update(self.step_count)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rnnlm.neural.fitting.budget import BudgetClock
-from rnnlm.neural.fitting.contracts import Validation, Verdict
+from rnnlm.neural.fitting.contracts import Numbers, Validation, Verdict
 from rnnlm.neural.fitting.settings import FittingSettings
 
 COST_SHARE = 0.05  # of a time budget that validations may cost
@@ -16,7 +16,7 @@ FIRST_SECONDS = 120
 
 
 class BestWeights:
-    """Those of the best validation so far. figure: what it found, called `name`; None before the first. step: after how many steps."""
+    """Those of the best validation so far. figure: what it found, called `name`; None before the first. step: after so many steps."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -50,11 +50,14 @@ class BestWeights:
         self.name, self.step = state["name"], state["step"]
 
 
-class ModelSelection:
+class ModelSelection(Numbers):
     """Validates when that is due, and ends a run whose validations find nothing better (early stopping).
 
-    validation: None where there is nothing to validate on. step: of the last one; 0 before the first. improved: whether that was the best so far.
+    validation: None where there is nothing to validate on. step: of the last one; 0 before the first. improved: whether that was the best
+    so far.
     """
+
+    STATE = ("step", "without_improvement", "read_at", "cost")
 
     def __init__(self, validation: Validation | None, best: BestWeights, settings: FittingSettings, clock: BudgetClock) -> None:
         self.validation = validation
@@ -66,8 +69,8 @@ class ModelSelection:
         self.improved = False
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether to validate after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time, as often
-        as its cost allows."""
+        """Whether to validate after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time, as
+        often as its cost allows."""
         if not self.outdated(step):
             return False
         if self.settings.validate_every_steps:
@@ -84,9 +87,10 @@ class ModelSelection:
         return self.validation is not None and step > self.step
 
     def run(self, step: int, stop: Callable[[], bool]) -> Verdict | None:
-        """Validate after `step` steps, and keep the weights if they are the best so far. None where `stop` cut it off, which leaves no trace."""
+        """Validate after `step` steps, and keep the weights if they are the best so far; None where `stop` cut it off: that leaves no
+        trace."""
         began = self.clock.elapsed()
-        verdict = self.validation.run(stop)
+        verdict = self.validation and self.validation.run(stop)
         if verdict is None:
             return None
         self.improved = self.best.observe(verdict, step)
@@ -100,10 +104,3 @@ class ModelSelection:
     def is_hopeless(self) -> bool:
         """Whether early stopping is asked for, and its patience is over."""
         return self.settings.patience is not None and self.without_improvement >= self.settings.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("step", "without_improvement", "read_at", "cost")}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.without_improvement = state["step"], state["without_improvement"]
-        self.read_at, self.cost = state["read_at"], state["cost"]

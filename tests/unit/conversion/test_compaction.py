@@ -71,7 +71,7 @@ def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, 
     folder = run(text, tmp_path / "run", budget="10steps", **settings)
     arrays = max((folder / "training").glob("*.safetensors"))
     stored = model_folder.tensor_files.mapped(arrays)
-    prefix = "average.0" if settings else "network.input.embedding.weight"
+    prefix = "averaging.input.embedding.weight" if settings else "network.input.embedding.weight"
     compact(str(folder), tmp_path / "carried", run=True)
     carried = loading.load(tmp_path / "carried", "cpu").to_arrays()["input.embedding.weight"]
     np.testing.assert_array_equal(carried, torch.from_numpy(np.array(stored[prefix])).bfloat16().float().numpy())
@@ -79,7 +79,7 @@ def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, 
     assert finished.steps == 20
     newest = max((tmp_path / "carried" / "training").glob("*.json"))
     facts = json.loads(newest.read_text(encoding="utf-8"))["facts"]
-    assert facts["tokens"] > 0 and facts["averaging"]["count"] == (17 if settings else 0)
+    assert facts["source"]["tokens"] > 0 and facts["averaging"]["count"] == (17 if settings else 0)
 
 
 def test_what_cannot_be_made_compact_says_so(text, tmp_path):

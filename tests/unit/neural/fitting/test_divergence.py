@@ -1,5 +1,5 @@
-"""When a run counts as lost, and which weights are good; then each kind of fault is noticed, the run goes back to its last good state, and ends
-as one started there at the lower rate."""
+"""When a run counts as lost, and which weights are good; then each kind of fault is noticed, the run goes back to its last good state,
+and ends as one started there at the lower rate."""
 
 import json
 import math

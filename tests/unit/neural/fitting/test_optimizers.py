@@ -176,8 +176,8 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
     ({"optimizer": "sgd", "asgd_start": 5}, "asgd_start.*set asgd_start=0"),
     ({"optimizer": "asgd", "ema_decay": 0.9}, "two averages"),
     ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
-    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best cannot be with ema_decay"),
-    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving cannot be with optimizer = asgd"),
+    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best and ema_decay cannot be combined"),
+    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving and optimizer = asgd cannot be combined"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:

@@ -54,7 +54,7 @@ def test_what_happens_in_a_pause_does_not_count(clock):
     meter = Meter(torch.device("cpu"))
     meter.add(torch.tensor(math.pi), NORM, 10)
     clock.now += 50
-    meter.restart()
+    meter.restart(10)
     meter.add(torch.tensor(1.0), NORM, 20)
     clock.now += 1
     assert meter.due()
