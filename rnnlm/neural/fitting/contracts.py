@@ -45,7 +45,7 @@ class Loss(NamedTuple):
 @dataclass(frozen=True)
 class Verdict:
     """What a validation found. loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen by, called
-    `name`. figures: all that was measured, by name."""
+    `name`. figures: what else was measured, by name."""
 
     loss_nats: float
     figure: float

@@ -68,7 +68,7 @@ class PerplexityValidation:
         if stopped:
             return None
         ppl = _perplexity(total, self.text.tokens)
-        return Verdict(math.log(ppl), ppl, PERPLEXITY, figures={PERPLEXITY: ppl})
+        return Verdict(math.log(ppl), ppl, PERPLEXITY)
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
         """Of this rank's share, in nats; None where it was to stop."""

@@ -118,8 +118,8 @@ class Trainer:
 
     def validated(self, verdict: Verdict) -> Validated:
         best = verdict.figure if self.best.figure is None else self.best.figure
-        improved, model = self.validation.improved, self.objective.model()
-        return Validated(self.step_count, self.source.epochs, verdict.figures, best, improved, self.clock.elapsed(), model, verdict.name)
+        improved, model, figures = self.validation.improved, self.objective.model(), {verdict.name: verdict.figure, **verdict.figures}
+        return Validated(self.step_count, self.source.epochs, figures, best, improved, self.clock.elapsed(), model, verdict.name)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
         """What follows for the steps to come. Where the schedule says so, the weights go back to the best ones. What the optimizer
