@@ -40,7 +40,7 @@ def command(
     if not kind:
         raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
     name = named(model_name)
-    from rnnlm.combinations.tuning import Try, tune
+    from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
     say = terminal.Progress()
@@ -49,20 +49,16 @@ def command(
         name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
         report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),
     ):  # fmt: skip
-        if isinstance(event, Try):
+        if isinstance(event, Trial):
             terminal.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
     result = dataclasses.asdict(event)
     if as_json:
         terminal.print_json(result)
     else:
         shown = {**result.pop("settings"), **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")}}
-        terminal.print_table(["what", "value"], [[key, _cell(value)] for key, value in shown.items()], right=["value"])
+        terminal.print_table(["what", "value"], [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()], right=["value"])
     terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
 
 
 def _listed(settings: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_cell(value)}" for name, value in settings.items())
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return " ".join(f"{name}={terminal.cell(value, 'g', 'd')}" for name, value in settings.items())

@@ -80,6 +80,11 @@ class NeuralLanguageModel:
         with self.reading():
             return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
 
+    @contextlib.contextmanager
+    def exact_products(self) -> Iterator[None]:
+        with torch.no_grad(), exact_products():
+            yield
+
     def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
         return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
 
@@ -119,7 +124,7 @@ def from_arrays(
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 
     Raises:
-        DeviceError: the device is not here.
+        DeviceError: the device is not available.
     """
     target = resolve_device(device)
     shape = network_settings.stored(settings)
