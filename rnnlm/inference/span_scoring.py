@@ -19,14 +19,18 @@ from rnnlm.text.batches import gather, span_batches, with_boundary
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
 
 
-def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0."""
+def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None) -> np.ndarray:
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0.
+
+    initial: what spans begin with, such as the states of their conditions; None: the model's initial state.
+    """
     logprob_N = np.zeros(len(ids))
-    if model.forgets_at_boundary:
+    if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, model.score))  # on the model's device: they are copied once all is computed
+    scored = list(windows(model, ids, spans, model.score, initial=initial))  # copied from the device once all is computed
     for start_B, end_B, logprob_BT in scored:
         place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N
@@ -54,12 +58,13 @@ class Carried:
         return result, self.state
 
 
-def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
-    """The state after all of `inputs_T` but the last, which goes on from `state`; they may be of any number."""
-    last = len(inputs_T) - 1
-    for start in range(0, last, model.call_tokens):
-        end = min(start + model.call_tokens, last)
-        _, state = model.score(inputs_T[None, start:end], inputs_T[None, start + 1 : end + 1], state)
+def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
+    """The state after all inputs but the last of each row, from `state` on; they may be of any number."""
+    rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
+    length = max(1, model.call_tokens // rows)
+    for start in range(0, last, length):
+        end = min(start + length, last)
+        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
     return state
 
 
@@ -89,9 +94,11 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
 class SpanWindow:
     """One window over spans that are read side by side: row b has the targets `ids[start_B[b]:end_B[b]]`.
 
-    rows_before: of the window before, of which these are the first ones and go on from its state; 0: they begin from the initial state.
+    spans: the numbers of the rows' spans. rows_before: of the window before, of which these are the first ones and go on from its state; 0:
+    they begin from the initial state.
     """
 
+    spans: np.ndarray
     start_B: np.ndarray
     end_B: np.ndarray
     inputs_BT: np.ndarray
@@ -109,21 +116,21 @@ def span_windows(
     for batch in span_batches(spans, min(rows, max_rows or rows)):
         reading = 0
         for start_B, end_B in batch.windows(call_tokens):
-            yield SpanWindow(start_B, end_B, *gather(ids, stream, start_B, end_B), reading)
+            yield SpanWindow(batch.spans[: len(start_B)], start_B, end_B, *gather(ids, stream, start_B, end_B), reading)
             reading = len(start_B)
 
 
 def windows(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None, initial: Initial | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
     """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried.
 
-    call_tokens: the most of a window, over all rows; None: the model's.
+    call_tokens: the most of a window, over all rows; None: the model's. initial: as in :func:`score_spans`.
     """
     for window in span_windows(ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows):
-        rows = len(window.start_B)
+        rows = len(window.spans)
         if not window.rows_before:
-            state = model.initial_state(rows)
+            state = initial(window.spans) if initial else model.initial_state(rows)
         elif rows < window.rows_before:
             state = state.select(np.arange(rows))
         result, state = step(window.inputs_BT, window.targets_BT, state)
@@ -138,7 +145,8 @@ def check_scores(logprob: np.ndarray) -> None:
     """
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
         raise ModelError(
-            "the model's scores are not numbers", "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
+            "the model's scores are not numbers",
+            "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
             "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
         )  # fmt: skip
 
