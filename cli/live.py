@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnlm.events import (
+    PERPLEXITY,
     CheckpointSaved,
     Counted,
     Estimated,
@@ -55,7 +56,8 @@ class PlainDisplay:
         if isinstance(event, Started):
             terminal.say(started_line(event))
         elif isinstance(event, Validated):
-            self._line(f"step {event.step:,}: validation perplexity {event.ppl_token:.2f} (best {event.best_ppl_token:.2f})")
+            name, figure = criterion(event)
+            self._line(f"step {event.step:,}: validation {name} {figure:.2f} (best {event.best:.2f})")
         elif isinstance(event, CheckpointSaved):
             self._line(f"step {event.step:,}: checkpoint")
         elif isinstance(event, RolledBack):
@@ -144,12 +146,17 @@ class LiveDisplay(PlainDisplay):
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
-        valid = [f"valid {self.validated.ppl_token:.2f}", f"best {self.validated.best_ppl_token:.2f}"] if self.validated else []
+        valid = [f"valid {criterion(self.validated)[1]:.2f}", f"best {self.validated.best:.2f}"] if self.validated else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
         kept = [f"checkpoint at step {self.stored.step:,}"] if self.stored else []
         return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
+
+
+def criterion(event: Validated) -> tuple[str, float]:
+    """The name and the figure by which the best weights are chosen."""
+    return "perplexity" if event.criterion == PERPLEXITY else event.criterion, event.figures[event.criterion]
 
 
 def started_line(event: Started) -> str:

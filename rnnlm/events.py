@@ -3,6 +3,8 @@
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,10 +12,30 @@ import numpy as np
 
 from rnnlm.interface import LanguageModel
 
+PERPLEXITY = "ppl_token"  # the figure by which language models are chosen
+
 
 def never() -> bool:
     """The wish of those who want nothing of a run that lasts."""
     return False
+
+
+class SaveSignal:
+    """Whether a run should save what it could go on from: `asked` says so, or the time has come to try again what could not be written.
+
+    retry_at: on time.monotonic's clock; None where all is saved.
+    """
+
+    def __init__(self, asked: Callable[[], bool] = never) -> None:
+        self.asked = asked
+        self.retry_at: float | None = None
+
+    @property
+    def is_retry_due(self) -> bool:
+        return self.retry_at is not None and time.monotonic() >= self.retry_at
+
+    def __call__(self) -> bool:
+        return self.asked() or self.is_retry_due
 
 
 @dataclass(frozen=True)
@@ -105,11 +127,26 @@ class Validated:
     kind: ClassVar = "validated"
     step: int
     epoch: float
-    ppl_token: float
-    best_ppl_token: float
+    figures: dict[str, float]  # what was found, by name
+    best: float  # the best of the criterion so far
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
+    criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
+
+    @property
+    def ppl_token(self) -> float | None:
+        """None where perplexity was not measured."""
+        return self.figures.get(PERPLEXITY)
+
+    @property
+    def best_ppl_token(self) -> float | None:
+        return self.best if self.criterion == PERPLEXITY else None
+
+    def record(self) -> dict[str, Any]:
+        """What metrics.jsonl tells of it."""
+        shown = {"step": self.step, "epoch": self.epoch, **self.figures, f"best_{self.criterion}": self.best}
+        return {**shown, "improved": self.improved, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -136,9 +173,14 @@ class Fitted:
     stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked),
     # "diverged" (`facts["divergence"]` says how)
     model: LanguageModel = field(repr=False)
-    best_ppl_token: float | None = None  # None where there was no validation
+    best: float | None = None  # what the validation of these weights found; None where there was none
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
     state: TrainingState | None = field(default=None, repr=False)  # where the run can go on, if it can
+    criterion: str = PERPLEXITY  # the name of the figure `best`
+
+    @property
+    def best_ppl_token(self) -> float | None:
+        return self.best if self.criterion == PERPLEXITY else None
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,9 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
     trainer = _trainer(plan, steps)
     _ours(trainer)
     peak = peak_bytes()
-    batches = [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
+    batches = [trainer.source.batch(window).tensors for _, window in islice(trainer.source.windows(), steps)]
     multiply = _products_loop(trainer, batches)
-    plain = None if alone else _plain_loop(plan, trainer, steps, plain_rows or trainer.streams.rows)
+    plain = None if alone else _plain_loop(plan, trainer, steps, plain_rows or trainer.source.rows)
     done = []
     for number in range(rounds + 1):
         ours, products = _timed(lambda: _ours(trainer), trainer.device), _timed(multiply, trainer.device)
@@ -75,7 +75,7 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
 def _kernel_share(trainer: Any, done: list[Round]) -> float | None:
     """Kernels are timed in a round of their own, which watching them slows down; the time of a token is that of the others."""
     seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
-    return seconds and seconds / trainer.token_count * statistics.median(each.ours for each in done)
+    return seconds and seconds / trainer.source.tokens * statistics.median(each.ours for each in done)
 
 
 def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
@@ -139,11 +139,11 @@ def _timed(loop: Loop, device: Any) -> float:
 
 
 def _ours(trainer: Any) -> int:
-    trainer.step_count = trainer.token_count = 0
-    trainer.epochs = 0.0
+    trainer.step_count = 0
+    trainer.source.load_state_dict({"tokens": 0, "epochs": 0.0})
     for _ in trainer.train(lambda: False):
         pass
-    return trainer.token_count
+    return trainer.source.tokens
 
 
 def _products_loop(trainer: Any, batches: Batches) -> Loop:
@@ -152,7 +152,7 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
     from rnnlm.neural.device import training_products
 
     inputs_TB, targets_TB = batches[0]
-    state = trainer.network.initial_state(trainer.streams.rows)
+    state = trainer.network.initial_state(trainer.source.rows)
     trainer.network.train()
     with BareProducts() as recorded:
         with training_products(trainer.precision, trainer.device):
@@ -179,5 +179,5 @@ def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
         return None
     of_rows = replace(trainer.settings, batch_rows=rows)
     streams = TextStreams(plan.data.train, plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
-    batches = [streams.gather(window) for _, window in islice(streams.windows(), steps)]
+    batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
     return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)

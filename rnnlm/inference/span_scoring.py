@@ -7,6 +7,7 @@ depends neither on the batch nor on the order.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,17 @@ Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
 Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
 
 
-def score_spans(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None, initial: Initial | None = None
-) -> np.ndarray:
+def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None) -> np.ndarray:
     """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0.
 
-    step: what reads a window; None: `model.score`. initial: what spans begin with, such as the states of their conditions; None: the
-    model's initial state.
+    initial: what spans begin with, such as the states of their conditions; None: the model's initial state.
     """
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, step or model.score, initial=initial))  # copied from the device once all is computed
+    scored = list(windows(model, ids, spans, model.score, initial=initial))  # copied from the device once all is computed
     for start_B, end_B, logprob_BT in scored:
-        _put(logprob_N, start_B, end_B, logprob_BT)
+        place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N
 
 
@@ -43,7 +41,7 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
     carried = Carried(model.score, state)
     logprob_N = np.zeros(len(ids))
     for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
-        _put(logprob_N, start_B, end_B, logprob_BT)
+        place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N, carried.state
 
 
@@ -70,7 +68,7 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     return state
 
 
-def _put(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
+def place(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
     """Each row's scores to their places."""
     position_BT, inside_BT = positions(start_B, end_B)
     logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
@@ -92,27 +90,51 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
 
 
+@dataclass(frozen=True)
+class SpanWindow:
+    """One window over spans that are read side by side: row b has the targets `ids[start_B[b]:end_B[b]]`.
+
+    spans: the numbers of the rows' spans. rows_before: of the window before, of which these are the first ones and go on from its state; 0:
+    they begin from the initial state.
+    """
+
+    spans: np.ndarray
+    start_B: np.ndarray
+    end_B: np.ndarray
+    inputs_BT: np.ndarray
+    targets_BT: np.ndarray
+    rows_before: int
+
+
+def span_windows(
+    ids: np.ndarray, spans: np.ndarray, boundary_id: int, call_tokens: int, max_rows: int | None = None
+) -> Iterator[SpanWindow]:
+    """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows` rows. Rows that have come to their end
+    are read no further."""
+    stream = with_boundary(ids, boundary_id)
+    rows = max(1, call_tokens // TOKENS_PER_ROW)
+    for batch in span_batches(spans, min(rows, max_rows or rows)):
+        reading = 0
+        for start_B, end_B in batch.windows(call_tokens):
+            yield SpanWindow(batch.spans[: len(start_B)], start_B, end_B, *gather(ids, stream, start_B, end_B), reading)
+            reading = len(start_B)
+
+
 def windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None, initial: Initial | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
-    to their end are read no further.
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried.
 
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in :func:`score_spans`.
     """
-    stream = with_boundary(ids, model.tokenizer.boundary_id)
-    call_tokens = call_tokens or model.call_tokens
-    rows = max(1, call_tokens // TOKENS_PER_ROW)
-    for batch in span_batches(spans, min(rows, model.max_rows or rows)):
-        reading = len(batch.spans)
-        state = initial(batch.spans) if initial else model.initial_state(reading)
-        for start_B, end_B in batch.windows(call_tokens):
-            if len(start_B) < reading:
-                reading = len(start_B)
-                state = state.select(np.arange(reading))
-            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
-            result, state = step(inputs_BT, targets_BT, state)
-            yield start_B, end_B, result
+    for window in span_windows(ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows):
+        rows = len(window.spans)
+        if not window.rows_before:
+            state = initial(window.spans) if initial else model.initial_state(rows)
+        elif rows < window.rows_before:
+            state = state.select(np.arange(rows))
+        result, state = step(window.inputs_BT, window.targets_BT, state)
+        yield window.start_B, window.end_B, result
 
 
 def check_scores(logprob: np.ndarray) -> None:

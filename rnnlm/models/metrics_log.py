@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.events import Event, Step
+from rnnlm.events import Event, Step, Validated
 
 METRICS = "metrics.jsonl"
 STEP_LOG_SECONDS = 10.0
@@ -124,5 +124,6 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 def _plain(event: Event) -> dict[str, Any]:
     """The fields JSON can hold: no model, no state of training; it has no infinity either, so such values become null."""
-    fields = {name: value for name, value in vars(event).items() if name != "state" and (name != "model" or isinstance(value, str))}
+    found = event.record() if isinstance(event, Validated) else vars(event)
+    fields = {name: value for name, value in found.items() if name != "state" and (name != "model" or isinstance(value, str))}
     return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from rnnlm import system
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
+from rnnlm.events import PERPLEXITY, Counted, Estimated, Event, Fitted, Started, Validated, never
 from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.ngram.counting.counts import Level, NgramCounts, count
 from rnnlm.ngram.counting.workspace import Workspace
@@ -104,7 +104,7 @@ def fit(
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, system.peak_bytes(), time.perf_counter() - began)
     ppl = stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
-        yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
+        yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 

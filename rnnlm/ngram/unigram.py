@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.config import Resolved
-from rnnlm.events import Event, Fitted, Started, Validated, never
+from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
@@ -100,7 +100,7 @@ def fit(
     ppl = None
     if valid:
         ppl = stream_perplexity(model, valid.ids)
-        yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
+        yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 
 

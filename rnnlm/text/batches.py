@@ -104,21 +104,37 @@ def _item(array: np.ndarray | ChunkedArray, index: int) -> int:
     return int(array[index : index + 1][0])
 
 
-def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()) -> Iterator[Window]:
-    """Windows of at most so many tokens (one of `lengths` after the other) over the streams between `bounds`; every token
-    is a target once.
+class StreamWindows:
+    """Windows over the streams between `bounds`, one after the other, each of the length asked for; every token is a target once.
 
     A row's window ends at a border, and its next one is fresh.
     """
-    position_B, stop_B = bounds[:-1].copy(), bounds[1:]
-    fresh_B = np.ones(len(position_B), dtype=bool)
+
+    def __init__(self, bounds: np.ndarray, borders: Sequence[Borders] = ()) -> None:
+        self.position_B, self.stop_B = bounds[:-1].copy(), bounds[1:]
+        self.fresh_B = np.ones(len(self.position_B), dtype=bool)
+        self.borders = borders
+
+    def next(self, length: int) -> Window | None:
+        """The next window, of at most `length` tokens a row; None at the end of the text."""
+        if not (self.position_B < self.stop_B).any():
+            return None
+        start_B, stop_B = self.position_B, self.stop_B
+        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *(each.after(start_B, length) for each in self.borders)])
+        end_B = np.minimum.reduce([start_B + length, stop_B, border_B])
+        window = Window(start_B.copy(), end_B, self.fresh_B, length)
+        self.fresh_B, self.position_B = end_B == border_B, end_B
+        return window
+
+
+def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()) -> Iterator[Window]:
+    """The windows of :class:`StreamWindows` of one of `lengths` after the other."""
+    streams = StreamWindows(bounds, borders)
     for length in lengths:
-        if not (position_B < stop_B).any():
+        window = streams.next(length)
+        if window is None:
             return
-        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *(each.after(position_B, length) for each in borders)])
-        end_B = np.minimum.reduce([position_B + length, stop_B, border_B])
-        yield Window(position_B.copy(), end_B, fresh_B, length)
-        fresh_B, position_B = end_B == border_B, end_B
+        yield window
 
 
 PADDING_SHARE = 0.1  # of a window's cells, at most

@@ -68,10 +68,10 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
         yield from _take_part(plan, stop, save)
         return
     with lock.held(plan.output, checkpoints.FOLDER, "training"):
-        storage = RunStorage(plan, log, _texts(plan))
+        storage = RunStorage(plan, log, _texts(plan), save)
         if plan.finished:
             log.go_on()
-        for event in _end(plan, storage) if plan.finished else _work(plan, stop, save, storage):
+        for event in _end(plan, storage) if plan.finished else _work(plan, stop, storage):
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
@@ -90,8 +90,8 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
         raise ReportedElsewhere(TrainingError.exit_code)
 
 
-def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
-    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, lambda: save() or storage.is_retry_due):
+def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
+    for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, storage.save_signal):
         yield event
         if not isinstance(event, Fitted):
             yield from storage.handle(event)

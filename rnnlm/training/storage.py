@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import OutputError, notice
-from rnnlm.events import Checkpoint, CheckpointSaved, Event, Fitted, ModelSaved, SaveFailed, TrainingState, Validated
+from rnnlm.events import Checkpoint, CheckpointSaved, Event, Fitted, ModelSaved, SaveFailed, SaveSignal, TrainingState, Validated, never
 from rnnlm.models import card, checkpoints, model_folder
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.model_parts import ModelArrays
@@ -31,7 +31,7 @@ class RunStorage:
     manifest: of the model in the folder, as far as this run has saved one.
     """
 
-    def __init__(self, plan: Plan, log: MetricsLog, facts: dict[str, Any]) -> None:
+    def __init__(self, plan: Plan, log: MetricsLog, facts: dict[str, Any], save: Callable[[], bool] = never) -> None:
         self.plan = plan
         self.folder = plan.output
         self.log = log
@@ -39,18 +39,13 @@ class RunStorage:
         self.manifest: model_folder.Manifest | None = None
         self.waiting: Validated | Checkpoint | Fitted | None = None  # the event whose model is still to be saved
         self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
-        self.retry_at: float | None = None  # on time.monotonic's clock; None where all is saved
-
-    @property
-    def is_retry_due(self) -> bool:
-        """Whether it is time to try again what could not be written."""
-        return self.retry_at is not None and time.monotonic() >= self.retry_at
+        self.save_signal = SaveSignal(save)  # what the fitting asks, so that a retry brings a new checkpoint
 
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
         if (isinstance(event, Validated) and event.improved) or (isinstance(event, Checkpoint) and event.model is not None):
             self.waiting = event
-        elif not isinstance(event, Checkpoint) and not (self.waiting and self.is_retry_due):
+        elif not isinstance(event, Checkpoint) and not (self.waiting and self.save_signal.is_retry_due):
             return
         yield from self._tried(event.step, event.state if isinstance(event, Checkpoint) else None)
 
@@ -98,11 +93,11 @@ class RunStorage:
     def _tried(self, step: int, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         try:
             yield from self._written(state)
-            self.retry_at = None
+            self.save_signal.retry_at = None
         except OutputError as error:
             if self.waiting and not isinstance(self.waiting.model, ModelArrays):
                 self.waiting = replace(self.waiting, model=_copied(self.waiting.model))
-            self.retry_at = time.monotonic() + RETRY_SECONDS
+            self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
     def _written(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
@@ -125,8 +120,8 @@ class RunStorage:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
         notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
-        step = state.facts["validation"]["best_step"] if best else state.facts["step"]
-        return Checkpoint(step, state.facts["seconds"], state, ModelArrays(self.plan.data.tokenizer, best or last))
+        step = state.facts["best"]["step"] if best else state.facts["step"]
+        return Checkpoint(step, state.facts["clock"]["seconds"], state, ModelArrays(self.plan.data.tokenizer, best or last))
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""

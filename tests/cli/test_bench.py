@@ -22,7 +22,7 @@ def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
 
 
 def test_keeping_a_run_is_not_timed(rnnlm, models, monkeypatch):
-    monkeypatch.setattr(state, "taken", lambda trainer: pytest.fail("weights are copied"))
+    monkeypatch.setattr(state, "state_dict", lambda trainer: pytest.fail("weights are copied"))
     assert rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 2, "--alone").code == 0
 
 

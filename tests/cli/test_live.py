@@ -11,7 +11,7 @@ from rnnlm.events import Counted, Estimated, Fitted, ModelSaved, RolledBack, Sta
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
-VALIDATED = Validated(1190, 2.4, 150.123, 149.5, False, 39.0, None)
+VALIDATED = Validated(1190, 2.4, {"ppl_token": 150.123}, 149.5, False, 39.0, None)
 SAVED = ModelSaved("checkpoints/x", 1100)
 ROLLED_BACK = RolledBack(1205, 1190, "the loss is not a number by step 1205", 2, 1, 0.25, 41.0)
 FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget", model=None)
@@ -111,7 +111,7 @@ def test_counting_tells_each_order_and_what_was_estimated(capsys):
     with live.display_for("ngram") as display:
         display.show(Counted(2, 12_345, 0.25))
         display.show(Estimated((10, 12_345), {"discounts of order 1": [0.5, 1.0, 1.5]}, 2_000_000, 150_000_000, 0.5))
-        display.show(replace(VALIDATED, ppl_token=148.0071))
+        display.show(replace(VALIDATED, figures={"ppl_token": 148.0071}))
     assert capsys.readouterr().err.splitlines() == [
         "order 2: 12,345 n-grams, 0.2 s",
         "discounts of order 1: 0.5, 1.0, 1.5",

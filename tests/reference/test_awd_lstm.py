@@ -1,5 +1,8 @@
 """AWD-LSTM: a whole training step against a slow transcription, and each piece seen to act, on the right axis and scale."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,6 @@ from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.layers import stack
 from rnnlm.neural.regularization import activation_penalty, dropout
 from rnnlm.neural.settings import LstmSettings
-from rnnlm.text.batches import Window
 
 PIECES = {
     "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True, "weight_drop": 0.5, "init_range": 0.6,
@@ -56,11 +58,12 @@ def by_name(masks):
 
 
 def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trainer, masks):
-    _, window = next(trainer.streams.windows())
+    _, window = next(trainer.source.windows())
     weights = {name: value.detach().double().requires_grad_() for name, value in trainer.network.named_parameters()}
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
-    inputs_TB, targets_TB = trainer.streams.gather(window)
-    loss, after = trainer.step(Window(window.start_B, window.end_B, np.zeros(3, dtype=bool), window.length), state, 30.0)
+    batch = dataclasses.replace(trainer.source.batch(window), fresh=None)
+    inputs_TB, targets_TB = batch.tensors
+    loss, after = trainer.step(batch, state, 30.0)
 
     rows = [[(state[2 * layer][0, row].double(), state[2 * layer + 1][0, row].double()) for row in range(3)] for layer in range(3)]
     nats, penalty, expected_after = awd_loss(
@@ -83,11 +86,11 @@ def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trai
 
 
 def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_evaluation(trainer, masks):
-    windows = iter(trainer.streams.windows())
+    windows = iter(trainer.source.windows())
     raw = trainer.network.body.layers[0].weight_hh
     for _ in range(2):
         before = raw.detach().clone()
-        trainer.step(next(windows)[1], trainer.network.initial_state(3), 1.0)
+        trainer.step(trainer.source.batch(next(windows)[1]), trainer.network.initial_state(3), 1.0)
         assert not torch.equal(raw, before)  # gradients reach the weights themselves
     per_window = 2 + 2 * 3  # words, input; each layer's weights, and what lies between or comes out
     first, second = (by_name(masks[at : at + per_window])["recurrent"] for at in (0, per_window))
@@ -99,17 +102,17 @@ def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_eva
 
 
 def test_no_gradient_reaches_a_weight_while_it_is_dropped(trainer, masks):
-    _, window = next(trainer.streams.windows())
-    trainer.step(window, tuple(torch.randn_like(part) for part in trainer.network.initial_state(3)), 1e-30)
+    _, window = next(trainer.source.windows())
+    trainer.step(trainer.source.batch(window), tuple(torch.randn_like(part) for part in trainer.network.initial_state(3)), 1e-30)
     for layer, mask in zip(trainer.network.body.layers, by_name(masks)["recurrent"], strict=True):
         assert not layer.weight_hh.grad[mask == 0].any() and layer.weight_hh.grad[mask > 0].any()
 
 
 def test_masks_differ_from_row_to_row_and_from_window_to_window(make_data, make_trainer, sentences, masks):
     trainer = make_trainer(make_data(sentences[:20]), **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"}, **FITTING)
-    windows = iter(trainer.streams.windows())
+    windows = iter(trainer.source.windows())
     for _ in range(2):
-        trainer.step(next(windows)[1], trainer.network.initial_state(3), 0.1)
+        trainer.step(trainer.source.batch(next(windows)[1]), trainer.network.initial_state(3), 0.1)
     first, second = by_name(masks[:8]), by_name(masks[8:])
     for name in ("input", "output"):
         assert not torch.equal(first[name][0], first[name][1]) and not torch.equal(first[name], second[name])
@@ -156,8 +159,8 @@ def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():
 def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_trainer, sentences):
     data = make_data(sentences[:20])
     plain, penalised = (make_trainer(data, **extra) for extra in ({}, {"activation_penalty": 5.0, "temporal_penalty": 5.0}))
-    _, window = next(plain.streams.windows())
-    losses = [each.step(window, each.state, 1.0)[0] for each in (plain, penalised)]
+    _, window = next(plain.source.windows())
+    losses = [each.step(each.source.batch(window), each.carry, 1.0)[0] for each in (plain, penalised)]
     assert losses[0] == losses[1]
     weight = "body.layers.0.weight_hh"
     assert not torch.equal(plain.network.get_parameter(weight), penalised.network.get_parameter(weight))
@@ -167,7 +170,7 @@ def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_tr
 
 
 def lengths_of(trainer, epochs=40):
-    lengths, at = [], trainer.streams.windows()
+    lengths, at = [], trainer.source.windows()
     for done, window in at:
         if done > epochs:
             return np.array(lengths)
@@ -187,7 +190,7 @@ def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trai
 def test_every_token_is_read_once_an_epoch_whatever_the_lengths(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:60]), batch_rows=3, bptt_tokens=8, bptt_deviation=4.0, budget="2epochs")
     *_, fitted = trainer.train(lambda: False)
-    assert fitted.tokens == 2 * trainer.data.train.tokens
+    assert fitted.tokens == 2 * trainer.source.text_tokens
     assert lengths_of(trainer, epochs=5).min() >= 5
 
 
@@ -195,11 +198,12 @@ def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sen
     settings = {"schedule": "constant", "warmup": 0.0, "learning_rate": 0.5, "optimizer": "sgd", "batch_rows": 2, "bptt_tokens": 10}
     trainer = make_trainer(make_data(sentences[:40]), bptt_deviation=3.0, **settings)
     rates, step = [], trainer.step
-    trainer.step = lambda window, state, rate: rates.append((rate, window.length)) or step(window, state, rate)
+    trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
     list(trainer.train(lambda: False))
-    assert len({length for _, length in rates}) > 3
-    assert all(rate == pytest.approx(0.5 * length / 10) for rate, length in rates)
-    assert trainer.optimizer.param_groups[0]["lr"] == rates[-1][0]
+    lengths = [window.length for _, window in itertools.islice(trainer.source.windows(), len(rates))]
+    assert len(set(lengths)) > 3
+    assert rates == pytest.approx([0.5 * length / 10 for length in lengths])
+    assert trainer.optimizer.param_groups[0]["lr"] == rates[-1]
 
 
 def test_lengths_are_multiples_where_that_is_asked_for(make_data, make_trainer, sentences):

@@ -114,14 +114,14 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
     from rnnlm.neural.fitting.trainer import Trainer
 
     signals.ONE_WISH_SECONDS = 0.0  # what is sent here twice is meant
-    take = Trainer._take_step
+    take = Trainer.train_step
 
-    def watched(self, *window):
-        take(self, *window)
+    def watched(self):
+        take(self)
         steps.value = self.step_count
         at[self.step_count % MOST_STEPS] = time.monotonic()
 
-    Trainer._take_step = watched
+    Trainer.train_step = watched
     if point is not None:
         failing_files.kill_at(Path(arguments[arguments.index("-o") + 1]), point, Path(said).with_name("operations.txt"))
     sys.argv = ["rnnlm", *arguments]

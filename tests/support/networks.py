@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import rnnlm.corpora
-from rnnlm.neural.fitting import budget, progress, rollbacks
-from rnnlm.neural.fitting.fitting import start_network
+from rnnlm.neural.fitting import budget, divergence, progress
+from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
@@ -32,7 +32,7 @@ FITTING = {
 def eager_snapshots(monkeypatch):
     """A report, and a good state to go back to, at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", float("inf"))
 
 
@@ -75,6 +75,8 @@ def make_trainer():
         network = start_network(
             shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device)
         )
-        return Trainer(network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision)
+        return language_model_trainer(
+            network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision
+        )
 
     return make

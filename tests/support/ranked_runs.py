@@ -15,9 +15,9 @@ import rnnlm.corpora
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
 from rnnlm.neural.fitting import ranks as ranks_module
-from rnnlm.neural.fitting import state as continuing
+from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.budget import Interval
-from rnnlm.neural.fitting.fitting import start_network
+from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
@@ -95,15 +95,16 @@ def trainer_of(
     )
     ranks.seed_per_rank(1)
     fitting = FittingSettings(**{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__})
-    trainer = Trainer(network, fitting, RunSettings(budget=budget, seed=1, save_every="100000steps"), data, "fp32", ranks, ROWS)
+    its = RunSettings(budget=budget, seed=1, save_every="100000steps")
+    trainer = language_model_trainer(network, fitting, its, data, "fp32", ranks, ROWS)
     if initial is not None:
-        continuing.put_back(trainer, initial)
+        state_module.load_state_dict(trainer, state_module.checked(initial))
     return trainer
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
     """What came of it: the loss of each step, the weights (averages are in the model's), perplexities found by validations."""
-    losses, step, before = [], trainer.step, trainer.token_count
+    losses, step, before = [], trainer.step, trainer.source.tokens
 
     def recording(*given):
         loss, state = step(*given)
@@ -123,7 +124,7 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
     found["ppls"] = np.array([event.ppl_token for event in events if isinstance(event, Validated)])
     found["counts"] = np.array(
-        [fitted.step, fitted.steps, fitted.tokens, trainer.streams.rows, sum(isinstance(event, Checkpoint) for event in events)]
+        [fitted.step, fitted.steps, fitted.tokens, trainer.source.rows, sum(isinstance(event, Checkpoint) for event in events)]
     )
     found["state"] = fitted.state
     return found
@@ -136,7 +137,7 @@ def cut(trainer: Trainer) -> TrainingState:
 
 def faulty(trainer: Trainer) -> Trainer:
     """A weight of the last rank is lost in step 15, just before a checkpoint is due."""
-    step, place = trainer.step, trainer.ranks.place
+    step, place = trainer.step, trainer.ranks.rank_info
     trainer.saving = Interval.parse("5steps")
 
     def wrapped(*given):
@@ -161,7 +162,7 @@ def read_state(path: Path) -> TrainingState:
 
 def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
     """Everything that a number of ranks finds, by case."""
-    rank, found = ranks.place.rank, {}
+    rank, found = ranks.rank_info.rank, {}
 
     def keep(case: str, result: dict) -> None:
         found.update({f"{case}/{name}": array for name, array in result.items() if isinstance(array, np.ndarray)})
@@ -188,7 +189,7 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
 
 def _wishes(folder: Path, ranks, keep, found) -> None:
     """What one rank alone is asked, or finds, holds for all."""
-    last = ranks.place.rank == ranks.count - 1
+    last = ranks.rank_info.rank == ranks.count - 1
     asked = trainer_of(folder, CASES["lstm"], ranks)
     saves = iter([last and step == 3 for step in range(1000)])
     keep("asked", run(asked, lambda: last and asked.step_count >= 5, lambda: next(saves)))
@@ -196,8 +197,8 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
     keep("timed", run(timed))
     found["timed/steps"] = torch.stack(ranks.gather(torch.tensor(timed.step_count))).numpy()
     reading = trainer_of(folder, {}, ranks)
-    reading.ranks.hear(lambda: last, lambda: False)
-    found["stopped-validation"] = np.array([reading.validation.read(1) is None])
+    reading.ranks.exchange_signals(lambda: last, lambda: False)
+    found["stopped-validation"] = np.array([reading.validation.run(1, lambda: False) is None])
     try:
         ranks.check_same("the text", bytes([last]))
     except RnnlmError as error:
@@ -211,5 +212,5 @@ if __name__ == "__main__":
     all_ranks = join(torch.device("cpu"), "60s")
     with all_ranks.together():
         result = found_by_ranks(place, all_ranks)
-    if not all_ranks.place.rank:
+    if not all_ranks.rank_info.rank:
         np.savez(place / f"found-{all_ranks.count}.npz", **result)

@@ -12,13 +12,11 @@ import pytest
 import torch
 from torch import distributed
 
-from rnnlm.errors import DeviceError, LostProcess, ModelError, SettingsError, TrainingError, UsageError
-from rnnlm.events import TrainingState
+from rnnlm.errors import DeviceError, LostProcess, SettingsError, TrainingError, UsageError
 from rnnlm.neural.fitting import ranks as ranks_module
-from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
-from rnnlm.neural.fitting.shared_iteration import SharedIteration
+from rnnlm.neural.fitting.step import SharedStep
 from rnnlm.system import Rank, bind_device, current_rank
 from support import ranked_runs
 from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
@@ -146,7 +144,7 @@ def test_accumulated_gradients_give_the_step_of_all_rows(alone, case, parts):
     """More parts than rows are as many as rows."""
     folder, found = alone
     trainer = trainer_of(folder, {**CASES[case], "accumulation": parts})
-    assert isinstance(trainer.iteration, SharedIteration)
+    assert isinstance(trainer.update, SharedStep)
     assert_same({f"{case}/{name}": array for name, array in run(trainer).items()}, case, found[case])
 
 
@@ -154,11 +152,11 @@ def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_ste
     """In the parts of a window in which some rows have come to their end."""
     folder, _ = alone
     trainer = trainer_of(folder, {**CASES["documents"], "accumulation": ROWS})
-    _, window = next(trainer.streams.windows())
+    _, window = next(trainer.source.windows())
     short = type(window)(window.start_B, np.where(np.arange(ROWS) == 2, window.start_B, window.end_B), window.fresh_B, window.length)
     whole = trainer_of(folder, CASES["documents"])
     for one in (trainer, whole):
-        one.step(short, one.network.initial_state(ROWS), 0.5)
+        one.step(one.source.batch(short), one.network.initial_state(ROWS), 0.5)
     for one, other in zip(trainer.network.parameters(), whole.network.parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -167,12 +165,6 @@ def test_more_ranks_than_streams_are_refused(alone):
     ranks = ProcessGroup(Rank(0, ROWS + 1), "60s")
     with pytest.raises(TrainingError, match="7 processes are too many; there are 6 streams"):
         trainer_of(alone[0], {}, ranks)
-
-
-@pytest.mark.parametrize("rows", [0, -2, 1.5, True, "6", [6]])
-def test_a_number_of_rows_that_is_none_is_damage(rows):
-    with pytest.raises(ModelError, match="damaged, or of another run"):
-        state.rows_of(TrainingState({"rows": rows}, {}))
 
 
 def test_shares_are_in_order_and_even():
@@ -188,7 +180,7 @@ def test_meetings_are_as_rare_as_time_lets_them():
     clock, met = [50.0], []
     ranks._gathered = lambda *values: met.append(step) or [[clock[0], 0.0, 0.0]] * 2
     for step in range(2000):
-        ranks.agree(step)
+        ranks.synchronize_periodically(step)
         clock[0] += 0.001
     gaps = np.diff(met)
     assert met[:2] == [0, 1] and all(later <= 2 * max(1, gap) for gap, later in zip(gaps, gaps[1:], strict=False))
@@ -261,7 +253,7 @@ def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
 
 
 def test_graphs_and_accumulation_are_refused_and_a_timeout_is_a_time():
-    with pytest.raises(SettingsError, match="cuda_graphs cannot be with accumulation"):
+    with pytest.raises(SettingsError, match="cuda_graphs and accumulation cannot be combined"):
         FittingSettings(cuda_graphs=True, accumulation=2)
     with pytest.raises(SettingsError, match="rank_timeout"):
         RunSettings(rank_timeout="5steps")

@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +23,8 @@ class Averaging:
     """
 
     def __init__(self, settings: FittingSettings, network: nn.Module) -> None:
-        self.weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
         self.ema_decay = settings.ema_decay
         self.trigger = NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
         starts_at_once = settings.optimizer == "asgd" and not self.trigger
@@ -34,9 +36,9 @@ class Averaging:
         self.count = 0
         self.averages: list[torch.Tensor] = []
 
-    def after_validation(self, ppl: float, step: int) -> None:
-        """Hear of a validation after `step` steps, which may be the one from which on weights are averaged."""
-        if self.trigger and self.start == math.inf and self.trigger.hears(ppl):
+    def after_validation(self, cost: float, step: int) -> None:
+        """Take note of a validation after `step` steps, which may be the one from which on weights are averaged."""
+        if self.trigger and self.start == math.inf and self.trigger.observe(cost):
             self.begin_after(step)
 
     @torch.no_grad()
@@ -68,6 +70,19 @@ class Averaging:
                 with torch.no_grad():
                     torch._foreach_copy_(self.weights, before)
 
+    def state_dict(self) -> dict[str, Any]:
+        history = self.trigger.history if self.trigger else None
+        return {"start": self.start, "count": self.count, "history": history, **dict(zip(self.names, self.averages, strict=False))}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """To be called when the weights are loaded: an average that is not in `state`, as of a run in compact form, goes on from them."""
+        self.start, self.count = state["start"], state["count"]
+        if self.trigger:
+            self.trigger.history = list(state["history"])
+        found = [state.get(name, weight) for name, weight in zip(self.names, self.weights, strict=True)] if self.count else []
+        self.averages = [average.to(weight.device, copy=True) for average, weight in zip(found, self.weights, strict=False)]
+
     def _share_of_new(self) -> float:
         if self.ema_decay is None:
             return 1.0 / (self.count + 1)
@@ -75,14 +90,47 @@ class Averaging:
 
 
 class NonMonotone:
-    """Hears perplexities, one validation after the other, and tells when they no longer get better: one is worse than the best
-    of all but the last `interval` ones before it (Merity et al. 2018, algorithm 1)."""
+    """Observes the figures of one validation after the other, less being better, and tells when they no longer improve: one is worse than
+    the best of all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
 
-    def __init__(self, interval: int) -> None:
-        self.interval = interval
-        self.heard: list[float] = []
+    def __init__(self, interval: int | None) -> None:
+        self.interval = interval or 0
+        self.history: list[float] = []
 
-    def hears(self, ppl: float) -> bool:
-        earlier = self.heard[: -self.interval]
-        self.heard.append(ppl)
-        return bool(earlier) and ppl > min(earlier)
+    def observe(self, cost: float) -> bool:
+        earlier = self.history[: -self.interval]
+        self.history.append(cost)
+        return bool(earlier) and cost > min(earlier)
+
+
+class FineTuning:
+    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which may be averages, averaged from the
+    first step.
+
+    It begins at the first validation after the share `fine_tune_after` of the budget, if that is asked for, and is over by the rule that
+    triggers NT-ASGD. trigger: observes the validations of the second run; None before it.
+    """
+
+    def __init__(self, settings: FittingSettings) -> None:
+        self.settings = settings
+        self.trigger: NonMonotone | None = None
+        self.is_over = False
+
+    def after_validation(self, progress: float, cost: float) -> bool:
+        """Take note of a validation, `progress` of the budget used; whether the second run begins here."""
+        if self.trigger is not None:
+            self.is_over = self.trigger.observe(cost)
+            return False
+        if self.settings.fine_tune_after is None or progress < self.settings.fine_tune_after:
+            return False
+        self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"is_over": self.is_over, "history": self.trigger and self.trigger.history}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.is_over, self.trigger = state["is_over"], None
+        if state["history"] is not None:
+            self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+            self.trigger.history = list(state["history"])

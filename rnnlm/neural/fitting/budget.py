@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rnnlm.config import Budget
 
@@ -29,7 +30,15 @@ class BudgetClock:
             return step / self.budget.steps
         if self.budget.epochs:
             return epochs / self.budget.epochs
-        return self.elapsed() / max(1e-3, self.budget.seconds - self.set_aside)
+        return self.elapsed() / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.elapsed(), "set_aside": self.set_aside}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """A time budget counts from the start of the run."""
+        self.started_at -= state["seconds"]
+        self.set_aside = state["set_aside"]
 
 
 @dataclass
@@ -53,7 +62,7 @@ class Interval:
         """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
-        return soon and not self.step or seconds - self.seconds >= max(self.every.seconds, self.cost / MOST_COST)
+        return (soon and not self.step) or seconds - self.seconds >= max(self.every.seconds or 0.0, self.cost / MOST_COST)
 
     def done(self, step: int, began: float, ended: float) -> None:
         """It was done after `step` steps, from `began` to `ended`, seconds."""

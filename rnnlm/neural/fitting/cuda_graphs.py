@@ -1,80 +1,69 @@
-"""Iterations as CUDA graphs: the kernels of a whole iteration, recorded once for each shape of window and replayed at one call.
+"""Training steps as CUDA graphs: the kernels of a whole step, recorded once for each shape of batch and replayed at one call.
 
 So the host, which takes longer to launch a small kernel than a GPU to run it, is out of the way. A replay knows only the arrays
-of its recording. Weights, gradients and the optimizer's are those anyway; the window, the state and the learning rate are
+of its recording. Weights, gradients and the optimizer's are those anyway; the batch, the carry and the learning rate are
 copied to where the recording reads them. Random numbers go on from replay to replay (torch keeps its generators' places).
 """
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from rnnlm.errors import TrainingError
+from rnnlm.neural.fitting.contracts import Batch, Carry
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.fitting.step import Iteration
-from rnnlm.neural.network import NetworkState
-from rnnlm.text.batches import Window
+from rnnlm.neural.fitting.step import TrainingStep
 
-Results = tuple[Tensor, Tensor, NetworkState]  # the loss, the norm of its gradient, and the state after the window
+Results = tuple[Tensor, Tensor, Carry]  # the loss, the norm of its gradient, and what the batch carries on
 Run = Callable[[], Results]
 
-PLAIN_USES = 3  # iterations of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
+PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
 
 
-class Recorder(Protocol):
-    """What makes a run on the device repeatable."""
-
-    def warm_up(self, run: Run) -> Results:
-        """Do `run` once, where it would be recorded."""
-
-    def record(self, run: Run) -> Run:
-        """What repeats `run` on the same arrays, its results in the same arrays each time; nothing is done yet."""
+def with_graphs(step: TrainingStep, settings: FittingSettings, device: torch.device) -> "TrainingStep | GraphedStep":
+    """`step`, recorded where `settings` ask for it and there is something to record with."""
+    return GraphedStep(step, CudaRecorder(device)) if settings.cuda_graphs and device.type == "cuda" else step
 
 
-def with_graphs(iteration: Iteration, settings: FittingSettings, device: torch.device) -> "Iteration | GraphedIteration":
-    """`iteration`, recorded where `settings` ask for it and there is something to record with."""
-    return GraphedIteration(iteration, CudaRecorder(device)) if settings.cuda_graphs and device.type == "cuda" else iteration
+class GraphedStep:
+    """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results hold until the next call."""
 
-
-class GraphedIteration:
-    """An :class:`Iteration` with a graph for each shape of window that is frequent. Results hold until the next call."""
-
-    def __init__(self, iteration: Iteration, recorder: Recorder) -> None:
-        self.iteration = iteration
+    def __init__(self, step: TrainingStep, recorder: "CudaRecorder") -> None:
+        self.plain = step
         self.recorder = recorder
-        self.uses: Counter[torch.Size] = Counter()
-        self.graphs: dict[torch.Size, Graph] = {}
+        self.uses: Counter[tuple[torch.Size, ...]] = Counter()
+        self.graphs: dict[tuple[torch.Size, ...], Graph] = {}
 
-    def __call__(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float, window: Window | None = None) -> Results:
-        """As :meth:`Iteration.__call__`."""
-        shape = inputs_TB.shape
-        if shape not in self.graphs:
-            self.uses[shape] += 1
-            if self.uses[shape] <= PLAIN_USES:
-                return self.recorder.warm_up(partial(self.iteration, inputs_TB, targets_TB, state, rate))
-            self.graphs[shape] = self._record(inputs_TB, targets_TB, state)
-        graph = self.graphs[shape]
-        for place, given in zip(graph.places, (inputs_TB, targets_TB, *state), strict=True):
+    def __call__(self, batch: Batch, carry: Carry, rate: float) -> Results:
+        """As :meth:`TrainingStep.__call__`."""
+        shapes = tuple(tensor.shape for tensor in batch.tensors)
+        if shapes not in self.graphs:
+            self.uses[shapes] += 1
+            if self.uses[shapes] <= PLAIN_USES:
+                return self.recorder.warm_up(partial(self.plain, batch, carry, rate))
+            self.graphs[shapes] = self._record(batch, carry)
+        graph = self.graphs[shapes]
+        for place, given in zip(graph.places, (*batch.tensors, *carry), strict=True):
             place.copy_(given)
         graph.rate.fill_(rate)
         results = graph.replay()
-        self.iteration.set_rate(rate)  # for who reads it: the recording left its own array there
+        self.plain.set_rate(rate)  # for who reads it: the recording left its own array there
         return results
 
-    def _record(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> "Graph":
-        inputs, targets, *before = places = [given.clone() for given in (inputs_TB, targets_TB, *state)]
-        rate = torch.zeros((), device=inputs.device)
-        return Graph(places, rate, self.recorder.record(partial(self.iteration, inputs, targets, tuple(before), rate)))
+    def _record(self, batch: Batch, carry: Carry) -> "Graph":
+        tensors, before = (tuple(given.clone() for given in part) for part in (batch.tensors, carry))
+        rate = torch.zeros((), device=tensors[0].device)
+        its = replace(batch, tensors=tensors)
+        return Graph([*tensors, *before], rate, self.recorder.record(partial(self.plain, its, before, rate)))
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A recorded iteration. places: where it reads inputs, targets and state from; rate: its learning rate."""
+    """A recorded step. places: where it reads the batch and the carry from; rate: its learning rate."""
 
     places: list[Tensor]
     rate: Tensor

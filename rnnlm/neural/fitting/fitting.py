@@ -9,14 +9,17 @@ import torch
 
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.events import Event, TrainingState, never
+from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
 from rnnlm.neural.embeddings.pretrained import check_text, load_vectors, read_vectors
-from rnnlm.neural.fitting import random_states, state
+from rnnlm.neural.fitting import state
+from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.streams import TextStreams
 from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
 from rnnlm.system import bind_device, current_rank
@@ -38,9 +41,9 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
     if settings.embeddings:
         check_text(settings.embeddings)
-    if settings.hearing_validations and not has_valid:
+    if settings.follows_validations and not has_valid:
         hint = "name one with --valid, or hold some out: --set holdout=0.05"
-        raise UsageError(f"{settings.hearing_validations} needs validation text", hint=hint)
+        raise UsageError(f"{settings.follows_validations} needs validation text", hint=hint)
 
 
 def fit(
@@ -63,7 +66,7 @@ def fit(
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = make_trainer(resolved, data, initial, ranks)
-        yield trainer.started()
+        yield started(trainer, data)
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
         elif isinstance(initial, TrainingState) and trainer.is_over:
@@ -85,19 +88,54 @@ def make_trainer(
     device = resolve_device(bind_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
-    random_states.begin(run.seed)
-    goes_on = isinstance(initial, TrainingState)
+    torch.manual_seed(run.seed)
+    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     with memory_errors(device):
-        weights = None if goes_on else initial
+        weights = initial if stored is None else None
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
         _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
         ranks.seed_per_rank(run.seed)
-        trainer = Trainer(network, settings, run, data, precision, ranks, state.rows_of(initial) if goes_on else None)
-        if goes_on:
-            state.put_back(trainer, initial)
+        rows = stored.facts["source"]["rows"] if stored else None
+        trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
+        if stored:
+            state.load_state_dict(trainer, stored)
         return trainer
+
+
+def language_model_trainer(
+    network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str,
+    ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
+) -> Trainer:  # fmt: skip
+    """A trainer of `network` as a language model of `data`. rows: of all ranks; None: `batch_rows` for each.
+
+    Raises:
+        TrainingError: the text has no tokens, or fewer rows than there are ranks.
+    """
+    tokenizer, device = data.tokenizer, next(network.parameters()).device
+    streams = TextStreams(data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows)
+    model = NeuralLanguageModel(network, tokenizer, precision)
+    validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks) if data.valid else None
+    return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
+
+
+def started(trainer: Trainer, data: TrainingData) -> Started:
+    """What the run is that `trainer` is about to begin."""
+    return Started(
+        model=trainer.network.settings.model,
+        parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
+        vocabulary_size=data.tokenizer.size,
+        train_tokens=data.train.tokens,
+        valid_tokens=data.valid.tokens if data.valid else 0,
+        device=str(trainer.device),
+        precision=trainer.precision,
+        rows=trainer.source.rows,
+        processes=trainer.ranks.count,
+        bptt_tokens=trainer.settings.bptt_tokens,
+        validation=str(trainer.validation.validation or "none"),
+        step=trainer.step_count,
+    )
 
 
 def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str, bytes]:

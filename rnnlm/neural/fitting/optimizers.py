@@ -1,8 +1,9 @@
-"""Optimizers by name, and the clipping of gradients."""
+"""Optimizers by name, the clipping of gradients, and penalties on the size of weights."""
 
 import torch
 from torch import Tensor, nn
 
+from rnnlm.errors import SettingsError
 from rnnlm.neural.fitting.settings import FittingSettings
 
 FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"), "adamw": ("cpu", "cuda"), "adagrad": ("cpu",)}
@@ -47,4 +48,39 @@ def clip_gradients(settings: FittingSettings, network: nn.Module) -> Tensor:
 
 def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
     """The norm of all gradients as one vector, on their device."""
-    return nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+class Penalty:
+    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices (word vectors are some; biases are not) or
+    on the recurrent ones (`weight_hh...`) alone.
+
+    The loss that is reported stays the cross-entropy.
+
+    Raises:
+        SettingsError: there are no recurrent weights to penalise.
+    """
+
+    def __init__(self, settings: FittingSettings, network: nn.Module) -> None:
+        self.l1, self.l2 = settings.l1, settings.l2
+        self.weights = []
+        if not (self.l1 or self.l2):
+            return
+        for name, weight in network.named_parameters():
+            is_chosen = settings.penalised == "all" or name.rpartition(".")[2].startswith("weight_hh")
+            if is_chosen and weight.dim() > 1 and weight.requires_grad:
+                self.weights.append(weight)
+        if not self.weights:
+            raise SettingsError("penalised = recurrent: this kind of model has no recurrent weights", hint="set penalised=all")
+
+    @torch.no_grad()
+    def add_gradients(self) -> None:
+        """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w (0 at w = 0)."""
+        weights: list[Tensor] = [weight for weight in self.weights if weight.grad is not None]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        if not weights:
+            return
+        if self.l2:
+            torch._foreach_add_(gradients, weights, alpha=self.l2)
+        if self.l1:
+            torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.l1)

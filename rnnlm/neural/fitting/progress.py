@@ -1,4 +1,4 @@
-"""What is told of training between validations: losses and gradient norms gathered on the device, copied to the host at intervals.
+"""What is reported between validations: losses and gradient norms gathered on the device, copied to the host at intervals.
 
 A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
 """
@@ -6,38 +6,31 @@ A step never waits for a report: the copy is begun when one is due, and read onc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rnnlm.events import Step
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 
 REPORT_SECONDS = 0.5
 
 
-class Report:
-    """Gathers what steps give from one report to the next; `weights` are looked at once for each. Of several ranks each adds what its
-    rows have of the mean loss.
+class Meter:
+    """Gathers the figures of steps from one report to the next; `weights` are looked at once for each. Of several ranks each adds its rows'
+    part of the mean loss.
 
-    pending: whether there are steps that no report has told of yet.
+    pending: whether there are steps that are not reported yet.
     """
 
     def __init__(
-        self,
-        device: torch.device,
-        is_exact: bool = True,
-        tokens: int = 0,
-        weights: Sequence[Tensor] = (),
-        ranks: SingleProcess = SINGLE_PROCESS,
+        self, device: torch.device, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: SingleProcess = SINGLE_PROCESS
     ) -> None:
         self.device = device
         self.ranks = ranks
         self.now = ranks.now or time.perf_counter
-        self.is_exact = is_exact
         self.weights = weights
-        self.tokens = tokens
-        self.restart()
+        self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
         """The mean loss and the gradient's norm of one step, and the tokens read so far."""
@@ -53,35 +46,35 @@ class Report:
 
     def due(self) -> bool:
         """Whether it is time for a report and its figures have arrived on the host; or, where all ranks are to see the same, must have
-        arrived, as all have met since."""
+        arrived, as all have synchronized since."""
         if self.sent is None and self.now() - self.since >= REPORT_SECONDS:
             self.sent = self._send()
         return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
 
-    def event(self, step: int, epoch: float, rate: float, progress: float, seconds: float) -> Step:
-        """The report; where none was due, of all steps so far, which waits for the device."""
+    def read(self) -> dict[str, Any]:
+        """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of all steps so far, which waits for the
+        device."""
         if self.sent is None:
-            self.ranks.meet()
+            self.ranks.synchronize()
         sent = self.sent or self._send()
         losses, *all_norms = self.ranks.totals(*sent.read())
-        norms, largest_norm, weight_norm = (
-            each / self.ranks.count for each in all_norms
-        )  # the same on all ranks: a fault in one is all ranks'
+        # norms are the same on all ranks: a fault in one is all ranks'
+        norms, largest_norm, weight_norm = (each / self.ranks.count for each in all_norms)
         tokens = sent.tokens - self.tokens_before
         speed = tokens / max(1e-9, sent.at - self.since)
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
-        return Step(
-            step, epoch, sent.tokens, losses / max(1, tokens), rate, speed, min(1.0, progress), seconds, self.is_exact,
-            gradient_norm=norms / max(1, sent.steps), gradient_norm_max=largest_norm, weight_norm=weight_norm,
-        )  # fmt: skip
+        return {
+            "tokens": sent.tokens, "loss_nats": losses / max(1, tokens), "tokens_per_second": speed,
+            "gradient_norm": norms / max(1, sent.steps), "gradient_norm_max": largest_norm, "weight_norm": weight_norm,
+        }  # fmt: skip
 
     def pause(self, seconds: float) -> None:
-        """So long no steps were taken: that is not to count."""
+        """No steps were taken for so long: that does not count."""
         self.since += seconds
 
-    def restart(self, tokens: int | None = None) -> None:
-        """Begin anew, after a pause that must not count; `tokens` read so far, where that is not what was told last."""
-        self.tokens = self.tokens_before = self.tokens if tokens is None else tokens
+    def restart(self, tokens: int) -> None:
+        """Begin anew, after a pause that does not count, `tokens` read so far."""
+        self.tokens = self.tokens_before = tokens
         self.since = self.now()
         self.sent: _Sent | None = None
         self._clear()

@@ -1,10 +1,10 @@
 """The ranks of a run: processes that each read rows of their own, on one machine or several, and take every step together.
 
 torchrun or `rnnlm train --processes` starts them, and says in the environment which of them this one is. Gradients are
-averaged by DistributedDataParallel. What is to be the same on all ranks, and time and signals are not, is agreed on now and
+averaged by DistributedDataParallel. Time and signals, which differ from rank to rank and must not, are exchanged now and
 then: rank 0's clock, and whether any rank was asked to stop or to save; in between the clock stands still.
 
-A run of one process is :data:`SINGLE_PROCESS`, which needs nothing of torch.distributed.
+A run of one process is :data:`SINGLE_PROCESS`, which does without torch.distributed.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
 from rnnlm.system import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, farewell, lost_at_start, store
 
-BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
+BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
 MOST_STEPS = 1000  # and no more than so many
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")  # what torch says then, in part
 
@@ -34,7 +34,7 @@ LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", 
 class SingleProcess:
     """The one process of a run: everything is as it is."""
 
-    place = Rank()
+    rank_info = Rank()
     count = 1
     now: Callable[[], float] | None = None  # the clock is that of whoever asks
 
@@ -42,19 +42,19 @@ class SingleProcess:
         """Which of `size` rows, or whatever, are this rank's."""
         return slice(0, size)
 
-    def hear(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
-        """(whether to stop, whether to save), the same on all ranks, of what this one is asked."""
+    def exchange_signals(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+        """(whether to stop, whether to save), the same on all ranks, made of what each one is asked."""
         return stop, save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from :meth:`hear`."""
+        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from :meth:`exchange_signals`."""
         return stop
 
-    def agree(self, step: int) -> None:
-        """Before each step, `step` of them done: now and then clock and wishes are exchanged."""
+    def synchronize_periodically(self, step: int) -> None:
+        """To be called before each step, `step` of them done: now and then clock and signals are exchanged."""
 
-    def meet(self) -> None:
-        """Wait for all ranks, and exchange clock and wishes."""
+    def synchronize(self) -> None:
+        """Wait for all ranks, and exchange clock and signals."""
 
     def totals(self, *values: float) -> list[float]:
         """The sum over all ranks of each value."""
@@ -103,38 +103,38 @@ class ProcessGroup(SingleProcess):
     """One of several ranks. To be made by :func:`join`."""
 
     def __init__(self, here: Rank, timeout: str, run: int = 0) -> None:
-        self.place, self.count, self.timeout, self.run = here, here.count, timeout, run
-        self.agreed_at = 0.0
-        self.now = lambda: self.agreed_at
+        self.rank_info, self.count, self.timeout, self.run = here, here.count, timeout, run
+        self.clock = 0.0
+        self.now = lambda: self.clock
         self.lent: set[weakref.ref] = set()  # tensors of exchanges, until they are let go of here and by torch
-        self.hear(never, never)
+        self.exchange_signals(never, never)
 
     def share(self, size: int) -> slice:
-        return _share(self.place.rank, self.count, size)
+        return _share(self.rank_info.rank, self.count, size)
 
-    def hear(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+    def exchange_signals(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
         self.stop, self.save = stop, save
         self.wants_stop = self.wants_save = False
-        self.agreed_step = self.next_step = 0
+        self.last_step = self.next_step = 0
         return lambda: self.wants_stop, self._take_save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
         return self.stop
 
-    def agree(self, step: int) -> None:
+    def synchronize_periodically(self, step: int) -> None:
         """As often as it costs little: after so many steps as :data:`BETWEEN_SECONDS` took last time, and at most twice as many as then."""
-        if self.agreed_step < step < self.next_step:
+        if self.last_step < step < self.next_step:
             return
-        before, steps = self.agreed_at, step - self.agreed_step
-        self.meet()
-        fitting = steps * BETWEEN_SECONDS / max(1e-6, self.agreed_at - before)
-        self.agreed_step, self.next_step = step, step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
+        before, steps = self.clock, step - self.last_step
+        self.synchronize()
+        fitting = steps * BETWEEN_SECONDS / max(1e-6, self.clock - before)
+        self.last_step, self.next_step = step, step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
 
-    def meet(self) -> None:
-        told = self._gathered(time.perf_counter(), self.stop(), self.save())
-        self.agreed_at = told[0][0]
-        self.wants_stop |= any(stop for _, stop, _ in told)
-        self.wants_save |= any(save for _, _, save in told)
+    def synchronize(self) -> None:
+        found = self._gathered(time.perf_counter(), self.stop(), self.save())
+        self.clock = found[0][0]
+        self.wants_stop |= any(stop for _, stop, _ in found)
+        self.wants_save |= any(save for _, _, save in found)
 
     def totals(self, *values: float) -> list[float]:
         return [sum(each) for each in zip(*self._gathered(*values), strict=True)]
@@ -161,8 +161,8 @@ class ProcessGroup(SingleProcess):
         return module.no_sync()
 
     def seed_per_rank(self, *seed: int) -> None:
-        if self.place.rank:
-            torch.manual_seed(int(np.random.SeedSequence((*seed, self.place.rank)).generate_state(1, np.uint64)[0] >> 1))
+        if self.rank_info.rank:
+            torch.manual_seed(int(np.random.SeedSequence((*seed, self.rank_info.rank)).generate_state(1, np.uint64)[0] >> 1))
 
     def check_same(self, what: str, digest: bytes) -> None:
         found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
@@ -182,7 +182,7 @@ class ProcessGroup(SingleProcess):
             if loss := self._loss(error):
                 raise loss from error
             raise
-        farewell(f"run{self.run}", self.place)
+        farewell(f"run{self.run}", self.rank_info)
         self._wait_for_torch()
         distributed.destroy_process_group()
 
@@ -200,7 +200,7 @@ class ProcessGroup(SingleProcess):
         is_torchs = isinstance(error, distributed.DistError) or any(words in said.lower() for words in LOST)
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
-        why = f"{self.place}: {said[-200:]}" if "imed out" not in said else f"{self.place} had no answer within {self.timeout}"
+        why = f"{self.rank_info}: {said[-200:]}" if "imed out" not in said else f"{self.rank_info} had no answer within {self.timeout}"
         return LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume")
 
     def _take_save(self) -> bool:
@@ -231,7 +231,7 @@ def join(device: torch.device, timeout: str) -> SingleProcess:
         own_store = distributed.PrefixStore(f"run{run}", store())
         distributed.init_process_group(backend, store=own_store, rank=here.rank, world_size=here.count, timeout=limit)
         ranks = ProcessGroup(here, timeout, run)
-        ranks.meet()
+        ranks.synchronize()
     return ranks
 
 

@@ -1,11 +1,12 @@
-"""The learning rate: over the budget, over epochs, or as validations tell."""
+"""The learning rate: over the budget, over epochs, or by what validations find."""
 
 import math
 
+from rnnlm.neural.fitting.contracts import Numbers
 from rnnlm.neural.fitting.settings import FittingSettings
 
 
-class LearningRate:
+class LearningRate(Numbers):
     """Warm-up over a share of the budget, then a schedule:
 
     constant; cosine, linear: down to `final_rate` over the budget;
@@ -15,6 +16,8 @@ class LearningRate:
     halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
     """
+
+    STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
 
     def __init__(self, settings: FittingSettings) -> None:
         self.settings = settings
@@ -28,11 +31,10 @@ class LearningRate:
         """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
         return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
 
-    def after_validation(self, ppl: float, improved: bool) -> bool:
-        """Hear of a validation: its perplexity, and whether that is the best so far. Whether the weights should go back to
-        the best ones."""
+    def after_validation(self, loss_nats: float, improved: bool) -> bool:
+        """Take note of a validation: its loss, and whether it is the best so far. Whether the weights should go back to the best ones."""
         if self.settings.schedule == "halving":
-            self._halve(math.log(ppl))
+            self._halve(loss_nats)
             return not improved
         if self.settings.schedule == "plateau":
             return self._is_lowered(improved) and self.settings.return_to_best

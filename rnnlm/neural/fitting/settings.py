@@ -1,5 +1,6 @@
 """How a neural network is trained: what can be asked for. Knows nothing of torch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,6 +10,9 @@ from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probabil
 from rnnlm.errors import SettingsError
 from rnnlm.neural.settings import Width
 
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Factor = Annotated[float, Meta(gt=0, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -44,7 +48,7 @@ class FittingSettings:
         ),
     ] = None
     fine_tune_after: Annotated[
-        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Fraction | None,
         Meta(
             description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
             "until validation is worse than the best one more than nonmonotone_interval before; none: never"
@@ -67,18 +71,16 @@ class FittingSettings:
         Meta(description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"),
     ] = "cosine"
     warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
-    plateau_factor: Annotated[Annotated[float, Meta(gt=0, lt=1)], Meta(description="plateau: factor when validation does not improve")] = (
-        0.5
-    )
+    plateau_factor: Annotated[Fraction, Meta(description="plateau: factor when validation does not improve")] = 0.5
     plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
     return_to_best: Annotated[bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")] = False
     decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
     decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1
-    decay_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="step: factor of each fall")] = 0.5
+    decay_factor: Annotated[Factor, Meta(description="step: factor of each fall")] = 0.5
     min_improvement: Annotated[
         Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
     ] = 1.003
-    final_rate: Annotated[Annotated[float, Meta(ge=0, le=1)], Meta(description="cosine, linear: share of the rate left at the end")] = 0.0
+    final_rate: Annotated[Share, Meta(description="cosine, linear: share of the rate left at the end")] = 0.0
     rollbacks: Annotated[
         Natural,
         Meta(
@@ -87,16 +89,14 @@ class FittingSettings:
             "in memory; in each process"
         ),
     ] = 3
-    rollback_factor: Annotated[Annotated[float, Meta(gt=0, le=1)], Meta(description="the learning rate is multiplied by it each time")] = (
-        0.5
-    )
+    rollback_factor: Annotated[Factor, Meta(description="the learning rate is multiplied by it each time")] = 0.5
     patience: Annotated[Count | None, Meta(description="early stopping: validations without improvement; none: never")] = None
     validate_every_steps: Annotated[
         Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
     ] = None
     state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
     line_starts: Annotated[
-        Annotated[float, Meta(ge=0, le=1)],
+        Share,
         Meta(
             description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the "
             "window before ends there"
@@ -111,32 +111,9 @@ class FittingSettings:
     ] = False
 
     def __post_init__(self) -> None:
-        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
-        if self.momentum and name not in ("sgd", "rmsprop"):
-            raise SettingsError("momentum is a setting of sgd and rmsprop", why, "set momentum=0, or optimizer=sgd")
-        if self.nesterov and name != "sgd":
-            raise SettingsError("nesterov is a setting of sgd", why, "set nesterov=false, or optimizer=sgd")
-        if self.nesterov and not self.momentum:
-            raise SettingsError("nesterov is a kind of momentum", "momentum is 0", "set momentum=0.9, or nesterov=false")
-        if self.asgd_start and name != "asgd":
-            raise SettingsError("asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd")
-        if self.nonmonotone_interval and name != "asgd":
-            raise SettingsError("nonmonotone_interval is a setting of asgd", why, "set nonmonotone_interval=none, or optimizer=asgd")
-        if self.nonmonotone_interval and self.asgd_start:
-            what = "asgd_start and nonmonotone_interval both say when averaging begins"
-            raise SettingsError(what, hint="set asgd_start=0, or nonmonotone_interval=none")
-        if self.fine_tune_after and not self.nonmonotone_interval:
-            what = "fine_tune_after needs the rule by which fine-tuning ends"
-            raise SettingsError(what, "nonmonotone_interval is none", "set optimizer=asgd and nonmonotone_interval=5")
-        if self.cuda_graphs and name in ("adagrad", "rmsprop"):
-            hint = "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
-            raise SettingsError("cuda_graphs needs an optimizer that torch can record", why, hint)
-        if self.cuda_graphs and self.accumulation > 1:
-            raise SettingsError("cuda_graphs cannot be with accumulation", hint="set cuda_graphs=false, or accumulation=1")
-        if self.return_to_best and self.schedule != "plateau":
-            what = "return_to_best is a setting of the plateau schedule"
-            raise SettingsError(what, f"the schedule is {self.schedule}", "set schedule=plateau, or return_to_best=false")
-        self._check_averages()
+        for is_wrong, what, why, hint in self._contradictions():
+            if is_wrong:
+                raise SettingsError(what, why, hint)
 
     @property
     def draws_lengths(self) -> bool:
@@ -144,23 +121,40 @@ class FittingSettings:
         return bool(self.bptt_deviation or self.bptt_short)
 
     @property
-    def hearing_validations(self) -> str:
+    def follows_validations(self) -> str:
         """What goes by validations, and so needs validation text; "" if nothing does."""
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
         return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
 
-    def _check_averages(self) -> None:
-        """One average at most; and none where training goes back to the best weights, which would be averages."""
-        is_asgd, is_ema = self.optimizer == "asgd", self.ema_decay is not None
-        if is_asgd and is_ema:
-            what = "ema_decay and optimizer = asgd are two averages of the weights"
-            raise SettingsError(what, hint="set ema_decay=none, or optimizer=sgd")
-        if (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"):
-            back = "return_to_best" if self.return_to_best else "schedule = halving"
-            average = "optimizer = asgd" if is_asgd else "ema_decay"
-            why = "the best weights are averages, and training goes on from weights that are not"
-            raise SettingsError(f"{back} cannot be with {average}", why, "leave one of them out")
+    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
+        """(whether it is one, what, why, the hint) of everything that cannot be asked for together."""
+        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
+        sgd = "or optimizer=sgd"
+        yield self.momentum and name not in ("sgd", "rmsprop"), "momentum is a setting of sgd and rmsprop", why, f"set momentum=0, {sgd}"
+        yield self.nesterov and name != "sgd", "nesterov is a setting of sgd", why, f"set nesterov=false, {sgd}"
+        hint = "set momentum=0.9, or nesterov=false"
+        yield self.nesterov and not self.momentum, "nesterov is a kind of momentum", "momentum is 0", hint
+        yield self.asgd_start and name != "asgd", "asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd"
+        what, hint = "nonmonotone_interval is a setting of asgd", "set nonmonotone_interval=none, or optimizer=asgd"
+        yield self.nonmonotone_interval and name != "asgd", what, why, hint
+        what = "asgd_start and nonmonotone_interval both say when averaging begins"
+        yield self.nonmonotone_interval and self.asgd_start, what, "", "set asgd_start=0, or nonmonotone_interval=none"
+        what, hint = "fine_tune_after needs the rule by which fine-tuning ends", "set optimizer=asgd and nonmonotone_interval=5"
+        yield self.fine_tune_after and not self.nonmonotone_interval, what, "nonmonotone_interval is none", hint
+        what, hint = "cuda_graphs needs an optimizer that torch can record", "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+        yield self.cuda_graphs and name in ("adagrad", "rmsprop"), what, why, hint
+        what, hint = "cuda_graphs and accumulation cannot be combined", "set cuda_graphs=false, or accumulation=1"
+        yield self.cuda_graphs and self.accumulation > 1, what, "", hint
+        what, hint = "return_to_best is a setting of the plateau schedule", "set schedule=plateau, or return_to_best=false"
+        yield self.return_to_best and self.schedule != "plateau", what, f"the schedule is {self.schedule}", hint
+        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
+        what = "ema_decay and optimizer = asgd are two averages of the weights"
+        yield is_asgd and is_ema, what, "", f"set ema_decay=none, {sgd}"
+        back, average = "return_to_best" if self.return_to_best else "schedule = halving", "optimizer = asgd" if is_asgd else "ema_decay"
+        why = "the best weights are averages, and training goes on from weights that are not"
+        is_wrong = (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving")
+        yield is_wrong, f"{back} and {average} cannot be combined", why, "leave one of them out"
 
 
 @dataclass(frozen=True)

@@ -1,49 +1,118 @@
-"""What of a training step runs on the device alone: loss, gradients, update. Nothing in it waits for the device."""
+"""One training step: loss, gradients, update. All of it runs on the device, and nothing in it waits for the device."""
+
+import contextlib
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.fitting.optimizers import clip_gradients
-from rnnlm.neural.fitting.penalties import Penalty
+from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
+from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.network import Network, NetworkState
-from rnnlm.text.batches import Window
 
 
-class Iteration:
-    """One window after the other through `network`, whose weights `optimizer` updates."""
+class TrainingStep:
+    """One batch after the other through the objective, whose weights `optimizer` updates."""
 
-    def __init__(
-        self, network: Network, settings: FittingSettings, optimizer: torch.optim.Optimizer, penalty: Penalty, precision: str
-    ) -> None:
-        self.network = network
+    def __init__(self, objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str) -> None:
+        self.objective = objective
+        self.network = objective.network
         self.settings = settings
         self.optimizer = optimizer
-        self.penalty = penalty
+        self.penalty = Penalty(settings, self.network)
         self.precision = precision
 
-    def __call__(
-        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, rate: float | Tensor, window: Window | None = None
-    ) -> tuple[Tensor, Tensor, NetworkState]:
-        """The loss, the norm of its gradient before clipping, and the state after the window; the weights take one step at
-        the learning rate `rate`."""
+    def __call__(self, batch: Batch, carry: Carry, rate: float | Tensor) -> tuple[Tensor, Tensor, Carry]:
+        """The loss, the norm of its gradient before clipping, and what the batch carries on; the weights take one step at the learning
+        rate `rate`."""
         self.network.train()
-        loss, state = self.gradients(inputs_TB, targets_TB, state, window)
+        loss, carry = self.gradients(batch, carry)
         self.penalty.add_gradients()
         gradient_norm = clip_gradients(self.settings, self.network)
         self.set_rate(rate)
         self.optimizer.step()
-        return loss, gradient_norm, state
+        return loss, gradient_norm, carry
 
-    def gradients(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState, window: Window | None) -> tuple[Tensor, NetworkState]:
-        """The loss and the state after the window; each weight has its gradient. `window`: where the rows of all ranks are."""
-        with training_products(self.precision, inputs_TB.device):
-            loss, penalty, state = self.network.loss(inputs_TB, targets_TB, state)
+    def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        """The loss and what the batch carries on; each weight has its gradient."""
+        with training_products(self.precision, batch.tensors[0].device):
+            loss, penalty, carry = self.objective.loss(batch.tensors, carry)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
-        return loss.detach(), tuple(tensor.detach() for tensor in state)
+        return loss.detach(), tuple(tensor.detach() for tensor in carry)
 
     def set_rate(self, rate: float | Tensor) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+
+class SharedStep(TrainingStep):
+    """The same step with its rows read in parts: by several ranks side by side, and by one rank one part after the other.
+
+    Less memory, or more machines, and the step of all rows at once: each part's loss counts by its share of the batch's targets, its
+    penalty on activations (a mean over cells, padding among them) by its share of the rows. Dropout and the noise of a sampled softmax are
+    drawn for each part. Losses are this rank's part of the mean over all ranks.
+    """
+
+    def __init__(
+        self, objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+    ) -> None:
+        super().__init__(objective, settings, optimizer, precision)
+        self.ranks = ranks
+        self.weighted_loss = ranks.averaging(_WeightedLoss(objective))
+
+    def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        """Ranks exchange gradients with the last part; those of the parts before are in them."""
+        rows = batch.tensors[0].shape[1]
+        parts = min(self.settings.accumulation, rows)
+        divided = [tensor.tensor_split(parts, dim=1) for tensor in (*batch.tensors, *carry)]
+        count_B = batch.count_B[batch.share]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, after, read = 0.0, [], 0
+        for number, part in enumerate(zip(*divided, strict=True)):
+            tensors, before = part[: len(batch.tensors)], part[len(batch.tensors) :]
+            rows = tensors[0].shape[1]
+            count = int(count_B[read : read + rows].sum())
+            read += rows
+            is_last = number == parts - 1
+            with contextlib.nullcontext() if is_last else self.ranks.without_averaging(self.weighted_loss):
+                with training_products(self.precision, tensors[0].device):
+                    shares = count / batch.count, rows / len(batch.count_B)
+                    minimised, its, carried = self.weighted_loss(tensors, before, *shares)
+                (minimised * self.ranks.count).backward()  # which the mean over ranks takes back
+            loss = loss + its
+            after.append(carried)
+        return loss, tuple(torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True))
+
+
+class _WeightedLoss(nn.Module):
+    """The objective's loss as a module's `forward`, which is what DistributedDataParallel knows."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.network = objective.network
+        self.objective = objective
+
+    def forward(self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float) -> tuple[Tensor, Tensor, Carry]:
+        """What is minimised, its loss, and what is carried on; the first two weighted by the share that these rows have in all rows."""
+        loss, penalty, carry = self.objective.loss(tensors, carry)
+        loss = loss * share
+        minimised = loss + penalty * row_share
+        if not share:  # without targets some output layers leave weights out, and the other ranks would wait for their gradients
+            minimised = minimised + 0.0 * sum(weight.sum() for weight in self.network.parameters() if weight.requires_grad)
+        return minimised, loss.detach(), tuple(tensor.detach() for tensor in carry)
+
+
+def make_step(
+    objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+) -> TrainingStep:
+    """What takes the steps of this rank."""
+    if ranks is SINGLE_PROCESS and settings.accumulation == 1:
+        return TrainingStep(objective, settings, optimizer, precision)
+    return SharedStep(objective, settings, optimizer, precision, ranks)
+
+
+def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
+    """`carry` with zeros in the rows that begin anew."""
+    return carry if fresh is None else tuple(tensor.masked_fill(fresh, 0.0) for tensor in carry)

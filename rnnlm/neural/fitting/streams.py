@@ -1,44 +1,72 @@
-"""The training text as B contiguous streams, read side by side in windows of T tokens."""
+"""The training text as B contiguous streams, read side by side in windows of T tokens: the source of batches of a language model.
+
+The text lies on the device, or, where it is too large for memory, on disk.
+"""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnnlm.errors import TrainingError, notice
+from rnnlm.files.chunked_array import ChunkedArray
+from rnnlm.interface import PADDING
+from rnnlm.neural.fitting.contracts import Batch
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.fitting.text_windows import windows_of
-from rnnlm.neural.network import NetworkState
-from rnnlm.text.batches import Borders, DocumentBorders, DrawnLineBorders, Window, stream_bounds, tbptt_windows
+from rnnlm.text.batches import Borders, DocumentBorders, DrawnLineBorders, StreamWindows, Window, stream_bounds, with_boundary
 from rnnlm.text.encoding import EncodedText
 
 SHORTEST = 5  # tokens of a window whose length is drawn
 LINES = 1  # tells the random numbers that draw lines from those that draw windows
+OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
 
 class TextStreams:
-    """`text` as `batch_rows` streams (fewer where it is too short, with a notice) in windows of `bptt_tokens`.
+    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
+    `bptt_tokens`, of which each rank reads its share of rows.
 
     Raises:
-        TrainingError: the text has no tokens.
+        TrainingError: the text has no tokens, or there are fewer streams than ranks.
     """
 
-    def __init__(self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device,
+        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
+    ) -> None:  # fmt: skip
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
-        self.rows = fitting_rows(settings.batch_rows, text.tokens)
-        if self.rows < settings.batch_rows:
-            notice(f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {settings.batch_rows}")
+        wanted = rows or settings.batch_rows * ranks.count
+        self.rows = fitting_rows(wanted, text.tokens)
+        if self.rows < wanted:
+            notice(f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {wanted}")
+        if self.rows < ranks.count:
+            raise TrainingError(f"{ranks.count} processes are too many", f"there are {self.rows} streams of text", "start fewer")
+        self.share = ranks.share(self.rows)
         self.settings = settings
         self.seed = seed
         self.device = device
-        self.tokens = text.tokens
+        self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
-        self.text = windows_of(text.ids, boundary_id, self._on_device)
+        self.reader = (DiskReader if isinstance(text.ids, ChunkedArray) else DeviceReader)(text.ids, boundary_id, self._on_device)
+        self.load_state_dict({"tokens": 0, "epochs": 0.0})
+
+    def next(self) -> Batch:
+        self.epochs, window = next(self._windows)
+        self.tokens += window.tokens
+        return self.batch(window)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "tokens": self.tokens, "epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokens, self.epochs = state["tokens"], float(state["epochs"])
+        self._windows = self.windows(self.epochs)
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
         """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
@@ -46,15 +74,25 @@ class TextStreams:
         `state_reset`."""
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
-            read = 0
-            for window in tbptt_windows(self.bounds, self._lengths(random), self._borders(epoch)):
+            read, streams = 0, StreamWindows(self.bounds, self._borders(epoch))
+            while window := streams.next(self._length(random)):
                 if self.settings.state_reset:
                     drawn_B = random.random(self.rows) < self.settings.state_reset
                     window = replace(window, fresh_B=window.fresh_B | drawn_B)
-                read += int((window.end_B - window.start_B).sum())
-                done = epoch + read / self.tokens
+                read += window.tokens
+                done = epoch + read / self.text_tokens
                 if done > epochs_done:
                     yield done, window
+
+    def batch(self, window: Window) -> Batch:
+        """This rank's rows of `window`, as long as the longest row of all ranks; targets past a row's end are padding."""
+        rows, length = self.share, int((window.end_B - window.start_B).max())
+        tensors = self.reader.window(window.start_B[rows], window.end_B[rows], length)
+        fresh_B = window.fresh_B[rows]
+        fresh_1B1 = self._on_device(fresh_B).view(1, -1, 1) if fresh_B.any() else None
+        # tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1)
+        factor = window.length / self.settings.bptt_tokens if self.settings.draws_lengths else 1.0
+        return Batch(tensors, window.tokens_B, rows, fresh_1B1, factor)
 
     def _borders(self, epoch: int) -> list[Borders]:
         """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance `line_starts`."""
@@ -64,33 +102,15 @@ class TextStreams:
             borders.append(DrawnLineBorders(self.line_offsets, self.bounds[:-1], self.settings.line_starts, random))
         return borders
 
-    def rate_factor(self, window: Window) -> float:
-        """By what a step's learning rate is multiplied, so that tokens of longer and shorter windows weigh alike (Merity et al.
-        2018, section 4.1); 1 where all windows have the same length."""
-        return window.length / self.settings.bptt_tokens if self.settings.draws_lengths else 1.0
-
-    def _lengths(self, random: np.random.Generator) -> Iterator[int]:
-        """Of an epoch's windows: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`,
-        around half of it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
+    def _length(self, random: np.random.Generator) -> int:
+        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of
+        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
         settings, multiple = self.settings, self.settings.bptt_multiple
-        while True:
-            length = settings.bptt_tokens
-            if settings.draws_lengths:
-                mean = length / 2 if random.random() < settings.bptt_short else length
-                length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
-            yield max(1, round(length / multiple)) * multiple
-
-    def gather(self, window: Window, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB of some rows on the device, as long as the longest row of all; targets past a row's end are
-        padding."""
-        return self.text.window(window.start_B[rows], window.end_B[rows], int((window.end_B - window.start_B).max()))
-
-    def refresh(self, state: NetworkState, fresh_B: np.ndarray) -> NetworkState:
-        """`state` with the initial one (zeros) in the rows that begin anew."""
-        if not fresh_B.any():
-            return state
-        fresh_1B1 = self._on_device(fresh_B).view(1, -1, 1)
-        return tuple(tensor.masked_fill(fresh_1B1, 0.0) for tensor in state)
+        length = settings.bptt_tokens
+        if settings.draws_lengths:
+            mean = length / 2 if random.random() < settings.bptt_short else length
+            length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
+        return max(1, round(length / multiple)) * multiple
 
     def _on_device(self, array: np.ndarray) -> Tensor:
         """From memory that may be paged out, the host would wait until the device has come to the copy."""
@@ -101,3 +121,46 @@ class TextStreams:
 def fitting_rows(rows: int, tokens: int) -> int:
     """`rows`, or as many streams of two tokens or more as `tokens` allow; at least one."""
     return max(1, min(rows, tokens // 2))
+
+
+class DeviceReader:
+    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each."""
+
+    def __init__(self, ids: np.ndarray, boundary_id: int, on_device: OnDevice) -> None:
+        self.on_device = on_device
+        self.stream = on_device(with_boundary(ids, boundary_id).astype(np.int32))
+
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
+        position_TB = self.on_device(start_B) + torch.arange(length, device=self.stream.device).unsqueeze(1)
+        inside_TB = position_TB < self.on_device(end_B)
+        position_TB = position_TB.clamp(max=len(self.stream) - 2)
+        targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
+        return self.stream[position_TB].long(), targets_TB
+
+
+class DiskReader:
+    """The same windows, past their rows' ends, too, of a text on disk: rows are gathered on the host, and copied while the device works
+    on the window before."""
+
+    def __init__(self, ids: ChunkedArray, boundary_id: int, on_device: OnDevice) -> None:
+        self.ids = ids
+        self.boundary_id = boundary_id
+        self.on_device = on_device
+
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        inputs_BT = np.empty((len(start_B), length), dtype=np.int64)
+        targets_BT = np.full_like(inputs_BT, PADDING)
+        for row, (start, end) in enumerate(zip(start_B.tolist(), end_B.tolist(), strict=True)):
+            self._read_row(start, end, inputs_BT[row], targets_BT[row])
+        return self.on_device(inputs_BT.T), self.on_device(targets_BT.T)
+
+    def _read_row(self, start: int, end: int, inputs_T: np.ndarray, targets_T: np.ndarray) -> None:
+        last, wanted = len(self.ids) - 1, end - start  # where the last input stands: what lies behind reads that one again
+        start = min(start, last)
+        stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)  # the inputs, and the target of the last
+        stream[0] = self.boundary_id
+        self.ids.read_into(stream[start == 0 :], max(0, start - 1))
+        inputs_T[: len(stream) - 1] = stream[:-1]
+        inputs_T[len(stream) - 1 :] = stream[-2]
+        targets_T[:wanted] = stream[1 : wanted + 1]

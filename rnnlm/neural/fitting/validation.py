@@ -1,66 +1,77 @@
-"""Validation during training: when it is due, what it finds, and the best weights so far."""
+"""Validation during training: when it is due, and the best weights so far."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnnlm.events import never
-from rnnlm.inference import span_scoring
 from rnnlm.neural.fitting.budget import BudgetClock
-from rnnlm.neural.fitting.divergence import copied_weights
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.neural.fitting.contracts import Numbers, Validation, Verdict
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.fitting.streams import fitting_rows
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.text.batches import stream_bounds
-from rnnlm.text.encoding import EncodedText
 
-ROWS = 32
 COST_SHARE = 0.05  # of a time budget that validations may cost
 FIRST = 0.1  # share of a time budget before the first one, but two minutes at most: it is also the first save
 FIRST_SECONDS = 120
 
 
-class Validation:
-    """Reads the validation text as several streams (or document by document), which the ranks share, in the precision of training;
-    keeps the best weights.
+class BestWeights:
+    """Those of the best validation so far. figure: what it found, called `name`; None before the first. step: after so many steps."""
 
-    ppl, best_ppl: of the last and of the best reading, infinite before the first and where it was no number.
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.cost = math.inf
+        self.figure: float | None = None
+        self.name = ""
+        self.step = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def observe(self, verdict: Verdict, step: int) -> bool:
+        """Whether the weights as they are now are the best so far; then they are kept."""
+        if not verdict.cost < self.cost:
+            return False
+        self.cost, self.figure, self.name, self.step = verdict.cost, verdict.figure, verdict.name, step
+        self.weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        return True
+
+    def restore(self) -> None:
+        """The best weights, if there are any, go back into the network."""
+        if self.weights:
+            self.network.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cost": self.cost, "figure": self.figure, "name": self.name, "step": self.step, **self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Without weights, as of a run in compact form, the search for the best ones begins anew."""
+        device = next(self.network.parameters()).device
+        self.weights = {name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)}
+        self.cost, self.figure = (state["cost"], state["figure"]) if self.weights else (math.inf, None)
+        self.name, self.step = state["name"], state["step"]
+
+
+class ModelSelection(Numbers):
+    """Validates when that is due, and ends a run whose validations find nothing better (early stopping).
+
+    validation: None where there is nothing to validate on. step: of the last one; 0 before the first. improved: whether that was the best
+    so far.
     """
 
-    def __init__(
-        self,
-        text: EncodedText | None,
-        settings: FittingSettings,
-        model: NeuralLanguageModel,
-        clock: BudgetClock,
-        ranks: SingleProcess = SINGLE_PROCESS,
-    ) -> None:
-        self.text = text
-        self.ranks = ranks
-        self.settings = settings
-        self.model = model
-        self.clock = clock
-        self.rows = fitting_rows(ROWS, text.tokens // settings.bptt_tokens) if text else 0
-        self.ppl = self.best_ppl = math.inf
-        self.step = self.best_step = 0
-        self.best_weights: dict[str, Tensor] = {}
-        self.without_improvement = 0
-        self.read_at = self.cost = 0.0
+    STATE = ("step", "without_improvement", "read_at", "cost")
 
-    def __str__(self) -> str:
-        if self.text is None:
-            return "none"
-        how = f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
-        return f"{how}, {self.model.precision}"
+    def __init__(self, validation: Validation | None, best: BestWeights, settings: FittingSettings, clock: BudgetClock) -> None:
+        self.validation = validation
+        self.best = best
+        self.settings = settings
+        self.clock = clock
+        self.step = self.without_improvement = 0
+        self.read_at = self.cost = 0.0
+        self.improved = False
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether the text should be read after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time,
-        as often as its cost allows."""
-        if self.text is None:
+        """Whether to validate after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time, as
+        often as its cost allows."""
+        if not self.outdated(step):
             return False
         if self.settings.validate_every_steps:
             return step % self.settings.validate_every_steps == 0
@@ -71,69 +82,25 @@ class Validation:
             return progress >= FIRST or elapsed >= FIRST_SECONDS
         return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
 
-    def read(self, step: int, stop: Callable[[], bool] = never) -> bool | None:
-        """Read the text after `step` steps; whether the weights are the best so far (then they are kept). None where `stop`, asked at
-        every window, wants an end before the text's: it is then as if nothing had been read."""
+    def outdated(self, step: int) -> bool:
+        """Whether there is something to validate on, and it was not yet done after `step` steps."""
+        return self.validation is not None and step > self.step
+
+    def run(self, step: int, stop: Callable[[], bool]) -> Verdict | None:
+        """Validate after `step` steps, and keep the weights if they are the best so far; None where `stop` cut it off: that leaves no
+        trace."""
         began = self.clock.elapsed()
-        logprob = self._logprob(stop)
-        if logprob is None:
+        verdict = self.validation and self.validation.run(stop)
+        if verdict is None:
             return None
-        self.ppl = _perplexity(logprob, self.text.tokens)
-        improved = self.ppl < self.best_ppl
-        if improved:
-            self.best_ppl, self.best_step = self.ppl, step
-            self.best_weights = copied_weights(self.model.network)
-        self.without_improvement = 0 if improved else self.without_improvement + 1
+        self.improved = self.best.observe(verdict, step)
+        self.without_improvement = 0 if self.improved else self.without_improvement + 1
         self.step, self.read_at = step, self.clock.elapsed()
         self.cost = self.read_at - began
         self.clock.set_aside = 1.1 * self.cost  # for the last one
-        return improved
-
-    def _logprob(self, stop: Callable[[], bool]) -> float | None:
-        """Of the text, in nats; None where a rank was to stop."""
-        borders = self.text.document_offsets
-        if borders is None:
-            borders = stream_bounds(self.text.tokens, self.rows)
-        spans = span_scoring.spans_between(borders)
-        watched = _Watched(self.model.score, self.ranks.own_stop(stop))
-        stopped, logprob = False, 0.0
-        try:
-            logprob = float(span_scoring.score_spans(self.model, self.text.ids, spans[self.ranks.share(len(spans))], watched).sum())
-        except _Stopped:
-            stopped = True
-        logprob, stopped = self.ranks.totals(logprob, stopped)
-        self.ranks.meet()
-        return None if stopped else logprob
-
-    def restore_best(self) -> None:
-        """The best weights, if there are any, go back into the network."""
-        if self.best_weights:
-            self.model.network.load_state_dict(self.best_weights)
+        return verdict
 
     @property
     def is_hopeless(self) -> bool:
         """Whether early stopping is asked for, and its patience is over."""
         return self.settings.patience is not None and self.without_improvement >= self.settings.patience
-
-
-class _Stopped(Exception):
-    """The reading was to end."""
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """A reading step that asks, before each window, whether to stop."""
-
-    step: span_scoring.Step
-    stop: Callable[[], bool]
-
-    def __call__(self, *window: Any) -> Any:
-        if self.stop():
-            raise _Stopped
-        return self.step(*window)
-
-
-def _perplexity(logprob: float, tokens: int) -> float:
-    """exp of the mean negative log-probability; infinite where that is no number."""
-    ppl = span_scoring.perplexity(logprob, tokens)
-    return math.inf if ppl is None else ppl

@@ -10,7 +10,7 @@ from support.failing_files import failing
 
 
 def validated(step):
-    return Validated(step, 0.5, float("inf"), float("nan"), False, 1.0, None)
+    return Validated(step, 0.5, {"ppl_token": float("inf")}, float("nan"), False, 1.0, None)
 
 
 def saved(step):

@@ -129,24 +129,25 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
         l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
     state = trainer.network.initial_state(3)
-    for _, window in zip(range(3), (window for _, window in trainer.streams.windows()), strict=False):
-        loss, state = trainer.step(window, state, 0.1)
+    for _, window in zip(range(3), (window for _, window in trainer.source.windows()), strict=False):
+        loss, state = trainer.step(trainer.source.batch(window), state, 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(make_data, make_trainer, sentences, settings):
-    trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
-    _, window = next(trainer.streams.windows())
-    loss, state = trainer.step(window, trainer.network.initial_state(3), 0.1)
+    data = make_data(sentences[:20])
+    trainer = make_trainer(data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
+    _, window = next(trainer.source.windows())
+    loss, state = trainer.step(trainer.source.batch(window), trainer.network.initial_state(3), 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
-    model = NeuralLanguageModel(trainer.network, trainer.data.tokenizer)
+    model = NeuralLanguageModel(trainer.network, data.tokenizer)
     ids_BT = np.zeros((3, 5), dtype=np.int64)
     logprob_BT, state = model.score(ids_BT, ids_BT, model.initial_state(3))
     logprob_BTV, _ = model.predict(ids_BT[:, :1], state)
     assert logprob_BT.device.type == logprob_BTV.device.type == "meta"
-    assert logprob_BTV.shape == (3, 1, trainer.data.tokenizer.size)
+    assert logprob_BTV.shape == (3, 1, data.tokenizer.size)
 
 
 @pytest.mark.parametrize("model, activation", KINDS)
@@ -166,9 +167,9 @@ def test_evaluation_and_sampling_steps_run_on_the_meta_device(make_data, make_tr
 def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, sentences):
     """The two tests above would fail if a tensor of another device came in."""
     trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3)
-    _, window = next(trainer.streams.windows())
+    _, window = next(trainer.source.windows())
     with pytest.raises((RuntimeError, ValueError)):
-        trainer.step(window, tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1)
+        trainer.step(trainer.source.batch(window), tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1)
 
 
 # ---- nothing in a step waits for the device, shown by its syntax
@@ -177,8 +178,7 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(window.tokens_B.sum())",
-    "int(tokens_B[read:read + rows].sum())",  # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())", "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",  # numpy's, on the host already
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
@@ -227,12 +227,12 @@ def waits(function):
 
 STEP_MODULES = (
     "network", "regularization", "layers.layer", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
-    *(f"fitting.{name}" for name in ("optimizers", "penalties", "averaging", "streams", "trainer", "step", "shared_iteration", "cuda_graphs")),
+    *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
-BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
+BEFORE = {"prepare", "arrange", "ranks", "run"}  # what is called before the first step and reached by the names of buffers and attributes
 
 
 def step_functions():
@@ -241,7 +241,7 @@ def step_functions():
     functions = functions_of(STEP_MODULES)
     functions["training_products"] = functions_of(["device"])["training_products"]
     found = {}
-    for start in ("step", "forward", "backward", "__call__"):
+    for start in ("step", "next", "forward", "backward", "__call__"):
         found |= reachable(start, functions)
     return found
 
@@ -249,7 +249,7 @@ def step_functions():
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
-    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
+    assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
     assert {
         "__call__",
         "warm_up",
@@ -275,7 +275,7 @@ def test_the_step_is_followed_into_all_it_calls():
         "_gates",
     } <= names
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
-    assert "_validate" not in names and "_fitted" not in names
+    assert "is_good" not in names and "fitted" not in names
 
 
 def test_nothing_in_a_training_step_waits_for_the_device():

@@ -46,7 +46,7 @@ def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentence
 def test_every_variant_scores_as_on_the_cpu_and_learns(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:100], sentences[100:150])
     trainer = make_trainer(data, device="cuda", budget="60steps", learning_rate=0.02, **settings)
-    before = next(trainer._validate(never)).ppl_token
+    before = trainer.validation.run(0, never).figure
     *_, fitted = trainer.train(never)
     assert fitted.best_ppl_token < before
     host = from_arrays({**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None)
@@ -62,7 +62,7 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
     trainer = make_trainer(
         data, device="cuda", precision=precision, model=model, activation=activation, budget="60steps", learning_rate=0.02
     )
-    before = next(trainer._validate(never)).ppl_token
+    before = trainer.validation.run(0, never).figure
     *_, fitted = trainer.train(never)
     assert fitted.stopped == "budget" and fitted.best_ppl_token < before
     assert all(parameter.is_cuda for parameter in trainer.network.parameters())
@@ -77,15 +77,15 @@ def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, s
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0,
         l1=1e-6, l2=1e-6, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
-    state = trainer.network.initial_state(trainer.streams.rows)
-    windows = [window for _, (_, window) in zip(range(6), trainer.streams.windows(), strict=False)]
+    state = trainer.network.initial_state(trainer.source.rows)
+    windows = [window for _, (_, window) in zip(range(6), trainer.source.windows(), strict=False)]
     for window in windows[:2]:  # kernels are loaded and chosen in the first steps
-        _, state = trainer.step(window, state, 0.01)
+        _, state = trainer.step(trainer.source.batch(window), state, 0.01)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for window in windows[2:]:
-            loss, state = trainer.step(window, state, 0.01)
+            loss, state = trainer.step(trainer.source.batch(window), state, 0.01)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert loss.isfinite()
@@ -97,8 +97,8 @@ def test_a_lost_weight_is_noticed_and_the_run_goes_back(make_data, make_trainer,
     trainer = make_trainer(make_data(sentences[:60], sentences[60:80]), device="cuda", **settings)
     step = trainer.step
 
-    def wrapped(window, state, rate):
-        found = step(window, state, rate)
+    def wrapped(batch, carry, rate):
+        found = step(batch, carry, rate)
         if trainer.step_count == 15 and not trainer.rollbacks.count:
             with torch.no_grad():
                 next(trainer.network.parameters())[-1, -1] = torch.nan

@@ -9,7 +9,7 @@ from rnnlm.benchmarks.training import kernel_seconds
 from rnnlm.errors import TrainingError
 from rnnlm.neural import network
 from rnnlm.neural.device import exact_products, memory_errors, training_products
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedIteration
+from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedStep
 from rnnlm.neural.layers import stack as cells
 from rnnlm.neural.layers.kernels.choice import elman, gru, lstm
 from rnnlm.neural.layers.kernels.torch_layers import kernel_type
@@ -45,9 +45,9 @@ def same_masks(monkeypatch):
 
 def steps(trainer, count, rate=1.0):
     """The losses of `count` steps."""
-    state, losses = trainer.network.initial_state(trainer.streams.rows), []
-    for _, (_, window) in zip(range(count), trainer.streams.windows(), strict=False):
-        loss, state = trainer.step(window, state, rate)
+    state, losses = trainer.network.initial_state(trainer.source.rows), []
+    for _, (_, window) in zip(range(count), trainer.source.windows(), strict=False):
+        loss, state = trainer.step(trainer.source.batch(window), state, rate)
         losses.append(loss.clone())
     return torch.stack(losses).cpu()
 
@@ -104,13 +104,13 @@ def test_bf16_products_are_cudnns():
 def test_an_awd_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, precision, cuda_graphs, more):
     trainer = make_trainer(make_data(sentences), device="cuda", precision=precision, cuda_graphs=cuda_graphs, state_reset=0.2, **AWD | more)
     steps(trainer, PLAIN_USES + 2)  # kernels are loaded, and the iteration is recorded
-    state = trainer.network.initial_state(trainer.streams.rows)
-    windows = [window for _, (_, window) in zip(range(3), trainer.streams.windows(), strict=False)]
+    state = trainer.network.initial_state(trainer.source.rows)
+    windows = [window for _, (_, window) in zip(range(3), trainer.source.windows(), strict=False)]
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for window in windows:
-            loss, state = trainer.step(window, state, 0.01)
+            loss, state = trainer.step(trainer.source.batch(window), state, 0.01)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert loss.isfinite()
@@ -130,15 +130,15 @@ def test_recorded_training_equals_plain_training(make_data, make_trainer, senten
         trainer = make_trainer(data, device="cuda", precision=precision, cuda_graphs=cuda_graphs, budget="45steps", **settings)
         *_, fitted = trainer.train(lambda: False)
         found[cuda_graphs] = fitted.best_ppl_token, weights_of(trainer)
-    assert isinstance(trainer.iteration, GraphedIteration) and trainer.iteration.graphs
+    assert isinstance(trainer.update, GraphedStep) and trainer.update.graphs
     torch.testing.assert_close(found[True], found[False], atol=1e-3, rtol=1e-3)
 
 
 def test_masks_are_drawn_anew_in_each_replay(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences), device="cuda", cuda_graphs=True, **AWD)
-    _, window = next(trainer.streams.windows())
-    state = trainer.network.initial_state(trainer.streams.rows)
-    losses = [float(trainer.step(window, state, 0.0)[0]) for _ in range(PLAIN_USES + 5)]
+    _, window = next(trainer.source.windows())
+    state = trainer.network.initial_state(trainer.source.rows)
+    losses = [float(trainer.step(trainer.source.batch(window), state, 0.0)[0]) for _ in range(PLAIN_USES + 5)]
     assert len(set(losses)) == len(losses)
 
 
@@ -146,7 +146,7 @@ def test_masks_are_drawn_anew_in_each_replay(make_data, make_trainer, sentences)
 def test_every_variant_can_be_recorded(make_data, make_trainer, sentences, settings):
     trainer = make_trainer(make_data(sentences[:100]), device="cuda", cuda_graphs=True, budget="20steps", dropout_output=0.1, **settings)
     *_, fitted = trainer.train(lambda: False)
-    assert trainer.iteration.graphs and fitted.stopped == "budget"
+    assert trainer.update.graphs and fitted.stopped == "budget"
 
 
 def test_recorded_steps_are_not_slower_and_kernels_fill_most_of_their_time(make_data, make_trainer, sentences):

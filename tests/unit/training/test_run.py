@@ -314,7 +314,7 @@ def test_infinities_become_null_in_the_metrics(tmp_path):
     from rnnlm.models.metrics_log import MetricsLog
 
     log = MetricsLog(tmp_path)
-    log.add(Validated(1, 0.5, float("inf"), float("nan"), False, 1.0, None))
+    log.add(Validated(1, 0.5, {"ppl_token": float("inf")}, float("nan"), False, 1.0, None))
     log.write_to_folder()
     entry = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
     assert entry["ppl_token"] is None and entry["best_ppl_token"] is None and entry["step"] == 1
@@ -484,11 +484,11 @@ def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
 
 
 def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
-    from rnnlm.neural.fitting import budget, rollbacks, schedule
+    from rnnlm.neural.fitting import budget, divergence, schedule
     from rnnlm.neural.fitting import progress as report
 
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(rollbacks, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", math.inf)
     monkeypatch.setattr(schedule.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
     with pytest.raises(
@@ -549,10 +549,10 @@ def test_an_output_in_the_way_of_a_file_is_an_error_before_training(text, way):
 
 
 def test_a_disk_that_fills_up_during_training_keeps_the_best_model_so_far(text, monkeypatch):
-    from rnnlm.neural.fitting import validation
+    from rnnlm.neural.fitting import language_modelling
 
     perplexities = iter([9.0, 8.0, 7.0])
-    monkeypatch.setattr(validation, "_perplexity", lambda *_: next(perplexities))
+    monkeypatch.setattr(language_modelling, "_perplexity", lambda *_: next(perplexities))
     original, saves = writing._write_synced, []
 
     def filling(path, data):

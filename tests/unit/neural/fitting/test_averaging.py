@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rnnlm.events import Validated
-from rnnlm.neural.fitting import validation
+from rnnlm.neural.fitting import language_modelling
 from rnnlm.neural.fitting.averaging import Averaging, NonMonotone
 from rnnlm.neural.fitting.settings import FittingSettings
 
@@ -21,7 +21,7 @@ def network():
 
 
 def walk(network, steps, averaging, first=1):
-    """Weights after each of `steps` random steps, of which `averaging` hears."""
+    """Weights after each of `steps` random steps, each of which `averaging` takes in."""
     seen = []
     for step in range(first, first + steps):
         with torch.no_grad():
@@ -136,7 +136,7 @@ def test_averages_are_validated_and_handed_back_while_training_goes_on_without_t
     make_data, make_trainer, sentences, monkeypatch, settings, raw
 ):
     perplexities = iter([300.0, 200.0, 100.0] * 2)
-    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
     data = make_data(sentences[:40], sentences[40:50])
     trainer, plain = (make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own) for own in (settings, raw))
     after_step = recorded(trainer)
@@ -169,8 +169,8 @@ def test_without_validation_the_average_is_handed_back(make_data, make_trainer, 
 ])  # fmt: skip
 def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(interval, perplexities, expected):
     trigger = NonMonotone(interval)
-    heard = [trigger.hears(ppl) for ppl in perplexities]
-    assert (heard.index(True) if any(heard) else None) == expected
+    found = [trigger.observe(ppl) for ppl in perplexities]
+    assert (found.index(True) if any(found) else None) == expected
 
 
 NT_ASGD = {
@@ -185,7 +185,7 @@ NT_ASGD = {
 
 def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):
     perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])  # the fourth is worse than the first, two before the one before it
-    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
     after = recorded(trainer)
     for event in trainer.train(never):
@@ -200,7 +200,7 @@ def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, mak
 def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(make_data, make_trainer, sentences, monkeypatch):
     #      step   5     10    15    20    25 begins  30    35    40    45: worse than the best of those before the last two
     perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
-    monkeypatch.setattr(validation, "_perplexity", lambda logprob, tokens: next(perplexities))
+    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="50steps", fine_tune_after=0.5, **NT_ASGD)
     after = recorded(trainer)
     for event in trainer.train(never):

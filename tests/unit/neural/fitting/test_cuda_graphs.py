@@ -6,9 +6,9 @@ import torch
 
 from rnnlm.errors import SettingsError, TrainingError
 from rnnlm.neural.fitting import trainer as trainer_module
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedIteration
+from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedStep
 from rnnlm.neural.fitting.settings import FittingSettings
-from rnnlm.neural.fitting.step import Iteration
+from rnnlm.neural.fitting.step import TrainingStep
 from rnnlm.text.batches import Window
 
 ROWS = 3
@@ -40,7 +40,7 @@ class Repeater:
 
 
 def windows(trainer):
-    start_B = trainer.streams.bounds[:-1].copy()
+    start_B = trainer.source.bounds[:-1].copy()
     for number, length in enumerate(LENGTHS):
         yield Window(start_B, start_B + length, np.arange(ROWS) == number % 4, length)
         start_B = start_B + length
@@ -50,11 +50,11 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
     """The trainer after a step for each of LENGTHS, and the losses."""
     trainer = make_trainer(make_data(sentences[:40]), batch_rows=ROWS, layers=2, dropout_output=0.3, weight_drop=0.3, **settings)
     if recorder is not None:
-        trainer.iteration = GraphedIteration(trainer.iteration, recorder)
+        trainer.update = GraphedStep(trainer.update, recorder)
     state, losses = trainer.network.initial_state(ROWS), []
     for number, window in enumerate(windows(trainer)):
         rate = 0.01 * (1 + number % 5)
-        loss, state = trainer.step(window, state, rate)
+        loss, state = trainer.step(trainer.source.batch(window), state, rate)
         losses.append(float(loss))
         assert trainer.optimizer.param_groups[0]["lr"] == rate and type(trainer.optimizer.param_groups[0]["lr"]) is float
     return trainer, losses, [tensor.clone() for tensor in state]
@@ -92,21 +92,21 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer,
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 
     _, expected = weights_after()
-    monkeypatch.setattr(trainer_module, "with_graphs", lambda iteration, settings, device: GraphedIteration(iteration, Repeater()))
+    monkeypatch.setattr(trainer_module, "with_graphs", lambda step, settings, device: GraphedStep(step, Repeater()))
     trainer, found = weights_after(cuda_graphs=True)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6)
-    assert len(trainer.iteration.graphs) >= 2
+    assert len(trainer.update.graphs) >= 2
 
 
 def test_only_frequent_shapes_are_recorded_once_each(make_data, make_trainer, sentences):
     trainer, _, _ = trained(make_data, make_trainer, sentences, Repeater())
-    assert {shape[0] for shape in trainer.iteration.graphs} == {4, 6}
+    assert {shapes[0][0] for shapes in trainer.update.graphs} == {4, 6}
 
 
 def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:20]), cuda_graphs=True)
-    assert type(trainer.iteration) is Iteration
+    assert type(trainer.update) is TrainingStep
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])

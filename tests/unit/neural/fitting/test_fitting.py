@@ -14,8 +14,9 @@ from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.events import Fitted, Started, Step, Validated
 from rnnlm.inference import span_scoring
 from rnnlm.neural.device import has_native_bf16
-from rnnlm.neural.fitting import budget, fitting, validation
-from rnnlm.neural.fitting import state as continuing
+from rnnlm.neural.fitting import budget, fitting, language_modelling
+from rnnlm.neural.fitting import state as state_module
+from rnnlm.neural.fitting.step import restart_rows
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
@@ -33,18 +34,18 @@ def record(trainer):
     """Losses and numbers of targets of the steps, as they come."""
     losses, counts, step = [], [], trainer.step
 
-    def recording(window, state, rate):
-        counts.append(int((window.end_B - window.start_B).sum()))
-        loss, state = step(window, state, rate)
+    def recording(batch, carry, rate):
+        counts.append(batch.count)
+        loss, carry = step(batch, carry, rate)
         losses.append(loss.item())
-        return loss, state
+        return loss, carry
 
     trainer.step = recording
     return losses, counts
 
 
 def steps_of_an_epoch(trainer):
-    return 1 + sum(1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.streams.windows()))
+    return 1 + sum(1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows()))
 
 
 def weights_of(trainer):
@@ -66,7 +67,7 @@ def amplify(trainer):
 def script_validations(monkeypatch, perplexities):
     """Validations find these perplexities, one after the other."""
     values = iter(perplexities)
-    monkeypatch.setattr(validation, "_perplexity", lambda *_: next(values))
+    monkeypatch.setattr(language_modelling, "_perplexity", lambda *_: next(values))
 
 
 # ---- against loops written by hand
@@ -123,8 +124,8 @@ def test_a_small_text_is_learned_by_heart(make_data, make_trainer, sentences, mo
 def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentences):
     data = make_data(sentences[:4])
     trainer = make_trainer(data, batch_rows=1, bptt_tokens=100_000, **KEEP_WEIGHTS)
-    (_, window), state = next(trainer.streams.windows()), trainer.network.initial_state(1)
-    loss, _ = trainer.step(window, state, 1e-30)
+    (_, window), state = next(trainer.source.windows()), trainer.network.initial_state(1)
+    loss, _ = trainer.step(trainer.source.batch(window), state, 1e-30)
     network, total, token = trainer.network, 0.0, 0
     for target in data.train.ids.tolist():
         features, state = network.features(torch.tensor([[token]]), state)
@@ -139,8 +140,8 @@ def test_one_window_over_the_text_is_plain_bptt(make_data, make_trainer, sentenc
 
 def test_gradients_stop_at_the_window(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, bptt_tokens=5)
-    _, window = next(trainer.streams.windows())
-    _, state = trainer.step(window, trainer.network.initial_state(2), 0.01)
+    _, window = next(trainer.source.windows())
+    _, state = trainer.step(trainer.source.batch(window), trainer.network.initial_state(2), 0.01)
     assert not any(part.requires_grad for part in state)
 
 
@@ -151,8 +152,8 @@ def test_an_epoch_reads_every_token_once_in_order(make_data, make_trainer, sente
     data = make_data(sentences[:30])
     trainer = make_trainer(data, batch_rows=7, bptt_tokens=11)
     rows = [[] for _ in range(7)]
-    for _, window in itertools.islice(trainer.streams.windows(), steps_of_an_epoch(trainer)):
-        inputs_TB, targets_TB = trainer.streams.gather(window)
+    for _, window in itertools.islice(trainer.source.windows(), steps_of_an_epoch(trainer)):
+        inputs_TB, targets_TB = trainer.source.batch(window).tensors
         for row, (inputs, targets) in enumerate(zip(inputs_TB.t().tolist(), targets_TB.t().tolist(), strict=True)):
             rows[row] += [pair for pair in zip(inputs, targets, strict=True) if pair[1] != -1]
     pairs = list(itertools.chain(*rows))
@@ -198,7 +199,7 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
 
     def fresh(seed, **settings):
         trainer = make_trainer(data, batch_rows=8, bptt_tokens=5, seed=seed, **settings)
-        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.streams.windows(), 1, steps_of_an_epoch(trainer))])
+        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.source.windows(), 1, steps_of_an_epoch(trainer))])
 
     assert not fresh(1).any()
     drawn = fresh(1, state_reset=0.25)
@@ -225,7 +226,7 @@ def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_th
 
     def starts(seed, epochs_done=0.0):
         trainer = make_trainer(data, batch_rows=4, bptt_tokens=9, seed=seed, line_starts=0.25)
-        epochs = itertools.takewhile(lambda found: found[0] <= 2, trainer.streams.windows(epochs_done))
+        epochs = itertools.takewhile(lambda found: found[0] <= 2, trainer.source.windows(epochs_done))
         drawn = [(done, int(start)) for done, window in epochs for start in window.start_B[window.fresh_B]]
         return {start for done, start in drawn if done <= 1}, {start for done, start in drawn if done > 1}
 
@@ -237,7 +238,7 @@ def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_th
 def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:30]), batch_rows=3)
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
-    for before, after in zip(state, trainer.streams.refresh(state, np.array([False, True, False])), strict=True):
+    for before, after in zip(state, restart_rows(state, torch.tensor([[[False], [True], [False]]])), strict=True):
         assert not after[:, 1].any()
         assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
 
@@ -245,8 +246,8 @@ def test_fresh_rows_read_from_zeros_and_the_others_from_their_state(make_data, m
 def test_a_step_trains_with_dropout_even_after_the_network_was_read(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS)
     trainer.network.eval()
-    _, window = next(trainer.streams.windows())
-    losses = [trainer.step(window, trainer.network.initial_state(2), 1e-30)[0].item() for _ in range(2)]
+    _, window = next(trainer.source.windows())
+    losses = [trainer.step(trainer.source.batch(window), trainer.network.initial_state(2), 1e-30)[0].item() for _ in range(2)]
     assert losses[0] != losses[1]
 
 
@@ -274,10 +275,11 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(make_data, mak
 
 
 def test_a_budget_in_steps_ends_after_so_many(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="7steps", batch_rows=4)
+    data = make_data(sentences[:40], sentences[40:50])
+    trainer = make_trainer(data, budget="7steps", batch_rows=4)
     *_, last_validation, fitted = trainer.train(never)
     assert isinstance(last_validation, Validated) and last_validation.step == 7
-    assert last_validation.epoch == pytest.approx(fitted.tokens / trainer.data.train.tokens)
+    assert last_validation.epoch == pytest.approx(fitted.tokens / data.train.tokens)
     assert (fitted.steps, fitted.stopped) == (7, "budget")
 
 
@@ -298,7 +300,7 @@ def test_a_budget_in_time_ends_in_time_with_a_last_validation(make_data, make_tr
     assert isinstance(events[-2], Validated) and events[-2].step == events[-1].steps
     assert events[-1].stopped == "budget"
     assert 1.8 < events[-1].seconds <= 2.1
-    assert trainer.learning_rate.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
+    assert trainer.schedule.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
 
 
 def test_a_long_budget_in_time_is_validated_within_minutes(make_data, make_trainer, sentences, monkeypatch):
@@ -346,7 +348,7 @@ def test_plateau_halves_the_rate_when_validation_does_not_improve(make_data, mak
         schedule="plateau", warmup=0.0, learning_rate=0.008,
     )  # fmt: skip
     rates, step = [], trainer.step
-    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
     list(trainer.train(never))
     assert rates == [0.008] * 4 + [0.004] * 4 + [0.002] * 2
 
@@ -357,7 +359,7 @@ def test_step_lowers_the_rate_epoch_by_epoch(make_data, make_trainer, sentences)
         decay_after_epochs=2, decay_factor=0.5,
     )  # fmt: skip
     rates, step = [], trainer.step
-    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
     list(trainer.train(never))
     epoch = steps_of_an_epoch(trainer)
     assert epoch > 1 and rates == [0.08] * 2 * epoch + [0.04] * epoch + [0.02] * epoch
@@ -375,9 +377,9 @@ def test_weights_go_back_to_the_best_ones_and_training_goes_on_from_there(
     )
     at_validation, before_step, step = {}, {}, trainer.step
 
-    def recording(window, state, rate):
+    def recording(batch, carry, rate):
         before_step[trainer.step_count] = weights_of(trainer)
-        return step(window, state, rate)
+        return step(batch, carry, rate)
 
     trainer.step = recording
     for event in trainer.train(never):
@@ -394,7 +396,7 @@ def test_halving_stops_early_when_it_is_used_up(make_data, make_trainer, sentenc
         learning_rate=0.008, schedule="halving", optimizer="sgd",
     )  # fmt: skip
     rates, step = [], trainer.step
-    trainer.step = lambda window, state, rate: rates.append(rate) or step(window, state, rate)
+    trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
     *_, fitted = trainer.train(never)
     assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 10, 10)
     assert rates == [0.008] * 6 + [0.004] * 2 + [0.002] * 2
@@ -416,7 +418,7 @@ def test_the_last_validation_cut_off_is_made_up_for_when_the_run_goes_on(make_da
     trainer, later = make_trainer(data, **settings), make_trainer(data, **settings)
     *_, cut = trainer.train(lambda: trainer.step_count == 10)
     assert (cut.stopped, cut.step, cut.steps) == ("request", 8, 10)
-    continuing.put_back(later, cut.state)
+    state_module.load_state_dict(later, cut.state)
     *_, validated, fitted = later.train(never)
     assert (validated.step, fitted.stopped, fitted.step) == (10, "budget", 10)
     assert fitted.best_ppl_token == whole.best_ppl_token < cut.best_ppl_token
@@ -427,12 +429,12 @@ def test_a_diverging_run_says_so_and_keeps_the_best_weights(make_data, make_trai
     data = make_data(sentences[:40], sentences[40:50] if valid else None)
     settings = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0, "batch_rows": 4}
     trainer = make_trainer(data, budget="200steps", validate_every_steps=1, learning_rate=1e-6, **settings)
-    trainer.learning_rate.factor = 1.0 if valid else 1e38  # with validation, the first one is still good
+    trainer.schedule.factor = 1.0 if valid else 1e38  # with validation, the first one is still good
     good = None
     for event in trainer.train(never):
         if isinstance(event, Validated) and event.improved and math.isfinite(event.ppl_token):
             good = weights_of(trainer)
-        trainer.learning_rate.factor = 1e38
+        trainer.schedule.factor = 1e38
     assert isinstance(event, Fitted) and event.stopped == "diverged"
     assert event.steps < 200 or not valid
     if valid:
@@ -451,8 +453,8 @@ def losing(trainer, loss, after):
     """The losses of its steps are `loss` from the step `after` on, as if the weights were lost."""
     step = trainer.step
 
-    def wrapped(window, state, rate):
-        found, state = step(window, state, rate)
+    def wrapped(batch, carry, rate):
+        found, state = step(batch, carry, rate)
         return torch.full_like(found, loss) if trainer.step_count > after else found, state
 
     trainer.step = wrapped
@@ -522,9 +524,9 @@ def test_a_text_of_one_token_trains(make_data, make_trainer):
 def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:60])
     trainer = make_trainer(data, batch_rows=4, bptt_tokens=10)
-    validated = next(trainer._validate(never))
+    verdict = trainer.validation.run(0, never)
     model, ids = NeuralLanguageModel(trainer.network, data.tokenizer), data.valid.ids.tolist()
-    streams = int(trainer.started().validation.split(" streams")[0])
+    streams = int(fitting.started(trainer, data).validation.split(" streams")[0])
     assert streams > 1
     total, bounds = 0.0, stream_bounds(len(ids), streams)
     for start, end in itertools.pairwise(bounds.tolist()):
@@ -533,7 +535,7 @@ def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, 
             given = ids[at - 1] if at else data.tokenizer.boundary_id
             logprob_11V, state = model.predict(np.array([[given]]), state)
             total += float(logprob_11V[0, 0, ids[at]])
-    assert validated.ppl_token == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
+    assert verdict.figure == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
 
 
 def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, make_trainer, sentences):
@@ -541,7 +543,7 @@ def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, 
 
     def train(**settings):
         trainer = make_trainer(data, budget="9steps", batch_rows=4, dropout_output=0.3, **settings)
-        trainer.validation.best_ppl = 0.0  # nothing improves on it: the last weights are handed back
+        trainer.best.cost = 0.0  # nothing improves on it: the last weights are handed back
         list(trainer.train(never))
         return weights_of(trainer)
 
@@ -549,11 +551,12 @@ def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, 
 
 
 def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="2epochs", batch_rows=4, bptt_tokens=30)
+    data = make_data(sentences[:40], sentences[40:50])
+    trainer = make_trainer(data, budget="2epochs", batch_rows=4, bptt_tokens=30)
     losses, counts = record(trainer)
     steps = [event for event in trainer.train(never) if isinstance(event, Step)]
     ends = [event.step for event in steps]
-    assert ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * trainer.data.train.tokens
+    assert ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * data.train.tokens
     for start, event in zip([0, *ends], steps, strict=False):
         part = slice(start, event.step)
         assert event.loss_nats == pytest.approx(np.average(losses[part], weights=counts[part]), rel=1e-5)
@@ -611,11 +614,12 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:60])
     borders = data.valid.line_offsets[::4]
     documents = dataclasses.replace(data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids)))
-    trainer = amplify(make_trainer(TrainingData(data.tokenizer, data.train, documents), batch_rows=4))
+    data = TrainingData(data.tokenizer, data.train, documents)
+    trainer = amplify(make_trainer(data, batch_rows=4))
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
     exact = span_scoring.score_spans(model, documents.ids, span_scoring.spans_between(documents.document_offsets)).mean()
-    assert next(trainer._validate(never)).ppl_token == pytest.approx(math.exp(-exact))
-    assert "document" in trainer.started().validation
+    assert trainer.validation.run(0, never).figure == pytest.approx(math.exp(-exact))
+    assert "document" in fitting.started(trainer, data).validation
 
 
 # ---- word vectors from a file

@@ -1,4 +1,4 @@
-"""Clipping by definition, and optimizers against their update rules."""
+"""Clipping by definition, optimizers against their update rules, and penalties against what autograd says of l1 |w| + l2/2 |w|^2."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.optimizers import FUSED, clip_gradients, make_optimizer
+from rnnlm.neural.fitting.optimizers import FUSED, Penalty, clip_gradients, make_optimizer
 from rnnlm.neural.fitting.settings import FittingSettings
 
 CPU = torch.device("cpu")
@@ -176,10 +176,78 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
     ({"optimizer": "sgd", "asgd_start": 5}, "asgd_start.*set asgd_start=0"),
     ({"optimizer": "asgd", "ema_decay": 0.9}, "two averages"),
     ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
-    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best cannot be with ema_decay"),
-    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving cannot be with optimizer = asgd"),
+    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best and ema_decay cannot be combined"),
+    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving and optimizer = asgd cannot be combined"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:
         FittingSettings(**settings)
     assert caught.value.hint
+
+
+# ---- penalties on the size of weights
+
+
+@pytest.fixture
+def recurrent():
+    """A recurrent layer with a softmax, and gradients of some loss."""
+    torch.manual_seed(1)
+    recurrent = nn.ModuleDict({"stack": nn.LSTM(3, 4, num_layers=2), "output": nn.Linear(4, 5)})
+    with torch.no_grad():
+        recurrent["stack"].weight_hh_l0[0, :2] = 0.0
+    for parameter in recurrent.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    return recurrent
+
+
+def gradients_of(network):
+    return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+
+
+@pytest.mark.parametrize("l1, l2", [(0.3, 0.0), (0.0, 0.7), (0.3, 0.7)])
+@pytest.mark.parametrize("penalised", ["all", "recurrent"])
+def test_a_penalty_adds_its_derivative_to_the_gradients(recurrent, l1, l2, penalised):
+    before = gradients_of(recurrent)
+    Penalty(FittingSettings(l1=l1, l2=l2, penalised=penalised), recurrent).add_gradients()
+    after = gradients_of(recurrent)
+    for name, parameter in recurrent.named_parameters():
+        expected = before[name]
+        if "weight_hh" in name or (penalised == "all" and "bias" not in name):
+            loss = l1 * parameter.abs().sum() + l2 / 2 * (parameter**2).sum()
+            expected = expected + torch.autograd.grad(loss, parameter)[0]
+            assert not torch.equal(after[name], before[name])
+        torch.testing.assert_close(after[name], expected, msg=name)
+
+
+def test_no_penalty_changes_nothing(recurrent):
+    before = gradients_of(recurrent)
+    Penalty(FittingSettings(), recurrent).add_gradients()
+    assert all(torch.equal(before[name], gradient) for name, gradient in gradients_of(recurrent).items())
+
+
+def test_weights_that_are_frozen_or_have_no_gradient_are_passed_over(recurrent):
+    recurrent["output"].weight.requires_grad = False
+    recurrent["stack"].weight_ih_l0.grad = None
+    before = recurrent["output"].weight.grad.clone()
+    Penalty(FittingSettings(l2=1.0), recurrent).add_gradients()
+    assert torch.equal(recurrent["output"].weight.grad, before) and recurrent["stack"].weight_ih_l0.grad is None
+
+
+def test_a_penalty_on_recurrent_weights_needs_some():
+    with pytest.raises(SettingsError, match="no recurrent weights.*set penalised=all"):
+        Penalty(FittingSettings(l1=0.1, penalised="recurrent"), nn.Linear(2, 2))
+
+
+def test_penalties_come_before_clipping_and_pull_the_weights_towards_zero(make_data, make_trainer, sentences):
+    data = make_data(sentences[:20])
+    settings = {"batch_rows": 2, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "constant", "warmup": 0.0, "budget": "1steps"}
+    plain, clipped, free = (make_trainer(data, **settings, **extra) for extra in
+                            ({"clip_norm": None}, {"l2": 5.0, "clip_norm": 0.01}, {"l2": 5.0, "clip_norm": None}))  # fmt: skip
+    start = {name: weight.clone() for name, weight in plain.network.named_parameters()}
+    for trainer in (plain, clipped, free):
+        list(trainer.train(lambda: False))
+    moved = sum(((weight.detach() - start[name]) ** 2).sum().item() for name, weight in clipped.network.named_parameters()) ** 0.5
+    assert moved == pytest.approx(0.1 * 0.01, rel=1e-2)
+    for (name, weight), other in zip(free.network.named_parameters(), plain.network.parameters(), strict=True):
+        expected = other - 0.1 * 5.0 * start[name] if weight.dim() > 1 else other
+        torch.testing.assert_close(weight, expected, msg=name)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.events import TrainingState, Validated
-from rnnlm.neural.fitting import state as continuing
+from rnnlm.events import TrainingState, Validated, never
+from rnnlm.neural.fitting import state as state_module
 
 CASES = [
     {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0},
@@ -49,12 +49,12 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, 
     whole = make(make_trainer, data, settings)
     *_, expected = whole.train(lambda: False)
     expected_raw = [parameter.detach().clone() for parameter in whole.averaging.weights]
-    assert whole.epochs > 1
+    assert whole.source.epochs > 1
     state = cut_after(make(make_trainer, data, settings), 7).state
     for steps in (13, 10_000):
         trainer = make(make_trainer, data, settings)
         torch.manual_seed(12345)  # what is drawn next comes from the state
-        continuing.put_back(trainer, through_a_file(state))
+        state_module.load_state_dict(trainer, through_a_file(state))
         *events, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
         state = fitted.state
     assert (fitted.steps, fitted.tokens, fitted.step, fitted.best_ppl_token) == (
@@ -74,7 +74,7 @@ def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(make_data, m
     *_, expected = make(make_trainer, data, settings, "20steps").train(lambda: False)
     *_, first = make(make_trainer, data, settings, "8steps").train(lambda: False)
     trainer = make(make_trainer, data, settings, "20steps")
-    continuing.put_back(trainer, first.state)
+    state_module.load_state_dict(trainer, first.state)
     *_, fitted = trainer.train(lambda: False)
     assert fitted.steps == 20
     assert all(torch.equal(one, other) for one, other in zip(weights(fitted.model), weights(expected.model), strict=True))
@@ -85,7 +85,7 @@ def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(make_data, mak
     trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
     state = cut_after(trainer, 3).state
     later = make(make_trainer, data, {"validate_every_steps": None}, "60s")
-    continuing.put_back(later, TrainingState({**state.facts, "seconds": 59.0}, state.arrays))
+    state_module.load_state_dict(later, TrainingState({**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}, state.arrays))
     assert later.progress() > 59 / 60
     assert later.clock.elapsed() > 59
 
@@ -96,9 +96,9 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
     settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
     cut = make(make_trainer, data, settings)
     state = cut_after(cut, 9).state
-    kept = {name: array for name, array in state.arrays.items() if name.split(".")[0] in ("network", "hidden", "random")}
+    kept = {name: array for name, array in state.arrays.items() if name.split(".")[0] in ("network", "carry", "random")}
     trainer = make(make_trainer, data, settings)
-    continuing.put_back(trainer, TrainingState(state.facts, kept))
+    state_module.load_state_dict(trainer, TrainingState(state.facts, kept))
     assert trainer.averaging.count == 7 and trainer.step_count == 9
     for average, name in zip(trainer.averaging.averages, dict(trainer.network.named_parameters()), strict=True):
         np.testing.assert_array_equal(average, state.arrays[f"network.{name}"])
@@ -115,7 +115,7 @@ def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, ma
     cut.network.prepare()
     state = cut_after(cut, 3).state
     trainer = make(make_trainer, data, settings)
-    continuing.put_back(trainer, state)
+    state_module.load_state_dict(trainer, state)
     assert torch.equal(trainer.network.output.rank_V, cut.network.output.rank_V)
     assert not torch.equal(trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V)
 
@@ -124,19 +124,50 @@ def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, m
     data = make_data(sentences[:40])
     state, trainer = cut_after(make(make_trainer, data, {}), 3).state, make(make_trainer, data, {})
 
-    def full(trainer, arrays):
+    def full(state):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(continuing, "_put_weights", full)
+    monkeypatch.setattr(trainer.source, "load_state_dict", full)
     with pytest.raises(torch.OutOfMemoryError):
-        continuing.put_back(trainer, state)
+        state_module.load_state_dict(trainer, state)
 
 
-@pytest.mark.parametrize("damage", ["step", "learning_rate", "hidden", "network"])
+@pytest.mark.parametrize("damage", ["step", "schedule", "carry", "network"])
 def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentences, damage):
     data = make_data(sentences[:40])
     state = cut_after(make(make_trainer, data, {}), 3).state
     facts = {name: value for name, value in state.facts.items() if name != damage}
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(damage)}
     with pytest.raises(ModelError, match="damaged, or of another run"):
-        continuing.put_back(make(make_trainer, data, {}), TrainingState(facts, arrays))
+        state_module.load_state_dict(make(make_trainer, data, {}), TrainingState(facts, arrays))
+
+
+def test_another_number_of_rows_is_known_before_the_trainer_is_made_and_one_that_is_none_is_damage():
+    assert state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"] == 6
+    for rows in (0, -2, 1.5, True, "6", [6]):
+        with pytest.raises(ModelError, match="damaged, or of another run"):
+            state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
+
+
+def test_random_numbers_of_torch_are_drawn_on(make_data, make_trainer, sentences):
+    data = make_data(sentences[:40])
+    state = state_module.state_dict(make_trainer(data))
+    expected = torch.rand(5)
+    torch.manual_seed(99)
+    state_module.load_state_dict(make_trainer(data), state)
+    assert torch.equal(torch.rand(5), expected)
+    assert [name for name in state.arrays if name.startswith("random")] == ["random.cpu"]
+
+
+def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences):
+    """Bit by bit the same weights, whichever of its steps it was cut off after."""
+    data = make_data(sentences[:60], sentences[60:70])
+    settings = {"optimizer": "adamw", "ema_decay": 0.9, "bptt_deviation": 3.0, "state_reset": 0.3}
+    *_, expected = make(make_trainer, data, settings, "20steps").train(never)
+    for steps in range(1, 20):
+        state = cut_after(make(make_trainer, data, settings, "20steps"), steps).state
+        trainer = make(make_trainer, data, settings, "20steps")
+        state_module.load_state_dict(trainer, through_a_file(state))
+        *_, fitted = trainer.train(never)
+        assert (fitted.step, fitted.steps, fitted.best) == (expected.step, 20, expected.best)
+        assert all(torch.equal(one, other) for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)), steps

@@ -119,8 +119,8 @@ def test_a_network_under_weight_drop_learns_the_same_through_flat_weights(make_d
     def weights_after():
         trainer = make_trainer(make_data(sentences[:40]), layers=2, weight_drop=0.5, tied=False, batch_rows=4)
         state = trainer.network.initial_state(4)
-        for _, (_, window) in zip(range(3), trainer.streams.windows(), strict=False):
-            _, state = trainer.step(window, state, 0.1)
+        for _, (_, window) in zip(range(3), trainer.source.windows(), strict=False):
+            _, state = trainer.step(trainer.source.batch(window), state, 0.1)
         return trainer.network.state_dict()
 
     expected = weights_after()

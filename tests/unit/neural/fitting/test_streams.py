@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.files.chunked_array import ChunkedArray
-from rnnlm.neural.fitting.text_windows import DeviceWindows, DiskWindows, windows_of
+from rnnlm.neural.fitting.streams import DeviceReader, DiskReader
 from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows
 
 BOUNDARY = 0
@@ -27,8 +27,7 @@ def on_device(array):
 def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, rows, length, documents):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
-    disk, device = windows_of(in_parts(ids, lengths), BOUNDARY, on_device), windows_of(ids, BOUNDARY, on_device)
-    assert isinstance(disk, DiskWindows) and isinstance(device, DeviceWindows)
+    disk, device = DiskReader(in_parts(ids, lengths), BOUNDARY, on_device), DeviceReader(ids, BOUNDARY, on_device)
     documents = documents if tokens == 53 else None
     for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, [] if documents is None else [DocumentBorders(documents)]):
         length = int(window.tokens_B.max())
@@ -38,7 +37,7 @@ def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, r
 
 
 def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
-    disk = windows_of(in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device)
+    disk = DiskReader(in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device)
     disk.window(np.array([0]), np.array([2]), 2)
     with pytest.raises(ModelError, match="damaged"):
         disk.window(np.array([0]), np.array([3]), 3)

@@ -1,0 +1,130 @@
+"""What the trainer is handed: a source of batches, an objective, a validation. It knows no task beyond these three.
+
+Shapes: rows (B) are dimension 1 of every tensor of a batch and of a carry, so that ranks and accumulation can divide them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Carry = tuple[Tensor, ...]  # what one batch leaves to the next, (places, B, width); zeros where a row begins; () where nothing is carried
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step reads. Under several ranks, `tensors` are of this rank's rows alone.
+
+    tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks. share: this rank's rows among them.
+    fresh: (1, B, 1), which rows begin anew, on the device; None where none does. rate_factor: of the learning rate in this step.
+    """
+
+    tensors: tuple[Tensor, ...]
+    count_B: np.ndarray
+    share: slice
+    fresh: Tensor | None = None
+    rate_factor: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """Targets of all rows of all ranks."""
+        return int(self.count_B.sum())
+
+
+class Loss(NamedTuple):
+    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks, accumulation and rows of unequal length
+    weigh right. penalty: minimised beside it, a mean over all cells. carry: for the next batch."""
+
+    mean_nats: Tensor
+    penalty: Tensor | float
+    carry: Carry
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a validation found. loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen by, called
+    `name`. figures: what else was measured, by name."""
+
+    loss_nats: float
+    figure: float
+    name: str
+    higher_is_better: bool = False
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> float:
+        """The figure, turned so that less is better."""
+        return -self.figure if self.higher_is_better else self.figure
+
+
+class Part(Protocol):
+    """What a run carries from step to step: numbers, lists of numbers and tensors, by name."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Numbers:
+    """A :class:`Part` that carries the attributes named in STATE."""
+
+    STATE: ClassVar[tuple[str, ...]] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self.STATE:
+            setattr(self, name, state[name])
+
+
+class BatchSource(Part, Protocol):
+    """Batches without end; each rank gets its share of one global batch. Its state says what :meth:`next` has handed out.
+
+    tokens, epochs: read so far. rows: of all ranks. seed: of what is drawn at random.
+    """
+
+    tokens: int
+    epochs: float
+    rows: int
+    seed: int
+
+    def next(self) -> Batch: ...
+
+
+class Objective(Protocol):
+    """What is minimised, and the model that comes of it.
+
+    uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown. is_exact: whether the loss is on that scale;
+    sampled losses are not.
+    """
+
+    network: nn.Module
+    uniform_nats: float | None
+    is_exact: bool
+
+    def initial_carry(self, rows: int) -> Carry: ...
+
+    def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss: ...
+
+    def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
+        """The sum over the targets, under the weights as they are, without dropout or sampling; waits for the device."""
+        ...
+
+    def weights_changed(self) -> None:
+        """To be called after weights were loaded: works out what follows from them."""
+        ...
+
+    def model(self) -> Any:
+        """A view of the network as a model, which can be saved."""
+        ...
+
+
+class Validation(Protocol):
+    """Measures the model on what it is not trained on."""
+
+    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+        """None where `stop`, asked again and again, cut it off."""
+        ...

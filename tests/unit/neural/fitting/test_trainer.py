@@ -1,0 +1,144 @@
+"""The trainer knows no task: a classifier of points, chosen by its accuracy, trains in the loop that language models train in."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from rnnlm.events import Checkpoint, TrainingState, Validated, never
+from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.neural.fitting import state as state_module
+from rnnlm.neural.fitting.contracts import Batch, Loss, Verdict
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+
+
+def points(seed, rows=8):
+    """Points of the plane, and on which side of a line they lie."""
+    x_TBE = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32))
+    return x_TBE, (x_TBE.sum(2) > 0).long()
+
+
+class Points:
+    rows, seed = 8, 1
+
+    def __init__(self):
+        self.load_state_dict({"read": 0})
+
+    @property
+    def tokens(self):
+        return self.read * self.rows
+
+    @property
+    def epochs(self):
+        return self.read / 10
+
+    def next(self):
+        self.read += 1
+        return Batch(points(self.read), np.ones(self.rows, dtype=np.int64), slice(0, self.rows))
+
+    def state_dict(self):
+        return {"rows": self.rows, "read": self.read}
+
+    def load_state_dict(self, state):
+        self.read = state["read"]
+
+
+class Classification:
+    uniform_nats, is_exact = float(np.log(2)), True
+
+    def __init__(self):
+        torch.manual_seed(1)
+        self.network = nn.Sequential(nn.Dropout(0.1), nn.Linear(2, 2))
+
+    def initial_carry(self, rows):
+        return ()
+
+    def loss(self, tensors, carry):
+        x_TBE, sides_TB = tensors
+        return Loss(F.cross_entropy(self.network(x_TBE).flatten(0, 1), sides_TB.flatten()), 0.0, ())
+
+    def exact_nats(self, tensors, carry):
+        self.network.eval()
+        with torch.no_grad():
+            return float(self.loss(tensors, carry).mean_nats) * tensors[1].numel()
+
+    def weights_changed(self):
+        pass
+
+    def model(self):
+        return self.network
+
+
+class Accuracy:
+    def __init__(self, network):
+        self.network = network
+
+    def run(self, stop):
+        if stop():
+            return None
+        x_TBE, sides_TB = points(0, rows=200)
+        with torch.no_grad():
+            logits = self.network.eval()(x_TBE)
+        found = float((logits.argmax(2) == sides_TB).float().mean())
+        return Verdict(0.5, found, "accuracy", higher_is_better=True, figures={"errors": 1 - found})
+
+
+def make(**settings):
+    objective = Classification()
+    own = {"optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "warmup": 0.0, "validate_every_steps": 5, **settings}
+    run = RunSettings(budget="40steps", save_every="10steps")
+    return Trainer(objective, Points(), Accuracy(objective.network), FittingSettings(**own), run, "fp32")
+
+
+def test_a_classifier_learns_and_the_best_one_is_that_of_the_highest_accuracy(tmp_path):
+    trainer = make()
+    *events, fitted = trainer.train(never)
+    found = [event.figures["accuracy"] for event in events if isinstance(event, Validated)]
+    assert len(found) == 8 and fitted.best == max(found) > 0.9 > found[0] - 0.1
+    assert fitted.criterion == "accuracy" and fitted.best_ppl_token is None
+    assert fitted.step == 5 * (1 + found.index(max(found)))
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [10, 20, 30]
+    validated = next(event for event in events if isinstance(event, Validated))
+    assert validated.ppl_token is None and validated.best_ppl_token is None
+    log = MetricsLog(tmp_path)
+    log.add(validated)
+    told = json.loads(log.pending[0])
+    assert told["accuracy"] == told["best_accuracy"] == found[0] and "errors" in told and "ppl_token" not in told
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.5}, {"schedule": "plateau"}, {"optimizer": "adamw", "accumulation": 3}], ids=str)
+def test_its_run_goes_on_bit_by_bit(settings):
+    *_, expected = make(**settings).train(never)
+    cut = make(**settings)
+    *_, stopped = cut.train(lambda: cut.step_count >= 17)
+    later = make(**settings)
+    state_module.load_state_dict(later, TrainingState(json.loads(json.dumps(stopped.state.facts)), stopped.state.arrays))
+    *_, fitted = later.train(never)
+    assert (fitted.step, fitted.best) == (expected.step, expected.best)
+    assert all(torch.equal(one, other) for one, other in zip(fitted.model.parameters(), expected.model.parameters(), strict=True))
+
+
+def test_early_stopping_takes_a_lower_accuracy_for_worse():
+    class Worse:
+        found = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+
+        def run(self, stop):
+            return Verdict(0.5, next(self.found), "accuracy", higher_is_better=True)
+
+    trainer = make(patience=2)
+    trainer.validation.validation = Worse()
+    *_, fitted = trainer.train(never)
+    assert (fitted.stopped, fitted.steps, fitted.step, fitted.best) == ("early", 20, 10, 0.9)
+
+
+def test_without_a_blind_guess_only_what_is_not_a_number_is_a_fault():
+    trainer = make(rollbacks=0)
+    trainer.divergence = type(trainer.divergence)(None)
+    step = trainer.step
+    trainer.step = lambda *given: (lambda loss, carry: (loss * 1e6, carry))(*step(*given))
+    *_, fitted = trainer.train(never)
+    assert fitted.stopped == "budget"
