@@ -185,7 +185,7 @@ def test_ci_runs_the_readmes_test_command():
     text = (Path(__file__).parents[2] / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
     assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
-    assert marked("tests").endswith(".venv/bin/python -m pytest -q")
+    assert marked("tests").endswith(".venv/bin/python -m pytest -q -n 2 --dist loadgroup")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
