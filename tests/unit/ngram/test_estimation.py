@@ -1,7 +1,7 @@
 """Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
@@ -62,7 +62,6 @@ LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])  # then smoothed Go
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=40)
 @given(case=cases())
 @example(case=ONE_WORD)
 @example(case=ONE_SENTENCE)
@@ -81,7 +80,6 @@ def test_probabilities_are_those_of_the_formulas(name, case):
 
 
 @pytest.mark.parametrize("name", NORMALISED)
-@settings(max_examples=20)
 @given(case=cases())
 @example(case=ONE_WORD)
 @example(case=NO_WORDS)
