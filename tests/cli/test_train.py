@@ -154,7 +154,7 @@ def test_on_a_terminal_there_is_a_live_display(models, here):
     import pty
 
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "2s", "-o", "made"]
+    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "40steps", "-o", "made"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
     os.close(slave)

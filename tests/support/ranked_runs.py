@@ -1,11 +1,7 @@
-"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py.
-
-`python -m support.ranked_runs FOLDER` is one rank; the first one writes what all found to FOLDER/found-COUNT.npz.
-"""
+"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py."""
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,12 +199,15 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
         found["differing"] = np.array(str(error))
 
 
-if __name__ == "__main__":
+def rank_of(folder: Path, environment: dict[str, str]) -> None:
+    """The body of one rank's process. The first one writes what all found to FOLDER/found-COUNT.npz."""
+    os.environ.update(environment)
+    said = os.open(folder / f"said-{environment['RANK']}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1), os.dup2(said, 2)
     torch.set_num_threads(1)
     ranks_module.BETWEEN_SECONDS = 0.0  # they meet at every step
-    place = Path(sys.argv[1])
-    all_ranks = join(torch.device("cpu"), "60s")
-    with all_ranks.together():
-        result = found_by_ranks(place, all_ranks)
-    if not all_ranks.place.rank:
-        np.savez(place / f"found-{all_ranks.count}.npz", **result)
+    ranks = join(torch.device("cpu"), "60s")
+    with ranks.together():
+        found = found_by_ranks(folder, ranks)
+    if not ranks.place.rank:
+        np.savez(folder / f"found-{ranks.count}.npz", **found)
