@@ -163,7 +163,7 @@ def started_line(event: Started) -> str:
 
 
 def news(event: SaveFailed | Evaluating) -> str:
-    """What a person is told of what does not happen at every step."""
+    """The lines for events that do not happen at every step."""
     if isinstance(event, Evaluating):
         return f"all is saved; exact evaluation: {', '.join(event.texts)}"
     return (

@@ -21,8 +21,8 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prepare", "prune", "recipes", "rescore",
-    "score", "train", "tune",
+    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prepare", "prune", "recipes",
+    "rescore", "score", "train", "tune",
 )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     _occupy_standard_streams()
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the process was started with it closed
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (None where the process was started with it closed)
     if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):  # python -u: a write cut short would pass for a whole one
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), write_through=True)
     for stream in (sys.stdout, sys.stderr):

@@ -83,14 +83,16 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the values of `text_options` out of `given`; the settings they name."""
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     if keep and documents:
-        raise click.UsageError("--keep-blank-lines and --documents contradict each other: a blank line is one or the other.")
+        raise click.UsageError(
+            "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
+        )
     flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[str], None] | None = None) -> Any:
-    """The corpus of these sources, read as `flags` say; `report` hears how far reading is. Or the text that is prepared in a folder.
+    """The corpus of these sources, read as `flags` say; `report` is called with the progress. Or the text that is prepared in a folder.
 
     Raises:
         UsageError: that was read before, not as `flags` say.
@@ -103,7 +105,7 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any], report: Callable[[s
 
     if len(texts) == 1 and is_prepared(texts[0]):
         if flags:
-            raise click.UsageError(f"{texts[0]} is prepared: how to read a text has no meaning there.")
+            raise click.UsageError(f"{texts[0]} is a prepared text: options for reading text have no effect.")
         return prepared_text.load(Path(texts[0]))
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
     corpus = Corpus(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
@@ -145,7 +147,7 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
 
 
 def or_demo(name: str | None) -> str:
-    """What `-m` or its environment variable names, else the shipped model, of which a word is said."""
+    """What `-m` or its environment variable names, else the shipped model, which a note names."""
     if name:
         return name
     from rnnlm.models.loading import SHIPPED

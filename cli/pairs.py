@@ -100,7 +100,8 @@ def _check_files(request: PairsRequest) -> None:
     """Whether the pairs are there and the files asked for can be written, before time goes into scoring.
 
     Raises:
-        TextError: no file is there. OutputError: one cannot be written, or is there already. UsageError: there is no such plot, or what is read would be replaced.
+        TextError: there is no file. OutputError: one cannot be written, or already exists. UsageError: there is no such plot, or
+            an input would be replaced.
     """
     from rnnlm.evaluation import plotting
     from rnnlm.files.writing import check_apart, check_file

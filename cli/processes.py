@@ -1,7 +1,7 @@
 """`--processes N`: the processes of one training run on this machine, started, watched and ended together.
 
-Each runs the command again, as one of N ranks. The first one has the terminal; what another one says is kept, and shown where it is
-why the run failed. Signals are passed on to all. They end when this process does, however it ends: their standard input, which
+Each runs the command again, as one of N ranks. The first one has the terminal; the output of the others is kept, and shown where it is
+the reason that the run failed. Signals are passed on to all. They end when this process does, however it ends: their standard input, which
 it holds open, ends with it.
 """
 
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import click
 
-from rnnlm.errors import LostProcess, ToldElsewhere
+from rnnlm.errors import LostProcess, ReportedElsewhere
 from rnnlm.system import processors
 
 from . import terminal
@@ -29,36 +29,36 @@ LOST = 75  # the exit code of one that lost another one: it is not the reason
 GRACE_SECONDS = 10.0  # for the others to end, once one has failed
 TERM_SECONDS = 5.0  # and again, after SIGTERM
 POLL_SECONDS = 0.05
-HINT = "go on from the last checkpoint: the same again with --resume"
+HINT = "to continue from the last checkpoint, run the same command with --resume"
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
     """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where that was asked for; else they share
     the processors."""
     with contextlib.ExitStack() as open_files:
-        said = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
+        outputs = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
         environment = _environment(count, threads)
         with _Processes(count) as processes:
-            for rank, errors in enumerate(said):
+            for rank, errors in enumerate(outputs):
                 processes.start(
                     [sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors
                 )
             processes.wait()
-        return processes.tell(said)
+        return processes.report(outputs)
 
 
-def attend() -> None:
+def end_with_parent() -> None:
     """In a process started here: it ends when the one that started it is gone, as if by SIGTERM, and soon in any case."""
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextlib.contextmanager
-def told_once(context: click.Context) -> Iterator[None]:
-    """Errors of a run of several processes are told by one: by the one that fails, or, of one that is gone, by who started it."""
+def reported_once(context: click.Context) -> Iterator[None]:
+    """One process reports the errors of a run of several: the one that fails, or, where that is gone, the one that started it."""
     try:
         yield
-    except ToldElsewhere as error:
+    except ReportedElsewhere as error:
         context.exit(0 if LAUNCHED in os.environ else error.exit_code)
     except LostProcess:
         if LAUNCHED not in os.environ:
@@ -80,8 +80,8 @@ class _Processes:
     def __enter__(self) -> "_Processes":
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-        self.before = {number: signal.signal(number, self._pass_on) for number in heard}
+        handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._pass_on) for number in handled}
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -116,8 +116,8 @@ class _Processes:
                 asked, self.deadline = True, time.monotonic() + TERM_SECONDS
             time.sleep(POLL_SECONDS)
 
-    def tell(self, said: list[IO[bytes] | None]) -> int:
-        """Say why the run failed, if it did and the first process has not said it; its exit code."""
+    def report(self, outputs: list[IO[bytes] | None]) -> int:
+        """Report why the run failed, if it did and the first process has not reported it; its exit code."""
         own = {rank: code for rank, code in self.codes.items() if self._is_failure(code) and code != LOST and rank not in self.killed}
         rank, code = next(iter(own.items()), (0, 0))
         who = f"process {rank + 1} of {self.count}"
@@ -126,8 +126,8 @@ class _Processes:
         elif code < 0:
             terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", HINT)
         elif code and rank:
-            said[rank].seek(0)
-            terminal.say_lines(said[rank].read().decode("utf-8", "replace"))
+            outputs[rank].seek(0)
+            terminal.say_lines(outputs[rank].read().decode("utf-8", "replace"))
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
             terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", HINT)
@@ -166,7 +166,8 @@ def _signal_name(number: int) -> str:
 def _environment(count: int, threads: int | None) -> dict[str, str]:
     """What the processes have in common: where they meet, on this machine alone."""
     own = {
-        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
+        LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
     }  # fmt: skip
     loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
     if loopback:

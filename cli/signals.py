@@ -33,7 +33,7 @@ class Signals:
     """
 
     def __init__(self, ends_in_order: bool = True) -> None:
-        self.heard = [*(ENDING if ends_in_order else ())]
+        self.handled = [*(ENDING if ends_in_order else ())]
         self.ending = 0
         self.is_saving_wanted = False
         self.before: dict[int, Any] = {}
@@ -47,7 +47,7 @@ class Signals:
         return wanted
 
     def __enter__(self) -> None:
-        asking = [getattr(signal, name) for name in self.heard if hasattr(signal, name)]
+        asking = [getattr(signal, name) for name in self.handled if hasattr(signal, name)]
         self.before = {number: signal.signal(number, self._end) for number in asking if signal.getsignal(number) != signal.SIG_IGN}
         if hasattr(signal, SAVING):
             self.saving_before = signal.signal(getattr(signal, SAVING), self._save)

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from rnnlm.control_characters import CONTROL, visible
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import CONTROL, RnnlmWarning, visible
 from rnnlm.files import tsv
 
 NARROW_COLUMNS = 50
@@ -20,7 +19,7 @@ PROGRESS_SECONDS = 5.0
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr. That nobody hears it (a terminal that is gone, a full disk) is no reason to lose work."""
+    """One line for people, on stderr. Where it cannot be shown (a terminal that is gone, a full disk), work goes on."""
     with contextlib.suppress(OSError):
         click.echo(visible(message), err=True)
 

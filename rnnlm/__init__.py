@@ -80,7 +80,7 @@ _PUBLIC = {
     "tune_weights": "rnnlm.rescoring.rescorer",
 }
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
     from rnnlm.combinations.adaptation import adapt, load_adapted

@@ -31,7 +31,7 @@ Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place. `origin` is what a person is told; text values are parsed by the field's type."""
+    """Values from one place. `origin` is what messages call it; text values are parsed by the field's type."""
 
     origin: str
     values: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Resolved:
 
     def make(self, cls: type[Settings]) -> Settings:
         """The settings of one class, as an instance of it."""
-        return cls(**{field.name: self.values[field.name] for field in dataclasses.fields(cls)})
+        return cls(**{field.name: self.values[field.name] for field in _fields(cls)})
 
 
 def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
@@ -79,10 +79,10 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
-    """`values` under the names that settings have today. written_in: where a person wrote them, who is told a name that is not of today."""
+    """`values` under the names that settings have today. written_in: where a person wrote them; a notice names each former name."""
     if written_in:
         for name in RENAMED.keys() & values.keys():
-            notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not know the old name")
+            notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name")
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
@@ -107,13 +107,17 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     return converted
 
 
+def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(cls)
+
+
 def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default.
 
     Raises:
         ModelError: a value is not valid.
     """
-    names = {field.name for field in dataclasses.fields(cls)}
+    names = {field.name for field in _fields(cls)}
     try:
         return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
     except SettingsError as error:
@@ -157,7 +161,7 @@ class Budget:
         """
         match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII)
         if not match or float(match[1]) <= 0:
-            raise SettingsError(f"{name} {text!r} is not understood", hint="write for instance 90s, 3m, 1.5h, 20epochs or 5000steps")
+            raise SettingsError(f"{name} {text!r} is not understood", hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps")
         number, unit = float(match[1]), match[2]
         if unit in _UNITS:
             return cls(seconds=number * _UNITS[unit])
@@ -203,7 +207,7 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
 
 
 def _defaults(classes: Iterable[type]) -> dict[str, Any]:
-    return {field.name: _default(field) for cls in classes for field in dataclasses.fields(cls)}
+    return {field.name: _default(field) for cls in classes for field in _fields(cls)}
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -6,13 +6,17 @@ for what, why and the hint, and into the exit code of its class. Things worth sa
 """
 
 import difflib
+import importlib
+import re
 import reprlib
 import warnings
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 
@@ -69,7 +73,7 @@ class OutputError(RnnlmError):
 
 
 class DeviceError(RnnlmError):
-    """The device or precision asked for is not to be had here."""
+    """The device or precision asked for is not available."""
 
 
 class TrainingError(RnnlmError):
@@ -80,7 +84,7 @@ class LostProcess(TrainingError):
     """Another process of a run that has several is gone, or does not answer."""
 
 
-class ToldElsewhere(RnnlmError):
+class ReportedElsewhere(RnnlmError):
     """Another process of the run says what failed: nothing is to be said here. `exit_code` is as there."""
 
     def __init__(self, exit_code: int = 1) -> None:
@@ -111,3 +115,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else "known are: " + ", ".join(known)
+
+
+def visible(text: str, kept: str = "") -> str:
+    """`text`, which may come from outside, with control characters (terminal escapes, line ends, bidirectional overrides) written out as in
+    Python's strings, but those `kept`: a terminal obeys them, and text that is turned round misleads its reader."""
+    return CONTROL.sub(lambda match: match[0] if match[0] in kept else _written_out(match[0]), text)
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def require_package(module: str, extra: str, use: str) -> ModuleType:
+    """The module of that name, which is installed with the extra called `extra`. `use`: what needs it, as "CTC beam searches".
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise UsageError(f"{use} need the package {package}", str(error), f"pip install 'rnnlm[{extra}]'") from None

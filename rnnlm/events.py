@@ -30,7 +30,7 @@ class Started:
 
     kind: ClassVar = "started"
     model: str
-    parameters: int | None  # None where only counting tells
+    parameters: int | None  # None until n-grams are counted
     vocabulary_size: int
     train_tokens: int
     valid_tokens: int

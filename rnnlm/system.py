@@ -1,10 +1,33 @@
-"""Work in parts, side by side: numpy's sorts, searches and gathers of one array leave the other processors free."""
+"""This process and its machine: processors and threads, memory, and its rank among the processes of a run.
 
+torchrun or `rnnlm train --processes` starts the processes of a run and says in the environment which of them this one is. torch is imported
+where it is used: processes that need no torch ask for their rank, too.
+"""
+
+import contextlib
+import ctypes
+import functools
+import itertools
+import mmap
 import os
+import platform
+import re
+import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+from rnnlm.errors import DeviceError, LostProcess, ReportedElsewhere, RnnlmError, SettingsError, UsageError
+
+START_SECONDS = 600  # within which all processes are to be there
+POLL_SECONDS = 0.05
+FAREWELL_SECONDS = 10.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def processors() -> int:
@@ -27,3 +50,177 @@ def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: in
             waiting.append(pool.submit(function, part))
         while waiting:
             yield waiting.popleft().result()
+
+
+def held_bytes() -> int:
+    """How much memory this process holds now, where the system shows it; elsewhere the most it has held."""
+    with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * mmap.PAGESIZE
+    return peak_bytes()
+
+
+def peak_bytes(usage: Any = None) -> int:
+    """The most memory held so far by this process, or by the one of that `usage`; 0 where the system does not show it."""
+    if usage is None:
+        try:
+            import resource
+        except ImportError:  # Windows
+            return 0
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
+
+
+def return_freed() -> None:
+    """Freed arrays go back to the system at once, so that memory held is memory used (glibc; elsewhere nothing happens)."""
+    _set_malloc({_M_MMAP_THRESHOLD: 1 << 20})
+
+
+def keep_freed() -> None:
+    """Freed arrays stay with the process: large ones would go back to the system, and whoever makes the same ones again and again
+    would wait for their pages each time. Peak memory is unchanged."""
+    _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1})
+
+
+def _set_malloc(options: dict[int, int]) -> None:
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option, value in options.items():
+            libc.mallopt(option, value)
+
+
+def parse_size(text: str, name: str = "memory") -> int:
+    """Bytes of `500M`, `1.5G`, `800MiB`, `1000000`.
+
+    Raises:
+        SettingsError: the text has none of these forms, or is not above zero.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    with contextlib.suppress(KeyError, OverflowError):
+        if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
+            return size
+    raise SettingsError(f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB")
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of the processes of a run this one is. local_rank: which of those of its machine."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.rank + 1} of {self.count}"
+
+
+def current_rank() -> Rank:
+    """What the environment says, in torchrun's names.
+
+    Raises:
+        UsageError: it is not valid.
+    """
+    if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
+        return Rank()
+    try:
+        here = Rank(*(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    except ValueError:
+        here = Rank(count=0)
+    if not 0 <= here.rank < here.count:
+        hint = "unset them, or start the processes with torchrun"
+        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint)
+    return here
+
+
+def bind_device(name: str) -> str:
+    """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its own, or all are on the CPU.
+
+    Raises:
+        UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than ranks.
+    """
+    here = current_rank()
+    if here.count == 1:
+        return name
+    if name.startswith(("cuda:", "mps")):
+        raise UsageError(f"{here.count} processes cannot share the device {name}", hint="use --device cuda, cpu or auto")
+    import torch
+
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
+        why = f"each process takes one, and there are {torch.cuda.device_count()} here"
+        raise DeviceError(
+            f"there is no GPU for process {here.local_rank + 1} of this machine", why, "start fewer processes, or use --device cpu"
+        )
+    return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
+
+
+@contextlib.contextmanager
+def planning_together() -> Iterator[None]:
+    """What each rank does for itself before training. Where it fails on one, it fails on all, and one of them reports it.
+
+    Raises:
+        ReportedElsewhere: another rank reports what failed. LostProcess: one does not come.
+    """
+    here = current_rank()
+    if here.count == 1:
+        yield
+        return
+    with lost_at_start(here):
+        place_to_meet, run = store(), next(_plans)
+    try:
+        yield
+    except Exception as error:
+        code = getattr(error, "exit_code", 1)
+        with contextlib.suppress(RuntimeError):  # of a store that is gone, with the rank that held it
+            place_to_meet.set(f"plan{run}/{here.rank}", str(code))
+        if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
+            raise ReportedElsewhere(code) from None
+        if here.rank and isinstance(error, RnnlmError):
+            error.what = f"{here}: {error.what}"
+        raise
+    with contextlib.suppress(RuntimeError):
+        place_to_meet.set(f"plan{run}/{here.rank}", "0")
+    codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
+    if any(codes):
+        raise ReportedElsewhere(max(codes))
+
+
+_plans = itertools.count()
+
+
+def _plan_code(place_to_meet: Any, run: int, rank: int) -> int:
+    """The exit code of a rank's planning, which may take as long as it likes."""
+    key = f"plan{run}/{rank}"
+    try:
+        while not place_to_meet.check([key]):
+            time.sleep(POLL_SECONDS)
+        return int(place_to_meet.get(key))
+    except RuntimeError:  # the store went with the rank that held it, which had no reason to end but an error
+        return 1
+
+
+@functools.cache
+def store() -> Any:
+    """What all processes can write to and read, until the one that holds it ends: torchrun, or rank 0."""
+    from torch.distributed import rendezvous
+
+    return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+
+
+def farewell(name: str, here: Rank) -> None:
+    """Wait until each rank has noted, in the store, that it exchanges nothing more: one that closes its connections while another is
+    still in the last exchange would break that one down. Who is gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
+    place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
+    with contextlib.suppress(RuntimeError):  # the store went with the rank that held it, which had seen all notes
+        place_to_meet.set(f"{name}/bye{here.rank}", "1")
+        while not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)]) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def lost_at_start(here: Rank) -> Iterator[None]:
+    """Turns torch's words into a LostProcess."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise LostProcess("the processes of the run cannot find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error

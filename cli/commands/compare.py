@@ -78,7 +78,7 @@ def _show(result: Any, top: int) -> None:
         terminal.say(f"{refused.figure} is not compared: {refused.why}")
     for model in result.models:
         if not model.evaluation.normalised:
-            terminal.say(f"{model.name} is not normalised: its figures are no perplexities")
+            terminal.say(f"{model.name} is not normalised: its figures are not perplexities")
     _show_differences(result)
     for title, table in (
         ("training frequency", result.bands),

@@ -52,7 +52,7 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     progress = terminal.Progress()
     if merge:
         if flags or any(given.values()):
-            raise click.UsageError("--merge adds up what is counted: how to read, tokenize and count text has no meaning there.")
+            raise click.UsageError("--merge adds up counts: options for reading, tokenizing and counting text have no effect.")
         counts = files.merge_counts(text, min_count)
     else:
         order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")

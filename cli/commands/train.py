@@ -34,7 +34,7 @@ run_options = stacked(
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
     click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
-                 help="Processes on this machine that share the work, each with batch_rows streams, and a GPU or its share of the CPU threads."),
+                 help="Processes on this machine that share the work, each with batch_rows streams and its share of GPUs or CPU threads."),
 )  # fmt: skip
 
 
@@ -93,19 +93,19 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
-    from ..processes import attend, launch, told_once
+    from ..processes import end_with_parent, launch, reported_once
 
     if _is_to_launch(count) and not dry_run:
         context.exit(launch(count, context.find_root().obj, given["threads"]))
-    attend()
-    with told_once(context):
+    end_with_parent()
+    with reported_once(context):
         _run(context, given, as_json, dry_run)
 
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """This process's part of the command; of several, the first one speaks."""
     from rnnlm.errors import RnnlmWarning, TrainingError
-    from rnnlm.rendezvous import current_rank, planning_together
+    from rnnlm.system import current_rank, planning_together
     from rnnlm.text.corpus import silent
     from rnnlm.training.plan import plan as plan_of
 
@@ -139,12 +139,12 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 def _is_to_launch(count: int) -> bool:
     """Whether processes are to be started: this one is not one of them."""
     from rnnlm.errors import UsageError
-    from rnnlm.rendezvous import current_rank
+    from rnnlm.system import current_rank
 
     from ..processes import LAUNCHED
 
     if count > 1 and current_rank().count > 1 and LAUNCHED not in os.environ:
-        raise UsageError("--processes starts processes, and so did torchrun", hint="leave one of them out")
+        raise UsageError("--processes and torchrun both start processes", hint="leave one out")
     return count > 1 and LAUNCHED not in os.environ
 
 
@@ -152,7 +152,7 @@ def _check_standard_input(request: Any, count: int) -> None:
     from rnnlm.errors import UsageError
 
     if count > 1 and "-" in (*request.text, *request.valid, *request.test):
-        raise UsageError("several processes cannot all read the standard input", hint="write the text to a file, and name that")
+        raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
 
 
 def _request(given: dict[str, Any]) -> Any:
@@ -168,7 +168,7 @@ def _request(given: dict[str, Any]) -> Any:
 
 
 def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
-    """Run the plan under the display, if this process is the one that `speaks`; the last event. What a signal asks for is heard until
+    """Run the plan under the display, if this process is the one that `speaks`; the last event. Signals are handled until
     the exact evaluation at the end, by when all is saved: it may be cut off."""
     from rnnlm.events import Evaluating
     from rnnlm.training import run as training
@@ -178,13 +178,13 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     if not speaks:
         with signals:
             for event in training.run(plan, signals.wants_end, signals.wants_saving):
-                pass  # and keep none: some hold what a checkpoint holds
-        return event
+                last = event  # and keep no other: some hold what a checkpoint holds
+        return last
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
-        terminal.say(f"the run in {plan.output} has come to its end already: no step is left to take")
+        terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume:
-        terminal.say(f"going on with the run in {plan.output} after step {plan.initial.facts['step']:,}")
+        terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with signals, display_for(plan.kind.family) as display:
@@ -199,14 +199,14 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
     from rnnlm.config import Budget
 
     if finished.stopped == "request" or signalled:
-        terminal.say(f"stopped as asked; the best model (step {finished.step:,}) is saved in {finished.folder}")
+        terminal.say(f"stopped on request; the best model (step {finished.step:,}) is saved in {finished.folder}")
         if plan.resolved.values.get("resumable"):
-            terminal.say(f"to go on: the same again with -o {finished.folder} --resume")
+            terminal.say(f"to continue: run the same command with -o {finished.folder} --resume")
     else:
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            terminal.say(f"{finished.steps:,} steps in the time given: about the same again with --budget {finished.steps}steps")
+            terminal.say(f"{finished.steps:,} steps in the time given; about the same run again: --budget {finished.steps}steps")
         terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
     if as_json:
         terminal.print_json({"folder": finished.folder, "step": finished.step, "steps": finished.steps, "stopped": finished.stopped,

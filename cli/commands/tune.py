@@ -38,7 +38,7 @@ def command(
     """
     flags = text_flags(given)
     if not kind:
-        raise click.UsageError("which adaptation? --adapt dynamic, cache or unigram.")
+        raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
     name = named(model_name)
     from rnnlm.combinations.tuning import Try, tune
     from rnnlm.config import parse_assignments

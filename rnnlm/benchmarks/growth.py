@@ -47,7 +47,7 @@ def bench_growth(
     """
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
-        raise UsageError(f"{varied[0]} is what is varied here", hint=f"leave {varied[0]} out")
+        raise UsageError(f"{varied[0]} is varied by --growth", hint=f"leave {varied[0]} out")
     resolve_request(Request(recipe=recipe, assignments=assignments))
     with tempfile.TemporaryDirectory() as name:
         for setting, chosen in (VALUES if values is None else values).items():
@@ -74,8 +74,8 @@ def _grown(
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(
         setting, value, speed, peak, found["ratio_products"],
-        exponent(1 / speed, value, before and 1 / before.tokens_per_second, before and before.value),
-        exponent(peak, value, before and before.peak_bytes, before and before.value),
+        exponent(value, 1 / speed, (before.value, 1 / before.tokens_per_second) if before else None),
+        exponent(value, peak, (before.value, before.peak_bytes) if before else None),
     )  # fmt: skip
 
 

@@ -117,14 +117,14 @@ def _growth(part: str, done: list[_Round], before: Growth | None) -> Growth:
     seconds = statistics.median(each.train.seconds for each in done)
     eval_seconds = statistics.median(each.evaluation.seconds for each in done)
     peak = max(each.train.peak_bytes for each in done)
-    paired = [each for each in done if each.lmplz_seconds is not None]
+    paired = [(each.train.seconds, each.lmplz_seconds) for each in done if each.lmplz_seconds is not None]
     return Growth(
         part, tokens, done[0].ngrams, seconds, tokens / seconds, peak,
-        exponent(seconds, tokens, before and before.seconds, before and before.tokens),
-        exponent(peak, tokens, before and before.peak_bytes, before and before.tokens),
+        exponent(tokens, seconds, (before.tokens, before.seconds) if before else None),
+        exponent(tokens, peak, (before.tokens, before.peak_bytes) if before else None),
         eval_seconds, result["words"] / eval_seconds,
-        statistics.median(each.lmplz_seconds for each in paired) if paired else None,
-        statistics.median(each.train.seconds / each.lmplz_seconds for each in paired) if paired else None,
+        statistics.median(theirs for _, theirs in paired) if paired else None,
+        statistics.median(ours / theirs for ours, theirs in paired) if paired else None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from rnnlm.errors import RnnlmError
-from rnnlm.memory import peak_bytes
+from rnnlm.system import peak_bytes
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def _last_words(messages: str) -> str:
     return (errors or lines or ["it said nothing"])[-1]
 
 
-def exponent(value: float, size: float, value_before: float | None, size_before: float | None) -> float | None:
-    """a, where a value grew as a size to the power of a; None where there is nothing to compare with."""
-    if not value_before or not size_before or size == size_before:
+def exponent(size: float, value: float, before: tuple[float, float] | None) -> float | None:
+    """a, where a value grew as a size to the power of a; None where there is no size and value `before` to compare with."""
+    if before is None or not all(before) or size == before[0]:
         return None
-    return math.log(value / value_before) / math.log(size / size_before)
+    return math.log(value / before[1]) / math.log(size / before[0])

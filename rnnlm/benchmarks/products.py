@@ -56,7 +56,8 @@ class BareProducts(TorchDispatchMode):
             left, right = args[-2:]
             self.products.append(Product(_operand(left), _operand(right), product is torch.bmm))
         if func.overloadpacket in (_aten.mkldnn_rnn_layer, _aten.mkldnn_rnn_layer_backward):
-            self.products += _of_fused_layer(*args[:3], is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer)
+            x_TBE, _, weight_hh = args[:3]
+            self.products += _of_fused_layer(x_TBE, weight_hh, is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer)
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
@@ -75,13 +76,14 @@ class BareProducts(TorchDispatchMode):
         return run
 
 
-def _of_fused_layer(x_TBE: Tensor, weight_ih: Tensor, weight_hh: Tensor, is_forward: bool) -> list[Product]:
+def _of_fused_layer(x_TBE: Tensor, weight_hh: Tensor, is_forward: bool) -> list[Product]:
     """What oneDNN's recurrent layer multiplies inside: the window's inputs at once, states step by step."""
     (T, B, E), (G, H), like = x_TBE.shape, weight_hh.shape, x_TBE
 
     def product(rows: int, inner: int, columns: int) -> Product:
-        left, right = ((rows, inner), (inner, 1)), ((inner, columns), (columns, 1))
-        return Product(*(Operand(*shape, like.dtype, like.device) for shape in (left, right)), batched=False)
+        left = Operand((rows, inner), (inner, 1), like.dtype, like.device)
+        right = Operand((inner, columns), (columns, 1), like.dtype, like.device)
+        return Product(left, right, batched=False)
 
     if is_forward:
         return [product(T * B, E, G), *[product(B, H, G)] * T]

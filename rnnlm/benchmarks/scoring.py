@@ -57,10 +57,7 @@ def _lines(mix: str, words: list[str], tokens: int, tokens_per_word: float) -> I
     """Lines of so many tokens, or about; the text begins anew where it ends."""
     rng, endless = np.random.default_rng(1), itertools.cycle(words)
     while tokens > 0:
-        if MIXES[mix]:
-            low, high = MIXES[mix]
-        else:
-            low, high = (1, 1000) if rng.random() < LONG_SHARE else (1, 20)
+        low, high = MIXES[mix] or ((1, 1000) if rng.random() < LONG_SHARE else (1, 20))
         length = max(1, round(int(rng.integers(low, high + 1)) / tokens_per_word))
         tokens -= round(length * tokens_per_word)
         yield " ".join(itertools.islice(endless, length))

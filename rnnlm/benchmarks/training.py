@@ -1,21 +1,19 @@
-"""How fast training is here, beside bare PyTorch loops in the same run.
+"""How fast training is on this machine, beside references in the same run.
 
-Loops take turns over the same text, batch and precision: ours (events, budget, clipping and all), a bare loop over the
-same network, the matrix products of its steps alone, and the loop of the textbooks: torch's own layers, all logits at
-once (F.linear, F.cross_entropy under autocast), the optimizer's defaults; for recipes with weight-drop, AWD-LSTM as its
-scripts have it. Ratios hold where the machine's speed drifts;
-single figures do not.
+Loops take turns over the same text, batch and precision: ours (with events, budget and clipping), the matrix products of its steps alone,
+and the loop of the textbooks: torch's own layers, all logits at once (F.linear, F.cross_entropy under autocast), the optimizer's defaults;
+for recipes with weight-drop, AWD-LSTM as its scripts have it. Ratios hold where the machine's speed drifts; single figures do not.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.memory import peak_bytes
+from rnnlm.system import peak_bytes
 from rnnlm.text.encoding import TrainingData
 from rnnlm.training.plan import Plan
 
@@ -25,28 +23,25 @@ Loop = Callable[[], int]  # gives the tokens it has read
 
 @dataclass(frozen=True)
 class Round:
-    """Tokens per second of each loop in one round; None where a loop is left out."""
+    """Tokens per second of each loop in one round; plain: None where that loop is left out."""
 
     number: int
     ours: float
     products: float
-    bare: float | None
     plain: float | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians over the rounds. ratio_bare, ratio_plain: our speed over the other's, round by round; ratio_products: our
-    time over that of the products. peak_bytes: the most memory this process held while our loop alone had run. kernel_share: of our
-    time, that in which a CUDA device worked; None elsewhere."""
+    """Medians over the rounds. ratio_plain: our speed over that of the plain loop, round by round; ratio_products: our time over that of
+    the products. peak_bytes: the most memory this process held while our loop alone had run. kernel_share: the share of our time in which
+    a CUDA device worked; None elsewhere."""
 
     tokens_per_second: float
     products_tokens_per_second: float
     ratio_products: float
     peak_bytes: int
-    bare_tokens_per_second: float | None = None
     plain_tokens_per_second: float | None = None
-    ratio_bare: float | None = None
     ratio_plain: float | None = None
     kernel_share: float | None = None
 
@@ -65,36 +60,59 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
     _ours(trainer)
     peak = peak_bytes()
     batches = [trainer.streams.gather(window) for _, window in islice(trainer.streams.windows(), steps)]
-    loops: list[Loop | None] = [lambda: _ours(trainer), _products_loop(trainer, batches), None, None]
-    if not alone:
-        loops[2:] = _bare_loop(trainer.network, trainer, batches), _plain_loop(plan, trainer, steps, plain_rows or trainer.streams.rows)
+    multiply = _products_loop(trainer, batches)
+    plain = None if alone else _plain_loop(plan, trainer, steps, plain_rows or trainer.streams.rows)
     done = []
     for number in range(rounds + 1):
-        speeds = [loop and _timed(loop, trainer.device) for loop in loops]
+        ours, products = _timed(lambda: _ours(trainer), trainer.device), _timed(multiply, trainer.device)
+        its = Round(number, ours, products, plain and _timed(plain, trainer.device))
         if number:
-            done.append(Round(number, *speeds))
-            yield done[-1]
+            done.append(its)
+            yield its
     yield replace(_summary(done, peak), kernel_share=_kernel_share(trainer, done))
 
 
 def _kernel_share(trainer: Any, done: list[Round]) -> float | None:
     """Kernels are timed in a round of their own, which watching them slows down; the time of a token is that of the others."""
-    from rnnlm.benchmarks.kernel_time import kernel_seconds
-
     seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
     return seconds and seconds / trainer.token_count * statistics.median(each.ours for each in done)
 
 
-def _summary(done: list[Round], peak: int) -> Summary:
-    def median(figure: Callable[[Round], float | None]) -> float | None:
-        figures = [figure(each) for each in done]
-        return None if None in figures else statistics.median(figures)
+def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
+    """Seconds in which kernels and copies ran while `run` did; None where there is no CUDA, or nobody can look into it."""
+    if device.type != "cuda":
+        return None
+    import torch
 
-    return Summary(
-        median(lambda r: r.ours), median(lambda r: r.products), median(lambda r: r.products / r.ours), peak,
-        median(lambda r: r.bare), median(lambda r: r.plain),
-        median(lambda r: r.bare and r.ours / r.bare), median(lambda r: r.plain and r.ours / r.plain),
-    )  # fmt: skip
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run()
+        torch.cuda.synchronize(device)
+    return busy_seconds(profile.events()) or None
+
+
+def busy_seconds(events: Iterable[Any]) -> float:
+    """Seconds covered by the `events` (torch's, times in microseconds) of the device: where some overlap, once."""
+    from torch.autograd import DeviceType
+
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in events
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    )
+    busy, until = 0.0, 0.0
+    for start, end in spans:
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return busy / 1e6
+
+
+def _summary(done: list[Round], peak: int) -> Summary:
+    median = statistics.median
+    summary = Summary(median(r.ours for r in done), median(r.products for r in done), median(r.products / r.ours for r in done), peak)
+    beside = [(r.plain, r.ours / r.plain) for r in done if r.plain]
+    if not beside:
+        return summary
+    return replace(summary, plain_tokens_per_second=median(p for p, _ in beside), ratio_plain=median(ratio for _, ratio in beside))
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
@@ -126,29 +144,6 @@ def _ours(trainer: Any) -> int:
     for _ in trainer.train(lambda: False):
         pass
     return trainer.token_count
-
-
-def _bare_loop(network: Any, trainer: Any, batches: Batches) -> Loop:
-    """The same network and optimizer in the shortest loop there is, over windows cut beforehand."""
-    from rnnlm.neural.device import training_products
-    from rnnlm.neural.fitting.optimizers import clip_gradients, make_optimizer
-
-    optimizer = make_optimizer(trainer.settings, network, trainer.device)
-
-    def loop() -> int:
-        state = network.initial_state(trainer.streams.rows)
-        network.train()
-        for inputs_TB, targets_TB in batches:
-            with training_products(trainer.precision, trainer.device):
-                loss, penalty, state = network.loss(inputs_TB, targets_TB, state)
-            optimizer.zero_grad()
-            (loss + penalty).backward()
-            clip_gradients(trainer.settings, network)
-            optimizer.step()
-            state = tuple(tensor.detach() for tensor in state)
-        return sum(targets_TB.numel() for _, targets_TB in batches)
-
-    return loop
 
 
 def _products_loop(trainer: Any, batches: Batches) -> Loop:

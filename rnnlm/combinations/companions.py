@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.combinations.settings import KINDS
@@ -15,7 +14,7 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.reading import read_small
+from rnnlm.files.reading import read_json
 from rnnlm.files.writing import replace_file, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
@@ -67,17 +66,15 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
         ModelError: they are damaged.
     """
     path = settings_path(folder, kind)
-    try:
-        tuned = msgspec.json.decode(read_small(path), type=Tuned)
-        resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
-        return tuned
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SettingsError) as error:
-        hint = f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
-        raise ModelError(f"the settings in {path} are damaged", str(error), hint) from None
+    damaged, hint = f"the settings in {path} are damaged", f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
+    tuned = read_json(path, Tuned, ModelError, damaged, hint)
+    try:
+        resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
+    except SettingsError as error:
+        raise ModelError(damaged, str(error), hint) from None
+    return tuned
 
 
 def settings_path(folder: Path, kind: str) -> Path:

@@ -42,7 +42,7 @@ class PartedArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("an array in parts is put together by copying")
+            raise ValueError("a chunked array can only be joined by copying")
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def read_into(self, found: np.ndarray, start: int) -> None:
@@ -52,7 +52,7 @@ class PartedArray:
             at = start + done - int(self.starts[number])
             piece = self.part(number)[at : at + len(found) - done]
             if self.below is not None and len(piece) and not 0 <= piece.min() <= piece.max() < self.below:
-                raise ModelError("the prepared text is damaged", f"it holds a number that is none of {self.below:,}", "see rnnlm doctor")
+                raise ModelError("the prepared text is damaged", f"it holds a number that is not below {self.below:,}", "see rnnlm doctor")
             found[done : done + len(piece)] = piece
             done += len(piece)
             self._forget(number, len(piece))

@@ -1,4 +1,4 @@
-"""Files read and written through their compression: .gz, .xz, .bz2 and .zst, told by their suffix."""
+"""Files read and written through their compression: .gz, .xz, .bz2 and .zst, by their suffix."""
 
 import bz2
 import contextlib
@@ -19,7 +19,7 @@ SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
 def open_decompressed(path: str) -> IO[bytes]:
-    """The bytes of the file at `path`, decompressed where its suffix says so.
+    """The bytes of the file at `path`, decompressed as its suffix says.
 
     Raises:
         OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; zlib.error: it is damaged.

@@ -1,8 +1,8 @@
-"""One run at a time in a folder: owner.json says whose the folder is while a run lasts, MODEL/training/owner.json that of a training.
+"""One run at a time in a folder: owner.json names the owner of the folder while a run lasts.
 
-The system locks that file for the process that runs (flock) and lets it go however the process ends. Locks of other machines
-are not seen on many network file systems: there the file itself tells. Its owner touches it every :data:`TOUCH_SECONDS`; one
-that was not touched for :data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
+The system locks that file for the owner's process and releases it however the process ends. Many network file systems do not show locks of
+other machines: there the file itself shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
+:data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
 """
 
 import contextlib
@@ -16,19 +16,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from rnnlm.errors import OutputError, notice
+from rnnlm.files.reading import decode_json
 from rnnlm.files.writing import writing
 
-FOLDER, OWNER = "training", "owner.json"
+OWNER = "owner.json"
 TOUCH_SECONDS, SILENT_SECONDS = 20.0, 180.0
 LARGEST = 1 << 16
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose run it is. machine: what tells machines of one name apart, where the system has it."""
+    """Whose run it is. machine: what distinguishes machines of one name, where the system knows it."""
 
     host: str
     machine: str
@@ -43,15 +42,15 @@ class Owner:
         return f"process {self.process} on {self.host}, since {self.since}"
 
     def is_here(self, other: "Owner") -> bool:
-        """Whether `other` ran on this machine, so that the system's lock tells all."""
+        """Whether `other` ran on this machine, so that the system's lock is enough."""
         return (self.host, self.machine) == (other.host, other.machine)
 
 
 @contextlib.contextmanager
-def held(folder: Path, within: str = FOLDER, work: str = "training") -> Iterator[None]:
-    """The folder is this run's while this lasts; folders made for that go again where nothing came into them. A stale lock is said.
+def held(folder: Path, within: str, work: str) -> Iterator[None]:
+    """Own the folder while this lasts. Folders made for that are removed where nothing was put into them. A notice names a stale lock.
 
-    within: where in the folder owner.json is. work: what is done there.
+    within: where in the folder owner.json is. work: what is done there, such as "training".
 
     Raises:
         OutputError: another run has the folder, or it cannot be written.
@@ -76,21 +75,21 @@ def held(folder: Path, within: str = FOLDER, work: str = "training") -> Iterator
                 path.rmdir()
 
 
-def check(folder: Path) -> None:
-    """Make sure that no run has the folder, before time goes into another one.
+def check(folder: Path, within: str, work: str) -> None:
+    """Make sure that no run owns the folder, before time goes into another one.
 
     Raises:
-        OutputError: one has.
+        OutputError: one does.
     """
-    if (folder / FOLDER / OWNER).exists():
-        with writing(folder), open(folder / FOLDER / OWNER, "ab+") as stream:
-            _check_free(folder, stream, "training")
+    if (folder / within / OWNER).exists():
+        with writing(folder), open(folder / within / OWNER, "ab+") as stream:
+            _check_free(folder, stream, work)
 
 
 def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
-    """The file that says whose the folder is, locked, with this process in it."""
+    """The file that names the owner, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")
+        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
         try:
             before = _check_free(folder, stream, work)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
@@ -100,7 +99,7 @@ def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
             raise
         stream.close()
     if before:
-        notice(f"{folder} was left locked by {before}, which is gone: its lock is taken over")
+        notice(f"{folder} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
     stream.write(json.dumps(asdict(Owner.this())).encode("utf-8", "backslashreplace") + b"\n")
     stream.flush()
@@ -111,10 +110,10 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
     """Lock the file, if it is free. The owner it was left by, if it names one."""
     stream.seek(0)
     try:
-        owner = msgspec.json.decode(stream.read(LARGEST), type=Owner)
-    except msgspec.DecodeError:  # empty, as just made, or damaged
+        owner = decode_json(stream.read(LARGEST), Owner)
+    except ValueError:  # empty, as just made, or damaged
         owner = None
-    if not _locked_by_us(stream):
+    if not _lock(stream):
         raise _in_use(folder, work, str(owner or "another process"))
     if owner and not owner.is_here(Owner.this()):
         silent = _seconds_since_touched(stream)
@@ -124,23 +123,18 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    hint = f"wait until it ends, or choose another folder with -o; a run that is gone is known by its silence of {SILENT_SECONDS:.0f} s"
+    hint = f"wait until it ends, or choose another folder with -o; a run counts as gone after a silence of {SILENT_SECONDS:.0f} s"
     return OutputError(f"another {work} runs in {folder}", by, hint)
 
 
-def _locked_by_us(stream: IO[bytes]) -> bool:
-    """Whether the system locks the file for us; also where it has no such locks."""
+def _lock(stream: IO[bytes]) -> bool:
+    """Lock the file until it is closed. False where another process has locked it."""
+    import filelock  # slow to import, and few commands lock anything
+
     try:
-        import fcntl
-    except ImportError:
+        return filelock.lock_descriptor(stream.fileno(), blocking=False)
+    except OSError:  # a file system without locks: the file alone counts
         return True
-    try:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _seconds_since_touched(stream: IO[bytes]) -> float:

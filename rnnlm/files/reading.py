@@ -4,15 +4,19 @@ import contextlib
 import errno
 import functools
 import io
-import os
+import json
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from rnnlm.errors import SettingsError, TextError
+import msgspec
+
+from rnnlm.errors import RnnlmError, SettingsError, TextError
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
+
+T = TypeVar("T")
 
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
@@ -21,15 +25,15 @@ LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compress
 
 
 @contextlib.contextmanager
-def opened(source: str, heard: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of `source`. `heard` is told how many bytes have been read from a file, as they are read.
+def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read from a file.
 
     Raises:
         TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
     """
     with naming_errors(source, TextError):
         try:
-            with _open(source) if heard is None else _heard_open(source, heard) as stream:
+            with _open(source) if on_read is None else _open_counted(source, on_read) as stream:
                 yield stream
         except IsADirectoryError:
             raise TextError(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
@@ -75,7 +79,7 @@ def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
 def too_long(source: str, line: int) -> TextError:
     """The error for a line that is longer than LONGEST_LINE."""
     return TextError(
-        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line is held in memory as a whole", "cut it into lines"
+        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line must fit in memory", "break it into shorter lines"
     )
 
 
@@ -84,22 +88,21 @@ def _open(source: str) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _heard_open(source: str, heard: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_HeardFile(source, heard), CHUNK_BYTES) as raw:
-        with decompressed(raw, Path(source).suffix.lower()) as stream:
-            yield stream
+def _open_counted(source: str, on_read: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    with io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
+        yield stream
 
 
-class _HeardFile(io.FileIO):
-    """A file that tells what is read of it."""
+class _CountedFile(io.FileIO):
+    """A file that reports how many bytes have been read from it."""
 
-    def __init__(self, path: str, heard: Callable[[int], None]) -> None:
+    def __init__(self, path: str, on_read: Callable[[int], None]) -> None:
         super().__init__(path, "rb")
-        self._heard = heard
+        self._on_read = on_read
 
     def readinto(self, buffer: Any) -> int | None:
         count = super().readinto(buffer)
-        self._heard(count or 0)
+        self._on_read(count or 0)
         return count
 
 
@@ -111,17 +114,63 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def read_small(path: Path) -> bytes:
-    """The content of the file at `path`, of MOST_SMALL_BYTES at most: no more is read of one that is larger, or of a device without end.
+def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
+    """The content of the file at `path`, of `limit` bytes at most: no more is read of a larger file, or of a device without end.
 
     Raises:
         OSError: it cannot be read, or is larger.
     """
     with open(path, "rb") as stream:
-        data = stream.read(MOST_SMALL_BYTES + 1)
-    if len(data) > MOST_SMALL_BYTES:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
     return data
+
+
+def decode_json(data: bytes | str, kind: type[T]) -> T:
+    """JSON as a value of type `kind`.
+
+    Raises:
+        ValueError: it is not JSON, which knows neither NaN nor Infinity, or not of that type.
+    """
+    try:
+        return msgspec.convert(json.loads(data, parse_constant=_refuse), kind)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def read_json(
+    path: Path,
+    kind: type[T],
+    error: type[RnnlmError],
+    damaged: str,
+    hint: str = "",
+    *,
+    newest: tuple[str, int] | None = None,
+    limit: int = MOST_SMALL_BYTES,
+) -> T:
+    """The JSON file at `path` as a value of type `kind`.
+
+    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest that is read.
+
+    Raises:
+        An error of the class `error`: the file cannot be read, is damaged, or has a newer format.
+    """
+    try:
+        content = decode_json(read_small(path, limit), Any)
+        version = content.get("format_version") if newest and isinstance(content, dict) else None
+        if newest and isinstance(version, int) and version > newest[1]:
+            raise error(f"{newest[0]} has format {version}", f"this rnnlm reads up to {newest[1]}", "upgrade rnnlm")
+        return msgspec.convert(content, kind)
+    except OSError as failure:
+        what, why = f"cannot read {path}", failure.strerror or str(failure)
+        raise (error(damaged, f"{path.name}: {why}", hint) if failure.errno == errno.EFBIG else error(what, why)) from None
+    except ValueError as failure:
+        raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

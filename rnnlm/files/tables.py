@@ -25,7 +25,7 @@ TOO_LONG = "the row has more cells than columns"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table. where: "FILE, line 3", for messages. reason: why it cannot be read, where that is told and no error."""
+    """One row of a table. where: "FILE, line 3", for messages. reason: why it cannot be read, where that is reported instead of raised."""
 
     where: str
     values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
@@ -42,9 +42,9 @@ def kind_of(source: str) -> str | None:
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
-def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "tell"] = "raise") -> Iterator[Row]:
+def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise") -> Iterator[Row]:
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
-    "surrogateescape", as Python has it. unreadable: with "tell", a line of JSON-lines that is none is a row with its `reason`.
+    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`.
 
     Raises:
         TextError: it cannot be read or decoded, or is not the table it is said to be.
@@ -59,9 +59,9 @@ def rows(source: str, kind: str | None = None, errors: str = "strict", unreadabl
         elif kind == TSV:
             yield from _tsv(source, text_lines(source, stream, errors))
         elif kind == JSON_LINES:
-            yield from _json(source, text_lines(source, stream, errors), unreadable == "tell")
+            yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:
-            raise TextError(f"{source} is no table by its name", "tables are " + ", ".join(SUFFIXES), "rename it")
+            raise TextError(f"{source} does not have a table suffix", "tables are " + ", ".join(SUFFIXES), "rename it")
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -100,7 +100,7 @@ def parquet_columns(source: str) -> list[str]:
         raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
 
 
-def _json(source: str, lines: Iterator[str], tells: bool) -> Iterator[Row]:
+def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
     """JSON-lines; or one array of objects, which may be spread over lines as one likes."""
     first = True
     for number, line in enumerate(lines, start=1):
@@ -110,15 +110,15 @@ def _json(source: str, lines: Iterator[str], tells: bool) -> Iterator[Row]:
             yield from _json_array(source, number, itertools.chain([line], lines))
             return
         first = False
-        yield _json_row(source, number, line, tells)
+        yield _json_row(source, number, line, reports)
 
 
-def _json_row(source: str, number: int, line: str, tells: bool) -> Row:
+def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     where = f"{source}, line {number}"
     try:
         return Row(where, _object(line, where))
     except TextError as error:
-        if not tells:
+        if not reports:
             raise
         return Row(where, {}, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
 
@@ -141,9 +141,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
     import msgspec
 
     if len(text) > LARGEST_VALUE:
-        raise TextError(
-            f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value is held in memory as a whole", "one JSON object a line"
-        )
+        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value must fit in memory", "one JSON object a line")
     try:
         return msgspec.json.decode(text)
     except UnicodeEncodeError as error:
@@ -153,7 +151,7 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, where: str) -> dict[str | None, Any]:
     value = _json_value(line, where, "one JSON object a line")
     if not isinstance(value, dict):
         raise TextError(f"{where}: not a JSON object")
@@ -165,7 +163,7 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
     _, names = next(table, (0, []))
     _check_columns(source, names)
     for number, cells in table:
-        values = dict.fromkeys(names) | dict(zip(names, cells, strict=False))
+        values: dict[str | None, Any] = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
         if any(beyond := cells[len(names) :]):
             values[None] = beyond
         yield Row(f"{source}, line {number}", values)
@@ -186,4 +184,4 @@ def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
 
 def _check_columns(source: str, names: Sequence[str]) -> None:
     if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
-        raise TextError(f"{source}, line 1: column {twice!r} stands there twice", hint="rename one of them")
+        raise TextError(f"{source}, line 1: column {twice!r} appears twice", hint="rename one of them")

@@ -10,8 +10,9 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,11 +21,12 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Shapes
 
 BF16 = np.dtype([("bf16", "<u2")])  # numpy has no bfloat16: its bits
-DTYPES = {
+_DTYPES: dict[str, Any] = {
     "BF16": BF16, "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
-NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
+DTYPES = {name: np.dtype(kind) for name, kind in _DTYPES.items()}
+NAMES = {kind: name for name, kind in DTYPES.items()}
 ALIGNMENT = 8
 MOST_DIMENSIONS = 8
 PIECE = 1 << 24  # bytes written at a time
@@ -51,7 +53,7 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
     for array in ordered.values():
         data = array.reshape(-1).view(np.uint8)
         for start in range(0, len(data), PIECE):
-            yield memoryview(data[start : start + PIECE])
+            yield data[start : start + PIECE].data
 
 
 def shapes(path: Path) -> Shapes:
@@ -91,9 +93,9 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
             start, end = entry.data_offsets
             array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
             data = array.reshape(-1).view(np.uint8)
-            if start != at or stream.readinto(data) != len(data):
-                raise ModelError("the weights cannot be read", f"array {name!r} does not follow on the one before it")
-            found.update(data)
+            if start != at or stream.readinto(data.data) != len(data):
+                raise ModelError("the weights cannot be read", f"array {name!r} does not follow the one before it")
+            found.update(data.data)
             at = end
         if stream.read(1):
             raise ModelError("the weights cannot be read", "the file is longer than its arrays")
@@ -102,7 +104,7 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 def bytes_of(shapes: Shapes) -> int:
     """The bytes that arrays of these types and shapes take."""
-    return sum(np.dtype(DTYPES[kind]).itemsize * math.prod(shape) for kind, shape in shapes.values())
+    return sum(DTYPES[kind].itemsize * math.prod(shape) for kind, shape in shapes.values())
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
@@ -112,7 +114,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
         ModelError: one is missing, unknown, or of another type or shape.
     """
     if arrays.keys() != shapes.keys():
-        odd = sorted(arrays.keys() ^ shapes.keys())[0]
+        odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
     for name, (kind, shape) in shapes.items():
         found = NAMES[arrays[name].dtype], arrays[name].shape
@@ -122,7 +124,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         with open(path, "rb") as stream:
             yield stream
@@ -130,7 +132,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ModelError("the weights cannot be read", error.strerror or str(error)) from None
 
 
-def _read_header(stream: BinaryIO) -> tuple[bytes, dict[str, _Entry]]:
+def _read_header(stream: BufferedReader) -> tuple[bytes, dict[str, _Entry]]:
     """What comes before the data, and the entries, each within the file and of the length its shape implies."""
     length, header = os.fstat(stream.fileno()).st_size, stream.read(8)
     size = int.from_bytes(header, "little")
@@ -147,6 +149,6 @@ def _read_header(stream: BinaryIO) -> tuple[bytes, dict[str, _Entry]]:
         start, end = entry.data_offsets
         is_shape = len(entry.shape) <= MOST_DIMENSIONS and all(0 <= each <= length for each in entry.shape)
         fits = 0 <= start <= end <= length - 8 - size and is_shape and entry.dtype in DTYPES
-        if not fits or math.prod(entry.shape) * np.dtype(DTYPES[entry.dtype]).itemsize != end - start:
+        if not fits or math.prod(entry.shape) * DTYPES[entry.dtype].itemsize != end - start:
             raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
     return header, entries

@@ -52,7 +52,7 @@ def check_file(path: Path, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} is there already", hint="choose another name, or replace it with --overwrite")
+        raise OutputError(f"{path} already exists", hint="choose another name, or replace it with --overwrite")
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
     for path in outputs:
         place = os.path.realpath(path)
         if place in taken and not _is_stream(path):
-            raise UsageError(f"{path} is read, or is written twice", hint="choose another name")
+            raise UsageError(f"{path} is also an input, or is written twice", hint="choose another name")
         taken.add(place)
 
 
@@ -108,8 +108,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     with open(path, "wb") as stream:
-        for piece in pieces:
-            stream.write(piece)
+        stream.writelines(pieces)
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -10,17 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnlm import extras
 from rnnlm.combinations import adaptation
-from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice
+from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.integrations import continuations
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 
 USE = "tasks of the lm-evaluation-harness"
-harness: Any = extras.require("lm_eval.api.model", "lm-eval", USE)
-registry: Any = extras.require("lm_eval.api.registry", "lm-eval", USE)
+harness: Any = require_package("lm_eval.api.model", "lm-eval", USE)
+registry: Any = require_package("lm_eval.api.registry", "lm-eval", USE)
 
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first that is given counts
 MOST_TOKENS = 256  # where a task says nothing

@@ -13,16 +13,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from rnnlm import extras
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import ModelError, SettingsError, require_package
 from rnnlm.files import writing
 from rnnlm.integrations import kenlm
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.interface import LanguageModel as AnyModel
 from rnnlm.ngram.arpa import exchange
 
-package: Any = extras.require("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
-constants: Any = extras.require("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
+package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
+constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
 
 NATS_PER_LOG10 = math.log(10)
 ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt"  # pyctcdecode's own names

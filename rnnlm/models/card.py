@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm.control_characters import visible
+from rnnlm.errors import visible
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest

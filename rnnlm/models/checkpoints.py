@@ -1,8 +1,8 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
-A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts with the hash of the arrays, of the same name
-with .json; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest checkpoint
-goes. So there is always a whole one; a damaged one is known by its hash, and the one before it is used.
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name with .json, which holds the hash of the
+arrays; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest
+checkpoint is removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.config import renamed
@@ -20,11 +19,11 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.lock import FOLDER
-from rnnlm.files.reading import read_small
+from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.manifest import is_model
 
+FOLDER = "training"  # in a model's folder
 FORMAT_VERSION = 2
 
 
@@ -85,7 +84,7 @@ def exists(folder: Path) -> bool:
 
 
 def load_run(folder: Path) -> Run:
-    """Which run `folder` could go on with; what is damaged of it, :func:`load` says.
+    """Which run `folder` could go on with; :func:`load` reports what is damaged.
 
     Raises:
         UsageError: none. ModelError: what is there is damaged.
@@ -94,16 +93,16 @@ def load_run(folder: Path) -> Run:
 
 
 def load(folder: Path) -> TrainingState:
-    """What the run of `folder` goes on from: its newest checkpoint that is whole. One that is not is said.
+    """What the run of `folder` goes on from: its newest checkpoint that is whole. A notice names one that is not.
 
     Raises:
         UsageError: there is none. ModelError: all are damaged.
     """
-    for path, stored in _readable(folder, tell=True):
+    for path, stored in _readable(folder, report=True):
         arrays = path.with_suffix(".safetensors")
         if safe_files.sha256(arrays) == stored.sha256:
             return TrainingState(stored.facts, {name: np.array(array) for name, array in tensor_files.mapped(arrays).items()})
-        _tell_damaged(folder, f"{arrays.name} is missing or damaged")
+        _report_damaged(folder, f"{arrays.name} is missing or damaged")
     raise AssertionError("_readable ends with an error")
 
 
@@ -112,8 +111,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
 
 
-def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]]:
-    """The files of facts that can be read, newest first; then an error. tell: one that cannot be read is said."""
+def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Stored]]:
+    """The files of facts that can be read, newest first; then an error. report: a notice names one that cannot be read."""
     paths = _checkpoints(folder)
     if not paths:
         why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
@@ -122,13 +121,13 @@ def _readable(folder: Path, tell: bool = False) -> Iterator[tuple[Path, _Stored]
         try:
             yield path, _read(path)
         except ModelError as error:
-            if tell:
-                _tell_damaged(folder, error.why)
+            if report:
+                _report_damaged(folder, error.why)
     raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _hint(folder))
 
 
-def _tell_damaged(folder: Path, why: str) -> None:
-    notice(f"a checkpoint in {folder} is damaged, the one before it is looked for: {why}")
+def _report_damaged(folder: Path, why: str) -> None:
+    notice(f"a checkpoint in {folder} is damaged; trying the one before it: {why}")
 
 
 def _read(path: Path) -> _Stored:
@@ -137,11 +136,11 @@ def _read(path: Path) -> _Stored:
     try:
         data = read_small(path)
         if path.stem.split("-")[-1] != _short(data):
-            raise ModelError(what, f"{path.name} is damaged: its hash is another one")
-        stored = msgspec.convert(json.loads(data), _Stored)
+            raise ModelError(what, f"{path.name} is damaged: its hash does not match")
+        stored = decode_json(data, _Stored)
     except OSError as error:
         raise ModelError(what, f"{path.name}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
         raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")

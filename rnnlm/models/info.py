@@ -1,4 +1,4 @@
-"""What a model is, told from its folder alone."""
+"""What a model is, from its folder alone."""
 
 import dataclasses
 import math

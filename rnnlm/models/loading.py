@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
-from rnnlm import checkpoints
+import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
-SHIPPED = checkpoints.FOLDER / "demo"
+SHIPPED = shipped_models.FOLDER / "demo"
 
 
 def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
@@ -74,4 +74,4 @@ def _places(name: str) -> list[Path]:
 
 def shipped() -> list[Path]:
     """The folders of the models that come with rnnlm."""
-    return [checkpoints.FOLDER / name for name in checkpoints.NAMES]
+    return [shipped_models.FOLDER / name for name in shipped_models.NAMES]

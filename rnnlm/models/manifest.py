@@ -14,11 +14,11 @@ import msgspec
 from rnnlm.config import renamed
 from rnnlm.errors import ModelError
 from rnnlm.files import writing
+from rnnlm.files.reading import read_json
 from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
-LARGEST_CONFIG = 16 << 20
 HINT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
@@ -29,7 +29,7 @@ COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept besi
 
 @dataclass(frozen=True)
 class PartEntry:
-    """A model that a combination is made of. path: its folder, from the combination's own one where that can be said."""
+    """A model that a combination is made of. path: its folder, relative to the combination's own folder where that is possible."""
 
     path: str
     fingerprint: str
@@ -73,21 +73,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
         raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}")
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} is larger than {LARGEST_CONFIG} bytes")
-    try:
-        content = json.loads(path.read_bytes())
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelError(f"the model at {folder} has format {version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm")
-        manifest = msgspec.convert(content, Manifest)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not of this form
-        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG}: {error}") from None
+    damaged = f"the model at {folder} is damaged"
+    manifest = read_json(path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION))
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
-            raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names a file outside the folder: {name!r}")
+            raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
     return dataclasses.replace(manifest, settings=renamed(manifest.settings))
 
 

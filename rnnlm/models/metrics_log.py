@@ -32,7 +32,7 @@ class MetricsLog:
     def add(self, event: Event) -> None:
         """Note `event`."""
         if isinstance(event, Step):
-            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)  # NaN, which RolledBack tells of, is never larger
+            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)  # NaN, which RolledBack reports, is never larger
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
             event = replace(event, gradient_norm_max=self.largest_norm)
@@ -45,27 +45,27 @@ class MetricsLog:
     def go_on(self, position: int | None = None, step: float = math.inf, validated: float = math.inf) -> None:
         """From now on lines go to the file of a run that goes on after `step`, and remembers validations up to that of step `validated`.
 
-        What is to be told again goes from the file: later steps, behind the `position` that it had then (None: at its end); a later
+        What comes again is removed from the file: later steps, behind the `position` that it had then (None: at its end); a later
         validation of that very step; a line cut short.
         """
-        self.position, told, start = 0, [], 0
+        self.position, kept, start = 0, [], 0
         with contextlib.suppress(OSError), open(self.path, "rb") as stream:
             for line in stream:
-                kind, at = _told_by(line)
+                kind, at = _kind_and_step(line)
                 is_later = at > step and position is not None and start >= position
                 start += len(line)
-                if is_later or kind == "validated" and at == step > validated or not line.endswith(b"\n"):
+                if is_later or (kind == "validated" and at == step > validated) or not line.endswith(b"\n"):
                     continue
                 if self.position + len(line) == start:  # all up to here stays where it is
                     self.position = start
                 else:
-                    told.append(line)
-        self.pending = [*told, *self.pending]
+                    kept.append(line)
+        self.pending = [*kept, *self.pending]
         self.write_to_folder()
 
     @property
     def is_complete(self) -> bool:
-        """Whether the file tells of the end of the run."""
+        """Whether the file holds the end of the run."""
         return [event.get("event") for event in read_events(self.path.parent)[-1:]] == ["finished"]
 
     def write_to_folder(self) -> None:
@@ -113,8 +113,8 @@ def is_of_a_run(folder: Path) -> bool:
     return [event.get("event") for event in read_events(folder)[:1]] == ["started"]
 
 
-def _told_by(line: bytes) -> tuple[str, float]:
-    """(kind, step) of the event that a line tells of; of step infinity where it is damaged."""
+def _kind_and_step(line: bytes) -> tuple[str, float]:
+    """(kind, step) of the event in a line; of step infinity where it is damaged."""
     try:
         event = json.loads(line)
         return str(event.get("event")), float(event.get("steps", event.get("step", 0)))

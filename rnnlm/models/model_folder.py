@@ -18,7 +18,6 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.lock import FOLDER
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
@@ -154,7 +153,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     with _naming(folder):
         kind = registry.kind_of(manifest.model)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
-            raise ModelError("the kind of model is not clear", f"{CONFIG} speaks of {manifest.model} here, of another one there")
+            raise ModelError("the kind of model is not clear", f"{CONFIG} names {manifest.model} in one place and another kind in another")
         tokenizer = load_tokenizer(folder, manifest)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
@@ -188,13 +187,13 @@ def check_output(folder: Path, overwrite: bool) -> None:
     """Make sure a model can be written to `folder`, before hours go into it.
 
     Raises:
-        OutputError: a model is there already, something else is, or it cannot be written.
+        OutputError: a model already exists, something else is, or it cannot be written.
     """
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
         if is_model(folder) and not overwrite:
-            raise OutputError(f"{folder} holds a model already", hint="choose another folder with -o, or replace it with --overwrite")
+            raise OutputError(f"{folder} already holds a model", hint="choose another folder with -o, or replace it with --overwrite")
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
         if names and not is_model(folder) and not _is_of_a_run(folder, names):
             raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
@@ -206,7 +205,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
 def _is_of_a_run(folder: Path, names: list[str]) -> bool:
     """Whether these files in `folder` are what our own writing leaves when it is killed before config.json (a locked folder first,
     then weights), or the log of a run that diverged before there was a model."""
-    rest = [name for name in names if name != FOLDER and not (name == METRICS and is_of_a_run(folder))]
+    rest = [name for name in names if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))]
     return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
 
 
@@ -246,7 +245,7 @@ def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]
         if entry.role == role:
             path = folder / name
             if os.path.islink(path) or not os.path.isfile(path):
-                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing, or no plain file", HINT)
+                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing or is not a plain file", HINT)
             if (found := os.path.getsize(path)) != entry.bytes:
                 raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", HINT)
             files[path] = entry
@@ -280,7 +279,7 @@ def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Ki
     arrays = quantization.joined([_hashed(path, entry) for path, entry in files.items()])
     tensor_files.check_shapes(arrays, shapes)
     for name, array in arrays.items():
-        if np.isnan(array).any() or kind.family == "neural" and not np.isfinite(array).all():
+        if np.isnan(array).any() or (kind.family == "neural" and not np.isfinite(array).all()):
             raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
     return arrays
 

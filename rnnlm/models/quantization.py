@@ -67,14 +67,14 @@ def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays of files that :func:`divided` made, or of one with whole arrays; in float32 again.
 
     Raises:
-        ModelError: an array is there twice, or pieces or scales do not fit.
+        ModelError: an array appears twice, or pieces or scales do not fit.
     """
     found: dict[str, dict[int, np.ndarray]] = {}
     for name, array in (each for arrays in files for each in arrays.items()):
         whole, cut, number = name.rpartition(CUT)
         whole, at = (whole, int(number)) if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER else (name, -1)
         if at in found.setdefault(whole, {}):
-            raise ModelError("the weights cannot be read", f"array {name!r} is there twice")
+            raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
         found[whole][at] = array
     return _multiplied({name: _whole(name, pieces) for name, pieces in found.items()})
 
@@ -84,7 +84,7 @@ def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in [name for name in arrays if name.endswith(SCALE)]:
         scale, wholes = arrays.pop(name), arrays.get(name.removesuffix(SCALE))
         if wholes is None or wholes.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
-            raise ModelError("the weights cannot be read", f"array {name!r} is no scale of another one")
+            raise ModelError("the weights cannot be read", f"array {name!r} is not the scale of another array")
         arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays
 

@@ -1,13 +1,13 @@
 """Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from rnnlm.errors import SettingsError, UsageError, nearest
-from rnnlm.rendezvous import current_rank
+from rnnlm.system import current_rank
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Kind:
     made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
 
     def settings_classes(self) -> tuple[type, ...]:
-        return tuple(_find(path) for path in self.settings)
+        return tuple(resolve_name(path) for path in self.settings)
 
     def check(self, resolved: Any, has_valid: bool) -> None:
         """Whether these settings can be trained here: the device, the precision, validation text where it is needed.
@@ -35,22 +35,22 @@ class Kind:
         """
         if self.family != "neural" and current_rank().count > 1:
             raise UsageError(
-                f"a model of kind {self.name} is made by one process",
+                f"a model of kind {self.name} is trained by one process",
                 f"there are {current_rank().count}",
                 "leave out torchrun, or --processes",
             )
-        _find(f"{self.fitting}:check")(resolved, has_valid)
+        resolve_name(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:
-        return _find(f"{self.fitting}:fit")(*arguments)
+        return resolve_name(f"{self.fitting}:fit")(*arguments)
 
     @property
     def array_shapes(self) -> Callable[..., Any]:
-        return _find(f"{self.loading}:array_shapes")
+        return resolve_name(f"{self.loading}:array_shapes")
 
     @property
     def from_arrays(self) -> Callable[..., Any]:
-        return _find(f"{self.loading}:from_arrays")
+        return resolve_name(f"{self.loading}:from_arrays")
 
 
 _FITTING_SETTINGS = tuple(f"rnnlm.neural.fitting.settings:{name}" for name in ("FittingSettings", "RunSettings"))
@@ -114,14 +114,9 @@ ADAPTATIONS = ("dynamic", "cache", "unigram")  # ways in which a model adapts it
 
 def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> Any:
     """The model called `name`, adapting itself: see :func:`rnnlm.combinations.adaptation.load_adapted`."""
-    return _find("rnnlm.combinations.adaptation:load_adapted")(name, kind, given, device)
+    return resolve_name("rnnlm.combinations.adaptation:load_adapted")(name, kind, given, device)
 
 
 def check_companions(folder: Path) -> list[str]:
     """The files in `folder` that are kept for adapting its model, checked: see :func:`rnnlm.combinations.companions.check`."""
-    return _find("rnnlm.combinations.companions:check")(folder)
-
-
-def _find(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return resolve_name("rnnlm.combinations.companions:check")(folder)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
-from rnnlm.memory import keep_freed
+from rnnlm.system import keep_freed
 
 # The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: what they say.
 OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")

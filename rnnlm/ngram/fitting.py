@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rnnlm import memory
+from rnnlm import system
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
@@ -38,7 +38,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     pruning_thresholds(settings.prune, settings.order)
     check_join(settings)
     if settings.memory is not None:
-        memory.parse_size(settings.memory)
+        system.parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
     if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
         hint = "name it with --valid, or hold out a part: --set holdout=0.05" + (
@@ -102,7 +102,7 @@ def fit(
     model = NgramModel.from_levels(list(estimated), data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
-    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, memory.peak_bytes(), time.perf_counter() - began)
+    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, system.peak_bytes(), time.perf_counter() - began)
     ppl = span_scoring.stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
@@ -117,12 +117,12 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Worksp
     """
     if settings.memory is None:
         return Workspace(threads=settings.threads)
-    memory.return_freed()
+    system.return_freed()
     tokens = len(ids)
-    held = memory.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, PartedArray) else 0)  # counting looks at all of it
+    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, PartedArray) else 0)  # counting looks at all of it
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
-    buffers = memory.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
-    if memory.parse_size(settings.memory) < held + least:
+    buffers = system.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
+    if system.parse_size(settings.memory) < held + least:
         why = f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} tokens takes {least / 1e6:,.0f} MB more at least"
         raise SettingsError(f"memory = {settings.memory} is too little", why, f"give {(held + least) / 1e6 + 1:.0f}M or more")
     _check_temporary_folder()

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from rnnlm.errors import ModelError, TextError
-from rnnlm.files.reading import read_small
+from rnnlm.files.reading import read_json
 from rnnlm.files.writing import save_file
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping
@@ -56,12 +54,7 @@ def read_weights(path: str | Path) -> Weights:
     Raises:
         TextError: it cannot be read, or does not hold weights.
     """
-    try:
-        weights = msgspec.json.decode(read_small(Path(path)), type=Weights)
-    except OSError as error:
-        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TextError(f"{path} holds no weights", str(error), "write them with --weights-output") from None
+    weights = read_json(Path(path), Weights, TextError, f"{path} holds no weights", "write them with --weights-output")
     known = {WORDS, *(prefix + name for name in weights.models for prefix in (LM, OOV))}
     if strangers := sorted(weights.weights.keys() - known):
         raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune anew")

@@ -81,7 +81,7 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     if kind:
         notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
     if settings.wants_table:
-        raise TextError(f"{source} is no table by its name", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
+        raise TextError(f"{source} does not have a table suffix", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
     return _lines(source, settings)
 
 
@@ -102,7 +102,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sentence]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
-    for row in tables.rows(source, kind, settings.errors, unreadable="tell"):
+    for row in tables.rows(source, kind, settings.errors, unreadable="report"):
         if row.reason:
             yield Sentence("", None, reason=row.reason)
             continue

@@ -41,13 +41,13 @@ class Plan:
         return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
 
     def parameters(self) -> int | None:
-        """How many numbers the model has; nothing is allocated. None where only counting tells."""
+        """How many numbers the model has; nothing is allocated. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
 def plan(request: Request, report: Progress = silent) -> Plan:
-    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` hears how far reading is.
+    """Resolve the settings, read and encode the texts, make sure the model can be written. `report` is called with how far reading is.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -64,7 +64,7 @@ def plan(request: Request, report: Progress = silent) -> Plan:
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or request.resume or is_auto)
-    lock.check(output)
+    lock.check(output, checkpoints.FOLDER, "training")
     texts = open_texts(request, resolved, kind, report)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
@@ -96,7 +96,7 @@ def _check_going_on(request: Request) -> None:
     other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
     if request.resume and other:
         raise UsageError(
-            f"--resume and {other} contradict each other", "one goes on with a run, the other begins one", f"leave {other} out to go on"
+            f"--resume and {other} cannot be combined", "one continues a run, the other begins a new one", f"leave {other} out to continue"
         )
 
 
@@ -116,7 +116,7 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     arrays = model.to_arrays()
     shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
-        raise UsageError(f"--init-from: a model of kind {kind.name} is counted, it has no weights to start from")
+        raise UsageError(f"--init-from: a model of kind {kind.name} is made of counts and has no weights to start from")
     found = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: shape for name, (_, shape) in shapes.items()}
     differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]

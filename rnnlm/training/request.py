@@ -54,7 +54,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
-            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", hint="leave one of them out")
+            raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", hint="leave one out")
     own = _own_layers(request)
     if request.resume:
         own = [resuming.settings_layer(request.output), *own]
@@ -115,10 +115,10 @@ def _topmost(layers: list[Layer], name: str) -> Any:
 
 
 def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
-    """The named flags this kind of model has; of the general ones it lacks, a word is said."""
+    """The named flags this kind of model has; a notice names general ones that it lacks."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     general = {"budget", "device", "precision", "threads", "seed", "save_every"}
     for name in flags.keys() - known:
         if name in general:
-            notice(f"--{name.replace('_', '-')} means nothing to a model of kind {kind.name}: it is ignored")
+            notice(f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it is ignored")
     return {name: value for name, value in flags.items() if name in known or name not in general}

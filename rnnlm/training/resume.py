@@ -79,7 +79,7 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
     others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
     if others:
         hint = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
-        raise OutputError(f"{folder} holds a model already, of another run", f"another one is {others[0]}", hint)
+        raise OutputError(f"{folder} already holds a model of another run", f"{others[0]} differs", hint)
     if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget"):
         return there
     if not checkpoints.exists(folder):
@@ -88,7 +88,7 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
 
 
 def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """A run without checkpoints may begin anew where it was cut off before the first one, and is told that it does.
+    """A run without checkpoints may begin anew where it was cut off before the first one, and a notice says so.
 
     Raises:
         OutputError: it has come to an end, so its model is not to be lost.
@@ -99,7 +99,7 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
             f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", hint
         )
     notice(
-        f"the run in {folder} was cut off before its first checkpoint: it begins anew, and replaces the model of step {there.step:,} there"
+        f"the run in {folder} was cut off before its first checkpoint: it starts over and replaces the model of step {there.step:,} there"
     )
 
 
@@ -108,14 +108,14 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
     follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
     if follows and before.get("budget") != now.get("budget"):
         notice(
-            f"the learning rate follows the budget: the steps so far were taken at the rates of {before.get('budget')}, so this is not "
-            f"the run that {now.get('budget')} from the start would have been (it would be with schedule=constant and warmup=0)"
+            f"the learning rate depends on the budget: the steps so far used the rates of {before.get('budget')}, so this run differs from "
+            f"one with {now.get('budget')} from the start (with schedule=constant and warmup=0 it would be the same)"
         )
 
 
 def _another(folder: Path, why: str) -> UsageError:
     hint = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
-    return UsageError(f"--resume goes on with the run in {folder}, and with no other", why, hint)
+    return UsageError(f"--resume continues only the run in {folder}", why, hint)
 
 
 def _text(value: Any) -> str:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm.errors import ToldElsewhere, TrainingError, UsageError, notice
+from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
-from rnnlm.models import model_folder
+from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.rendezvous import current_rank, planning_together
+from rnnlm.system import current_rank, planning_together
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import PreEncoded, encode_text
 from rnnlm.training.plan import Plan, plan
@@ -59,7 +59,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
     Raises:
         TrainingError: the run diverged; its last good weights, if there were some, are saved. Without them its log is left, unless
             an earlier model is in the folder. OutputError: the folder is another run's, or cannot be written at the end of this one.
-            LostProcess: another process is gone. ToldElsewhere: the first process failed.
+            LostProcess: another process is gone. ReportedElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
     if plan.finished and (current_rank().rank or not _unevaluated(plan) and log.is_complete):
@@ -68,7 +68,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
     if current_rank().rank:
         yield from _take_part(plan, stop, save)
         return
-    with lock.held(plan.output):
+    with lock.held(plan.output, checkpoints.FOLDER, "training"):
         storage = RunStorage(plan, log, _texts(plan))
         if plan.finished:
             log.go_on()
@@ -88,17 +88,17 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
         yield event
     if event.stopped == "diverged":
-        raise ToldElsewhere(TrainingError.exit_code)
+        raise ReportedElsewhere(TrainingError.exit_code)
 
 
 def _work(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, lambda: save() or storage.is_retry_due):
         yield event
         if not isinstance(event, Fitted):
-            yield from storage.hear(event)
+            yield from storage.handle(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
     if not event.steps and event.stopped != "diverged":
-        raise TrainingError("stopped before the first step", "nothing is saved; what was there before is as it was")
+        raise TrainingError("stopped before the first step", "nothing was saved; what was there before is unchanged")
     if not event.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):  # else the log there is that model's
             storage.log.write_to_folder()

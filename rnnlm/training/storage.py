@@ -1,6 +1,6 @@
 """What a training run writes while it lasts: the best model, checkpoints to go on from, the log of its events.
 
-A disk that is full for an hour must not end a run of a night: what could not be written is told, and tried again after
+A disk that is full for an hour must not end a run of a night: what could not be written is reported, and tried again after
 :data:`RETRY_SECONDS`; only at the end of the run it is an error. What was written before is whole all the while.
 """
 
@@ -37,7 +37,7 @@ class _Weights:
 
 
 class RunStorage:
-    """The folder of a run of `plan`. `facts`: what the model's manifest says of its texts.
+    """The folder of a run of `plan`. `facts`: what the model's manifest holds about its texts.
 
     manifest: of the model in the folder, as far as this run has saved one.
     """
@@ -57,9 +57,9 @@ class RunStorage:
         """Whether it is time to try again what could not be written."""
         return self.retry_at is not None and time.monotonic() >= self.retry_at
 
-    def hear(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
+    def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
-        if isinstance(event, Validated) and event.improved or isinstance(event, Checkpoint) and event.model is not None:
+        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Checkpoint) and event.model is not None):
             self.waiting = event
         elif not isinstance(event, Checkpoint) and not (self.waiting and self.is_retry_due):
             return
@@ -134,7 +134,7 @@ class RunStorage:
 
     def _model_of(self, state: TrainingState) -> Checkpoint:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
-        notice(f"{self.folder} has vanished: it is made again, with the model and a checkpoint; what else was there is gone")
+        notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
         return Checkpoint(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))

@@ -1,7 +1,6 @@
 """Models that are missing, damaged or in the way, devices that are not here, disks that are full: said in a line each,
 and nothing that was there before is lost."""
 
-
 import pytest
 
 from support.failures import checked_error, fingerprint

@@ -108,7 +108,7 @@ def test_the_report_is_written_once_and_replaced_when_told(rnnlm, parts):
     assert "the report is in compared.html\n" in rnnlm(*arguments).err
     page = (parts / "compared.html").read_text(encoding="utf-8")
     assert "Learning curves" in page and "Calibration" in page
-    checked_error(rnnlm(*arguments), 1, "compared.html is there already")
+    checked_error(rnnlm(*arguments), 1, "compared.html already exists")
     assert rnnlm(*arguments, "--overwrite").code == 0
 
 

@@ -86,7 +86,7 @@ def test_a_file_is_replaced_only_when_asked(rnnlm, text, here):
     output = here / "counts.gz"
     assert rnnlm("count", text, "--order", 2, "-o", output).code == 0
     assert gzip.decompress(output.read_bytes()).decode() == COUNTS
-    checked_error(rnnlm("count", text, "-o", output), 1, f"{output} is there already")
+    checked_error(rnnlm("count", text, "-o", output), 1, f"{output} already exists")
     assert gzip.decompress(output.read_bytes()).decode() == COUNTS
     assert rnnlm("count", text, "--order", 1, "-o", output, "--overwrite").code == 0
     assert len(gzip.decompress(output.read_bytes()).splitlines()) == 6
@@ -102,7 +102,7 @@ def test_an_output_in_no_folder_is_an_error_before_anything_is_read(rnnlm, text,
     "arguments", [["--order", "2"], ["--only"], ["--lowercase"], ["--tokenizer", "char"], ["-m", "x"], ["--keep-blank-lines"]]
 )
 def test_what_says_how_to_count_has_no_meaning_in_a_merge(rnnlm, text, arguments):
-    checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up what is counted")
+    checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up counts")
 
 
 @pytest.mark.parametrize(

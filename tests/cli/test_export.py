@@ -29,7 +29,7 @@ def test_a_dash_is_stdout(rnnlm, trigrams, here):
 
 def test_a_file_in_the_way_stays(rnnlm, trigrams, here):
     (here / "m.arpa").write_text("precious")
-    checked_error(rnnlm("export", "-m", trigrams, "--arpa", "m.arpa"), 1, "m.arpa is there already")
+    checked_error(rnnlm("export", "-m", trigrams, "--arpa", "m.arpa"), 1, "m.arpa already exists")
     assert (here / "m.arpa").read_text() == "precious"
     assert rnnlm("export", "-m", trigrams, "--arpa", "m.arpa", "--overwrite").code == 0
 
@@ -43,7 +43,7 @@ def test_a_network_is_written_in_compact_form(rnnlm, models, here):
     ended = rnnlm("export", "-m", models.lstm, "--compact", "carried")
     assert ended.code == 0 and ended.err.splitlines()[-1].startswith("written to carried: ")
     assert rnnlm("score", "-m", "carried", "the man").code == 0
-    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "carried"), 1, "carried holds a model already")
+    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "carried"), 1, "carried already holds a model")
     assert rnnlm("export", "-m", models.lstm, "--compact", "carried", "--overwrite").code == 0
 
 

@@ -37,7 +37,7 @@ def test_a_damaged_file_is_an_error_with_its_line(rnnlm, here):
 
 def test_what_is_not_there_or_in_the_way_is_said(rnnlm, imported, here):
     checked_error(rnnlm("import", "nowhere.arpa", "-o", "model"), 1, "cannot read nowhere.arpa")
-    checked_error(rnnlm("import", ARPA, "-o", imported), 1, "tri holds a model already")
+    checked_error(rnnlm("import", ARPA, "-o", imported), 1, "tri already holds a model")
     assert rnnlm("import", ARPA, "-o", imported, "--overwrite").code == 0
     assert rnnlm("import", ARPA).code == 2
 

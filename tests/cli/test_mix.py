@@ -103,7 +103,7 @@ def test_the_same_model_twice(rnnlm, parts):
         (["kn", "uni", "--weights", "nan,1"], 2, "the weights nan, 1 are not all numbers"),
         (["kn", "uni", "--weights", "half,half"], 2, "Invalid value for '--weights': 'half,half' is not understood"),
         (["kn", "uni", "--weights", "0,0", "--log-linear"], 2, "all weights are 0"),
-        (["kn", "uni", "--on", "valid.txt", "-o", "kn"], 1, "kn holds a model already"),
+        (["kn", "uni", "--on", "valid.txt", "-o", "kn"], 1, "kn already holds a model"),
         (["kn", "uni", "--on", "valid.txt", "-o", "kn", "--overwrite"], 2, "the mixture cannot replace kn, which it would be made of"),
         (["kn", "uni", "--on", "valid.txt", "-o", "valid.txt"], 1, "cannot write a model to valid.txt"),
     ],

@@ -99,8 +99,8 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     [
         (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--plot", "x.svg"], "are for --pairs"),
         (["--pairs", "pairs.tsv", "--plot", "x.doc"], "no plot by its name"), (["--pairs", "pairs.tsv", "the man"], "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
-        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is read"),
-        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is read"), (["--pairs", "pairs.tsv", "--overwrite"], "is about a file"),
+        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"),
+        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"), (["--pairs", "pairs.tsv", "--overwrite"], "is about a file"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"), (["--pairs", "suite.json", "--pairs-scoring", "word"], "no scoring to choose"),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_files_are_not_replaced_unless_asked(rnnlm, models, here):
     (here / "d.jsonl").write_text("mine")
     command = ("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "d.jsonl")
     refused = rnnlm(*command)
-    assert (refused.code, refused.out) == (1, "") and "d.jsonl is there already" in refused.err
+    assert (refused.code, refused.out) == (1, "") and "d.jsonl already exists" in refused.err
     assert (here / "d.jsonl").read_text() == "mine"
     assert rnnlm(*command, "--overwrite").code == 0 and "mine" not in (here / "d.jsonl").read_text()
 

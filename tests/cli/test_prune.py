@@ -76,7 +76,7 @@ def test_wrong_usage(rnnlm, big, options, code, what):
 
 def test_where_a_model_is_nothing_is_written_unless_asked(rnnlm, big):
     before = library.load(big).fingerprint
-    checked_error(rnnlm("prune", "-m", big, "-o", big, "--max-order", "2"), 1, f"{big} holds a model already")
+    checked_error(rnnlm("prune", "-m", big, "-o", big, "--max-order", "2"), 1, f"{big} already holds a model")
     assert library.load(big).fingerprint == before
     assert rnnlm("prune", "-m", big, "-o", big, "--max-order", "2", "--overwrite").code == 0
     assert library.load(big).order == 2

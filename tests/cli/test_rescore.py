@@ -88,7 +88,7 @@ def test_files_are_not_replaced_unless_asked(rnnlm, models, listed):
     (listed / "best.txt").write_text("mine\n")
     command = ("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--output", "best.txt")
     refused = rnnlm(*command)
-    assert refused.code == 1 and "best.txt is there already" in refused.errors[0]
+    assert refused.code == 1 and "best.txt already exists" in refused.errors[0]
     assert (listed / "best.txt").read_text() == "mine\n"
     assert rnnlm(*command, "--overwrite").code == 0
     assert (listed / "best.txt").read_text().startswith("u0 ")

@@ -104,7 +104,7 @@ def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
 def test_settings_of_a_training_loop_are_of_no_use_to_a_unigram_and_that_is_said(rnnlm, models):
     shown = rnnlm("train", models.text, "--model", "unigram", "--budget", "3steps", "-o", "made")
     assert shown.code == 0
-    assert "note: --budget means nothing to a model of kind unigram: it is ignored" in shown.err.splitlines()
+    assert "note: --budget has no effect on a model of kind unigram: it is ignored" in shown.err.splitlines()
 
 
 def wait_for(process: subprocess.Popen, text: str) -> str:
@@ -127,14 +127,14 @@ def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, n
     process.send_signal(number)
     _, rest = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert "stopped as asked; the best model (step " in rest and "is saved in made" in rest
-    assert "to go on: the same again with -o made --resume" in rest
+    assert "stopped on request; the best model (step " in rest and "is saved in made" in rest
+    assert "to continue: run the same command with -o made --resume" in rest
     assert "Traceback" not in rest
     newest = max((here / "made" / "training").glob("state-*.json"))
     steps = json.loads(newest.read_text(encoding="utf-8"))["facts"]["step"]
     again = start("train", models.text, "--valid", models.valid, "-o", "made", "--resume", "--budget", f"{steps + 2}steps")
     _, said = again.communicate(timeout=30)
-    assert again.returncode == 0 and f"going on with the run in made after step {steps:,}" in said
+    assert again.returncode == 0 and f"continuing the run in made after step {steps:,}" in said
     assert library.evaluate(library.load(here / "made"), models.valid).ppl_token > 1
 
 

@@ -12,8 +12,8 @@ from rnnlm.errors import RnnlmError, UsageError
 from rnnlm.evaluation.signature import Signature
 from rnnlm.files.reading import read_toml
 from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.memory import parse_size
 from rnnlm.models import registry
+from rnnlm.system import parse_size
 from rnnlm.text.sources import parse_hub_name
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.plan import Request, plan

@@ -83,6 +83,10 @@ class _Stream:
         self.stream.write(data[middle:])
         return len(data)
 
+    def writelines(self, pieces: Any) -> None:
+        for piece in pieces:
+            self.write(piece)
+
 
 def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
     """This process kills itself at its call `point` below `folder`, which is ("before" or "after", a line of `log`); all that succeed are

@@ -96,7 +96,7 @@ def test_a_process_that_is_killed_ends_all_with_one_clear_message(start, models)
     errors = [line for line in err.splitlines() if not line.startswith("step ")]
     assert errors == [
         "error: process 1 of 2 was ended by signal 9 (SIGKILL)", "  why: the others cannot go on without it, and have ended",
-        "  try: go on from the last checkpoint: the same again with --resume",
+        "  try: to continue from the last checkpoint, run the same command with --resume",
     ]  # fmt: skip
     assert not any(map(is_running, ids.values()))
     assert not list(Path("made").glob(".*")) and len(list(Path("made").glob("weights-*"))) == 1
@@ -107,7 +107,7 @@ def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans
     process, ids = begun(start, models, "made")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 143 and err.count("stopped as asked") == 1 and "error" not in err
+    assert process.returncode == 143 and err.count("stopped on request") == 1 and "error" not in err
     assert list(Path("made/training").glob("state-*.json")) and not any(map(is_running, ids.values()))
     process, ids = begun(start, models, "killed")
     process.kill()
@@ -130,14 +130,14 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
             process.send_signal(asked)
             _, err = process.communicate(timeout=60)
             seconds.append(time.monotonic() - began)
-            assert process.returncode == 128 + asked and "stopped as asked" in err and "error" not in err, (number, err)
+            assert process.returncode == 128 + asked and "stopped on request" in err and "error" not in err, (number, err)
             assert not any(map(is_running, ids.values()))
     print(f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}")
 
 
 def test_what_is_wrong_is_said_once(spawn):
     shown = spawn("train", "--model", "ngram", "--processes", "2", "-o", "made")
-    assert (shown.code, shown.errors[0]) == (2, "error: a model of kind ngram is made by one process")
+    assert (shown.code, shown.errors[0]) == (2, "error: a model of kind ngram is trained by one process")
     assert sum(line.startswith("error") for line in shown.err.splitlines()) == 1
 
 
@@ -145,7 +145,7 @@ def test_the_standard_input_is_for_one_process_and_processes_are_started_once(rn
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
     shown = rnnlm("train", "my.txt", "--processes", "2")
-    assert shown.code == 2 and shown.errors[0] == "error: --processes starts processes, and so did torchrun"
+    assert shown.code == 2 and shown.errors[0] == "error: --processes and torchrun both start processes"
 
 
 def test_a_plan_is_shown_by_one_process(rnnlm, models):
@@ -166,7 +166,7 @@ class Ended:
                 group.start([sys.executable, "-S", "-c", program], dict(os.environ), errors)
             meanwhile(group)
             group.wait()
-        code = group.tell(said)
+        code = group.report(said)
         for errors in said[1:]:
             errors.close()
         return code, self.capsys.readouterr().err

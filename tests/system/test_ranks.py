@@ -16,7 +16,7 @@ from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.shared_iteration import SharedIteration
-from rnnlm.rendezvous import Rank, bind_device, current_rank
+from rnnlm.system import Rank, bind_device, current_rank
 from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, rank_of, read_state, run, trainer_of, write_state
 
 COUNTS = (2, 3)

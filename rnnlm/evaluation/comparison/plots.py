@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.control_characters import visible
+from rnnlm.errors import visible
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.comparison import Compared, Comparison
 from rnnlm.evaluation.comparison.tables import GroupRow

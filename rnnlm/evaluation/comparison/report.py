@@ -4,7 +4,7 @@ import importlib.metadata
 from dataclasses import fields
 from pathlib import Path
 
-from rnnlm.control_characters import visible
+from rnnlm.errors import visible
 from rnnlm.evaluation.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.evaluation.comparison.comparison import Comparison
 from rnnlm.evaluation.comparison.plots import plots

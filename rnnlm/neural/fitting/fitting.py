@@ -19,7 +19,7 @@ from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
-from rnnlm.rendezvous import bind_device, current_rank
+from rnnlm.system import bind_device, current_rank
 from rnnlm.text.corpus import TextSettings
 from rnnlm.text.encoding import TrainingData
 

@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.rendezvous import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, farewell, lost_at_start, store
+from rnnlm.system import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, farewell, lost_at_start, store
 
 BETWEEN_SECONDS = 0.1  # from one agreement to the next, about
 MOST_STEPS = 1000  # and no more than so many

@@ -9,8 +9,8 @@ seen after h, and says how much is left for the lower order, whose context h' la
 Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes to left(h).
 """
 
-import importlib
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, Literal
 
 import numpy as np
@@ -139,5 +139,4 @@ def check_join(settings: NgramSettings) -> None:
 
 def estimator(name: str) -> type[Estimator]:
     """The class of the estimator called `name`."""
-    module, _, cls = ESTIMATORS[name].partition(":")
-    return getattr(importlib.import_module(f"rnnlm.ngram.smoothing.{module}"), cls)
+    return resolve_name(f"rnnlm.ngram.smoothing.{ESTIMATORS[name]}")

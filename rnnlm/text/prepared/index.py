@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rnnlm.errors import ModelError
+from rnnlm.files.reading import read_json
 from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
 
 FORMAT_VERSION = 1
@@ -95,18 +96,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         )
     if not path.is_file():
         raise ModelError(f"no prepared text in {folder}", f"there is no {name}", f"make it with rnnlm prepare TEXT -o {folder}")
-    try:
-        if path.stat().st_size > LARGEST_INDEX:
-            raise ModelError(_damaged(folder), f"{name} is larger than {LARGEST_INDEX} bytes")
-        content = json.loads(path.read_bytes())
-        version = content.get("format_version") if isinstance(content, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelError(f"the text in {folder} has format {version}", f"this rnnlm reads up to {FORMAT_VERSION}", "upgrade rnnlm")
-        index = msgspec.convert(content, Index)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise ModelError(_damaged(folder), f"{name}: {error}") from None
+    index = read_json(path, Index, ModelError, _damaged(folder), newest=(f"the text in {folder}", FORMAT_VERSION), limit=LARGEST_INDEX)
     if why := _disorder(index) or (name == INDEX and not index.counts.tokens and "it holds no tokens"):
         raise ModelError(_damaged(folder), f"{name}: {why}")
     return index

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnlm import memory
+from rnnlm import system
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.interface import Tokenizer
@@ -87,7 +87,7 @@ def resolve_request(request: Request) -> Task:
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     settings = resolved.make(TokenizerSettings)
-    sample = memory.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
+    sample = system.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
     return Task(
         request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, tokenizer, sample,
         processors() if request.workers is None else request.workers,

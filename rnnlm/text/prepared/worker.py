@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from rnnlm import memory
+from rnnlm import system
 from rnnlm.errors import RnnlmError
 from rnnlm.text.prepared.answering import Encoder, learned
 from rnnlm.text.prepared.messages import Done, Encode, Failed, Learn, Setup, receive_asked, send
@@ -21,7 +21,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
-    memory.keep_freed()  # one piece takes what the one before has taken
+    system.keep_freed()  # one piece takes what the one before has taken
     with contextlib.suppress(BrokenPipeError):
         answer(asked, answers)
 

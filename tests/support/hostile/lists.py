@@ -128,7 +128,7 @@ ROWS += [
     Bad("n-best: ESPnet, no score", "rescore -m {unigram} --tune n", "cannot read n/1best_recog/score", {"n": folder(**{"1best_recog__text": b"u1 a\n"})}),
     Bad("n-best: ESPnet, a rank of 400 digits", "rescore -m {unigram} --tune n", "", {"n": folder(**{"9" * 200 + "best_recog__text": b"u1 a\n"})}),
     Bad("weights: missing", "rescore -m {unigram} --apply {nbest} --weights w.json", "cannot read w.json"),
-    Bad("weights: without end", "rescore -m {unigram} --apply {nbest} --weights /dev/zero", "cannot read /dev/zero"),
+    Bad("weights: without end", "rescore -m {unigram} --apply {nbest} --weights /dev/zero", "/dev/zero holds no weights"),
     Bad("counts: missing", MERGE, "no such file: c.txt"),
     Bad("counts: a bomb", "count --merge c.gz -o out", "c.gz, line 1: longer than", {"c.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
     Bad("counts: a table", "count --merge c.parquet -o out", "cannot read c.parquet", {"c.parquet": b"x"}),

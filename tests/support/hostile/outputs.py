@@ -50,14 +50,16 @@ ROWS = [
     Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis})
     for how, command in WRITERS.items()
 ]
-ROWS += [Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis})]
+ROWS += [
+    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis})
+]
 ROWS += [Bad(f"folder is a file: {how}", command.replace("OUT", "text"), "", {"text": b"mine\n"}) for how, command in WRITERS.items()]
 ROWS += [
     Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"})
     for how, command in WRITERS.items()
 ]
 ROWS += [
-    Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m holds a model already", {"m": copy("unigram")})
+    Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m already holds a model", {"m": copy("unigram")})
     for how, command in WRITERS.items()
 ]
 ROWS += [
@@ -65,7 +67,7 @@ ROWS += [
     for how, command in WRITERS.items()
 ]
 ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300), "cannot write to mmm") for how, command in WRITERS.items()]
-ROWS += [Bad(f"a file is there: {how}", command.replace("OUT", "out.jsonl"), "out.jsonl is there already", {"out.jsonl": b"mine\n"})
+ROWS += [Bad(f"a file is there: {how}", command.replace("OUT", "out.jsonl"), "out.jsonl already exists", {"out.jsonl": b"mine\n"})
          for how, command in FILES.items()]  # fmt: skip
 ROWS += [
     Bad(f"no such folder: {how}", command.replace("OUT", "no/out.jsonl"), "cannot write no/out.jsonl") for how, command in FILES.items()
@@ -77,14 +79,14 @@ ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300 + ".jso
 ROWS += [
     usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "", {"m": copy("lstm")}),
     fine("prune: over itself", "prune -m m -o m --max-order 1 --overwrite", {"m": copy("ngram")}),
-    usage("count: over its text", "count text -o text --overwrite", "text is read", {"text": b"the man\n"}),
-    usage("count: over its text, by another name", "count *.txt -o link --overwrite", "link is read",
+    usage("count: over its text", "count text -o text --overwrite", "text is also an input", {"text": b"the man\n"}),
+    usage("count: over its text, by another name", "count *.txt -o link --overwrite", "link is also an input",
           {"a.txt": b"the man\n", "link": lambda path, models: path.symlink_to("a.txt")}),
-    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite", "a.txt is read", {"a.txt": b"a\t1\n"}),
-    usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite", "a.jsonl is read", {"a.jsonl": b'{"text": "a"}\n'}),
-    usage("score: over its pairs", "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite", "a.jsonl is read",
+    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite", "a.txt is also an input", {"a.txt": b"a\t1\n"}),
+    usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite", "a.jsonl is also an input", {"a.jsonl": b'{"text": "a"}\n'}),
+    usage("score: over its pairs", "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite", "a.jsonl is also an input",
           {"a.jsonl": b'{"good": "a", "bad": "b"}\n'}),
-    usage("compare: over its text", "compare {unigram} {ngram} --on a.html --report a.html --overwrite", "a.html is read", {"a.html": b"the man\n"}),
+    usage("compare: over its text", "compare {unigram} {ngram} --on a.html --report a.html --overwrite", "a.html is also an input", {"a.html": b"the man\n"}),
     usage("rescore: over its list", "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "", {"n.tsv": GOOD}),
     usage("score: compressed", "score -m {unigram} the --format jsonl -o out.jsonl.gz", "out.jsonl.gz would be compressed"),
     Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume", "cannot go on with out.jsonl"),

@@ -64,7 +64,7 @@ JSON = {
 CSV = {
     "no header": (b"", "no text in t.csv"),
     "no such column": (b"a,b\nx,y\n", "t.csv, line 2: no column 'text'"),
-    "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' stands there twice"),
+    "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' appears twice"),
     "a quotation mark left open": (b'text\n"the man\n', "t.csv, line 2: not readable as a table"),
     "text after a quotation": (b'text\n"the" man\n', "t.csv, line 2: not readable as a table"),
     "too many cells": (b"text,b\nthe,man,was\n", "t.csv, line 2: the row has more cells than columns"),
@@ -162,7 +162,7 @@ ROWS += [
     Bad("CSV: a column that is not there", "score -m {unigram} --input t.csv --column nope", "t.csv, line 2: no column 'nope'", {"t.csv": b"text\na\n"}),
     Bad("CSV: truncated", "score -m {unigram} --input t.csv.gz --column text", "cannot read t.csv.gz",
         {"t.csv.gz": gzip.compress(b"text\na\n" * 100)[:-9]}),
-    Bad("TSV: a table by another name", "score -m {unigram} --input t.txt --column text", "t.txt is no table by its name", {"t.txt": b"text\na\n"}),
+    Bad("TSV: a table by another name", "score -m {unigram} --input t.txt --column text", "t.txt does not have a table suffix", {"t.txt": b"text\na\n"}),
     Bad("TSV: no such column", "score -m {unigram} --input t.tsv --column text", "t.tsv, line 2: no column 'text'", {"t.tsv": b"a\tb\nx\ty\n"}),
     Bad("pairs: missing", "score -m {unigram} --pairs pairs.tsv", "no such file: pairs.tsv"),
     Bad("pairs: a folder without any", "score -m {unigram} --pairs .", ". holds no pairs"),

@@ -23,8 +23,6 @@ def test_a_failure_says_the_last_words():
         run_rnnlm("recipes", "x")
 
 
-@pytest.mark.parametrize(
-    "value, size, before, power", [(8, 4, (2, 2), 2), (2, 4, (2, 2), 0), (8, 4, (None, None), None), (8, 4, (2, 4), None)]
-)
-def test_the_power_by_which_a_value_grows(value, size, before, power):
-    assert exponent(value, size, *before) == power
+@pytest.mark.parametrize("size, value, before, power", [(4, 8, (2, 2), 2), (4, 2, (2, 2), 0), (4, 8, None, None), (4, 8, (4, 2), None)])
+def test_the_power_by_which_a_value_grows(size, value, before, power):
+    assert exponent(size, value, before) == power

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.benchmarks.textbook import TextbookNetwork, is_in_torch, make_loop
-from rnnlm.benchmarks.textbook_weight_drop import WeightDropNetwork
+from rnnlm.benchmarks.textbook import TextbookNetwork, WeightDropNetwork, is_in_torch, make_loop
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import KINDS
 

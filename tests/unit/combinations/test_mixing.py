@@ -110,7 +110,7 @@ def test_different_tokenizers_are_named(folders):
 def test_a_mixture_replaces_no_model_unless_asked_and_none_of_its_parts(monkeypatch):
     mix(["lstm", "kn"], TEXT, "both")
     monkeypatch.setattr(mixing, "_measure", None)  # nothing is read for nothing
-    with pytest.raises(OutputError, match="both holds a model already"):
+    with pytest.raises(OutputError, match="both already holds a model"):
         mix(["lstm", "kn"], TEXT, "both")
     with pytest.raises(UsageError, match="cannot replace kn"):
         mix(["lstm", "kn"], TEXT, "kn", overwrite=True)

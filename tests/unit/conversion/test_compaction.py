@@ -84,7 +84,7 @@ def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, 
 
 def test_what_cannot_be_made_compact_says_so(text, tmp_path):
     folder = run(text, tmp_path / "run", budget="4steps")
-    with pytest.raises(OutputError, match="holds a model already"):
+    with pytest.raises(OutputError, match="already holds a model"):
         compact(str(folder), folder)
     with pytest.raises(UsageError, match="over itself"):
         compact(str(folder), folder, overwrite=True)

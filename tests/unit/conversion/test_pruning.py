@@ -92,7 +92,7 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
 
 def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
     folder = saved(tmp_path / "model", order=3)
-    with pytest.raises(OutputError, match="holds a model already"):
+    with pytest.raises(OutputError, match="already holds a model"):
         prune(str(folder), folder, Limits(max_order=2))
     prune(str(folder), folder, Limits(max_order=2), overwrite=True)
     assert load(folder).order == 2

@@ -9,7 +9,15 @@ import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.files import lock
-from rnnlm.files.lock import Owner, check, held
+from rnnlm.files.lock import Owner
+
+
+def held(folder):
+    return lock.held(folder, "training", "training")
+
+
+def check(folder):
+    lock.check(folder, "training", "training")
 
 
 def owned(folder, owner: Owner, seconds_ago: float = 0.0):

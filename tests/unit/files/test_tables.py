@@ -69,8 +69,8 @@ def test_places_are_told(tmp_path):
         ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
         ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
         ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
-        ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' stands there twice"),
-        ("a.parquet", b"junk", "cannot read"), ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "no table by its name"),
+        ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"),
+        ("a.parquet", b"junk", "cannot read"), ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, content, message):

@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_that_is_said_on
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert checkpoints.load_run(folder) == RUN
-    with pytest.warns(RnnlmWarning, match="is damaged, the one before it is looked for: state-00000009") as said:
+    with pytest.warns(RnnlmWarning, match="is damaged; trying the one before it: state-00000009") as said:
         found = checkpoints.load(folder)
     assert found.facts == state(6).facts and len(said) == 1
     np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])

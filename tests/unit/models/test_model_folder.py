@@ -284,7 +284,7 @@ def test_a_reader_whose_model_is_replaced_meanwhile_gets_the_new_one(tmp_path, m
 
 def test_an_existing_model_is_refused_unless_it_may_be_replaced(tmp_path):
     save_unigram(tmp_path)
-    with pytest.raises(OutputError, match="holds a model already.*--overwrite") as caught:
+    with pytest.raises(OutputError, match="already holds a model.*--overwrite") as caught:
         model_folder.check_output(tmp_path, overwrite=False)
     assert str(tmp_path) in caught.value.what
     model_folder.check_output(tmp_path, overwrite=True)

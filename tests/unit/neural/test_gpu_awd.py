@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from rnnlm.benchmarks.kernel_time import kernel_seconds
+from rnnlm.benchmarks.training import kernel_seconds
 from rnnlm.errors import TrainingError
 from rnnlm.neural import network
 from rnnlm.neural.device import exact_products, memory_errors, training_products

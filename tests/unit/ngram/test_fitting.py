@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from rnnlm import memory
+from rnnlm import system
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
 from rnnlm.models import registry
@@ -157,7 +157,7 @@ def test_asked_to_stop_while_it_counts_it_ends_after_that_order_with_nothing(ord
 @pytest.fixture
 def little_memory(tmp_path, monkeypatch):
     """A limit leaves what it says for buffers, however much this process and the text take; files go where this names."""
-    monkeypatch.setattr(memory, "held_bytes", lambda: 0)
+    monkeypatch.setattr(system, "held_bytes", lambda: 0)
     monkeypatch.setattr(fitting, "BYTES_PER_TOKEN", 0)
     monkeypatch.setattr(fitting, "SMALLEST_BUFFERS", 0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -194,7 +194,7 @@ def test_the_number_of_threads_changes_no_bit_of_the_model(little_memory, memory
 
 
 def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
-    monkeypatch.setattr(memory, "held_bytes", lambda: 1_300_000_000)
+    monkeypatch.setattr(system, "held_bytes", lambda: 1_300_000_000)
     data = data_of()
     with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
         events_of(data, memory="1.3G")

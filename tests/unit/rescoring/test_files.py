@@ -165,7 +165,7 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message
     ("record", "message"),
     [
         ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
-        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is there already"),
+        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' already exists"),
         ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
         ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
         ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),

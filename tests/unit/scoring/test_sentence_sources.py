@@ -94,7 +94,7 @@ def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     "name, content, settings, what",
     [
         ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
-        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"), ("t.txt", "a\n", {"column": "c"}, "is no table by its name"),
+        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"), ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
         ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
         ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
     ],

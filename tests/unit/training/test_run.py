@@ -159,7 +159,7 @@ def test_settings_in_a_file_that_are_not_valid_name_the_file(tmp_path):
 
 
 def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
-    with pytest.warns(RnnlmWarning, match="--budget means nothing to a model of kind unigram"):
+    with pytest.warns(RnnlmWarning, match="--budget has no effect on a model of kind unigram"):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values
 
@@ -515,7 +515,7 @@ def test_a_rate_that_is_too_high_is_lowered_and_metrics_tell_of_it(text):
 def test_an_existing_model_stays_unless_it_may_be_replaced(text):
     list(train(text, output="m", **SMALL))
     before = model_folder.read_manifest(Path("m"))
-    with pytest.raises(OutputError, match="m holds a model already"):
+    with pytest.raises(OutputError, match="m already holds a model"):
         list(train(text, output="m", **SMALL))
     assert model_folder.read_manifest(Path("m")) == before
 
@@ -683,7 +683,7 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
         list(train(text, output=tmp_path / "none", resume=True))
     with pytest.raises(UsageError, match="name it with -o DIR|folder of the run"):
         list(train(text, resume=True))
-    with pytest.raises(UsageError, match="contradict"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         list(train(text, output=folder, resume=True, overwrite=True))
     list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **RUN))
     with pytest.raises(UsageError, match="nothing to resume"):
@@ -716,7 +716,7 @@ def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_
 
 def test_another_budget_is_told_where_the_rate_follows_it(text):
     list(train(text, output="m", budget="3steps", **{**RUN, "schedule": "cosine"}))
-    with pytest.warns(RnnlmWarning, match="follows the budget: the steps so far were taken at the rates of 3steps"):
+    with pytest.warns(RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"):
         list(train(text, output="m", resume=True, budget="5steps"))
 
 

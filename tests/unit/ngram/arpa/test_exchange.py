@@ -98,7 +98,7 @@ def test_a_model_is_replaced_only_when_asked(tmp_path):
     path.write_text(SMALL)
     first = exchange.import_arpa(path, tmp_path / "model").fingerprint
     path.write_text(SMALL.replace("-0.05\t", "-0.06\t"))
-    with pytest.raises(OutputError, match="holds a model already"):
+    with pytest.raises(OutputError, match="already holds a model"):
         exchange.import_arpa(path, tmp_path / "model")
     assert rnnlm.load(tmp_path / "model").fingerprint == first
     exchange.import_arpa(path, tmp_path / "model", overwrite=True)

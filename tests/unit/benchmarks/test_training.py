@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import DeviceType
 
-from rnnlm.benchmarks.kernel_time import busy_seconds, kernel_seconds
+from rnnlm.benchmarks.training import busy_seconds, kernel_seconds
 
 
 def event(start, end, device=DeviceType.CUDA, is_user_annotation=False):

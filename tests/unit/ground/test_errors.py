@@ -1,0 +1,31 @@
+"""Errors: what they hold under their names, old and new; text from outside is made harmless; packages that are missing are named."""
+
+import pytest
+
+import rnnlm
+from rnnlm import events
+from rnnlm.errors import RnnlmError, UsageError, require_package, visible
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"), ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f", "\\x9b\\x00\\x7f"),
+     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"), ("\u00a0", "\u00a0")],
+)  # fmt: skip
+def test_control_characters_are_written_out_and_all_else_is_left(text, shown):
+    assert visible(text) == shown
+
+
+def test_former_names_work_for_one_release_and_say_so():
+    with pytest.warns(DeprecationWarning, match="now called hint"):
+        error = RnnlmError("what", "why", way_out="do this")
+    with pytest.warns(DeprecationWarning, match="now called hint"):
+        assert (error.hint, error.way_out, str(error)) == ("do this", "do this", "what; why; do this")
+    for former, name in {"Kept": "Checkpoint", "Saved": "ModelSaved"}.items():
+        with pytest.warns(DeprecationWarning, match=f"rnnlm.{former} is now called rnnlm.{name}"):
+            assert getattr(rnnlm, former) is getattr(events, name)
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it():
+    with pytest.raises(UsageError, match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'"):
+        require_package("no_such_thing.inside", "plots", "CTC beam searches")
