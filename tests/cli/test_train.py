@@ -117,9 +117,8 @@ def wait_for(process: subprocess.Popen, text: str) -> str:
     return seen
 
 
-@pytest.mark.parametrize(  # tests/faults has each signal in each phase
-    "number", [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.soak) for number in (signal.SIGTERM, signal.SIGHUP))]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.soak  # system/test_signals.py has each signal in each phase
 def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, number):
     process = start("train", models.text, "--valid", models.valid, *TINY, "--budget", "60s",
                     "--set", "validate_every_steps=20", "-o", "made")  # fmt: skip

@@ -27,36 +27,22 @@ ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
-    "bptt_tokens": 9,
-    "optimizer": "sgd",
-    "learning_rate": 2.0,
-    "clip_norm": 0.3,
-    "schedule": "linear",
-    "warmup": 0.0,
+    "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3, "schedule": "linear", "warmup": 0.0,
     "validate_every_steps": 6,
-}
+}  # fmt: skip
 CASES = {
     "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5, "bptt_deviation": 3.0, "state_reset": 0.3},
     "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14, "activation_penalty": 2.0},
     "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
     "averaged": {
-        "optimizer": "asgd",
-        "nonmonotone_interval": 2,
-        "fine_tune_after": 0.5,
-        "output_layer": "mos",
-        "mixture_components": 2,
+        "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "output_layer": "mos", "mixture_components": 2,
         "accumulation": 3,
     },
     "gru": {
-        "model": "gru",
-        "layers": 2,
-        "optimizer": "adamw",
-        "learning_rate": 0.01,
-        "output_layer": "hierarchical",
-        "tied": None,
+        "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None,
         "ema_decay": 0.9,
     },
-}
+}  # fmt: skip
 CUT = 8  # steps, in the middle of an epoch
 DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
 

@@ -28,14 +28,10 @@ from support.failures import fingerprint
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
 READING = {
-    "eval": ["eval", "-m", "kn", TEXT],
-    "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
-    "generate": ["generate", "-m", "kn", "--num", "9"],
-    "count": ["count", TEXT, "--order", "2"],
-    "compare": ["compare", "kn", "uni", "--on", TEXT],
-    "info": ["info", "kn"],
-    "doctor": ["doctor", "kn"],
-}
+    "eval": ["eval", "-m", "kn", TEXT], "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
+    "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2"],
+    "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"], "doctor": ["doctor", "kn"],
+}  # fmt: skip
 WRITING = {
     "train": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "made"],
     "export": ["export", "-m", "kn", "--arpa", "made.arpa"],
