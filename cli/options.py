@@ -140,8 +140,8 @@ def load_model(name: str | None, device: str, kind: str | None = None, settings:
         from rnnlm.models.loading import load
 
         return load(name, device)
-    from rnnlm.combinations.adaptation import load_adapted
     from rnnlm.config import parse_assignments
+    from rnnlm.models.loading import load_adapted
 
     return load_adapted(name, kind, parse_assignments(settings), device)
 

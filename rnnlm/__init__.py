@@ -5,6 +5,7 @@
 >>> rnnlm.score_sentences(model, ["recognize speech"])[0].logprob_nats     # doctest: +SKIP
 """
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ _PUBLIC = {
     "Mixture": "rnnlm.combinations.mixture",
     "ModelSaved": "rnnlm.events",
     "Pair": "rnnlm.scoring.pairs.pair",
-    "Prepared": "rnnlm.text.prepared.events",
+    "Prepared": "rnnlm.text.prepared.preparation",
     "RescoreSettings": "rnnlm.rescoring.rescorer",
     "Rescored": "rnnlm.rescoring.rescorer",
     "RnnlmError": "rnnlm.errors",
@@ -57,7 +58,8 @@ _PUBLIC = {
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
-    "load_adapted": "rnnlm.combinations.adaptation",
+    "load_adapted": "rnnlm.models.loading",
+    "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
@@ -83,7 +85,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from rnnlm.combinations.adaptation import adapt, load_adapted
+    from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
     from rnnlm.combinations.tuning import tune
@@ -97,7 +99,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.interface import LanguageModel
-    from rnnlm.models.loading import load
+    from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.files import read_nbest
@@ -115,8 +117,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentence_sources import read_sentences
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.text.corpus import Corpus, TextSettings
-    from rnnlm.text.prepared.events import Prepared
-    from rnnlm.text.prepared.preparation import prepare
+    from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.run import train
 
@@ -129,7 +130,26 @@ def __getattr__(name: str) -> Any:
         name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    found = getattr(importlib.import_module(_PUBLIC[name]), name)
+    return _with_tokenizer_from(found) if name == "prepare" else found
+
+
+@functools.cache
+def _with_tokenizer_from(prepare: Any) -> Any:
+    """`prepare` that also takes the name of a model instead of its tokenizer, as before, for one release."""
+
+    @functools.wraps(prepare)
+    def with_tokenizer_from(*arguments: Any, tokenizer_from: str | None = None, **request: Any) -> Any:
+        if tokenizer_from is not None:
+            import warnings
+
+            from rnnlm.models.loading import load_tokenizer
+
+            warnings.warn("prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
+            request |= {"tokenizer": load_tokenizer(tokenizer_from), "tokenizer_name": str(tokenizer_from)}
+        return prepare(*arguments, **request)
+
+    return with_tokenizer_from
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ A target of -1 is padding and scores 0.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -136,9 +137,33 @@ class LanguageModel(Protocol):
         ...
 
 
+class OptionalMethods(Protocol):
+    """What a model may offer beside, where its family can answer; a caller looks whether it does."""
+
+    description: str  # what it is, in a message: "an n-gram model"
+    order: int  # the number of words of its longest n-grams
+
+    def incremental(self) -> Any:
+        """Steps of its own, one word at a time, which are quicker than `predict`."""
+        ...
+
+    def check_tables(self) -> tuple[str, str]:
+        """What is wrong with its tables, or nothing; and what they hold."""
+        ...
+
+    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+        """At most so many of the contexts after which its predictions differ, drawn at random: ids (S, T) by length, and whether they
+        are all."""
+        ...
+
+    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
+        """(N,): how many words the longest of its n-grams has that ends at each token of a text."""
+        ...
+
+
 @runtime_checkable
 class HiddenStateModel(LanguageModel, Protocol):
-    """A language model with hidden states: what caches and probes need."""
+    """A language model with hidden states, arrays of torch: what caches and probes need."""
 
     hidden_size: int  # H, the width of `hidden`
     device: Any  # where its numbers are
@@ -153,4 +178,8 @@ class HiddenStateModel(LanguageModel, Protocol):
 
     def predict_hidden(self, hidden_BTH: Array) -> Array:
         """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T, V)."""
+        ...
+
+    def exact_products(self) -> AbstractContextManager[None]:
+        """While it lasts, products of hidden states are IEEE fp32, and no gradients are kept."""
         ...

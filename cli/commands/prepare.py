@@ -40,6 +40,10 @@ def command(as_json: bool, **given: Any) -> None:
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
+    if name := given.pop("tokenizer_from"):
+        from rnnlm.models.loading import load_tokenizer
+
+        own |= {"shared_tokenizer": load_tokenizer(name), "tokenizer_name": name}
     flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
     with _saying_what_stays(own["output"]), _display() as show:
         for event in run(Request(**own, flags=flags)):
@@ -98,7 +102,7 @@ def _show_plain(event: Any, progress: terminal.Progress) -> None:
 
 def _announcement(event: Any) -> str | None:
     """What is said of an event that stands on its own."""
-    from rnnlm.text.prepared.events import Sampled, Sampling
+    from rnnlm.text.prepared.preparation import Sampled, Sampling
 
     ways = {"all": "all of the text", "even": "{} of the text, in stretches at even distances", "start": "the first {} of the text"}
     if isinstance(event, Sampling):

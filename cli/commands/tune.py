@@ -40,7 +40,7 @@ def command(
     if not kind:
         raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
     name = named(model_name)
-    from rnnlm.combinations.tuning import Try, tune
+    from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
     say = terminal.Progress()
@@ -49,7 +49,7 @@ def command(
         name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
         report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),
     ):  # fmt: skip
-        if isinstance(event, Try):
+        if isinstance(event, Trial):
             terminal.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
     result = dataclasses.asdict(event)
     if as_json:

@@ -1,6 +1,6 @@
 """A model that adapts itself to what it reads: made around another, with settings given, tuned, or by default."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,16 @@ from rnnlm.combinations.settings import KINDS, OF_RMS, describe
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.interface import HiddenStateModel, LanguageModel
-from rnnlm.models import loading, model_folder
 
 
 def adapt(model: LanguageModel, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
     """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
 
     settings: of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults. statistics: for the rule
-    rms of "dynamic", what :func:`rnnlm.combinations.gradient_statistics.gather_statistics` gives.
+    rms of "dynamic", what :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 
     Raises:
-        UsageError: there is no such kind, the model cannot be adapted so, or statistics are needed.
+        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
     """
     settings = settings or settings_class(kind)()
     if kind == "unigram":
@@ -37,27 +36,29 @@ def adapt(model: LanguageModel, kind: str, settings: Any = None, statistics: Map
     return DynamicEvaluation(model, settings, statistics)
 
 
-def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> LanguageModel:
-    """The model called `name`, adapting itself with the settings tuned for it, or by default; `given` ones come first.
+def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[LanguageModel, Path], LanguageModel]:
+    """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by default; `given` ones come first.
 
     Raises:
-        UsageError: see :func:`adapt`. SettingsError: a given setting is unknown or not valid. ModelError: there is no such
-            model, or what was tuned for it is damaged. DeviceError: `device` is not here.
+        UsageError: the kind is unknown; from the function returned: see :func:`adapt`. SettingsError: a given setting is unknown or not
+            valid. ModelError: what was tuned for the model is damaged.
     """
     cls = settings_class(kind)
     is_text = [Layer("--set", given or {}, is_text=True)]
     resolve([cls], is_text)
-    folder = loading.find(name)
-    model, _ = model_folder.load(folder, device)
-    if kind != "unigram":
-        check_hidden(model, HiddenStateModel)
-    tuned, rule = companions.read_tuned(folder, kind), (given or {}).get("adaptation_rule")
-    if tuned and rule and rule != tuned.settings["adaptation_rule"]:
-        tuned = None  # rates of one rule mean nothing to the other
-    below = tuned.settings if tuned else OF_RMS if rule == "rms" else {}
-    settings = resolve([cls], [Layer("the model's folder", below), *is_text]).make(cls)
-    adapted = adapt(model, kind, settings, load_statistics(folder, model, settings))
-    _tell(describe(kind, settings), tuned, model, bool(given))
+
+    def adapted(model: LanguageModel, folder: Path) -> LanguageModel:
+        if kind != "unigram":
+            check_hidden(model, HiddenStateModel)
+        tuned, rule = companions.read_tuned(folder, kind), (given or {}).get("adaptation_rule")
+        if tuned and rule and rule != tuned.settings["adaptation_rule"]:
+            tuned = None  # rates of one rule mean nothing to the other
+        below = tuned.settings if tuned else OF_RMS if rule == "rms" else {}
+        settings = resolve([cls], [Layer("the model's folder", below), *is_text]).make(cls)
+        result = adapt(model, kind, settings, load_statistics(folder, model, settings))
+        _report(describe(kind, settings), tuned, model, bool(given))
+        return result
+
     return adapted
 
 
@@ -69,28 +70,26 @@ def load_statistics(folder: Path, model: Any, settings: Any) -> dict[str, Any] |
     """
     if getattr(settings, "adaptation_rule", None) != "rms":
         return None
-    import torch
+    from rnnlm.combinations import dynamic_evaluation
 
-    shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
-    found = companions.read_statistics(folder, shapes, model.fingerprint)
-    return found and {name: torch.from_numpy(array) for name, array in found.items()}
+    return dynamic_evaluation.load_statistics(folder, model)
 
 
 def settings_class(kind: str) -> type:
     """The class of the settings of a kind of adaptation.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: the kind is unknown.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of adaptation {kind!r}", hint=nearest(kind, KINDS))
     return KINDS[kind]
 
 
-def _tell(description: str, tuned: companions.Tuned | None, model: LanguageModel, is_changed: bool) -> None:
+def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool) -> None:
     if tuned is None:
-        notice(f"{description}: defaults, nothing was tuned for this model; rnnlm tune does")
+        notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
-        notice(f"{description}: tuned for the weights that the model had before it was trained anew; rnnlm tune does it again")
+        notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
     else:
-        notice(f"{description}: as tuned on {tuned.tokens:,} tokens{', but for what is given' if is_changed else ''}")
+        notice(f"{description}: tuned on {tuned.tokens:,} tokens{', except for the settings given' if is_changed else ''}")

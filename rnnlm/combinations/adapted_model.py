@@ -1,22 +1,22 @@
 """What all models have in common that adapt another one to what it reads, and how their states are stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnlm import arrays as array_types
 from rnnlm.combinations.settings import describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import LanguageModel
 
-_PART = "model."
+PART = "model."  # prefix of the inner model's arrays in a state's
 
 
 class AdaptedModel:
     """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
 
     kind: ClassVar[str]
+    description = "a model that adapts itself already"
     forgets_at_boundary = False
 
     def __init__(self, model: LanguageModel, settings: Any) -> None:
@@ -45,31 +45,10 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
         UsageError: it has no hidden states or no weights that gradients could change.
     """
     if not isinstance(model, wanted):
-        raise UsageError(
-            f"{_in_words(model)} cannot be adapted so", "that takes a neural network, with hidden states and gradients",
-            "use the cache of words, which works for every model: --adapt unigram",
-        )  # fmt: skip
+        what = f"{getattr(model, 'description', 'this model')} cannot be adapted so"
+        hint = "use the cache of words, which works for every model: --adapt unigram"
+        raise UsageError(what, "that takes a neural network, with hidden states and gradients", hint)
     return model
-
-
-def _in_words(model: LanguageModel) -> str:
-    """What `model`, which is no network alone, is to whoever made it."""
-    from rnnlm.combinations.mixture import Mixture
-    from rnnlm.ngram.model import NgramModel
-    from rnnlm.ngram.unigram import UnigramModel
-
-    known = {(NgramModel, UnigramModel): "an n-gram model", Mixture: "a mixture", AdaptedModel: "a model that adapts itself already"}
-    return next((words for classes, words in known.items() if isinstance(model, classes)), "this model")
-
-
-def as_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of the inner model's state, named as such."""
-    return array_types.with_prefix(_PART, arrays)
-
-
-def of_part(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What :func:`as_part` was given, out of all arrays of a state."""
-    return array_types.strip_prefix(_PART, arrays)
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:

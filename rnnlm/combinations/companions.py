@@ -20,11 +20,11 @@ from rnnlm.files.writing import replace_file, writing
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
-_ANEW = "gather them anew: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
+_ANEW = "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedSettings:
     """Settings chosen on a text, the fingerprint of the model they were chosen for, and the perplexities on that text."""
 
     kind: str
@@ -47,7 +47,7 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def save_tuned(folder: Path, tuned: Tuned) -> Path:
+def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
     """Write them into the model's folder, in the place of earlier ones.
 
     Raises:
@@ -59,7 +59,7 @@ def save_tuned(folder: Path, tuned: Tuned) -> Path:
     return path
 
 
-def read_tuned(folder: Path, kind: str) -> Tuned | None:
+def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     """The tuned settings for `kind`, checked; None where there are none.
 
     Raises:
@@ -68,8 +68,8 @@ def read_tuned(folder: Path, kind: str) -> Tuned | None:
     path = settings_path(folder, kind)
     if not path.exists():
         return None
-    damaged, hint = f"the settings in {path} are damaged", f"tune anew: rnnlm tune --adapt {kind}, or delete the file"
-    tuned = read_json(path, Tuned, ModelError, damaged, hint)
+    damaged, hint = f"the settings in {path} are damaged", f"tune again: rnnlm tune --adapt {kind}, or delete the file"
+    tuned = read_json(path, TunedSettings, ModelError, damaged, hint)
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
     except SettingsError as error:
@@ -97,7 +97,7 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where none were gathered.
 
     Raises:
-        ModelError: they are damaged, or of the weights that the model had before it was trained anew.
+        ModelError: they are damaged, or belong to the weights that the model had before it was trained again.
     """
     path = folder / STATISTICS
     if not path.exists():
@@ -105,11 +105,11 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
     found = _statistics(path)
     owner = found.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
-        why = "the model was trained anew since they were gathered"
-        raise ModelError(f"the gradient statistics in {path} are of other weights", why, _ANEW)
+        why = "the model was trained again after they were gathered"
+        raise ModelError(f"the gradient statistics in {path} belong to other weights", why, _ANEW)
     is_whole = {name: array.shape for name, array in found.items()} == weights
     if not is_whole or not all(_are_squares(array) for array in found.values()):
-        raise ModelError(f"the gradient statistics in {path} are damaged", "they are not one number, zero or more, for each weight", _ANEW)
+        raise ModelError(f"the gradient statistics in {path} are damaged", "there must be one number, zero or more, for each weight", _ANEW)
     return found
 
 
@@ -127,7 +127,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file but their hash, which they have; files of earlier versions hold none."""
+    """All arrays of the file but their hash, which is checked; files of earlier versions have no hash."""
     try:
         found = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
     except ModelError as error:

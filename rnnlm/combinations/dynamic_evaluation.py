@@ -6,25 +6,37 @@ a mean in nats over its tokens, and fall back by a share of the way to the train
     sgd:  theta <- theta - eta g + lambda (theta_0 - theta)                                      g = grad L(segment)
     rms:  theta <- theta - eta g / (sqrt(MS_g) + epsilon) + min(1, lambda r) (theta_0 - theta)   r = sqrt(MS_g) / mean sqrt(MS_g)
 
-with MS_g from :mod:`rnnlm.combinations.gradient_statistics`. A segment's tokens are scored with the weights from before its step, and hidden
-states are carried on as they were computed. Segments lie at fixed places of the stream. The target of a segment's last place
-is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
+with MS_g = 1/N sum_k (grad L(segment k))^2 over the training text, element by element. A segment's tokens are scored with the
+weights from before its step, and hidden states are carried on as they were computed. Segments lie at fixed places of the stream. The
+target of a segment's last place is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
+
+For MS_g a segment is `segment_tokens` long in each of ROWS streams that are read side by side, as in the authors' own experiments, and
+its loss the mean over all of its tokens: with one row, gradients would be larger, and a text would take up to a hundred times as long.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part, one_row
-from rnnlm.combinations.gradient_statistics import Statistics, gradients, trainable_copy
+from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.combinations import companions
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel
 from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
+
+ROWS = 100
+
+Statistics = dict[str, Tensor]  # weight by name: MS_g
 
 # features (T, 1, E) of some places of a call, which those are, and the log-probability of the input after each where it
 # is known -> what the call gives for them
@@ -45,7 +57,7 @@ class DynamicState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {"weights": self.weights_P, "inputs": self.inputs_T}
-        return {**as_part(self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
+        return {**with_prefix(PART, self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
 
 
 class DynamicEvaluation(AdaptedModel):
@@ -91,7 +103,7 @@ class DynamicEvaluation(AdaptedModel):
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
         weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.reader.device) for name in ("weights", "inputs"))
-        return DynamicState(weights_P, self.model.state_from_arrays(of_part(arrays)), inputs_T)
+        return DynamicState(weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T)
 
     def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
         """What `give` gives for all places, side by side, and the state after the inputs."""
@@ -156,3 +168,49 @@ def _digest(statistics: Statistics) -> str:
     for name in sorted(statistics):
         content.update(name.encode() + statistics[name].cpu().numpy().tobytes())
     return content.hexdigest()[:8]
+
+
+def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | None:
+    """The gradient statistics of `model` in its folder, if there are some.
+
+    Raises:
+        ModelError: they are damaged, or of other weights.
+    """
+    shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
+    found = companions.read_statistics(folder, shapes, model.fingerprint)
+    return found and {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
+    """The same model with weights of its own, all of which take gradients."""
+    network = copy.deepcopy(model.network).requires_grad_(True)
+    return NeuralLanguageModel(network, model.tokenizer, model.precision, model.fingerprint)
+
+
+def gather_statistics(
+    model: NeuralLanguageModel, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None = None
+) -> Statistics:
+    """MS_g of each weight over the text `ids`; report: called with the number of segments done, and of all."""
+    network = (reader := trainable_copy(model)).network
+    weights = dict(network.named_parameters())
+    sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
+    bounds = stream_bounds(len(ids), max(1, min(ROWS, len(ids) // segment_tokens)))
+    stream, segments = with_boundary(ids, model.tokenizer.boundary_id), list(tbptt_windows(bounds, repeat(segment_tokens)))
+    state = network.initial_state(len(bounds) - 1)
+    with reader.reading(), torch.enable_grad():
+        for done, window in enumerate(segments, start=1):
+            inputs_TB, targets_TB = (reader.ids(each).t() for each in gather(ids, stream, window.start_B, window.end_B))
+            logprob_TB, state = network.score(inputs_TB, targets_TB, state)
+            loss = -logprob_TB.sum() / (targets_TB != PADDING).sum()
+            for total, gradient in zip(sums.values(), gradients(loss, list(weights.values())), strict=True):
+                total.addcmul_(gradient, gradient)
+            state = tuple(tensor.detach() for tensor in state)
+            if report:
+                report(done, len(segments))
+    return {name: total / len(segments) for name, total in sums.items()}
+
+
+def gradients(loss: Tensor, weights: list[Tensor]) -> list[Tensor]:
+    """Of `loss`, zero for weights that it does not depend on."""
+    found = torch.autograd.grad(loss, weights, materialize_grads=True)
+    return [gradient.to_dense() if gradient.is_sparse else gradient for gradient in found]

@@ -9,20 +9,20 @@ from typing import Any, get_args
 import numpy as np
 
 from rnnlm.combinations.mixture import Mixture, MixtureKind, added, check_weights, shared_tokenizer
-from rnnlm.combinations.mixture_weights import Predictions, Tuned, linear_weights, log_linear_weights
+from rnnlm.combinations.mixture_weights import MixtureWeights, Predictions, linear_weights, log_linear_weights
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
 
 @dataclass(frozen=True)
-class Part:
+class MixedModel:
     """One of the models mixed. evaluation: of it alone, None where there was no text."""
 
     name: str
@@ -37,7 +37,7 @@ class Mixed:
 
     folder: str
     kind: MixtureKind
-    parts: tuple[Part, ...]
+    parts: tuple[MixedModel, ...]
     iterations: int | None
     evaluation: Evaluation | None
 
@@ -50,7 +50,7 @@ def mix(
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
     kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the
-    folder `output`; else they are referred to, and must stay what they are. `report` hears how far tuning is.
+    folder `output`; else they are referred to, and must stay what they are. report: called with the progress of tuning.
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
@@ -69,18 +69,18 @@ def mix(
     measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context)
     tuned = None
     if measured is not None and weights is None:
-        tell_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
+        warn_if_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
         tuned = measured.tune(kind, report)
     mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
     facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
-    manifest = model_folder.save(output, mixture, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
+    weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
+    manifest = model_folder.save(output, weighed, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
     mixture.fingerprint = manifest.fingerprint
     whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
     if measured is not None:
         manifest = model_folder.save_results(output, manifest, {measured.source: whole.to_dict()}, facts)
     card.write(output, manifest, mixture.tokenizer)
-    fingerprints = [model.fingerprint for model in models]
-    parts = map(Part, names, fingerprints, mixture.weights_K.tolist(), alone)
+    parts = map(MixedModel, names, [model.fingerprint for model in models], mixture.weights_K.tolist(), alone)
     return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
 
 
@@ -90,16 +90,16 @@ def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None
     if kind not in get_args(MixtureKind):
         raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind)))
     if len(names) < 2:
-        raise UsageError("a mixture is made of two models at least", f"there is {len(names)}", "name another one")
+        raise UsageError("a mixture needs at least two models", f"there is {len(names)}", "name another one")
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
         hint = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
-        raise UsageError("nothing says how much each model weighs", hint=hint)
+        raise UsageError("the weights of the models are unknown", hint=hint)
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _ScoredText:
     """A text, and the log-probability (nats) that each model gave to each of its tokens."""
 
     models: list[LanguageModel]
@@ -113,7 +113,7 @@ class _Measured:
     def source(self) -> str:
         return ", ".join(self.text.sources)
 
-    def tune(self, kind: MixtureKind, report: Progress) -> Tuned:
+    def tune(self, kind: MixtureKind, report: Progress) -> MixtureWeights:
         """The weights under which the text is most probable."""
         if kind == "linear":
             return linear_weights(self.scores_KN, report)
@@ -133,20 +133,20 @@ class _Measured:
         return [perplexity.summary(*each, self.encoded, self.context, self.text.settings, self.began) for each in measured]
 
 
-def _measure(models: list[LanguageModel], text: Text, context: Context) -> _Measured:
+def _measure(models: list[LanguageModel], text: Text, context: Context) -> _ScoredText:
     """Read the text once through each model.
 
     Raises:
-        ModelError: a model's scores are no numbers. TextError: the text cannot be read.
+        ModelError: a model's scores are not numbers. TextError: the text cannot be read.
     """
     began = time.perf_counter()
     encoded = encode_text(text, shared_tokenizer([model.tokenizer for model in models]))
     scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
     span_scoring.check_scores(scores_KN)
-    return _Measured(models, text, encoded, context, scores_KN, began)
+    return _ScoredText(models, text, encoded, context, scores_KN, began)
 
 
-def _facts(names: list[str], mixture: Mixture, measured: _Measured | None, tuned: Tuned | None) -> dict[str, Any]:
+def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
     """What is kept with the mixture: its models by name, their weights, and where these come from."""
     weights = mixture.weights_K.tolist()
     mixed = [{"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]

@@ -3,7 +3,7 @@
     linear:      p(w|h) = sum over k of weight_k p_k(w|h)                     (Jelinek & Mercer 1980)
     log-linear:  p(w|h) = product over k of p_k(w|h)^weight_k / Z(h)          (Klakow 1998)
 
-Z(h) is the sum over the whole vocabulary, taken anew at each place, so a log-linear mixture sums to one whatever its parts do. A
+Z(h) is the sum over the whole vocabulary, computed at each place, so a log-linear mixture sums to one whatever its parts do. A
 part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
@@ -54,6 +54,8 @@ class MixtureState:
 
 class Mixture:
     """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
+
+    description = "a mixture"
 
     def __init__(
         self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray, kind: MixtureKind = "linear",
@@ -191,7 +193,8 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     """Whether a mixture of so many parts can have these weights.
 
     Raises:
-        UsageError: they are too few or too many, no numbers, or all zero; those of a linear mixture: negative, or not 1 in sum.
+        UsageError: there are too few or too many, they are not numbers, or all are zero; of a linear
+            mixture: one is negative, or their sum is not 1.
     """
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
@@ -200,9 +203,9 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
         raise UsageError(f"the weights {shown} are not all numbers", hint="give finite numbers, one for each model")
     if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
         why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
-        raise UsageError(f"the weights {shown} are not those of a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
+        raise UsageError(f"the weights {shown} are not valid for a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
     if not weights_K.any():
-        raise UsageError("all weights are 0", "nothing would be mixed", "give one model at least a weight other than 0")
+        raise UsageError("all weights are 0", "nothing would be mixed", "give at least one model a weight other than 0")
 
 
 def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:
@@ -216,9 +219,9 @@ def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | Non
     for name, tokenizer in zip(names, tokenizers, strict=True):
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
-                f"{name} has another tokenizer than {names[0]}",
+                f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"train one of them anew with --tokenizer-from {names[0]}, or with --tokenizer-from {name}",
+                f"train one of them again with --tokenizer-from {names[0]}, or with --tokenizer-from {name}",
             )
     return next((tokenizer for tokenizer in tokenizers if tokenizer.spells), first)
 
@@ -228,7 +231,7 @@ def _difference(one: Tokenizer, other: Tokenizer) -> str:
         return f"{one.name} with V = {one.size:,}, and {other.name} with V = {other.size:,}"
     for id, (mine, its) in enumerate(zip(one.symbols(), other.symbols(), strict=True)):
         if mine != its:
-            return f"token {id:,} is {mine!r} in the one, {its!r} in the other"
+            return f"token {id:,} is {mine!r} in one and {its!r} in the other"
     return f"same symbols, other settings: {_unlike(one.to_settings(), other.to_settings())}"
 
 

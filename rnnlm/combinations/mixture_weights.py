@@ -26,21 +26,21 @@ from rnnlm.text.encoding import known_ids
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
 MOST_ROUNDS, MOST_STEPS = 20_000, 100
-KEPT_BYTES = 1 << 30  # predictions are kept where they take no more, else made anew at each step
+KEPT_BYTES = 1 << 30  # predictions are kept where they take no more, else computed again at each step
 SMALLEST_CURVATURE = 1e-6  # of the largest: directions in which the parts are the same to rounding
 
 Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targets, (R,)
 
 
 @dataclass(frozen=True)
-class Tuned:
+class MixtureWeights:
     """The weights found. iterations: how often the text was gone through for them."""
 
     weights_K: np.ndarray
     iterations: int
 
 
-def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> Tuned:
+def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureWeights:
     """EM on the log-probabilities (nats) that each part gave to each token."""
     parts = len(scores_KN)
     best_N = scores_KN.max(axis=0)
@@ -56,10 +56,10 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> Tuned:
         weights_K = weights_K * gain_K
         weights_K /= weights_K.sum()
         report(f"EM, round {rounds:,}")
-    return Tuned(weights_K, rounds)
+    return MixtureWeights(weights_K, rounds)
 
 
-def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Progress = silent) -> Tuned:
+def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Progress = silent) -> MixtureWeights:
     """Newton's method on what the parts predict at each place, gone through once a step; starts at equal weights."""
     weights_K = np.full(parts, 1 / parts)
     good_K, good_loss = weights_K, math.inf
@@ -74,12 +74,12 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Pro
         if -gradient_K @ change_K / 2 <= TOLERANCE_NATS:
             break
         weights_K = weights_K + change_K
-    return Tuned(good_K, step)
+    return MixtureWeights(good_K, step)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the parts of a mixture predict at each place of a text, some places at a time; made anew for whoever goes through."""
+    """What the parts of a mixture predict at each place of a text, some places at a time; computed again in each iteration."""
 
     mixture: Mixture
     ids: np.ndarray

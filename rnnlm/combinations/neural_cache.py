@@ -5,7 +5,7 @@ With h_i the hidden state after input i, over the last `cache_tokens` pairs of h
     p_cache(w) ~ sum_i 1{w = x_i+1} exp(theta h_t . h_i)        equation 2
     p(w) = (1 - lambda) p_model(w) + lambda p_cache(w)          equation 3
 
-A pair enters the cache when its word is read; where there is none yet, p is the model's own.
+A pair enters the cache when its word is read; while the cache is empty, p is the model's own.
 """
 
 import math
@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm import arrays
-from rnnlm.combinations.adapted_model import AdaptedModel, as_part, check_hidden, of_part
+from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State
-from rnnlm.neural.device import exact_products
 
 NO_WORD = -1
 CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what stays in the processor's cache
@@ -31,7 +31,7 @@ CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what st
 class NeuralCacheState:
     """The model's state; hidden states (B, R + 1, H), latest last, and the words (B, R) that followed all but the last of them.
 
-    NO_WORD: no such pair. has_read_B: false before a row's first input, whose last hidden state is none.
+    NO_WORD: no such pair. has_read_B: false before a row's first input, which has no hidden state yet.
     """
 
     model: State
@@ -45,7 +45,7 @@ class NeuralCacheState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {"hidden": self.hidden_BSH, "words": self.words_BR, "has_read": self.has_read_B}
-        return {**as_part(self.model.to_arrays()), **{name: arrays.as_numpy(tensor) for name, tensor in own.items()}}
+        return {**with_prefix(PART, self.model.to_arrays()), **{name: arrays.as_numpy(tensor) for name, tensor in own.items()}}
 
 
 class NeuralCache(AdaptedModel):
@@ -114,7 +114,7 @@ class NeuralCache(AdaptedModel):
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralCacheState:
         own = (torch.as_tensor(arrays[name], device=self.model.device) for name in ("hidden", "words", "has_read"))
-        return NeuralCacheState(self.model.state_from_arrays(of_part(arrays)), *own)
+        return NeuralCacheState(self.model.state_from_arrays(strip_prefix(PART, arrays)), *own)
 
     def _read(self, hidden_BTH: Tensor, inputs_BT: Array, state: NeuralCacheState, inner: State) -> NeuralCacheState:
         """The state with all that was read, more than it will keep."""
@@ -147,7 +147,7 @@ class NeuralCache(AdaptedModel):
             number = torch.arange(pairs.start, pairs.stop, device=words_BR.device)
             words_BM = words_BR[:, pairs]
             is_seen_BnM = ((number <= now) & (number > now - size)) & (words_BM != NO_WORD)[:, None]
-            with torch.no_grad(), exact_products():
+            with self.model.exact_products():
                 queries_BnH = hidden_BSH[:, R - T + 1 + start : R - T + 1 + end] * self.settings.cache_flatness
                 similarity_BnM = torch.bmm(queries_BnH, hidden_BSH[:, pairs].transpose(1, 2))
             weight_BnM = similarity_BnM.masked_fill_(~is_seen_BnM, -torch.inf).softmax(dim=2)

@@ -9,14 +9,14 @@ from msgspec import Meta
 
 from rnnlm.config import Count, NonNegative, Positive, Probability
 
-Window = Annotated[int, Meta(ge=1, le=1 << 24)]
+CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 
 
 @dataclass(frozen=True)
 class UnigramCacheSettings:
     """Of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
 
-    cache_tokens: Annotated[Window, Meta(description="how many tokens are remembered")] = 1000
+    cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
     cache_weight: Annotated[Probability, Meta(description="share of the cache in each probability")] = 0.05
 
 
@@ -24,7 +24,7 @@ class UnigramCacheSettings:
 class NeuralCacheSettings:
     """Of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
 
-    cache_tokens: Annotated[Window, Meta(description="how many tokens are remembered")] = 2000
+    cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
     cache_weight: Annotated[Probability, Meta(description="share of the cache in each probability: lambda")] = 0.1
     cache_flatness: Annotated[
         NonNegative, Meta(description="theta: 0 counts all remembered tokens alike, the larger the more alike hidden states must be")

@@ -2,7 +2,7 @@
 
 What weight a cache gets is not tried but worked out: of the probabilities that model and cache give each token, the mixture
 likeliest to have made the text is a maximum of a concave function. The network runs once over the text for a cache; each
-try of dynamic evaluation reads the text anew.
+trial of dynamic evaluation reads the text again.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from rnnlm import arrays
 from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import check_hidden
-from rnnlm.combinations.companions import Tuned
+from rnnlm.combinations.companions import TunedSettings
 from rnnlm.combinations.settings import OF_RMS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import HiddenStateModel, LanguageModel
 from rnnlm.models import loading, model_folder
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import encode_text, known_ids
@@ -44,26 +44,26 @@ LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Try:
+class Trial:
     """Settings that were tried, and the perplexity with them."""
 
     settings: dict[str, Any]
     ppl: float
 
 
-Measure = Callable[[Any], Try]
-Shares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
+Measure = Callable[[Any], Trial]
+CacheShares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
 
 
 def tune(
     name: str, kind: str, on: Text, *, given: Mapping[str, Any] | None = None, statistics: Text | None = None,
     tokens: int | None = None, device: str = "auto", report: Callable[[int, int], None] | None = None,
-) -> Iterator[Try | Tuned]:  # fmt: skip
+) -> Iterator[Trial | TunedSettings]:  # fmt: skip
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
 
     on: held-out text, read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given: settings that
     are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the rule
-    rms is tuned then. `report` hears how many segments of that text, of how many, are done.
+    rms is tuned then. report: called with the number of segments of that text done, and of all.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.
@@ -77,7 +77,7 @@ def tune(
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = encode_text(on, model.tokenizer)
-    tell_trained_on(encoded.lines_hash, {name: folder}, "settings")
+    warn_if_trained_on(encoded.lines_hash, {name: folder}, "settings")
     if statistics is not None:
         _save_statistics(folder, model, encode_text(statistics, model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
@@ -91,15 +91,15 @@ def tune(
     best = yield from descend({key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure)
     before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
     after = best.ppl if math.isfinite(best.ppl) else None
-    tuned = Tuned(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
+    tuned = TunedSettings(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
     companions.save_tuned(folder, tuned)
     yield tuned
 
 
-def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Try, None, Try]:
+def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Trial, None, Trial]:
     """Coordinate descent: up and down each ladder while perplexity falls, until a whole round changes nothing.
 
-    Yields each :class:`Try`, and returns the best.
+    Yields each :class:`Trial`, and returns the best.
     """
     best = measure(settings)
     known = {settings: best}
@@ -140,42 +140,42 @@ def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, ha
     """The settings that are tried first."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
-        raise UsageError(f"the adaptation {kind} has no use for gradient statistics", hint="leave out --statistics")
+        raise UsageError(f"the adaptation {kind} does not use gradient statistics", hint="leave out --statistics")
     if tokens is not None and tokens < 1:
-        raise UsageError(f"{tokens} tokens are no text", hint="name a number above zero")
+        raise UsageError(f"{tokens} tokens is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
         raise UsageError("adaptations are tuned on one stream of text", hint="leave out --documents")
     layers = [Layer("the command line", given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
-        raise UsageError("the rule sgd has no use for gradient statistics", hint="leave out --statistics, or adaptation_rule=sgd")
+        raise UsageError("the rule sgd does not use gradient statistics", hint="leave out --statistics, or adaptation_rule=sgd")
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))
     return resolve([cls], layers).make(cls)
 
 
 def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None) -> None:
-    from rnnlm.combinations.gradient_statistics import gather_statistics
+    from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
     found = gather_statistics(model, ids, segment_tokens, report)
     companions.save_statistics(folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint)
 
 
 def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: dict[str, Any] | None) -> tuple[np.ndarray, Measure]:
-    def measure(settings: Any) -> Try:
-        return Try(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
+    def measure(settings: Any) -> Trial:
+        return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
 
-def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The model's own log-probabilities, and the cache's probabilities as a function of its settings."""
     words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
     return logprob_N, lambda settings: adapt(model, "unigram", settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
 
 
-def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
+def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
     inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
 
@@ -194,16 +194,16 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, Shares]:
     return logprob_N, shares
 
 
-def _with_best_weight(logprob_N: np.ndarray, shares: Shares, is_given: bool) -> Measure:
+def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool) -> Measure:
     p_N = np.exp(logprob_N)
 
-    def measure(settings: Any) -> Try:
+    def measure(settings: Any) -> Trial:
         share_N = shares(settings)
         if not is_given:
             settings = dataclasses.replace(settings, cache_weight=round(best_weight(p_N, share_N), 4))
         w = settings.cache_weight
         with np.errstate(divide="ignore"):
             total = float(np.log((1 - w) * p_N + w * share_N).sum())
-        return Try(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
+        return Trial(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
 
     return measure

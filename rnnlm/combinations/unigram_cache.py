@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.combinations.adapted_model import AdaptedModel, as_part, of_part
+from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.combinations.adapted_model import PART, AdaptedModel
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.interface import PADDING, Array, LanguageModel, State
 from rnnlm.text.encoding import known_ids
@@ -28,7 +29,7 @@ class UnigramCacheState:
         return UnigramCacheState(self.model.select(rows), self.words_BR[np.asarray(rows, dtype=np.int64)])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {**as_part(self.model.to_arrays()), "words": self.words_BR}
+        return {**with_prefix(PART, self.model.to_arrays()), "words": self.words_BR}
 
 
 class UnigramCache(AdaptedModel):
@@ -71,7 +72,7 @@ class UnigramCache(AdaptedModel):
         return UnigramCacheState(self.model.concat_states([state.model for state in states]), np.concatenate(padded))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> UnigramCacheState:
-        return UnigramCacheState(self.model.state_from_arrays(of_part(arrays)), arrays["words"])
+        return UnigramCacheState(self.model.state_from_arrays(strip_prefix(PART, arrays)), arrays["words"])
 
     def _read(self, inputs_BT: Array, state: UnigramCacheState, after: State) -> tuple[np.ndarray, UnigramCacheState]:
         """The words of the state and of the inputs in one, and the state after them."""

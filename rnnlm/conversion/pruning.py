@@ -71,7 +71,7 @@ def prune(
     perplexities are measured `on` another.
 
     Raises:
-        UsageError: the limits are none, contradict each other, or do not suit the model. TextError: a text cannot be read.
+        UsageError: no limits are given, they contradict each other, or they do not suit the model. TextError: a text cannot be read.
         ModelError: there is no such model. OutputError: it cannot be written.
     """
     _check(limits, counted)
@@ -99,18 +99,18 @@ def prune(
 def _check(limits: Limits, counted: Text | None) -> None:
     if limits == Limits():
         hint = "give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab"
-        raise UsageError("nothing says what to leave out", hint=hint)
+        raise UsageError("no limits are given", hint=hint)
     if limits.threshold is not None and limits.ngrams is not None:
         raise UsageError("a threshold and a number of n-grams contradict each other", hint="give one of them")
     if limits.threshold is not None and not (math.isfinite(limits.threshold) and limits.threshold >= 0):
-        raise UsageError(f"threshold {limits.threshold} is not valid", "it is a share of perplexity, such as 1e-8")
+        raise UsageError(f"threshold {limits.threshold} is not valid", "it is a relative change of perplexity, such as 1e-8")
     if (limits.cutoffs is None) != (counted is None):
         hint = "give --cutoffs and --counts TEXT"
-        raise UsageError("cut-offs and the text to count go together", "a model holds no counts", hint)
+        raise UsageError("cut-offs need a text to count, and the other way round", "a model holds no counts", hint)
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
     if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:
-        raise UsageError(f"a vocabulary of {limits.max_vocab} is too small", "it holds </s>, <unk> and a word at least")
+        raise UsageError(f"a vocabulary of {limits.max_vocab} is too small", "it holds at least </s>, <unk> and a word")
 
 
 def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[NgramModel, float | None]:
@@ -128,7 +128,7 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
         return model, None
     if model.unseen_context_logprob:
         hint = "give --cutoffs and --counts TEXT"
-        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are no probabilities", hint)
+        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are not probabilities", hint)
     if limits.ngrams is None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
     if limits.ngrams < len(model.values[0]):
@@ -166,7 +166,7 @@ def _most_frequent(model: NgramModel, kept_V: np.ndarray, size: int) -> np.ndarr
     tokenizer = model.tokenizer
     frequency_V = model.values[0][: tokenizer.size, 0] if tokenizer.counts_V is None else tokenizer.counts_V
     if tokenizer.counts_V is None:
-        notice("how often words occurred is not known: the most probable ones are kept")
+        notice("the model has no word counts: the most probable words are kept")
     frequency_V = np.where(kept_V, frequency_V.astype(np.float64), -np.inf)
     frequency_V[[tokenizer.boundary_id, tokenizer.unk_id]] = np.inf
     chosen_V = np.zeros(tokenizer.size, dtype=bool)

@@ -1,4 +1,4 @@
-"""Calibration: whether what a model holds to be likeliest comes as often as the model says.
+"""Calibration: whether the token that a model finds likeliest comes as often as the model says.
 
 The tokens are put into bins by the probability of the likeliest token; in each bin, how often it was the right one is set beside the
 mean of these probabilities. Expected calibration error: sum over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).

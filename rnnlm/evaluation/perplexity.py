@@ -1,7 +1,7 @@
 """Perplexity and its companions: every token of a text scored exactly once, totals in float64.
 
 context "carry": one stream, the state goes on across lines (how PTB and WikiText results are given).
-context "reset": each line alone. With documents, the state starts anew at each document.
+context "reset": each line alone. With documents, the state is reset at each document.
 """
 
 import dataclasses
@@ -70,7 +70,8 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, a :class:`Corpus`, or the folder of a prepared text.
 
     Raises:
-        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not numbers.
+        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not
+            numbers.
     """
     began = time.perf_counter()
     check_context(context)
@@ -81,10 +82,10 @@ def evaluate(
 
 
 def check_context(context: str) -> None:
-    """Whether there is such a way to read.
+    """Make sure that `context` is a known way to read.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it is not.
     """
     if context not in get_args(Context):
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
@@ -137,7 +138,7 @@ def summary(
     """The evaluation of a text whose tokens have these log-probabilities (nats); `settings` say how it was read.
 
     Raises:
-        ModelError: they are no numbers.
+        ModelError: they are not numbers.
     """
     span_scoring.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png", ".pdf")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito: told apart by the colour-blind, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito: colour-blind readers can distinguish them
 _STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
           "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False, "text.parse_math": False}  # fmt: skip
 
@@ -64,7 +64,7 @@ def check_path(path: Path) -> None:
         UsageError: it cannot.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no plot by its name", hint=nearest(path.suffix, SUFFIXES))
+        raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -83,7 +83,7 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
         UsageError: `length` is below 1.
     """
     if length < 1:
-        raise UsageError(f"a block of {length} lines is none", hint="1 or more")
+        raise UsageError(f"a block of {length} lines is not valid", hint="1 or more")
     values_N = np.asarray(values_N)
     return np.add.reduceat(values_N, np.arange(0, len(values_N), length)) if len(values_N) else values_N
 
@@ -107,8 +107,8 @@ def _bootstrap(numerator_N: np.ndarray, denominator_N: np.ndarray, resamples: in
 
 def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
     if not len(numerator_N):
-        raise UsageError("there is nothing to resample", "no line, pair or utterance is left")
+        raise UsageError("there is nothing to resample", "there is no line, pair or utterance")
     if not np.isfinite(numerator_N).all() or not np.isfinite(denominator_N).all():
-        raise UsageError("resampling needs finite values", "a probability of zero makes an infinite one")
+        raise UsageError("resampling needs finite values", "a probability of zero has an infinite logarithm")
     if denominator_N.sum() <= 0:
-        raise UsageError("there is nothing to resample", "the units hold no word")
+        raise UsageError("there is nothing to resample", "there are no words in it")

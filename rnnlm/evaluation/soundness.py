@@ -1,4 +1,4 @@
-"""Is a model whole, and does it sum to one? One check after another, each told as it ends.
+"""Is a model whole, and does it sum to one? One check after another, each reported as it ends.
 
 Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
@@ -18,21 +18,19 @@ from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, LanguageModel
 from rnnlm.models import loading, model_folder, model_parts, registry
-from rnnlm.ngram.checks import TOLERANCE, disorders
-from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import split_keys
 from rnnlm.text.prepared.checks import problems
 from rnnlm.text.prepared.index import is_prepared
 
 Result = Literal["ok", "failed", "not claimed"]
-MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for unless told otherwise
+TOLERANCE = 1e-5  # of a sum of 1, in fp32
+MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for by default
 CELLS_PER_CALL = 4_000_000
 BEGUN_LINES, LONGEST_CONTEXT = 1000, 16  # how many, and of how many tokens, where contexts cannot be listed
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. "not claimed": the model does not promise it; what was found is told all the same."""
+    """One check and its result. "not claimed": the model does not promise it; the detail says what was found."""
 
     name: str
     result: Result
@@ -45,10 +43,10 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
     sample: after how many contexts the sums are taken; None: after all, if that is not too much.
 
     Raises:
-        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not here.
+        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not available.
     """
     if sample is not None and sample < 1:
-        raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for one at least")
+        raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
     if is_prepared(name):
         checks = problems(Path(name))
         yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)
@@ -83,10 +81,10 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str) -> Iterator
     numbers = sum(array.size for array in stored.values())
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
-    if isinstance(model, NgramModel):
-        tables = _order(model)
-        yield tables
-        if tables.result == "failed":
+    if hasattr(model, "check_tables"):
+        problem, detail = model.check_tables()
+        yield Check("tables", "failed" if problem else "ok", problem or detail)
+        if problem:
             return
     yield _sums(model, sample, np.random.default_rng(seed))
 
@@ -129,35 +127,27 @@ def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
         zeros += int(is_zero.sum())
         odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
         if len(odd):
-            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, one of {len(odd):,} such")
+            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, {len(odd):,} in all")
     return Check("numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else ""))
-
-
-def _order(model: NgramModel) -> Check:
-    """Whether keys are sorted and point into the order below, and log-probabilities are at most 0."""
-    if found := "; ".join(disorders(model)):
-        return Check("tables", "failed", found)
-    ngrams = "/".join(f"{len(values):,}" for values in model.values)
-    return Check("tables", "ok", f"{ngrams} n-grams, sorted, each after one of the order below")
 
 
 def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:
     """The sum that is farthest from one."""
     size = model.tokenizer.size
     most = max(1, MOST_CELLS // size)
-    if isinstance(model, NgramModel):
-        contexts, are_all = _ngram_contexts(model, sample or most, generator)
+    if hasattr(model, "contexts"):
+        contexts, are_all = model.contexts(sample or most, generator)
     else:
         contexts, are_all = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
-    worst, where = -1.0, None
+    worst, where = -1.0, np.zeros(1, dtype=np.int64)
     for ids_BT in (ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)):
         deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
         if deviation_B.max() > worst:
             worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
     asked = sum(map(len, contexts))
     how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
-    result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
+    result: Result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
     return Check("sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}")
 
 
@@ -175,31 +165,6 @@ def _shown(model: LanguageModel, ids_T: np.ndarray) -> str:
     symbols = model.tokenizer.symbols()
     words = [symbols[id] for id in ids_T]
     return repr(" ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words))
-
-
-def _ngram_contexts(model: NgramModel, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
-    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all: the n-grams that another
-    continues, and a word that nothing continues, if there is one, after which the unigrams stand alone."""
-    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [np.zeros(0, dtype=np.int64)]
-    alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
-    numbers[0] = np.append(alone, numbers[0])
-    known = sum(map(len, numbers))
-    is_chosen = np.zeros(known, dtype=bool)
-    is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
-    parts = np.split(is_chosen, np.cumsum([len(of_length) for of_length in numbers])[:-1])
-    drawn = [of_length[part] for of_length, part in zip(numbers, parts, strict=True)]
-    return [_words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)], most >= known
-
-
-def _different(sorted_M: np.ndarray) -> np.ndarray:
-    """The different ones of sorted numbers; np.unique takes much longer."""
-    return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
-
-
-def _words(model: NgramModel, length: int, numbers: np.ndarray) -> np.ndarray:
-    """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
-    words_BT = np.stack(model.words(length, numbers), axis=1)
-    return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
 
 
 def _begun_lines(model: LanguageModel, most: int, generator: np.random.Generator) -> list[np.ndarray]:

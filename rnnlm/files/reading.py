@@ -120,11 +120,13 @@ def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, or is larger.
     """
+    data = bytearray()
     with open(path, "rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
-    return data
+        while piece := stream.read(CHUNK_BYTES):  # asked for `limit` bytes, Python would make room for all of them
+            data += piece
+            if len(data) > limit:
+                raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
+    return bytes(data)
 
 
 def decode_json(data: bytes | str, kind: type[T]) -> T:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnlm.combinations import adaptation
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.integrations import continuations
@@ -91,7 +90,7 @@ class HarnessModel(harness.LM):
 
 
 def _loaded(name: str, adapt: str | None, device: str) -> LanguageModel:
-    return adaptation.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
+    return loading.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
 
 
 def generation_settings(given: Mapping[str, Any], seed: int = 1) -> tuple[list[str], SamplingSettings]:

@@ -1,7 +1,9 @@
 """Opening a model by path or name: the door most callers come through."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError
@@ -22,9 +24,23 @@ def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
     """
     base, kind = without_adaptation(str(name))
     if kind:
-        return registry.load_adapted(base, kind, device=device)
+        return load_adapted(base, kind, device=device)
     model, _ = model_folder.load(find(base), device)
     return model
+
+
+def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> LanguageModel:
+    """The model called `name`, adapting itself with the settings tuned for it, or by default; `given` ones come first.
+
+    kind: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
+
+    Raises:
+        UsageError: there is no such kind, or the model cannot be adapted so. SettingsError: a given setting is unknown or not valid.
+        ModelError: there is no such model, or what was tuned for it is damaged. DeviceError: `device` is not available.
+    """
+    adapted = registry.adapter(kind, given)
+    folder = find(name)
+    return adapted(model_folder.load(folder, device)[0], folder)
 
 
 def without_adaptation(name: str) -> tuple[str, str | None]:

@@ -45,13 +45,13 @@ DEEPEST = 16  # models made of models made of models ...
 
 
 def save(
-    folder: Path, model: LanguageModel, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
+    folder: Path, model: LanguageModel | model_parts.ModelArrays, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
     parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None, goes_on: bool = False,
 ) -> Manifest:  # fmt: skip
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
 
     parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
-    bits: 16 or 8, of a weight in compact form, in files of bounded size; None: as it is. goes_on: the model there is of the same training
+    bits: 16 or 8, of a weight in compact form; None: as it is. goes_on: the model there is of the same training
     run; else what was kept for it is forgotten: where its run could go on, how it adapts itself.
 
     Raises:
@@ -82,12 +82,12 @@ def save(
     return manifest
 
 
-def _contents(folder: Path, model: LanguageModel, step: int, bits: int | None) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
+def _contents(
+    folder: Path, model: LanguageModel | model_parts.ModelArrays, step: int, bits: int | None
+) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """(role, wanted path, content in pieces) of the files of a model, weights first."""
-    files = quantization.divided(model.to_arrays(), bits) if bits else [model.to_arrays()]
-    for number, arrays in enumerate(files, start=1):
-        part = f"-part{number}" if bits else ""
-        yield "weights", folder / f"weights-{step:08d}{part}.safetensors", list(tensor_files.chunks(arrays))
+    arrays = quantization.compacted(model.to_arrays(), bits) if bits else model.to_arrays()
+    yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensor_files.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
 

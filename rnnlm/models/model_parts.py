@@ -1,4 +1,6 @@
-"""The models that a combination is made of: referred to by path and fingerprint, or bundled, copied into its folder.
+"""What a model is saved from: its tokenizer and arrays; and the models that a combination is made of.
+
+Those are referred to by path and fingerprint, or bundled: copied into the combination's folder.
 
 A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copy is never changed: where the name is taken by
 another model, the fingerprint is added to it, so that what was there works until config.json names the new ones.
@@ -9,15 +11,30 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.files.writing import UNFINISHED, replace_file
+from rnnlm.interface import Tokenizer
 from rnnlm.models.manifest import CONFIG, DATA, Manifest, PartEntry, damaged_files, is_model, read_manifest, write_manifest
 
 COPY = re.compile(r"part-\d+(-[0-9a-f]{12})?")
 CARD = "README.md"
 PIECE = 1 << 24  # bytes copied at a time
+
+
+@dataclass(frozen=True)
+class ModelArrays:
+    """The tokenizer and the arrays of a model: all that saving one asks for."""
+
+    tokenizer: Tokenizer
+    arrays: dict[str, np.ndarray]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.arrays
 
 
 def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:

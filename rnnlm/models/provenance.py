@@ -8,7 +8,7 @@ from rnnlm.models import model_parts
 from rnnlm.models.manifest import read_manifest
 
 
-def tell_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str) -> None:
+def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str) -> None:
     """Send a notice that names those of the models, each in its folder, that were trained on the text of that hash.
 
     found: what is looked for on the text: "weights", "settings".

@@ -1,18 +1,18 @@
-"""Arrays in 16 or 8 bits, divided over files of bounded size: for carrying models about, at half the bytes or a quarter.
+"""Arrays in 16 or 8 bits: models at half their bytes, or a quarter.
 
 bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties to even. With 8 bits, each row of a
 matrix is whole numbers from -127 to 127 times a scale of its own, NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section
-2.1); vectors stay bfloat16. An array that is larger than a file is cut along its first axis; its pieces are named NAME#0, NAME#1, ...
+2.1); vectors stay bfloat16. Earlier versions divided arrays over several files, and cut large ones along their first axis into pieces
+named NAME#0, NAME#1, ...; these are still read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.files.tensor_files import BF16
 
-MOST_BYTES = 14_900_000  # of the arrays of a file, which stays below 15 MB with its header
 CUT = "#"
 SCALE = "@scale"
 LONGEST_NUMBER = 9  # digits, of a piece
@@ -44,27 +44,16 @@ def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     return {name: wholes.reshape(array.shape), name + SCALE: scale.astype(np.float32)}
 
 
-def divided(arrays: Mapping[str, np.ndarray], bits: int = 16, most_bytes: int = MOST_BYTES) -> list[dict[str, np.ndarray]]:
-    """The arrays in 16 or 8 bits, file by file: as few as hold them in order of size."""
+def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarray]:
+    """The arrays in 16 or 8 bits."""
     small: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         small |= scaled(name, array) if bits == 8 else {name: rounded(array)}
-    files: list[dict[str, np.ndarray]] = []
-    room: list[int] = []
-    pieces = [piece for name, array in small.items() for piece in _pieces(name, array, most_bytes)]
-    for name, piece in sorted(pieces, key=lambda each: -each[1].nbytes):
-        at = next((at for at, left in enumerate(room) if piece.nbytes <= left), None)
-        if at is None:
-            files.append({})
-            room.append(most_bytes)
-            at = -1
-        files[at][name] = piece
-        room[at] -= piece.nbytes
-    return files or [{}]
+    return small
 
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of files that :func:`divided` made, or of one with whole arrays; in float32 again.
+    """The arrays of the files of a model, compact or not; in float32 again.
 
     Raises:
         ModelError: an array appears twice, or pieces or scales do not fit.
@@ -87,15 +76,6 @@ def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise ModelError("the weights cannot be read", f"array {name!r} is not the scale of another array")
         arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays
-
-
-def _pieces(name: str, array: np.ndarray, most_bytes: int) -> Iterator[tuple[str, np.ndarray]]:
-    if array.nbytes <= most_bytes or array.ndim == 0:
-        yield name, array
-        return
-    rows = max(1, most_bytes // (array.nbytes // len(array)))
-    for number, start in enumerate(range(0, len(array), rows)):
-        yield f"{name}{CUT}{number}", array[start : start + rows]
 
 
 def _whole(name: str, pieces: dict[int, np.ndarray]) -> np.ndarray:

@@ -112,9 +112,9 @@ def trained_kind(name: str) -> Kind:
 ADAPTATIONS = ("dynamic", "cache", "unigram")  # ways in which a model adapts itself to what it reads
 
 
-def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> Any:
-    """The model called `name`, adapting itself: see :func:`rnnlm.combinations.adaptation.load_adapted`."""
-    return resolve_name("rnnlm.combinations.adaptation:load_adapted")(name, kind, given, device)
+def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any, Path], Any]:
+    """What makes a model of a folder adapt itself: see :func:`rnnlm.combinations.adaptation.adapter`."""
+    return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
 def check_companions(folder: Path) -> list[str]:

@@ -80,6 +80,11 @@ class NeuralLanguageModel:
         with self.reading():
             return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
 
+    @contextlib.contextmanager
+    def exact_products(self) -> Iterator[None]:
+        with torch.no_grad(), exact_products():
+            yield
+
     def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
         return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
 

@@ -1,46 +1,83 @@
-"""Are the tables of an n-gram model in order? Reading all of them takes a while, so it is done before work that reads them anyway."""
+"""What only n-gram tables can show: whether they are in order, and after which contexts predictions differ.
+
+Reading all of them takes a while, so it is done before work that reads them anyway.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import split_keys
+
+if TYPE_CHECKING:
+    from rnnlm.ngram.model import NgramModel
 
 TOLERANCE = 1e-5  # of a probability of 1, in fp32
 
 
-def check_tables(model: NgramModel) -> None:
+def check_tables(model: "NgramModel") -> None:
     """Make sure that the tables are sound.
 
     Raises:
         ModelError: they are not.
     """
     for found in disorders(model):
-        raise ModelError("the tables of the model are damaged", found, "make it anew; rnnlm doctor tells more")
+        raise ModelError("the tables of the model are damaged", found, "make it again; rnnlm doctor says more")
 
 
-def disorders(model: NgramModel) -> Iterator[str]:
-    """What is wrong: keys that are not sorted or point nowhere, values that are no numbers, probabilities above 1."""
+def examine(model: "NgramModel") -> tuple[str, str]:
+    """What is wrong with the tables, or nothing; and what they hold."""
+    ngrams = "/".join(f"{len(values):,}" for values in model.values)
+    return "; ".join(disorders(model)), f"{ngrams} n-grams, sorted, each after one of the order below"
+
+
+def disorders(model: "NgramModel") -> Iterator[str]:
+    """What is wrong: keys that are not sorted or point nowhere, values that are not numbers, probabilities above 1."""
     for n, values in enumerate(model.values, start=1):
         if n > 1:
             yield from _odd_keys(model, n)
         at = np.flatnonzero(np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1))
         if len(at):
-            yield f"a {n}-gram has values that are no numbers, first at {at[0]:,}"
+            yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
         at = np.flatnonzero(values[:, 0] > TOLERANCE)
         if len(at):
             yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {np.exp(values[at[0], 0]):.6g}"
 
 
-def _odd_keys(model: NgramModel, n: int) -> Iterator[str]:
+def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
     keys = model.keys[n - 2]
     contexts, words = split_keys(keys, model.size)
     at = np.flatnonzero(keys[1:] <= keys[:-1])
     if len(at):
         yield f"{n}-grams are not sorted, first at {at[0] + 1:,}"
     if len(contexts) and contexts.max() >= len(model.values[n - 2]):
-        yield f"{n}-grams follow {n - 1}-grams that are not there"
+        yield f"{n}-grams follow {n - 1}-grams that do not exist"
     if len(words) and words.max() >= model.size:
-        yield f"{n}-grams end in words that are not there"
+        yield f"{n}-grams end in words that do not exist"
+
+
+def contexts(model: "NgramModel", most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all: the n-grams that another
+    continues, and a word that nothing continues, if there is one, after which the unigrams stand alone."""
+    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [np.zeros(0, dtype=np.int64)]
+    alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
+    numbers[0] = np.append(alone, numbers[0])
+    known = sum(map(len, numbers))
+    is_chosen = np.zeros(known, dtype=bool)
+    is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
+    parts = np.split(is_chosen, np.cumsum([len(of_length) for of_length in numbers])[:-1])
+    drawn = [of_length[part] for of_length, part in zip(numbers, parts, strict=True)]
+    return [_words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)], most >= known
+
+
+def _different(sorted_M: np.ndarray) -> np.ndarray:
+    """The different ones of sorted numbers; np.unique takes much longer."""
+    return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
+
+
+def _words(model: "NgramModel", length: int, numbers: np.ndarray) -> np.ndarray:
+    """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
+    words_BT = np.stack(model.words(length, numbers), axis=1)
+    return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)

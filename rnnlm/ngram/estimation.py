@@ -14,8 +14,8 @@ import numpy as np
 
 from rnnlm.ngram.counting.counts import IN_MEMORY, NgramCounts
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts
-from rnnlm.ngram.tables import BackoffLevel, make_keys, split_keys, word_bits
+from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads
 
 SMALLEST_UNSEEN = 1e-9  # of the lower order's probability; below that no word is unseen but for rounding
@@ -31,17 +31,17 @@ def estimate(
     Raises:
         OutputError: memory is limited, and there is no room for temporary files.
     """
-    below = _Order(None, np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
+    below = _EstimatedOrder(None, np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
-        order = _estimate_order(_Task(n, counts, smoothing, threshold, below, workspace))
+        order = _estimate_order(_OrderTask(n, counts, smoothing, threshold, below, workspace))
         if n > 1:
             yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
         below = order
     yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
 
 
-class _Order:
+class _EstimatedOrder:
     """An order worked through: keys and values of the n-grams kept; all probabilities again in full precision; which n-grams of
     those counted were kept (None: all), and their new numbers."""
 
@@ -57,7 +57,7 @@ class _Order:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _ContextBlock:
     """The n-grams numbered `start` to `end` of an order, which follow the contexts `first` to `last` (both without the end)."""
 
     first: int
@@ -66,10 +66,12 @@ class _Block:
     end: int
 
 
-class _Task:
+class _OrderTask:
     """All that it takes to work through order n."""
 
-    def __init__(self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _Order, workspace: Workspace) -> None:
+    def __init__(
+        self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _EstimatedOrder, workspace: Workspace
+    ) -> None:
         self.n, self.size, self.smoothing, self.below, self.workspace = n, counts.size, smoothing, below, workspace
         self.level = counts.levels[n - 1]
         self.contexts = len(counts.levels[n - 2]) if n > 1 else 1
@@ -78,7 +80,7 @@ class _Task:
         self.kept = len(self.level) if self.kept_M is None else int(np.count_nonzero(self.kept_M))
         self.is_highest = n == counts.order
 
-    def blocks(self) -> Iterator[_Block]:
+    def blocks(self) -> Iterator[_ContextBlock]:
         """All contexts, in blocks of about as many n-grams as are to be handled at a time."""
         bits, keys_M = word_bits(self.size), self.level.keys_M
         first = start = 0
@@ -86,7 +88,7 @@ class _Task:
             end = min(start + self.workspace.ngrams, len(keys_M))
             last = self.contexts if end == len(keys_M) else max(first + 1, int(keys_M[end] >> np.uint64(bits)))
             end = len(keys_M) if last == self.contexts else int(np.searchsorted(keys_M, np.uint64(last << bits)))
-            yield _Block(first, last, start, end)
+            yield _ContextBlock(first, last, start, end)
             first, start = last, end
 
     def tally(self) -> CountsOfCounts:
@@ -98,7 +100,7 @@ class _Task:
         return CountsOfCounts(counts_R, tally_C[counts_R])
 
 
-def _estimate_order(task: _Task) -> _Order:
+def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
     task.smoothing.begin_order(task.n, task.tally())
     below, workspace = task.below, task.workspace
     is_whole = task.kept_M is None and below.kept_M is None
@@ -116,10 +118,10 @@ def _estimate_order(task: _Task) -> _Order:
         below.values_MK[context : context + len(backoff), 1] = _log(backoff)
         context += len(backoff)
         workspace.release(task.level.keys_M, task.level.suffixes_M, task.level.counts_M, keys_M, prob_M, values_MK, below.values_MK)
-    return _Order(keys_M, prob_M, task.kept_M, values_MK)
+    return _EstimatedOrder(keys_M, prob_M, task.kept_M, values_MK)
 
 
-def _estimate_block(task: _Task, block: _Block) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _estimate_block(task: _OrderTask, block: _ContextBlock) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Keys and probabilities of the n-grams kept, and the backoff weights of the contexts kept."""
     below, here = task.below, slice(block.start, block.end)
     contexts_M, words_M = split_keys(task.level.keys_M[here], task.size)
@@ -171,3 +173,23 @@ def _log(prob_M: np.ndarray) -> np.ndarray:
     """Natural logarithms, float32; -inf of zero."""
     with np.errstate(divide="ignore"):
         return np.log(prob_M).astype(np.float32)
+
+
+def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> HeldoutCounts:
+    """Look up every n-gram of a held-out text whose lines end in `boundary_id`; contexts begin at each line, with `<s>`."""
+    is_first_T = np.append(True, ids_T[:-1] == boundary_id)
+    ngrams_NT = np.zeros((counts.order, len(ids_T)), dtype=np.int64)
+    contexts_NT = np.zeros_like(ngrams_NT)
+    numbers_T = ids_T.astype(np.int64)
+    counts_M = counts.raw(1)
+    ngrams_NT[0], contexts_NT[0] = counts_M[ids_T], counts_M.sum()
+    for n, level in enumerate(counts.levels[1:], start=2):
+        before_T = np.append(NOWHERE, numbers_T[:-1])
+        before_T[is_first_T] = counts.size if n == 2 else NOWHERE
+        known = np.flatnonzero(before_T != NOWHERE)
+        numbers_T = np.full(len(ids_T), NOWHERE)
+        numbers_T[known] = find_many(level.keys_M, make_keys(before_T[known], ids_T[known], counts.size))
+        found = np.flatnonzero(numbers_T != NOWHERE)
+        contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]  # all that end no line are followed by a word
+        ngrams_NT[n - 1, found] = level.counts_M[numbers_T[found]]
+    return HeldoutCounts(ngrams_NT, contexts_NT, counts.size)

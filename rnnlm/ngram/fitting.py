@@ -12,15 +12,14 @@ from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Counted, Estimated, Event, Fitted, Started, Validated, never
 from rnnlm.files.chunked_array import PartedArray
-from rnnlm.inference import span_scoring
 from rnnlm.ngram.counting.counts import Level, NgramCounts, count
 from rnnlm.ngram.counting.workspace import Workspace
-from rnnlm.ngram.estimation import estimate
-from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.estimation import estimate, heldout_counts
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import Estimator, check_join, estimator
 from rnnlm.ngram.smoothing.lmplz_discounts import last_read
+from rnnlm.ngram.validation import stream_perplexity
 from rnnlm.system import processors
 from rnnlm.text.encoding import TrainingData, known_ids
 
@@ -32,7 +31,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     """Whether these settings go together.
 
     Raises:
-        SettingsError: the pruning thresholds are no such. UsageError: the estimator needs held-out text and there is none.
+        SettingsError: the pruning thresholds are not valid. UsageError: the estimator needs held-out text and there is none.
     """
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
@@ -51,7 +50,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     """Of each order, the count up to which n-grams are left out: `0,0,1`, with spaces, or a list; the last one repeats.
 
     Raises:
-        SettingsError: it is none, decreases, prunes unigrams, or has more values than the order.
+        SettingsError: it is not understood, decreases, prunes unigrams, or has more values than the order.
     """
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
@@ -61,7 +60,7 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     if len(thresholds) > order:
         raise SettingsError(f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}")
     if thresholds != sorted(thresholds):
-        raise SettingsError(f"{name} = {text!r} decreases", "a longer n-gram cannot stay where what it begins with goes")
+        raise SettingsError(f"{name} = {text!r} decreases", "an n-gram cannot be kept when its beginning is left out")
     if thresholds[0]:
         raise SettingsError(f"{name} = {text!r} is not valid", "unigrams are never pruned", "begin with 0, or use --min-count")
     return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
@@ -83,7 +82,7 @@ def fit(
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
     if settings.discounts == "lmplz" and settings.smoothing != "mkn":
-        notice(f"discounts = lmplz means nothing to smoothing {settings.smoothing}: it is ignored")
+        notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
     tokens, valid = data.train.tokens, data.valid
     yield Started("ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32")
     workspace = _workspace(settings, data.train.ids)
@@ -103,7 +102,7 @@ def fit(
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
     yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, system.peak_bytes(), time.perf_counter() - began)
-    ppl = span_scoring.stream_perplexity(model, valid.ids) if valid else None
+    ppl = stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
@@ -133,7 +132,7 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | PartedArray) -> Worksp
 def _check_temporary_folder() -> None:
     wanted = os.environ.get("TMPDIR")
     if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
-        notice(f"no files can be made in TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
+        notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
 
 
 def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnlm.ngram.model import NgramModel
 
 
-class Context(NamedTuple):
+class NgramContext(NamedTuple):
     """What of the words so far can change what comes next; equal where the model makes no difference.
 
     words: their ids, latest last; `<s>` is V. numbers, costs: of the contexts made of the last 1, 2, ... words, the number of that
@@ -29,10 +29,10 @@ class Context(NamedTuple):
     costs: tuple[float, ...]
 
 
-NULL = Context((), (), ())
+NULL = NgramContext((), (), ())
 
 
-class _Order(NamedTuple):
+class _OrderIndex(NamedTuple):
     """The n-grams of one order, above the first.
 
     width: how many values each has: log p and, but for the highest order, cost. starts: of the n-grams after each context.
@@ -57,24 +57,24 @@ class IncrementalScorer:
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
-    def _order(self, model: "NgramModel", n: int) -> _Order:
+    def _order(self, model: "NgramModel", n: int) -> _OrderIndex:
         keys, values = model.keys[n - 2], model.values[n - 1]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
         starts = np.searchsorted(keys, contexts).astype(np.uint32 if len(keys) < 1 << 32 else np.uint64)
-        return _Order(n, memoryview(keys), memoryview(values.reshape(-1)), values.shape[1], memoryview(starts))
+        return _OrderIndex(n, memoryview(keys), memoryview(values.reshape(-1)), values.shape[1], memoryview(starts))
 
-    def begin(self) -> Context:
+    def begin(self) -> NgramContext:
         """The start of a line."""
         if self.order == 1:
             return NULL
-        return Context((self._size,), (self._size,), (self._words[2 * self._size + 1],))
+        return NgramContext((self._size,), (self._size,), (self._words[2 * self._size + 1],))
 
-    def null(self) -> Context:
+    def null(self) -> NgramContext:
         """Nothing is known of what came before, not even that a line began."""
         return NULL
 
-    def step(self, context: Context, word: int) -> tuple[float, int, Context]:
+    def step(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
         """log p(word | context), the length of the longest n-gram of the model that ends with `word` there, and the context after it.
 
         Raises:
@@ -83,7 +83,7 @@ class IncrementalScorer:
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
         return logprob, length, self._after((*context.words, word), numbers, costs)
 
-    def line(self, context: Context, words: Sequence[int]) -> list[tuple[float, int]]:
+    def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
         """What :meth:`step` answers for one word after the other, without the contexts."""
         answers, numbers, costs = [], context.numbers, context.costs
         for word in words:
@@ -121,14 +121,14 @@ class IncrementalScorer:
             costs_after.pop()
         return logprob, length, after, costs_after
 
-    def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> Context:
+    def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> NgramContext:
         """The context, without what lies before the longest n-gram that something follows or that costs something to give up."""
         kept = len(numbers)
         while kept and not costs[kept - 1] and not self._is_followed(kept - 1, numbers[kept - 1]):
             kept -= 1
         if not kept:
             return NULL
-        return Context(words[-kept:], tuple(numbers[:kept]), tuple(costs[:kept]))
+        return NgramContext(words[-kept:], tuple(numbers[:kept]), tuple(costs[:kept]))
 
     def _is_followed(self, at: int, number: int) -> bool:
         """Whether longer n-grams begin with the n-gram of order at + 1 of that number."""

@@ -18,7 +18,9 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.ngram import checks
 from rnnlm.ngram.incremental import IncrementalScorer
+from rnnlm.ngram.matching import longest_matches
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, damaged, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids
@@ -53,6 +55,7 @@ class NgramModel:
     call_tokens = 1 << 21
     forgets_at_boundary = True
     adaptation = "none"
+    description = "an n-gram model"
 
     def __init__(
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,
@@ -72,9 +75,8 @@ class NgramModel:
     ) -> "NgramModel":
         """The model of these orders, from the unigrams up; orders of which pruning left nothing are dropped."""
         levels = [level for level in levels if len(level)]
-        values = [level.values_MK for level in levels[:-1]]
-        highest = levels[-1].values_MK[:, :1]
-        return cls([level.keys_M for level in levels[1:]], [*values, highest], tokenizer, normalised, unseen_context_logprob)
+        values = [*(level.values_MK for level in levels[:-1]), levels[-1].values_MK[:, :1]]
+        return cls([level.keys_M for level in levels[1:]], values, tokenizer, normalised, unseen_context_logprob)
 
     @property
     def order(self) -> int:
@@ -128,6 +130,15 @@ class NgramModel:
         logprob_BT[is_padding_BT] = 0.0
         return logprob_BT, last
 
+    def check_tables(self) -> tuple[str, str]:
+        return checks.examine(self)
+
+    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+        return checks.contexts(self, most, generator)
+
+    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
+        return longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
+
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""
         return IncrementalScorer(self)
@@ -176,10 +187,12 @@ class NgramModel:
     def _walk(self, inputs_BL: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """For n = 2 to N, at each input behind those of the state, (B, T): the number of the context of length n - 1 that ends
         there, what giving it up costs, whether the n-gram made by it and the next input is there, and its log-probability."""
+        if self.order == 1:
+            return
         starts_BL = inputs_BL == self.tokenizer.boundary_id
         words_BL = np.maximum(self._next(inputs_BL), 0)
         contexts_BL = np.where(starts_BL, self.size, np.where(inputs_BL == PADDING, OUTSIDE, inputs_BL))
-        backoff_BL = self._values(1, contexts_BL)[1] if self.order > 1 else None
+        backoff_BL = self._values(1, contexts_BL)[1]
         fresh = self.order - 1
         for n in range(2, self.order + 1):
             cost_BL = backoff_BL
@@ -247,7 +260,7 @@ def _naming_damage() -> Iterator[None]:
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
-    """Name to (safetensors type, shape) of the model's arrays; how many n-grams there are only the `stored` ones tell.
+    """Name to (safetensors type, shape) of the model's arrays; the numbers of n-grams are taken from the `stored` ones.
 
     Raises:
         ModelError: the stored arrays do not make an n-gram model.
@@ -280,7 +293,7 @@ def from_arrays(
     order = sum(name.startswith("values_") for name in arrays)
     normalised, unseen_context_logprob = arrays["facts"].tolist()
     if normalised not in (0, 1) or not (math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0):
-        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it anew")
+        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it again")
     return NgramModel(
         [arrays[f"keys_{n}"] for n in range(2, order + 1)], [arrays[f"values_{n}"] for n in range(1, order + 1)],
         tokenizer, bool(normalised), unseen_context_logprob, fingerprint,

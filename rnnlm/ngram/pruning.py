@@ -1,4 +1,4 @@
-"""Making an n-gram model smaller: some n-grams go, those that stay keep their probability, backoff weights are set anew.
+"""Making an n-gram model smaller: some n-grams are removed, the others keep their probability, backoff weights are computed again.
 
 What all words after a context summed to (one, in a normalised model), they sum to as long as it is a context. Unigrams stay, and
 so do the prefixes of whatever stays. n-grams go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language
@@ -56,7 +56,7 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
     if np.isinf(cheapest):
         what = f"the model cannot be pruned to {ngrams:,} n-grams"
-        raise UsageError(what, "without more of them, words that follow a context would be impossible", "ask for more n-grams")
+        raise UsageError(what, "with fewer, words that follow a context would have probability zero", "ask for more n-grams")
     threshold = float(np.nextafter(cheapest, np.inf))
     return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths]), threshold
 
@@ -248,7 +248,7 @@ def _left(levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Seq
 
 
 def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[BackoffLevel]:
-    """The n-grams kept, numbered anew, as copies."""
+    """The n-grams kept, renumbered, as copies."""
     words = np.cumsum(kept[0]) - 1
     size = int(words[-1])  # <s> is the last
     cut, numbers = [], np.zeros(1, dtype=np.int64)  # of the contexts
@@ -260,7 +260,7 @@ def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[Bac
 
 
 def _reweight(levels: Sequence[BackoffLevel], left: Sequence[np.ndarray], size: int) -> None:
-    """Set the backoff weights such that they hand down what is left. Where every word is seen, the seen ones get it."""
+    """Set the backoff weights so that the lower order gets what is left. Where every word is seen, the seen words get it."""
     stack = _Stack(levels[0], size)
     for contexts, level, left_H in zip(levels, levels[1:], left, strict=False):
         backing = stack.put(level)

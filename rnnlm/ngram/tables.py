@@ -136,4 +136,4 @@ def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) ->
 def damaged() -> ModelError:
     """The error for tables that point to what is not there."""
     why = "an n-gram points to one that is not there"
-    return ModelError("the tables of the model are damaged", why, "make it anew; rnnlm doctor tells more")
+    return ModelError("the tables of the model are damaged", why, "make it again; rnnlm doctor says more")

@@ -13,11 +13,11 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.config import Resolved
 from rnnlm.events import Event, Fitted, Started, Validated, never
-from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings
+from rnnlm.ngram.validation import stream_perplexity
 from rnnlm.text.encoding import TrainingData, known_ids
 
 
@@ -42,6 +42,7 @@ class UnigramModel:
     call_tokens = 1 << 20
     forgets_at_boundary = True
     adaptation = "none"
+    description = "an n-gram model"
     precision = "fp64"
 
     def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
@@ -98,7 +99,7 @@ def fit(
     model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
     ppl = None
     if valid:
-        ppl = span_scoring.stream_perplexity(model, valid.ids)
+        ppl = stream_perplexity(model, valid.ids)
         yield Validated(1, 1.0, ppl, ppl, True, time.perf_counter() - began, model)
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 

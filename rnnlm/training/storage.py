@@ -6,7 +6,7 @@ A disk that is full for an hour must not end a run of a night: what could not be
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,15 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import OutputError, notice
 from rnnlm.events import Checkpoint, CheckpointSaved, Event, Fitted, ModelSaved, SaveFailed, TrainingState, Validated
-from rnnlm.interface import Tokenizer
 from rnnlm.models import card, checkpoints, model_folder
 from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.models.model_parts import ModelArrays
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan
 
 RETRY_SECONDS = 60.0
 LAST_TRIES, LAST_PAUSE_SECONDS = 4, 1.0  # at the end of the run
 LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to end waits
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """A model to be saved later, when the network will have gone on."""
-
-    tokenizer: Tokenizer
-    arrays: dict[str, np.ndarray]
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        return self.arrays
 
 
 class RunStorage:
@@ -111,7 +100,7 @@ class RunStorage:
             yield from self._written(state)
             self.retry_at = None
         except OutputError as error:
-            if self.waiting and not isinstance(self.waiting.model, _Weights):
+            if self.waiting and not isinstance(self.waiting.model, ModelArrays):
                 self.waiting = replace(self.waiting, model=_copied(self.waiting.model))
             self.retry_at = time.monotonic() + RETRY_SECONDS
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
@@ -137,7 +126,7 @@ class RunStorage:
         notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["validation"]["best_step"] if best else state.facts["step"]
-        return Checkpoint(step, state.facts["seconds"], state, _Weights(self.plan.data.tokenizer, best or last))
+        return Checkpoint(step, state.facts["seconds"], state, ModelArrays(self.plan.data.tokenizer, best or last))
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""
@@ -155,5 +144,5 @@ class RunStorage:
         return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint)
 
 
-def _copied(model: Any) -> _Weights:
-    return _Weights(model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()})
+def _copied(model: Any) -> ModelArrays:
+    return ModelArrays(model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()})

@@ -57,7 +57,7 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts):
     assert [row[0].split(": ")[0] for row in signatures] == ["signature of lstm", "signature of kn"]
 
 
-def test_unknown_tokens_that_turn_a_comparison_round_are_told(rnnlm, here):
+def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
     """Of words that come once, the second model keeps more for unknown ones, which it pays for with those it knows."""
     (here / "train.txt").write_text("the cat sat\n" * 9 + "a dog ran\n" * 9 + "rare words here\n")
     (here / "test.txt").write_text("the cat zorp\na dog blick\n" * 9)
@@ -103,7 +103,7 @@ def test_other_tokens_compare_per_character_and_what_does_not_is_named(rnnlm, pa
     assert "bits per character" in shown.out and "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
 
 
-def test_the_report_is_written_once_and_replaced_when_told(rnnlm, parts):
+def test_the_report_is_replaced_only_when_asked(rnnlm, parts):
     arguments = ("compare", "lstm", "kn", "--on", "valid.txt", "--report", "compared.html", "--resamples", "99")
     assert "the report is in compared.html\n" in rnnlm(*arguments).err
     page = (parts / "compared.html").read_text(encoding="utf-8")
@@ -125,7 +125,7 @@ def test_a_text_from_standard_input_is_read_once_for_all(rnnlm, parts):
     assert json.loads(piped.out)["lines"] == 240
 
 
-def test_the_text_a_model_was_trained_on_is_told(rnnlm, parts):
+def test_the_text_a_model_was_trained_on_is_reported(rnnlm, parts):
     told = "note: this is the very text that kn and kn+unigram were trained on: perplexities found there flatter them; use held-out text\n"
     assert told in rnnlm("compare", "kn", "kn+unigram", "--on", "train.txt").err
 
@@ -133,7 +133,7 @@ def test_the_text_a_model_was_trained_on_is_told(rnnlm, parts):
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (["kn", "--on", "valid.txt"], 2, "a comparison is of two models at least"),
+        (["kn", "--on", "valid.txt"], 2, "a comparison needs at least two models"),
         (["kn", "lstm"], 2, "Missing option '--on'"),
         (["kn", "nowhere", "--on", "valid.txt"], 1, "no model at nowhere"),
         (["kn", "lstm", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),

@@ -30,7 +30,7 @@ def test_all_commands_work_on_an_imported_model(rnnlm, imported, here):
 
 def test_a_damaged_file_is_an_error_with_its_line(rnnlm, here):
     (here / "m.arpa").write_text(SMALL.replace("-0.1\ta b", "nan\ta b"))
-    errors = checked_error(rnnlm("import", "m.arpa", "-o", "model"), 1, "m.arpa, line 15: no log-probability")
+    errors = checked_error(rnnlm("import", "m.arpa", "-o", "model"), 1, "m.arpa, line 15: not a log-probability")
     assert errors[1] == "  why: it is NaN"
     assert not (here / "model").exists()
 

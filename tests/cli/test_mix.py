@@ -53,7 +53,7 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     assert "part 2: tables\tok" in rnnlm("doctor", "both").out
 
 
-def test_a_text_that_a_model_was_trained_on_is_told_where_weights_are_tuned_on_it(rnnlm, models, parts):
+def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
     told = "note: this is the very text that kn and uni were trained on: weights found there flatter them; use held-out text\n"
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
     for arguments in (["--on", "valid.txt"], ["--on", models.text, "--weights", "0.5,0.5"]):
@@ -61,7 +61,7 @@ def test_a_text_that_a_model_was_trained_on_is_told_where_weights_are_tuned_on_i
 
 
 def test_what_says_the_weights_is_named(rnnlm, parts):
-    hint = checked_error(rnnlm("mix", "kn", "uni"), 2, "nothing says")[-1]
+    hint = checked_error(rnnlm("mix", "kn", "uni"), 2, "the weights of the models are unknown")[-1]
     assert "--on TEXT" in hint and "--weights" in hint
 
 
@@ -92,14 +92,14 @@ def test_the_same_model_twice(rnnlm, parts):
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (["kn", "--on", "valid.txt"], 2, "a mixture is made of two models at least"),
+        (["kn", "--on", "valid.txt"], 2, "a mixture needs at least two models"),
         ([], 2, "Missing argument"),
-        (["kn", "uni"], 2, "nothing says how much each model weighs"),
-        (["kn", "lower", "--on", "valid.txt"], 2, "lower has another tokenizer than kn"),
+        (["kn", "uni"], 2, "the weights of the models are unknown"),
+        (["kn", "lower", "--on", "valid.txt"], 2, "lower and kn have different tokenizers"),
         (["kn", "nowhere", "--on", "valid.txt"], 1, "no model at nowhere"),
         (["kn", "uni", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),
         (["kn", "uni", "--weights", "0.5,0.3,0.2"], 2, "3 weights do not fit 2 models"),
-        (["kn", "uni", "--weights", "0.5,0.3"], 2, "the weights 0.5, 0.3 are not those of a linear mixture"),
+        (["kn", "uni", "--weights", "0.5,0.3"], 2, "the weights 0.5, 0.3 are not valid for a linear mixture"),
         (["kn", "uni", "--weights", "nan,1"], 2, "the weights nan, 1 are not all numbers"),
         (["kn", "uni", "--weights", "half,half"], 2, "Invalid value for '--weights': 'half,half' is not understood"),
         (["kn", "uni", "--weights", "0,0", "--log-linear"], 2, "all weights are 0"),

@@ -60,10 +60,10 @@ def test_the_smaller_model_works_as_any_other(rnnlm, big):
 @pytest.mark.parametrize(
     ("options", "code", "what"),
     [
-        ([], 2, "nothing says what to leave out"),
+        ([], 2, "no limits are given"),
         (["--ngrams", "many"], 2, "Invalid value for '--ngrams': 'many' is not understood"),
         (["--ngrams", "5"], 2, "5 n-grams are too few"),
-        (["--cutoffs", "0,0,1"], 2, "cut-offs and the text to count go together"),
+        (["--cutoffs", "0,0,1"], 2, "cut-offs need a text to count"),
         (["--cutoffs", "1", "--counts", "train.txt"], 2, "cutoffs = '1' is not valid"),
         (["--threshold", "1e-8", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),
         (["--vocab", "nowhere.txt"], 1, "no such file: nowhere.txt"),

@@ -27,7 +27,7 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
     settings = result["settings"]
     described = f"cache(tokens={settings['cache_tokens']},weight={settings['cache_weight']},flatness={settings['cache_flatness']})"
     assert f"|adapt:{described}|" in evaluated["signature"]
-    assert shown.err == f"note: {described}: as tuned on {result['tokens']:,} tokens\n"
+    assert shown.err == f"note: {described}: tuned on {result['tokens']:,} tokens\n"
 
 
 def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
@@ -54,7 +54,7 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
         assert ("statistics=" in signature) == (rule == "rms")
 
 
-def test_a_text_that_the_model_was_trained_on_is_told(rnnlm, models, unigram):
+def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram):
     told = f"note: this is the very text that {unigram} was trained on: settings found there flatter it; use held-out text\n"
     assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
     assert "very text" not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
@@ -63,13 +63,13 @@ def test_a_text_that_the_model_was_trained_on_is_told(rnnlm, models, unigram):
 def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, copied):
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
     ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=sgd", models.valid)
-    assert ended.code == 0 and "rule=sgd,rate=0.05,decay=0.005" in ended.err and "defaults" in ended.err
+    assert ended.code == 0 and "rule=sgd,rate=0.05,decay=0.005" in ended.err and "default settings" in ended.err
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST)
     ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=rms", models.valid)
     assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
 
 
-def test_companions_disturb_nobody(rnnlm, models, copied):
+def test_companions_do_not_disturb_other_commands(rnnlm, models, copied):
     before = json.loads(rnnlm("info", copied, "--json").out)
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
     assert {path.name for path in copied.glob("adapt-*")} == {"adapt-dynamic.json", "adapt-dynamic.safetensors"}
@@ -82,14 +82,14 @@ def test_companions_disturb_nobody(rnnlm, models, copied):
     for path, content in companions.items():
         path.write_bytes(content)
     lines = checked_error(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid), 1, "the gradient statistics in")
-    assert "trained anew" in lines[1] and "--statistics" in lines[2]
+    assert "trained again" in lines[1] and "--statistics" in lines[2]
     assert lines[2].endswith("adaptation_rule=sgd")
     assert rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--set", "adaptation_rule=sgd").code == 0
 
 
-def test_defaults_are_told_as_such(rnnlm, models):
+def test_default_settings_are_reported_as_such(rnnlm, models):
     ended = rnnlm("eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid)
-    assert ended.err == "note: unigram(tokens=9,weight=0.05): defaults, nothing was tuned for this model; rnnlm tune does\n"
+    assert ended.err == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
 
 
 @pytest.mark.parametrize("arguments, code, what", [
@@ -100,8 +100,8 @@ def test_defaults_are_told_as_such(rnnlm, models):
     (["tune", "--on", "TEXT"], 2, "which adaptation?"),
     (["tune", "--adapt", "cache", "--on", "nothere"], 1, "no such file"),
     (["tune", "--adapt", "cache", "--on", "TEXT", "--tokens", "0"], 2, "0 tokens"),
-    (["tune", "--adapt", "cache", "--on", "TEXT", "--statistics", "TEXT"], 2, "the adaptation cache has no use"),
-    (["tune", "--adapt", "dynamic", "--on", "TEXT", "--statistics", "TEXT", "--set", "adaptation_rule=sgd"], 2, "the rule sgd has no use"),
+    (["tune", "--adapt", "cache", "--on", "TEXT", "--statistics", "TEXT"], 2, "the adaptation cache does not use"),
+    (["tune", "--adapt", "dynamic", "--on", "TEXT", "--statistics", "TEXT", "--set", "adaptation_rule=sgd"], 2, "the rule sgd does not use"),
 ])  # fmt: skip
 def test_bad_requests(rnnlm, models, copied, arguments, code, what):
     checked_error(rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied), code, what)

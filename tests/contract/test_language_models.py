@@ -8,8 +8,7 @@ import pytest
 
 from rnnlm import arrays
 from rnnlm.combinations.adapted_model import AdaptedModel
-from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation
-from rnnlm.combinations.gradient_statistics import gather_statistics
+from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.combinations.neural_cache import NeuralCache
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import rnnlm
 from rnnlm.files import tensor_files
 from rnnlm.text.prepared import checks as checking
-from rnnlm.text.prepared import collecting, prepared_text
+from rnnlm.text.prepared import encoder, prepared_text
 from rnnlm.text.prepared.index import INDEX, JOURNAL, read_index
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("prepared")
     (place / "text.txt").write_text("\n".join(f"line {number % 7} of many\n" for number in range(90)), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(collecting, "SHARD_BYTES", 500)
+        patched.setattr(encoder, "SHARD_BYTES", 500)
         list(rnnlm.prepare(place / "text.txt", place / "text", workers=0, min_count=20, blank_lines="documents"))
     return place / "text"
 

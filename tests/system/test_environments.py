@@ -167,7 +167,7 @@ def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
     assert (ended.code, ended.err) == (141, "")
 
 
-@pytest.mark.parametrize("name", ["eval", "train"])
+@pytest.mark.parametrize("name", ["eval", "train", "prepare"])
 def test_streams_that_are_closed(place, name):
     """Whatever is opened then must not take their numbers: what a library prints would go into a model's file."""
     assert launch(place, COMMANDS[name], closed=(0, 1, 2)).code == 0

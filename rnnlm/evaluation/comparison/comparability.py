@@ -2,8 +2,9 @@
 forbids the others.
 
 Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line ends must be treated alike for
-anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different events; whole words, characters and bytes are the same ones,
-if no word is unknown: an unknown word is one event to a model of words, and many to a model of pieces.
+anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different
+events; whole words, characters and bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
+and many to a model of pieces.
 """
 
 import os
@@ -101,8 +102,9 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         raise ComparisonError(what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from")
     unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
     if unknown:
-        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}, so nothing compares per word, character or byte"
-        hint = "train one anew with --tokenizer-from the other, or compare on lines whose words all of them know"
+        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
+        why += ", so nothing compares per word, character or byte"
+        hint = "train one again with --tokenizer-from the other, or compare on lines whose words all of them know"
         raise ComparisonError(what, why, hint)
 
 
@@ -115,10 +117,10 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
 
 
 def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, no two the same: of a folder its last part, where that tells it from the others.
+    """A name for each model, all different: the last part of its folder, where that is enough.
 
     Raises:
-        UsageError: those given are not one a model.
+        UsageError: the number of names is not that of the models.
     """
     if names is not None and len(names) != len(models):
         raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")

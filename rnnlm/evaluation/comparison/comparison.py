@@ -2,7 +2,8 @@
 
 All models read the same lines, and every token is scored exactly once; the figures are those of :mod:`rnnlm.evaluation.perplexity`.
 Intervals and p-values are over lines, or blocks of lines, that both models of a pair have read: Koehn (2004) for the paired bootstrap,
-Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone, whatever others are compared.
+Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone, whatever others are
+compared.
 """
 
 import dataclasses
@@ -24,15 +25,14 @@ from rnnlm.evaluation.comparison import units as text_units
 from rnnlm.evaluation.comparison.comparability import Comparable, Refused, Subject
 from rnnlm.evaluation.comparison.differences import Difference, difference
 from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of, lines_per_block
-from rnnlm.evaluation.comparison.tables import Apart, GroupRow
+from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences
 from rnnlm.evaluation.comparison.units import Units
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.evaluation.resampling import RESAMPLES, Interval
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import loading
-from rnnlm.models.provenance import tell_trained_on
-from rnnlm.ngram.model import NgramModel
+from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Held, Progress, Text, TextSettings, silent
 from rnnlm.text.encoding import EncodedText, encode_text
 
@@ -67,7 +67,7 @@ class Compared:
 @dataclass(frozen=True)
 class Comparison:
     """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do not. unit: what the tables count,
-    tokens or words. bits_KS: surprisal of each line under each model. Apart from the first model: `lines_apart`, `words_apart`.
+    tokens or words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models differ most from the first.
 
     bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is in `ngram_source`, None where nothing
     says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.units.Units`.
@@ -88,8 +88,8 @@ class Comparison:
     positions: tuple[GroupRow, ...]
     ngrams: tuple[GroupRow, ...]
     ngram_source: str | None
-    lines_apart: tuple[Apart, ...]
-    words_apart: tuple[Apart, ...]
+    lines_apart: tuple[LargestDifferences, ...]
+    words_apart: tuple[LargestDifferences, ...]
     seconds: float
     bits_KS: np.ndarray = field(repr=False, compare=False)
 
@@ -105,14 +105,14 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *, train: str | Path | list[str] | Text | None = None,
-    settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None, device: str = "auto",
-    text_settings: TextSettings | None = None, report: Progress = silent,
+    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *,
+    train: str | Path | list[str] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
+    names: Sequence[str] | None = None, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Comparison:  # fmt: skip
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words are counted. names: what models are
-    called in the result. `report` hears how far the work is.
+    called in the result. report: called with the progress of the work.
 
     Raises:
         UsageError: there are fewer than two models, or a setting is not valid. ComparisonError: nothing compares. TextError: a text
@@ -125,19 +125,15 @@ def compare(
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = Held.read(perplexity.as_text(text, text_settings))
     read = _Read.of(loaded, names, text, settings.context, report)
-    tell_trained_on(
-        read.encoded[0].lines_hash, {name: folder for name, folder in zip(names, folders, strict=True) if folder}, "perplexities"
-    )
+    stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
+    warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
     units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
-        notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers see different numbers of words there")
+        notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")
     sums = [LineSums.of(encoded, scores, text) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
-    compared = [
-        _compared(k, read, sums[k], None if folder is None else str(folder), block_lines, settings, began)
-        for k, folder in enumerate(folders)
-    ]
+    compared = [_compared(k, read, sums[k], folder, block_lines, settings, began) for k, folder in enumerate(folders)]
     tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings))
     return Comparison(
         figure=read.comparable.main, figures=read.comparable.figures, refused=read.comparable.refused, context=settings.context,
@@ -159,7 +155,7 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(settings.context)
     if len(names) < 2:
-        raise UsageError("a comparison is of two models at least", f"there is {len(names)}", "name another one")
+        raise UsageError("a comparison needs at least two models", f"there is {len(names)}", "name another one")
     for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
@@ -209,14 +205,14 @@ def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
 
 
 def _compared(
-    k: int, read: _Read, sums: LineSums, folder: str | None, block_lines: int, settings: ComparisonSettings, began: float
+    k: int, read: _Read, sums: LineSums, folder: Path | None, block_lines: int, settings: ComparisonSettings, began: float
 ) -> Compared:
     model, encoded = read.models[k], read.encoded[k]
     found = perplexity.summary(model, read.scores[k], encoded, settings.context, read.text.settings, began)
     intervals = intervals_of(found, sums.blocks(block_lines), read.comparable.figures, settings.resamples or RESAMPLES, settings.seed)
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
-    return Compared(read.names[k], folder, found, intervals, calibration)
+    return Compared(read.names[k], folder and str(folder), found, intervals, calibration)
 
 
 def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings) -> tuple[Difference, ...]:
@@ -234,7 +230,7 @@ def _tables(units: Units, read: _Read, train: Text | None) -> dict[str, Any]:
     if counts_V is None and train is not None:
         counts_V = difference_tables.counts_in(units, train)
     ngrams, source = (), None
-    known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if isinstance(model, NgramModel)]
+    known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if hasattr(model, "longest_matches")]
     alike = [(name, model) for name, model in known if model.tokenizer.fingerprint == units.tokenizer.fingerprint]
     if train is not None:
         ngrams, source = difference_tables.by_ngram_in(units, train), ", ".join(train.sources)

@@ -19,8 +19,8 @@ NO_OOV = "_no_oov"  # what the names of figures end in that leave unknown tokens
 @dataclass(frozen=True)
 class Measured:
     """difference_bits: bits per token, word or character, as the comparison's `figure` has it, of the second model less the first;
-    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is no perplexity or
-    that no number. All are None where a token has probability zero."""
+    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is not a perplexity,
+    or their ratio is not finite. All are None where a token has probability zero."""
 
     difference_bits: Interval | None
     ppl_ratio: Interval | None

@@ -16,10 +16,11 @@ MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
 
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
-    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. A notice tells of a single block."""
+    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. With a single block, a
+    notice says so."""
     length = wanted or -(-lines // MOST_BLOCKS)
     if lines <= length:
-        notice("the text is a single block of lines: nothing can be resampled, so intervals have no width and p is 1")
+        notice("the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1")
     return length
 
 

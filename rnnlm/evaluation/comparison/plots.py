@@ -106,7 +106,8 @@ def _calibration(comparison: Comparison) -> Plot | None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
     tokens = " and ".join(f"{model.calibration.tokens:,} of {model.calibration.text_tokens:,} for {model.name}" for model in measured)
-    note = f"On the diagonal a model is right as often as it says; below it, it is too sure. Each by its own tokens: {tokens}. ECE: expected calibration error."
+    note = "On the diagonal a model is right as often as it says; below it, it is too sure. "
+    note += f"Each by its own tokens: {tokens}. ECE: expected calibration error."
     return Plot("Calibration", note, plotting.as_svg(figure))
 
 

@@ -6,6 +6,7 @@ Every group table has one row a group; the units and log-probabilities of its ro
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import BOUNDARY
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.matching import longest_matches
-from rnnlm.ngram.model import NgramModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import encode_text, known_ids
 
@@ -35,7 +35,7 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class Item:
+class DifferingItem:
     """A line or word on which two models differ. number: of the line among those that are read, from 1, or how often the word
     occurs. bits: its surprisal under each of the two; difference_bits: the second less the first."""
 
@@ -46,13 +46,13 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """The lines or words on which two models differ most: those that `first` finds likelier, and those that `second` does."""
+class LargestDifferences:
+    """The lines or words on which two models differ most: those that are likelier under `first`, and those likelier under `second`."""
 
     first: str
     second: str
-    for_first: tuple[Item, ...]
-    for_second: tuple[Item, ...]
+    for_first: tuple[DifferingItem, ...]
+    for_second: tuple[DifferingItem, ...]
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
@@ -73,9 +73,9 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
-def by_ngram_of(units: Units, model: NgramModel) -> tuple[GroupRow, ...]:
-    """By the longest n-gram of `model` that ends at the unit."""
-    return _by_match(units, model.keys, np.ones(units.tokenizer.size, dtype=bool))
+def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
+    """By the longest n-gram of `model`, which offers `longest_matches`, that ends at the unit."""
+    return _by_match(units, model.longest_matches(units.ids_U), model.order, np.ones(units.tokenizer.size, dtype=bool))
 
 
 def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
@@ -87,7 +87,8 @@ def by_ngram_in(units: Units, train: Text) -> tuple[GroupRow, ...]:
     tokenizer = units.tokenizer
     ids_N = known_ids(encode_text(train, tokenizer).ids, tokenizer)
     levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
-    return _by_match(units, [level.keys_M for level in levels[1:]], levels[0].counts_M[: tokenizer.size] > 0)
+    matched_U = longest_matches(units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id)
+    return _by_match(units, matched_U, len(levels), levels[0].counts_M[: tokenizer.size] > 0)
 
 
 def counts_in(units: Units, train: Text) -> np.ndarray:
@@ -100,10 +101,10 @@ def counts_in(units: Units, train: Text) -> np.ndarray:
     return np.bincount(np.delete(known_ids(encoded.ids, units.tokenizer), encoded.oov), minlength=units.tokenizer.size)
 
 
-def _by_match(units: Units, keys: Sequence[np.ndarray], is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
-    matched_U = longest_matches(units.ids_U, keys, units.tokenizer.size, units.tokenizer.boundary_id)
+def _by_match(units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
+    """matched_U: how many words the longest n-gram has that ends at the unit; at most `order`."""
     matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
-    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, len(keys) + 2))]
+    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
     return _rows(labels, matched_U, units.logprob_KU)
 
 
@@ -122,12 +123,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> Apart:
+def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> LargestDifferences:
     """The `top` lines likelier under each of two models by most bits; those with a probability of zero are left out."""
     return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
 
 
-def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> Apart:
+def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> LargestDifferences:
     """The `top` words (or tokens) of which all occurrences together are likelier under each of the models `pair` by most bits."""
     used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
     bits_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair]) / -math.log(2)
@@ -135,18 +136,18 @@ def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top
     return _apart(names, [symbols[id] for id in used.tolist()], counts_W, bits_2W, top)
 
 
-def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> Apart:
+def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> LargestDifferences:
     with np.errstate(invalid="ignore"):
         difference_I = bits_2I[1] - bits_2I[0]
     possible = np.flatnonzero(np.isfinite(difference_I))
     order = possible[np.argsort(difference_I[possible], kind="stable")]
 
-    def items(chosen: np.ndarray) -> tuple[Item, ...]:
+    def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
         return tuple(
-            Item(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
+            DifferingItem(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
             for at in chosen.tolist()
         )
 
     for_first = order[::-1][:top]
     for_second = order[:top]
-    return Apart(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))
+    return LargestDifferences(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))

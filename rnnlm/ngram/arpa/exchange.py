@@ -11,6 +11,7 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.files import writing
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
+from rnnlm.models.model_parts import ModelArrays
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
@@ -30,7 +31,7 @@ def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False,
     """
     text, path = arpa(model), Path(path)
     writing.check_file(path, overwrite)
-    writing.save_file(path, _told(text, report))
+    writing.save_file(path, _with_progress(text, report))
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
@@ -40,17 +41,17 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         UsageError: it is no n-gram model. OutputError: one of its symbols cannot be written.
     """
     if not isinstance(model, NgramModel):
-        raise UsageError("this model has no ARPA form", "it is not made of n-grams", "give one of --model ngram")
+        raise UsageError("this model has no ARPA form", "it is not an n-gram model", "name one trained with --model ngram")
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(
             f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
-            "tokenized in the same way; rnnlm import --tokenizer-from brings it back"
+            "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
         )
     return arpa_text(model)
 
 
-def _told(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
-    """The pieces, and how much they come to."""
+def _with_progress(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
+    """The pieces; `report` is called with the bytes written so far."""
     written = 0
     for piece in pieces:
         yield piece
@@ -89,7 +90,7 @@ def import_arpa(
     resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
     ngrams = [len(values) for values in model.values]
     facts = {"imported_from": str(path), "ngrams": ngrams, "seconds": round(time.perf_counter() - began, 1)}
-    manifest = model_folder.save(output, model, "ngram", resolved.values, 0, facts)
+    manifest = model_folder.save(output, ModelArrays(tokenizer, model.to_arrays()), "ngram", resolved.values, 0, facts)
     card.write(output, manifest, model.tokenizer)
     model.fingerprint = manifest.fingerprint
     return model
@@ -111,6 +112,6 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
     if odd:
         raise ModelError(
-            f"{path} has other words than the tokenizer", f"one of them lacks {odd[0]!r}", "name the model it was exported from"
+            f"{path} has other words than the tokenizer", f"only one of them has {odd[0]!r}", "name the model it was exported from"
         )
     return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])

@@ -1,9 +1,12 @@
-"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is told with its line.
+"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is reported with its line.
 
-Taken as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights left out, entries in any order,
+Accepted as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights left out, entries in any order,
 -inf, contexts that were pruned away. -99 is the number it is, as for KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its
 log10 probability is -100; where `<s>` is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or
 `</s>` not last, are left out.
+
+Programs that prune may leave out the context of an n-gram that they keep. It is put in with the probability that backing off gives
+it and backoff weight 1: no score changes by that.
 """
 
 import re
@@ -14,11 +17,9 @@ import pyarrow.compute as pc
 
 from rnnlm.errors import ModelError, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
-from rnnlm.ngram.arpa.arpa_entries import Entries, read_entries, refuse, shown
-from rnnlm.ngram.arpa.arpa_tables import ArpaTables, moved
 from rnnlm.ngram.arpa.format import MISSING_LOG10, nats
-from rnnlm.ngram.arpa.lines import ArpaLines, opened
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys
+from rnnlm.ngram.arpa.lines import ArpaLines, Entries, opened, read_entries, refuse, shown
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.text.corpus import Progress, silent
 
 HIGHEST_ORDER = 64
@@ -26,9 +27,68 @@ BOUNDARY_ID = 0
 _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 
 
+class ArpaTables:
+    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of order n. The first is made of the
+    values of V words and `<s>`."""
+
+    def __init__(self, unigram_values_M2: np.ndarray) -> None:
+        self.size = len(unigram_values_M2) - 1
+        self.levels = [BackoffLevel(self.size, np.arange(self.size + 1, dtype=np.uint64), unigram_values_M2)]
+
+    def add(self, keys_M: np.ndarray, values_M2: np.ndarray) -> None:
+        """The next order; keys are sorted."""
+        self.levels.append(BackoffLevel(self.size, keys_M, values_M2))
+
+    def numbers(self, ids_MK: np.ndarray) -> np.ndarray:
+        """The number of each K-gram, NOWHERE where it is not there."""
+        numbers_M = ids_MK[:, 0].astype(np.int64)
+        for at in range(1, ids_MK.shape[1]):
+            numbers_M = find_many(self.levels[at].keys_M, make_keys(numbers_M, ids_MK[:, at], self.size))
+        return numbers_M
+
+    def insert(self, ids_QK: np.ndarray) -> np.ndarray:
+        """Put in the K-grams that are not there, with all that they begin with; the numbers of K-grams before which they went."""
+        places = np.zeros(0, dtype=np.int64)
+        for n in range(2, ids_QK.shape[1] + 1):
+            ids_QN = ids_QK[:, :n]
+            keys_Q = make_keys(self.numbers(ids_QN[:, :-1]), ids_QN[:, -1], self.size)
+            absent = np.flatnonzero(find(self.levels[n - 1].keys_M, keys_Q) == NOWHERE)
+            keys_A, first = np.unique(keys_Q[absent], return_index=True)
+            places = self._put_in(n, keys_A, self._backed_off(ids_QN[absent[first]]))
+        return places
+
+    def _backed_off(self, ids_QK: np.ndarray) -> np.ndarray:
+        """log p of each last word after the words before it, as a model with these tables gives it."""
+        logprob_Q, is_open_Q = np.zeros(len(ids_QK)), np.ones(len(ids_QK), dtype=bool)
+        for first in range(ids_QK.shape[1]):
+            level, numbers_Q = self.levels[ids_QK.shape[1] - first - 1], self.numbers(ids_QK[:, first:])
+            is_hit_Q = is_open_Q & (numbers_Q >= 0)
+            logprob_Q[is_hit_Q] += level.logprob_M[numbers_Q[is_hit_Q]]
+            is_open_Q &= ~is_hit_Q
+            if not is_open_Q.any():
+                break
+            below, contexts_Q = self.levels[ids_QK.shape[1] - first - 2], self.numbers(ids_QK[:, first:-1])
+            gives_up_Q = is_open_Q & (contexts_Q >= 0)
+            logprob_Q[gives_up_Q] += below.logbackoff_M[contexts_Q[gives_up_Q]]
+        return logprob_Q
+
+    def _put_in(self, n: int, keys_A: np.ndarray, logprob_A: np.ndarray) -> np.ndarray:
+        """Insert n-grams of order n and renumber what follows them; before which numbers they went."""
+        level = self.levels[n - 1]
+        places = np.searchsorted(level.keys_M, keys_A)
+        values_A2 = np.stack([logprob_A, np.zeros(len(keys_A))], axis=1)
+        keys_M, values_M2 = np.insert(level.keys_M, places, keys_A), np.insert(level.values_MK, places, values_A2, axis=0)
+        self.levels[n - 1] = BackoffLevel(self.size, keys_M, values_M2)
+        if n < len(self.levels):
+            after = self.levels[n]
+            keys_M = make_keys(moved(after.contexts_M, places), after.words_M, self.size)
+            self.levels[n] = BackoffLevel(self.size, keys_M, after.values_MK)
+        return places
+
+
 def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
-    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. `report` hears
-    how far reading is.
+    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. report: called
+    with the progress of reading.
 
     Raises:
         ModelError: the file cannot be read, or is damaged: where, and how.
@@ -49,10 +109,10 @@ def _header(lines: ArpaLines) -> list[int]:
         pass
     if line is None:
         hint = "a binary of KenLM cannot be read: give the ARPA file it was made from"
-        raise ModelError(f"{lines.name} is no ARPA file", "it has no line \\data\\", hint)
+        raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\", hint)
     promised: list[int] = []
     while lines.marker() is None:
-        found = _COUNT.fullmatch(line := lines.next())
+        found = _COUNT.fullmatch(line := lines.next() or b"")
         if line and not found:
             raise lines.error(lines.number, "not understood", shown(line), "\\data\\ is followed by lines such as: ngram 1=5000")
         if found and int(found[1]) != len(promised) + 1:
@@ -72,7 +132,7 @@ def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[s
     number_of = {word: number for number, word in reversed([*enumerate(words)])}
     if len(number_of) < len(words):
         again = np.array([number_of[word] != number for number, word in enumerate(words)])
-        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a word for the second time")
+        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a duplicate word")
     unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN  # some programs' spelling
     specials = (BOUNDARY, unknown, SENTENCE_START)
     for missing in [word for word in specials if word not in number_of]:
@@ -100,7 +160,7 @@ def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabu
     if (keys_M[1:] <= keys_M[:-1]).any():
         by_key = np.argsort(keys_M, kind="stable")
         keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
-        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a {n}-gram for the second time")
+        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a duplicate {n}-gram")
     tables.add(keys_M, values_M2)
 
 
@@ -115,7 +175,8 @@ def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocab
         occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(axis=1)
         if not occurs_L.all():
             line = int(entries.lines_L[~occurs_L][0])
-            notice(f"{lines.name}, line {line}: {SENTENCE_START} not first or {BOUNDARY} not last; no sentence holds that, it is left out")
+            why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
+            notice(f"{lines.name}, line {line}: {why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
@@ -140,3 +201,8 @@ def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> N
         word = entries.words[at].as_py()
         line = int(entries.lines_L[at // ids_LN.shape[1]])
         raise lines.error(line, "an unknown word", f"{word!r:.80} is not among the unigrams")
+
+
+def moved(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What `numbers_M` become where n-grams were put in before the numbers `places`."""
+    return numbers_M + np.searchsorted(places, numbers_M, side="right")

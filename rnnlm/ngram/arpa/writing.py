@@ -31,7 +31,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """
     check_tables(model)
     if model.unseen_context_logprob:
-        notice("stupid backoff also charges for contexts never seen; ARPA cannot say that: scores of the file will be higher there")
+        notice("stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the file's scores will be higher there")
     names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]
@@ -56,7 +56,8 @@ def spelled(symbols: Sequence[str]) -> list[str]:
         plain = (_WHITE_SPACE.sub(spell, symbol) for spell in (_visible, _by_number))
         spelling = next((each for each in plain if each not in taken), None)
         if spelling is None:
-            raise OutputError(f"the symbol {symbol!r} cannot be written", "ARPA has no white space in words, and its spellings are taken")
+            why = "ARPA has no white space in words, and its spellings are symbols themselves"
+            raise OutputError(f"the symbol {symbol!r} cannot be written", why)
         spellings[symbol] = spelling
         taken.add(spelling)
     if spellings:

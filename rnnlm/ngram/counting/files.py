@@ -1,4 +1,5 @@
-"""Files of n-gram counts: one row `n-gram TAB count` (:mod:`rnnlm.files.tsv`), n-grams in byte order, none twice; written safely, and added up.
+"""Files of n-gram counts, written safely and added up: one row `n-gram TAB count` (:mod:`rnnlm.files.tsv`), n-grams in byte order,
+none twice.
 
 Reading is strict: a line that is damaged, cut off or out of order is an error with its file and number.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 from rnnlm.errors import TextError
 from rnnlm.files import tsv
 from rnnlm.files.writing import save_file
-from rnnlm.ngram.counting.strings import Count
+from rnnlm.ngram.counting.strings import NgramCount
 from rnnlm.text import sources
 from rnnlm.text.corpus import Progress, silent
 from rnnlm.text.sources import SourceSettings
@@ -23,7 +24,7 @@ LONGEST_COUNT = 1000  # digits; Python writes sums of up to 4300
 HINT = "make it with rnnlm count"
 
 
-def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
+def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
     """The sums over files of counts, in byte order; a few megabytes of memory a file.
 
     Raises:
@@ -36,7 +37,7 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[Count]:
             yield ngram, total
 
 
-def count_lines(counts: Iterable[Count], report: Progress = silent) -> Iterator[str]:
+def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
     """`counts` as lines, many at a time."""
     counts, written = iter(counts), 0
     while lines := [f"{tsv.quoted(ngram)}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
@@ -54,7 +55,7 @@ def save(path: Path, texts: Iterable[str]) -> None:
     save_file(path, (text.encode("utf-8") for text in texts))
 
 
-def _read_counts(file: str) -> Iterator[Count]:
+def _read_counts(file: str) -> Iterator[NgramCount]:
     """The lines of a file of counts."""
     before = ""
     for number, line in _numbered_lines(file):
@@ -66,7 +67,7 @@ def _read_counts(file: str) -> Iterator[Count]:
         if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
             raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", hint=HINT)
         if key <= before:
-            raise TextError(f"{file}, line {number}: out of order", "n-grams run in byte order, none twice", HINT)
+            raise TextError(f"{file}, line {number}: out of order", "n-grams are in byte order, each once", HINT)
         yield key, int(digits)
         before = key
 
@@ -75,7 +76,7 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
     number, rest = 0, b""
     for chunk in sources.read(file, SourceSettings()):
         if not isinstance(chunk, bytes):
-            raise TextError(f"{file} is no file of counts", hint=HINT)
+            raise TextError(f"{file} is not a file of counts", hint=HINT)
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             number += 1
@@ -83,4 +84,4 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
         if len(rest) > LONGEST_LINE:
             raise TextError(f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT)
     if rest:
-        raise TextError(f"{file}, line {number + 1}: cut off", "the last line has no end", "copy the file anew")
+        raise TextError(f"{file}, line {number + 1}: cut off", "the last line does not end in a newline", "copy the file again")

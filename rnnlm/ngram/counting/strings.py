@@ -23,7 +23,7 @@ from rnnlm.text.tokenizers import TokenizerSettings
 BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
 
-Count = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
+NgramCount = tuple[str, int]  # n-gram, its words parted by spaces; how often it occurs
 
 
 def count_text(
@@ -34,7 +34,7 @@ def count_text(
     highest_only: bool = False,
     min_count: int = 1,
     report: Progress = silent,
-) -> Iterator[Count]:
+) -> Iterator[NgramCount]:
     """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count` times, in byte order.
 
     tokenizer: one that is there, or the settings of one that is made from the text.
@@ -49,7 +49,8 @@ def count_text(
     names, number_V = _in_byte_order(tokenizer)
     start_rank = bisect(names, SENTENCE_START)
     names.append(SENTENCE_START)
-    levels, renumbered_M = [], np.zeros(1, dtype=np.int64)
+    levels: list[_Kept] = []
+    renumbered_M = np.zeros(1, dtype=np.int64)
     for level in count(number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order):
         report(f"order {len(levels) + 1}: {len(level):,} n-grams")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
@@ -72,7 +73,7 @@ def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
     """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among them."""
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
-        raise TextError(f"a token reads {SENTENCE_START}", "lines begin with that symbol in the counts", "replace it in the text")
+        raise TextError(f"a token reads {SENTENCE_START}", "the counts use that symbol for the start of a line", "replace it in the text")
     ids = sorted(range(len(spelled)), key=spelled.__getitem__)
     number_V = np.empty(len(ids), dtype=np.int32)
     number_V[ids] = np.arange(len(ids), dtype=np.int32)
@@ -134,9 +135,10 @@ class _Trie:
             for first in range(start, stop, BLOCK_NGRAMS):
                 yield first, min(first + BLOCK_NGRAMS, stop)
 
-    def read(self, start: int, stop: int) -> Iterator[Count]:
+    def read(self, start: int, stop: int) -> Iterator[NgramCount]:
         """The n-grams from place `start` on, before place `stop`."""
-        texts, base = [], 0
+        texts: list[str] = []
+        base = 0
         found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
         for n, (first, end, own, own_end) in enumerate(self._needed(start, stop)):
             level = self.levels[n]

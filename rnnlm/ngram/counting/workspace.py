@@ -26,8 +26,8 @@ class Workspace:
     def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
         self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
-        self.positions = max(1, buffer_bytes // BYTES_PER_POSITION if self.in_files else POSITIONS // self.threads)
-        self.ngrams = max(1, buffer_bytes // BYTES_PER_NGRAM if self.in_files else NGRAMS // self.threads)
+        self.positions = max(1, POSITIONS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_POSITION)
+        self.ngrams = max(1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any content. Parts of it that are not written take no memory.
@@ -45,7 +45,7 @@ class Workspace:
         except OSError as error:
             raise OutputError(
                 f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
-                error.strerror or str(error), "make space there, name another folder in TMPDIR, or leave out --memory",
+                error.strerror or str(error), "free some space there, name another folder in TMPDIR, or leave out --memory",
             ) from None  # fmt: skip
 
     def release(self, *arrays: np.ndarray) -> None:

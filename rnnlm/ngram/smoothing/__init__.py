@@ -117,7 +117,7 @@ class Estimator:
         raise NotImplementedError
 
     def report(self) -> dict[str, Any]:
-        """What was estimated on the way, for people: discounts, weights."""
+        """What was estimated, to be shown: discounts, weights."""
         return self.estimated
 
 
@@ -129,12 +129,12 @@ def check_join(settings: NgramSettings) -> None:
     """Whether the estimator mixes in or backs off to the lower order as the settings say.
 
     Raises:
-        SettingsError: it has no such form.
+        SettingsError: it does not have that form.
     """
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:
         asked = str(settings.interpolate).lower()
-        raise SettingsError(f"interpolate = {asked} does not go with smoothing {settings.smoothing}", f"its form is: {joins[0]}")
+        raise SettingsError(f"interpolate = {asked} is not possible with smoothing {settings.smoothing}", f"it has one form: {joins[0]}")
 
 
 def estimator(name: str) -> type[Estimator]:

@@ -1,23 +1,38 @@
-"""What a worker makes of a piece of text: its lines as ids, and all that is counted about each."""
+"""Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then collected, in order, into shards.
 
-from typing import Any
+A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the text of the shards that exist is read
+again without encoding it; its hash at the end of each of them must be the recorded one, or the text is another one.
+"""
 
-import msgspec
+import functools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import numpy as np
 
+from rnnlm.errors import UsageError
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text.corpus import Block, Corpus, TextSettings, lines_of, split_words
-from rnnlm.text.encoding import compact_type, words_between_newlines
+from rnnlm.text.encoding import LinesHash, compact_type, words_between_newlines
+from rnnlm.text.prepared.index import JOURNAL, Shard, read_index
 from rnnlm.text.prepared.pieces import Piece
-from rnnlm.text.prepared.shard import EncodedLines
+from rnnlm.text.prepared.prepared_text import load_tokenizer
+from rnnlm.text.prepared.shard import EncodedLines, joined
 
+SHARD_BYTES = 32 << 20  # of text
 _NEWLINE = ord("\n")
 
 
-class EncodedPiece(msgspec.Struct):
-    """data: the lines that are kept, each with a newline. bytes_L: of each. document_lines: those that begin a document, which the
-    first may do besides if the piece before ended in blank lines; ends_blank: whether this one does. arrays: the rest of
-    :class:`EncodedLines`, none where the ids are not asked for.
+@dataclass
+class EncodedPiece:
+    """The lines of a piece that are kept, encoded.
+
+    data: the lines, each with a newline. bytes_L: the length of each. document_lines: lines that begin a document; the first line also
+    does if the piece before ended in blank lines. ends_blank: this piece ends in blank lines. arrays: the rest of :class:`EncodedLines`,
+    or None without ids.
     """
 
     data: bytes
@@ -27,7 +42,44 @@ class EncodedPiece(msgspec.Struct):
     arrays: dict[str, np.ndarray] | None = None
 
     def lines(self) -> EncodedLines:
+        assert self.arrays is not None
         return EncodedLines(bytes_L=self.bytes_L, document_lines=self.document_lines, **self.arrays)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes pieces with the tokenizer that lies in `folder`, which each worker reads once."""
+
+    settings: TextSettings
+    folder: Path
+    fingerprint: str  # of the tokenizer
+
+    def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
+        """Raises: TextError: the piece cannot be decoded, or holds a reserved symbol. ModelError: the tokenizer is damaged."""
+        return encoded_piece(piece, self.settings, _tokenizer(self.folder, self.fingerprint) if with_ids else None)
+
+    def encode_all(
+        self, pieces: Iterable[Piece], with_ids: Callable[[], bool], executor: Executor, ahead: int
+    ) -> Iterator[tuple[Piece, EncodedPiece]]:
+        """Each piece with what it became, in order; no more than `ahead` are under way. `with_ids` is asked when a piece is submitted."""
+        waiting: deque[tuple[Piece, Future[EncodedPiece]]] = deque()
+        try:
+            for piece in pieces:
+                if len(waiting) == ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+                waiting.append((piece, executor.submit(self.encode, piece, with_ids())))
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+@functools.lru_cache(1)
+def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
+    return load_tokenizer(folder, read_index(folder, JOURNAL))
 
 
 def encoded_piece(piece: Piece, settings: TextSettings, tokenizer: Tokenizer | None) -> EncodedPiece:
@@ -86,13 +138,103 @@ def _oov_words(lines: list[str], words_L: np.ndarray, encoded: Encoded, tokenize
     return np.bincount(line_of_word[unknown], minlength=len(lines)).astype(np.int32)
 
 
-def to_message(value: Any) -> Any:
-    """An array as msgspec sends it."""
-    if isinstance(value, np.ndarray):
-        return (value.dtype.str, memoryview(np.ascontiguousarray(value)).cast("B") if value.size else b"")
-    raise NotImplementedError(type(value))
+@dataclass(frozen=True)
+class FullShard:
+    """The lines of a shard, and the hash of all lines up to its end."""
+
+    lines: EncodedLines
+    lines_hash: str
 
 
-def from_message(kind: type, value: Any) -> Any:
-    """The inverse of :func:`to_message`."""
-    return np.frombuffer(value[1], dtype=np.dtype(value[0])) if kind is np.ndarray else value
+class Collector:
+    """Takes encoded pieces in order. kept: the shards that are there already."""
+
+    def __init__(self, kept: Sequence[Shard], has_documents: bool) -> None:
+        self.kept = deque(kept)
+        self.has_documents = has_documents
+        self.hash = LinesHash()
+        self.parts: list[EncodedLines] = []
+        self.bytes = 0  # of text, of the shard that is being filled, or passed over
+        self.text_bytes = 0  # of all
+        self.tokens, self.shards = sum(shard.counts.tokens for shard in kept), len(kept)
+        self._ended_blank = False
+
+    def wants_ids(self) -> bool:
+        """Whether pieces that come now should have ids."""
+        return not self.kept
+
+    def passes_over(self, piece: EncodedPiece) -> bool:
+        """Whether all of `piece` is in shards that are there."""
+        return sum(shard.counts.bytes for shard in self.kept) - self.bytes >= len(piece.data) and bool(self.kept)
+
+    def add(self, piece: EncodedPiece) -> Iterator[FullShard]:
+        """The shards that are full with the lines of `piece`, which has ids unless it is passed over.
+
+        Raises:
+            UsageError: it is not the text that was prepared so far.
+        """
+        if self._ended_blank and len(piece.bytes_L) and 0 not in piece.document_lines:
+            piece.document_lines = np.append(np.zeros(1, dtype=np.int32), piece.document_lines)
+        if len(piece.bytes_L) or piece.ends_blank:
+            self._ended_blank = piece.ends_blank
+        end_L = np.cumsum(piece.bytes_L, dtype=np.int64)
+        line = 0
+        while line < len(end_L):
+            stop, is_full = self._end_of_shard(end_L, line)
+            self._read(piece, end_L, line, stop)
+            if not self.kept and stop > line:
+                self.parts.append(piece.lines().cut(stop)[0].cut(line)[1])
+                self.tokens += len(self.parts[-1].ids_N)
+            if is_full:
+                yield from self._closed()
+            line = stop
+
+    def rest(self) -> Iterator[FullShard]:
+        """The last shard, where lines are left.
+
+        Raises:
+            UsageError: the text ends before what was prepared so far.
+        """
+        if self.kept:
+            raise _other_text()
+        if self.parts:
+            yield from self._closed()
+
+    def _end_of_shard(self, end_L: np.ndarray, line: int) -> tuple[int, bool]:
+        """Up to which line the lines from `line` on are of one shard, and whether it is full with them."""
+        most = self.kept[0].counts.bytes if self.kept else SHARD_BYTES
+        before = int(end_L[line - 1]) if line else 0
+        stop = int(np.searchsorted(end_L, before + most - self.bytes)) + 1
+        return min(stop, len(end_L)), stop <= len(end_L)
+
+    def _read(self, piece: EncodedPiece, end_L: np.ndarray, start: int, stop: int) -> None:
+        """The lines, and an empty one before each document, go into the hash."""
+        data = memoryview(piece.data)
+        lines = piece.document_lines if self.has_documents else piece.document_lines[:0]
+        borders = lines[(lines >= start) & (lines < stop)]
+        at = int(end_L[start - 1]) if start else 0
+        last = int(end_L[stop - 1])
+        self.bytes += last - at
+        self.text_bytes += last - at
+        for border in borders:
+            upto = int(end_L[border - 1]) if border else 0
+            self.hash.update_data(data[at:upto])
+            self.hash.update_data(b"\n")
+            at = upto
+        self.hash.update_data(data[at:last])
+
+    def _closed(self) -> Iterator[FullShard]:
+        self.bytes = 0
+        found = self.hash.hexdigest()
+        if self.kept:
+            if self.kept.popleft().lines_hash != found:
+                raise _other_text()
+            return
+        lines = joined(self.parts)
+        self.parts = []
+        self.shards += 1
+        yield FullShard(lines if self.has_documents else replace(lines, document_lines=lines.document_lines[:0]), found)
+
+
+def _other_text() -> UsageError:
+    return UsageError("the text is not the one that was prepared so far", "its lines differ", "begin anew with --overwrite")

@@ -3,8 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from rnnlm.errors import TextError
 from rnnlm.files.compression import CHUNK_BYTES
@@ -16,9 +15,10 @@ from rnnlm.text.sources import HUB, SourceSettings
 PIECE_BYTES = 1 << 21
 
 
-class Piece(msgspec.Struct):
-    """Consecutive lines of a source as they are there: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the source
-    begins with them."""
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the
+    source begins with them."""
 
     source: str
     first_line: int
@@ -34,10 +34,10 @@ class Position:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.sizes = [size_of(name) for name in names]
-        self.total = None if None in self.sizes else sum(self.sizes)
+        self.total = None if None in self.sizes else sum(size or 0 for size in self.sizes)
         self.read = 0
 
-    def hear(self, count: int) -> None:
+    def add(self, count: int) -> None:
         self.read += count
 
     @property
@@ -79,7 +79,7 @@ def pieces(names: Sequence[str], settings: SourceSettings, errors: str, position
 
 def _chunks(name: str, settings: SourceSettings, errors: str, position: Position) -> Iterator[bytes | list[str]]:
     if name != STANDARD_INPUT:
-        return sources.read(name, settings, errors, position.hear)
+        return sources.read(name, settings, errors, position.add)
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
     return iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b"")

@@ -1,31 +1,93 @@
-"""The work itself: tokenizer, then shard after shard, each event told as it happens."""
+"""The work itself: a tokenizer, then shard after shard. Each step is reported as an event, a frozen value."""
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnlm.errors import RnnlmError, notice
 from rnnlm.files import lock
+from rnnlm.interface import Tokenizer
 from rnnlm.text.corpus import Corpus, no_text
-from rnnlm.text.prepared.collecting import Collector, FullShard
-from rnnlm.text.prepared.events import Encoding, Event, Prepared, Sampled, Sampling
+from rnnlm.text.prepared.encoder import Collector, Encoder, FullShard
 from rnnlm.text.prepared.index import Index, Sample
-from rnnlm.text.prepared.messages import Learn, Learned, Setup
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import tokenizer_files
 from rnnlm.text.prepared.request import Request, Task, resolve_request
-from rnnlm.text.prepared.tokenizer_sample import LENIENT, sampled, start_of, way_of
-from rnnlm.text.prepared.workers import Workers, learn
+from rnnlm.text.prepared.tokenizer_sample import FileSample, TokenizerFiles, learn, lenient, start_of, way_of
+from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 
+AHEAD = 2  # pieces under way for each worker: one is encoded, one waits
 
-def prepare(text: str | Path | list[str], output: str | Path, **request: Any) -> Iterator[Event]:
+
+@dataclass(frozen=True)
+class Sampling:
+    """A tokenizer is now made of a sample. how: "all" of the text, "even" stretches of it, its "start"."""
+
+    how: str
+    bytes: int  # asked for
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The tokenizer is there. how: as above, or the model that it comes from."""
+
+    how: str
+    bytes: int
+    tokenizer: str
+    vocabulary_size: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How far the work is. share: of the text, None where its length is not known beforehand."""
+
+    text_bytes: int  # of lines that are kept
+    tokens: int
+    shards: int
+    share: float | None
+    seconds: float
+    bytes_per_second: float
+    seconds_left: float | None
+    is_skipping: bool = False  # over what was done before the work was cut off
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The folder holds all of the text."""
+
+    folder: str
+    lines: int
+    documents: int
+    tokens: int
+    words: int
+    oov_words: int
+    characters: int
+    bytes: int  # of text
+    shards: int
+    file_bytes: int
+    vocabulary_size: int
+    lines_hash: str
+    seconds: float
+
+
+Event = Sampling | Sampled | Encoding | Prepared
+Steps = Generator[Event, None, Index]  # events, and in the end the index
+
+
+def prepare(
+    text: str | Path | list[str], output: str | Path, *, tokenizer: Tokenizer | str | None = None, **request: Any
+) -> Iterator[Event]:
     """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the events of the work, as it lasts.
 
-    The keywords are those of :class:`rnnlm.text.prepared.request.Request`; other ones are settings of tokenizer and text:
+    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind that is made of the text: "word", "char", ... The other
+    keywords are those of :class:`rnnlm.text.prepared.request.Request`, or settings of tokenizer and text:
     `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
@@ -34,6 +96,10 @@ def prepare(text: str | Path | list[str], output: str | Path, **request: Any) ->
     names = (str(text),) if isinstance(text, (str, Path)) else tuple(map(str, text))
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     flags = {**known.pop("flags", {}), **request}
+    if isinstance(tokenizer, str):
+        flags["tokenizer"] = tokenizer
+    elif tokenizer is not None:
+        known["shared_tokenizer"] = tokenizer
     yield from run(Request(names, Path(output), flags=flags, **known))
 
 
@@ -43,77 +109,85 @@ def run(request: Request) -> Iterator[Event]:
     task = resolve_request(request)
     check_output(request.output, request.resume, request.overwrite)
     with lock.held(request.output, ".", "preparation"):
-        index = begun(request.output, task.identity()) if request.resume else None
-        if index is None or not is_finished(request.output):
-            index = yield from _finish(task, index, began)
+        try:
+            index = yield from _finish(task, began)
+        except BrokenExecutor as error:
+            raise RnnlmError("a worker process died", str(error), HINT) from None
     yield _prepared(request.output, index, began)
 
 
-def _finish(task: Task, index: Index | None, began: float) -> Iterator[Event]:
-    """All that is not done yet; the index of all."""
+def _finish(task: Task, began: float) -> Steps:
+    """Do what is not done yet; the index of all."""
+    folder = task.request.output
+    index = begun(folder, task.identity()) if task.request.resume else None
+    if index is not None and is_finished(folder):
+        return index
     position = Position(task.names)
     every = pieces(task.names, task.source, task.text.encoding_errors, position)
     if index is None:
-        sample, every = _sample_of(task, every)
+        sample, every = ((), every) if task.request.shared_tokenizer is not None else _sample_of(task, every)
         index = yield from _begin(task, sample, began)
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
         raise no_text(Corpus(tuple(task.names)))
-    finish(task.request.output, index)
+    finish(folder, index)
     return index
 
 
 def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
-    """The pieces that the vocabulary is made of, and all pieces: of what can be read once only, the sample is kept."""
-    if task.tokenizer is not None:
-        return (), every
+    """The pieces that the vocabulary is made of, and all pieces. The sample of a text that can be read only once is kept in memory."""
     if not any(map(is_read_once, task.names)):
-        return sampled(task.names, task.source, task.text, _how(task), task.sample_bytes), every
+        return FileSample(task.names, task.source, task.text, _how(task), task.sample_bytes), every
     held, size = [], 0
     for piece in every:
         held.append(piece)
         size += len(piece)
         if size >= task.sample_bytes:
             break
-    return start_of(iter(held), task.sample_bytes), itertools.chain(held, every)
+    return list(start_of(iter(held), task.sample_bytes)), itertools.chain(held, every)
 
 
 def _how(task: Task) -> str:
     return way_of(task.names, task.source, task.sample_bytes)
 
 
-def _begin(task: Task, sample: Iterable[Piece], began: float) -> Iterator[Event]:
-    """Make the tokenizer, and write it; the index so far."""
-    if task.tokenizer is not None:
-        how, size, tokenizer = str(task.request.tokenizer_from), [0], Learned.of(task.tokenizer, [])
+def _executor(task: Task, workers: int) -> AbstractContextManager[Executor]:
+    """The executor of the request, which stays open; else so many processes."""
+    if task.request.executor is not None:
+        return nullcontext(task.request.executor)
+    return Processes(workers) if workers else Inline()
+
+
+def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
+    """Make the tokenizer, and write it; the index so far. A process of its own makes it, whose memory is free again after that."""
+    if task.request.shared_tokenizer is not None:
+        how, tokenizer = task.request.tokenizer_name, TokenizerFiles.of(task.request.shared_tokenizer)
     else:
-        how, size = _how(task), [0]
+        how = _how(task)
         yield Sampling(how, task.sample_bytes)
-        text = replace(task.text, **LENIENT) if how == "even" else task.text
-        asked = Learn(asdict(text), asdict(task.tokenizer_settings))
-        tokenizer = learn(asked, _counted(sample, size), in_worker=task.workers > 0)
-    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, size[0]))
+        text = lenient(task.text) if how == "even" else task.text
+        with _executor(task, min(1, task.workers)) as executor:
+            tokenizer = executor.submit(learn, sample, text, task.tokenizer_settings).result()
+        for message in tokenizer.notices:
+            notice(message)
+    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, tokenizer.sample_bytes))
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
-    yield Sampled(how, size[0], described, tokenizer.size, time.perf_counter() - began)
+    yield Sampled(how, tokenizer.sample_bytes, described, tokenizer.size, time.perf_counter() - began)
     return index
 
 
-def _counted(sample: Iterable[Piece], size: list[int]) -> Iterator[Piece]:
-    for piece in sample:
-        size[0] += len(piece)
-        yield piece
-
-
-def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position) -> Iterator[Event]:
+def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position) -> Steps:
     """Encode and write what is not there yet; the index with all shards. A shard is written while the next one is filled."""
+    folder = task.request.output
+    tokenizer_files(folder, index)  # damaged ones are an error here, before any work
     collector = Collector(index.shards, task.text.blank_lines == "documents")
-    setup = Setup(asdict(task.text), index.tokenizer, tokenizer_files(task.request.output, index))
+    encoder = Encoder(task.text, folder.absolute(), index.tokenizer_fingerprint)
     progress = _Progress(position)
-    with Workers(task.workers, setup) as workers, ThreadPoolExecutor(1) as writer:
+    with _executor(task, task.workers) as executor, ThreadPoolExecutor(1) as writer:
         writing: Future[Index] = writer.submit(lambda: index)
-        for piece, encoded in workers.encode_all(every, collector.wants_ids):
+        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, max(1, AHEAD * task.workers)):
             if encoded.arrays is None and not collector.passes_over(encoded):
-                encoded = workers.encode_again(piece)
+                encoded = executor.submit(encoder.encode, piece).result()
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
                 writing = _next_shard(task, writer, writing, shard)

@@ -1,5 +1,6 @@
-"""What is asked of `prepare`, made definite."""
+"""What is asked of `prepare`, with every setting resolved."""
 
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,63 +9,62 @@ from rnnlm import system
 from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.models import loading
 from rnnlm.system import processors
 from rnnlm.text import sources
 from rnnlm.text.corpus import TextSettings
+from rnnlm.text.prepared.encoder import SHARD_BYTES
 from rnnlm.text.prepared.pieces import Position
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
 SAMPLES = {"sentencepiece": "10M"}  # it takes some thirty times the memory of its text
 SAMPLE = "32M"
-SHARD_BYTES = 32 << 20  # of text
 MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. sample: bytes of text that the vocabulary is made of, such as 32M. workers: processes that encode; None:
-    one for each processor, 0: the one that asks."""
+    """What a person asks for.
+
+    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it comes from, for the record. sample: bytes of
+    text that the vocabulary is made of, such as 32M. workers: processes that encode; None: one for each processor, 0: no other process.
+    executor: does the work instead, about two pieces at a time for each of `workers`; its workers must see the files of the text and the
+    folder `output` under the same names.
+    """
 
     text: tuple[str, ...]
     output: Path
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    tokenizer_from: str | None = None
+    shared_tokenizer: Tokenizer | None = None
+    tokenizer_name: str = "given"
     sample: str | None = None
     workers: int | None = None
+    executor: Executor | None = None
     resume: bool = False
     overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
-    """A request made definite. tokenizer: the one asked for with `tokenizer_from`, else None."""
+    """A request with every setting resolved."""
 
     request: Request
     names: list[str]
     text: TextSettings
     source: SourceSettings
     tokenizer_settings: TokenizerSettings
-    tokenizer: Tokenizer | None
     sample_bytes: int
     workers: int
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for the work to go on."""
-        made = {"tokenizer_from": self.tokenizer.fingerprint} if self.tokenizer else asdict(self.tokenizer_settings)
-        sample = {} if self.tokenizer else {"sample": self.sample_bytes}
+        if self.request.shared_tokenizer is not None:
+            made: dict[str, Any] = {"tokenizer_from": self.request.shared_tokenizer.fingerprint}
+        else:
+            made = {**asdict(self.tokenizer_settings), "sample": self.sample_bytes}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
-        return {
-            "text": self.names,
-            "sizes": sizes,
-            **asdict(self.source),
-            **asdict(self.text),
-            **made,
-            **sample,
-            "shard_bytes": SHARD_BYTES,
-        }
+        return {"text": self.names, "sizes": sizes, **asdict(self.source), **asdict(self.text), **made, "shard_bytes": SHARD_BYTES}
 
 
 def resolve_request(request: Request) -> Task:
@@ -72,7 +72,7 @@ def resolve_request(request: Request) -> Task:
 
     Raises:
         SettingsError: a setting is unknown or not valid. UsageError: no text, or settings contradict each other. TextError: a
-            source is missing. ModelError: there is no model to take the tokenizer of.
+            source is missing.
     """
     if not request.text:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
@@ -82,25 +82,23 @@ def resolve_request(request: Request) -> Task:
         raise SettingsError(f"workers = {request.workers} is not valid", f"a natural number up to {MOST_WORKERS} is needed")
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
-    tokenizer = _given_tokenizer(request, resolved)
+    if request.shared_tokenizer is not None:
+        _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
     names = sources.expand(request.text)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     settings = resolved.make(TokenizerSettings)
     sample = system.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
     return Task(
-        request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, tokenizer, sample,
+        request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, sample,
         processors() if request.workers is None else request.workers,
     )  # fmt: skip
 
 
-def _given_tokenizer(request: Request, resolved: Resolved) -> Tokenizer | None:
-    if request.tokenizer_from is None:
-        return None
-    tokenizer = loading.load_tokenizer(request.tokenizer_from)
-    if request.sample is not None:
+def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolved) -> None:
+    """Make sure that nothing else is asked of a tokenizer that is there already."""
+    if sample is not None:
         raise UsageError("--tokenizer-from and --sample contradict each other", "that tokenizer is made already", "leave one of them out")
     for name, value in tokenizer.to_settings().items():
         if resolved.origins[name] != "default" and resolved.values[name] != value:
             raise UsageError(f"--tokenizer-from brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
-    return tokenizer

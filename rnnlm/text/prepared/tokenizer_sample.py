@@ -1,29 +1,39 @@
-"""The part of a text that its vocabulary is made of.
+"""The part of a text that its vocabulary is made of, and the tokenizer made of it.
 
 Of files that hold their text as it is: stretches of whole lines at even distances. Of others (compressed, tables, data sets, a pipe) the
 start, since one cannot begin to read them in the middle. A text no larger than that is its own sample.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from rnnlm.errors import TextError
-from rnnlm.text.corpus import TextSettings
+from rnnlm.errors import RnnlmWarning, TextError
+from rnnlm.interface import Tokenizer
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Block, TextSettings
+from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
+from rnnlm.text.tokenizers import TokenizerSettings
 
 STRETCHES = 64
 LONGEST_LINE = 1 << 20  # looked through for the line end that a stretch begins after
-LENIENT = {"encoding_errors": "replace", "special_symbols": "drop"}  # errors are told with their line when all of the text is read
 
 
 def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
     """ "all", "even" or "start"."""
-    sizes = Position(names)
-    is_known = all(is_plain(name, settings) for name in names)
-    if is_known and sizes.total <= wanted:
-        return "all"
-    return "even" if is_known else "start"
+    total = Position(names).total
+    if total is None or not all(is_plain(name, settings) for name in names):
+        return "start"
+    return "all" if total <= wanted else "even"
+
+
+def lenient(settings: TextSettings) -> TextSettings:
+    """Settings to read stretches with: an error is reported with its line when all of the text is read."""
+    return replace(settings, encoding_errors="replace", special_symbols="drop")
 
 
 def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
@@ -43,7 +53,7 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
 
 def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
     """Stretches of whole lines at even distances over all these files, together about `wanted` bytes."""
-    sizes = Position(names).sizes
+    sizes = [size or 0 for size in Position(names).sizes]
     total, length = sum(sizes), max(1, wanted // STRETCHES)
     starts = list(itertools.accumulate(sizes, initial=0))
     for number in range(STRETCHES):
@@ -71,8 +81,59 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
 
 
-def sampled(names: Sequence[str], settings: SourceSettings, text_settings: TextSettings, how: str, wanted: int) -> Iterator[Piece]:
-    """The pieces of a sample taken that way."""
-    if how == "even":
-        return even_stretches(names, wanted)
-    return start_of(pieces(names, settings, text_settings.encoding_errors, Position(names)), wanted if how == "start" else 1 << 62)
+@dataclass(frozen=True)
+class FileSample:
+    """The sample of a text that can be read again; its pieces are read where they are asked for, which may be another process.
+
+    how: as :func:`way_of` says. wanted: bytes of text.
+    """
+
+    names: Sequence[str]
+    source: SourceSettings
+    text: TextSettings
+    how: str
+    wanted: int
+
+    def __iter__(self) -> Iterator[Piece]:
+        if self.how == "even":
+            return even_stretches(self.names, self.wanted)
+        every = pieces(self.names, self.source, self.text.encoding_errors, Position(self.names))
+        return start_of(every, self.wanted if self.how == "start" else 1 << 62)
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """What a tokenizer is loaded from. notices: warnings while it was made. sample_bytes: how much text it was made of."""
+
+    settings: dict[str, Any]
+    files: dict[str, bytes]
+    fingerprint: str
+    size: int
+    notices: tuple[str, ...] = ()
+    sample_bytes: int = 0
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, notices: Iterable[str] = (), sample_bytes: int = 0) -> "TokenizerFiles":
+        return cls(tokenizer.to_settings(), tokenizer.to_files(), tokenizer.fingerprint, tokenizer.size, tuple(notices), sample_bytes)
+
+
+def learn(sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettings) -> TokenizerFiles:
+    """Make the tokenizer that `settings` describe, of a sample.
+
+    Raises:
+        SettingsError: this text is too small for it. TextError: a piece cannot be read.
+    """
+    read = [0]
+
+    def blocks() -> Iterator[Block]:
+        for piece in sample:
+            read[0] += len(piece)
+            block, _ = block_of(piece, text)
+            if block.lines:
+                yield block
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        tokenizer = tokenizers.train(settings, blocks())
+    notices = [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
+    return TokenizerFiles.of(tokenizer, notices, read[0])

@@ -1,162 +1,159 @@
-"""Processes that encode pieces of text side by side. They end with whoever started them, however that ends."""
+"""Executors: processes of this machine, or the calling thread itself.
 
-import itertools
+:class:`Processes` is not concurrent.futures.ProcessPoolExecutor, which runs a script without a `__main__` guard again in each worker, lets
+workers live on when their parent is killed, and before Python 3.11.5 waits forever when a worker dies while a large piece is on its way.
+"""
+
+import contextlib
 import os
+import pickle
 import queue
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import IO, Any
 
-from rnnlm.errors import RnnlmError, notice
-from rnnlm.text.prepared.answering import Encoder, learned
-from rnnlm.text.prepared.messages import Encode, End, Failed, Learn, Learned, Setup, receive_answer, send
-from rnnlm.text.prepared.pieces import Piece
+from rnnlm import system
+from rnnlm.errors import RnnlmError
 
-AHEAD = 2  # pieces under way for each worker: one is encoded, one waits
+HINT = "what is done is kept: go on with --resume, perhaps with fewer --workers"
+
+
+class Inline(Executor):
+    """Runs each call at once, in the thread that submits it."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(*arguments, **keywords))
+        except Exception as error:  # whoever asks for the result gets it
+            future.set_exception(error)
+        return future
+
+
+class Processes(Executor):
+    """`count` processes. The end of the context waits for what is submitted; an error that leaves it kills the processes instead."""
+
+    def __init__(self, count: int) -> None:
+        self.processes: list[WorkerProcess] = []
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
+        self._threads = ThreadPoolExecutor(count)  # each waits for one process
+        try:
+            for _ in range(count):
+                self.processes.append(WorkerProcess())
+                self._idle.put(self.processes[-1])
+        except BaseException:
+            self.kill()
+            raise
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future:
+        return self._threads.submit(self._call, (function, arguments, keywords))
+
+    def _call(self, call: tuple) -> Any:
+        process = self._idle.get()
+        try:
+            return process.call(call)
+        finally:
+            self._idle.put(process)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all processes now; what they were doing fails."""
+        for process in self.processes:
+            process.process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self.processes:
+            process.close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            self.kill()
+        self.shutdown()
 
 
 class WorkerProcess:
-    """One of them."""
+    """A process that works for this one, in a session of its own: Ctrl-C on the terminal does not reach it."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rnnlm.text.prepared.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-c", f"from {__name__} import work; work()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self.calls: IO[bytes] = self.process.stdin
+        self.results: IO[bytes] = self.process.stdout
 
-    def is_told(self, message: Any) -> bool:
-        """Whether it has taken the message; if not, it is gone."""
-        try:
-            send(self.process.stdin, message)
-            return True
-        except OSError:
-            return False
-
-    def hear(self) -> Any:
-        """Its answer.
+    def call(self, call: tuple) -> Any:
+        """What the call gives there.
 
         Raises:
-            RnnlmError: that is what it answers, or it is gone.
+            Exception: what the call raises. RnnlmError: the process is gone.
         """
-        answer = receive_answer(self.process.stdout)
-        if answer is None:
-            raise self._gone()
-        if isinstance(answer, Failed):
-            raise answer.error()
-        return answer
+        try:
+            pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
+            self.calls.flush()
+            result, error = pickle.load(self.results)  # noqa: S301 a process of our own wrote it
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise self._died() from None
+        if error:
+            raise error
+        return result
 
-    def end(self) -> None:
-        """It is gone after this."""
-        self.process.kill()
-        for stream in (self.process.stdin, self.process.stdout):
-            try:
+    def close(self) -> None:
+        """Wait until the process, which was killed, is gone."""
+        for stream in (self.calls, self.results):
+            with contextlib.suppress(OSError):  # what could not be written any more
                 stream.close()
-            except OSError:
-                pass
         self.process.wait()
 
-    def _gone(self) -> RnnlmError:
+    def _died(self) -> RnnlmError:
         try:
             code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = 0
         how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
         why = how + (": the system may have run out of memory" if code == -signal.SIGKILL else "")
-        return RnnlmError("a worker process died", why, "what is done is kept: go on with --resume, perhaps with fewer --workers")
+        return RnnlmError("a worker process died", why, HINT)
 
 
-class Workers:
-    """`count` processes with the same tokenizer; none: this process itself does the work. A context: they are gone after it."""
-
-    def __init__(self, count: int, setup: Setup) -> None:
-        self.count = count
-        self.setup = setup
-        self.processes: list[WorkerProcess] = []
-        self._here: Encoder | None = None
-        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
-
-    def __enter__(self) -> "Workers":
-        if not self.count:
-            self._here = Encoder(self.setup)
-        try:
-            for _ in range(self.count):
-                self.processes.append(WorkerProcess())
-            for process in self.processes:
-                process.is_told(self.setup)
-                self._idle.put(process)
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """End them all."""
-        for process in self.processes:
-            process.end()
-
-    def encode(self, asked: Encode) -> Any:
-        """A piece encoded by whoever is idle."""
-        if self._here:
-            return self._here.encode(asked)
-        process = self._idle.get()
-        try:
-            process.is_told(asked)
-            return process.hear().piece
-        finally:
-            self._idle.put(process)
-
-    def encode_again(self, piece: Piece) -> Any:
-        """A piece with its ids."""
-        return self.encode(Encode(piece))
-
-    def encode_all(self, pieces: Iterable[Piece], with_ids: Callable[[], bool]) -> Iterator[tuple[Piece, Any]]:
-        """Each piece with what it became, in order; `with_ids` is asked when a piece goes out."""
-        if self._here:
-            yield from ((piece, self.encode(Encode(piece, with_ids()))) for piece in pieces)
-            return
-        waiting: deque[tuple[Piece, Future]] = deque()
-        with ThreadPoolExecutor(AHEAD * self.count) as threads:
-            try:
-                for piece in pieces:
-                    if len(waiting) == AHEAD * self.count:
-                        first, future = waiting.popleft()
-                        yield first, future.result()
-                    waiting.append((piece, threads.submit(self.encode, Encode(piece, with_ids()))))
-                while waiting:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            except BaseException:
-                for _, future in waiting:
-                    future.cancel()
-                for process in self.processes:
-                    process.process.kill()
-                raise
+def work() -> None:
+    """In a worker: run the calls that come through standard input, and write what they give, until the parent is gone."""
+    for name in ("SIGINT", "SIGHUP"):  # the parent handles them
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.stderr is None:  # the parent has none: nothing else may take its number
+        os.open(os.devnull, os.O_WRONLY)
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is not a result
+    system.keep_freed()  # one piece takes the memory of the one before
+    calls: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, calls), daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            pickle.dump(_outcome(*calls.get()), results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
 
 
-def learn(asked: Learn, sample: Iterable[Piece], in_worker: bool) -> Learned:
-    """The tokenizer that `asked` describes, of the pieces of a sample; `in_worker`: made in one of its own, whose memory goes with it.
-
-    Raises:
-        SettingsError: the vocabulary cannot be had from this text. TextError: the text cannot be read.
-    """
-    found = _learned_by(WorkerProcess(), asked, sample) if in_worker else learned(asked, sample)
-    for message in found.notices:
-        notice(message)
-    return found
-
-
-def _learned_by(process: WorkerProcess, asked: Learn, sample: Iterable[Piece]) -> Learned:
+def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
+    """Put the parent's calls into the queue. The stream ends when the parent does, however it ends; so does this process, even at work."""
     try:
-        messages = itertools.chain([asked], map(Encode, sample), [End()])
-        all(process.is_told(message) for message in messages)  # where it stops to listen, its answer says why
-        return process.hear()
+        while True:
+            calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it
     finally:
-        process.end()
+        os._exit(0)
+
+
+def _outcome(function: Callable[..., Any], arguments: tuple, keywords: dict[str, Any]) -> tuple[Any, Exception | None]:
+    try:
+        return function(*arguments, **keywords), None
+    except MemoryError:
+        return None, RnnlmError("not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab")
+    except Exception as error:  # the parent raises it
+        return None, error

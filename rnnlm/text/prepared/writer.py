@@ -1,7 +1,7 @@
 """The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one, and the index at the end.
 
-Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and whoever goes on after a
-kill, sees only what is whole.
+Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and a run that goes on
+after a kill, see only what is whole.
 """
 
 import contextlib
@@ -14,11 +14,10 @@ from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
 from rnnlm.files.writing import FileEntry, replace_file, writing
-from rnnlm.models import model_folder
 from rnnlm.text.corpus import TextSettings
-from rnnlm.text.prepared.collecting import FullShard
+from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
-from rnnlm.text.prepared.messages import Learned
+from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
 def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
@@ -32,8 +31,6 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
             raise OutputError(f"cannot write to {folder}", "it is a file")
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
     others = [name for name in names if not OURS.fullmatch(name) and name != OWNER]
-    if model_folder.is_model(folder):
-        raise OutputError(f"{folder} holds a model", hint="choose another folder with -o")
     if others and not _is_readable(folder):  # then index.json may be of something else
         raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {others[0]}", "choose another folder with -o")
     if is_prepared(folder) and not resume and not overwrite:
@@ -80,7 +77,7 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     return index.with_shards(index.shards[:whole])
 
 
-def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: Learned, sample: Sample) -> Index:
+def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: TokenizerFiles, sample: Sample) -> Index:
     """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
 
     Raises:
@@ -88,7 +85,7 @@ def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: 
     """
     files = {role: FileEntry(role, len(data), safe_files.digest([data])) for role, data in tokenizer.files.items()}
     settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
-    index = Index(request, settings, tokenizer.tokenizer, tokenizer.fingerprint, tokenizer.size, files, sample)
+    index = Index(request, settings, tokenizer.settings, tokenizer.fingerprint, tokenizer.size, files, sample)
     with writing(folder):
         write_index(folder, index, JOURNAL)  # where nothing can be written, what is there stays
         remove(folder)

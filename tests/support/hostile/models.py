@@ -269,7 +269,7 @@ ADAPTED = {
                             lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", b"\xff" * 99)(folder)) and None),
     "statistics a pickle": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
                             lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", PICKLE)(folder)) and None),
-    "statistics of another model": ("the gradient statistics in m/adapt-dynamic.safetensors are of other weights",
+    "statistics of another model": ("the gradient statistics in m/adapt-dynamic.safetensors belong to other weights",
                                     lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
                                                     write("adapt-dynamic.safetensors", weights_file(folder).read_bytes())(folder)) and None),
 }  # fmt: skip

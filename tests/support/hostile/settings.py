@@ -84,7 +84,7 @@ NUMBERS = {
     "mix, weights: NaN": ("mix {lstm} {ngram} --weights nan,1 -o out", ""),
     "mix, weights: 1e400": ("mix {lstm} {ngram} --weights 1e400,0 -o out", ""),
     "mix, weights: of one": ("mix {lstm} {ngram} --weights 1 -o out", "1 weights do not fit 2 models"),
-    "mix, weights: negative": ("mix {lstm} {ngram} --weights -1,2 -o out", "the weights -1, 2 are not those of a linear mixture"),
+    "mix, weights: negative": ("mix {lstm} {ngram} --weights -1,2 -o out", "the weights -1, 2 are not valid for a linear mixture"),
     "mix, weights: empty": ("mix {lstm} {ngram} --weights '' -o out", ""),
     "tune, tokens: -1": ("tune -m {unigram} --adapt unigram --on {valid} --tokens -1", ""),
     "tune, a cache of 10^12 tokens": (

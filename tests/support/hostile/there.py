@@ -3,7 +3,8 @@
 import pytest
 
 from rnnlm.cli.main import run
-from rnnlm.text.prepared import collecting
+from rnnlm.models.loading import load_tokenizer
+from rnnlm.text.prepared import encoder
 from rnnlm.text.prepared.preparation import prepare
 from support.hostile import arpa, lists
 
@@ -23,7 +24,7 @@ def there(models, tmp_path_factory):
     ):
         assert run([str(argument) for argument in command]) == 0
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(collecting, "SHARD_BYTES", 4_000)
-        list(prepare(models.text, folder / "prepared", tokenizer_from=str(models.unigram), workers=0))
+        patched.setattr(encoder, "SHARD_BYTES", 4_000)
+        list(prepare(models.text, folder / "prepared", tokenizer=load_tokenizer(models.unigram), workers=0))
     return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "arpa": folder / "arpa",
                     "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv", "prepared": folder / "prepared"}  # fmt: skip

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import companions
-from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.errors import ModelError
 from rnnlm.files import tensor_files
 
-TUNED = Tuned("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
+TUNED = TunedSettings("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
 SQUARES = {"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([0, 0.5])}
 SHAPES = {"a": (2, 2), "b": (2,)}
 
@@ -41,7 +41,7 @@ def test_statistics_come_back_as_they_were_saved(tmp_path):
 
 def test_statistics_of_other_weights_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    with pytest.raises(ModelError, match="are of other weights.*rnnlm tune --adapt dynamic --statistics"):
+    with pytest.raises(ModelError, match="belong to other weights.*rnnlm tune --adapt dynamic --statistics"):
         companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
 
 
@@ -49,7 +49,7 @@ def test_statistics_of_other_weights_are_refused(tmp_path):
     {"a": SQUARES["a"]}, {**SQUARES, "c": SQUARES["b"]}, {**SQUARES, "b": np.float32([1])}, {**SQUARES, "b": np.float64([1, 2])},
     {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])}, {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
-def test_statistics_that_are_none_for_these_weights_are_refused(tmp_path, squares):
+def test_statistics_that_do_not_fit_the_weights_are_refused(tmp_path, squares):
     companions.save_statistics(tmp_path, squares, "0123456789ab")
     with pytest.raises(ModelError, match="are damaged"):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
@@ -59,7 +59,7 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
-    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them anew"):
+    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them again"):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 

@@ -25,7 +25,7 @@ def folders(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_the_mixture_is_better_than_each_part_and_evaluates_as_told(kind, context):
+def test_the_mixture_is_better_than_each_part_and_evaluates_as_reported(kind, context):
     mixed = mix(["lstm", "kn"], TEXT, "both", kind=kind, context=context)
     assert mixed.evaluation.ppl_token < min(part.evaluation.ppl_token for part in mixed.parts)
     model = rnnlm.load("both", "cpu")
@@ -76,7 +76,7 @@ def test_where_weights_and_parts_come_from_is_kept_and_on_the_card():
         assert piece in card
 
 
-def test_tuning_is_told():
+def test_tuning_reports_its_progress():
     said = []
     mix(["lstm", "kn"], TEXT, "both", kind="log-linear", report=said.append)
     assert said[0].startswith("Newton, step 1: ")
@@ -85,8 +85,8 @@ def test_tuning_is_told():
 @pytest.mark.parametrize(
     ("arguments", "settings", "what"),
     [
-        ((["kn"], TEXT), {}, "a mixture is made of two models at least"),
-        ((["kn", "lstm"],), {}, "nothing says how much each model weighs"),
+        ((["kn"], TEXT), {}, "a mixture needs at least two models"),
+        ((["kn", "lstm"],), {}, "the weights of the models are unknown"),
         ((["kn", "lstm"], TEXT), {"kind": "log"}, "unknown kind of mixture 'log'"),
         ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
         ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
@@ -103,11 +103,11 @@ def test_different_tokenizers_are_named(folders):
     save(folders / "char", fit("unigram", tokenizer="char"), "unigram", tokenizer="char")
     with pytest.raises(UsageError) as error:
         mix(["kn", "char"], TEXT)
-    assert error.value.what == "char has another tokenizer than kn"
-    assert error.value.hint == "train one of them anew with --tokenizer-from kn, or with --tokenizer-from char"
+    assert error.value.what == "char and kn have different tokenizers"
+    assert error.value.hint == "train one of them again with --tokenizer-from kn, or with --tokenizer-from char"
 
 
-def test_a_mixture_replaces_no_model_unless_asked_and_none_of_its_parts(monkeypatch):
+def test_a_mixture_replaces_a_model_only_when_asked_and_never_its_parts(monkeypatch):
     mix(["lstm", "kn"], TEXT, "both")
     monkeypatch.setattr(mixing, "_measure", None)  # nothing is read for nothing
     with pytest.raises(OutputError, match="both already holds a model"):

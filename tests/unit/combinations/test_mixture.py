@@ -1,4 +1,4 @@
-"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts. The contract is in test_contract."""
+"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts."""
 
 import math
 
@@ -150,8 +150,8 @@ def test_far_from_zero_nothing_is_lost():
     [
         ([1.0], "linear", "1 weights do not fit 2 models"),
         ([0.5, 0.25, 0.25], "log-linear", "3 weights do not fit 2 models"),
-        ([0.5, 0.6], "linear", "the weights 0.5, 0.6 are not those of a linear mixture; their sum is 1.1"),
-        ([1.5, -0.5], "linear", "the weights 1.5, -0.5 are not those of a linear mixture; one is negative"),
+        ([0.5, 0.6], "linear", "the weights 0.5, 0.6 are not valid for a linear mixture; their sum is 1.1"),
+        ([1.5, -0.5], "linear", "the weights 1.5, -0.5 are not valid for a linear mixture; one is negative"),
         ([math.nan, 1.0], "linear", "the weights nan, 1 are not all numbers"),
         ([math.inf, 1.0], "log-linear", "the weights inf, 1 are not all numbers"),
         ([0.0, 0.0], "log-linear", "all weights are 0"),
@@ -168,15 +168,15 @@ def test_weights_that_cannot_be(weights, kind, what):
     ("lines", "settings", "difference"),
     [
         (["a b"], {"tokenizer": "char"}, "char with V = "),
-        (["a c"], {}, "token 3 is 'c' in the one, 'b' in the other"),
+        (["a c"], {}, "token 3 is 'c' in one and 'b' in the other"),
         (["a b"], {"lowercase": True}, "same symbols, other settings: lowercase is True and False"),
         (["a b c"], {}, "word with V = 5, and word with V = 4"),
     ],
 )
-def test_different_tokenizers_are_told_apart(lines, settings, difference):
+def test_different_tokenizers_are_an_error_that_names_the_difference(lines, settings, difference):
     other = fit("unigram", lines, **settings)
     with pytest.raises(UsageError) as error:
         Mixture([unigram(0.25, 0.25, 0.25, 0.25), other], [0.5, 0.5])
-    assert error.value.what == "part 2 has another tokenizer than part 1"
+    assert error.value.what == "part 2 and part 1 have different tokenizers"
     assert error.value.why.startswith(difference)
     assert "--tokenizer-from" in error.value.hint

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import adaptation, companions, tuning
-from rnnlm.combinations.adaptation import load_adapted
-from rnnlm.combinations.companions import STATISTICS, Tuned
+from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.combinations.tuning import Try, best_weight, descend, tune
+from rnnlm.combinations.tuning import Trial, best_weight, descend, tune
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
+from rnnlm.models.loading import load_adapted
 from rnnlm.text.corpus import Corpus, TextSettings
 from rnnlm.text.encoding import encode_text
 from support.tiny_models import LINES, Lines, fit, small_settings
@@ -49,7 +49,7 @@ def perplexity(model) -> float:
     return span_scoring.stream_perplexity(model, encode_text(REPEATED, model.tokenizer).ids)
 
 
-def tuned_of(folder, kind, **options) -> tuple[list[Try], Tuned]:
+def tuned_of(folder, kind, **options) -> tuple[list[Trial], TunedSettings]:
     *tries, tuned = tune(str(folder), kind, REPEATED, device="cpu", **options)
     return tries, tuned
 
@@ -76,7 +76,7 @@ def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
     def measure(settings):
         heights.append(settings)
         ppl = (settings.cache_tokens - 300) ** 2 / 1e4 + (settings.cache_flatness - 0.55) ** 2
-        return Try({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
+        return Trial({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
 
     search = descend({"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)}, NeuralCacheSettings(), measure)
     tries = []
@@ -96,7 +96,7 @@ def test_what_is_tuned_is_saved_and_gives_that_perplexity_again(lstm, kind):
     tries, tuned = tuned_of(lstm, kind)
     assert tuned == companions.read_tuned(lstm, kind)
     assert tuned.ppl_after == min(each.ppl for each in tries) < tuned.ppl_before
-    with pytest.warns(RnnlmWarning, match=f"{kind}.*as tuned on {tuned.tokens} tokens"):
+    with pytest.warns(RnnlmWarning, match=f"{kind}.*tuned on {tuned.tokens} tokens"):
         adapted = load_adapted(str(lstm), kind, device="cpu")
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
     assert perplexity(loading.load(lstm, "cpu")) == pytest.approx(tuned.ppl_before, rel=1e-4)
@@ -104,7 +104,7 @@ def test_what_is_tuned_is_saved_and_gives_that_perplexity_again(lstm, kind):
 
 def test_an_n_gram_model_is_tuned_with_the_cache_of_words(ngram, tmp_path):
     _, tuned = tuned_of(ngram, "unigram")
-    with pytest.warns(RnnlmWarning, match="as tuned"):
+    with pytest.warns(RnnlmWarning, match="tuned on"):
         adapted = load_adapted(str(ngram), "unigram")
     (tmp_path / "text").write_text("\n".join(REPEATED.lines))
     result = evaluate(adapted, tmp_path / "text")
@@ -145,21 +145,21 @@ def test_they_stay_when_the_model_is_trained_on_and_that_is_noticed(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
     save(lstm, "lstm", goes_on=True, budget="9steps")
-    with pytest.warns(RnnlmWarning, match="before it was trained anew"):
+    with pytest.warns(RnnlmWarning, match="before the model was trained again"):
         load_adapted(str(lstm), "cache", device="cpu")
-    with pytest.raises(ModelError, match="are of other weights"):
+    with pytest.raises(ModelError, match="belong to other weights"):
         load_adapted(str(lstm), "dynamic", device="cpu")
 
 
 def test_given_settings_come_before_tuned_ones(lstm):
     _, tuned = tuned_of(lstm, "cache")
-    with pytest.warns(RnnlmWarning, match="but for what is given"):
+    with pytest.warns(RnnlmWarning, match="except for the settings given"):
         adapted = load_adapted(str(lstm), "cache", {"cache_weight": "0.7"}, "cpu")
     assert adapted.settings == NeuralCacheSettings(**{**tuned.settings, "cache_weight": 0.7})
 
 
 def test_without_tuning_there_are_defaults_and_a_notice(lstm):
-    with pytest.warns(RnnlmWarning, match="defaults, nothing was tuned"):
+    with pytest.warns(RnnlmWarning, match="default settings; rnnlm tune"):
         adapted = load_adapted(str(lstm), "dynamic", {"segment_tokens": "7"}, "cpu")
     assert adapted.settings == DynamicSettings(segment_tokens=7)
 
@@ -176,7 +176,7 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
         load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
     with pytest.raises(UsageError, match="leave out --statistics"):
         tuned_of(lstm, "cache", statistics=Lines(LINES))
-    with pytest.raises(UsageError, match="rule sgd has no use.*leave out --statistics"), monkeypatch.context() as patched:
+    with pytest.raises(UsageError, match="rule sgd does not use.*leave out --statistics"), monkeypatch.context() as patched:
         patched.setattr(model_folder, "load", None)  # before any work
         tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
     with pytest.raises(UsageError, match="0 tokens"):

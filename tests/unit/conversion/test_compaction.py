@@ -1,6 +1,6 @@
-"""Models and runs carried to another machine in compact form."""
+"""Networks in compact form."""
 
-import json
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ import torch
 import rnnlm
 from rnnlm.conversion.compaction import compact
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.models import loading, model_folder, quantization
+from rnnlm.files import tensor_files, writing
+from rnnlm.models import loading, manifest, model_folder
 from rnnlm.training.run import train
 
 SETTINGS = {
@@ -35,13 +36,9 @@ def run(text, folder, **more):
     return folder
 
 
-def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(quantization, "MOST_BYTES", 3000)
-    monkeypatch.setattr(quantization.divided, "__defaults__", (16, 3000))
+def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path):
     folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
-    sizes = compact(str(folder), tmp_path / "carried")
-    weights = [size for name, size in sizes.items() if name.startswith("weights")]
-    assert len(weights) > 1 and max(weights) < 3000 + 500
+    compact(str(folder), tmp_path / "carried")
     model, carried = (loading.load(each, "cpu") for each in (folder, tmp_path / "carried"))
     for name, array in model.to_arrays().items():
         np.testing.assert_array_equal(carried.to_arrays()[name], torch.from_numpy(array).bfloat16().float().numpy())
@@ -66,20 +63,27 @@ def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(te
         compact(str(folder), tmp_path / "tiny", bits=4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"optimizer": "asgd", "asgd_start": 3, "learning_rate": 1.0}], ids=str)
-def test_a_run_goes_on_from_where_it_was_with_rounded_weights_or_averages(text, tmp_path, settings):
-    folder = run(text, tmp_path / "run", budget="10steps", **settings)
-    arrays = max((folder / "training").glob("*.safetensors"))
-    stored = model_folder.tensor_files.mapped(arrays)
-    prefix = "average.0" if settings else "network.input.embedding.weight"
-    compact(str(folder), tmp_path / "carried", run=True)
-    carried = loading.load(tmp_path / "carried", "cpu").to_arrays()["input.embedding.weight"]
-    np.testing.assert_array_equal(carried, torch.from_numpy(np.array(stored[prefix])).bfloat16().float().numpy())
-    *_, finished = train(text, output=tmp_path / "carried", resume=True, budget="20steps")
-    assert finished.steps == 20
-    newest = max((tmp_path / "carried" / "training").glob("*.json"))
-    facts = json.loads(newest.read_text(encoding="utf-8"))["facts"]
-    assert facts["tokens"] > 0 and facts["averaging"]["count"] == (17 if settings else 0)
+def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path):
+    """Earlier versions kept each file of a compact model below 15 MB, and cut large arrays into pieces."""
+    folder, small = run(text, tmp_path / "run", budget="4steps"), tmp_path / "small"
+    compact(str(folder), small, bits=8)
+    expected, stored = loading.load(small, "cpu").to_arrays(), model_folder.read_manifest(small)
+    (whole,) = small.glob("weights-*")
+    arrays = tensor_files.hashed(whole)[0]
+    embedding = arrays.pop("input.embedding.weight")
+    parts = {"part1": {**arrays, "input.embedding.weight#1": embedding[9:]}, "part2": {"input.embedding.weight#0": embedding[:9]}}
+    files = {name: entry for name, entry in stored.files.items() if name != whole.name}
+    for part, its in parts.items():
+        path = small / f"{whole.stem}-{part}.safetensors"
+        path.write_bytes(b"".join(tensor_files.chunks(its)))
+        files[path.name] = manifest.FileEntry("weights", path.stat().st_size, writing.sha256(path))
+    whole.unlink()
+    manifest.write_manifest(small, dataclasses.replace(stored, files=files))
+    found = loading.load(small, "cpu").to_arrays()
+    assert found.keys() == expected.keys() and all(np.array_equal(found[name], array) for name, array in expected.items())
+    path.unlink()
+    with pytest.raises(ModelError, match="missing"):
+        loading.load(small, "cpu")
 
 
 def test_what_cannot_be_made_compact_says_so(text, tmp_path):
@@ -88,20 +92,6 @@ def test_what_cannot_be_made_compact_says_so(text, tmp_path):
         compact(str(folder), folder)
     with pytest.raises(UsageError, match="over itself"):
         compact(str(folder), folder, overwrite=True)
-    compact(str(folder), tmp_path / "carried", run=True)
-    with pytest.raises(ModelError, match="compact form already"):
-        compact(str(tmp_path / "carried"), tmp_path / "again", run=True)
-    compact(str(folder), tmp_path / "model")
-    with pytest.raises(UsageError, match="nothing to resume"):
-        compact(str(tmp_path / "model"), tmp_path / "again", run=True)
     list(train(text, output=tmp_path / "ngram", model="ngram"))
     with pytest.raises(UsageError, match="no compact form"):
         compact(str(tmp_path / "ngram"), tmp_path / "again")
-
-
-def test_a_missing_part_of_the_weights_is_noticed(text, tmp_path):
-    folder = run(text, tmp_path / "run", budget="4steps", resumable=False)
-    sizes = compact(str(folder), tmp_path / "carried")
-    (tmp_path / "carried" / next(name for name in sizes if name.startswith("weights"))).unlink()
-    with pytest.raises(ModelError, match="missing"):
-        loading.load(tmp_path / "carried", "cpu")

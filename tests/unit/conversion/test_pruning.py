@@ -81,7 +81,7 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     model, manifest = model_folder.load(big)
     model.tokenizer.vocabulary = Vocabulary(tuple(model.tokenizer.symbols()), None)
     model_folder.save(tmp_path / "imported", model, "ngram", manifest.settings, 1, {})
-    with pytest.warns(RnnlmWarning, match="the most probable ones are kept"):
+    with pytest.warns(RnnlmWarning, match="the most probable words are kept"):
         prune(str(tmp_path / "imported"), tmp_path / "small", Limits(max_vocab=30))
     small = load(tmp_path / "small")
     kept = set(small.tokenizer.symbols())
@@ -100,11 +100,11 @@ def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
 
 
 BAD = {
-    "nothing says what to leave out": Limits(),
+    "no limits are given": Limits(),
     "contradict": Limits(threshold=1e-8, ngrams=100_000),
     "threshold -1.0": Limits(threshold=-1.0),
     "threshold nan": Limits(threshold=float("nan")),
-    "go together": Limits(cutoffs="0,0,1"),
+    "cut-offs need": Limits(cutoffs="0,0,1"),
     "order 0": Limits(max_order=0),
     "vocabulary of 2": Limits(max_vocab=2),
     "10 n-grams are too few": Limits(ngrams=10),

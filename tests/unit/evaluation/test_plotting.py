@@ -25,7 +25,7 @@ def test_a_file_is_of_the_format_of_its_suffix(tmp_path, suffix, begins):
 
 
 def test_another_suffix_or_an_unwritable_place_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match="no plot by its name"):
+    with pytest.raises(UsageError, match="does not have a plot suffix"):
         plotting.save(figure(), tmp_path / "plot.doc")
     with pytest.raises(OutputError, match="cannot write"):
         plotting.save(figure(), tmp_path / "nowhere" / "plot.svg")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm.combinations import companions
-from rnnlm.combinations.companions import Tuned
+from rnnlm.combinations.companions import TunedSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
@@ -90,7 +90,7 @@ def test_models_that_do_not_claim_to_sum_to_one_do_not_fail(tmp_path, smoothing)
     assert set(found.values()) == {"ok"}
 
 
-def test_zero_probabilities_are_told_and_no_damage(tmp_path):
+def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
     folder = saved(tmp_path / "model", "ngram", smoothing="mle", order=2)
     assert "logarithms of zero" in detail(folder, "numbers")
 
@@ -143,11 +143,11 @@ def test_keys_out_of_order_are_found(folder):
     assert detail(folder, "tables") == "3-grams are not sorted, first at 5"
 
 
-def test_keys_that_point_nowhere_are_found(folder):
+def test_keys_that_point_to_missing_ngrams_are_found(folder):
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] | np.uint64(1 << 40)))
-    assert detail(folder, "tables") == "2-grams follow 1-grams that are not there"
+    assert detail(folder, "tables") == "2-grams follow 1-grams that do not exist"
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)))
-    assert detail(folder, "tables") == "2-grams end in words that are not there"
+    assert detail(folder, "tables") == "2-grams end in words that do not exist"
 
 
 def test_a_probability_above_one_is_found(folder):
@@ -155,10 +155,10 @@ def test_a_probability_above_one_is_found(folder):
     assert detail(folder, "tables") == "a 3-gram has a probability above 1, first at 7: 2"
 
 
-def test_numbers_that_are_none_are_found(folder):
+def test_values_that_are_not_numbers_are_found(folder):
     change(folder, values_2=lambda values_M: values_M.__setitem__((3, 1), np.nan))
     assert results(folder)["numbers"] == "failed"
-    assert detail(folder, "numbers") == "array values_2 holds nan at 7, one of 1 such"
+    assert detail(folder, "numbers") == "array values_2 holds nan at 7, 1 in all"
 
 
 @pytest.mark.parametrize("context", ["the dog", "<s> it", "to", "<s>"])
@@ -179,7 +179,7 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     model, manifest = model_folder.load(folder, "cpu")
     arrays = model.to_arrays()
-    arrays[sorted(arrays)[0]].reshape(-1)[0] = np.inf
+    arrays[min(arrays)].reshape(-1)[0] = np.inf
     model.to_arrays = lambda: arrays
     model_folder.save(folder, model, "lstm", manifest.settings, 2, {})
     found = results(folder)
@@ -199,7 +199,7 @@ def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path,
 def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     companions.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
-    companions.save_tuned(folder, Tuned("cache", {"cache_tokens": 5}))
+    companions.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))
     assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
     path = folder / companions.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))

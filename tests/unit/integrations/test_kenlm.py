@@ -262,5 +262,5 @@ def test_bad_input_is_told(small, tmp_path):
     with pytest.raises(ModelError, match="no model"):
         ours.Model("nothing-there")
     (tmp_path / "junk.bin").write_bytes(np.random.default_rng(0).bytes(1000))
-    with pytest.raises(ModelError, match="no ARPA file"):
+    with pytest.raises(ModelError, match="not an ARPA file"):
         ours.Model(str(tmp_path / "junk.bin"))

@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder
-from rnnlm.models.provenance import tell_trained_on
+from rnnlm.models.provenance import warn_if_trained_on
 from support.tiny_models import fit, mixture
 
 
@@ -24,7 +24,7 @@ def folders(tmp_path):
 def said(lines_hash, folders) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
-        tell_trained_on(lines_hash, folders, "weights")
+        warn_if_trained_on(lines_hash, folders, "weights")
     return [str(each.message) for each in caught]
 
 

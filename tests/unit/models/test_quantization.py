@@ -1,4 +1,4 @@
-"""Arrays in bfloat16 against torch's rounding, divided over files and joined again."""
+"""Arrays in bfloat16 against torch's rounding; in 8 bits; pieces of earlier versions joined."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from rnnlm.errors import ModelError
 from rnnlm.files import tensor_files
-from rnnlm.models.quantization import SCALE, divided, joined, rounded, scaled, widened
+from rnnlm.models.quantization import SCALE, compacted, joined, rounded, scaled, widened
 
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
 
@@ -32,9 +32,9 @@ def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
 
 def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():
     arrays = {"w": np.array([[0, 0], [1, -2]], dtype=np.float32), "b": np.array([1.5, 2], dtype=np.float32), "n": np.arange(3)}
-    files = divided(arrays, 8)
-    assert files[0]["w"].dtype == np.int8 and files[0]["w"][1].tolist() == [64, -127]
-    again = joined(files)
+    small = compacted(arrays, 8)
+    assert small["w"].dtype == np.int8 and small["w"][1].tolist() == [64, -127]
+    again = joined([small])
     assert again.keys() == arrays.keys() and again["w"][0].tolist() == [0, 0] and again["b"].tolist() == [1.5, 2]
 
 
@@ -43,20 +43,10 @@ def test_other_types_stay_as_they_are():
     assert rounded(counts) is counts and widened(counts) is counts
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6), st.integers(40, 200))
-def test_arrays_come_back_whole_from_files_of_bounded_size(shapes, most_bytes):
-    arrays = {f"w{at}": np.full(shape, at, dtype=np.float32) + np.arange(shape[1], dtype=np.float32) for at, shape in enumerate(shapes)}
-    files = divided(arrays, 16, most_bytes)
-    assert all(sum(piece.nbytes for piece in each.values()) <= most_bytes for each in files)
-    again = joined(files)
-    assert again.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(again[name], array)
-
-
-def test_small_arrays_share_files():
-    arrays = {f"w{at}": np.zeros(10, dtype=np.float32) for at in range(10)}
-    assert [len(each) for each in divided(arrays, 16, 100)] == [5, 5]
+def test_pieces_in_several_files_are_joined():
+    array = np.arange(12, dtype=np.float32).reshape(6, 2)
+    again = joined([{"w#2": rounded(array[5:]), "b": array[0]}, {"w#0": rounded(array[:3]), "w#1": rounded(array[3:5])}])
+    assert again.keys() == {"w", "b"} and np.array_equal(again["w"], array) and np.array_equal(again["b"], array[0])
 
 
 @pytest.mark.parametrize("files, words", [

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.combinations.adaptation import adapt
-from rnnlm.combinations.gradient_statistics import gather_statistics
+from rnnlm.combinations.dynamic_evaluation import gather_statistics
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.mixture_weights import Predictions, log_linear_weights
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings

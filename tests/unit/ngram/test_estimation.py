@@ -1,11 +1,12 @@
-"""Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape."""
+"""Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape; held-out counts likewise."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from support.tiny_ngrams import BEGIN, Table, fit
+from rnnlm.ngram.estimation import heldout_counts
+from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 
 ESTIMATORS = {
     "mle": ("mle", {}, formulas.MaximumLikelihood),
@@ -107,3 +108,37 @@ def test_the_beginning_of_a_sentence_is_given_and_never_predicted(name):
     model, _ = model_and_formula(name, ([[1, 2], [2]], 3, 3, [], [[1]]))
     assert model.logprob[BEGIN,] == 0.0
     assert not [gram for grams in model.grams[1:] for gram in grams if gram[-1] == BEGIN]
+
+
+SIZE = 6
+texts = st.lists(st.lists(st.integers(1, SIZE - 1), max_size=10), min_size=1, max_size=8)
+
+
+@given(train=texts, heldout=texts, order=st.integers(1, 6))
+@example(train=[[1]], heldout=[[]], order=6)
+@example(train=[[1, 2, 3, 4, 5] * 4], heldout=[[2, 3, 4, 5], [1, 2]], order=5)
+def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and_its_context(train, heldout, order):
+    counts = counts_of(train, SIZE, order)
+    found = heldout_counts(counts, ids_of(heldout), END)
+    raw = formulas.raw_counts(train, order)
+    at = 0
+    for sentence in heldout:
+        padded = (BEGIN, *sentence, END)
+        for end in range(2, len(padded) + 1):
+            for n in range(1, counts.order + 1):
+                gram = padded[end - n : end] if n <= end else None  # None: it would reach back beyond the start
+                followers = sum(count for each, count in raw.items() if gram and each[:-1] == gram[:-1] and each != (BEGIN,))
+                assert found.ngrams_NT[n - 1, at] == (raw[gram] if gram else 0)
+                assert found.contexts_NT[n - 1, at] == followers
+            at += 1
+    assert found.size == SIZE and found.ngrams_NT.shape == found.contexts_NT.shape == (counts.order, at)
+
+
+def test_many_words_are_looked_up_as_few_are():
+    train = [[1 + (i * i + i // 7) % 5 for i in range(3000)]]
+    counts = counts_of(train, SIZE, 6)
+    many = heldout_counts(counts, ids_of(train * 3), END)
+    assert (many.ngrams_NT[:, 3001:6002] == many.ngrams_NT[:, :3001]).all()
+    few = heldout_counts(counts, ids_of(train)[:40], END)
+    assert (many.ngrams_NT[:, :40] == few.ngrams_NT).all() and (many.contexts_NT[:, :40] == few.contexts_NT).all()
+    assert (many.ngrams_NT[:, 6:3000] > 0).all()  # the text itself, all of whose n-grams were seen

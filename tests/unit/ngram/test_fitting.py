@@ -18,9 +18,9 @@ from rnnlm.text.encoding import TrainingData, encode_text
 from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
 TEXT = [" ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)]
-FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | dict.fromkeys(
-    ("absolute", "kn", "mkn"), [True, False]
-)  # values that `interpolate` may have
+FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | {
+    name: [True, False] for name in ("absolute", "kn", "mkn")
+}  # values that `interpolate` may have
 
 
 def asked(**settings):
@@ -68,20 +68,22 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 
 @pytest.mark.parametrize(
     ("settings", "hint"),
-    [({"smoothing": "jelinek-mercer"}, "name it with --valid, or hold out a part: --set holdout=0.05"),
-     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, "name it with --valid, or hold out a part: --set holdout=0.05"),
-     ({"smoothing": "additive"}, "name it with --valid, or hold out a part: --set holdout=0.05, or set the constant: --set additive_k=0.1")],
+    [({"smoothing": "jelinek-mercer"}, ""), ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, ""),
+     ({"smoothing": "additive"}, ", or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
-    assert raised.value.hint == hint and settings["smoothing"] in raised.value.what
+    assert (
+        raised.value.hint == f"name it with --valid, or hold out a part: --set holdout=0.05{hint}"
+        and settings["smoothing"] in raised.value.what
+    )
     check(asked(**settings), has_valid=True)
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
 
 
 @pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer"}))
-def test_other_estimators_use_all_of_the_text_and_need_none(smoothing):
+def test_other_estimators_use_all_of_the_text_and_need_no_held_out_text(smoothing):
     settings = {"smoothing": smoothing, "additive_k": 0.5}
     check(asked(**settings), has_valid=False)
     assert events_of(data_of(), **settings)[-1].model.order == 5
@@ -92,8 +94,9 @@ def test_other_estimators_use_all_of_the_text_and_need_none(smoothing):
 def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, interpolate):
     settings = asked(smoothing=smoothing, interpolate=interpolate)
     if interpolate in FORMS.get(smoothing, ()):
-        return check(settings, has_valid=True)
-    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} does not go with smoothing {smoothing}"):
+        check(settings, has_valid=True)
+        return
+    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing {smoothing}"):
         check(settings, has_valid=True)
 
 
@@ -122,7 +125,7 @@ def test_events_tell_what_is_done_and_what_came_of_it():
     assert seconds == sorted(seconds) and seconds[0] >= 0
 
 
-def test_the_perplexity_told_is_that_of_the_validation_text():
+def test_the_perplexity_reported_is_that_of_the_validation_text():
     data = data_of(held_out=HELD_OUT)
     *_, validated, fitted = events_of(data, order=3)
     ids_T = data.valid.ids.astype(np.int64)
@@ -131,7 +134,7 @@ def test_the_perplexity_told_is_that_of_the_validation_text():
     assert validated.ppl_token == pytest.approx(np.exp(-scores_BT.mean()), rel=1e-9)
 
 
-def test_without_validation_text_none_is_read():
+def test_without_validation_text_no_perplexity_is_reported():
     *_, estimated, fitted = events_of(data_of(), order=2)
     assert isinstance(estimated, Estimated) and fitted.best_ppl_token is None
 
@@ -204,9 +207,9 @@ def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
     assert fitted.model.order == 5
 
 
-def test_temporary_files_that_go_elsewhere_than_asked_are_told(little_memory, monkeypatch):
+def test_temporary_files_that_go_elsewhere_than_asked_are_reported(little_memory, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(little_memory / "gone"))
-    with pytest.warns(RnnlmWarning, match="no files can be made in TMPDIR=.*gone"):
+    with pytest.warns(RnnlmWarning, match="cannot write to TMPDIR=.*gone"):
         *_, fitted = fit(asked(order=2, memory="9k"), data_of())
     assert fitted.model.order == 2
 
@@ -225,8 +228,8 @@ def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
     assert all(np.array_equal(array, models[1][name]) for name, array in models[0].items())
 
 
-def test_discounts_that_mean_nothing_to_an_estimator_are_told():
-    with pytest.warns(RnnlmWarning, match="discounts = lmplz means nothing to smoothing kn"):
+def test_discounts_that_do_not_apply_to_an_estimator_are_reported():
+    with pytest.warns(RnnlmWarning, match="discounts = lmplz does not apply to smoothing kn"):
         list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
 
 

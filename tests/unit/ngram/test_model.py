@@ -1,5 +1,6 @@
 """The n-gram model against a dictionary of its n-grams: scores, distributions and states, however windows and threads cut the text."""
 
+import itertools
 import math
 import warnings
 from types import SimpleNamespace
@@ -16,9 +17,8 @@ from rnnlm.interface import PADDING
 from rnnlm.ngram import model as model_module
 from rnnlm.ngram import pruning
 from rnnlm.ngram import tables as levels_module
-from rnnlm.ngram.estimation import estimate
+from rnnlm.ngram.estimation import estimate, heldout_counts
 from rnnlm.ngram.fitting import pruning_thresholds
-from rnnlm.ngram.heldout import heldout_counts
 from rnnlm.ngram.model import NgramModel, array_shapes, from_arrays
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator
@@ -83,7 +83,7 @@ def cut_anyhow(chance: np.random.Generator, patch: pytest.MonkeyPatch) -> None:
 
 def windows(chance: np.random.Generator, length: int) -> list[slice]:
     cuts = sorted({0, length, *chance.integers(1, length + 1, size=chance.integers(5)).tolist()})
-    return [slice(*each) for each in zip(cuts, cuts[1:], strict=False)]
+    return [slice(*each) for each in itertools.pairwise(cuts)]
 
 
 def roundabout(model: NgramModel, state, rows: int):
@@ -181,7 +181,7 @@ def state_after(model: NgramModel, *inputs: int) -> list[int]:
     return states[0].inputs_BN[0].tolist()
 
 
-def test_the_state_holds_the_last_words_of_the_line_and_none_that_change_nothing():
+def test_the_state_holds_the_last_words_of_the_line_that_make_a_difference():
     model = build("mkn", order=4)
     assert state_after(model, END) == [-1, -1, END]
     assert state_after(model, END, 1, 2) == [END, 1, 2]

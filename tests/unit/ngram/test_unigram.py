@@ -32,7 +32,7 @@ def test_any_smoothing_gives_finite_probabilities_that_sum_to_one(k):
     assert np.isfinite(model.logprob_V).all() and np.exp(model.logprob_V).sum() == pytest.approx(1)
 
 
-def test_fitting_tells_of_its_validation():
+def test_fitting_reports_its_validation():
     resolved = small_settings(KIND)
     tokenizer = make_tokenizer(LINES)
     train, valid = (encode_text(Lines(lines), tokenizer) for lines in (LINES, ["the cat", "x"]))
@@ -52,7 +52,8 @@ def test_its_state_counts_rows_alone():
 
 def test_it_needs_no_torch():
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from support.tiny_models import fit; from rnnlm import score_sentences\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from rnnlm import score_sentences; from support.tiny_models import fit\n"
         "score_sentences(fit('unigram'), ['a dog']); print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

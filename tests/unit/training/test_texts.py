@@ -10,7 +10,7 @@ from rnnlm.files import tensor_files
 from rnnlm.models.checkpoints import load_run
 from rnnlm.text.corpus import Corpus, TextSettings, hold_out
 from rnnlm.text.encoding import encode_text
-from rnnlm.text.prepared import collecting, prepared_text, request
+from rnnlm.text.prepared import encoder, prepared_text, request
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 11, "precision": "fp32", "device": "cpu", "seed": 3}
 SHARD_BYTES = 6_000
@@ -24,11 +24,11 @@ def texts(tmp_path_factory):
     (folder / "text.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
     (folder / "valid.txt").write_text("\n".join(lines[400:460]) + "\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(collecting, "SHARD_BYTES", SHARD_BYTES)
+        patched.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
         patched.setattr(request, "SHARD_BYTES", SHARD_BYTES)
         for blank in ("skip", "documents"):
             list(rnnlm.prepare(folder / "text.txt", folder / f"text-{blank}", min_count=2, blank_lines=blank, workers=0))
-        list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", tokenizer_from=str(folder / "text-skip"), workers=0))
+        list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", tokenizer=rnnlm.load_tokenizer(folder / "text-skip"), workers=0))
     return folder
 
 

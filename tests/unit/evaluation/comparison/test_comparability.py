@@ -75,7 +75,7 @@ def test_one_of_several_is_enough_to_differ_and_every_main_figure_has_its_unit()
     assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
 
 
-def test_folders_are_called_by_their_last_part_where_that_tells_them_apart():
+def test_folders_are_called_by_their_last_part_where_that_is_unique():
     assert names_of(["runs/a", "b+cache", "c/"], None) == ["a", "b+cache", "c"]
     assert names_of(["x/a", "y/a"], None) == ["x/a", "y/a"]
     assert names_of(["a", "a"], None) == ["a (1)", "a (2)"]

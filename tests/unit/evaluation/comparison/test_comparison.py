@@ -119,7 +119,7 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
     for table in (found.bands, found.positions, found.ngrams):
         assert sum(row.units for row in table) == found.units == found.models[0].evaluation.tokens
         assert [sum(row.logprob_nats[k] for row in table) for k in range(2)] == pytest.approx(total)
-    seen = [["<s>", *"the cat sat".split(), "</s>"], ["<s>", *"the dog".split(), "</s>"]]
+    seen = [["<s>", "the", "cat", "sat", "</s>"], ["<s>", "the", "dog", "</s>"]]
     grams = {tuple(line[at : at + n]) for line in seen for n in (1, 2, 3) for at in range(len(line) - n + 1)}
     lines = [["<s>", *line.split(), "</s>"] for line in (*LINES, "the zebra sat")]
     places = [line[max(0, at - 2) : at + 1] for line in lines for at in range(1, len(line))]
@@ -168,7 +168,7 @@ def test_words_of_models_without_words_are_counted_in_the_training_text(text, tm
     assert {row.group: row.units for row in found.ngrams} == {"unseen word": 1, "word alone": 3, "2-gram": 1}
 
 
-def test_unknown_tokens_that_turn_a_comparison_round_are_told(text):
+def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
     first, second = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
     (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
@@ -200,7 +200,7 @@ def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
     assert alike.no_oov and alike.disagreement is None
 
 
-def test_a_difference_that_unknown_tokens_alone_make_is_told(text):
+def test_a_difference_that_only_unknown_tokens_make_is_reported(text):
     first, second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
     (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
     assert "q is better than p; without them, neither model is significantly better: " in found.disagreement
@@ -231,7 +231,7 @@ def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
 def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "checkpoints" / "small", lstm, "lstm")
-    with pytest.warns(RnnlmWarning, match="defaults"):
+    with pytest.warns(RnnlmWarning, match="default settings"):
         found = compare(["small", "small+unigram"], text(*LINES))
     assert "|adapt:unigram(" in found.models[1].evaluation.signature and found.models[1].folder == "checkpoints/small"
     save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
@@ -256,8 +256,8 @@ def test_settings_that_are_not_valid(settings, what, text):
         compare([unigram(P), unigram(Q)], text("a"), settings=ComparisonSettings(**settings))
 
 
-def test_one_model_none_too_few_names_or_no_text_is_an_error(text, tmp_path):
-    with pytest.raises(UsageError, match="two models at least"):
+def test_too_few_models_or_names_or_an_empty_text_is_an_error(text, tmp_path):
+    with pytest.raises(UsageError, match="at least two models"):
         compare([unigram(P)], text("a"))
     with pytest.raises(UsageError, match="1 names do not fit 2 models"):
         compare([unigram(P), unigram(Q)], text("a"), names=["p"])
@@ -267,7 +267,7 @@ def test_one_model_none_too_few_names_or_no_text_is_an_error(text, tmp_path):
         compare([unigram(P), unigram(Q)], text(""))
 
 
-def test_a_text_of_one_block_has_no_width_of_intervals_and_that_is_told(text):
+def test_a_text_of_one_block_has_intervals_without_width_and_a_notice_says_so(text):
     with pytest.warns(RnnlmWarning, match="single block"):
         (found,) = compare([unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)).differences
     assert found.difference_bits.low == found.difference_bits.high and found.p == 1

@@ -90,7 +90,7 @@ def test_it_is_written_whole_or_not_at_all(compared, tmp_path):
     report.check(path)
     report.write(path, compared)
     assert path.read_text(encoding="utf-8").endswith("</html>\n") and [each.name for each in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         report.check(path)
     report.check(path, overwrite=True)
     with pytest.raises(OutputError, match="no folder"):

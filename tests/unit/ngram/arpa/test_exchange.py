@@ -51,7 +51,7 @@ def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
 def test_a_file_is_replaced_only_when_asked(model, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text("precious")
-    with pytest.raises(OutputError, match="is there already.*--overwrite"):
+    with pytest.raises(OutputError, match="already exists.*--overwrite"):
         exchange.export_arpa(model, path)
     assert path.read_text() == "precious"
     exchange.export_arpa(model, path, overwrite=True)
@@ -131,7 +131,7 @@ def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
     other = fit("ngram", ["quite other words"], order=2)
     model_folder.save(tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {})
     exchange.export_arpa(model, tmp_path / "m.arpa")
-    with pytest.raises(ModelError, match="has other words than the tokenizer; one of them lacks 'a'"):
+    with pytest.raises(ModelError, match="has other words than the tokenizer; only one of them has 'a'"):
         exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other"))
     assert not (tmp_path / "again").exists()
 

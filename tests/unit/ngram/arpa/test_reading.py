@@ -131,33 +131,33 @@ DAMAGED = {
     "sections in another order": (("\\2-grams:", "\\3-grams:"), 13, "no \\2-grams: here"),
     "the end cut off": (("\\end\\\n", ""), 20, "the file is cut off within the 3-grams"),
     "cut off before a section": (("\\3-grams:\n-0.05\t<s> a b\n\n\\end\\\n", ""), 17, "the file is cut off within the 2-grams"),
-    "cut off within a line": (("b\n\n\\end\\\n", ""), 19, "no 3-gram"),
+    "cut off within a line": (("b\n\n\\end\\\n", ""), 19, "not a 3-gram"),
     "text after the end": (("\\end\\\n", "\\end\\\n\n-1\tc\n"), 23, "text after \\end\\"),
-    "NaN": (("-0.1\ta b", "nan\ta b"), 15, "no log-probability"),
-    "a NaN weight": (("\t0.05", "\tNaN"), 14, "no backoff weight"),
+    "NaN": (("-0.1\ta b", "nan\ta b"), 15, "not a log-probability"),
+    "a NaN weight": (("\t0.05", "\tNaN"), 14, "not a backoff weight"),
     "an infinite weight": (("\t0.05", "\tinf"), 14, "an infinite backoff weight"),
     "a positive log-probability": (("-0.1\ta b", "0.001\ta b"), 15, "a positive log-probability"),
     "infinity": (("-0.1\ta b", "inf\ta b"), 15, "a positive log-probability"),
-    "no number": (("-0.1\ta b", "-0,1\ta b"), 15, "no log-probability"),
-    "no number for a weight": (("\t-0.3", "\tx"), 10, "no backoff weight"),
+    "no number": (("-0.1\ta b", "-0,1\ta b"), 15, "not a log-probability"),
+    "no number for a weight": (("\t-0.3", "\tx"), 10, "not a backoff weight"),
     "a weight at the top": (("<s> a b\n", "<s> a b\t-1\n"), 19, "a backoff weight after a 3-gram"),
-    "a word too few": (("-0.1\ta b", "-0.1\ta"), 15, "no 2-gram"),
-    "a word too many": (("\ta b\n", "\ta b b b\n"), 15, "no 2-gram"),
+    "a word too few": (("-0.1\ta b", "-0.1\ta"), 15, "not a 2-gram"),
+    "a word too many": (("\ta b\n", "\ta b b b\n"), 15, "not a 2-gram"),
     "an unknown word": (("\ta b\n", "\ta c\n"), 15, "an unknown word"),
-    "a word twice": (("-0.6\ta\t-0.3\n", "-0.6\tb\n"), 10, "a word for the second time"),
-    "an n-gram twice": (("-0.1\ta b", "-0.1\ta </s>"), 16, "a 2-gram for the second time"),
+    "a word twice": (("-0.6\ta\t-0.3\n", "-0.6\tb\n"), 10, "a duplicate word"),
+    "an n-gram twice": (("-0.1\ta b", "-0.1\ta </s>"), 16, "a duplicate 2-gram"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "line", "what"), DAMAGED.values(), ids=DAMAGED.keys())
-def test_damage_is_told_with_its_line(change, line, what, tmp_path):
+def test_damage_is_reported_with_its_line(change, line, what, tmp_path):
     assert change[0] in SMALL
     with pytest.raises(ModelError) as raised:
         read(tmp_path, SMALL.replace(*change))
     assert raised.value.what.partition("m.arpa, ")[2].startswith(f"line {line}: {what}")
 
 
-def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path):
+def test_bytes_that_are_not_utf8_are_reported_with_their_line(tmp_path):
     with pytest.raises(ModelError, match="line 9: not UTF-8"):
         read(tmp_path, SMALL.encode().replace(b"\tb\n", b"\tb\xff\n"))
 

@@ -79,7 +79,7 @@ def test_only_begin_and_adjusted_counts_differ_at_the_edges():
 
 
 @pytest.mark.parametrize("watch", range(6))
-def test_a_watched_position_tells_its_n_grams(watch):
+def test_a_watched_position_reports_its_n_grams(watch):
     sentences = [[1, 2, 3], [2]]
     ends = [(BEGIN, 1), (BEGIN, 1, 2), (BEGIN, 1, 2, 3), (BEGIN, 1, 2, 3, 0), (BEGIN, 2), (BEGIN, 2, 0)]
     counts = counts_of(sentences, 4, 4, watch=watch)

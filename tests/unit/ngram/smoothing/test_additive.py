@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.estimation import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
 from rnnlm.ngram.smoothing.additive import Additive, best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.heldout import heldout_counts
+from rnnlm.ngram.estimation import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
 from rnnlm.ngram.smoothing.jelinek_mercer import JelinekMercer, bucket, fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of

@@ -52,7 +52,7 @@ def test_smoothed_counts_alone_where_turing_s_exceed_the_counts_themselves():
     [
         ({1: 2, 2: 9}, "order 2: Good-Turing counts are not below", 1 - 2 / 20),
         ({1: 9, 3: 4}, "order 2: Good-Turing counts are not below", 0.5),  # Z_1 = 6, Z_3 = 2: the line falls as 1/r
-        ({1: 7}, "order 2: only one count occurs", 0.5),
+        ({1: 7}, "order 2: all counts are equal", 0.5),
         ({1: 9, 3: 9, 5: 9}, "no n-gram occurs twice", 0.5),
     ],
 )

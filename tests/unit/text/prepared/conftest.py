@@ -5,7 +5,7 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.text import sources
-from rnnlm.text.prepared import collecting, pieces, request
+from rnnlm.text.prepared import encoder, pieces, request
 
 SHARD_BYTES = 20_000
 
@@ -13,7 +13,7 @@ SHARD_BYTES = 20_000
 @pytest.fixture
 def small_shards(monkeypatch):
     """Shards and pieces of a few thousand bytes."""
-    monkeypatch.setattr(collecting, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(request, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)
     monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)

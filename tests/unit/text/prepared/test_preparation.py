@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -17,9 +18,9 @@ from rnnlm.files.lock import OWNER, Owner
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Corpus, TextSettings
 from rnnlm.text.encoding import EncodedText, encode_text
-from rnnlm.text.prepared import pieces, prepared_text
+from rnnlm.text.prepared import pieces, prepared_text, workers
 from rnnlm.text.prepared import writer as storing
-from rnnlm.text.prepared.events import Encoding, Prepared, Sampled, Sampling
+from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizers import TokenizerSettings
 
 
@@ -162,13 +163,17 @@ def test_the_tokenizer_of_a_prepared_text_serves_another_one(tmp_path, text, pre
     prepared(max_vocab=200)
     valid = tmp_path / "valid.txt"
     valid.write_text("the cat sat\nzzz the\n")
-    assert prepared("valid", source=valid, tokenizer_from=str(tmp_path / "prepared")).vocabulary_size == 200
+    tokenizer = rnnlm.load_tokenizer(tmp_path / "prepared")
+    assert prepared("valid", source=valid, tokenizer=tokenizer).vocabulary_size == 200
     one, other = (prepared_text.load(tmp_path / name) for name in ("prepared", "valid"))
     assert one.tokenizer.fingerprint == other.tokenizer.fingerprint and other.index.sample.bytes == 0
     with pytest.raises(UsageError, match="max_vocab"):
-        prepared("third", tokenizer_from=str(tmp_path / "prepared"), max_vocab=300)
+        prepared("third", tokenizer=tokenizer, max_vocab=300)
     with pytest.raises(UsageError, match="--sample"):
-        prepared("third", tokenizer_from=str(tmp_path / "prepared"), sample="1M")
+        prepared("third", tokenizer=tokenizer, sample="1M")
+    with pytest.warns(DeprecationWarning, match="tokenizer="):  # its name instead, as before
+        prepared("former", source=valid, tokenizer_from=str(tmp_path / "prepared"))
+    assert prepared_text.load(tmp_path / "former").tokenizer.fingerprint == one.tokenizer.fingerprint
 
 
 def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
@@ -214,23 +219,49 @@ def test_what_is_asked_for_must_be_possible(prepared):
 
 
 def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(tmp_path, prepared, monkeypatch):
-    from rnnlm.text.prepared import workers
+    submit = workers.Processes.submit
 
-    ask = workers.Workers.encode
-
-    def dying(self, asked):
-        if asked.piece.first_line > 400:
+    def dying(self, function, piece, *arguments):
+        if isinstance(piece, pieces.Piece) and piece.first_line > 400:
             self.processes[0].process.kill()
-        return ask(self, asked)
+        return submit(self, function, piece, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(workers.Workers, "encode", dying)
+        patched.setattr(workers.Processes, "submit", dying)
         with pytest.raises(RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"):
             prepared(workers=1)
     prepared("unbroken")
     prepared(resume=True)
     assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
+
+
+def test_an_executor_of_the_caller_does_the_work_and_stays_open(tmp_path, prepared):
+    prepared("one")
+    with ThreadPoolExecutor(2) as executor:
+        submitted = []
+        submit = executor.submit
+        executor.submit = lambda *call: submitted.append(call) or submit(*call)
+        prepared("theirs", executor=executor, workers=3)
+        assert len(submitted) > 20 and executor.submit(len, "open").result() == 4
+    assert content(tmp_path / "one") == content(tmp_path / "theirs")
+
+
+def test_an_executor_of_the_caller_that_breaks_is_one_error(prepared):
+    class Broken(Executor):
+        def submit(self, *call):
+            raise BrokenExecutor("the cluster is gone")
+
+    with pytest.raises(RnnlmError, match="worker process died; the cluster is gone; .*--resume"):
+        prepared(executor=Broken())
+
+
+def test_the_first_bad_line_is_reported_whichever_worker_ends_first(tmp_path, text, prepared):
+    lines = text.read_bytes().splitlines(keepends=True)
+    lines[500] = lines[900] = lines[901] = b"bad \xff here\n"
+    (tmp_path / "bad.txt").write_bytes(b"".join(lines))
+    with pytest.raises(TextError, match="line 501, byte 5"):
+        prepared(source=tmp_path / "bad.txt", workers=3, tokenizer="byte")
 
 
 def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepared):
@@ -254,7 +285,7 @@ def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepar
     datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
     seen = []
     monkeypatch.setattr(
-        "rnnlm.text.prepared.preparation.pieces", lambda *given: map(lambda piece: seen.append(piece) or piece, pieces.pieces(*given))
+        "rnnlm.text.prepared.preparation.pieces", lambda *given: (seen.append(piece) or piece for piece in pieces.pieces(*given))
     )
     one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
     assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)

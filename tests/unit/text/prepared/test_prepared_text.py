@@ -10,7 +10,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError
 from rnnlm.files import tensor_files
-from rnnlm.text.prepared import checks, collecting, prepared_text, request
+from rnnlm.text.prepared import checks, encoder, prepared_text, request
 
 LINES = [f"line number {number} of so many words" for number in range(200)]
 
@@ -20,7 +20,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "text.txt").write_text("\n".join(LINES) + "\n")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(collecting, "SHARD_BYTES", 2_000)
+        patched.setattr(encoder, "SHARD_BYTES", 2_000)
         patched.setattr(request, "SHARD_BYTES", 2_000)
         list(rnnlm.prepare(folder / "text.txt", folder / "text", workers=0))
     return folder / "text"
@@ -112,5 +112,5 @@ def test_content_that_loading_does_not_look_at_is_found_by_doctor_and_stops_read
         assert any("shard-00001" in problem for _, problem, _ in checks.problems(folder))
     if wrong == "ids":
         text = prepared_text.load(folder)
-        with pytest.raises(ModelError, match="none of"):
+        with pytest.raises(ModelError, match="not below"):
             text.encoded_by(text.tokenizer)

@@ -1,11 +1,16 @@
-"""What the vocabulary is made of: all of a text, stretches of it, or its start."""
+"""What the vocabulary is made of: all of a text, stretches of it, or its start; and the tokenizer made of it."""
 
 import gzip
 
+import pytest
+
+from rnnlm.errors import SettingsError, TextError
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import TextSettings
 from rnnlm.text.prepared.pieces import Piece
-from rnnlm.text.prepared.tokenizer_sample import even_stretches, sampled, start_of, way_of
+from rnnlm.text.prepared.tokenizer_sample import FileSample, even_stretches, learn, start_of, way_of
 from rnnlm.text.sources import SourceSettings
+from rnnlm.text.tokenizers import TokenizerSettings
 
 PLAIN = SourceSettings()
 
@@ -51,5 +56,20 @@ def test_the_start_is_cut_at_a_line_end():
 def test_a_sample_of_what_is_compressed_is_its_start(tmp_path):
     packed = tmp_path / "text.txt.gz"
     packed.write_bytes(gzip.compress(b"".join(b"%07d\n" % number for number in range(1000))))
-    (piece,) = sampled([str(packed)], PLAIN, TextSettings(), "start", 100)
+    (piece,) = FileSample([str(packed)], PLAIN, TextSettings(), "start", 100)
     assert piece.whole.splitlines()[0] == b"0000000" and len(piece.whole) == 96
+
+
+def test_a_tokenizer_is_made_of_pieces_with_what_there_is_to_notice():
+    sample = [Piece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
+    found = learn(sample, TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000))
+    assert found.size < 5000 and found.sample_bytes == sum(map(len, sample))
+    assert tokenizers.load(found.settings, found.files).fingerprint == found.fingerprint
+    assert any("pieces only" in notice for notice in found.notices)
+
+
+def test_a_sample_that_makes_no_tokenizer_is_an_error():
+    with pytest.raises(SettingsError):
+        learn([Piece("t", 1, True, b"the cat sat\n")], TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5))
+    with pytest.raises(TextError, match="t, line 7, byte 5"):
+        learn([Piece("t", 7, False, b"bad \xff\n")], TextSettings(), TokenizerSettings())

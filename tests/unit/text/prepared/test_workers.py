@@ -1,0 +1,59 @@
+"""Processes run calls as any executor does, and end when they are told to."""
+
+import time
+
+import pytest
+
+from rnnlm.errors import RnnlmError
+from rnnlm.text.corpus import TextSettings
+from rnnlm.text.prepared.pieces import Piece
+from rnnlm.text.prepared.tokenizer_sample import learn
+from rnnlm.text.prepared.workers import Inline, Processes
+from rnnlm.text.tokenizers import TokenizerSettings
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with Processes(1) as executor:
+        yield executor
+
+
+def test_calls_give_their_results_and_raise_their_errors(processes):
+    for executor in (processes, Inline()):
+        futures = [executor.submit(int, text, base=16) for text in ("ff", "no", "10")]
+        assert futures[0].result() == 255 and futures[2].result() == 16
+        with pytest.raises(ValueError, match="'no'"):
+            futures[1].result()
+
+
+def test_what_a_library_prints_in_a_worker_is_not_a_result(processes):
+    assert processes.submit(print, "noise").result() is None
+    assert processes.submit(len, b"\n" * 10_000_000).result() == 10_000_000
+
+
+def test_a_worker_without_memory_says_so_and_goes_on(processes):
+    with pytest.raises(RnnlmError, match="not enough memory; a worker ran out of it"):
+        processes.submit(bytes, 1 << 62).result()
+    assert processes.submit(len, "abc").result() == 3
+
+
+def test_workers_do_without_torch(processes):
+    sample = [Piece("t", 1, True, b"the cat sat\n")]
+    assert processes.submit(learn, sample, TextSettings(), TokenizerSettings()).result().size == 5
+    assert not processes.submit(eval, "'torch' in __import__('sys').modules").result()
+
+
+def test_what_is_submitted_is_done_before_the_context_ends():
+    with Processes(2) as executor:
+        futures = [executor.submit(len, "a" * length) for length in range(20)]
+    assert [future.result() for future in futures] == list(range(20))
+
+
+def test_an_error_ends_workers_at_once_whatever_they_do():
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Processes(2) as executor:
+        futures = [executor.submit(time.sleep, 600) for _ in range(5)]
+        executor.submit(len, "").cancel()
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 60 and all(future.done() for future in futures)
+    assert all(process.process.returncode is not None for process in executor.processes)
