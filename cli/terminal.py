@@ -130,6 +130,18 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
 
 
+def cell(value: Any, fractions: int | str = 2, whole: str = ",") -> str:
+    """A value of any type in a table: fractions with so many digits or in such a format, whole numbers in the format
+    `whole`, a dash for none."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return number(value, fractions) if isinstance(fractions, int) else format(value, fractions)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return format(value, whole)
+    return "-" if value is None else str(value)
+
+
 def duration(seconds: float) -> str:
     """Seconds as 45s, 3m 05s, 2h 10m."""
     seconds = max(0, round(seconds))

@@ -49,17 +49,10 @@ def command(
         terminal.print_json(result)
         return
     notes = _notes(result)
-    rows = [[name, _cell(value) + notes.get(name, "")] for name, value in result.items() if name != "signature"]
+    shown = result | {name: "yes" if result[name] else "no" for name in ("closed_vocabulary", "normalised")}
+    rows = [[name, terminal.cell(value, 4) + notes.get(name, "")] for name, value in shown.items() if name != "signature"]
     terminal.print_table(["measure", "value"], rows, right=["value"])
     click.echo(f"signature: {result['signature']}")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return terminal.number(value, 4) if value is None or isinstance(value, float) else str(value)
 
 
 def _notes(result: dict[str, Any]) -> dict[str, str]:

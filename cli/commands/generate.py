@@ -170,11 +170,9 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
     rows = []
     for name, value in ours.items():
         if name in names:
-            rows += [[each, *map(_cell, pair)] for each, *pair in zip(names[name], value, theirs[name], strict=True)]
+            rows += [
+                [each, *(terminal.cell(value, 3) for value in pair)] for each, *pair in zip(names[name], value, theirs[name], strict=True)
+            ]
         else:
-            rows.append([name, _cell(value), _cell(theirs[name])])
+            rows.append([name, terminal.cell(value, 3), terminal.cell(theirs[name], 3)])
     terminal.print_table(["measure", "samples", "text"], rows, right=["samples", "text"])
-
-
-def _cell(value: float | int | None) -> str:
-    return f"{value:,}" if isinstance(value, int) else terminal.number(value, 3)

@@ -20,7 +20,7 @@ def command(model: str | None, model_name: str | None, as_json: bool) -> None:
     if as_json:
         terminal.print_json(description)
         return
-    rows = [[name, _cell(value)] for name, value in _flat(description) if value not in (None, {}, [])]
+    rows = [[name, terminal.cell(value, ".6g")] for name, value in _flat(description) if value not in (None, {}, [])]
     terminal.print_table(["what", "value"], rows)
 
 
@@ -34,11 +34,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             rows.append((prefix + name, value))
     return rows
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -53,7 +53,7 @@ def command(as_json: bool, **given: Any) -> None:
 
         terminal.print_json(dataclasses.asdict(event))
         return
-    terminal.print_table(["what", "value"], [[name, _cell(value)] for name, value in vars(event).items()])
+    terminal.print_table(["what", "value"], [[name, terminal.cell(value)] for name, value in vars(event).items()])
 
 
 @contextlib.contextmanager
@@ -123,9 +123,3 @@ def _how_far(event: Any) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return terminal.number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -215,14 +215,10 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
     if not finished.results:
         return
     keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
-    rows = [[name, *(_cell(result[key]) for key in keys)] for name, result in finished.results.items()]
+    rows = [[name, *(terminal.cell(result[key]) for key in keys)] for name, result in finished.results.items()]
     terminal.print_table(["text", *keys], rows, right=keys)
     for name, result in finished.results.items():
         click.echo(f"{name} signature: {result['signature']}")
-
-
-def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else terminal.number(value)
 
 
 def _show_plan(plan: Any, as_json: bool) -> None:

@@ -56,13 +56,9 @@ def command(
         terminal.print_json(result)
     else:
         shown = {**result.pop("settings"), **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")}}
-        terminal.print_table(["what", "value"], [[key, _cell(value)] for key, value in shown.items()], right=["value"])
+        terminal.print_table(["what", "value"], [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()], right=["value"])
     terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
 
 
 def _listed(settings: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_cell(value)}" for name, value in settings.items())
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return " ".join(f"{name}={terminal.cell(value, 'g', 'd')}" for name, value in settings.items())

@@ -1,4 +1,4 @@
-"""On which device, in which precision: what was asked for against what is there."""
+"""Devices and precisions: what was asked for, checked against what is available."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
 from rnnlm.system import keep_freed
 
-# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: what they say.
+# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: this is what their messages say.
 OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
@@ -16,7 +16,7 @@ def resolve_device(name: str) -> torch.device:
     """`auto` (CUDA, else MPS, else CPU) or a device by name.
 
     Raises:
-        DeviceError: it is not here. SettingsError: no such kind of device.
+        DeviceError: it is not available. SettingsError: there is no such kind of device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
@@ -37,7 +37,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """`fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. A slow choice is said."""
+    """`fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. A slow choice gets a notice."""
     native = has_native_bf16(device)
     if name == "auto":
         return "bf16" if native else "fp32"
@@ -84,12 +84,12 @@ def exact_products() -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_errors(device: torch.device) -> Iterator[None]:
-    """Turns torch's words for memory that ran out into a TrainingError with a way out."""
+    """Turn torch's errors of memory that ran out into a TrainingError with a hint."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        is_told_by_class = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not is_told_by_class and not any(words in str(error) for words in OUT_OF_MEMORY):
+        has_a_class = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not has_a_class and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         hint = (
             "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens; "

@@ -124,7 +124,7 @@ def from_arrays(
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 
     Raises:
-        DeviceError: the device is not here.
+        DeviceError: the device is not available.
     """
     target = resolve_device(device)
     shape = network_settings.stored(settings)

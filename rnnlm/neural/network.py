@@ -6,6 +6,8 @@ recurrent kernels want it. A state is a tuple of tensors (places, B, width), all
 of the weights (fp32) whatever the products run in, so that it is stored and carried on without loss.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -14,13 +16,14 @@ from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.word_input import WordInput
 from rnnlm.neural.initialisation import initialise
 from rnnlm.neural.layers.feedforward import WordWindow
-from rnnlm.neural.layers.jordan import JordanLayer
+from rnnlm.neural.layers.jordan import FedBack, JordanLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.outputs.choice import make_output
 from rnnlm.neural.regularization import activation_penalty, dropout
-from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings
+from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings, RecurrentSettings
+from rnnlm.neural.trace import Trace, trace
 
-NetworkState = tuple[Tensor, ...]
+NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 
 
 class Network(nn.Module):
@@ -32,19 +35,27 @@ class Network(nn.Module):
         width = settings.features_width
         self.input = WordInput(settings, tokenizer)
         self.body = _body(settings, tokenizer.size)
-        self.projection = nn.Linear(settings.output_width, width) if width != settings.output_width else None
+        self.projection = nn.Linear(settings.output_width, width) if width != settings.output_width else nn.Identity()
         self.output = make_output(settings, tokenizer.size, width)
 
+    def forward(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor, NetworkState]:
+        """The network on one page: what the output layer reads, (T, B, E) if tied, else (T, B, H), after dropout and before it, and
+        the state after the last input."""
+        drop = functools.partial(dropout, training=self.training, locked=self.settings.locked_dropout)
+        x_TBE = drop(self.input(inputs_TB), self.settings.dropout_input)
+        y_TBH, state = self.body(x_TBE, state, *self.feedback)
+        y_TBE = self.projection(y_TBH)
+        return drop(y_TBE, self.settings.dropout_output), y_TBE, state
+
     def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """What the output layer reads, (T, B, E) if tied, else (T, B, H), and the state after the last input."""
-        y_TBE, state = self._activations(inputs_TB, state)
-        return self._drop(y_TBE, self.settings.dropout_output), state
+        """What the output layer reads and the state after the last input."""
+        features_TBE, _, state = self(inputs_TB, state)
+        return features_TBE, state
 
     def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor | float, NetworkState]:
         """The loss, a mean in nats over the targets that are not padding; what training minimises beside it, the penalty on
         activations (0.0 where there is none); and the state after the last input."""
-        y_TBE, state = self._activations(inputs_TB, state)
-        features_TBE = self._drop(y_TBE, self.settings.dropout_output)
+        features_TBE, y_TBE, state = self(inputs_TB, state)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 
@@ -82,36 +93,29 @@ class Network(nn.Module):
         self.output.prepare()
         return self
 
-    def _activations(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """What the output layer reads, before dropout, and the state after the last input."""
-        x_TBE = self._drop_words(self.input(inputs_TB), inputs_TB)
-        y_TBH, state = self._read(self._drop(x_TBE, self.settings.dropout_input), state)
-        return self._project(y_TBH), state
+    def trace(self, inputs_TB: Tensor, state: NetworkState) -> Trace:
+        """What goes on inside while `inputs_TB` are read from `state` on: of each layer and step the hidden state and
 
-    def _read(self, x_TBE: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        if isinstance(self.body, JordanLayer):
-            return self.body(x_TBE, state, self._fed_back)
-        return self.body(x_TBE, state)
+        rnn:   nothing else
+        gru:   gates reset, update, candidate
+        lstm:  the cell; gates input (1 - forget where they are coupled), forget, candidate, output; of a Mogrifier, before them, the
+               gates "round 1", "round 2", ... of what the step reads, odd ones (B, E), even ones (B, H)
+        qrnn:  the cell c; gates input (1 - forget but for ifo-pooling), forget, candidate, output (but for f-pooling)
+        jordan, ffnn: one layer, nothing else; with direct connections the window's words follow the hidden state
+
+        Equal to :meth:`features` without dropout, in values and in gradients.
+        """
+        return trace(self, inputs_TB, state)
+
+    @property
+    def feedback(self) -> tuple[FedBack, ...]:
+        """What else the body reads: a Jordan layer its last output."""
+        return (self._fed_back,) if isinstance(self.body, JordanLayer) else ()
 
     def _fed_back(self, y_BH: Tensor) -> Tensor:
         """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the expected word vector (B, E)."""
-        p_BV = self.output.predict(self._project(y_BH), self.tied_VE).exp()
+        p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
         return p_BV if self.settings.feedback == "distribution" else p_BV @ self.input.weight
-
-    def _project(self, y: Tensor) -> Tensor:
-        return y if self.projection is None else self.projection(y)
-
-    def _drop_words(self, x_TBE: Tensor, inputs_TB: Tensor) -> Tensor:
-        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the matrix of word vectors, so a
-        word that is drawn is zero at all its places in the window. As output weights the word vectors stay whole."""
-        p = self.settings.dropout_embedding
-        if not self.training or p == 0:
-            return x_TBE
-        kept_V = dropout(x_TBE.new_ones(self.input.size), p, training=True)
-        return x_TBE * kept_V[self.input.known(inputs_TB)].unsqueeze(2)
-
-    def _drop(self, x_TBE: Tensor, p: float) -> Tensor:
-        return dropout(x_TBE, p, self.training, self.settings.locked_dropout)
 
 
 def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
@@ -125,7 +129,7 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
-            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs the words' counts", "the tokenizer knows none",
+            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts", "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
     _initialise(network)
@@ -147,9 +151,10 @@ def _initialise(network: Network) -> None:
         start(network.input.weight, settings.init_embedding, settings.embedding_size)
 
 
-def _body(settings: NetworkSettings, size: int) -> nn.Module:
-    if isinstance(settings, FeedForwardSettings):
-        return WordWindow(settings)
+def _body(settings: NetworkSettings, size: int) -> RecurrentStack | JordanLayer | WordWindow:
+    if isinstance(settings, RecurrentSettings):
+        return RecurrentStack(settings)
     if isinstance(settings, JordanSettings):
         return JordanLayer(settings, settings.embedding_size if settings.feedback == "embedding" else size)
-    return RecurrentStack(settings)
+    assert isinstance(settings, FeedForwardSettings)
+    return WordWindow(settings)

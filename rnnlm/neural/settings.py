@@ -1,4 +1,4 @@
-"""The shape of each kind of network: what can be asked for, and what contradicts itself. Knows nothing of torch.
+"""The shape of each kind of network: what can be set, and what contradicts itself. It does not import torch.
 
 One class a kind of model, each with what all networks have (word vectors, dropout, initialisation, output layer).
 """
@@ -11,16 +11,19 @@ from msgspec import Meta
 from rnnlm.config import Count, NonNegative, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 
-# Bounds far above any use: the shapes of a damaged or hostile config.json are worked out before anything is allocated.
+# Bounds far above any use: the shapes in a damaged or hostile config.json are checked before anything is allocated.
 Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
+ResetGate = Literal["after", "before"]
+UpdateGate = Literal["keep", "renew"]
+Pooling = Literal["f", "fo", "ifo"]
 OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
 
-# Settings that mean something under some choices of another one only.
+# Settings that only mean something under some choices of another one.
 OWNERS = {
     "characters_beside": ("characters", ("cnn", "lstm")),
     "character_size": ("characters", ("cnn", "lstm")),
@@ -61,7 +64,7 @@ class NetworkSettings:
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
     ] = "softmax"
     tied: Annotated[
-        bool | None, Meta(description="output weights are the word vectors (projected where the widths differ); none: where that can be")
+        bool | None, Meta(description="output weights are the word vectors (projected where the widths differ); none: where possible")
     ] = None
     loss: Annotated[
         Literal["full", "sampled", "nce"], Meta(description="output_layer=softmax: what is trained; evaluation is always exact")
@@ -76,7 +79,7 @@ class NetworkSettings:
     mixture_components: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")] = 15
 
     dropout_embedding: Annotated[
-        Probability, Meta(description="dropout of whole words: what is drawn is zero wherever it stands in a window")
+        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a window")
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
@@ -92,13 +95,13 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if self.tied and (why := self._cannot_tie()):
-            raise SettingsError("tied = true cannot be", why, "leave tied out, or set tied=false")
+            raise SettingsError("tied = true is not possible", why, "leave tied out, or set tied=false")
         if self.loss != "full" and self.output_layer != "softmax":
-            what, why = f"loss = {self.loss} draws noise words for a softmax", f"output_layer is {self.output_layer}"
+            what, why = f"loss = {self.loss} trains a full softmax on noise words", f"output_layer is {self.output_layer}"
             raise SettingsError(what, why, "set output_layer=softmax")
         self._check_owners()
         if not any(sizes(self.character_filters)):
-            raise SettingsError(f"character_filters = {self.character_filters} names no filter")
+            raise SettingsError(f"character_filters = {self.character_filters} has no filters")
 
     @property
     def is_tied(self) -> bool:
@@ -202,12 +205,10 @@ class GruSettings(RecurrentSettings):
     """Of `gru`."""
 
     reset_gate: Annotated[
-        Literal["after", "before"],
-        Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"),
+        ResetGate, Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)")
     ] = "after"
     update_gate: Annotated[
-        Literal["keep", "renew"],
-        Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)"),
+        UpdateGate, Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
     ] = "keep"
 
 
@@ -226,7 +227,7 @@ class LstmSettings(RecurrentSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mogrifier_rank is not None and not self.mogrifier_rounds:
-            what = "mogrifier_rank is the rank of a Mogrifier LSTM's gates"
+            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
             raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
 
 
@@ -238,8 +239,7 @@ class QrnnSettings(RecurrentSettings):
         Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
     ] = 2
     pooling: Annotated[
-        Literal["f", "fo", "ifo"],
-        Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"),
+        Pooling, Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise")
     ] = "fo"
 
 
@@ -273,7 +273,7 @@ class FeedForwardSettings(NetworkSettings):
         return self.hidden_size + window
 
     def _cannot_tie(self) -> str:
-        return "direct_connections are weights of their own" if self.direct_connections else super()._cannot_tie()
+        return "the direct connections have weights of their own" if self.direct_connections else super()._cannot_tie()
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
@@ -290,7 +290,7 @@ def stored(settings: dict[str, Any]) -> NetworkSettings:
     """
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ModelError("the stored settings are damaged", f"model = {kind!r} is no kind of network")
+        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of network")
     return from_stored(KINDS[kind], settings)
 
 

@@ -1,7 +1,7 @@
 """A word's vector from its characters: convolutions with highway layers (Kim et al. 2016), or an LSTM from both ends
 (Ling et al. 2015; Lample et al. 2016).
 
-Both read characters_NL, a row of character numbers a word, -1 behind its end; a word's vector does not depend on how much
+Both read characters_NL, a row of character numbers a word, -1 after its end; a word's vector does not depend on how much
 of that there is. Shapes: N words, L characters, C width of the character vectors, P places of a filter, F filters.
 """
 
@@ -17,8 +17,8 @@ class CharacterCNN(nn.Module):
 
         f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    A filter stands at all places where it covers characters of the word alone; on a word shorter than it, at the begin, with
-    zeros behind.
+    A filter stands at all places where it covers characters of the word alone; on a shorter word, at the beginning, with
+    zeros after it.
     """
 
     def __init__(self, settings: NetworkSettings, alphabet_size: int) -> None:
@@ -42,7 +42,7 @@ class CharacterCNN(nn.Module):
             y_NF = highway(y_NF)
         return y_NF
 
-    def _best(self, w: int, linear: nn.Linear, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
+    def _best(self, w: int, linear: nn.Module, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
         """The largest product of each filter of width `w`; the tanh, which rises, may follow."""
         y_NPF = linear(x_NLC.unfold(1, w, 1).flatten(2))
         is_outside_NP = F.pad(~is_inside_NL[:, w:], (1, 0))  # the first place always counts
@@ -86,7 +86,7 @@ class CharacterLSTM(nn.Module):
         return torch.cat(ends, dim=1)
 
     def _end(self, lstm: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
-        """The state at the last character. What is read behind it has no influence (packed sequences need lengths on the host)."""
+        """The state at the last character. What is read after it has no influence (packed sequences need lengths on the host)."""
         y_NLH, _ = lstm(self.vectors(characters_NL.clamp(min=0)))
         return y_NLH.gather(1, last_N1.unsqueeze(2).expand(-1, 1, y_NLH.shape[2])).squeeze(1)
 

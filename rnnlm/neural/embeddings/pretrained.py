@@ -19,7 +19,7 @@ from rnnlm.files.compression import naming_errors, open_decompressed
 from rnnlm.text.corpus import TextSettings, numbered_lines
 
 _HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
-_BEGIN_BYTES = 1 << 16
+_FIRST_BYTES = 1 << 16
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -34,7 +34,7 @@ class FoundVectors:
 def read_vectors(path: str | Path, symbols: Sequence[str], width: int, encoding_errors: str = "strict") -> FoundVectors:
     """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz, .xz, .bz2, .zst).
 
-    Notices say how many symbols have one, and how many words stand there several times (the first counts).
+    Notices say how many symbols have one, and how many words occur several times (the first counts).
 
     Raises:
         SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is binary, not UTF-8 (and
@@ -50,15 +50,15 @@ def read_vectors(path: str | Path, symbols: Sequence[str], width: int, encoding_
 
 
 def check_text(path: str) -> None:
-    """Look at the begin of a file of vectors, which costs nothing.
+    """Look at the beginning of a file of vectors, which costs nothing.
 
     Raises:
         TextError: it cannot be read, or is binary.
     """
     with naming_errors(path, TextError), open_decompressed(path) as stream:
-        if b"\0" in stream.read(_BEGIN_BYTES):
+        if b"\0" in stream.read(_FIRST_BYTES):
             hint = "write it as text (gensim: save_word2vec_format(..., binary=False))"
-            raise TextError(f"{path} is a binary file", "vectors are read from text files, as word2vec and GloVe write them", hint)
+            raise TextError(f"{path} is a binary file", "vectors are read from text files, as written by word2vec and GloVe", hint)
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
@@ -133,22 +133,21 @@ class _Reader:
 
     def result(self) -> FoundVectors:
         if not self.vectors:
-            raise TextError(f"no vectors in {self.path}", "no line holds any")
+            raise TextError(f"no vectors in {self.path}", "no line holds one")
         if self.promised is not None and self.vectors < self.promised:
             raise TextError(f"{self.path} is cut off", f"it has {self.vectors:,} vectors, its first line says {self.promised:,}")
         if self.repeated:
-            notice(f"{self.path}: {self.repeated:,} lines repeat a word; its first vector is taken")
+            notice(f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used")
         found, size = len(self.values), len(self.ids)
         if not found:
-            raise TextError(
-                f"{self.path} has a vector for none of the {size:,} words", "it is of other words, or in another case", "see --lowercase"
-            )
+            why = "its words are different ones, or written in another case"
+            raise TextError(f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase")
         notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
         return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:
         odd = next(field for field in fields if not _is_number(field))
-        return self._error(number, f"{odd[:40]!r} is not a finite number", "the line is damaged, or no word vector")
+        return self._error(number, f"{odd[:40]!r} is not a finite number", "the line is damaged, or is not a word vector")
 
     def _error(self, number: int, what: str, why: str) -> TextError:
         return TextError(f"{self.path}, line {number}: {what}", why)

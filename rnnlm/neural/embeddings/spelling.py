@@ -2,8 +2,8 @@
 
 The characters are those of the vocabulary's words, so what a network's weights look like follows from settings and tokenizer
 alone; any other is the unknown character. `</s>` and `<unk>` are each one character of their own. A word is read between a
-mark for its begin and one for its end, 65 with these at most (the bound of Kim et al. 2016): what a longer one has behind that
-is not read.
+mark for its beginning and one for its end, at most 65 with these (the bound of Kim et al. 2016): the rest of a longer word is not
+read.
 """
 
 import numpy as np
@@ -52,8 +52,8 @@ class Alphabet:
 class SpelledWords(nn.Module):
     """The characters of every word that has an id, looked up on the network's device.
 
-    The table is no weight, and is not stored. It is made when first asked for and grows with the tokenizer's unseen words;
-    what is new is spelled on the host, and nothing waits for the device.
+    The table is not a weight, and is not stored. It is made when it is first needed and grows with the tokenizer's unseen words;
+    new words are spelled on the host, and nothing waits for the device.
     """
 
     characters_WL: Tensor
@@ -66,12 +66,12 @@ class SpelledWords(nn.Module):
         self.register_buffer("characters_WL", torch.from_numpy(nothing), persistent=False)
 
     def forward(self, ids_N: Tensor) -> Tensor:
-        """Characters (N, L) int32 of the words, -1 behind their ends."""
+        """Characters (N, L) int32 of the words, -1 after their ends."""
         self._grow()
         return self.characters_WL.index_select(0, ids_N)
 
     def _grow(self) -> None:
-        """Rows for the words that have come since."""
+        """Add rows for the words that are new."""
         known, longest = self.characters_WL.shape
         if known >= self.tokenizer.input_size:
             return

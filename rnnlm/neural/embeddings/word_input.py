@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM
 from rnnlm.neural.embeddings.spelling import SpelledWords
+from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import NetworkSettings
 
 WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
@@ -23,6 +24,7 @@ class WordInput(nn.Module):
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
+        self.dropout = settings.dropout_embedding
         self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
         self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
 
@@ -32,10 +34,24 @@ class WordInput(nn.Module):
         return None if self.embedding is None else self.embedding.weight
 
     def forward(self, ids_TB: Tensor) -> Tensor:
-        parts = [F.embedding(self.known(ids_TB), self.weight, sparse=self._adds_rows(ids_TB))] if self.embedding is not None else []
+        return self._drop_words(self.vectors(ids_TB), ids_TB)
+
+    def vectors(self, ids_TB: Tensor) -> Tensor:
+        """The words without dropout."""
+        parts = []
+        if (weight_VE := self.weight) is not None:
+            parts.append(F.embedding(self.known(ids_TB), weight_VE, sparse=self._adds_rows(ids_TB)))
         if self.characters is not None:
             parts.append(self.characters(ids_TB))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _drop_words(self, x_TBE: Tensor, ids_TB: Tensor) -> Tensor:
+        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the matrix of word vectors, so a
+        word that is drawn is zero at all its places in the window. As output weights the word vectors stay whole."""
+        if not self.training or self.dropout == 0:
+            return x_TBE
+        kept_V = dropout(x_TBE.new_ones(self.size), self.dropout, training=True)
+        return x_TBE * kept_V[self.known(ids_TB)].unsqueeze(2)
 
     def _adds_rows(self, ids_TB: Tensor) -> bool:
         """Whether the gradient is of the rows read alone: where the output layer shares the word vectors, its own gradient is
@@ -53,7 +69,7 @@ class CharacterInput(nn.Module):
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.spelled = SpelledWords(tokenizer)
-        reader = {"cnn": CharacterCNN, "lstm": CharacterLSTM}[settings.characters]
+        reader = CharacterCNN if settings.characters == "cnn" else CharacterLSTM
         self.reader = reader(settings, self.spelled.alphabet.size)
 
     def forward(self, ids_TB: Tensor) -> Tensor:

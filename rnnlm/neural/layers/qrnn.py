@@ -1,24 +1,18 @@
 """The quasi-recurrent layer (Bradbury, Merity, Xiong & Socher 2017): gates that read words, not the state, so that all products
-of a window are taken at once; what is left to do step by step is element-wise.
-
-With X the last k inputs side by side:
-    z = tanh(X Wz + bz)    f = s(X Wf + bf)    o = s(X Wo + bo)    i = s(X Wi + bi)         (their equations 1 and 2)
-    f-pooling:   c = f * c' + (1 - f) * z, h = c       fo-pooling: the same c, h = o * c
-    ifo-pooling: c = f * c' + i * z,       h = o * c                                        (their equations 3 to 5)
-"""
-
-from collections.abc import Iterator
+of a window are taken at once; what is left to do step by step is element-wise. The equations stand in steps.py."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.neural.layers.kernels.linear_recurrence import LinearRecurrence
+from rnnlm.neural.layers.layer import Layer, State
+from rnnlm.neural.layers.steps import Step, qrnn_step
 from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import QrnnSettings
 
 
-class QuasiRecurrentLayer(nn.Module):
+class QuasiRecurrentLayer(Layer):
     """Blocks z, f, o, i of weights, as many as the pooling has, for k = `convolution_words` inputs, oldest first.
 
     The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand before the first word.
@@ -26,14 +20,11 @@ class QuasiRecurrentLayer(nn.Module):
     """
 
     def __init__(self, settings: QrnnSettings, input_width: int, width: int, convolution_words: int) -> None:
-        super().__init__()
-        self.gates = 1 + len(settings.pooling)
-        self.weight_ih = nn.Parameter(torch.empty(self.gates * width, convolution_words * input_width))
-        self.bias_ih = nn.Parameter(torch.zeros(self.gates * width))
-        self.input_width, self.width, self.words = input_width, width, convolution_words
-        self.weight_drop = settings.weight_drop
+        super().__init__(convolution_words * input_width, width, gates=1 + len(settings.pooling))
+        self.input_width, self.words = input_width, convolution_words
+        self.pooling, self.weight_drop = settings.pooling, settings.weight_drop
 
-    def forward(self, x_TBE: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         c_1BH, *before = state
         inputs_SBE = torch.cat((*before, x_TBE.to(c_1BH.dtype)))
         z_TBH, f_TBH, *more = self._gates(inputs_SBE, len(x_TBE))
@@ -42,13 +33,14 @@ class QuasiRecurrentLayer(nn.Module):
         y_TBH = more[0] * c_TBH if more else c_TBH
         return y_TBH, (c_TBH[-1:], inputs_SBE[len(x_TBE) :])[: len(state)]
 
-    def state_shapes(self) -> list[tuple[int, int]]:
-        """(places, width) of each tensor of the state."""
-        return [(1, self.width), *([(self.words - 1, self.input_width)] if self.words > 1 else [])]
+    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+        c_1BH, *before = state
+        inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
+        step = qrnn_step(torch.cat(inputs_KBE.unbind(0), dim=1), c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
+        return step, (*step.state[1:], inputs_KBE[1:])[: len(state)]
 
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
-        yield self.weight_ih, "input", self.gates
+    def state_shapes(self) -> list[tuple[int, int]]:
+        return [(1, self.width), *([(self.words - 1, self.input_width)] if self.words > 1 else [])]
 
     def _gates(self, inputs_SBE: Tensor, T: int) -> tuple[Tensor, ...]:
         """z, f, o, i of each step, after their activations."""

@@ -1,58 +1,35 @@
-"""The recurrent layers, and the stack of them, apart from word input and output layer.
+"""The recurrent layers, and the stack of them, apart from word input and output layer. The equations stand in steps.py."""
 
-A layer takes x_TBE and its state, tensors (1, B, H), and gives y_TBH and the state after the last step.
-Elman (1990), with activation f:            h = f(x U + b + h' W)
-GRU, reset after the product (torch):       r, z = s(..), n = tanh(x Un + bn + r * (h' Wn + bn')), h = (1 - z) n + z h'
-GRU, reset before it (Cho et al. 2014):     n = tanh(x Un + bn + (r * h') Wn + bn')
-LSTM (Gers et al. 2000):                    c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c)
-   with peepholes (Gers & Schmidhuber 2000): i and f also read c', o reads c; coupled gates: s(i) is 1 - s(f)
-   Mogrifier (Melis et al. 2020): before that, x and h' gate each other
-Quasi-recurrent (Bradbury et al. 2017):     see qrnn.py
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from rnnlm.neural.layers import steps
 from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
+from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
+from rnnlm.neural.layers.layer import Layer, State
 from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
 from rnnlm.neural.regularization import dropout
 from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings, QrnnSettings, RecurrentSettings
 
-RecurrentState = tuple[Tensor, ...]  # (h,) or, for the LSTM, (h, c), of each layer; (c, inputs) of a quasi-recurrent one
+Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
 
 
-class RecurrentLayer(nn.Module):
-    """The weights all kinds have, under torch's names: `gates` blocks of H rows each. Biases start at zero."""
+class RecurrentLayer(Layer):
+    """A layer that reads its own last output."""
 
-    gates = 1
-    states = 1  # tensors of state: h, or h and c
+    weight_hh: nn.Parameter
 
-    def __init__(self, settings: RecurrentSettings, input_width: int, width: int) -> None:
-        super().__init__()
-        rows = self.gates * width
-        self.weight_ih = nn.Parameter(torch.empty(rows, input_width))
-        self.weight_hh = nn.Parameter(torch.empty(rows, width))
-        self.bias_ih = nn.Parameter(torch.zeros(rows))
-        self.width = width
+    def __init__(self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1) -> None:
+        super().__init__(input_width, width, width, gates)
         self.weight_drop = settings.weight_drop
 
     def recurrent_weights(self) -> Tensor:
         """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
         all its steps go through the same weights, and gradients reach the weights themselves."""
         return dropout(self.weight_hh, self.weight_drop, self.training)
-
-    def state_shapes(self) -> list[tuple[int, int]]:
-        """(places, width) of each tensor of the state."""
-        return [(1, self.width)] * self.states
-
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
-        yield self.weight_ih, "input", self.gates
-        yield self.weight_hh, "recurrent", self.gates
 
 
 class ElmanLayer(RecurrentLayer):
@@ -62,48 +39,58 @@ class ElmanLayer(RecurrentLayer):
         super().__init__(settings, input_width, width)
         self.activation = settings.activation
 
-    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
         y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        step = steps.elman_step(x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        return step, step.state
 
 
 class GruLayer(RecurrentLayer):
     """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
 
-    gates = 3
-
     def __init__(self, settings: GruSettings, input_width: int, width: int) -> None:
-        super().__init__(settings, input_width, width)
+        super().__init__(settings, input_width, width, gates=3)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
 
-    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
         y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        step = steps.gru_step(x_BE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        return step, step.state
 
 
 class LstmLayer(RecurrentLayer):
     """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number a unit."""
 
-    gates = 4
     states = 2
 
     def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
-        self.gates = 3 if settings.coupled_gates else 4
-        super().__init__(settings, input_width, width)
+        super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
         self.coupled = settings.coupled_gates
         self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
         with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
             self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
 
-    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
         y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih))
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes)
+        step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
+        return step, step.state
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
 
 
@@ -125,7 +112,12 @@ class MogrifierLayer(LstmLayer):
         for place, factor in enumerate(self.mogrifier):
             yield factor, "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent", 1
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], by_round(list(self.mogrifier), self.rounds))
+        step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
+        return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
 
 
@@ -136,25 +128,28 @@ class RecurrentStack(nn.Module):
     dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
     """
 
+    layers: Sequence[Layer]
+
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
         dense = settings.connections == "dense"
-        below, layers = settings.input_width, []
+        below = settings.input_width
+        layers: list[Layer] = []
         for width in settings.widths:
             layers.append(_layer(settings, len(layers), below, width))
             below = below + width if dense else width
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]  # a list of modules does not say of which
         self.highways = nn.ModuleList(_highway(width) for width in settings.widths[1:] if settings.connections == "highway")
 
-    def forward(self, x_TBE: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
-        after: RecurrentState = ()
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        after: State = ()
         for number, layer in enumerate(self.layers):
             if number:
                 x_TBE = dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout)
             y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
             after += layer_state
-            x_TBE = self._connect(number, x_TBE, y_TBH)
+            x_TBE = self.connect(number, x_TBE, y_TBH)
         return x_TBE, after
 
     def state_shapes(self) -> list[tuple[int, int]]:
@@ -166,7 +161,8 @@ class RecurrentStack(nn.Module):
         for layer in self.layers:
             yield from layer.matrices()
 
-    def _connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
+    def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
+        """What is read after layer `number`, which read x and gave y."""
         connections = self.settings.connections
         if connections == "dense":
             return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
@@ -178,7 +174,7 @@ class RecurrentStack(nn.Module):
         return x_TBE + t_TBH * (y_TBH - x_TBE)
 
 
-def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> nn.Module:
+def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
     if isinstance(settings, QrnnSettings):
         return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
     if isinstance(settings, LstmSettings):

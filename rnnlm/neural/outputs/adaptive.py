@@ -32,6 +32,8 @@ class AdaptiveSoftmax(OutputLayer):
     """
 
     needs_counts = True
+    order_V: Tensor
+    rank_V: Tensor
 
     def __init__(self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float) -> None:
         super().__init__()
@@ -104,7 +106,7 @@ class AdaptiveSoftmax(OutputLayer):
 
         Picking the rows needs their number on the host. On the CPU that is free. Another device would have to be waited
         for, and pays less for idle rows: there all rows are taken, with padding for targets elsewhere. A cluster without
-        targets comes, too: its gradient is zero, not missing.
+        targets is included, too: its gradient is zero, not missing.
         """
         rows = [slice(None)] * len(self.weights)
         if len(self.weights) and picks_rows(features_NE):
@@ -123,7 +125,7 @@ class AdaptiveSoftmax(OutputLayer):
 
 
 def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
-    """Where clusters end, if nobody says: from V and the shrinking factor s alone, taking counts to be Zipf's, p ~ 1 / rank.
+    """Where clusters end by default: from V and the shrinking factor s alone, taking counts to be Zipf's, p ~ 1 / rank.
 
     With a head of k words and one tail, a token costs k + p_tail (V - k) / s columns of width E (the paper's cost
     model without its constant; p_tail = ln(V / k) / ln V), which is least near k = V / (s ln V). A second cut-off at the
@@ -146,8 +148,8 @@ def cluster_width(width: int, shrink: float, i: int) -> int:
 def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
     if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
         raise SettingsError(
-            f"cutoffs = {','.join(map(str, cutoffs))} cannot be",
-            f"they ascend, from 1 on, and stay below the vocabulary's {size} words",
+            f"cutoffs = {','.join(map(str, cutoffs))} is not valid",
+            f"cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's {size} words",
             "change them, or leave cutoffs out",
         )  # fmt: skip
     return cutoffs

@@ -55,7 +55,7 @@ class OutputLayer(nn.Module):
 
 
 def _without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Those whose targets are not padding; all of them where there are no others."""
+    """The rows whose targets are not padding; all rows where that would leave none."""
     kept_N = targets_N != PADDING
     return (features_NE[kept_N], targets_N[kept_N]) if kept_N.any() and not kept_N.all() else (features_NE, targets_N)
 
@@ -67,6 +67,6 @@ def unigram(counts_V: Tensor) -> Tensor:
 
 
 def derived(layer: nn.Module, *names: str) -> None:
-    """Announce buffers that `prepare` sets: they move with the layer, but are not stored."""
+    """Register buffers that `prepare` sets: they move with the layer, but are not stored."""
     for name in names:
         layer.register_buffer(name, None, persistent=False)

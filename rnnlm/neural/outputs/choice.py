@@ -5,8 +5,7 @@ from rnnlm.neural.outputs.base import OutputLayer
 from rnnlm.neural.outputs.class_factored import ClassSoftmax
 from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from rnnlm.neural.outputs.noise_contrastive import NoiseContrastiveSoftmax
-from rnnlm.neural.outputs.sampled import SampledSoftmax
+from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.neural.settings import NetworkSettings, sizes
 

@@ -48,6 +48,11 @@ class ClassSoftmax(OutputLayer):
     """
 
     needs_counts = True
+    weight: nn.Parameter
+    order_V: Tensor
+    starts_C: Tensor
+    rank_V: Tensor
+    class_V: Tensor
 
     def __init__(self, size: int, width: int, classes: int | None, tied: bool) -> None:
         super().__init__()
@@ -57,7 +62,7 @@ class ClassSoftmax(OutputLayer):
             raise SettingsError(what, hint="lower it, or leave it out")
         self.class_weight = nn.Parameter(torch.empty(classes, width))
         self.class_bias = nn.Parameter(torch.zeros(classes))
-        self.weight = None if tied else nn.Parameter(torch.empty(size, width))
+        self.register_parameter("weight", None if tied else nn.Parameter(torch.empty(size, width)))
         self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
         self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))  # first rank of each class

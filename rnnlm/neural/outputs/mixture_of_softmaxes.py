@@ -5,6 +5,8 @@ section 2.4). One softmax gives logits of a rank no higher than the width of W; 
 bound. Shapes: K components, F width of g, E width of h_k and of the word weights.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -49,11 +51,11 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     def predict(self, features_NF: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """Component by component: two arrays of (N, V), whatever K."""
         logprior_NK, weight_VE = self._logprior(features_NF), self._weight(tied_VE)
-        total_NV = None
-        for k, latent_NE in enumerate(self._latents(features_NF).chunk(self.components, dim=1)):
-            joint_NV = torch.log_softmax(linear_logits(latent_NE, weight_VE, self.bias), dim=1) + logprior_NK[:, k : k + 1]
-            total_NV = joint_NV if total_NV is None else torch.logaddexp(total_NV, joint_NV)
-        return total_NV
+        joints_NV = (
+            torch.log_softmax(linear_logits(latent_NE, weight_VE, self.bias), dim=1) + logprior_NK[:, k : k + 1]
+            for k, latent_NE in enumerate(self._latents(features_NF).chunk(self.components, dim=1))
+        )
+        return functools.reduce(torch.logaddexp, joints_NV)
 
     def _latents(self, features: Tensor) -> Tensor:
         """h_1 to h_K side by side, (..., K E)."""

@@ -1,11 +1,72 @@
-"""Sampled softmax (Bengio & Senécal 2008; Jean et al. 2015): in training, a softmax over the target and some noise words."""
+"""Training a softmax on a few words of a large vocabulary, the target and noise words drawn from the unigram distribution:
+sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and noise-contrastive estimation (Gutmann & Hyvärinen 2010).
+
+Noise is drawn by Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at most two words each, so
+that a draw is a column and a comparison. Unlike a search in cumulated fp32 probabilities it never loses the rarest words of
+a large vocabulary, and nothing waits for the device.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.noise import NoiseTrainedSoftmax
+from rnnlm.neural.outputs.base import derived, unigram
+from rnnlm.neural.outputs.softmax import SoftmaxOutput
+
+
+class NoiseTrainedSoftmax(SoftmaxOutput):
+    """A full softmax whose training loss looks at the targets and `samples` noise words shared by the whole window.
+
+    The gradient of the weights is dense, V E numbers that are zero for most words: filling it and the optimizer's pass over
+    it is then what a step costs, since the optimizers here have no sparse form.
+    """
+
+    needs_counts = True
+    is_exact = False
+    keep_V: Tensor
+    alias_V: Tensor
+    log_noise_V: Tensor
+
+    def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
+        super().__init__(size, width, tied)
+        self.samples = samples
+        self.register_buffer("keep_V", torch.empty(size))  # share of its column that is word v's own
+        self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
+        derived(self, "log_noise_V")
+
+    def arrange(self, counts_V: Tensor) -> None:
+        super().arrange(counts_V)
+        keep, alias = alias_table(unigram(counts_V).tolist())
+        self.keep_V.copy_(torch.tensor(keep))
+        self.alias_V.copy_(torch.tensor(alias))
+
+    def prepare(self) -> None:
+        keep_V, alias_V = self.keep_V.double(), self.alias_V.long()
+        if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
+            raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
+        self.log_noise_V = (keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).log().float()
+
+    def draw(self) -> Tensor:
+        """`samples` words (K,) int64, each drawn from the noise distribution."""
+        device = self.keep_V.device
+        column_K = torch.randint(len(self.keep_V), (self.samples,), device=device)
+        own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
+        return torch.where(own_K, column_K, self.alias_V[column_K].long())
+
+    def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The targets' (N,) and the noise words' (N, K) logits in fp32 or wider; padding has those of word 0."""
+        words = torch.cat([targets_N.clamp(min=0), noise_K])  # in one gather, so that the dense gradient is filled once
+        wide = torch.promote_types(features_NE.dtype, torch.float32)
+        parts = [len(targets_N), len(noise_K)]
+        target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
+        target_bias_N, noise_bias_K = self.bias.index_select(0, words).split(parts)
+        target_N = (features_NE.to(wide) * target_NE).sum(dim=1) + target_bias_N
+        noise_NK = torch.mm(features_NE, noise_KE.to(features_NE.dtype).t()).to(wide) + noise_bias_K
+        return target_N, noise_NK
 
 
 class SampledSoftmax(NoiseTrainedSoftmax):
@@ -31,3 +92,38 @@ class SampledSoftmax(NoiseTrainedSoftmax):
     def _log_expected(self, words: Tensor) -> Tensor:
         """log(1 - (1 - q)^K), in a form that is exact for small q."""
         return torch.log(-torch.expm1(self.samples * torch.log1p(-self.log_noise_V[words].exp())))
+
+
+class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
+    """Training distinguishes the target from K noise words by sigmoid(s - log(K q)), s the logit as an unnormalised log-probability.
+
+    Mnih & Teh, equations 7 to 9, with the same noise words for all targets of a window; words that are drawn and are
+    the target count as noise, as the theory has it. It makes the softmax's normaliser drift towards 1; at the start,
+    with the unigram's logarithms for biases, it is there.
+    """
+
+    def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+        noise_K = self.draw()
+        target_N, noise_NK = self.logits(features_NE, targets_N, noise_K, tied_VE)
+        log_samples = math.log(self.samples)
+        true_N = F.logsigmoid(target_N - log_samples - self.log_noise_V[targets_N.clamp(min=0)])
+        false_N = F.logsigmoid(log_samples + self.log_noise_V[noise_K] - noise_NK).sum(dim=1)
+        kept_N = targets_N != PADDING
+        return -((true_N + false_N) * kept_N).sum() / kept_N.sum().clamp(min=1)
+
+
+def alias_table(p: list[float]) -> tuple[list[float], list[int]]:
+    """Of each of V columns the share that is its own word's, and the word that has the rest; `p` sums to one."""
+    share = [len(p) * each for each in p]
+    alias = list(range(len(p)))
+    poor = [word for word, each in enumerate(share) if each < 1]
+    rich = [word for word, each in enumerate(share) if each >= 1]
+    while poor and rich:
+        word = poor.pop()
+        alias[word] = rich[-1]
+        share[rich[-1]] -= 1 - share[word]
+        if share[rich[-1]] < 1:
+            poor.append(rich.pop())
+    for word in poor + rich:  # what rounding has left over
+        share[word] = 1.0
+    return share, alias

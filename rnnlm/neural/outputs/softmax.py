@@ -18,9 +18,11 @@ CHUNK_LOGITS = 1 << 22
 class SoftmaxOutput(OutputLayer):
     """Full softmax. `weight` is a parameter of its own, or None where the network ties it to the word vectors."""
 
+    weight: nn.Parameter
+
     def __init__(self, size: int, width: int, tied: bool) -> None:
         super().__init__()
-        self.weight = None if tied else nn.Parameter(torch.empty(size, width))
+        self.register_parameter("weight", None if tied else nn.Parameter(torch.empty(size, width)))
         self.bias = nn.Parameter(torch.zeros(size))
 
     def arrange(self, counts_V: Tensor) -> None:

@@ -226,10 +226,10 @@ def waits(function):
 
 
 STEP_MODULES = (
-    "network", "regularization", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
+    "network", "regularization", "layers.layer", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
     *(f"fitting.{name}" for name in ("optimizers", "penalties", "averaging", "streams", "trainer", "step", "shared_iteration", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
-        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name not in ("pretrained", "huffman")),
+        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
 BEFORE = {"prepare", "arrange", "ranks"}  # what is called before the first step and reached by the names of buffers and attributes
@@ -249,7 +249,7 @@ def step_functions():
 def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
-    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "_connect", "_even_rows"} <= names
+    assert {"step", "gather", "refresh", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
     assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
     assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names

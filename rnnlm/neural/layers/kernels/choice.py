@@ -1,14 +1,10 @@
 """Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window, time first.
 
 Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`, torch_layers.py), everything else goes to the loops
-of elman.py, gru.py and lstm.py. Both compute the equations given here, take weights in
-torch's names, shapes and gate order, and give gradients for inputs, first states, weights and biases. Under autocast
-products run in its type (bf16), while outputs and states keep the type of the weights (fp32).
-
-    s is the logistic function, * acts element by element, ' marks what the step before left.
+of elman.py, gru.py and lstm.py. Both compute the equations of layers/steps.py, take weights in the names, shapes and gate order
+given there, and give gradients for inputs, first states, weights and biases. Under autocast products run in its type (bf16), while
+outputs and states keep the type of the weights (fp32).
 """
-
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,18 +14,14 @@ from rnnlm.neural.layers.kernels.elman import ScheduledElman
 from rnnlm.neural.layers.kernels.gru import ResetAfterGRU, ResetBeforeGRU
 from rnnlm.neural.layers.kernels.lstm import ScheduledLSTM
 from rnnlm.neural.layers.kernels.torch_layers import torchs_layer
-from rnnlm.neural.settings import Activation
+from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
 
 TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
 def elman(x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation) -> Tensor:
-    """Elman 1990: h = act(x U + h' W + b). Gives y_TBH; the last state is y_TBH[-1].
-
-    act is tanh, s, max(0, a) of "relu", max(0.01 a, a) of "leaky_relu" (Maas et al. 2013), or, of "elu" (Clevert et al. 2016),
-    a where that is above 0 and exp(a) - 1 elsewhere. torch has kernels for tanh and ReLU alone.
-    """
+    """y_TBH; the last state is y_TBH[-1]. torch has kernels for tanh and ReLU alone."""
     if activation in TORCHS_ELMAN and _torch_is_quicker("elman", x_TBE, h_BH):
         return torchs_layer(TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
     weights = weight_ih_HE, weight_hh_HH, bias_H
@@ -43,20 +35,13 @@ def gru(
     weight_hh: Tensor,
     bias_ih: Tensor,
     bias_hh: Tensor,
-    reset_gate: Literal["after", "before"],
-    update_gate: Literal["keep", "renew"],
+    reset_gate: ResetGate,
+    update_gate: UpdateGate,
 ) -> Tensor:
-    """Gated recurrent unit (Cho et al. 2014, equations 5 to 8), weights (3H, .) in the order r z n. Gives y_TBH.
-
-    r = s(x Ur + h' Wr + br)    z = s(x Uz + h' Wz + bz)
-    n = tanh(x Un + bn + (r * h') Wn + bn')     reset "before" the recurrent product: Cho et al. 2014
-    n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
-    h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
-    h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
-    """
-    weights = weight_ih, weight_hh, bias_ih, bias_hh
+    """y_TBH; the last state is y_TBH[-1]. torch has kernels for the reset "after" the recurrent product alone."""
     if update_gate == "renew":
-        weights = tuple(swap_update_gate(weight) for weight in weights)
+        weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh))
+    weights = weight_ih, weight_hh, bias_ih, bias_hh
     if reset_gate == "after" and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
@@ -82,16 +67,10 @@ def lstm(
     peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Long short-term memory (Gers et al. 2000), weights (4H, .) in the order i f g o. Gives y_TBH and the last cell.
-
-        i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')    g = tanh(x Ug + h' Wg + bg)
-        c = f * c' + i * g                    o = s(x Uo + h' Wo + bo + po * c)     h = o * tanh(c)
-
-    `peepholes`, (3H,) in the order i f o, are the p (Gers & Schmidhuber 2000). With `coupled` gates i = 1 - f (Greff
-    et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the order f o.
-    """
+    """y_TBH and the last cell. torch has kernels for the LSTM without peepholes and coupled gates alone."""
     if peepholes is None and not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
-        return torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
+        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
+        return y_TBH, last_BH
     weights = weight_ih, weight_hh, bias, peepholes
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 

@@ -16,7 +16,7 @@ class ScheduledElman(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias, activation: Activation, products: torch.dtype, keep: bool):
-        T, B, H = len(x_TBE), *h_BH.shape
+        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         act_ = IN_PLACE[activation]
         xU_TBH = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
@@ -46,7 +46,7 @@ class ScheduledElman(torch.autograd.Function):
 
 
 def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor:
-    """dh * act'(a), the derivative told from y = act(a)."""
+    """dh * act'(a), the derivative computed from y = act(a)."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(dh, y)
     if activation == "relu":

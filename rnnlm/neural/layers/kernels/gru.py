@@ -19,7 +19,7 @@ class ResetAfterGRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
-        T, B, H = len(x_TBE), *h_BH.shape
+        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias_ih.to(products))
         W, b = _n_first(weight_hh).to(products), _n_first(bias_hh).to(products)
         y_TBH = weight_hh.new_empty((T, B, H))
@@ -40,7 +40,7 @@ class ResetAfterGRU(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy_TBH):
         """dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
-        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
+        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
         W = _n_first(weight_hh).to(before_TBH.dtype)
         da_TBG = before_TBH.new_empty((T, B, 4 * H))  # m r z n: the recurrent product's are the first 3H, the input's the last
@@ -69,7 +69,7 @@ class ResetBeforeGRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
-        T, B, H = len(x_TBE), *h_BH.shape
+        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), (bias_ih + bias_hh).to(products))
         W = weight_hh.to(products)
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()

@@ -14,11 +14,11 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 class ScheduledLSTM(torch.autograd.Function):
-    """The equations stand at :func:`rnnlm.neural.layers.kernels.choice.lstm`."""
+    """The equations stand at :func:`rnnlm.neural.layers.steps.lstm_step`."""
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, products: torch.dtype, keep: bool):
-        T, B, H = len(x_TBE), *h_BH.shape
+        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         first = 4 * H - len(weight_hh)
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()

@@ -83,10 +83,10 @@ class MogrifierLSTM(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, rounds: int, products: torch.dtype, keep: bool, *factors):
-        (T, B, E), H = x_TBE.shape, h_BH.shape[1]
+        (T, _, E), H = x_TBE.shape, h_BH.shape[1]
         first, slots = 4 * H - len(weight_hh), T if keep else 1
         UW_GX, b_G = torch.cat((weight_ih, weight_hh), dim=1).to(products), bias.to(products)
-        gating = MutualGating(_by_round([factor.to(products) for factor in factors], rounds), x_TBE.to(h_BH.dtype), h_BH, slots)
+        gating = MutualGating(by_round([factor.to(products) for factor in factors], rounds), x_TBE.to(h_BH.dtype), h_BH, slots)
         joined_TBX, gates_TB4H = _steps(slots, h_BH, E + H, UW_GX), _steps(slots, h_BH, 4 * H, h_BH)
         y_TBH, c_TBH, tanh_c_TBH = (_steps(count, h_BH, H, h_BH) for count in (T, slots, slots))
         h, c = h_BH, c_BH
@@ -103,9 +103,9 @@ class MogrifierLSTM(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        c_BH, weight_ih, weight_hh, bias, peepholes, *factors = ctx.saved_tensors
+        c_BH, weight_ih, _, bias, peepholes, *factors = ctx.saved_tensors
         gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
-        (T, B, H), (G, E) = c_TBH.shape, weight_ih.shape
+        (T, _, H), (G, E) = c_TBH.shape, weight_ih.shape
         first = 4 * H - G
         gating.start_backward()
         da_TBG, dx_TBE = _steps(T, c_BH, G, UW_GX), _steps(T, c_BH, E, c_BH)
@@ -122,7 +122,8 @@ class MogrifierLSTM(torch.autograd.Function):
         return dx_TBE.to(ctx.x_dtype), dh, dc, *of_weights, None, None, None, *of_factors
 
 
-def _by_round(factors: list[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
+def by_round(factors: Sequence[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
+    """The factors of each round's matrix."""
     each = len(factors) // rounds
     return [tuple(factors[start : start + each]) for start in range(0, len(factors), each)]
 

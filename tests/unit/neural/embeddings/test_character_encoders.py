@@ -87,7 +87,7 @@ def test_padding_has_no_influence(characters, options, width):
 
 
 def test_filters_of_which_there_are_none_are_wrong():
-    with pytest.raises(SettingsError, match="names no filter"):
+    with pytest.raises(SettingsError, match="has no filters"):
         LstmSettings(characters="cnn", character_filters="0,0")
 
 

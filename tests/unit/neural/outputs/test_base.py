@@ -68,26 +68,6 @@ def test_in_fp32_the_loss_is_the_cross_entropy_to_a_millionth(kind):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_gradients_equal_finite_differences(kind):
-    layer, (features_NE, targets_N) = make(kind, 7, torch.float64, width=3), window(7, 5, torch.float64, 1, width=3)
-    names, parameters = zip(*layer.named_parameters(), strict=True)
-
-    class Loss(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, features):
-            torch.manual_seed(8)  # the same noise words each time
-            return self.layer.loss(features, targets_N)
-
-    def run(features, *values):
-        return torch.func.functional_call(Loss(), {f"layer.{n}": v for n, v in zip(names, values, strict=True)}, (features,))
-
-    assert torch.autograd.gradcheck(run, (features_NE, *parameters))
-
-
-@pytest.mark.parametrize("kind", LAYERS)
 def test_a_window_of_padding_costs_nothing_and_moves_nothing(kind):
     layer, (features_NE, targets_N) = make(kind, 11), window(11, padded=17)
     loss = layer.loss(features_NE, targets_N)

@@ -1,10 +1,11 @@
-"""Hierarchical softmax: a worked example, and its cost."""
+"""Hierarchical softmax: a worked example and its cost; Huffman's tree: a textbook's example, optimality, damaged trees."""
 
+import numpy as np
 import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax, huffman, paths
 from support.output_layers import make
 
 
@@ -38,3 +39,68 @@ def test_a_damaged_tree_is_an_error():
     layer.parent_M[0] = 3
     with pytest.raises(ModelError, match="tree is damaged"):
         layer.prepare()
+
+
+def lengths(counts):
+    parents, _ = huffman(counts)
+    return (paths(torch.tensor(parents)).sign_VD != 0).sum(dim=1).tolist()
+
+
+def least_cost(counts):
+    """Sum of all joined counts: what the codes of all words take together, by sorting anew each time."""
+    counts, cost = sorted(counts), 0
+    while len(counts) > 1:
+        joined = counts[0] + counts[1]
+        cost += joined
+        counts = sorted([*counts[2:], joined])
+    return cost
+
+
+def test_code_lengths_of_a_textbook_example():
+    assert lengths([45, 13, 12, 16, 9, 5]) == [1, 3, 3, 3, 4, 4]  # Cormen et al., figure 16.3
+
+
+def test_parents_and_counts_of_a_tree_by_hand():
+    assert huffman([3, 1, 1]) == ([4, 3, 3, 4], [3, 1, 1, 2, 5])
+    assert huffman([1, 1]) == ([2, 2], [1, 1, 2])
+
+
+def test_paths_of_a_tree_by_hand():
+    found = paths(torch.tensor([4, 3, 3, 4]))  # the root's children: word 0 and the node above words 1 and 2
+    assert found.inner_VD.tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert found.sign_VD.tolist() == [[1, 0], [1, -1], [-1, -1]]
+    assert found.sign_M.tolist() == [1, 1, -1, -1]
+    assert found.order_M.tolist() == [0, 3, 1, 2] and found.levels == (2, 2)
+
+
+@pytest.mark.parametrize("size", [2, 3, 11, 200])
+def test_codes_are_complete_distinct_and_as_short_as_can_be(size):
+    counts = np.random.default_rng(size).zipf(1.5, size).clip(max=10**6).tolist()
+    length = np.array(lengths(counts))
+    assert (0.5**length).sum() == 1
+    assert (length * counts).sum() == least_cost(counts)
+    p = np.array(counts) / sum(counts)
+    assert -(p * np.log2(p)).sum() <= (p * length).sum() < -(p * np.log2(p)).sum() + 1
+    found = paths(torch.tensor(huffman(counts)[0]))
+    steps = [tuple(zip(*map(torch.Tensor.tolist, pair), strict=True)) for pair in zip(found.inner_VD, found.sign_VD, strict=True)]
+    assert len(set(steps)) == size
+
+
+def test_the_largest_counts_make_no_tree_that_is_too_deep():
+    fibonacci = [1, 1]
+    while fibonacci[-1] < 2**63:
+        fibonacci.append(fibonacci[-1] + fibonacci[-2])
+    assert max(lengths(fibonacci)) == len(fibonacci) - 1
+
+
+@pytest.mark.parametrize("parents", [[4, 4, 4, 4], [3, 4, 4, 3], [3, 3, 9, 9], [-1, 3, 3, 4]])
+def test_what_is_no_tree_is_an_error(parents):
+    with pytest.raises(ModelError, match="not a binary tree"):
+        paths(torch.tensor(parents, dtype=torch.int32))
+
+
+def test_a_chain_is_an_error():
+    size = 300
+    parents = [size, *range(size, 2 * size - 1), *range(size + 1, 2 * size - 1)]
+    with pytest.raises(ModelError, match="deeper than any Huffman tree"):
+        paths(torch.tensor(parents))

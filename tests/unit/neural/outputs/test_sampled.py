@@ -1,21 +1,68 @@
-"""Sampled softmax against a transcription, and against the full softmax as samples grow."""
+"""Training on noise words: they come from the unigram distribution, the rarest too; both losses against transcriptions, sampled softmax
+against the full one as samples grow, the gradient of noise-contrastive estimation against that of maximum likelihood."""
 
 import numpy as np
+import pytest
 import torch
 
+from rnnlm.errors import ModelError
 from rnnlm.neural.outputs.base import unigram
-from rnnlm.neural.outputs.sampled import SampledSoftmax
-from support.output_layers import counts_of, gradients, plain_loss, ready, window
+from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax, alias_table
+from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 
 V = 11
 
 
-def make(samples, dtype=torch.float64):
-    return ready(SampledSoftmax(V, 6, False, samples), counts_of(V), dtype)
+def make(kind, samples, dtype=torch.float64):
+    return ready(kind(V, 6, False, samples), counts_of(V), dtype)
 
 
-def test_loss_equals_a_transcription(monkeypatch):
-    layer, (features_NE, targets_N) = make(6), window(V, dtype=torch.float64)
+@pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]])
+def test_columns_hold_each_words_probability(p):
+    keep, alias = alias_table(p)
+    mass = list(keep)
+    for share, other in zip(keep, alias, strict=True):
+        mass[other] += 1 - share
+    assert [each / len(p) for each in mass] == pytest.approx(p, abs=1e-12)
+    assert all(0 <= share <= 1 for share in keep)
+
+
+def test_noise_follows_the_unigram_distribution():
+    counts_V = counts_of(11)
+    layer = ready(SampledSoftmax(11, 6, False, 200_000), counts_V)
+    p_V = unigram(counts_V)
+    torch.testing.assert_close(layer.log_noise_V, p_V.log().float(), atol=1e-5, rtol=1e-5)
+    drawn_V = torch.bincount(layer.draw(), minlength=11) / 200_000
+    assert ((drawn_V - p_V).abs() < 5 * (p_V * (1 - p_V) / 200_000).sqrt()).all()
+
+
+def test_the_rarest_words_of_a_large_vocabulary_keep_their_probability():
+    counts_V = torch.cat([torch.tensor([10**9]), torch.zeros(9999, dtype=torch.int64)])
+    layer = ready(SampledSoftmax(10_000, 2, False, 1), counts_V)
+    torch.testing.assert_close(layer.log_noise_V, unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name, value", [("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan"))])
+def test_a_damaged_table_is_an_error(name, value):
+    layer = ready(LAYERS["nce"](11, False, 6), counts_of(11))
+    getattr(layer, name)[3] = value
+    with pytest.raises(ModelError, match="noise distribution is damaged"):
+        layer.prepare()
+
+
+@pytest.mark.parametrize("kind", ["sampled", "nce"])
+def test_each_window_has_noise_of_its_own_from_torchs_generator(kind):
+    layer = ready(LAYERS[kind](50, False, 6), counts_of(50))
+    features_NE, targets_N = torch.randn(4, 6), torch.randint(50, (4,))
+    losses = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        losses.append(layer.loss(features_NE, targets_N).item())
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_sampled_loss_equals_a_transcription(monkeypatch):
+    layer, (features_NE, targets_N) = make(SampledSoftmax, 6), window(V, dtype=torch.float64)
     noise = [4, 1, 4, 7, 0, 1]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
     h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
@@ -29,17 +76,17 @@ def test_loss_equals_a_transcription(monkeypatch):
     np.testing.assert_allclose(layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-5)
 
 
-def test_with_all_words_drawn_it_is_the_full_softmax():
-    layer, (features_NE, targets_N) = make(100_000), window(V, dtype=torch.float64)
+def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one():
+    layer, (features_NE, targets_N) = make(SampledSoftmax, 100_000), window(V, dtype=torch.float64)
     assert set(layer.draw().tolist()) == set(range(V))
     ours, full = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, full, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(gradients(ours, layer, features_NE), gradients(full, layer, features_NE), atol=1e-6, rtol=1e-6)
 
 
-def test_its_optimum_is_the_distribution_of_the_text_whatever_the_samples():
+def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever_the_samples():
     """The correction's purpose: with three noise words in eleven, the gradient still vanishes where the model is right."""
-    layer, p_V = make(3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
+    layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.copy_(p_V.log())
@@ -51,3 +98,37 @@ def test_its_optimum_is_the_distribution_of_the_text_whatever_the_samples():
         layer.bias.zero_()
     off = torch.stack([gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]).mean(dim=0)
     assert off.abs().max() > 0.05
+
+
+def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
+    layer, (features_NE, targets_N) = make(NoiseContrastiveSoftmax, 6), window(V, dtype=torch.float64)
+    noise = [4, 1, 4, 7, 0, 1]
+    monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
+    h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    q = unigram(counts_of(V)).numpy()
+
+    def p_true(row, word):
+        model = np.exp(W[word] @ row + b[word])
+        return model / (model + 6 * q[word])
+
+    kept = [(row, target) for row, target in zip(h, targets_N.tolist(), strict=True) if target >= 0]
+    losses = [-np.log(p_true(row, target)) - sum(np.log(1 - p_true(row, word)) for word in noise) for row, target in kept]
+    np.testing.assert_allclose(layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-6)
+
+
+def test_with_much_noise_the_gradient_of_a_normalised_model_is_maximum_likelihoods():
+    layer, (features_NE, targets_N) = make(NoiseContrastiveSoftmax, 200_000), window(V, dtype=torch.float64)
+    p_V = torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(p_V.log())
+    ours = gradients(layer.loss(features_NE, targets_N), layer)
+    full = gradients(plain_loss(layer, features_NE, targets_N), layer)
+    for name, gradient in full.items():
+        assert (ours[name] - gradient).norm() < 0.03 * gradient.norm(), name
+
+
+def test_noise_contrastive_estimation_starts_normalised():
+    layer = NoiseContrastiveSoftmax(V, 6, False, 8)
+    layer.arrange(counts_of(V))
+    torch.testing.assert_close(layer.bias.exp().sum(), torch.tensor(1.0))

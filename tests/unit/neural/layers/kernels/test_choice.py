@@ -6,11 +6,10 @@ import typing
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 from reference import recurrent
 from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.layers.steps import ACTIVATIONS, elman_step
 from rnnlm.neural.settings import Activation
 
 T, B, E, H = 6, 3, 4, 5
@@ -79,9 +78,7 @@ def test_gradients_equal_finite_differences(kind, form):
     assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs)
 
 
-@pytest.mark.parametrize(
-    "name, activation", [("tanh", torch.tanh), ("relu", F.relu), ("sigmoid", torch.sigmoid), ("elu", F.elu), ("leaky_relu", F.leaky_relu)]
-)
+@pytest.mark.parametrize("name, activation", ACTIVATIONS.items())
 def test_activations_and_their_derivatives_are_torchs(name, activation):
     """At 0, too, where the derivative of some is a convention."""
     x_TBE, h_BH, U, W, b_H = example("elman", {}, torch.float64)
@@ -90,7 +87,7 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
             zero.zero_()
     h, steps = h_BH, []
     for x_BE in x_TBE:
-        h = activation(x_BE @ U.t() + h @ W.t() + b_H)
+        h = elman_step(x_BE, h, U, W, b_H, name).hidden_BH
         steps.append(h)
     inputs = [x_TBE, h_BH, U, W, b_H]
     ours, theirs = choice.elman(*inputs, name), torch.stack(steps)
@@ -99,37 +96,6 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
     gradients = [torch.autograd.grad((weighting * each).sum(), inputs) for each in (ours, theirs)]
     for mine, other in zip((ours, *gradients[0]), (theirs, *gradients[1]), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize(
-    "kind, form, layer",
-    [
-        ("elman", {"activation": "tanh"}, nn.RNN(E, H)),
-        ("elman", {"activation": "relu"}, nn.RNN(E, H, nonlinearity="relu")),
-        ("gru", {"reset_gate": "after", "update_gate": "keep"}, nn.GRU(E, H)),
-        ("lstm", {"with_peepholes": False, "coupled": False}, nn.LSTM(E, H)),
-    ],
-)
-def test_standard_forms_equal_torchs_layers(kind, form, layer):
-    inputs = example(kind, form)
-    states = 2 if kind == "lstm" else 1
-    weights = inputs[1 + states :]
-    with torch.no_grad():
-        for mine, theirs in zip(weights, layer.parameters(), strict=False):
-            theirs.copy_(mine)
-        if kind != "gru":
-            layer.bias_hh_l0.zero_()
-    state = tuple(part[None] for part in inputs[1 : 1 + states])
-    y_TBH, last = layer(inputs[0], state if kind == "lstm" else state[0])
-    theirs = [y_TBH, *(part[0] for part in (last if kind == "lstm" else [last]))]
-    ours = run(kind, form, inputs)
-    weighting = [torch.linspace(-1, 1, part.numel()).view_as(part) for part in ours]
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
-    their_inputs = [*inputs[: 1 + states], *list(layer.parameters())[: len(weights)]]
-    their_gradients = torch.autograd.grad(sum((w * part).sum() for w, part in zip(weighting, theirs)), their_inputs)
-    for mine, other in zip(gradients(kind, form, inputs), their_gradients, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
 
 
 @all_forms

@@ -1,0 +1,74 @@
+"""What goes on inside a network, layer by layer and step by step: hidden states, cells and gates, as tensors that gradients go through.
+
+Each step is the plain one of its layer (layers/steps.py), so all of it can be differentiated, any number of times, with respect to
+weights, inputs and states in between. Nothing is dropped out, in training mode either. For reading closely, not for speed.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rnnlm.neural.layers.layer import Layer, State
+from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.layers.steps import Step
+
+if TYPE_CHECKING:
+    from rnnlm.neural.network import Network
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """What one layer read, (T, B, E), and its T steps: the very tensors that the steps after them read, so that a gradient can be
+    taken at each. The properties put all steps into new tensors of T places."""
+
+    inputs_TBE: Tensor
+    steps: tuple[Step, ...]
+
+    @property
+    def hidden_TBH(self) -> Tensor:
+        """What the layer gave."""
+        return torch.stack([step.hidden_BH for step in self.steps])
+
+    @property
+    def cell_TBH(self) -> Tensor | None:
+        """The cells; None where the layer has none."""
+        cells = [step.cell_BH for step in self.steps if step.cell_BH is not None]
+        return torch.stack(cells) if cells else None
+
+    @property
+    def gates(self) -> dict[str, Tensor]:
+        """The gates by name, (T, B, H)."""
+        return {name: torch.stack([step.gates[name] for step in self.steps]) for name in self.steps[0].gates}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Of each layer, the lowest first; what the output layer reads; the state after the last input."""
+
+    layers: tuple[LayerTrace, ...]
+    features_TBE: Tensor
+    state: State
+
+
+def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
+    """How `network` reads `inputs_TB`, from `state` on; see :meth:`rnnlm.neural.network.Network.trace`."""
+    body, x_TBE = network.body, network.input.vectors(inputs_TB)
+    layers: list[LayerTrace] = []
+    after: State = ()
+    for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
+        own = state[len(after) : len(after) + len(layer.state_shapes())]
+        traced, own = _read(layer, x_TBE, own, network.feedback)
+        x_TBE = body.connect(number, x_TBE, traced.hidden_TBH) if isinstance(body, RecurrentStack) else traced.hidden_TBH
+        layers.append(traced)
+        after += own
+    return Trace(tuple(layers), network.projection(x_TBE), after)
+
+
+def _read(layer: Layer, x_TBE: Tensor, state: State, feedback: tuple) -> tuple[LayerTrace, State]:
+    steps = []
+    for x_BE in x_TBE:
+        step, state = layer.step(x_BE, state, *feedback)
+        steps.append(step)
+    return LayerTrace(x_TBE, tuple(steps)), state

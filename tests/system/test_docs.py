@@ -1,0 +1,276 @@
+"""What README.md and docs/ show is run, page by page in the order of the README's table, in one folder with small texts and budgets.
+
+Every command of an sh block and every python block runs. What a block marked `<!-- compared -->` prints, with the shipped model and
+the bundled corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import rnnlm
+from rnnlm import checkpoints, corpora
+from rnnlm.cli.main import COMMANDS, run
+from rnnlm.models import model_folder
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
+COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
+OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
+DECIMAL = re.compile(r"[-+]?\d[\d,]*\.\d+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the line of text before it, its language, and the block that follows it."""
+
+    before: str
+    language: str
+    code: str
+    shown: str = ""
+
+
+def blocks_of(text: str) -> list[Block]:
+    found = re.findall(r"^([^\n]*)\n+```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    following = [*(code if not language else "" for _, language, code in found[1:]), ""]
+    return [Block(before.strip(), language, code.strip(), shown) for (before, language, code), shown in zip(found, following, strict=True)]
+
+
+BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
+ALL = [block for page in PAGES for block in BLOCKS[page]]
+CODE = "\n".join(block.code for block in ALL if block.language)
+
+
+def marked(comment: str) -> str:
+    """The sh block of the README that follows an HTML comment."""
+    (block,) = [block for block in BLOCKS["README.md"] if block.before == f"<!-- {comment} -->"]
+    return block.code
+
+
+def commands(code: str) -> list[list[str]]:
+    """The simple commands of an sh block, as words; those with pipes and redirections whole."""
+    parts: list[list[str]] = []
+    for line in code.splitlines():
+        parts.append([])
+        for word in shlex.split(line, comments=True):
+            if word == "&&":
+                parts.append([])
+            else:
+                parts[-1].append(word)
+    return [part for part in parts if part]
+
+
+def is_rnnlm(words: list[str]) -> bool:
+    return words[0] in ("rnnlm", ".venv/bin/rnnlm")
+
+
+def made_small(arguments: list[str]) -> list[str]:
+    """A training with a budget of a few steps, in one process; a comparison with few resamples; other commands as they are."""
+    if arguments[0] == "compare":
+        return [*arguments, "--resamples", "50"]
+    if arguments[0] != "train" or COUNTED & set(arguments):
+        return arguments
+    if "--processes" in arguments:  # several are proven by test_ranks.py
+        at = arguments.index("--processes")
+        arguments = [*arguments[:at], *arguments[at + 2 :]]
+    return [*arguments, *SMALL]
+
+
+def nbest_record(number: int, line: str) -> str:
+    """An utterance of an n-best list, whose best hypothesis is the second."""
+    hypotheses = [{"text": text, "score": -rank} for rank, text in enumerate((" ".join(line.split()[::-1]), line))]
+    return json.dumps({"utt": f"u{number}", "ref": line, "hypotheses": hypotheses}) + "\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with small files of the names that the pages and the corpus have, and a tiny model called demo."""
+    folder = tmp_path_factory.mktemp("docs")
+    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line]
+    pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
+    bundled = {f"corpora/english/{name}" for name in corpora.FILES["english"]}
+    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+    (folder / "docs" / "pictures").mkdir(parents=True)
+    (folder / "mine.toml").write_text("layers = 1\n")
+    vectors = (f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split())))
+    (folder / "vectors.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
+    for name, some in (("dev-nbest.jsonl", lines[:20]), ("test-nbest.jsonl", lines[20:30])):
+        (folder / name).write_text("".join(nbest_record(number, line) for number, line in enumerate(some)), encoding="utf-8")
+    assert run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
+    for block in BLOCKS[page]:
+        if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
+            for words in commands(block.code):
+                run_command(words, capsys)
+        elif block.language == "python":
+            small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', block.code)
+            exec(compile(small, page, "exec"), {"__name__": "page"})
+    for picture in Path("docs/pictures").glob("*.svg"):
+        assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def run_command(words: list[str], capsys) -> None:
+    if {"|", ">"} & set(words):
+        run_in_shell(words)
+    elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
+        assert run([*words[1:], "--help"]) == 0
+    elif is_rnnlm(words):
+        code, printed = run(made_small(words[1:])), capsys.readouterr()
+        assert code == 0 and "internal error" not in printed.err, f"{shlex.join(words)}\n{printed.err}"
+    else:
+        assert words[0] in OTHER_PROGRAMS, words
+
+
+def run_in_shell(words: list[str]) -> None:
+    line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", line], env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode in (0, 141), ended.stderr
+
+
+@pytest.mark.parametrize("code", [block.code for block in ALL if block.language == "bash"], ids=lambda code: code.splitlines()[0])
+def test_the_loops_of_the_pages_come_to_their_end(folder, code):
+    small = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {" ".join(SMALL)}; }}\n{code}'
+    ended = subprocess.run(["bash", "-c", small], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A folder with the bundled corpus, in which `demo` is the shipped model."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "corpora").symlink_to(ROOT / "corpora")
+    return folder
+
+
+COMPARED = [
+    pytest.param(block, id=f"{page}-{block.code.splitlines()[0]}", marks=[pytest.mark.soak] if "soak" in block.before else [])
+    for page in PAGES
+    for block in BLOCKS[page]
+    if block.before.startswith("<!-- compared")
+]
+
+
+@pytest.mark.parametrize("block", COMPARED)
+def test_commands_print_what_the_pages_show(checkout, monkeypatch, capsys, block):
+    """Line by line in the order shown; a page may leave lines out. Decimals may differ by rounding, and so a model's hash."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.delenv("RNNLM_MODEL", raising=False)
+    for words in commands(block.code):
+        assert run([*words[1:], *(["--overwrite"] if "-o" in words else [])]) == 0, capsys.readouterr().err
+    printed = iter(capsys.readouterr().out.splitlines())
+    shown = [line for line in block.shown.splitlines() if line.strip()]
+    assert shown
+    for line in shown:
+        assert any(says_the_same(line, other) for other in printed), line
+
+
+def says_the_same(line: str, other: str) -> bool:
+    one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
+    numbers = [[float(number.replace(",", "")) for number in DECIMAL.findall(each)] for each in (one, two)]
+    return DECIMAL.sub("#", one) == DECIMAL.sub("#", two) and numbers[0] == pytest.approx(numbers[1], rel=1e-3, abs=0.02)
+
+
+def test_lines_differ_when_a_number_or_a_word_does():
+    assert says_the_same("a  1,000.2 [-3.10%] model:12ab", "a\t1000.21 [-3.11%] model:34cd")
+    assert not says_the_same("a 1.20", "a 1.30") and not says_the_same("a 1.20", "b 1.20") and not says_the_same("a 12", "a 13")
+
+
+@pytest.mark.parametrize("comment", ["demo", "tests"])
+def test_the_two_main_commands_are_one_line_each_that_a_fresh_clone_can_run(comment):
+    line = marked(comment)
+    assert "\n" not in line
+    assert line.startswith("python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ")
+    programs = {words[0] for words in commands(line)}
+    assert programs <= {"python3", ".venv/bin/pip", ".venv/bin/python", ".venv/bin/rnnlm"}
+
+
+def test_the_demo_trains_and_compares_the_two_sentences():
+    ours = [words[1:] for words in commands(marked("demo")) if is_rnnlm(words)]
+    assert ours == [["train"], ["score", "-m", "english", "it is hard to recognize speech", "it is hard to wreck a nice beach"]]
+
+
+def test_the_figures_of_the_shipped_model_in_the_readme_are_those_of_its_card():
+    results = model_folder.read_manifest(checkpoints.FOLDER / "demo").results["test"]
+    (row,) = [line for line in README.splitlines() if line.startswith("| the shipped model")]
+    assert f"| {results['ppl_token_no_oov']:.1f} |" in row
+
+
+def test_ci_runs_the_readmes_test_command():
+    text = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in text and "<!-- tests -->" in text
+    assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
+    assert marked("tests").endswith(".venv/bin/python -m pytest -q -n 2 --dist loadgroup")
+
+
+def test_every_command_is_shown():
+    assert [command for command in COMMANDS if f"rnnlm {command}" not in CODE] == []
+
+
+def test_names_of_the_library_in_the_pages_are_public():
+    named = set(re.findall(r"\brnnlm\.(\w+)", "".join(TEXTS.values())))
+    assert named - {*rnnlm.__all__, "kenlm", "pyctcdecode", "lm_eval"} == set()
+
+
+def test_the_readme_is_short_and_names_every_page():
+    assert len(README.splitlines()) <= 200
+    assert sorted(PAGES[1:]) == sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_pages_open_with_what_their_reader_wants():
+    opening = [TEXTS[page].split("\n\n")[1] for page in PAGES[1:]]
+    assert [text for text in opening if not text.startswith("You ")] == []
+
+
+def test_every_link_leads_somewhere():
+    """To a file that is there and, after a #, to a heading of it."""
+    broken = []
+    for page in [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            name, _, heading = link.partition("#")
+            target = (ROOT / page).parent / name if name else ROOT / page
+            if "://" not in link and not (target.exists() and (not heading or heading in headings(target))):
+                broken.append(f"{page}: {link}")
+    assert broken == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_files_that_the_architecture_speaks_of_are_there():
+    text = TEXTS["docs/architecture.md"]
+    missing = []
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text):
+        if not any((ROOT / top / name).exists() for top in ("", "rnnlm")):
+            missing.append(name)
+    assert missing == []
+
+
+def test_pictures_are_small_and_shown():
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
+    assert {path.suffix for path in pictures} == {".svg"} and max(path.stat().st_size for path in pictures) < 100_000
+    text = "".join(TEXTS.values())
+    assert [path.name for path in pictures if f"pictures/{path.name})" not in text] == []
