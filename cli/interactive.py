@@ -28,7 +28,7 @@ def run_interactive(model: Any, prompt: str, settings: Any) -> None:
     """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout.
 
     Raises:
-        UsageError: stdin or stdout is no terminal, or one that cannot be redrawn. KeyboardInterrupt: Ctrl-C.
+        UsageError: stdin or stdout is not a terminal, or one that cannot be redrawn. KeyboardInterrupt: Ctrl-C.
     """
     from rich.console import Console
 
@@ -72,7 +72,7 @@ class Desk:
 
         if self.continuations is not None:
             return False
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RnnlmWarning)
             try:
                 if self.words is None:
@@ -83,7 +83,7 @@ class Desk:
             except TextError as error:
                 self.words, self.continuations, self.notes = [], [], [str(error)]
                 return True
-        self.notes = list(dict.fromkeys(str(each.message) for each in told))
+        self.notes = list(dict.fromkeys(str(each.message) for each in caught))
         return True
 
     def _edited(self, key: str) -> str:
@@ -117,7 +117,7 @@ def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
 
 
 def drawn(desk: Desk, width: int, height: int) -> Any:
-    """The text, the words with their probabilities, the continuations; no line wider, nor more lines, than the terminal has."""
+    """The text, the words with their probabilities, the continuations, cut to the terminal's width and height."""
     from rich.table import Table
     from rich.text import Text
 

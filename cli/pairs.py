@@ -75,9 +75,8 @@ def _refuse_others() -> None:
 
 def show_pairs(model: Any, request: PairsRequest) -> None:
     """Score the pairs of a file or folder, print their accuracies, write what else is asked for."""
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
-    from rnnlm.scoring.pairs.sets import score_set
 
     test_set = read_pairs(request.source, request.encoding_errors)
     scores = score_set(model, test_set, request.special_symbols, request.scoring)
@@ -119,7 +118,7 @@ def _check_files(request: PairsRequest) -> None:
 
 def _write_details(path: Path, scores: Sequence[Any]) -> None:
     from rnnlm.files.writing import save_file
-    from rnnlm.scoring.pairs.records import record_of
+    from rnnlm.scoring.pairs.accuracy import record_of
 
     lines = (json.dumps(record_of(score), ensure_ascii=False, allow_nan=False) + "\n" for score in scores)
     save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8

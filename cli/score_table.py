@@ -68,7 +68,7 @@ def _show_surprisals(score: Any, settings: Any) -> None:
 
 def _show_odds(better: Any, worse: Any, eos: bool) -> None:
     """How many times likelier the first of two sentences is, in total and per word."""
-    from rnnlm.scoring.scorer import likelihood_ratio
+    from rnnlm.scoring.records import likelihood_ratio
 
     ratio = likelihood_ratio(better, worse, eos)
     if ratio is None:

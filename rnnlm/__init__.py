@@ -66,16 +66,16 @@ _PUBLIC = {
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
-    "read_sentences": "rnnlm.scoring.sentence_sources",
+    "read_sentences": "rnnlm.scoring.sentences",
     "read_weights": "rnnlm.rescoring.weights",
     "rescore": "rnnlm.rescoring.rescorer",
-    "save_best": "rnnlm.rescoring.nbest_output",
-    "save_nbest": "rnnlm.rescoring.nbest_output",
+    "save_best": "rnnlm.rescoring.files",
+    "save_nbest": "rnnlm.rescoring.files",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_sentences": "rnnlm.scoring.scorer",
-    "score_set": "rnnlm.scoring.pairs.sets",
+    "score_set": "rnnlm.scoring.pairs.accuracy",
     "train": "rnnlm.training.run",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
@@ -102,20 +102,17 @@ if TYPE_CHECKING:
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
-    from rnnlm.rescoring.files import read_nbest
+    from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
-    from rnnlm.rescoring.nbest_output import save_best, save_nbest
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring.weights import Weights, read_weights, save_weights
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
-    from rnnlm.scoring.pairs.sets import score_set
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentence_sources import read_sentences
-    from rnnlm.scoring.sentences import Sentence
+    from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.text.corpus import Corpus, TextSettings
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings

@@ -97,7 +97,11 @@ class Tokenizer(Protocol):
 
 
 class State(Protocol):
-    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same answer."""
+    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same answer.
+
+    `select` and `concat_states` of a model may pad or trim what rows remember to a common length (a decoder's encoded source, a
+    cache); that changes no score.
+    """
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "State":
         """The state of `rows`, in that order, repeats allowed."""

@@ -20,7 +20,7 @@ from ..options import (  # fmt: skip
 )
 
 CHECKED_SAMPLES = 500
-NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "must", "as_finished", "check", "interactive", "prompt"}
+NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive", "prompt"}
 _OF_BEAMS = {"beam", "length_power", "prompt", "num", "max_tokens", "unknown", "ban", "ban_list"}
 _OF_TYPING = {"interactive", "prompt"}
 
@@ -38,7 +38,6 @@ _OF_TYPING = {"interactive", "prompt"}
               help="Multiplies the log-probability of tokens that are there already.")  # fmt: skip
 @click.option("--ban", multiple=True, metavar="WORD", help="A word not to be written; may be repeated.")
 @click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file.")
-@click.option("--must", multiple=True, metavar="WORD", help="A word that each sample has; may be repeated.")
 @click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences.")
 @click.option("--max-tokens", type=int, default=100, show_default=True, help="Tokens per sample at most.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed and number give the same sample.")
@@ -59,7 +58,6 @@ def command(model_name: str | None, device: str, kind: str | None, settings: tup
     \b
     rnnlm generate -m demo --num 5 --temperature 0.8
     rnnlm generate -m demo --prompt "the old man" --top-p 0.9 --ban was
-    rnnlm generate -m demo --must river --num 3
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
     rnnlm generate -m demo --check train.txt
 
@@ -89,7 +87,6 @@ class _Plan:
 
         self.prompt = checked_utf8(given["prompt"], "the prompt")
         self.ban = [*(checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
-        self.must = [checked_utf8(word, "a word of --must") for word in given["must"]]
         self.num = given["num"] if given["num"] is not None else 1 if given["check"] is None else CHECKED_SAMPLES
         self.as_finished = given["as_finished"]
         self.beams = None
@@ -108,9 +105,7 @@ class _Plan:
             return likeliest(model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban)
         from rnnlm.generation.generator import generate
 
-        return generate(
-            model, prompt=self.prompt, num=self.num, settings=self.sampling, ban=self.ban, must=self.must, as_finished=self.as_finished
-        )
+        return generate(model, prompt=self.prompt, num=self.num, settings=self.sampling, ban=self.ban, as_finished=self.as_finished)
 
 
 def _check_together(given: dict[str, Any], as_json: bool) -> None:

@@ -122,9 +122,8 @@ def _check_outputs(outputs: dict[str, Path], weights_file: str | None, given: di
 
 
 def _read(source: str, given: dict[str, Any]) -> list[Any]:
-    from rnnlm.rescoring.files import read_nbest
+    from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.nbest import ListSettings
-    from rnnlm.rescoring.nbest_output import check_names
 
     settings = ListSettings(given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"])
     utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"])
@@ -148,7 +147,7 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
         why = "the text is treated as it was when they were tuned"
-        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune anew")
+        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune again")
     return weights
 
 
@@ -176,7 +175,7 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
 
 
 def _save(outputs: dict[str, Path], rescored: Any, weights: Any) -> None:
-    from rnnlm.rescoring.nbest_output import save_best, save_nbest
+    from rnnlm.rescoring.files import save_best, save_nbest
     from rnnlm.rescoring.weights import save_weights
 
     if path := outputs.get("output"):

@@ -81,23 +81,20 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     if output:
         _check_apart(output, inputs)
-    _tell_of_files(sentences)
+    _warn_of_files(sentences)
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
         return
-    from rnnlm.scoring.scorer import Scorer
-
     settings = _settings(given)
-    scorer = Scorer(model, settings)
-    parts = scorer.chunks(_sentences(sentences, inputs, given))
+    read = _sentences(sentences, inputs, given)
     if output:
-        _write(output, scorer, parts, form, resume, overwrite)
+        _write(output, model, read, settings, form, resume, overwrite)
     else:
-        _print(scorer, parts, form, rank or "logprob", bool(inputs))
+        _print(model, read, settings, form, rank or "logprob", bool(inputs))
 
 
-def _tell_of_files(sentences: tuple[str, ...]) -> None:
+def _warn_of_files(sentences: tuple[str, ...]) -> None:
     """Who names a file means what is in it, more often than not."""
     if file := next(filter(os.path.isfile, sentences), None):
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
@@ -136,7 +133,7 @@ def _check_apart(output: Path, inputs: tuple[str, ...]) -> None:
 
 
 def _settings(given: dict[str, Any]) -> Any:
-    from rnnlm.scoring.scorer import ScoringSettings
+    from rnnlm.scoring.records import ScoringSettings
 
     return ScoringSettings(
         given["with_tokens"], given["with_words"] or given["next_words"] > 0, given["word_surprisal"], given["next_words"], given["eos"],
@@ -145,7 +142,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
 
 def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[Any]:
-    from rnnlm.scoring.sentence_sources import SentenceSettings, of_texts, read_sentences
+    from rnnlm.scoring.sentences import SentenceSettings, of_texts, read_sentences
 
     if sentences:
         return of_texts(sentences, given["given"])
@@ -157,47 +154,52 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
     ))  # fmt: skip
 
 
-def _print(scorer: Any, parts: Iterator[Any], form: str, rank: str, with_ids: bool) -> None:
+def _print(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank: str, with_ids: bool) -> None:
+    from rnnlm.scoring.scorer import score_chunks, signature_before
+
     from .. import score_table, score_text
 
-    without, kept = 0, []
-    before, text = getattr(score_text, form)(scorer.settings) if form != "table" else ("", None)
-    click.echo(before, nl=False)
-    for part in parts:
-        scores = scorer.score(part)
-        without += sum(score.logprob_nats is None for score in scores)
+    chunks, signature = score_chunks(model, sentences, settings), signature_before(model, settings)
+    without, scores = 0, []
+    header, text = getattr(score_text, form)(settings) if form != "table" else ("", None)
+    click.echo(header, nl=False)
+    for chunk in chunks:
+        without, signature = without + _without_score(chunk), chunk.signature
         if text:
-            click.echo("".join(map(text, scores)), nl=False)
+            click.echo("".join(map(text, chunk)), nl=False)
         else:
-            kept += scores
+            scores += chunk.scores
     if not text:
-        score_table.show(kept, scorer.settings, rank, with_ids)
-    _say_about(scorer, without)
+        score_table.show(scores, settings, rank, with_ids)
+    _say_about(without, signature)
 
 
-def _write(path: Path, scorer: Any, parts: Iterator[Any], form: str, resume: bool, overwrite: bool) -> None:
+def _write(path: Path, model: Any, sentences: Iterator[Any], settings: Any, form: str, resume: bool, overwrite: bool) -> None:
     from rnnlm.scoring import resumable_output
+    from rnnlm.scoring.scorer import describe_run, score_chunks, signature_before
 
     from .. import score_text
 
-    header, text = getattr(score_text, form)(scorer.settings)
-    run = scorer.run() | {"format": form}
+    signature = signature_before(model, settings)
+    header, text = getattr(score_text, form)(settings)
+    run = describe_run(model, settings) | {"format": form}
     file = resumable_output.resume(path, run) if resume else resumable_output.begin(path, run, header, overwrite)
     without, say = 0, terminal.Progress()
-    for part in parts:
-        if file.holds(part):
-            scorer.skip(part)
-            continue
-        scores = scorer.score(part)
-        without += sum(score.logprob_nats is None for score in scores)
-        file.append("".join(map(text, scores)))
-        say(f"{file.sentences:,} sentences written")
+    for chunk in score_chunks(model, sentences, settings, skip=file.done):
+        file.write(chunk.sentences, "".join(map(text, chunk)))
+        without, signature = without + _without_score(chunk), chunk.signature
+        if chunk.scores:
+            say(f"{file.sentences:,} sentences written")
     file.finish()
     terminal.say(f"{file.sentences:,} {'sentence' if file.sentences == 1 else 'sentences'} written to {path}")
-    _say_about(scorer, without)
+    _say_about(without, signature)
 
 
-def _say_about(scorer: Any, without: int) -> None:
+def _without_score(chunk: Any) -> int:
+    return sum(score.logprob_nats is None for score in chunk)
+
+
+def _say_about(without: int, signature: Any) -> None:
     if without:
         terminal.say(f"note: {without:,} {'line has' if without == 1 else 'lines have'} no score: each with its reason")
-    terminal.say(f"signature: {scorer.signature()}")
+    terminal.say(f"signature: {signature}")

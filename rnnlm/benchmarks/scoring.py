@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.interface import LanguageModel
-from rnnlm.scoring.scorer import ScoringSettings, score_chunks
+from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.corpus import Text, no_text, split_words
 
@@ -81,11 +81,11 @@ def _speed(model: LanguageModel, mix: str, lines: list[str], rounds: int) -> Mix
 
 def _score(model: LanguageModel, lines: list[str]) -> tuple[int, int]:
     """Score the lines; their words and tokens."""
-    sentences = (Sentence(line, number) for number, line in enumerate(lines, start=1))
+    sentences = [Sentence(line, number) for number, line in enumerate(lines, start=1)]
     words = tokens = 0
-    for scores in score_chunks(model, sentences, ScoringSettings()):
-        words += sum(score.words for score in scores)
-        tokens += sum(score.tokens for score in scores)
+    for chunk in score_chunks(model, sentences):
+        words += sum(score.words for score in chunk.scores)
+        tokens += sum(score.tokens for score in chunk.scores)
     return words, tokens
 
 

@@ -17,7 +17,7 @@ from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
 from rnnlm.generation.generator import Sample, encoded_prompt
 from rnnlm.generation.loop import read_prompt
-from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel
 
@@ -60,7 +60,7 @@ def likeliest(
         raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
     if model.max_rows and model.max_rows < settings.beam:
         raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
-    banned = Ban(Words(model.tokenizer), ban, settings.unknown)
+    banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
     found = _search(model, prompt_ids, settings, banned)

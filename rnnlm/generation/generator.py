@@ -1,4 +1,4 @@
-"""Texts drawn from a language model, with reproducible samples, banned and required words.
+"""Texts drawn from a language model, with reproducible samples and banned words.
 
 Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of seed 1 is the same text
 whether 4 samples or 400 are drawn.
@@ -11,9 +11,8 @@ import numpy as np
 
 from rnnlm.errors import SettingsError, notice
 from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
-from rnnlm.generation.required_words import Required, draw_with
 from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.word_constraints import Ban, Words
+from rnnlm.generation.word_constraints import Ban
 from rnnlm.interface import LanguageModel
 from rnnlm.text.corpus import check_reserved
 
@@ -31,32 +30,27 @@ class Sample:
 
 def generate(
     model: LanguageModel, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
-    ban: Sequence[str] = (), must: Sequence[str] = (), as_finished: bool = False,
+    ban: Sequence[str] = (), as_finished: bool = False,
 ) -> Iterator[Sample]:  # fmt: skip
     """`num` samples that begin with `prompt`, in the order of their numbers, or else as they finish.
 
     A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a newline. ban: words
-    that are not drawn (:mod:`rnnlm.generation.word_constraints`). must: words that each sample has (:mod:`rnnlm.generation.required_words`).
+    that are not drawn (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a newline or `</s>`.
-        UsageError: a word to ban or to have is none, is unknown, or is both; nothing is left that may be drawn.
+        UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may be drawn.
         ModelError: the model's scores are not numbers.
     """
     if num < 1:
         raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
     if settings.seed >= 1 << 64:
         raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
-    words = Words(model.tokenizer)
-    banned = Ban(words, ban, settings.unknown)
-    required = Required(words, must, banned)
+    banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
-    if required.words:
-        texts = (draw_with(model, prompt_ids, number, settings, banned, required) for number in range(num))
-    else:
-        streams = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
-        texts = draw_texts(model, read_prompt(model, prompt_ids), streams, num, settings, banned)
+    undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
+    texts = draw_texts(model, read_prompt(model, prompt_ids), undrawn, num, settings, banned)
     yield from (_sample(model, prompt_ids, text) for text in (texts if as_finished else _in_order(texts)))
 
 

@@ -45,28 +45,23 @@ class DrawnText:
 
 @dataclass(frozen=True)
 class Start:
-    """What every text begins with: the prompt's tokens, the last of its inputs, and the state before that one.
-
-    forbidden: tokens that must not come first.
-    """
+    """What every text begins with: the prompt's tokens, the last of its inputs, and the state before that one."""
 
     prompt_ids: np.ndarray
     last_input: int
     before: State
-    forbidden: np.ndarray
 
 
-def stream(seed: int, number: int, part: int = 0) -> np.random.Generator:
-    """The random numbers of sample `number`; its parts have streams of their own (Philox: Salmon et al. 2011)."""
-    key, counter = np.array([seed, number], dtype=np.uint64), np.array([0, 0, 0, part], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+def stream(seed: int, number: int) -> np.random.Generator:
+    """The random numbers of sample `number` (Philox: Salmon et al. 2011)."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64)))
 
 
-def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, forbidden: Sequence[int] | np.ndarray = ()) -> Start:
+def read_prompt(model: LanguageModel, prompt_ids: np.ndarray) -> Start:
     """Reads the boundary and the prompt, which may be of any length, but for the last token."""
     inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
-    state = read_on(model, inputs_T, model.initial_state(1))
-    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state, np.asarray(forbidden, dtype=np.int64))
+    state = read_on(model, inputs_T[None], model.initial_state(1))
+    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state)
 
 
 def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
@@ -153,12 +148,9 @@ class _Chooser:
 
     def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
         allowed_RV[:, self.ban.always] = -np.inf
-        for row, text in enumerate(texts):
-            if not text.ids and len(self.start.forbidden):
-                allowed_RV[row, self.start.forbidden] = -np.inf
-            if self.ban.looks_back:
-                is_last = len(text.ids) + 1 == self.settings.max_tokens
-                allowed_RV[row, self.ban.forbidden([*self.prompt_end, *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
+        for row, text in enumerate(texts if self.ban.looks_back else ()):
+            is_last = len(text.ids) + 1 == self.settings.max_tokens
+            allowed_RV[row, self.ban.forbidden([*self.prompt_end, *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""

@@ -5,6 +5,7 @@ with. So a figure of samples may be read against the figure of real sentences, w
 model where its tokens are words (all that it doesn't know are one), and else what stands between white space.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ class TextStatistics:
     """Figures of one set of sentences. Shares are from 0 to 1; None where there is nothing to count.
 
     length_*: words in a sentence. types_per_token: different words over words, among the first `compared_words` of both sets.
-    new_ngrams: the share of its n-grams, n from 1 to 4, that the rest of the text does not have. repeated: the share of sentences that stood
-    in the set before; copied: that stand in the rest of the text, word for word.
+    new_ngrams: the share of its n-grams, n from 1 to 4, that the rest of the text does not have. repeated: the share of sentences
+    that occurred in the set before; copied: that occur in the rest of the text, word for word.
     """
 
     sentences: int
@@ -87,7 +88,7 @@ def _numbered(sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer) -> I
         for lines in sets_of_lines:
             encoded = tokenizer.encode(["" if is_blank(line) else line for line in lines])
             bounds = encoded.offsets.tolist()
-            yield (encoded.ids[start : end - 1].tolist() for start, end in zip(bounds[:-1], bounds[1:], strict=True))
+            yield (encoded.ids[start : end - 1].tolist() for start, end in itertools.pairwise(bounds))
         return
     numbers: dict[str, int] = {}
     for lines in sets_of_lines:

@@ -1,4 +1,4 @@
-"""Words that a drawn text must not have, or must have, whatever tokens the model reads.
+"""Words that a drawn text must not have, whatever tokens the model reads.
 
 Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_` and characters beyond ASCII,
 as long as it goes: "cat" is a word of "a cat's tail", not of "category". A banned word is therefore kept from ending, not from
@@ -22,7 +22,7 @@ _LAST_RUN = re.compile(b"[" + re.escape(_WORD) + rb"]*\Z")
 LOOK_BACK = 256  # tokens, for the beginning of a word
 
 
-class Words:
+class WordMatcher:
     """The words of `tokenizer`'s texts, found in token ids."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -30,13 +30,13 @@ class Words:
         self.are_tokens = bool(np.all(tokenizer.starts_word_V))
         self.token_bytes = [] if self.are_tokens else tokenizer.token_bytes()
 
-    def ids(self, word: str, purpose: str) -> list[int]:
+    def ids(self, word: str) -> list[int]:
         """The tokens of one word; where words are tokens, unk_id for one that is not known.
 
         Raises:
-            UsageError: it is no word of these texts. TextError: it is `<s>` or `</s>`.
+            UsageError: it is not one word of these texts. TextError: it is `<s>` or `</s>`.
         """
-        ids = self.tokenizer.encode([check_reserved(word, f"the word to {purpose}", "error", "leave it out")]).ids[:-1].tolist()
+        ids = self.tokenizer.encode([check_reserved(word, "the word to ban", "error", "leave it out")]).ids[:-1].tolist()
         if self.are_tokens and len(ids) != 1:
             raise UsageError(f"{word!r} is not one word", f"to this model it is {len(ids)}", "give words one by one")
         if not self.are_tokens and not _RUN.fullmatch(self.key(word)):
@@ -55,10 +55,6 @@ class Words:
         """How much of a word stands at the end."""
         return _LAST_RUN.search(self._text(ids[-LOOK_BACK:]))[0]
 
-    def is_end_V(self) -> np.ndarray:
-        """Whether a token ends the word that stands before it."""
-        return np.array([self.are_tokens or not _RUN.match(each) for each in self.token_bytes or [b""] * self.tokenizer.size])
-
     def _text(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.token_bytes[id] if id < len(self.token_bytes) else b" " for id in ids)
 
@@ -66,18 +62,18 @@ class Words:
 class Ban:
     """Says which tokens must not come next: never any of `always`; others by what stands before."""
 
-    def __init__(self, words: Words, banned: Sequence[str], unknown: bool = False) -> None:
+    def __init__(self, tokenizer: Tokenizer, banned: Sequence[str], unknown: bool = False) -> None:
         """`unknown`: <unk> may be drawn.
 
         Raises:
-            UsageError: what is banned is no word.
+            UsageError: what is banned is not one word.
         """
-        self.words = words
-        self.tokenizer = words.tokenizer
+        self.words = words = WordMatcher(tokenizer)
+        self.tokenizer = tokenizer
         always = set() if unknown or self.tokenizer.unk_id is None else {self.tokenizer.unk_id}
         self.banned: set[bytes] = set()
         for word in banned:
-            ids = words.ids(word, "ban")
+            ids = words.ids(word)
             if words.are_tokens and (ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size):
                 notice(f"the model does not know {word!r}, and would not draw it in any case")
             elif words.are_tokens:

@@ -23,8 +23,8 @@ Look = Callable[[Array], np.ndarray]  # log-probabilities (nats), (M, V) -> what
 def score_and_look(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look, state: State | None = None
 ) -> tuple[np.ndarray, np.ndarray, State | None]:
-    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token at each place
-    (within the spans), in the order of places; and the state after the last token.
+    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token
+    at each place (within the spans), in the order of places; and the state after the last token.
 
     state: what a single span begins with; None: its initial state, and none is given back.
     """
@@ -32,7 +32,9 @@ def score_and_look(
     reader: Any = _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
     tokens = model.call_tokens if isinstance(reader, _Hidden) else min(model.call_tokens, at_once)
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
-    logprob_N, places, seen = np.zeros(len(ids)), [], []
+    logprob_N = np.zeros(len(ids))
+    places: list[np.ndarray] = []
+    seen: list[np.ndarray] = []
     for start_B, end_B, (logprob_BT, read) in span_scoring.windows(model, ids, spans, carried.step if carried else reader.step, tokens):
         position_BT, inside_BT = span_scoring.positions(start_B, end_B)
         logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
@@ -41,8 +43,8 @@ def score_and_look(
             places.append(position_BT[chosen_BT])
             seen.extend(map(look, reader.distributions(read, *np.nonzero(chosen_BT))))
     if not places:
-        return logprob_N, np.zeros(0), carried and carried.state
-    return logprob_N, np.concatenate(seen)[np.argsort(np.concatenate(places))], carried and carried.state
+        return logprob_N, np.zeros(0), carried.state if carried else None
+    return logprob_N, np.concatenate(seen)[np.argsort(np.concatenate(places))], carried.state if carried else None
 
 
 class _Hidden:

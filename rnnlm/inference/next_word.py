@@ -89,7 +89,7 @@ class WordSearch:
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
         state, read = self.model.initial_state(1), 0
         for place in places:
-            state, read = read_on(self.model, inputs_T[read : place + 1], state), place
+            state, read = read_on(self.model, inputs_T[None, read : place + 1], state), place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
             yield self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, after, place == 0, begun.encode())
 

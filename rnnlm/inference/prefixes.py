@@ -1,153 +1,261 @@
-"""One word at a time through a model of any kind: what decoders and other programs ask, whose next question depends on the answer.
+"""Growing prefixes: one token at a time through a model of any kind, and many lines at once whose common beginnings are read once.
 
-Where the model stands is a place, a value that is passed around. A model may offer steps of its own (`incremental`, as n-gram models
-do). All others predict: the distribution after a place is kept, so that many words can be asked for there
-at the price of one, and a place is read only when something after it is asked for.
+Decoders ask token by token, and their next question depends on the answer. A prefix is a value that they pass around. A model may
+offer a scorer of its own (`incremental`, as n-gram models do). For all others the distribution after a prefix is cached, so that many
+tokens can be asked for there at the price of one; a prefix is read only when something after it is asked for.
+
+The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all its rows side by side.
 """
 
 import functools
+import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from rnnlm.errors import TextError, notice
+from rnnlm import arrays
+from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
-from rnnlm.inference.distributions import predict
-from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel, State, Tokenizer
+from rnnlm.inference.distributions import MOST_CELLS, predict
+from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.text.batches import with_boundary
+from rnnlm.text.encoding import known_ids
 
 UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
-KEPT_BYTES = 1 << 27  # of distributions that are kept, and the states after them
-FEWEST_KEPT = 16
-KEPT_WORDS = 1 << 17
-SPACED = ("char", "byte")  # tokenizers to which the space before a word is a token of that word
+CACHED_BYTES = 1 << 27  # of distributions, and the states after them
+FEWEST_CACHED = 16
+LINES_AT_ONCE = 2048  # so many rows of state at most
+_LINE_END = b"\xff" * 4  # sorts behind every token: a line stands behind those that it begins
 
 
-class Steps(Protocol):
-    """Steps through a model. A place has `words`, which are equal where the model makes no difference between two places."""
+class PrefixScorer(Protocol):
+    """Scores tokens after a prefix. A prefix has `words`, which are equal where the model makes no difference between two prefixes."""
 
     order: int
 
     def begin(self) -> Any:
-        """The place at the start of a line."""
+        """The prefix at the start of a line."""
         ...
 
     def null(self) -> Any:
-        """The place where nothing is known of what came before."""
+        """The prefix of which nothing is known."""
         ...
 
-    def step(self, place: Any, word: int) -> tuple[float, int, Any]:
-        """log p (nats) of a token, the length of the n-gram that told it, and the place after it."""
+    def extend(self, prefix: Any, token: int) -> tuple[float, int, Any]:
+        """log p (nats) of a token, the length of the n-gram that gave it, and the prefix with the token."""
         ...
 
-    def line(self, place: Any, words: Sequence[int]) -> list[tuple[float, int]]:
-        """The same for each of `words`, from the start of a line or nothing, without the places."""
+    def line(self, prefix: Any, tokens: Sequence[int]) -> list[tuple[float, int]]:
+        """The same for each of `tokens`, from the start of a line or the null prefix, without the prefixes."""
         ...
 
 
-def steps_of(model: LanguageModel) -> Steps:
-    """The quickest way to step through `model`: its own (`incremental`), or through its predictions."""
+def prefix_scorer(model: LanguageModel) -> PrefixScorer:
+    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its predictions."""
     offered = getattr(model, "incremental", None)
-    return offered() if offered else PredictedSteps(model)
+    return offered() if offered else CachedPrefixes(model)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """All that was read, the boundary first; and the model's state before the last of it."""
+class Prefix:
+    """All tokens that were read, the boundary first; and the model's state before the last of them."""
 
     words: tuple[int, ...]
     before: State = field(compare=False, repr=False)
 
 
-class PredictedSteps:
-    """Steps through a model that predicts. The length of an n-gram is that of all that was read, as nothing is forgotten by rule."""
+class CachedPrefixes:
+    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as nothing is forgotten by rule."""
 
     order = UNBOUNDED
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self._begin = Place((model.tokenizer.boundary_id,), model.initial_state(1))
-        self._kept: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
-        self._most_kept = FEWEST_KEPT  # until one shows how large they are
-        self._is_told = False
+        self._begin = Prefix((model.tokenizer.boundary_id,), model.initial_state(1))
+        self._cache: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
+        self._most_cached = FEWEST_CACHED  # until one shows how large they are
+        self._has_warned = False
 
-    def begin(self) -> Place:
+    def begin(self) -> Prefix:
         return self._begin
 
-    def null(self) -> Place:
-        """The start of a line, told in a notice: such a model has learnt nothing without one."""
-        if not self._is_told:
-            self._is_told = True
+    def null(self) -> Prefix:
+        """The start of a line, with a notice: such a model has learnt nothing without one."""
+        if not self._has_warned:
+            self._has_warned = True
             notice("only n-gram models know words without any context: this model takes them for the start of a line")
         return self._begin
 
-    def step(self, place: Place, word: int) -> tuple[float, int, Place]:
+    def extend(self, prefix: Prefix, token: int) -> tuple[float, int, Prefix]:
         """After the boundary the next line begins, with nothing remembered.
 
         Raises:
-            ModelError: the model's scores are no numbers.
+            ModelError: the model's scores are not numbers.
         """
-        logprob_V, after = self._distribution(place)
+        logprob_V, after = self._distribution(prefix)
         tokenizer = self.model.tokenizer
-        logprob = float(logprob_V[word if word < len(logprob_V) else tokenizer.unk_id])
-        ended = word == tokenizer.boundary_id
-        return logprob, len(place.words) + 1, self._begin if ended else Place((*place.words, word), after)
+        logprob = float(logprob_V[token if token < len(logprob_V) else tokenizer.unk_id])
+        is_end = token == tokenizer.boundary_id
+        return logprob, len(prefix.words) + 1, self._begin if is_end else Prefix((*prefix.words, token), after)
 
-    def line(self, place: Place, words: Sequence[int]) -> list[tuple[float, int]]:
+    def line(self, prefix: Prefix, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """All at once."""
-        ids = np.asarray(words, dtype=np.int64)
+        ids = np.asarray(tokens, dtype=np.int64)
         bounds = np.unique([0, *(np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1), len(ids)])
         logprob_N = span_scoring.score_spans(self.model, ids, span_scoring.spans_between(bounds))
         span_scoring.check_scores(logprob_N)
         position_N = np.arange(len(ids)) - bounds[np.searchsorted(bounds, np.arange(len(ids)), side="right") - 1]
         return list(zip(logprob_N.tolist(), (position_N + 2).tolist(), strict=True))
 
-    def _distribution(self, place: Place) -> tuple[np.ndarray, State]:
-        """log p of every token after `place`, (V,), and the state there."""
-        if place.words in self._kept:
-            self._kept.move_to_end(place.words)
-            return self._kept[place.words]
-        [logprob_V], after = predict(self.model, np.array([place.words[-1]]), place.before)
-        if not self._kept:
+    def _distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
+        """log p of every token after `prefix`, (V,), and the state there."""
+        if prefix.words in self._cache:
+            self._cache.move_to_end(prefix.words)
+            return self._cache[prefix.words]
+        [logprob_V], after = predict(self.model, np.array([prefix.words[-1]]), prefix.before)
+        if not self._cache:
             state_bytes = sum(array.nbytes for array in after.to_arrays().values())  # with dynamic evaluation, a whole model
-            self._most_kept = max(FEWEST_KEPT, KEPT_BYTES // (logprob_V.nbytes + state_bytes))
-        self._kept[place.words] = logprob_V, after
-        if len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
+            self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // (logprob_V.nbytes + state_bytes))
+        self._cache[prefix.words] = logprob_V, after
+        if len(self._cache) > self._most_cached:
+            self._cache.popitem(last=False)
         return logprob_V, after
 
 
-class WordTokens:
-    """The tokens of single words, as in a line in which one space stands between two."""
+def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """As :func:`rnnlm.inference.span_scoring.score_spans`, to rounding, but beginnings that several spans share are read once.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.is_spaced = tokenizer.name in SPACED
-        self.is_closed = tokenizer.name == "word"
-        self._tokenizer = tokenizer
-        self._is_plain = self.is_closed and tokenizer.keeps_text and not tokenizer.spells
-        self._id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
-        self.of = functools.lru_cache(KEPT_WORDS)(self._of)
+    Networks read each of them once; a mixture reads the token before a branch once for each branch. Models that adapt themselves
+    or forget at a boundary (n-grams, which are fastest on a stream) read every span in full.
+    """
+    if model.max_rows or model.forgets_at_boundary or model.adaptation != "none":
+        return span_scoring.score_spans(model, ids, spans)
+    return score_and_compare(model, ids, spans, np.full(len(spans), UNBOUNDED))[0]
 
-    def _of(self, word: str, is_first: bool = False) -> tuple[tuple[int, ...], bool]:
-        """The ids of `word`, and whether the model knows it; `is_first`: nothing stands before it in its line.
 
-        `</s>` is the boundary; what is no word, such as the empty one, is unknown where words can be.
+def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest of all at their place.
 
-        Raises:
-            TextError: it is `<s>`, which nothing predicts.
-        """
-        tokenizer = self._tokenizer
-        if word == SENTENCE_START:
-            raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: it is meant where bos is true")
-        if word == BOUNDARY:
-            return (tokenizer.boundary_id,), True
-        if self._is_plain:
-            id = self._id_of.get(word, tokenizer.unk_id)
-            return (id,), id != tokenizer.unk_id
-        if not word:
-            return ((tokenizer.unk_id,), False) if self.is_closed else ((), True)
-        encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
-        is_unknown = len(encoded.oov) or word == UNKNOWN and tokenizer.literal_unk == "symbol"
-        return tuple(encoded.ids[:-1].tolist()), not is_unknown
+    compared_S: from which of its tokens on each span is compared, up to the first that is not the likeliest; false elsewhere.
+    """
+    logprob_N, is_likeliest_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
+    keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
+    order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    at_once = LINES_AT_ONCE if model.adaptation == "none" else max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
+    at_once = min(at_once, model.max_rows or at_once)
+    for first in range(0, len(order), at_once):
+        lines = order[first : first + at_once]
+        trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
+        for position_E, logprob_E in list(trie.read(stream)):  # they are copied from the device once all is computed
+            logprob_N[position_E] = arrays.as_numpy(logprob_E)
+        trie.copy_shared(logprob_N)
+    return logprob_N, is_likeliest_N
+
+
+class _Trie:
+    """L sorted lines. At a depth, the first of the lines with the same beginning is the row that reads for all of them.
+
+    shared_L: how many tokens each has in common with the line before it. joins_L: the depth from which it may be a row: those of a
+    network branch after the last shared input, as its hidden vectors are good for every target; those of other models before it.
+    is_open_L: whether it is still compared with the likeliest tokens.
+    """
+
+    def __init__(
+        self, model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_L: np.ndarray, is_likeliest_N: np.ndarray
+    ) -> None:
+        self.model: Any = model
+        self.ids = ids
+        self.start_L, self.length_L = spans[:, 0], spans[:, 1] - spans[:, 0]
+        lines = [ids[start:end] for start, end in spans.tolist()]
+        self.shared_L = np.array([0, *(_common(one, other) for one, other in itertools.pairwise(lines))])
+        self.is_network = isinstance(model, HiddenStateModel)
+        self.joins_L = self.shared_L + self.is_network
+        self.joins_L[0] = 0
+        self.compared_L, self.is_open_L, self.is_likeliest_N = compared_L, compared_L < self.length_L, is_likeliest_N
+
+    def read(self, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
+        """The positions of targets and their log-probabilities, (E,), each distinct beginning once."""
+        depth, rows = 0, self._rows_at(0)
+        state = self.model.initial_state(len(rows))
+        while len(rows):
+            end = self._next_change(rows, depth)
+            position_RT = self.start_L[rows, None] + np.arange(depth, end)
+            inputs_RT = stream[position_RT]
+            if self.is_network:
+                hidden_RTH, after = self.model.hidden(inputs_RT, state)
+                yield self._score_hidden(hidden_RTH, position_RT, rows, end)
+                predict = functools.partial(self._predict_hidden, hidden_RTH)
+            else:
+                logprob_RT, after = self.model.score(inputs_RT, self.ids[position_RT], state)
+                yield position_RT, logprob_RT
+                predict = functools.partial(self._predict, inputs_RT, state)
+            self._compare(depth, rows, predict)
+            following = self._rows_at(end)
+            is_same = np.array_equal(following, rows) or not len(following)
+            state = after if is_same else after.select(_rows_of(following, rows))
+            rows, depth = following, end
+
+    def copy_shared(self, logprob_N: np.ndarray) -> None:
+        """Gives each line the scores of what it shares with the line before it."""
+        starts = self.start_L.tolist()
+        for (before, start), shared in zip(itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True):
+            logprob_N[start : start + shared] = logprob_N[before : before + shared]
+
+    def _rows_at(self, depth: int) -> np.ndarray:
+        return np.flatnonzero((self.joins_L <= depth) & (self.length_L > depth))
+
+    def _compared_at(self, depth: int) -> np.ndarray:
+        """The lines whose token at this depth is compared."""
+        return np.flatnonzero(self.is_open_L & (self.compared_L <= depth) & (self.length_L > depth))
+
+    def _next_change(self, rows: np.ndarray, depth: int) -> int:
+        """How far the rows can be read in one call: to where a line ends, branches off, or is compared."""
+        if len(self._compared_at(depth)):
+            return depth + 1
+        changes = np.concatenate([self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]])
+        return min(depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min()))
+
+    def _score_hidden(self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int) -> tuple[np.ndarray, Array]:
+        """The scores of the rows' targets, and of the first own target of lines that branch off after the last input."""
+        new = np.flatnonzero((self.joins_L == end) & (self.length_L >= end))
+        count, length = position_RT.shape
+        row_E = np.concatenate([np.repeat(np.arange(count), length), _rows_of(new, rows)])
+        time_E = np.concatenate([np.tile(np.arange(length), count), np.full(len(new), length - 1)])
+        position_E = np.concatenate([position_RT.ravel(), self.start_L[new] + self.shared_L[new]])
+        hidden_EH = hidden_RTH[tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))]
+        return position_E, self.model.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
+
+    def _compare(self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]) -> None:
+        """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes rows, (M,), and gives (M, V)."""
+        lines = self._compared_at(depth)
+        if not len(lines):
+            return
+        chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
+        at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
+        parts = [predict(chosen[first : first + at_once]) for first in range(0, len(chosen), at_once)]
+        likeliest_M = np.concatenate([arrays.as_numpy(arrays.library(part).argmax(part, -1)) for part in parts])
+        position = self.start_L[lines] + depth
+        is_likeliest = likeliest_M[which] == known_ids(self.ids[position], self.model.tokenizer)
+        self.is_likeliest_N[position] = self.is_open_L[lines] = is_likeliest
+
+    def _predict_hidden(self, hidden_RTH: Array, rows: np.ndarray) -> Array:
+        return self.model.predict_hidden(hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1])[:, 0]
+
+    def _predict(self, inputs_RT: np.ndarray, state: State, rows: np.ndarray) -> Array:
+        return self.model.predict(inputs_RT[rows, :1], state.select(rows))[0][:, 0]
+
+
+def _rows_of(lines: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The row that reads for each of `lines`: the last that does not stand behind it."""
+    return np.searchsorted(rows, lines, side="right") - 1
+
+
+def _common(one: np.ndarray, other: np.ndarray) -> int:
+    """How many tokens two lines have in common at their beginnings."""
+    length = min(len(one), len(other))
+    differ = one[:length] != other[:length]
+    return int(differ.argmax()) if differ.any() else length

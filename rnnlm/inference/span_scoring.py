@@ -18,15 +18,21 @@ from rnnlm.text.batches import gather, span_batches, with_boundary
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
 
 
-def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0. `step`: what
-    reads a window; None: `model.score`."""
+def score_spans(
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step | None = None, initial: Initial | None = None
+) -> np.ndarray:
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0.
+
+    step: what reads a window; None: `model.score`. initial: what spans begin with, such as the states of their conditions; None: the
+    model's initial state.
+    """
     logprob_N = np.zeros(len(ids))
-    if model.forgets_at_boundary:
+    if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, step or model.score))  # on the model's device: they are copied once all is computed
+    scored = list(windows(model, ids, spans, step or model.score, initial=initial))  # copied from the device once all is computed
     for start_B, end_B, logprob_BT in scored:
         _put(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N
@@ -54,12 +60,13 @@ class Carried:
         return result, self.state
 
 
-def read_on(model: LanguageModel, inputs_T: np.ndarray, state: State) -> State:
-    """The state after all of `inputs_T` but the last, which goes on from `state`; they may be of any number."""
-    last = len(inputs_T) - 1
-    for start in range(0, last, model.call_tokens):
-        end = min(start + model.call_tokens, last)
-        _, state = model.score(inputs_T[None, start:end], inputs_T[None, start + 1 : end + 1], state)
+def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
+    """The state after all inputs but the last of each row, from `state` on; they may be of any number."""
+    rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
+    length = max(1, model.call_tokens // rows)
+    for start in range(0, last, length):
+        end = min(start + length, last)
+        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
     return state
 
 
@@ -86,19 +93,19 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
 
 
 def windows(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None, initial: Initial | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
     """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried. Rows that have come
     to their end are read no further.
 
-    call_tokens: the most of a window, over all rows; None: the model's.
+    call_tokens: the most of a window, over all rows; None: the model's. initial: as in :func:`score_spans`.
     """
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     call_tokens = call_tokens or model.call_tokens
     rows = max(1, call_tokens // TOKENS_PER_ROW)
     for batch in span_batches(spans, min(rows, model.max_rows or rows)):
         reading = len(batch.spans)
-        state = model.initial_state(reading)
+        state = initial(batch.spans) if initial else model.initial_state(reading)
         for start_B, end_B in batch.windows(call_tokens):
             if len(start_B) < reading:
                 reading = len(start_B)
@@ -116,7 +123,8 @@ def check_scores(logprob: np.ndarray) -> None:
     """
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
         raise ModelError(
-            "the model's scores are not numbers", "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
+            "the model's scores are not numbers",
+            "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
             "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
         )  # fmt: skip
 

@@ -36,7 +36,7 @@ class WordScore:
 
 
 @dataclass(frozen=True)
-class Words:
+class WordSpans:
     """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item of its own.
 
     line_bounds: (lines + 1,) the items of line i are those from `line_bounds[i]` to `line_bounds[i + 1]`.
@@ -65,7 +65,7 @@ class WordFinder:
         """log B (nats), (M,) float64, of distributions over the next token."""
         return log_sum(logprob_MV[:, self.starters])
 
-    def find(self, encoded: Encoded, begins: np.ndarray) -> Words:
+    def find(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
         """The words of the lines, each read from its token `begins` on: what stands before is given."""
         if self.tokens_are_words:
             return self._each_token(encoded, begins)
@@ -79,7 +79,7 @@ class WordFinder:
         is_place_N[line_starts] = False
         return _words(encoded, starts, is_place_N)
 
-    def _each_token(self, encoded: Encoded, begins: np.ndarray) -> Words:
+    def _each_token(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
         starts = np.flatnonzero(_within(encoded, begins))
         return _words(encoded, starts, np.zeros(len(encoded.ids), dtype=bool))
 
@@ -89,14 +89,14 @@ def _within(encoded: Encoded, begins: np.ndarray) -> np.ndarray:
     return np.arange(len(encoded.ids)) >= np.repeat(begins, np.diff(encoded.offsets))
 
 
-def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> Words:
+def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> WordSpans:
     line_bounds = np.searchsorted(starts, encoded.offsets)
     ends = np.append(starts[1:], len(encoded.ids))
     ends[line_bounds[1:] - 1] = encoded.offsets[1:]
-    return Words(starts, ends, line_bounds, is_place_N)
+    return WordSpans(starts, ends, line_bounds, is_place_N)
 
 
-def surprisals(words: Words, logprob_N: np.ndarray, log_boundary: np.ndarray) -> np.ndarray:
+def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray) -> np.ndarray:
     """-log2 p of each item, (W,); infinite or NaN where it or what stands before it is impossible.
 
     log_boundary: log B (nats) at the places of `words`, in their order.
@@ -111,11 +111,11 @@ def surprisals(words: Words, logprob_N: np.ndarray, log_boundary: np.ndarray) ->
     return np.where((cost_W < 0) & (cost_W > -ROUNDING_NATS), 0.0, cost_W) / np.log(2)
 
 
-def _is_gapless(words: Words) -> bool:
+def _is_gapless(words: WordSpans) -> bool:
     return len(words.starts) > 0 and bool((words.ends[:-1] == words.starts[1:]).all())
 
 
-def _sums(words: Words, logprob_N: np.ndarray) -> np.ndarray:
+def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
     bounds = np.stack([words.starts, words.ends], axis=1).ravel()
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
 

@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.generation.loop import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
-from rnnlm.generation.word_constraints import Ban, Words
-from rnnlm.inference import span_scoring
+from rnnlm.generation.word_constraints import Ban
+from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
-from rnnlm.interface import Array, LanguageModel, State, Tokenizer
+from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.corpus import check_reserved, is_blank
-from rnnlm.text.encoding import known_ids
 
-ASKED = 1 << 40  # is added to the ids of continuations while they are put into batches with their contexts
 ROWS = 32  # texts that are written side by side
 UNKNOWN_SHOWN = 5
 
@@ -80,8 +77,8 @@ class _Reader:
         self.cut_words += 1
         return np.concatenate([before, self.ids(continuation)]), len(before)
 
-    def tell(self) -> None:
-        """Notices of what a reader of the figures must know."""
+    def warn(self) -> None:
+        """Notices of unknown words and of words that were cut."""
         if self.unknown:
             names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN]) + (", ..." if len(self.unknown) > UNKNOWN_SHOWN else "")
             notice(f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: {names}")
@@ -90,41 +87,36 @@ class _Reader:
 
 
 def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error") -> list[ContinuationScore]:
-    """The scores of (context, continuation), in their order, whatever the batches. An empty context is the start of a text; an empty
-    continuation has probability one.
+    """The scores of (context, continuation), in their order, whatever the batches; what texts share at their beginnings is read once.
+    An empty context is the start of a text; an empty continuation has probability one.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.pair(*pair) for pair in pairs]
-    reader.tell()
+    reader.warn()
     ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
-    told = [slice(start + first, start + len(text)) for (start, _), (text, first) in zip(spans, read, strict=True)]
-    for at in told:
-        ids[at] += ASKED
-    logprob_N, is_best_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
-    for start_B, end_B, (logprob_BT, is_best_BT) in span_scoring.windows(model, ids, spans, lambda *step: _answered(model, *step)):
-        for row, (start, end) in enumerate(zip(start_B, end_B, strict=True)):
-            logprob_N[start:end] = logprob_BT[row, : end - start]
-            is_best_N[start:end] = is_best_BT[row, : end - start]
+    begins = np.array([begin for _, begin in read], dtype=np.int64)
+    logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begins)
     span_scoring.check_scores(logprob_N)
-    return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_best_N[at].all()), at.stop - at.start) for at in told]
+    asked = [slice(start + begin, end) for (start, end), begin in zip(spans.tolist(), begins.tolist(), strict=True)]
+    return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_likeliest_N[at].all()), at.stop - at.start) for at in asked]
 
 
 def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str = "error") -> list[float]:
     """log p (nats) of each text, of any length, from the initial state; its end is no event.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(text) for text in texts]
-    reader.tell()
+    reader.warn()
     ids, spans = _side_by_side(read, model.tokenizer.boundary_id)
     logprob_N = span_scoring.score_spans(model, ids, spans)
     span_scoring.check_scores(logprob_N)
-    return [math.fsum(logprob_N[start : start + len(text)]) for (start, _), text in zip(spans, read, strict=True)]
+    return [math.fsum(logprob_N[start:end]) for start, end in spans.tolist()]
 
 
 def continue_texts(
@@ -135,11 +127,11 @@ def continue_texts(
     Of `settings`, `running` and `repetition_penalty` have no meaning here.
 
     Raises:
-        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are no numbers.
+        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
-    reader.tell()
+    reader.warn()
     rows = min(ROWS, model.max_rows or ROWS)
     by_length = sorted(range(len(read)), key=lambda number: len(read[number]))
     written = [""] * len(read)
@@ -152,37 +144,12 @@ def continue_texts(
 
 
 def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """The texts in one array, a boundary after each, so that one is what the next begins with; and their spans with it."""
-    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
+    """The texts in one array, a boundary after each, so that one is what the next begins with; and their spans without it."""
+    length_S = np.array([len(text) for text in texts], dtype=np.int64)
+    ends = np.cumsum(length_S + 1) - 1
     parts = [part for text in texts for part in (text, [boundary_id])]
     ids = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
-    return ids, span_scoring.spans_between(np.concatenate([[0], ends]))
-
-
-def _answered(
-    model: LanguageModel, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
-) -> tuple[tuple[np.ndarray, np.ndarray], State]:
-    """log p of the targets, and whether those that are ASKED for are the likeliest tokens, up to the first of a row that is not:
-    only so far the whole vocabulary is predicted, column by column."""
-    is_asked_BT = targets_BT >= ASKED
-    inputs_BT, targets_BT = (np.where(each >= ASKED, each - ASKED, each) for each in (inputs_BT, targets_BT))
-    known_BT, is_best_BT = known_ids(targets_BT, model.tokenizer), np.zeros(targets_BT.shape, dtype=bool)
-    is_open_B, scores, at = np.ones(len(targets_BT), dtype=bool), [], 0
-    while at < targets_BT.shape[1]:
-        waiting = np.flatnonzero((is_asked_BT[:, at:] & is_open_B[:, None]).any(axis=0))
-        end = targets_BT.shape[1] if not len(waiting) else at + max(1, int(waiting[0]))
-        rows = np.flatnonzero(is_asked_BT[:, at] & is_open_B)
-        if len(rows):
-            predicted, _ = model.predict(inputs_BT[rows, at : at + 1], state.select(rows))
-            is_best_BT[rows, at] = is_open_B[rows] = arrays.as_numpy(_likeliest(predicted))[:, 0] == known_BT[rows, at]
-        logprob_BT, state = model.score(inputs_BT[:, at:end], targets_BT[:, at:end], state)
-        scores.append(arrays.as_numpy(logprob_BT))
-        at = end
-    return (np.concatenate([np.zeros((len(targets_BT), 0)), *scores], axis=1), is_best_BT), state
-
-
-def _likeliest(logprob_BTV: Array) -> Array:
-    return arrays.library(logprob_BTV).argmax(logprob_BTV, -1)
+    return ids, np.stack([ends - length_S, ends], axis=1)
 
 
 def _write(
@@ -190,7 +157,7 @@ def _write(
 ) -> list[str]:
     """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
     streams = [stream(settings.seed, number) for number in numbers]
-    forbidden = Ban(Words(model.tokenizer), (), settings.unknown).always
+    forbidden = Ban(model.tokenizer, (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
     logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
@@ -220,12 +187,7 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     """The distributions after the boundary and `ids_BT`, (B, V), and the state there."""
     boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
-    state = model.initial_state(len(ids_BT))
-    length = max(1, model.call_tokens // len(ids_BT))
-    for start in range(0, ids_BT.shape[1], length):
-        end = min(start + length, ids_BT.shape[1])
-        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
-    return predict(model, inputs_BT[:, -1], state)
+    return predict(model, inputs_BT[:, -1], span_scoring.read_on(model, inputs_BT, model.initial_state(len(ids_BT))))
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.inference.prefixes import Steps, WordTokens, steps_of
+from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
+from rnnlm.inference.word_tokens import WordTokens
 from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.interface import LanguageModel as AnyModel
 from rnnlm.models import loading
@@ -52,7 +53,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class FullScoreReturn:
-    """log_prob: log10 p. ngram_length: of the n-gram that told it. oov: the word is unknown."""
+    """log_prob: log10 p. ngram_length: of the n-gram that gave it. oov: the word is unknown."""
 
     log_prob: float
     ngram_length: int
@@ -63,16 +64,16 @@ class FullScoreReturn:
 class State:
     """What of the words so far can change what comes next, written by a model. States are equal where it makes no difference."""
 
-    __slots__ = ("_place", "_begins_line", "_steps")
+    __slots__ = ("_begins_line", "_prefix", "_scorer")
 
     def __init__(self) -> None:
-        self._place: Any = None
+        self._prefix: Any = None
         self._begins_line = False  # only where the space before a word is a token of it
-        self._steps: Steps | None = None
+        self._scorer: PrefixScorer | None = None
 
     def _key(self) -> tuple[Any, ...]:
-        words = () if self._place is None else self._place.words
-        return self._place is not None, len(words), words, self._begins_line
+        words = () if self._prefix is None else self._prefix.words
+        return self._prefix is not None, len(words), words, self._begins_line
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, State) else NotImplemented
@@ -85,7 +86,7 @@ class State:
 
     def __copy__(self) -> "State":
         copied = State()
-        copied._place, copied._begins_line, copied._steps = self._place, self._begins_line, self._steps
+        copied._prefix, copied._begins_line, copied._scorer = self._prefix, self._begins_line, self._scorer
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "State":
@@ -115,7 +116,7 @@ class Model:
 
     @classmethod
     def of(cls, model: AnyModel, path: str | Path = "") -> "Model":
-        """A model that is there already, such as a mixture or one that adapts itself. `path`: what is told of where it lies."""
+        """A model that is there already, such as a mixture or one that adapts itself. `path`: shown as its place."""
         made = cls.__new__(cls)
         made._set(model, str(path))
         return made
@@ -123,12 +124,12 @@ class Model:
     def _set(self, model: AnyModel, path: str) -> None:
         self.model = model
         self.path = os.fsencode(path)
-        self._steps = steps_of(model)
+        self._scorer = prefix_scorer(model)
         self._words = WordTokens(model.tokenizer)
 
     @property
     def order(self) -> int:
-        return self._steps.order
+        return self._scorer.order
 
     @property
     def is_closed(self) -> bool:
@@ -157,7 +158,7 @@ class Model:
             yield LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]), answers[end - 1][1], not is_known
 
     def perplexity(self, sentence: str | bytes) -> float:
-        """Per word of `sentence` and its end; infinite where that is no finite number."""
+        """Per word of `sentence` and its end; infinite where that is not a finite number."""
         words = len(split_words(_text(sentence))) + 1
         try:
             return 10.0 ** (-self.score(sentence) / words)
@@ -166,11 +167,11 @@ class Model:
 
     def BeginSentenceWrite(self, state: State) -> None:
         """`state` becomes that at the start of a sentence."""
-        self._write(state, self._steps.begin(), True)
+        self._write(state, self._scorer.begin(), True)
 
     def NullContextWrite(self, state: State) -> None:
         """`state` becomes that of knowing nothing of what came before."""
-        self._write(state, self._steps.null(), True)
+        self._write(state, self._scorer.null(), True)
 
     def BaseScore(self, in_state: State, word: str, out_state: State) -> float:
         """log10 p(word | in_state); `out_state`, which may be the same, becomes the state after it.
@@ -206,24 +207,24 @@ class Model:
             yield self._words.of(BOUNDARY)
 
     def _line(self, tokens: list[int], bos: bool) -> list[tuple[float, int]]:
-        return self._steps.line(self._steps.begin() if bos else self._steps.null(), tokens)
+        return self._scorer.line(self._scorer.begin() if bos else self._scorer.null(), tokens)
 
     def _advance(self, in_state: State, word: str, out_state: State) -> tuple[float, int, bool]:
-        if in_state._steps is not self._steps:
-            whose = "no model has written it" if in_state._steps is None else "another model has written it"
+        if in_state._scorer is not self._scorer:
+            whose = "no model has written it" if in_state._scorer is None else "another model has written it"
             raise UsageError("this state cannot be used", whose, "write it first: BeginSentenceWrite, or BaseScore of this model")
         ids, is_known = self._words.of(word, in_state._begins_line)
-        place, total, length = in_state._place, 0.0, 1
+        prefix, total, length = in_state._prefix, 0.0, 1
         for id in ids:
-            logprob, length, place = self._steps.step(place, id)
+            logprob, length, prefix = self._scorer.extend(prefix, id)
             total += logprob
-        self._write(out_state, place, word == BOUNDARY)
+        self._write(out_state, prefix, word == BOUNDARY)
         return total * LOG10_PER_NAT, length, not is_known
 
-    def _write(self, state: State, place: Any, begins_line: bool) -> None:
-        state._place = place
+    def _write(self, state: State, prefix: Any, begins_line: bool) -> None:
+        state._prefix = prefix
         state._begins_line = begins_line and self._words.is_spaced
-        state._steps = self._steps
+        state._scorer = self._scorer
 
 
 class LanguageModel(Model):
@@ -232,7 +233,7 @@ class LanguageModel(Model):
 
 def _text(text: str | bytes) -> str:
     """Raises:
-    TextError: it is bytes, but no UTF-8.
+    TextError: it is bytes, but not UTF-8.
     """
     try:
         return text.decode("utf-8") if isinstance(text, bytes) else text

@@ -43,7 +43,7 @@ class HarnessModel(harness.LM):
         try:
             self.model = _loaded(str(pretrained), adapt, device or "auto")
         except DeviceError as error:  # the harness names a GPU where nobody has named anything
-            notice(f"{error.what}: the model goes where there is a place")
+            notice(f"{error.what}: another device is chosen")
             self.model = _loaded(str(pretrained), adapt, "auto")
         self.special_symbols = special_symbols
         self.seed = seed

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rnnlm.errors import ModelError, SettingsError, require_package
 from rnnlm.files import writing
@@ -30,12 +30,12 @@ ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt
 class LanguageModel(package.AbstractLanguageModel):
     """What a beam search asks of a language model.
 
-    unigrams: the words that are none of the unknown ones, to which `unk_score_offset` is added; by default the words of the model's
+    unigrams: the known words; to all others `unk_score_offset` is added; by default the words of the model's
     vocabulary, or all words where every word has tokens (characters, bytes, subwords). alpha: the weight of the model's log-probability
     (nats). beta: added for each word. score_boundary: a text begins with `<s>` and ends with `</s>`.
     """
 
-    SETTINGS = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
+    SETTINGS: ClassVar = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
 
     def __init__(
         self, model: str | Path | AnyModel | kenlm.Model, unigrams: Collection[str] | None = None,
@@ -71,7 +71,7 @@ class LanguageModel(package.AbstractLanguageModel):
             if value is None:
                 continue
             if not isinstance(value, kind):
-                raise SettingsError(f"{name} = {value!r} is not valid", f"it is no {kind.__name__}")
+                raise SettingsError(f"{name} = {value!r} is not valid", f"it is not a {kind.__name__}")
             setattr(self, name, value)
 
     def get_start_state(self) -> kenlm.State:
@@ -92,9 +92,9 @@ class LanguageModel(package.AbstractLanguageModel):
     def score(self, prev_state: kenlm.State, word: str, is_last_word: bool = False) -> tuple[float, kenlm.State]:
         """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word; and the state after the word."""
         after = kenlm.State()
-        told = self.model.BaseFullScore(prev_state, word, after)
-        log10_p = told.log_prob
-        if told.oov or self._unigrams and word not in self._unigrams:
+        answer = self.model.BaseFullScore(prev_state, word, after)
+        log10_p = answer.log_prob
+        if answer.oov or (self._unigrams and word not in self._unigrams):
             log10_p += self.unk_score_offset
         if is_last_word and self.score_boundary:
             log10_p += self.model.BaseScore(after, BOUNDARY, kenlm.State())

@@ -46,7 +46,7 @@ class _OrderIndex(NamedTuple):
 
 
 class IncrementalScorer:
-    """Steps through `model`. Words are token ids; logarithms in nats."""
+    """Scores growing prefixes under `model`. Words are token ids; logarithms in nats."""
 
     def __init__(self, model: "NgramModel") -> None:
         self.order = model.order
@@ -74,7 +74,7 @@ class IncrementalScorer:
         """Nothing is known of what came before, not even that a line began."""
         return NULL
 
-    def step(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
+    def extend(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
         """log p(word | context), the length of the longest n-gram of the model that ends with `word` there, and the context after it.
 
         Raises:
@@ -84,7 +84,7 @@ class IncrementalScorer:
         return logprob, length, self._after((*context.words, word), numbers, costs)
 
     def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
-        """What :meth:`step` answers for one word after the other, without the contexts."""
+        """What :meth:`extend` answers for one word after the other, without the contexts."""
         answers, numbers, costs = [], context.numbers, context.costs
         for word in words:
             logprob, length, numbers, costs = self._read(numbers, costs, word)
@@ -92,7 +92,7 @@ class IncrementalScorer:
         return answers
 
     def _read(self, numbers: Sequence[int], costs: Sequence[float], word: int) -> tuple[float, int, list[int], list[float]]:
-        """What :meth:`step` answers, with numbers and costs of the contexts after `word` in place of what they make up.
+        """What :meth:`extend` answers, with numbers and costs of the contexts after `word` in place of what they make up.
 
         Decoders ask it for each word: one loop, without calls.
         """

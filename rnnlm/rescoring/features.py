@@ -11,13 +11,16 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.errors import UsageError, notice
+from rnnlm.inference import span_scoring
+from rnnlm.inference.prefixes import score_trie
 from rnnlm.interface import UNKNOWN, LanguageModel
 from rnnlm.rescoring.nbest import Utterance
-from rnnlm.scoring.scorer import score_lines
+from rnnlm.scoring.sentences import Sentence, check
 from rnnlm.text.corpus import Progress, check_reserved, silent, split_words
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
+TEXTS_AT_ONCE = 1 << 14
 _INSIDE_WORD = re.compile(r"(?<=\w)'(?=\w)")
 _KEPT = "\ue000"  # holds the place of an apostrophe; of private use, so no text means anything by it
 
@@ -108,17 +111,29 @@ def feature_table(
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        scores = []
-        for score in score_lines(model, distinct):
-            scores.append(score)
-            report(f"{name}: {len(scores):,} of {len(distinct):,} texts scored")
-        columns[LM + name] = np.array([np.nan if s.logprob_nats is None else s.logprob_nats for s in scores])[numbers_H]
+        logprob_nats, unknown = _scored(model, list(distinct), name, report)
+        columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)[numbers_H]
         if model.tokenizer.fingerprint not in oov:
-            oov[model.tokenizer.fingerprint] = OOV + name, np.array([float(len(s.oov)) for s in scores])[numbers_H]
-        _tell_case(name, model, list(distinct), mapping)
+            oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
+        _warn_of_case(name, model, list(distinct), mapping)
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)
+
+
+def _scored(model: LanguageModel, texts: list[str], name: str, report: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """The log-probability (nats) of each text, with its end, and how many of its words are unknown, as floats."""
+    totals, unknown = [], []
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        sentences = [Sentence(text, first + number) for number, text in enumerate(texts[first : first + TEXTS_AT_ONCE], start=1)]
+        checked, _ = check(sentences, "error", nulls=False)
+        encoded = model.tokenizer.encode([sentence.text for sentence in checked])
+        logprob_N = score_trie(model, encoded.ids, span_scoring.spans_between(encoded.offsets))
+        span_scoring.check_scores(logprob_N)
+        totals += np.add.reduceat(logprob_N, encoded.offsets[:-1]).tolist()
+        unknown += np.diff(np.searchsorted(encoded.oov, encoded.offsets)).tolist()
+        report(f"{name}: {len(totals):,} of {len(texts):,} texts scored")
+    return np.array(totals), np.array(unknown, dtype=np.float64)
 
 
 def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> FeatureTable:
@@ -129,23 +144,23 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     features_KSN = np.zeros((len(columns), *exists_SN.shape))
     features_KSN[:, exists_SN] = list(columns.values())
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
-    _tell_impossible(usable_SN, exists_SN)
+    _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
     return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
 
 
-def _tell_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
+def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
     impossible = int((exists_SN & ~usable_SN).sum())
     if impossible:
         alone = int((~usable_SN.any(axis=1)).sum())
         notice(
             f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
-            f"{alone:,} utterances of which all have keep their 1-best"
+            f"{alone:,} utterances, all of whose hypotheses have, keep their 1-best"
         )
 
 
-def _tell_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
-    """Where nearly nothing is known, but would be in lower case, that is worth saying."""
+def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
+    """A notice where nearly nothing is known, but would be in lower case."""
     sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
     share = _unknown_share(model, sample)
     if share > 0.5 and not mapping.lowercase and _unknown_share(model, [text.lower() for text in sample]) < share / 2:

@@ -1,25 +1,31 @@
-"""N-best lists in files: TSV and JSON here, those of Kaldi and ESPnet in :mod:`rnnlm.rescoring.kaldi_espnet`; which one, the content tells.
+"""N-best lists in files, read and written: TSV and JSON here, those of Kaldi and ESPnet in :mod:`rnnlm.rescoring.kaldi_espnet`. The
+format is recognised by content.
 
-* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tsv`); the reference has the rank REF and no score. A row of these names may
-  stand first.
+* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tsv`); the reference has the rank REF and no score. A row of these
+  names may stand first.
 * json: JSON-lines, or one array, of {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}, best first; "ref" may be missing.
 * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that holds `1best_recog`, `2best_recog`, ...
 """
 
 import dataclasses
 import itertools
+import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from rnnlm.errors import TextError, UsageError, nearest, notice, shown
+from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables, tsv
+from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import opened, text_lines
+from rnnlm.files.writing import save_file
 from rnnlm.rescoring import kaldi_espnet
 from rnnlm.rescoring.kaldi_espnet import keyed_lines
-from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance, parse_rank, parse_score
-from rnnlm.rescoring.nbest_collecting import Collector
-from rnnlm.text.corpus import WORD_SPACE
+from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, ListSettings, Utterance, parse_rank, parse_score
+from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
+from rnnlm.text.corpus import WORD_SPACE, split_words
 
 FORMATS = ("tsv", "json", "kaldi", "espnet")
 REFERENCE = "REF"
@@ -44,14 +50,14 @@ def read_nbest(
         raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
         raise UsageError(f"{source} holds its scores itself, as {kind} does", hint="leave out --scores")
-    collector = Collector(source, settings)
+    builder = ListBuilder(source, settings)
     if kind == "kaldi":
-        kaldi_espnet.read_kaldi(collector, score_files)
+        kaldi_espnet.read_kaldi(builder, score_files)
     elif kind == "espnet":
-        kaldi_espnet.read_espnet(collector)
+        kaldi_espnet.read_espnet(builder)
     else:
-        (_read_tsv if kind == "tsv" else _read_json)(collector)
-    return _with_references(collector.finished(), references, settings)
+        (_read_tsv if kind == "tsv" else _read_json)(builder)
+    return _with_references(builder.finished(), references, settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -73,8 +79,8 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
     return "tsv" if len(cells) > 2 else "kaldi"
 
 
-def _read_tsv(collector: Collector) -> None:
-    source, settings = collector.source, collector.settings
+def _read_tsv(builder: ListBuilder) -> None:
+    source, settings = builder.source, builder.settings
     with opened(source) as stream:
         for number, fields in tsv.rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
             where = f"{source}, line {number}"
@@ -82,41 +88,41 @@ def _read_tsv(collector: Collector) -> None:
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"
-                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are parted by one tab; {_MIXED}")
+                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are separated by one tab; {_MIXED}")
             utt, rank, score, text = fields
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
             if rank == REFERENCE:
                 if score.strip():
                     raise TextError(f"{where}: a reference has a score", f"it is {score!r}", "a reference's score is empty")
-                collector.add_reference(utt, text, where)
+                builder.add_reference(utt, text, where)
             else:
                 number_in_list = parse_rank(rank)
                 if number_in_list is None:
-                    raise TextError(f"{where}: {rank!r} is no rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
-                collector.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
+                    raise TextError(f"{where}: {rank!r} is not a valid rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
+                builder.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
 
 
-def _read_json(collector: Collector) -> None:
-    settings, rescored = collector.settings, 0
-    for row in tables.rows(collector.source, tables.JSON_LINES, settings.encoding_errors):
+def _read_json(builder: ListBuilder) -> None:
+    settings, rescored = builder.settings, 0
+    for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
         utt = _field(row.values, "utt", (str, int), row.where, "text")
-        if collector.knows(str(utt)):
-            raise TextError(f"{row.where}: utterance {utt!r} is there already", "each utterance stands once in a list")
+        if builder.knows(str(utt)):
+            raise TextError(f"{row.where}: utterance {utt!r} is in the list already", "each utterance is in a list once")
         if row.values.get("ref") is not None:
-            collector.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
+            builder.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
         for rank, each in enumerate(_field(row.values, "hypotheses", list, row.where, "a list"), start=1):
             where = f"{row.where}, hypothesis {rank}"
             if not isinstance(each, dict):
                 raise TextError(f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}')
             text = _field(each, "text", str, where, "text")
             score = parse_score(str(_field(each, "score", (int, float, str), where, "a number")), where, settings.costs)
-            collector.add(str(utt), rank, Hypothesis(text, score, where))
+            builder.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in each
-        if not collector.knows(str(utt)):
-            collector.add_empty(str(utt), row.where)
+        if not builder.knows(str(utt)):
+            builder.add_empty(str(utt), row.where)
     if rescored:
-        notice(f"{collector.source} was rescored before: its scores hold those of language models already")
+        notice(f"{builder.source} was rescored before: its scores hold those of language models already")
 
 
 def _field(values: dict[str, Any], name: str, types: Any, where: str, expected: str) -> Any:
@@ -148,3 +154,58 @@ def _with_references(utterances: list[Utterance], files: Sequence[str], settings
     if found:
         notice(f"{len(found):,} references are of utterances that are not in the list, the first is {next(iter(found))!r}")
     return complete
+
+
+def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
+    """Check that the names of utterances can be separated from what follows them in a line of :func:`save_best`.
+
+    Raises:
+        OutputError: one cannot.
+    """
+    for utterance in utterances:
+        if re.search(r"\s", utterance.utt):
+            why, hint = "white space ends a name there", "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl"
+            raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, hint)
+
+
+def save_best(rescored: Rescored, path: str | Path) -> None:
+    """Write `utt words...` for each utterance, as Kaldi's and ESPnet's tools take it.
+
+    Raises:
+        OutputError: it cannot be written; a name holds white space.
+    """
+    check_names(rescored.utterances)
+    lines = (" ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n" for each in rescored.utterances)
+    save_file(Path(path), (line.encode() for line in lines))
+
+
+def save_nbest(rescored: Rescored, path: str | Path) -> None:
+    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads: TSV where the name ends in .tsv, without
+    hypotheses that a model finds impossible; else JSON-lines with the features, too.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
+    lines = (line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each)))
+    save_file(Path(path), (line.encode() for line in lines))
+
+
+def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
+    if utterance.reference is not None:
+        yield tsv.line([utterance.utt, REFERENCE, "", " ".join(split_words(utterance.reference))])
+    for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
+        if hypothesis.score is not None:
+            yield tsv.line([utterance.utt, str(rank), repr(hypothesis.score), " ".join(split_words(hypothesis.text))])
+
+
+def _json(utterance: RescoredUtterance) -> Iterator[str]:
+    hypotheses = [
+        {
+            "text": each.text, "score": each.score, "first_pass_rank": each.rank, "first_pass_score": each.first_pass,
+            "features": each.features, "word_errors": None if each.edits is None else each.edits.errors,
+        }
+        for each in utterance.hypotheses
+    ]  # fmt: skip
+    record = {"utt": utterance.utt, "ref": utterance.reference, "hypotheses": hypotheses}
+    yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"

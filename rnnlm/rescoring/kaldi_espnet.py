@@ -12,8 +12,7 @@ from pathlib import Path
 
 from rnnlm.errors import TextError
 from rnnlm.files.reading import opened, text_lines
-from rnnlm.rescoring.nbest import Hypothesis, parse_rank, parse_score
-from rnnlm.rescoring.nbest_collecting import Collector
+from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, parse_rank, parse_score
 from rnnlm.text.corpus import WORD_SPACE
 
 TEXTS = ("words_text", "text")
@@ -37,20 +36,20 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
                 yield key, rest.strip(WORD_SPACE), f"{source}, line {number}"
 
 
-def read_kaldi(collector: Collector, score_files: Sequence[str]) -> None:
+def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
     """Read a Kaldi text (or the folder it is in) and the scores beside it; of `score_files` the sum.
 
     Raises:
         TextError: a file is missing; a hypothesis lacks its score, or a score its hypothesis.
     """
-    errors = collector.settings.encoding_errors
-    text = _text_in(collector.source)
-    scores = _sum_of_scores(collector, text.parent, score_files)
+    errors = builder.settings.encoding_errors
+    text = _text_in(builder.source)
+    scores = _sum_of_scores(builder, text.parent, score_files)
     for key, words, where in keyed_lines(str(text), errors):
         utt, rank = _utt_and_rank(key, where)
         if key not in scores:
             raise TextError(f"{where}: {key!r} has no score", "every hypothesis needs one")
-        collector.add(utt, rank, Hypothesis(words, scores.pop(key), where))
+        builder.add(utt, rank, Hypothesis(words, scores.pop(key), where))
     if scores:
         key = next(iter(scores))
         raise TextError(
@@ -59,7 +58,7 @@ def read_kaldi(collector: Collector, score_files: Sequence[str]) -> None:
     beside = text.parent / KALDI_REFERENCES
     if beside.is_file() and text.name != KALDI_REFERENCES:
         for utt, words, where in keyed_lines(str(beside), errors):
-            collector.add_reference(utt, words, where)
+            builder.add_reference(utt, words, where)
 
 
 def _text_in(source: str) -> Path:
@@ -71,21 +70,21 @@ def _text_in(source: str) -> Path:
     raise TextError(f"{source} holds no n-best list", f"neither {' nor '.join(TEXTS)}, nor folders 1best_recog, 2best_recog, ...")
 
 
-def _sum_of_scores(collector: Collector, folder: Path, names: Sequence[str]) -> dict[str, float]:
+def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> dict[str, float]:
     """The score of each hypothesis by its name `utt-N`."""
-    parts = [_scaled(name, folder) for name in names] or _usual(folder, collector.settings.costs)
+    parts = [_scaled(name, folder) for name in names] or _usual(folder, builder.settings.costs)
     total: dict[str, float] = {}
     for number, (scale, path, costs) in enumerate(parts):
         found: dict[str, float] = {}
-        for key, rest, where in keyed_lines(str(path), collector.settings.encoding_errors):
+        for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
             if key in found:
-                raise TextError(f"{where}: {key!r} has a score already", "each hypothesis stands once in a list")
-            found[key] = scale * parse_score(rest, where, collector.settings.costs if costs is None else costs) + total.get(key, 0.0)
+                raise TextError(f"{where}: {key!r} has a score already", "each hypothesis is in a list once")
+            found[key] = scale * parse_score(rest, where, builder.settings.costs if costs is None else costs) + total.get(key, 0.0)
             if not math.isfinite(found[key]):
                 raise TextError(f"{where}: the score is {found[key]}", "scores are finite numbers, their sums and products too")
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
-            raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in one of them alone")
+            raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in only one of them")
         total = found
     return total
 
@@ -118,7 +117,7 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
     rank = parse_rank(number)
     if not utt or rank is None:
         why = "a line of a Kaldi list begins with the utterance, a hyphen and the rank"
-        raise TextError(f"{where}: {key[:80]!r} is no name of a hypothesis", why, "name another format with --format")
+        raise TextError(f"{where}: {key[:80]!r} is not the name of a hypothesis", why, "name another format with --format")
     return utt, rank
 
 
@@ -133,25 +132,25 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     return [(rank, path) for _, rank, path in jobs]
 
 
-def read_espnet(collector: Collector) -> None:
+def read_espnet(builder: ListBuilder) -> None:
     """Read the folders of an ESPnet decoding.
 
     Raises:
         TextError: there are none; a hypothesis lacks its score, or a score its hypothesis.
     """
-    errors = collector.settings.encoding_errors
-    folders = espnet_folders(collector.source)
+    errors = builder.settings.encoding_errors
+    folders = espnet_folders(builder.source)
     if not folders:
-        raise TextError(f"{collector.source} holds no n-best list", "there is no folder 1best_recog in it or below it")
+        raise TextError(f"{builder.source} holds no n-best list", "there is no folder 1best_recog in it or below it")
     for rank, folder in folders:
         scores = {}
         for utt, rest, where in keyed_lines(str(folder / "score"), errors):
             if utt in scores:
-                raise TextError(f"{where}: {utt!r} has a score already", "each hypothesis stands once in a list")
-            scores[utt] = parse_score(rest, where, collector.settings.costs)
+                raise TextError(f"{where}: {utt!r} has a score already", "each hypothesis is in a list once")
+            scores[utt] = parse_score(rest, where, builder.settings.costs)
         for utt, words, where in keyed_lines(str(folder / "text"), errors):
             if utt not in scores:
                 raise TextError(f"{where}: {utt!r} has no score", f"{folder / 'score'} does not name it")
-            collector.add(utt, rank, Hypothesis(words, scores.pop(utt), where))
+            builder.add(utt, rank, Hypothesis(words, scores.pop(utt), where))
         if scores:
             raise TextError(f"{folder / 'score'}: {next(iter(scores))!r} has no hypothesis", f"{folder / 'text'} does not name it")

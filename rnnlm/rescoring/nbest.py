@@ -1,12 +1,14 @@
 """N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and what was really said.
 
+A list is built line by line: what stands there twice, or not at all, is an error that names the line; missing ranks are a notice.
 Scores are as a log-probability is: the higher, the better. Hypotheses stand in the order of the first pass (their ranks): what is
 called its 1-best is the first of them, whatever the scores say.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rnnlm.errors import TextError, UsageError, notice
 
@@ -37,7 +39,7 @@ class ListSettings:
     """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete: utterances without hypotheses
     are left out with a notice instead of being an error, and so are, where references are needed, those without."""
 
-    format: str | None = None  # one of nbest_files.FORMATS; None: told by content
+    format: str | None = None  # one of rescoring.files.FORMATS; None: recognised by content
     costs: bool = False
     skip_incomplete: bool = False
     encoding_errors: str = "strict"
@@ -47,7 +49,7 @@ def parse_score(text: str, where: str, costs: bool) -> float:
     """The score that `text` writes, the higher the better; ESPnet's "tensor(-4.06)" too.
 
     Raises:
-        TextError: it is missing, or no finite number.
+        TextError: it is missing, or not a finite number.
     """
     number = text.strip()
     if number.startswith("tensor(") and number.endswith(")"):
@@ -57,14 +59,14 @@ def parse_score(text: str, where: str, costs: bool) -> float:
     try:
         value = float(number.replace("_", "?"))  # Python would read 1_000 as a number
     except ValueError:
-        raise TextError(f"{where}: {text!r} is no score", "a score is a number") from None
+        raise TextError(f"{where}: {text!r} is not a number", "a score is a number") from None
     if not math.isfinite(value):
         raise TextError(f"{where}: the score is {value}", "scores are finite numbers", "leave the hypothesis out")
     return -value if costs else value
 
 
 def parse_rank(text: str) -> int | None:
-    """The rank that `text` writes; None where it is none."""
+    """The rank that `text` writes; None where it is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK else None
 
 
@@ -94,3 +96,117 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
     if len(utterances) < 2:
         raise UsageError("one utterance cannot be split", hint="name two lists: --tune and --apply")
     return list(utterances[::2]), list(utterances[1::2])
+
+
+@dataclass
+class _Draft:
+    where: str
+    reference: str | None = None
+    ranked: dict[int, Hypothesis] = field(default_factory=dict)
+
+
+class ListBuilder:
+    """Builds utterances of hypotheses and references in any order; the utterances keep the order in which they were first named."""
+
+    def __init__(self, source: str, settings: ListSettings) -> None:
+        self.source = source
+        self.settings = settings
+        self._drafts: dict[str, _Draft] = {}
+
+    def add(self, utt: str, rank: int, hypothesis: Hypothesis) -> None:
+        """Add the hypothesis of this rank (1: the best).
+
+        Raises:
+            TextError: there is one of that rank.
+        """
+        ranked = self._draft(utt, hypothesis.where).ranked
+        if rank in ranked:
+            raise TextError(f"{hypothesis.where}: utterance {utt!r} has a hypothesis {rank} already", f"see {ranked[rank].where}")
+        ranked[rank] = hypothesis
+
+    def add_reference(self, utt: str, text: str, where: str) -> None:
+        """Add a reference.
+
+        Raises:
+            TextError: there is another for that utterance.
+        """
+        draft = self._draft(utt, where)
+        if draft.reference is not None:
+            raise TextError(f"{where}: utterance {utt!r} has a reference already", "each utterance is in a list once")
+        draft.reference = text
+
+    def add_empty(self, utt: str, where: str) -> None:
+        """Add an utterance without hypotheses."""
+        self._draft(utt, where)
+
+    def knows(self, utt: str) -> bool:
+        return utt in self._drafts
+
+    def finished(self) -> list[Utterance]:
+        """The utterances.
+
+        Raises:
+            TextError: there is none, or one has no hypothesis and is not to be left out.
+        """
+        drafts = self._with_hypotheses()
+        _warn_of_missing_best(self.source, drafts)
+        _warn_of_gaps(drafts)
+        by_rank = {utt: [draft.ranked[rank] for rank in sorted(draft.ranked)] for utt, draft in drafts.items()}
+        _warn_of_disorder(self.source, list(by_rank.values()))
+        return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where) for utt, draft in drafts.items()]
+
+    def _with_hypotheses(self) -> dict[str, _Draft]:
+        empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
+        if len(empty) == len(self._drafts):
+            raise TextError(f"{self.source} holds no hypotheses", hint="see rnnlm rescore --help for the formats of n-best lists")
+        if empty:
+            first, draft = next(iter(empty.items()))
+            if not self.settings.skip_incomplete:
+                why = "where the first pass found nothing, an empty hypothesis counts every word as deleted"
+                raise TextError(
+                    f"{draft.where}: utterance {first!r} has no hypotheses", why, "add one, or leave such out: --skip-incomplete"
+                )
+            notice(f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}")
+        return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
+
+    def _draft(self, utt: str, where: str) -> _Draft:
+        return self._drafts.setdefault(utt, _Draft(where))
+
+
+def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
+    """Where the best is missing, the figures of the first pass are of the next one."""
+    without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
+    if without:
+        notice(
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; "
+            "the best of the others takes its place"
+        )
+
+
+def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
+    """Where a line was lost, the best of all may be what is missing."""
+    gaps = [(utt, draft, *gap) for utt, draft in drafts.items() if (gap := _first_gap(sorted(draft.ranked)))]
+    if gaps:
+        utt, draft, before, rank = gaps[0]
+        why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
+        notice(f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances lack such ranks")
+
+
+def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
+    """The first two that do not follow each other."""
+    return next(((before, rank) for before, rank in itertools.pairwise(ranks) if rank != before + 1), None)
+
+
+def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
+    """Scores that rise where they should fall are costs, or of another first pass than the ranks."""
+    lists = [[hypothesis.score for hypothesis in ranked] for ranked in by_rank]
+    not_best = sum(scores[0] < max(scores) for scores in lists)
+    worst = sum(scores[0] == min(scores) < max(scores) for scores in lists)
+    if 2 * worst > len(lists):
+        count = f"{worst:,} of {len(lists):,} utterances"
+        notice(f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not")
+    elif not_best:
+        notice(
+            f"{source}: the first hypothesis does not have the highest score in {not_best:,} of {len(lists):,} utterances; "
+            "the 1-best is the first"
+        )

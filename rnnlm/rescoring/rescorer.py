@@ -96,7 +96,7 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` hears how far scoring is.
+    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` is called with how far scoring is.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
@@ -117,7 +117,7 @@ def rescore(
     table = feature_table(utterances, matched(weights, models), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
         raise ModelError(
-            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune anew"
+            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune again"
         )
     return _applied(table, weights, seed)
 
@@ -156,7 +156,7 @@ def cross_validate(
     """
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
-        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not to be had", hint="2 or more, one utterance each at least")
+        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
@@ -175,7 +175,7 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
         UsageError: they are not of the same list, or without references.
     """
     if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
-        raise UsageError("a gain is that over the same list, with its references")
+        raise UsageError("a gain compares results of the same list, with its references")
     return _gain(
         *([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed
     )

@@ -57,9 +57,9 @@ def read_weights(path: str | Path) -> Weights:
     weights = read_json(Path(path), Weights, TextError, f"{path} holds no weights", "write them with --weights-output")
     known = {WORDS, *(prefix + name for name in weights.models for prefix in (LM, OOV))}
     if strangers := sorted(weights.weights.keys() - known):
-        raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune anew")
+        raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune again")
     if missing := sorted({LM + name for name in weights.models} - weights.weights.keys()):
-        raise TextError(f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune anew")
+        raise TextError(f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune again")
     return weights
 
 
@@ -77,9 +77,9 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
             given = ", ".join(f"{own} ({model.fingerprint})" for own, model in left.items()) or "none"
             raise ModelError(
                 "the weights were tuned for other models", f"for {name} ({fingerprint}); given: {given}",
-                "name those models, or tune anew",
+                "name those models, or tune again",
             )  # fmt: skip
         found[name] = left.pop(same[0])
     if left:
-        raise ModelError("the weights were tuned for other models", f"they have none for {next(iter(left))}", "leave it out, or tune anew")
+        raise ModelError("the weights were tuned for other models", f"they have none for {next(iter(left))}", "leave it out, or tune again")
     return found

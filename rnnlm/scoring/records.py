@@ -1,4 +1,4 @@
-"""What is told of a scored sentence: its record, made of the scores of its tokens."""
+"""The record of a scored sentence, made of the scores of its tokens."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.inference.span_scoring import perplexity
-from rnnlm.inference.word_surprisal import Words, WordScore, as_they_stand, surprisals, word_scores
+from rnnlm.inference.word_surprisal import WordScore, WordSpans, as_they_stand, surprisals, word_scores
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.scoring.sentences import Sentence
 
@@ -20,12 +20,12 @@ Unit = Literal["logprob", "word", "token"]
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What is scored, and how much is told of it."""
+    """What is scored, and how much the record holds."""
 
     with_tokens: bool = False
     with_words: bool = False
     word_surprisal: Literal["exact", "naive"] = "exact"  # naive: the sum over a word's pieces
-    next_words: int = 0  # how many of the likeliest next words are told at each place
+    next_words: int = 0  # how many of the likeliest next words at each place
     eos: bool = True  # whether `</s>` is scored
     context: Context = "reset"
     special_symbols: str = "error"
@@ -76,7 +76,7 @@ class SentenceScore:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ReadSentences:
     """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
 
     words: where their words are. seen: log B at their places, or the likeliest tokens before each.
@@ -89,7 +89,7 @@ class Chunk:
     encoded: Encoded
     begins: np.ndarray
     logprob_N: np.ndarray
-    words: Words
+    words: WordSpans
     seen: np.ndarray
     search: WordSearch | None
 

@@ -33,41 +33,30 @@ class Done:
 
 
 class ScoreFile:
-    """A file of scores that is being written."""
+    """A file of scores that is being written. done: how many sentences it has held from the start."""
 
-    def __init__(self, path: Path, done: Sequence[Done]) -> None:
+    def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
-        self._ahead = list(done)  # written already, not yet met again in the input
+        self.done = entries[-1].sentences if entries else 0
+        self._expected = list(entries)  # of chunks that were written before, and are yet to be compared with the input
         self.sentences = 0
         self._hash = hashlib.sha256()
 
-    def holds(self, sentences: Sequence[Sentence]) -> bool:
-        """Whether the next sentences are in the file already.
+    def write(self, sentences: Sequence[Sentence], text: str) -> None:
+        """Write the `text` of the next sentences, unless the file holds them already.
 
         Raises:
-            UsageError: others are there in their place.
+            UsageError: it holds others in their place. OutputError: it cannot be written.
         """
         self.sentences += len(sentences)
         for each in sentences:
             self._hash.update(msgspec.json.encode([each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]))
-        if not self._ahead:
-            return False
-        done = self._ahead.pop(0)
-        if (done.sentences, done.hash) != (self.sentences, self._hash.hexdigest()):
+        if not self._expected:
+            _append(self.path, text, self.sentences, self._hash.hexdigest())
+            return
+        expected = self._expected.pop(0)
+        if (expected.sentences, expected.hash) != (self.sentences, self._hash.hexdigest()):
             raise self._other_sentences()
-        return True
-
-    def append(self, text: str) -> None:
-        """Write what belongs to the sentences last asked for.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        with writing(self.path.parent):
-            with open(self.path, "ab") as stream:
-                stream.write(text.encode("utf-8"))
-                end = stream.tell()
-            _add(self.path, Done(self.sentences, end, self._hash.hexdigest()))
 
     def finish(self) -> None:
         """All is written.
@@ -75,14 +64,14 @@ class ScoreFile:
         Raises:
             UsageError: the file holds more sentences than there are.
         """
-        if self._ahead:
+        if self._expected:
             raise self._other_sentences()
         with contextlib.suppress(FileNotFoundError):
             _journal(self.path).unlink()
 
     def _other_sentences(self) -> UsageError:
-        hint = "give those it was begun with, or begin anew with --overwrite"
-        return UsageError(f"{self.path} was begun with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
+        hint = "give those it was started with, or start again with --overwrite"
+        return UsageError(f"{self.path} was started with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
@@ -92,12 +81,11 @@ def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False)
         OutputError: something is there, or it cannot be written.
     """
     _check(path, overwrite)
-    file = ScoreFile(path, [])
     with writing(path.parent):
         path.write_bytes(b"")
         _journal(path).write_bytes(msgspec.json.encode(run) + b"\n")
-    file.append(header)
-    return file
+    _append(path, header, 0, hashlib.sha256().hexdigest())
+    return ScoreFile(path, [])
 
 
 def resume(path: Path, run: dict[str, str]) -> ScoreFile:
@@ -111,14 +99,16 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
         begun, done = msgspec.json.decode(first, type=dict[str, str]), [msgspec.json.decode(entry, type=Done) for entry in entries]
         size = path.stat().st_size
     except (OSError, ValueError, msgspec.MsgspecError):
-        why = f"there is no {_journal(path).name} beside it that tells of a run: it came to its end, or never began"
-        raise OutputError(f"cannot go on with {path}", why, "leave --resume out, or begin anew with --overwrite") from None
+        why = f"there is no {_journal(path).name} beside it that describes a run: it came to its end, or never began"
+        raise OutputError(f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite") from None
     if differing := [name for name in {**begun, **run} if begun.get(name) != run.get(name)]:
         was = ", ".join(f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}" for name in differing)
-        raise UsageError(f"{path} was begun otherwise", was, "ask for the same, or begin anew with --overwrite")
+        raise UsageError(
+            f"{path} was started with another model or other options", was, "ask for the same, or start again with --overwrite"
+        )
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
-        raise OutputError(f"cannot go on with {path}", "it is shorter than it was", "begin anew with --overwrite")
+        raise OutputError(f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite")
     with writing(path.parent):
         os.truncate(path, kept[-1].bytes)
         replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
@@ -127,9 +117,7 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
 
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(
-            f"{path} would be compressed", "a compressed file cannot be gone on with", "choose another name, compress it later"
-        )
+        raise UsageError(f"{path} would be compressed", "a compressed file cannot be resumed", "choose another name, compress it later")
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect")
     check_file(path, overwrite)
@@ -139,6 +127,10 @@ def _journal(path: Path) -> Path:
     return path.with_name(path.name + JOURNAL)
 
 
-def _add(path: Path, done: Done) -> None:
-    with open(_journal(path), "ab") as stream:
-        stream.write(msgspec.json.encode(done) + b"\n")
+def _append(path: Path, text: str, sentences: int, hash: str) -> None:
+    with writing(path.parent):
+        with open(path, "ab") as stream:
+            stream.write(text.encode("utf-8"))
+            end = stream.tell()
+        with open(_journal(path), "ab") as stream:
+            stream.write(msgspec.json.encode(Done(sentences, end, hash)) + b"\n")

@@ -5,7 +5,9 @@ Lines are read a few thousand at a time, batched by length: scores depend neithe
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,18 +17,34 @@ from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
-from rnnlm.inference.word_surprisal import WordFinder, Words
+from rnnlm.inference.word_surprisal import WordFinder, WordSpans
 from rnnlm.interface import Encoded, LanguageModel
-from rnnlm.scoring.records import Chunk, ScoringSettings, SentenceScore, TokenScore, likelihood_ratio
+from rnnlm.scoring.records import ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentences import Sentence, check, line_of
 from rnnlm.text.corpus import is_blank
 from rnnlm.text.encoding import LinesHash
 
-__all__ = ["ScoringSettings", "SentenceScore", "TokenScore", "likelihood_ratio", "score_chunks", "score_lines", "score_sentences"]
-
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Sentences that were read together. scores: one for each; none where the chunk was skipped.
+
+    signature: what all scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab.
+    """
+
+    sentences: list[Sentence]
+    scores: list[SentenceScore]
+    signature: Signature
+
+    def __iter__(self) -> Iterator[SentenceScore]:
+        return iter(self.scores)
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
 
 def score_sentences(
@@ -37,9 +55,9 @@ def score_sentences(
     """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
 
     given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
-    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up a
-    word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads all sentences as
-    one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
+    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up
+    a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
+    all sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
 
     Raises:
         TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError:
@@ -54,50 +72,75 @@ def score_sentences(
     before = [given] * len(sentences) if isinstance(given, str) else list(given)
     if len(before) != len(sentences):
         raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", hint="give one for all, or one for each")
-    each = (Sentence(text, number, its) for number, (text, its) in enumerate(zip(sentences, before, strict=True), start=1))
+    each = [Sentence(text, number, its) for number, (text, its) in enumerate(zip(sentences, before, strict=True), start=1)]
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
 
-def score_lines(
-    model: LanguageModel, lines: Iterable[str], *, with_tokens: bool = False, special_symbols: str = "error"
-) -> Iterator[SentenceScore]:
-    """As :func:`score_sentences`, a few thousand lines at a time, for texts of any length."""
-    settings = ScoringSettings(with_tokens=with_tokens, special_symbols=special_symbols)
-    for scores in score_chunks(model, (Sentence(line, number) for number, line in enumerate(lines, start=1)), settings):
-        yield from scores
-
-
 def score_chunks(
-    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings()
-) -> Iterator[list[SentenceScore]]:
-    """The scores of `sentences`, in lists of those that were read together."""
-    scorer = Scorer(model, settings)
-    for chunk in scorer.chunks(sentences):
-        yield scorer.score(chunk)
+    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
+) -> Iterator[Chunk]:
+    """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
+
+    skip: so many sentences were scored before; their chunks are read only as far as what follows depends on them.
+
+    Raises:
+        UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
+    """
+    _check_settings(model, settings)
+    return _Scorer(model, settings).chunks(sentences, skip)
 
 
-class Scorer:
-    """Scores chunks of sentences, one after the other.
+def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
+    """What makes a run of scoring, by name: the model and the settings.
 
     Raises:
         UsageError: the settings contradict each other or the model.
     """
+    _check_settings(model, settings)
+    signature = signature_before(model, settings)
+    named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
+    return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
+
+
+def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
+    """The signature before any sentence is read."""
+    return _signature(model, settings, LinesHash())
+
+
+def _signature(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
+    return signature_of(model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
+
+
+def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
+    check_context(settings.context)
+    if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
+        raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
+
+
+class _Scorer:
+    """Scores chunks of sentences, one after the other."""
 
     def __init__(self, model: LanguageModel, settings: ScoringSettings) -> None:
-        check_context(settings.context)
         self.model = model
         self.settings = settings
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self._hash = LinesHash()
-        if self.state is not None and self.finder and settings.next_words and not self.finder.tokens_are_words:
-            raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
+        self.is_searched = self.search is not None and not self.finder.tokens_are_words  # place by place, which takes its time
 
-    def chunks(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-        """`sentences` in lists that are read together: the same ones, whenever they are cut."""
-        is_searched = self.search is not None and not self.search.tokens_are_words  # place by place, which takes its time
-        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if is_searched else LINES_PER_CHUNK
+    def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
+        lines, read = LinesHash(), 0
+        for chunk in self._cut(sentences):
+            checked, reasons = self._check(chunk)
+            readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
+            lines.update([f"{each.given}\t{each.text}" if each.given else each.text for each in readable])
+            read += len(chunk)
+            scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
+            yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
+
+    def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
+        """`sentences` in lists that are read together."""
+        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if self.is_searched else LINES_PER_CHUNK
         chunk: list[Sentence] = []
         characters = 0
         for sentence in sentences:
@@ -109,55 +152,28 @@ class Scorer:
         if chunk:
             yield chunk
 
-    def signature(self) -> Signature:
-        """What the scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab."""
-        settings = self.settings
-        return signature_of(self.model, self._hash.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
-
-    def run(self) -> dict[str, str]:
-        """What makes a run of scoring, by name: the model and the settings."""
-        named = {name: str(value) for name, value in dataclasses.asdict(self.settings).items()}
-        signature = self.signature()
-        return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
-
-    def skip(self, sentences: Sequence[Sentence]) -> None:
-        """The next sentences have been scored before: they are read only as far as what follows depends on them."""
-        if self.state is not None:
-            self.score(sentences)
-        else:
-            self._check(sentences)
-
-    def score(self, sentences: Sequence[Sentence]) -> list[SentenceScore]:
-        """The scores of the next sentences, each in its place.
-
-        Raises:
-            TextError, ModelError: as :func:`score_sentences`.
-        """
-        checked, reasons = self._check(sentences)
-        readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
-        scores = iter(self._score(readable) if readable else ())
-        return [
-            next(scores) if reason is None else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason)
-            for each, reason in zip(checked, reasons, strict=True)
-        ]
-
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""
         checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
         if self.state is not None and any(each.given for each in checked):
             raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
-        readable = (each for each, reason in zip(checked, reasons, strict=True) if reason is None)
-        self._hash.update(f"{each.given}\t{each.text}" if each.given else each.text for each in readable)
         return checked, reasons
 
-    def _score(self, sentences: list[Sentence]) -> Iterator[SentenceScore]:
+    def _score(self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]) -> list[SentenceScore]:
+        scores = self._read(readable).records() if readable else iter(())
+        return [
+            next(scores) if reason is None else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason)
+            for each, reason in zip(checked, reasons, strict=True)
+        ]
+
+    def _read(self, sentences: list[Sentence]) -> ReadSentences:
         lines = [line_of(each) if each.given else each.text for each in sentences]
         encoded = self.model.tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         words = self.finder.find(encoded, begins)
-        logprob_N, seen = self._read(encoded, words)
+        logprob_N, seen = self._read_tokens(encoded, words)
         span_scoring.check_scores(logprob_N)
-        return Chunk(self.model.tokenizer, self.settings, sentences, lines, encoded, begins, logprob_N, words, seen, self.search).records()
+        return ReadSentences(self.model.tokenizer, self.settings, sentences, lines, encoded, begins, logprob_N, words, seen, self.search)
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """How many tokens of each line are given, (lines,).
@@ -173,20 +189,21 @@ class Scorer:
         for index, start, end in zip(having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True):
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
-                raise TextError(f"sentence {sentences[index].id}: its tokens run across the border to the given text")
+                raise TextError(f"sentence {sentences[index].id}: a token reaches over the border between the given text and the sentence")
             counts[index] = end - start
         return counts
 
-    def _read(self, encoded: Encoded, words: Words) -> tuple[np.ndarray, np.ndarray]:
+    def _read_tokens(self, encoded: Encoded, words: WordSpans) -> tuple[np.ndarray, np.ndarray]:
         """The scores of the tokens, and what was seen of distributions: log B at the places of `words`, or the likeliest tokens
         at each token that is scored."""
         settings, finder = self.settings, self.finder
         spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
-        is_place_N, look = np.zeros(0, dtype=bool), None
+        is_place_N = np.zeros(0, dtype=bool)
+        look: distributions.Look | None = None
         if finder.tokens_are_words and settings.next_words:
             is_place_N = np.zeros(len(encoded.ids), dtype=bool)
             is_place_N[words.starts] = True
-            look = lambda logprob_MV: distributions.likeliest(logprob_MV, settings.next_words)  # noqa: E731
+            look = functools.partial(distributions.likeliest, count=settings.next_words)
         elif settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
             is_place_N = words.is_place_N
             look = finder.log_boundary

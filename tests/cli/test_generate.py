@@ -54,7 +54,6 @@ def test_values_out_of_range_are_wrong_usage(rnnlm, models, flags):
 CONTRADICTIONS = {
     "beam and temperature": (["--beam", 4, "--temperature", 0.5], "--beam does not go with --temperature"),
     "beam and more": (["--beam", 4, "--top-p", 0.5, "--seed", 3], "--beam does not go with --seed and --top-p"),
-    "beam and must": (["--beam", 4, "--must", "the"], "--beam does not go with --must"),
     "beam and running": (["--beam", 4, "--running"], "--beam does not go with --running"),
     "beam and check": (["--beam", 4, "--check"], "--beam does not go with --check"),
     "power without beam": (["--length-power", 1], "--length-power is for --beam"),
@@ -63,11 +62,8 @@ CONTRADICTIONS = {
     "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
     "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),
     "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
-    "ban and must": (["--ban", "the", "--must", "the"], "'the' is banned, and must be there"),
     "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
-    "must of an unknown word": (["--must", "zorp"], "the model does not know 'zorp'"),
     "banned prompt": (["--prompt", "the man", "--ban", "the"], "the prompt holds a banned word"),
-    "no room": (["--must", "the", "--must", "man", "--max-tokens", 1], "there is no room for the words"),
     "settings without adapt": (["--set", "cache_tokens=5"], "--set is for an adaptation"),
 }  # fmt: skip
 
@@ -79,14 +75,12 @@ def test_contradictions_are_wrong_usage(rnnlm, models, flags, what):
     assert what in ended.errors[0]
 
 
-def test_words_are_banned_and_required(rnnlm, models, here):
+def test_words_are_banned(rnnlm, models, here):
     free = rnnlm("generate", "-m", models.lstm, "--num", 40).out.split()
     assert "the" in free
     (here / "words").write_text("the\nof a\n")
     shown = rnnlm("generate", "-m", models.lstm, "--num", 40, "--ban-list", "words", "--ban", "and")
     assert shown.code == 0 and not {"the", "of", "a", "and"} & set(shown.out.split())
-    required = rnnlm("generate", "-m", models.lstm, "--num", 5, "--must", "the", "--must", "was", "--max-tokens", 12)
-    assert all({"the", "was"} <= set(line.split()) for line in required.out.splitlines())
     assert rnnlm("generate", "-m", models.lstm, "--ban-list", "none").code == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from rnnlm.models import model_folder
 from rnnlm.rescoring.files import read_nbest
 from rnnlm.scoring.pairs.files import read_pairs
-from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 from support.odd_inputs import put, value_or_error
 from support.tiny_models import fit, save
 

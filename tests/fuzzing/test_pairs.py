@@ -10,11 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.formulas import LONGEST, Formula, parse
-from rnnlm.scoring.pairs.records import record_of
-from rnnlm.scoring.pairs.sets import score_set
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import halves_model
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tables
 from rnnlm.files.compression import compressed
-from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 from rnnlm.text.corpus import Corpus, TextSettings, split_words
 from rnnlm.text.sources import SourceSettings
 from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error

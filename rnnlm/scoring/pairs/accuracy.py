@@ -1,4 +1,4 @@
-"""Accuracy over pairs, or over predictions of suites: by kind and by whatever else they are grouped by, with intervals."""
+"""A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by kind and other groups, with intervals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.resampling import ratio_interval
+from rnnlm.interface import LanguageModel
+from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
+from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
 
 ALL, KIND = "all", "kind"
 COUNTED = ("distance", "attractors")  # groups that are numbers
@@ -36,8 +41,9 @@ class PairAccuracy:
     """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap over pairs).
 
     by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all"; group: its name.
-    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown
-    word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is unknown.
+    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and
+    `oov_pairs` hold an unknown word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no
+    word is unknown.
     """
 
     by: str
@@ -55,7 +61,7 @@ class PairAccuracy:
 
 
 def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
-    """Accuracy by kind, in order of appearance; by any other grouping that tells pairs apart; over all where there are several kinds.
+    """Accuracy by kind, in order of appearance; by any other grouping that divides the pairs; over all where there are several kinds.
 
     A pair without a label (no distance, say) is in no group of that grouping.
     """
@@ -91,3 +97,83 @@ def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccura
         known_pairs=len(known),
         known_accuracy=sum(known) / len(known) if known else None,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What files of pairs hold: pairs, or suites of predictions. format: what they are, in words."""
+
+    __test__ = False  # not a class of tests, though pytest takes its name for one
+
+    format: str
+    pairs: tuple[Pair, ...] = ()
+    suites: tuple[Suite, ...] = ()
+
+
+def score_set(
+    model: LanguageModel, test_set: TestSet, special_symbols: str = "error", scoring: str | None = None
+) -> list[PairScore | PredictionScore]:
+    """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is compared. What cannot be scored, and
+    pairs of one and the same sentence, are counted in a notice.
+
+    Raises:
+        UsageError: there is no such scoring, or one is asked for where there are suites. TextError: nothing could be scored.
+        ModelError: the model's scores are not numbers.
+    """
+    scores: list[PairScore | PredictionScore] = []
+    if test_set.suites and scoring:
+        raise UsageError("test suites have no scoring to choose", "their predictions say what is compared")
+    for suite in test_set.suites:
+        scores += score_suite(model, suite, special_symbols)
+    scores += score_pairs(model, test_set.pairs, special_symbols, scoring)
+    _warn_of_oddities(scores)
+    return scores
+
+
+def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
+    """Notices of what is left out, and of pairs that no model can tell apart.
+
+    Raises:
+        TextError: nothing is left.
+    """
+    skipped = [score for score in scores if score.point is None]
+    if skipped:
+        first = f"{skipped[0].where}: {skipped[0].reason}"
+        if len(skipped) == len(scores):
+            raise TextError("no pair can be scored", first)
+        notice(f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the first: {first}")
+    identical = sum(score.is_identical for score in scores)
+    if identical:
+        notice(f"in {identical:,} of {len(scores):,} pairs both sentences are the same; each counts half, as a tie")
+
+
+def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
+    """What is known of a score, in JSON's types; what is not known is None."""
+    return _pair_record(score) if isinstance(score, PairScore) else _prediction_record(score)
+
+
+def _pair_record(score: PairScore) -> dict[str, Any]:
+    pair = score.pair
+    return {
+        "id": pair.id, "kind": pair.kind, "phenomenon": pair.phenomenon, "field": pair.field, "number": pair.number,
+        "distance": pair.distance, "attractors": pair.attractors, "scoring": score.scoring,
+        "good": pair.good or None, "bad": pair.bad or None, **_side("good", score.good), **_side("bad", score.bad),
+        "point": score.point, "identical": score.is_identical, "reason": score.reason, "where": score.where,
+    }  # fmt: skip
+
+
+def _side(name: str, side: TextScore | None) -> dict[str, Any]:
+    return {
+        f"{name}_logprob_nats": side.logprob_nats if side else None,
+        f"{name}_tokens": side.tokens if side else None,
+        f"{name}_oov": list(side.oov) if side else None,
+    }
+
+
+def _prediction_record(score: PredictionScore) -> dict[str, Any]:
+    bits = score.surprisal_bits
+    return {
+        "suite": score.suite, "item": score.item, "prediction": score.formula.text,
+        "surprisal_bits": None if bits is None else {str(reference): value for reference, value in bits.items()},
+        "point": score.point, "tie": score.is_tie, "has_oov": score.has_oov, "reason": score.reason, "where": score.where,
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Files of minimal pairs, whatever their format: told by what they hold, not by what they are called."""
+"""Files of minimal pairs; their format is recognised by content, not by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,9 @@ from rnnlm.errors import TextError
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import decode, opened
-from rnnlm.scoring.pairs.formats import RowFormat, pair_of
-from rnnlm.scoring.pairs.sentences import SENTENCES
-from rnnlm.scoring.pairs.sets import TestSet
+from rnnlm.scoring.pairs.accuracy import TestSet
+from rnnlm.scoring.pairs.formats import SENTENCES, TEMPLATES, RowFormat, pair_of
 from rnnlm.scoring.pairs.suites import is_suite, suite_of
-from rnnlm.scoring.pairs.templates import TEMPLATES
 from rnnlm.scoring.pairs.winograd import WINOGRAD
 from rnnlm.text import sources
 
@@ -105,7 +103,7 @@ def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
     shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
     format = next((format for format in FORMATS if format.fits(columns)), None)
     if format is None:
-        raise TextError(f"{source} is no list of pairs by its columns", f"it has {shown}", _HINT)
+        raise TextError(f"{source} does not have the columns of a list of pairs", f"it has {shown}", _HINT)
     for names in format.needed:
         if columns.isdisjoint(names):
             raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _HINT)

@@ -1,4 +1,9 @@
-"""What the rows of every table of pairs may hold beside the sentences: an id, and what results are grouped by."""
+"""Tables of pairs: what a row may hold beside its sentences (an id, and what results are grouped by), and two kinds of table.
+
+Good and bad sentences: BLiMP's JSON-lines (Warstadt et al. 2020, arXiv 1912.00582), or columns good and bad. Agreement templates in
+the style of Linzen, Dupoux & Goldberg (2016, arXiv 1611.01368): a sentence, the place of its verb, and the verb's right and wrong
+form; what is compared is the verb, given what stands before it.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -6,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnlm.errors import shown
-from rnnlm.scoring.pairs.pair import Pair
-from rnnlm.text.corpus import is_blank
+from rnnlm.scoring.pairs.pair import FULL, WORD, Pair
+from rnnlm.text.corpus import is_blank, split_words
 
 Values = Mapping[str, Any]
 KIND = ("kind", "paradigm", "UID")
@@ -16,6 +21,14 @@ PHENOMENON = ("phenomenon", "linguistics_term")
 DISTANCE = ("distance",)
 FIELD = ("field",)
 ATTRACTORS = ("attractors", "n_attractors", "n_attr", "n_diff_intervening")
+
+GOOD, BAD = ("good", "sentence_good"), ("bad", "sentence_bad")
+
+SENTENCE = ("sentence", "orig_sentence", "masked")
+RIGHT = ("right", "right_form", "good_verb", "verb_good", "correct", "verb")
+WRONG = ("wrong", "wrong_form", "bad_verb", "verb_bad", "incorrect", "wrong_verb")
+POSITION = ("verb_index", "position", "verb_position")
+_MASK = re.compile(r"\*\*\*mask\*\*\*|\[MASK\]|<mask>|(?<!\w)_+(?!\w)")
 
 
 class RowProblem(Exception):
@@ -95,7 +108,7 @@ def whole_number(values: Values, names: Sequence[str]) -> int | None:
     """The number in the first of these columns that holds anything.
 
     Raises:
-        RowProblem: it is no whole number.
+        RowProblem: it is not a whole number.
     """
     value = _label(values, names)
     if value is None:
@@ -103,3 +116,46 @@ def whole_number(values: Values, names: Sequence[str]) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):  # 3.0, as columns with gaps are written
         raise RowProblem(f"{named(values, names)} is not a whole number")
     return int(float(value))
+
+
+def _template_sentences(values: Values) -> tuple[str, str]:
+    """Both sentences of a row; the verb's place is a mark in the sentence, or the number of a word, from 1.
+
+    Raises:
+        RowProblem: it has no such place, or a form is missing.
+    """
+    sentence, right, wrong = text(values, SENTENCE), text(values, RIGHT), text(values, WRONG)
+    marks = list(_MASK.finditer(sentence))
+    if len(marks) == 1:
+        before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
+        return f"{before}{right}{after}", f"{before}{wrong}{after}"
+    if marks:
+        raise RowProblem("several places of the verb are marked")
+    words = split_words(sentence)
+    place = _verb_place(values, len(words))
+    if words[place].lower() not in (right.lower(), wrong.lower()):
+        raise RowProblem(f"word {place + 1} is {words[place]!r}, neither {right!r} nor {wrong!r}")
+    good, bad = ([*words[:place], form, *words[place + 1 :]] for form in (right, wrong))
+    return " ".join(good), " ".join(bad)
+
+
+def _verb_place(values: Values, words: int) -> int:
+    """The place of the verb among the words, from 0."""
+    if not has(set(values), POSITION):
+        raise RowProblem("the verb's place is neither marked in the sentence nor given as verb_index")
+    column, place = named(values, POSITION), whole_number(values, POSITION)
+    if place is None:
+        raise RowProblem(f"{column} is missing")
+    if not 1 <= place <= words:
+        raise RowProblem(f"{column} is {place}, but the sentence has {words} words")
+    return place - 1
+
+
+SENTENCES = RowFormat(
+    "good and bad sentences", FULL, lambda columns: has(columns, GOOD) or has(columns, BAD), (GOOD, BAD),
+    lambda values: (text(values, GOOD), text(values, BAD)),
+)  # fmt: skip
+TEMPLATES = RowFormat(
+    "agreement templates", WORD, lambda columns: has(columns, SENTENCE) and (has(columns, RIGHT) or has(columns, WRONG)),
+    (SENTENCE, RIGHT, WRONG), _template_sentences,
+)  # fmt: skip

@@ -76,7 +76,7 @@ def parse(text: str) -> Formula:
 
 def _no_formula(text: str, why: str) -> TextError:
     shown = text if len(text) <= 80 else f"{text[:80]}..."
-    return TextError(f"no formula: {shown}", why)
+    return TextError(f"not a formula: {shown}", why)
 
 
 def _truth(node: ast.expr, references: Mapping[str, Reference]) -> _Value:

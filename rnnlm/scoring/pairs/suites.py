@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.errors import TextError
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.pairs.formulas import Formula, Reference, parse
-from rnnlm.scoring.pairs.lines import ReadLines, Unscorable, checked_line, read_lines
+from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, read_lines
 
 METRIC = "sum"
 
@@ -80,7 +80,7 @@ class PredictionLabels:
 @dataclass(frozen=True)
 class PredictionScore:
     """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs on a tie (< and > are hard in
-    SyntaxGym); None, with the reason, where it cannot be told.
+    SyntaxGym); None, with the reason, where that is not known.
 
     surprisal_bits: of the regions it speaks of; None where infinite.
     """
@@ -143,7 +143,7 @@ def _item(stored: _Item, where: str) -> Item:
     for condition in stored.conditions:
         regions = {region.region_number: region.content for region in condition.regions}
         if len(regions) < len(condition.regions) or condition.condition_name in conditions:
-            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: a number or name stands twice")
+            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: duplicate number or name")
         conditions[condition.condition_name] = regions
     return Item(str(stored.item_number), conditions)
 

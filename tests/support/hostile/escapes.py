@@ -88,6 +88,6 @@ ROWS = [
         "n.tsv, line 2: utterance",
         {"n.tsv": f"{ESC}\t1\t1\ta\n{ESC}\t1\t1\ta\n".encode()},
     ),
-    Bad("banned word", f"generate -m {{unigram}} --must '{ESC}'", "the model does not know '\\x1b]0;", code=2),
+    Bad("banned word", f"generate -m {{unigram}} --ban '{ESC} a'", "'\\x1b]0;", code=2),
     Bad("count file", "count --merge c.txt", "c.txt, line 2: out of order", {"c.txt": b"b\x1b\t1\na\x1b\t1\n"}),
 ]

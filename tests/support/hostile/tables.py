@@ -90,7 +90,7 @@ PARQUET = {
 }
 PAIRS = {
     "empty": (b"", "pairs.tsv holds no pairs"),
-    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv is no list of pairs by its columns"),
+    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv does not have the columns of a list of pairs"),
     "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
     "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
     "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),
@@ -121,11 +121,11 @@ SUITES = {
     "items are no list": (suite(items=3), "s.json is not a test suite"),
     "a region of a huge number": (suite(items=region(10**30)), "s.json"),
     "a region that is NaN": (suite(items=region("nan")), "s.json is not a test suite"),
-    "a call": (suite("__import__('os').system('touch hacked') > 1"), "s.json: no formula"),
-    "a power": (suite("9**9**9**9 > (1;%a%)"), "s.json: no formula"),
-    "a nest of parentheses": (suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"), "s.json: no formula"),
-    "a number that is huge": (suite("9" * 1900 + " > (1;%a%)"), "s.json: no formula"),
-    "an endless formula": (suite("(1;%a%) > " + "1" * 5000), "s.json: no formula"),
+    "a call": (suite("__import__('os').system('touch hacked') > 1"), "s.json: not a formula"),
+    "a power": (suite("9**9**9**9 > (1;%a%)"), "s.json: not a formula"),
+    "a nest of parentheses": (suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"), "s.json: not a formula"),
+    "a number that is huge": (suite("9" * 1900 + " > (1;%a%)"), "s.json: not a formula"),
+    "an endless formula": (suite("(1;%a%) > " + "1" * 5000), "s.json: not a formula"),
     "no such region": (suite("(7;%a%) > (1;%b%)"), "s.json: no item has the region"),
     "another metric": (suite(meta={"metric": "mean"}), "s.json: the metric 'mean' is not known"),
 }

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rnnlm import adapt
-from rnnlm.errors import ModelError, RnnlmWarning, TextError
+from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.inference import prefixes, span_scoring
-from rnnlm.inference.prefixes import UNBOUNDED, PredictedSteps, WordTokens, steps_of
-from support.tiny_models import LINES, fit, make_tokenizer
+from rnnlm.inference.prefixes import UNBOUNDED, CachedPrefixes, prefix_scorer, score_trie
+from support.tiny_models import LINES, fit
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
 MODELS = [
@@ -22,123 +22,159 @@ def model(request):
     return fit(name, **settings)
 
 
-def test_steps_are_what_reading_a_line_gives(model):
+def test_extending_gives_what_reading_a_line_gives(model):
     ids = model.tokenizer.encode([LINES[3]]).ids
     expected = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    steps = steps_of(model)
-    place, found = steps.begin(), []
+    scorer = prefix_scorer(model)
+    prefix, found = scorer.begin(), []
     for id in ids.tolist():
-        logprob, _, place = steps.step(place, id)
+        logprob, _, prefix = scorer.extend(prefix, id)
         found.append(logprob)
     assert found == pytest.approx(expected.tolist(), abs=1e-5)
-    assert [logprob for logprob, _ in steps.line(steps.begin(), ids.tolist())] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [logprob for logprob, _ in scorer.line(scorer.begin(), ids.tolist())] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_branches_do_not_disturb_each_other(model):
-    steps = steps_of(model)
+    scorer = prefix_scorer(model)
     one, other = (model.tokenizer.encode([line]).ids[:4].tolist() for line in LINES[:2])
-    alone = [steps.line(steps.begin(), words) for words in (one, other)]
-    places, found = [steps.begin(), steps.begin()], [[], []]
+    alone = [scorer.line(scorer.begin(), words) for words in (one, other)]
+    prefixes_read, found = [scorer.begin(), scorer.begin()], [[], []]
     for pair in zip(one, other, strict=True):
         for branch, word in enumerate(pair):
-            logprob, length, places[branch] = steps.step(places[branch], word)
+            logprob, length, prefixes_read[branch] = scorer.extend(prefixes_read[branch], word)
             found[branch].append((pytest.approx(logprob, abs=1e-5), length))
     assert found == alone
 
 
-def test_places_are_equal_where_the_same_was_read():
-    steps = steps_of(fit("lstm"))
-    places = [steps.step(steps.step(steps.begin(), 3)[2], word)[2] for word in (4, 4, 5)]
-    assert places[0] == places[1] != places[2]
-    assert hash(places[0]) == hash(places[1])
-    assert steps.order == UNBOUNDED
+def test_prefixes_are_equal_where_the_same_was_read():
+    scorer = prefix_scorer(fit("lstm"))
+    prefixes_read = [scorer.extend(scorer.extend(scorer.begin(), 3)[2], word)[2] for word in (4, 4, 5)]
+    assert prefixes_read[0] == prefixes_read[1] != prefixes_read[2]
+    assert hash(prefixes_read[0]) == hash(prefixes_read[1])
+    assert scorer.order == UNBOUNDED
 
 
-def test_a_place_is_read_once_however_many_words_are_asked_for(monkeypatch):
+def test_a_prefix_is_read_once_however_many_words_are_asked_for(monkeypatch):
     model = fit("lstm")
-    steps, asked = PredictedSteps(model), []
+    scorer, asked = CachedPrefixes(model), []
     predict = model.predict
     monkeypatch.setattr(model, "predict", lambda *given: asked.append(1) or predict(*given))
-    places = [steps.step(steps.begin(), word)[2] for word in range(2, model.tokenizer.size)]
+    prefixes_read = [scorer.extend(scorer.begin(), word)[2] for word in range(2, model.tokenizer.size)]
     assert len(asked) == 1
-    assert steps.step(places[0], 2)[0] == steps.step(places[0], 2)[0]
+    assert scorer.extend(prefixes_read[0], 2)[0] == scorer.extend(prefixes_read[0], 2)[0]
     assert len(asked) == 2
 
 
 def test_what_is_forgotten_is_read_again(monkeypatch):
-    monkeypatch.setattr(prefixes, "KEPT_BYTES", 1)
+    monkeypatch.setattr(prefixes, "CACHED_BYTES", 1)
     model = fit("lstm")
-    steps = PredictedSteps(model)
-    places = [steps.step(steps.begin(), word % 9 + 2)[2] for word in range(9)]
-    first = [steps.step(place, 3)[0] for place in places]
+    scorer = CachedPrefixes(model)
+    prefixes_read = [scorer.extend(scorer.begin(), word % 9 + 2)[2] for word in range(9)]
+    first = [scorer.extend(prefix, 3)[0] for prefix in prefixes_read]
     for word in range(60):
-        steps.step(steps.step(places[word % 9], word % 9)[2], 3)
-    assert len(steps._kept) == 16
-    assert [steps.step(place, 3)[0] for place in places] == first
+        scorer.extend(scorer.extend(prefixes_read[word % 9], word % 9)[2], 3)
+    assert len(scorer._cache) == 16
+    assert [scorer.extend(prefix, 3)[0] for prefix in prefixes_read] == first
 
 
 def test_what_is_kept_counts_the_states_which_may_hold_a_whole_model(monkeypatch):
-    monkeypatch.setattr(prefixes, "KEPT_BYTES", 1 << 17)
+    monkeypatch.setattr(prefixes, "CACHED_BYTES", 1 << 17)
     model = adapt(fit("lstm"), "dynamic")
-    steps = steps_of(model)
-    place = steps.begin()
+    scorer = prefix_scorer(model)
+    prefix = scorer.begin()
     for number in range(60):
-        _, _, place = steps.step(place, 2 + number % 5)
-    assert len(steps._kept) < 30  # of some 5 KB each
+        _, _, prefix = scorer.extend(prefix, 2 + number % 5)
+    assert len(scorer._cache) < 30  # of some 5 KB each
 
 
 def test_a_line_begins_anew_after_its_end():
-    steps = steps_of(fit("lstm"))
-    end = steps.model.tokenizer.boundary_id
-    line = steps.line(steps.begin(), [3, end, 3, 4, end])
+    scorer = prefix_scorer(fit("lstm"))
+    end = scorer.model.tokenizer.boundary_id
+    line = scorer.line(scorer.begin(), [3, end, 3, 4, end])
     assert line[2] == pytest.approx(line[0])
     assert [length for _, length in line] == [2, 3, 2, 3, 4]
-    assert steps.step(steps.step(steps.begin(), 3)[2], end)[2] == steps.begin()
+    assert scorer.extend(scorer.extend(scorer.begin(), 3)[2], end)[2] == scorer.begin()
 
 
 def test_no_context_is_the_start_of_a_line_but_for_n_grams():
-    steps = steps_of(fit("lstm"))
+    scorer = prefix_scorer(fit("lstm"))
     with pytest.warns(RnnlmWarning, match="only n-gram"):
-        assert steps.null() == steps.begin()
+        assert scorer.null() == scorer.begin()
     for name in ("ngram", "unigram"):
         model = fit(name)
-        steps = steps_of(model)
-        p = [math.exp(steps.step(steps.null(), word)[0]) for word in range(model.tokenizer.size)]
+        scorer = prefix_scorer(model)
+        p = [math.exp(scorer.extend(scorer.null(), word)[0]) for word in range(model.tokenizer.size)]
         assert sum(p) == pytest.approx(1, abs=1e-5)
 
 
-def test_scores_that_are_no_numbers_are_an_error():
+def test_scores_that_are_not_numbers_are_an_error():
     model = fit("lstm")
     for parameter in model.network.parameters():
         parameter.data.fill_(np.nan)
-    steps = steps_of(model)
+    scorer = prefix_scorer(model)
     with pytest.raises(ModelError, match="not numbers"):
-        steps.step(steps.begin(), 3)
+        scorer.extend(scorer.begin(), 3)
     with pytest.raises(ModelError, match="not numbers"):
-        steps.line(steps.begin(), [3])
+        scorer.line(scorer.begin(), [3])
 
 
-SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
-            {"tokenizer": "sentencepiece", "vocab_size": 290}]  # fmt: skip
+TREE = [  # a text twice, one that another begins with, branches at the start, in the middle and at the end
+    "the cat sat on the mat", "the cat sat on a mat", "the cat sat", "a dog saw the cat", "the cat sat on the mat", "", "the dog sat",
+    "a dog saw the dog",
+]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}"))
-def test_words_have_the_tokens_that_they_have_in_their_line(settings):
-    tokenizer = make_tokenizer([*LINES, "don't stop."], **settings)
-    words = WordTokens(tokenizer)
-    for line in ["the cat sat", "don't stop. it's hard", "a zebra sat", "the <unk> sat"]:
-        found = [words.of(word, at == 0) for at, word in enumerate(line.split())]
-        assert [id for ids, _ in found for id in ids] == tokenizer.encode([line]).ids[:-1].tolist()
-    assert words.of("</s>") == ((tokenizer.boundary_id,), True)
-    with pytest.raises(TextError, match="only a context"):
-        words.of("<s>")
+def encoded_tree(model) -> tuple[np.ndarray, np.ndarray]:
+    encoded = model.tokenizer.encode(TREE)
+    return encoded.ids, span_scoring.spans_between(encoded.offsets)
 
 
-def test_a_word_is_known_if_all_its_tokens_are():
-    words = WordTokens(make_tokenizer())
-    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [True, False, False, False]
-    split = WordTokens(make_tokenizer(["don't stop ."], split_punctuation=True, lowercase=True))
-    assert [split.of(word)[1] for word in ("Stop.", "stop!", "STOP")] == [True, False, True]
-    spelled = WordTokens(make_tokenizer(tokenizer="char"))
-    assert [spelled.of(word)[1] for word in ("tac", "Q", "")] == [True, False, True]
+def test_lines_that_share_beginnings_have_the_scores_that_they_have_alone(model):
+    ids, spans = encoded_tree(model)
+    assert score_trie(model, ids, spans) == pytest.approx(span_scoring.score_spans(model, ids, spans), abs=1e-5)
+
+
+@pytest.mark.parametrize("call_tokens, lines", [(1, 2048), (3, 2), (1 << 14, 3)])
+def test_scores_do_not_depend_on_how_a_trie_is_cut(monkeypatch, call_tokens, lines):
+    model = fit("lstm")
+    ids, spans = encoded_tree(model)
+    expected = span_scoring.score_spans(model, ids, spans)
+    monkeypatch.setattr(prefixes, "LINES_AT_ONCE", lines)
+    monkeypatch.setattr(model, "call_tokens", call_tokens, raising=False)
+    assert score_trie(model, ids, spans) == pytest.approx(expected, abs=1e-5)
+
+
+def distinct_beginnings(ids: np.ndarray, spans: np.ndarray) -> int:
+    """How many inputs a perfect trie reads: the beginnings of lines that a token follows."""
+    lines = [ids[start:end].tolist() for start, end in spans]
+    return len({tuple(line[:length]) for line in lines for length in range(len(line))})
+
+
+def count_inputs(monkeypatch, model, method: str) -> list[int]:
+    """The number of inputs of each later call."""
+    sizes, called = [], getattr(model, method)
+    monkeypatch.setattr(model, method, lambda inputs_BT, *given: sizes.append(inputs_BT.size) or called(inputs_BT, *given))
+    return sizes
+
+
+def test_a_network_reads_every_beginning_once(monkeypatch):
+    model = fit("lstm")
+    ids, spans = encoded_tree(model)
+    sizes = count_inputs(monkeypatch, model, "hidden")
+    scored = count_inputs(monkeypatch, model, "score")
+    score_trie(model, ids, spans)
+    assert (sum(sizes), scored) == (distinct_beginnings(ids, spans), [])
+
+
+def test_a_mixture_reads_a_token_once_for_each_that_follows_it(monkeypatch):
+    model = fit("mixture", **MIXTURE)
+    ids, spans = encoded_tree(model)
+    sizes = count_inputs(monkeypatch, model, "score")
+    score_trie(model, ids, spans)
+    assert sum(sizes) == len({tuple(ids[start : at + 1].tolist()) for start, end in spans for at in range(start, end)})
+
+
+def test_models_that_adapt_themselves_read_every_line():
+    model = adapt(fit("lstm"), "cache")
+    ids, spans = encoded_tree(model)
+    assert score_trie(model, ids, spans).tolist() == span_scoring.score_spans(model, ids, spans).tolist()

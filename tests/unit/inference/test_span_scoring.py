@@ -93,3 +93,25 @@ def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
     model.network.train()
     np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
     assert model.network.training
+
+
+def test_spans_are_read_from_the_states_that_are_asked_for_by_their_numbers(monkeypatch):
+    """Each line after another one as its condition: as if both were one stream."""
+    model = fit("lstm")
+    monkeypatch.setattr(model, "call_tokens", 3 * span_scoring.TOKENS_PER_ROW)  # several batches
+    lines = [*LINES, "the cat", "a dog saw the cat on the mat"]
+    encoded = model.tokenizer.encode(lines)
+    spans = span_scoring.spans_between(encoded.offsets)
+    conditions = [model.tokenizer.encode([line]).ids for line in reversed(lines)]
+    boundary = model.tokenizer.boundary_id
+
+    def initial(numbers: np.ndarray):
+        read = [span_scoring.score_on(model, conditions[number], model.initial_state(1))[1] for number in numbers]
+        return model.concat_states(read)
+
+    found = span_scoring.score_spans(model, encoded.ids, spans, initial=initial)
+    for (start, end), condition in zip(spans, conditions, strict=True):
+        both = np.concatenate([condition, encoded.ids[start:end]])
+        assert both[len(condition) - 1] == boundary
+        expected = span_scoring.score_spans(model, both, span_scoring.whole_text(both))[len(condition) :]
+        assert found[start:end] == pytest.approx(expected, abs=1e-5)

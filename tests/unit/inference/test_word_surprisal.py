@@ -14,7 +14,8 @@ TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 SENTENCES = ["the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ", "x zebra saw", "the <unk> sat"]
 PIECES = [
     ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}), ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
-    ("ngram", {"tokenizer": "char", "order": 3}), ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280, "order": 2, "smoothing": "stupid"}),
+    ("ngram", {"tokenizer": "char", "order": 3}),
+    ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280, "order": 2, "smoothing": "stupid"}),
     ("unigram", {"tokenizer": "byte"}), ("ngram", {"tokenizer": "char", "order": 3, "smoothing": "mle"}),
     ("mixture", {"parts": (("lstm", {"tokenizer": "char"}), ("ngram", {"tokenizer": "char", "order": 2})), "weights": (0.5, 0.5)}),
 ]  # fmt: skip

@@ -64,6 +64,14 @@ def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
     assert score_continuations(model, []) == []
 
 
+def test_a_context_is_read_once_for_all_its_continuations(monkeypatch):
+    model, sizes = fit("lstm"), []
+    hidden = model.hidden
+    monkeypatch.setattr(model, "hidden", lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state))
+    score_continuations(model, [("the cat sat on the", f" {word}") for word in ("mat", "dog", "cat", "mat")])
+    assert sum(sizes) == 6  # the boundary and five words
+
+
 def test_context_and_continuation_make_up_the_text(model):
     (whole,) = score_texts(model, ["the cat sat on the mat"])
     first, second = score_continuations(model, [("", "the cat sat"), ("the cat sat", " on the mat")])

@@ -48,8 +48,8 @@ def test_steps_are_what_the_model_scores_and_predicts(settings):
     predicted, _ = model.predict(inputs, state)
     context = steps.begin()
     for at, word in enumerate(words.tolist()):
-        assert [steps.step(context, other)[0] for other in range(model.size)] == pytest.approx(predicted[0, at].tolist(), abs=1e-5)
-        logprob, _, context = steps.step(context, word)
+        assert [steps.extend(context, other)[0] for other in range(model.size)] == pytest.approx(predicted[0, at].tolist(), abs=1e-5)
+        logprob, _, context = steps.extend(context, word)
         assert logprob == pytest.approx(expected[0, at], abs=1e-6)
 
 
@@ -63,7 +63,7 @@ def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, see
         words = rng.integers(1, model.size, rng.integers(1, 5))
         context = steps.begin()
         for word in words.tolist():
-            context = steps.step(context, word)[2]
+            context = steps.extend(context, word)[2]
         inputs_1T = np.array([[model.tokenizer.boundary_id, *words]])
         _, state = model.score(inputs_1T, inputs_1T, model.initial_state(1))
         pairs.add((context, tuple(state.inputs_BN[0].tolist())))
@@ -73,7 +73,7 @@ def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, see
 
 def test_after_the_end_of_a_line_nothing_is_remembered(small):
     steps = IncrementalScorer(small)
-    assert steps.step(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
+    assert steps.extend(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
 
 
 def test_damaged_tables_are_an_error(small):

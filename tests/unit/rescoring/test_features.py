@@ -60,22 +60,21 @@ def test_features_worked_out_by_hand(halves):
     assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == ("words", "lm:m")
 
 
-def test_each_distinct_text_is_scored_once_and_as_alone(monkeypatch):
-    model, read = fit("lstm"), []
-
-    def listening(model, texts):
-        texts = list(texts)
-        read.extend(texts)
-        return score_sentences(model, texts)
-
-    monkeypatch.setattr("rnnlm.rescoring.features.score_lines", listening)
-    lists = [utterance("The cat", "the  cat", "a dog"), utterance("the CAT", "a zebra")]
-    heard = []
-    table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), heard.append)
-    assert heard[-1] == "m: 3 of 3 texts scored"
-    assert read == ["the cat", "a dog", "a zebra"]
-    alone = [score_sentences(model, [text])[0].logprob_nats for text in read]
-    assert table.features_KSN[0].ravel()[:5] == pytest.approx([alone[0], alone[0], alone[1], alone[0], alone[2]], abs=1e-4)
+def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypatch):
+    model = fit("lstm")
+    lists = [utterance("The cat sat on a mat", "the  cat sat on the dog", "a dog"), utterance("the CAT sat on a mat", "a zebra")]
+    texts = ["the cat sat on a mat", "the cat sat on the dog", "a dog", "the cat sat on a mat", "a zebra"]
+    alone = [score_sentences(model, [text])[0].logprob_nats for text in texts]
+    sizes, hidden = [], model.hidden
+    monkeypatch.setattr(model, "hidden", lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state))
+    monkeypatch.setattr("rnnlm.rescoring.features.TEXTS_AT_ONCE", 3)
+    reports = []
+    table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
+    assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]
+    assert table.features_KSN[0].ravel()[:5] == pytest.approx(alone, abs=1e-5)
+    assert sum(len(text.split()) + 1 for text in set(texts)) == 20  # what reading each text alone would read
+    first_three = 1 + 6 + 2 + 2  # the boundary, the first text, "the dog" after "on", "a dog"
+    assert sum(sizes) == first_three + 3
 
 
 def test_models_with_one_tokenizer_share_their_unknown_words(halves):
@@ -85,7 +84,7 @@ def test_models_with_one_tokenizer_share_their_unknown_words(halves):
 
 
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
-    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances of which all have keep their 1-best"):
+    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep their 1-best"):
         table = feature_table([utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping())
     assert table.usable_SN.tolist() == [[True, False], [True, False]]
     assert np.isfinite(table.features_KSN).all()

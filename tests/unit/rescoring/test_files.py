@@ -106,7 +106,7 @@ def test_costs_are_turned_round_and_files_of_scores_add_up(here):
 @pytest.mark.filterwarnings("error")
 def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
     write(here / "a", TSV.replace("-2", "-1"))
-    with pytest.raises(RnnlmWarning, match="has not the highest score in 1 of 2"):
+    with pytest.raises(RnnlmWarning, match="does not have the highest score in 1 of 2"):
         read_nbest("a")
     write(here / "b", "u1\t1\t1\tx\nu1\t2\t2\ty\n")
     with pytest.raises(RnnlmWarning, match="lowest score in 1 of 1 .*--costs"):
@@ -141,13 +141,13 @@ def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
         ("-1.5", "", "line 2: the score is missing"),
         ("-1.5", "nan", "line 2: the score is nan"),
         ("-1.5", "-inf", "line 2: the score is -inf"),
-        ("-1.5", "good", "line 2: 'good' is no score"),
-        ("-1.5", "1_0", "line 2: '1_0' is no score"),
+        ("-1.5", "good", "line 2: 'good' is not a number"),
+        ("-1.5", "1_0", "line 2: '1_0' is not a number"),
         ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' has a hypothesis 1 already"),
         ("u2\tREF\t\t", "u1\tREF\t\t", "line 4: utterance 'u1' has a reference already"),
         ("REF\t\tthe", "REF\t-1\tthe", "line 1: a reference has a score"),
-        ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is no rank"),
-        ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is no rank"),
+        ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is not a valid rank"),
+        ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is not a valid rank"),
         ("the hat", "the\that", "line 3: not a line of an n-best list"),
         ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*not mixed"),
         ("u1\t2\t-2\t", '{"utt": "u1"}\n', "line 3: not a line"),
@@ -165,7 +165,7 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message
     ("record", "message"),
     [
         ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
-        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' already exists"),
+        ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is in the list already"),
         ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
         ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
         ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
@@ -189,8 +189,8 @@ def test_what_is_wrong_in_json_is_named_with_its_line(here, record, message):
         ("scores", "u1-1 -1.5\nu1-2 -2\nu1-2 -2\nu2-1 -3\n", "scores, line 3: 'u1-2' has a score already"),
         ("scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\nu2-2 -3\n", "1 scores have no hypothesis, the first is 'u2-2'"),
         ("scores", "u1-1 -1.5\nu1-2\nu2-1 -3\n", "scores, line 2: the score is missing"),
-        ("scores", "u1-1 -1.5\nu1-2 x\nu2-1 -3\n", "scores, line 2: 'x' is no score"),
-        ("text", "u1-1 the cat\nu1\tREF\t\tthe\n", "line 2: 'u1' is no name"),
+        ("scores", "u1-1 -1.5\nu1-2 x\nu2-1 -3\n", "scores, line 2: 'x' is not a number"),
+        ("text", "u1-1 the cat\nu1\tREF\t\tthe\n", "line 2: 'u1' is not the name"),
         ("text", "u1-1 the cat\nu1-1 the hat\n", "line 2: 'u1-1' has no score|has a hypothesis 1 already"),
         ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' has a reference already"),
         ("ref", "u1 the cat\nu2\nu3 what\n", "ref, line 3: utterance 'u3' has no hypotheses"),

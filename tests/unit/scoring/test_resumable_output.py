@@ -8,14 +8,11 @@ RUN = {"model": "abc", "eos": "yes"}
 CHUNKS = [[Sentence(f"{part} {n} \udcff", n) for n in range(3)] for part in "abcd"]
 
 
-def write(file, chunks) -> list[bool]:
-    """Write the chunks as lines of their texts; which of them were there."""
-    there = []
+def write(file, chunks) -> None:
+    """Write the chunks as lines of their texts; of those that are there already, nothing."""
     for chunk in chunks:
-        there.append(file.holds(chunk))
-        if not there[-1]:
-            file.append("".join(f"{each.text[:3]}\n" for each in chunk))
-    return there
+        is_there = file.sentences < file.done
+        file.write(chunk, "" if is_there else "".join(f"{each.text[:3]}\n" for each in chunk))
 
 
 @pytest.fixture
@@ -45,7 +42,8 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written
     with open(path.with_name("scores.tsv.run"), "a") as stream:
         stream.write(torn and '{"sentences": 3, "byt')
     file = resumable_output.resume(path, RUN)
-    assert write(file, CHUNKS) == [True] * written + [False] * (4 - written)
+    assert file.done == 3 * written
+    write(file, CHUNKS)
     file.finish()
     assert path.read_bytes() == whole and not path.with_name("scores.tsv.run").exists()
 
@@ -54,7 +52,8 @@ def test_a_file_shorter_than_its_last_entry_goes_on_from_an_earlier_one(path, wh
     write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:3])
     path.write_bytes(path.read_bytes()[:-5])
     file = resumable_output.resume(path, RUN)
-    assert write(file, CHUNKS) == [True, True, False, False]
+    assert file.done == 6
+    write(file, CHUNKS)
     assert path.read_bytes() == whole
 
 
@@ -75,12 +74,12 @@ def test_another_run_or_other_sentences_are_refused(path):
 
 
 def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
-    with pytest.raises(OutputError, match="cannot go on"):
+    with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
     path.write_text("mine")
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         resumable_output.begin(path, RUN, "header\n")
-    with pytest.raises(OutputError, match="cannot go on"):
+    with pytest.raises(OutputError, match="cannot resume"):
         resumable_output.resume(path, RUN)
     assert path.read_text() == "mine"
     with pytest.raises(UsageError, match="compressed"):

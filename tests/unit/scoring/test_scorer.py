@@ -5,7 +5,8 @@ import pytest
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.scorer import Scorer, ScoringSettings, likelihood_ratio, score_chunks, score_lines, score_sentences
+from rnnlm.scoring.records import ScoringSettings, likelihood_ratio
+from rnnlm.scoring.scorer import score_chunks, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.corpus import TextSettings
 from support.tiny_models import LINES, fit, halves_model
@@ -71,9 +72,18 @@ def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
 def test_lines_are_scored_as_they_come(lstm, monkeypatch):
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     taken = []
-    lines = (taken.append(line) or line for line in SENTENCES)
-    scores = score_lines(lstm, lines)
-    assert next(scores).text == SENTENCES[0] and len(taken) == 2
+    chunk = next(score_chunks(lstm, (taken.append(line) or Sentence(line, 1) for line in SENTENCES)))
+    assert [score.text for score in chunk] == SENTENCES[:2] == taken
+
+
+@pytest.mark.parametrize("context", ["reset", "carry"])
+def test_what_was_scored_before_is_skipped_and_the_rest_scored_as_ever(lstm, monkeypatch, context):
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
+    sentences, settings = [Sentence(line, number) for number, line in enumerate(SENTENCES)], ScoringSettings(context=context)
+    whole = list(score_chunks(lstm, sentences, settings))
+    rest = list(score_chunks(lstm, sentences, settings, skip=4))
+    assert [chunk.scores for chunk in rest] == [[], [], whole[2].scores]
+    assert [(chunk.sentences, chunk.signature) for chunk in rest] == [(chunk.sentences, chunk.signature) for chunk in whole]
 
 
 def test_words_that_are_searched_for_come_after_few_lines():
@@ -191,9 +201,8 @@ def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(kind, settings
             scores = score_sentences(model, lines, context=context, **wanted)
             assert len(scores) == len(lines)
             assert sum(score.logprob_nats for score in scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
-        scorer = Scorer(model, ScoringSettings(context=context))
-        scorer.score([Sentence(line, number) for number, line in enumerate(lines)])
-        assert str(scorer.signature()) == whole.signature
+        *_, last = score_chunks(model, [Sentence(line, number) for number, line in enumerate(lines)], ScoringSettings(context=context))
+        assert str(last.signature) == whole.signature
 
 
 def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_asked(halves):

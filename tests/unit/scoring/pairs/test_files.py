@@ -110,7 +110,8 @@ def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
 @pytest.mark.parametrize(
     "row, problem",
     [
-        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"), ("The keys are\tx\tare\tis", "verb_index is not a whole"),
+        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
+        ("The keys are\tx\tare\tis", "verb_index is not a whole"),
         ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
         ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
     ],
@@ -147,7 +148,8 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     "changes, problem",
     [
         ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
-        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"), ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
+        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
+        ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
         ({"options": ["a"]}, "options are not two texts"), ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
     ],
 )  # fmt: skip
@@ -180,14 +182,14 @@ BAD_FILES = {
     "empty": ("a.tsv", "", "a.tsv holds no pairs"),
     "empty JSON": ("a.json", "", "a.json holds no pairs"),
     "no rows": ("a.tsv", "good\tbad\n", "a.tsv holds no pairs"),
-    "other columns": ("a.tsv", "one\ttwo\nx\ty\n", "no list of pairs by its columns; it has one, two"),
+    "other columns": ("a.tsv", "one\ttwo\nx\ty\n", "does not have the columns of a list of pairs; it has one, two"),
     "one column": ("a.tsv", "good\nx\n", "has no column 'bad'"),
     "no answers": ("a.jsonl", '{"sentence": "_", "option1": "x", "option2": "y"}', "has no column 'answer'"),
     "one form": ("a.tsv", "sentence\tright\nx\ty\n", "has no column 'wrong'"),
     "broken JSON": ("a.jsonl", '{"good": "x", "bad": "y"}\n{"good"', "line 2: not JSON"),
     "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"),
     "a suite cut off": ("a.json", '{"items": [', "not JSON"),
-    "another object": ("a.json", '{"items": []}', "no list of pairs by its columns"),
+    "another object": ("a.json", '{"items": []}', "does not have the columns of a list of pairs"),
     "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
     "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
     "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"),

@@ -36,7 +36,7 @@ def test_what_is_spoken_of_is_known():
     ids=lambda text: text[:30],
 )  # fmt: skip
 def test_anything_else_is_an_error(text):
-    with pytest.raises(TextError, match="no formula"):
+    with pytest.raises(TextError, match="not a formula"):
         parse(text)
 
 

@@ -4,9 +4,8 @@ import math
 import pytest
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.scoring.pairs.accuracy import TestSet, pair_accuracies, score_set
 from rnnlm.scoring.pairs.formulas import Reference
-from rnnlm.scoring.pairs.sets import TestSet, score_set
 from rnnlm.scoring.pairs.suites import is_suite, score_suite, suite_of
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit
@@ -119,7 +118,7 @@ def test_a_suite_without_a_name_is_called_as_its_file():
 BAD_SUITES = {
     "region out of range": (changed(predictions=[{"formula": "(5;%match%) > 1"}]), r"no item has the region \(5;%match%\)"),
     "unknown condition": (changed(predictions=[{"formula": "(1;%mach%) > 1"}]), r"no item has the region \(1;%mach%\)"),
-    "no formula": (changed(predictions=[{"formula": "(1;%match%) >"}]), "suite.json: no formula"),
+    "no formula": (changed(predictions=[{"formula": "(1;%match%) >"}]), "suite.json: not a formula"),
     "no predictions": (changed(predictions=[]), "holds no predictions"),
     "no items": (changed(items=[]), "holds no items"),
     "unknown metric": (changed(meta={"name": "x", "metric": "median"}), "the metric 'median' is not known"),
@@ -128,7 +127,7 @@ BAD_SUITES = {
     "a wrong type": (changed(items=[{"item_number": 1, "conditions": 7}]), r"not a test suite; .*items\[0\].conditions"),
     "a region twice": (
         changed(items=[{"item_number": 1, "conditions": [{"condition_name": "match", "regions": [*regions("a"), *regions("b")]}]}]),
-        "item 1, condition 'match': a number or name stands twice",
+        "item 1, condition 'match': duplicate number or name",
     ),
 }
 

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.scoring.sentence_sources import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 
 
 def read(*names, **settings):
@@ -57,7 +57,8 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text('{"id": 7, "text": "a"}\n{"id": 8, "text": 3}\n{"id": 9}\n{"text": "b", "id": null}\n')
     assert read(path) == [
-        (7, "", "a", None), (8, "", "", "column 'text' holds int, not text"), (9, "", "", "column 'text' holds nothing, not text"), (4, "", "b", None)
+        (7, "", "a", None), (8, "", "", "column 'text' holds int, not text"),
+        (9, "", "", "column 'text' holds nothing, not text"), (4, "", "b", None)
     ]  # fmt: skip
 
 
@@ -94,7 +95,8 @@ def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     "name, content, settings, what",
     [
         ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
-        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"), ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
+        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"),
+        ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
         ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
         ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
     ],

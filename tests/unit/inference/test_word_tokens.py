@@ -1,0 +1,30 @@
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.inference.word_tokens import WordTokens
+from support.tiny_models import LINES, make_tokenizer
+
+SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+            {"tokenizer": "sentencepiece", "vocab_size": 290}]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}"))
+def test_words_have_the_tokens_that_they_have_in_their_line(settings):
+    tokenizer = make_tokenizer([*LINES, "don't stop."], **settings)
+    words = WordTokens(tokenizer)
+    for line in ["the cat sat", "don't stop. it's hard", "a zebra sat", "the <unk> sat"]:
+        found = [words.of(word, at == 0) for at, word in enumerate(line.split())]
+        assert [id for ids, _ in found for id in ids] == tokenizer.encode([line]).ids[:-1].tolist()
+    assert words.of("</s>") == ((tokenizer.boundary_id,), True)
+    with pytest.raises(TextError, match="only a context"):
+        words.of("<s>")
+
+
+def test_a_word_is_known_if_all_its_tokens_are():
+    words = WordTokens(make_tokenizer())
+    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [True, False, False, False]
+    split = WordTokens(make_tokenizer(["don't stop ."], split_punctuation=True, lowercase=True))
+    assert [split.of(word)[1] for word in ("Stop.", "stop!", "STOP")] == [True, False, True]
+    spelled = WordTokens(make_tokenizer(tokenizer="char"))
+    assert [spelled.of(word)[1] for word in ("tac", "Q", "")] == [True, False, True]
