@@ -1,16 +1,24 @@
-"""What all tests share: hypothesis runs the same examples every time, however slow the machine is, but with `-m soak`, when it looks for new
-ones; signals are heard, though who starts the tests in the background, or with nohup, has some of them ignored, here and in every process
-started from here."""
+"""What all tests share.
 
+* Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it looks for new ones, and for many.
+* Several workers (`-n 2 --dist loadgroup`) have one thread each. A file of tests stays on one worker, which builds its models once, and so
+  do all tests of tests/system, which start processes and wait for them.
+* Signals arrive, although whoever starts the tests in the background, or with nohup, has some of them ignored in every process below.
+"""
+
+import os
 import re
 import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["support.commands", "support.networks"]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
-settings.register_profile("rnnlm", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+pytest_plugins = ["support.commands", "support.hostile.there", "support.networks"]
+
+settings.register_profile("rnnlm", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=3000, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rnnlm")
@@ -29,7 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long proofs run only when they are asked for; the fuzzing tests are long proofs too, then."""
+    has_workers = config.pluginmanager.hasplugin("xdist")
     for item in items:
+        is_system = "system" in item.path.parts
+        if is_system:
+            item.add_marker("system")
+        if has_workers:
+            item.add_marker(pytest.mark.xdist_group("system" if is_system else str(item.path.relative_to(config.rootpath))))
         if is_soak(config) and "fuzzing" in item.path.parts:
             item.add_marker("soak")
         elif not is_soak(config) and item.get_closest_marker("soak"):

@@ -5,6 +5,7 @@ import errno
 import functools
 import io
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -159,13 +160,19 @@ def decode_json(data: bytes | str, kind: type[T]) -> T:
         ValueError: it is not JSON, which knows neither NaN nor Infinity, or not of that type.
     """
     try:
-        return msgspec.convert(json.loads(data, parse_constant=_refuse), kind)
+        return msgspec.convert(json.loads(data, parse_constant=_refuse, parse_float=_finite), kind)
     except RecursionError as error:
         raise ValueError(str(error)) from None
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits[:20]} is out of range")
+    return number
 
 
 def read_json(

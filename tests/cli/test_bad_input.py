@@ -5,38 +5,11 @@ import json
 
 import pytest
 
+from rnnlm.files.reading import LONGEST_LINE
 from support.failures import checked_error, fingerprint
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32")
 SHORT = (*TINY, "--budget", "2steps")
-
-BAD_TEXTS = {
-    "missing": (None, "no such file: text"),
-    "empty": (b"", "no text in text"),
-    "blank lines only": (b"\n \t\n\r\n\0\n", "no text in text"),
-    "invalid UTF-8": (b"good\nbad \xff\n", "text, line 2, byte 5: not UTF-8"),
-    "UTF-16": ("text".encode("utf-16"), "text, line 1, byte 1: not UTF-8"),
-    "cut-off UTF-8": (b"caf\xc3", "text, line 1, byte 4: not UTF-8"),
-    "reserved symbol": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
-    "reserved end": (b"a </s>\n", "text, line 1: the text holds </s>"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_TEXTS)
-@pytest.mark.parametrize("command", ["eval", "train", "train --model unigram", "train --valid"])
-def test_bad_texts(rnnlm, models, copied, here, name, command):
-    content, what = BAD_TEXTS[name]
-    if content is not None:
-        (here / "text").write_bytes(content)
-    before = fingerprint(copied)
-    if command == "eval":
-        ended = rnnlm("eval", "-m", copied, "text")
-    elif command == "train --valid":
-        ended = rnnlm("train", models.text, "--valid", "text", *SHORT, "-o", copied, "--overwrite")
-    else:
-        ended = rnnlm(*command.split(), "text", "-o", copied, "--overwrite")
-    checked_error(ended, 1, what)
-    assert fingerprint(copied) == before
 
 
 def test_a_directory_is_no_text(rnnlm, models, here):
@@ -49,21 +22,6 @@ def test_a_directory_is_no_text(rnnlm, models, here):
 def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     (here / "train.txt").write_text("the man\n")
     assert checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1] == "  try: did you mean 'train.txt'?"
-
-
-@pytest.mark.parametrize("what", ["eval", "train"])
-def test_nothing_on_standard_input(rnnlm, models, what):
-    command = ("eval", "-m", models.unigram, "-") if what == "eval" else ("train", "-")
-    checked_error(rnnlm(*command), 1, "no text in -")
-
-
-@pytest.mark.parametrize("name", sorted(BAD_TEXTS.keys() - {"empty", "blank lines only"}))
-def test_bad_sentences(rnnlm, models, here, name):
-    content, what = BAD_TEXTS[name]
-    if content is not None:
-        (here / "text").write_bytes(content)
-    what = what if name in ("missing", "UTF-16") else f"sentence {what.partition('line ')[2][0]}:"
-    checked_error(rnnlm("score", "-m", models.lstm, "--input", "text", "--strict"), 1, what)
 
 
 def test_nothing_to_score(rnnlm, models):
@@ -92,10 +50,12 @@ def test_a_line_of_a_million_words(rnnlm, models, here):
     assert rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made").code == 0
 
 
-def test_a_line_of_100_megabytes(rnnlm, models, here):
-    (here / "text").write_bytes(b"alpha beta gamma delta " * 4_400_000)  # as text8 is one line
+def test_a_line_of_many_megabytes(rnnlm, models, here):
+    """As text8 is one line, of 100 megabytes."""
+    assert LONGEST_LINE > 100_000_000
+    (here / "text").write_bytes(b"alpha beta gamma delta " * 1_000_000)
     result = json.loads(rnnlm("eval", "-m", models.unigram, "text", "--json").out)
-    assert (result["words"], result["bytes"], result["sentences"]) == (17_600_000, 101_200_001, 1)
+    assert (result["words"], result["bytes"], result["sentences"]) == (4_000_000, 23_000_001, 1)
 
 
 def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, models, here):
@@ -105,50 +65,27 @@ def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, 
     assert any(line.startswith("note: the text has 3 tokens only: 1 parallel streams") for line in shown.err.splitlines())
 
 
-BAD_SETTINGS = {
+BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
     "unknown recipe": (["--recipe", "lsmt"], "unknown recipe 'lsmt'", "did you mean 'lstm'?"),
     "unknown model": (["--model", "gruu"], "unknown model 'gruu'", "did you mean 'gru'?"),
     "unknown setting": (["--set", "hiden_size=3"], "unknown setting 'hiden_size'", "did you mean 'hidden_size'?"),
     "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'", "add --model rnn"),
-    "wrong type": (["--set", "layers=two"], "setting layers = 'two' is not valid", "a whole number of at least 1"),
-    "half a layer": (["--set", "layers=1.5"], "setting layers = '1.5' is not valid", "a whole number"),
-    "negative": (["--set", "hidden_size=-1"], "setting hidden_size = '-1' is not valid", "at least 1"),
-    "nan": (["--set", "learning_rate=nan"], "setting learning_rate = 'nan' is not valid", "a number above 0 is needed"),
-    "infinite": (["--set", "learning_rate=inf"], "setting learning_rate = 'inf' is not valid", "finite"),
     "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid", "one of cnn, lstm or none is needed"),
-    "no list": (["--set", "layer_sizes=32,,64"], "setting layer_sizes = '32,,64' is not valid", "a list of whole numbers or none is needed"),
     "no truth value": (["--set", "locked_dropout=maybe"], "setting locked_dropout = 'maybe' is not valid", "true or false is needed"),
-    "dropout of 1": (["--set", "dropout_input=1"], "setting dropout_input = '1' is not valid", "below 1"),
     "no value": (["--set", "layers"], "--set 'layers' is not of the form name=value", ""),
-    "budget": (["--budget", "3 parsecs"], "budget '3 parsecs' is not understood", "3m"),
     "no budget": (["--budget", "0steps"], "budget '0steps' is not understood", ""),
-    "negative budget": (["--budget", "-5m"], "budget '-5m' is not understood", ""),
     "half a step": (["--budget", "1.5steps"], "budget '1.5steps' is not a whole number", ""),
-    "threads": (["--threads", "0"], "setting threads = 0 is not valid", "at least 1"),
-    "seed": (["--seed", "x"], "Invalid value for '--seed'", "--help"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
     "momentum of adam": (["--set", "momentum=0.9"], "momentum is a setting of sgd", ""),
     "recipe and model": (["--recipe", "gru", "--model", "lstm"], "recipe gru is of kind gru", ""),
     "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),
-    "config missing": (["--config", "none.toml"], "cannot read settings from none.toml", "No such file"),
-    "config broken": (["--config", "broken.toml"], "broken.toml is not TOML", "line 1"),
-    "config not UTF-8": (["--config", "binary.toml"], "binary.toml is not TOML", ""),
-    "config sections": (["--config", "sections.toml"], "sections.toml has a section [model]", "without a section"),
     "config unknown": (["--config", "unknown.toml"], "unknown setting 'hiddn_size' in unknown.toml", "'hidden_size'"),
-    "config type": (["--config", "type.toml"], "setting hidden_size = '8' is not valid", "a whole number"),
-    "config nan": (["--config", "nan.toml"], "setting learning_rate = nan is not valid", ""),
-    "device": (["--device", "gpu0"], "device 'gpu0' is not known", "auto, cpu"),
-}  # fmt: skip
-CONFIGS = {
-    "broken": b"hidden_size = \n", "binary": b"\xff\xfe", "sections": b"[model]\nhidden_size = 8\n", "unknown": b"hiddn_size = 8\n",
-    "type": b'hidden_size = "8"\n', "nan": b"learning_rate = nan\n",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("flags, what, hint", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
 def test_bad_settings_are_wrong_usage(rnnlm, models, copied, here, flags, what, hint):
-    for name, content in CONFIGS.items():
-        (here / f"{name}.toml").write_bytes(content)
+    (here / "unknown.toml").write_bytes(b"hiddn_size = 8\n")
     before = fingerprint(copied)
     ended = rnnlm("train", models.text, *flags, "-o", copied, "--overwrite")
     assert hint in "\n".join(checked_error(ended, 2, what))

@@ -1,12 +1,6 @@
 """Models that are missing, damaged or in the way, devices that are not here, disks that are full: said in a line each,
 and nothing that was there before is lost."""
 
-import errno
-import os
-import resource
-import subprocess
-import sys
-
 import pytest
 
 from support.failures import checked_error, fingerprint
@@ -72,52 +66,3 @@ def test_a_damaged_part_and_a_damaged_compact_form_are_found_too(rnnlm, models, 
     zero_2_kilobytes(copied.parent / damaged)
     assert "has changed" in checked_error(rnnlm("score", "the", "-m", "made"), 1, "the model at ")[1]
     assert "has changed" in rnnlm("doctor", "made").out
-
-
-def test_output_where_a_model_is_already(rnnlm, models, copied):
-    before = fingerprint(copied)
-    lines = checked_error(rnnlm("train", models.text, *SHORT, "-o", copied), 1, f"{copied} already holds a model")
-    assert "--overwrite" in lines[-1]
-    assert fingerprint(copied) == before
-
-
-def test_output_where_something_else_is(rnnlm, models, here):
-    (here / "mine").mkdir()
-    (here / "mine" / "thesis.tex").write_text("years of work")
-    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine"), 1, "mine is not empty")
-    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine", "--overwrite"), 1, "mine is not empty")
-    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine/thesis.tex"), 1, "cannot write a model to mine/thesis.tex")
-    checked_error(rnnlm("train", models.text, *SHORT, "-o", "mine/thesis.tex/x"), 1, "cannot write to mine/thesis.tex/x")
-    assert (here / "mine" / "thesis.tex").read_text() == "years of work"
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root")
-def test_unwritable_output(rnnlm, models):
-    checked_error(rnnlm("train", models.text, *SHORT, "-o", "/proc/nothere"), 1, "cannot write to /proc/nothere")
-
-
-def test_a_disk_that_fills_up_while_saving_keeps_the_earlier_model(rnnlm, models, copied, monkeypatch):
-    before = fingerprint(copied)
-
-    def full(handle):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    ended = rnnlm("train", models.text, *SHORT, "-o", copied, "--overwrite")
-    lines = checked_error(ended, 1, f"cannot write to {copied}")
-    assert "No space left on device" in lines[1] and "make space" in lines[2]
-    assert fingerprint(copied) == before
-    assert not list(copied.glob("*.new"))
-
-
-def test_a_real_limit_to_what_can_be_written(models, copied):
-    before = fingerprint(copied)
-    command = [sys.executable, "-m", "rnnlm", "train", str(models.text), *SHORT, "-o", str(copied), "--overwrite"]
-    limit = (20_000, 20_000)  # bytes a file; the weights are more
-    ended = subprocess.run(
-        command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit), capture_output=True, text=True, timeout=60
-    )  # fmt: skip
-    assert (ended.returncode, ended.stdout) == (1, "")
-    what, why, _ = ended.stderr.splitlines()[-3:]
-    assert what == f"error: cannot write to {copied}" and why.startswith("  why: File too large: the end of the run is not saved")
-    assert fingerprint(copied) == before

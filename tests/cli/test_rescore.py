@@ -103,21 +103,14 @@ def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_sco
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["--apply", "test.tsv"],
-        ["--tune", "dev.tsv", "--weights", "w.json", "--apply", "test.tsv"],
-        ["--weights", "w.json"],
-        ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"],
-        ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
-        ["--tune", "dev.tsv", "--folds", "1"],
-        ["--tune", "dev.tsv", "--folds", "99"],
-        ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"],
-        ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
-        ["--tune", "dev.tsv", "--scores", "ac_cost"],
-        ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],
+        [], ["--apply", "test.tsv"], ["--tune", "dev.tsv", "--weights", "w.json", "--apply", "test.tsv"], ["--weights", "w.json"],
+        ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"], ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
+        ["--tune", "dev.tsv", "--folds", "1"], ["--tune", "dev.tsv", "--folds", "99"],
+        ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"], ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
+        ["--tune", "dev.tsv", "--scores", "ac_cost"], ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],
         ["--tune", "dev.tsv", "--nbest-output", "dev.tsv", "--overwrite"],
     ],
-)
+)  # fmt: skip
 def test_options_that_do_not_go_together_are_wrong_usage(rnnlm, models, listed, arguments):
     shown = rnnlm("rescore", "-m", models.unigram, *arguments)
     assert shown.code == 2 and shown.errors[0].startswith("error: ") and shown.out == ""

@@ -215,7 +215,7 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
 
 @pytest.mark.parametrize("name, options", [("s.jsonl", []), ("s.tsv", ["--tokens", "--context", "carry"])])
 def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, models, here, start, corpus_lines, name, options):
-    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 20)[:20_000]))
+    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 10)[:10_000]))
     command = ["score", "-m", models.unigram, "--input", "text", *options, "--output"]
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""

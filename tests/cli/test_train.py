@@ -117,9 +117,8 @@ def wait_for(process: subprocess.Popen, text: str) -> str:
     return seen
 
 
-@pytest.mark.parametrize(  # tests/faults has each signal in each phase
-    "number", [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.soak) for number in (signal.SIGTERM, signal.SIGHUP))]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.soak  # system/test_signals.py has each signal in each phase
 def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, number):
     process = start("train", models.text, "--valid", models.valid, *TINY, "--budget", "60s",
                     "--set", "validate_every_steps=20", "-o", "made")  # fmt: skip
@@ -154,7 +153,7 @@ def test_on_a_terminal_there_is_a_live_display(models, here):
     import pty
 
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "2s", "-o", "made"]
+    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "40steps", "-o", "made"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
     os.close(slave)

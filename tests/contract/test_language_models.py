@@ -1,6 +1,6 @@
 """The contract that every model keeps (DESIGN section 3), over every kind in the registry.
 
-A new kind is taken up by itself; what more there is to try of a kind stands in VARIANTS, models that adapt in ADAPTED.
+The cases stand in support/model_cases.py.
 """
 
 import numpy as np
@@ -14,90 +14,9 @@ from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, Un
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
-from rnnlm.models import model_folder, registry
-from rnnlm.ngram.smoothing import ESTIMATORS
+from rnnlm.models import model_folder
+from support.model_cases import ADAPTED, CASES, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
-
-VARIANTS = {
-    "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
-    "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
-    "lstm": [
-        {"layers": 2},
-        {"tied": False},
-        {"tied": True, "embedding_size": 12, "hidden_size": 12},
-        {"peepholes": True},
-        {"coupled_gates": True},
-        {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"},
-        {"layers": 2, "connections": "highway"},
-        {"output_layer": "adaptive", "cutoffs": "4,8"},
-        {"output_layer": "class"},
-        {"output_layer": "class", "classes": 3, "tied": False},
-        {"output_layer": "hierarchical"},
-        {"output_layer": "mos", "mixture_components": 3},
-        {"loss": "sampled", "samples": 8},
-        {"loss": "nce", "samples": 8, "tied": False},
-        {"mogrifier_rounds": 5},
-        {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2},
-        {"ema_decay": 0.9},
-        {"optimizer": "asgd"},
-    ],
-    "qrnn": [
-        {},
-        {"layers": 2, "convolution_words": 3, "connections": "residual"},
-        {"convolution_words": 1, "pooling": "f"},
-        {"pooling": "ifo"},
-    ],
-    "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
-    "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
-    "ngram": [{"order": order, "smoothing": smoothing} for smoothing in ESTIMATORS for order in range(1, 8)]
-    + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
-    + [{"order": 4, "prune": "0,0,1"}],
-}
-MIXTURES = [
-    {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}), ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
-    {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
-    {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4), "mixing": "log-linear"},
-    {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0), "mixing": "log-linear"},
-    {
-        "parts": (
-            ("mixture", {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}),
-            ("gru", {}),
-        ),
-        "weights": (0.5, 0.5),
-    },
-    {
-        "parts": (("ngram", {"order": 3}), ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5})),
-        "weights": (0.5, 0.5), "mixing": "log-linear",
-    },
-]  # fmt: skip
-TOKENIZERS = ({"tokenizer": "word"}, {"tokenizer": "char"})
-SPELLED = [  # tokenizers of words alone
-    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
-    ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
-    ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
-    ("ffnn", {"characters": "cnn", "character_filters": "3,4", "character_size": 5, "context_words": 3}),
-    ("ffnn", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
-    ("jordan", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
-]  # fmt: skip
-TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
-CASES = [
-    (name, {**variant, **tokenizer})
-    for name in TRAINED
-    for variant in VARIANTS.get(name, [{}])
-    for tokenizer in TOKENIZERS
-] + SPELLED + [("mixture", settings) for settings in MIXTURES]  # fmt: skip
-
-
-SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
-ADAPTED = [
-    ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
-    ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),
-    ("cache", "gru", {"tied": True, "layers": 2}),
-    ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
-    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm", {"output_layer": "hierarchical"}),
-    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
-    ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
-]  # fmt: skip
 
 
 def adapted(kind: str, model):
@@ -213,15 +132,13 @@ def test_a_state_is_a_value(model, batch):
         assert np.array_equal(array, before[name])
 
 
-@pytest.mark.parametrize("rows", [[2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])], ids=str)
-def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch, rows):
+def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
-    if model.max_rows == 1:
-        rows = [0]
-    chosen = np.asarray(rows, dtype=np.int64)
-    close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
+    for rows in ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])) if model.max_rows != 1 else ([0],):
+        chosen = np.asarray(rows, dtype=np.int64)
+        close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
     close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)  # the one selected from is as it was
 
 
@@ -260,12 +177,12 @@ def test_padding_scores_zero_and_disturbs_nobody(model, batch):
     close(np.delete(found, row, axis=0), np.delete(plain, row, axis=0))
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
-def test_numpy_ids_of_any_width_are_taken(model, batch, kind):
+def test_numpy_ids_of_any_width_are_taken(model, batch):
     inputs_BT, targets_BT = batch
     plain, _ = score(model, inputs_BT, targets_BT)
-    close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
-    assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (len(inputs_BT), 1, model.tokenizer.size)
+    for kind in (np.int32, np.uint16):
+        close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
+        assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (len(inputs_BT), 1, model.tokenizer.size)
 
 
 def test_rows_are_independent(model, batch):
@@ -275,16 +192,16 @@ def test_rows_are_independent(model, batch):
         close(score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row])
 
 
-@pytest.mark.parametrize("cuts", [[1], [5], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [3, 10]], ids=str)
-def test_windows_of_any_cutting_give_the_same_scores(model, batch, cuts):
+def test_windows_of_any_cutting_give_the_same_scores(model, batch):
     inputs_BT, targets_BT = batch
     whole, _ = score(model, inputs_BT, targets_BT)
-    state, parts = model.initial_state(len(inputs_BT)), []
-    for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
-        part, state = score(model, inputs, targets, state)
-        parts.append(part)
-    close(np.concatenate(parts, axis=1), whole)
-    assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+    for cuts in ([1], [5], list(range(1, 11)), [3, 10]):
+        state, parts = model.initial_state(len(inputs_BT)), []
+        for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
+            part, state = score(model, inputs, targets, state)
+            parts.append(part)
+        close(np.concatenate(parts, axis=1), whole)
+        assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
 
 
 def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_unknown_ones(case):

@@ -3,11 +3,11 @@ their names say."""
 
 import pytest
 import torch
-from contract.test_language_models import SPELLED, VARIANTS
 
 from rnnlm.models.registry import kind_of
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import KINDS
+from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import make_tokenizer, small_settings
 
 T, B = 6, 3

@@ -3,12 +3,12 @@ run is stored, goes on bit by bit, and its model is loaded. A CPU without them w
 
 import numpy as np
 import pytest
-from contract.test_language_models import SPELLED, VARIANTS
 
 from rnnlm.events import Checkpoint
 from rnnlm.inference import span_scoring
 from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.checkpoints import Run
+from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
 NEURAL = [(name, settings) for name in VARIANTS if registry.KINDS[name].family == "neural" for settings in VARIANTS[name]] + SPELLED

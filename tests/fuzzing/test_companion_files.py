@@ -63,15 +63,9 @@ def test_any_metrics(place, data):
 
 
 TUNED = {
-    "kind": "dynamic",
-    "settings": {"adaptation_rate": 0.1},
-    "model": "a",
-    "data": "b",
-    "tokens": 3,
-    "ppl_before": 2.5,
-    "ppl_after": None,
+    "kind": "dynamic", "settings": {"adaptation_rate": 0.1}, "model": "a", "data": "b", "tokens": 3, "ppl_before": 2.5, "ppl_after": None,
     "format_version": 1,
-}
+}  # fmt: skip
 
 
 @given(st.one_of(damaged(json_bytes(TUNED)), changed(TUNED).map(json_bytes), deep_json))
@@ -91,12 +85,8 @@ def test_any_statistics(place, data):
 
 
 WEIGHTS = {
-    "weights": {"lm:a": 0.5, "words": -1.0},
-    "models": {"a": "f00"},
-    "mapping": {"lowercase": True},
-    "tuned": None,
-    "format_version": 1,
-}
+    "weights": {"lm:a": 0.5, "words": -1.0}, "models": {"a": "f00"}, "mapping": {"lowercase": True}, "tuned": None, "format_version": 1,
+}  # fmt: skip
 
 
 @given(st.one_of(damaged(json_bytes(WEIGHTS)), changed(WEIGHTS).map(json_bytes), deep_json))

@@ -62,14 +62,12 @@ def scored(model, path, data):
 
 @given(
     st.one_of(
-        *(changed(row).map(json_bytes) for row in ROWS),
-        damaged(*map(json_bytes, ROWS)),
-        *(changed([row, row]).map(json_bytes) for row in ROWS),
-        deep_json,
+        *(changed(row).map(json_bytes) for row in ROWS), damaged(*map(json_bytes, ROWS)),
+        *(changed([row, row]).map(json_bytes) for row in ROWS), deep_json,
         deep_json.map(lambda deep: b'{"good": "a b", "bad": "b a", "kind": %s}' % deep),
         deep_json.map(lambda deep: b'[{"good": "a b", "bad": %s}]' % deep),
     )
-)
+)  # fmt: skip
 def test_any_rows_of_json(place, model, data):
     scored(model, place / "pairs.json", data)
     scored(model, place / "pairs.jsonl", data)
@@ -105,14 +103,9 @@ def test_any_table(place, model, data):
 
 columns = st.sampled_from(sorted({name for row in ROWS for name in row}))
 values = st.one_of(
-    st.floats(),
-    st.sampled_from(["a b", "b", "1"]),
-    st.none(),
-    st.integers(-3, 3),
-    st.booleans(),
-    st.just([["a", "b"]]),
+    st.floats(), st.sampled_from(["a b", "b", "1"]), st.none(), st.integers(-3, 3), st.booleans(), st.just([["a", "b"]]),
     st.binary(max_size=3),
-)
+)  # fmt: skip
 
 
 @example({"sentence": "a b a", "right": "b", "wrong": "a", "verb_index": math.inf})
@@ -126,26 +119,10 @@ def test_any_row_of_parquet(place, model, row):
 
 terms = st.sampled_from(
     [
-        "(2;%match%)",
-        "(1; %mismatch%)",
-        "(*;%a b%)",
-        "1",
-        "0.5",
-        "01",
-        "1.",
-        "9" * 400,
-        "9" * 1900,
-        "()",
-        "-",
-        "(",
-        ")",
-        "[",
-        "]",
-        "",
-        "\u2003",
-        "\x1f",
+        "(2;%match%)", "(1; %mismatch%)", "(*;%a b%)", "1", "0.5", "01", "1.", "9" * 400, "9" * 1900, "()", "-", "(", ")", "[", "]", "",
+        "\u2003", "\x1f",
     ]
-)
+)  # fmt: skip
 operators = st.sampled_from([" > ", "<", " = ", "==", "&", " | ", "+", "-", "--", "\n", " ", "and"])
 formulas = st.lists(st.tuples(terms, operators), max_size=8).map(
     lambda parts: "".join(f"{term}{operator}" for term, operator in parts) + "(2;%match%)"

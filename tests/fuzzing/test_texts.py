@@ -26,11 +26,9 @@ from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, 
 
 TEXT = b"the cat sat\non the mat\n\n\xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n" * 3
 COMPRESSED = {
-    ".gz": gzip.compress(TEXT),
-    ".xz": lzma.compress(TEXT),
-    ".bz2": bz2.compress(TEXT),
+    ".gz": gzip.compress(TEXT), ".xz": lzma.compress(TEXT), ".bz2": bz2.compress(TEXT),
     ".zst": zstandard.compress(TEXT) + zstandard.compress(TEXT),
-}
+}  # fmt: skip
 ROWS = [{"id": "a", "text": "the cat", "n": 1}, {"id": "b", "text": "a dog", "n": 2.5}]
 JSON_LINES = b"".join(json_bytes(row) + b"\n" for row in ROWS)
 CSV = b'id,text,n\na,"the cat, ""sat""",1\nb,a dog,2\n'
@@ -100,14 +98,10 @@ def rows_of(path, kind):
 
 
 json_files = st.one_of(
-    damaged(JSON_LINES, json_bytes(ROWS)),
-    changed(ROWS).map(json_bytes),
-    st.lists(odd_json.map(json_bytes), max_size=4).map(b"\n".join),
-    changed(ROWS[0]).map(lambda row: JSON_LINES + json_bytes(row) + b"\n"),
-    deep_json,
-    deep_json.map(lambda deep: b'{"id": %s, "text": "a"}\n' % deep),
-    deep_json.map(lambda deep: b'[{"id": "a", "text": %s}]' % deep),
-)
+    damaged(JSON_LINES, json_bytes(ROWS)), changed(ROWS).map(json_bytes), st.lists(odd_json.map(json_bytes), max_size=4).map(b"\n".join),
+    changed(ROWS[0]).map(lambda row: JSON_LINES + json_bytes(row) + b"\n"), deep_json,
+    deep_json.map(lambda deep: b'{"id": %s, "text": "a"}\n' % deep), deep_json.map(lambda deep: b'[{"id": "a", "text": %s}]' % deep),
+)  # fmt: skip
 
 
 @given(json_files)
@@ -132,12 +126,10 @@ def as_csv(table: list[list[str]], delimiter: str) -> bytes:
 
 @given(
     st.one_of(
-        damaged(CSV, TSV),
-        odd_bytes,
-        cells.map(lambda table: as_csv([["id", "text"], *table], ",")),
+        damaged(CSV, TSV), odd_bytes, cells.map(lambda table: as_csv([["id", "text"], *table], ",")),
         cells.map(lambda table: as_csv(table, "\t")),
     )
-)
+)  # fmt: skip
 def test_tables_of_any_cells(place, data):
     for suffix in (tables.CSV, tables.TSV):
         path = place / f"table.{suffix}"

@@ -22,6 +22,14 @@ def predicted(model, inputs_BT) -> np.ndarray:
     return arrays.as_numpy(logprob_BTV).astype(np.float64)
 
 
+def next_token_probabilities(model, ids) -> np.ndarray:
+    """p of every next token after the boundary and `ids`, token by token."""
+    state = model.initial_state(1)
+    for id in [model.tokenizer.boundary_id, *ids]:
+        logprob_11V, state = model.predict(np.array([[id]]), state)
+    return np.exp(arrays.as_numpy(logprob_11V)[0, 0].astype(np.float64))
+
+
 def assert_no_score_depends_on_later_tokens(model) -> None:
     """Each token in turn is another one: what is before it scores the same, and something after it does not."""
     inputs_1T, targets_1T = text_of(model)

@@ -1,5 +1,6 @@
 """One tiny trained model for all tests of commands, and a way to run commands in process."""
 
+import contextlib
 import io
 import os
 import re
@@ -63,11 +64,12 @@ def models(tmp_path_factory, corpus_lines):
     text.write_text("\n".join(corpus_lines[:240]) + "\n", encoding="utf-8")
     valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")
     lstm, unigram = folder / "checkpoints" / "tiny", folder / "checkpoints" / "uni"
-    trained = spawn("train", text, "--valid", valid, "--test", valid, *TINY, "--budget", "30steps",
-                    "--precision", "fp32", "-o", lstm)  # fmt: skip
-    assert trained.code == 0, trained.err
-    assert run(["train", str(text), "--model", "unigram", "-o", str(unigram)]) == 0
-    return Models(folder, text, valid, lstm, unigram, trained.err, trained.out)
+    small = (*TINY, "--budget", "30steps", "--precision", "fp32")
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        assert run([str(each) for each in ("train", text, "--valid", valid, "--test", valid, *small, "-o", lstm)]) == 0, err.getvalue()
+        shown = err.getvalue(), out.getvalue()
+        assert run(["train", str(text), "--model", "unigram", "-o", str(unigram)]) == 0
+    return Models(folder, text, valid, lstm, unigram, *shown)
 
 
 @pytest.fixture

@@ -64,15 +64,10 @@ class Runs:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
             [
-                "torch",
-                "torch._dynamo",
-                "rnnlm.cli.main",
-                "rnnlm.cli.commands.train",
-                "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting",
-                "support.killed_runs",
+                "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run",
+                "rnnlm.neural.fitting.fitting", "support.killed_runs",
             ]
-        )
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):

@@ -1,11 +1,7 @@
-"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py.
-
-`python -m support.ranked_runs FOLDER` is one rank; the first one writes what all found to FOLDER/found-COUNT.npz.
-"""
+"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py."""
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,36 +28,22 @@ ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
-    "bptt_tokens": 9,
-    "optimizer": "sgd",
-    "learning_rate": 2.0,
-    "clip_norm": 0.3,
-    "schedule": "linear",
-    "warmup": 0.0,
+    "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3, "schedule": "linear", "warmup": 0.0,
     "validate_every_steps": 6,
-}
+}  # fmt: skip
 CASES = {
     "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5, "bptt_deviation": 3.0, "state_reset": 0.3},
     "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14, "activation_penalty": 2.0},
     "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
     "averaged": {
-        "optimizer": "asgd",
-        "nonmonotone_interval": 2,
-        "fine_tune_after": 0.5,
-        "output_layer": "mos",
-        "mixture_components": 2,
+        "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "output_layer": "mos", "mixture_components": 2,
         "accumulation": 3,
     },
     "gru": {
-        "model": "gru",
-        "layers": 2,
-        "optimizer": "adamw",
-        "learning_rate": 0.01,
-        "output_layer": "hierarchical",
-        "tied": None,
+        "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None,
         "ema_decay": 0.9,
     },
-}
+}  # fmt: skip
 CUT = 8  # steps, in the middle of an epoch
 DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
 
@@ -205,12 +187,15 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
         found["differing"] = np.array(str(error))
 
 
-if __name__ == "__main__":
+def rank_of(folder: Path, environment: dict[str, str]) -> None:
+    """The body of one rank's process. The first one writes what all found to FOLDER/found-COUNT.npz."""
+    os.environ.update(environment)
+    said = os.open(folder / f"said-{environment['RANK']}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1), os.dup2(said, 2)
     torch.set_num_threads(1)
     ranks_module.BETWEEN_SECONDS = 0.0  # they meet at every step
-    place = Path(sys.argv[1])
-    all_ranks = join(torch.device("cpu"), "60s")
-    with all_ranks.together():
-        result = found_by_ranks(place, all_ranks)
-    if not all_ranks.rank_info.rank:
-        np.savez(place / f"found-{all_ranks.count}.npz", **result)
+    ranks = join(torch.device("cpu"), "60s")
+    with ranks.together():
+        found = found_by_ranks(folder, ranks)
+    if not ranks.rank_info.rank:
+        np.savez(folder / f"found-{ranks.count}.npz", **found)

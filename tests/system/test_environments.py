@@ -28,14 +28,10 @@ from support.failures import fingerprint
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
 READING = {
-    "eval": ["eval", "-m", "kn", TEXT],
-    "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
-    "generate": ["generate", "-m", "kn", "--num", "9"],
-    "count": ["count", TEXT, "--order", "2"],
-    "compare": ["compare", "kn", "uni", "--on", TEXT],
-    "info": ["info", "kn"],
-    "doctor": ["doctor", "kn"],
-}
+    "eval": ["eval", "-m", "kn", TEXT], "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
+    "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2"],
+    "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"], "doctor": ["doctor", "kn"],
+}  # fmt: skip
 WRITING = {
     "train": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "made"],
     "export": ["export", "-m", "kn", "--arpa", "made.arpa"],
@@ -44,6 +40,7 @@ WRITING = {
     "rescore": ["rescore", "--tune", LIST, "--apply", LIST, "-m", "kn", "--output", "best.txt"],
     "score -o": ["score", "-m", "kn", "--input", TEXT, "-o", "s.jsonl"],
     "prepare": ["prepare", TEXT, "-o", "prepared", "--workers", "1"],
+    "train, overwrite": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "uni", "--overwrite"],
 }
 COMMANDS = {**READING, **WRITING}
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
@@ -66,23 +63,8 @@ def ground(tmp_path_factory, models):
     shutil.copytree(models.unigram, folder / "uni")
     (folder / TEXT).write_text(models.valid.read_text(encoding="utf-8") + "the m\u00e4n\n", encoding="utf-8")
     (folder / LIST).write_text(NBEST, encoding="utf-8")
-    assert (
-        run(
-            [
-                "train",
-                str(folder / TEXT),
-                "--model",
-                "ngram",
-                "--set",
-                "order=3",
-                "--tokenizer-from",
-                str(folder / "uni"),
-                "-o",
-                str(folder / "kn"),
-            ]
-        )
-        == 0
-    )
+    ngram = ["--model", "ngram", "--set", "order=3", "--tokenizer-from", str(folder / "uni")]
+    assert run(["train", str(folder / TEXT), *ngram, "-o", str(folder / "kn")]) == 0
     return folder
 
 
@@ -92,7 +74,7 @@ def place(ground, tmp_path):
     return Path(shutil.copytree(ground, tmp_path / "place"))
 
 
-def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), **streams) -> Ended:
+def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), program=("-m", "rnnlm"), **streams) -> Ended:
     """Run a command in a process of its own. closed: the numbers of the streams that it is started without."""
 
     def prepare() -> None:
@@ -104,7 +86,7 @@ def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None
     own = {name: value for name, value in environment(**(variables or {})).items() if name not in dropped}
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     ended = subprocess.run(
-        [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
+        [sys.executable, *program, *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
     )  # fmt: skip
     err = (ended.stderr or b"").decode("utf-8", "replace")
     assert "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err, err
@@ -117,27 +99,30 @@ def content(place) -> dict[str, bytes]:
 
 
 BARE = {
-    "LC_ALL": "POSIX",
-    "PYTHONCOERCECLOCALE": "0",
-    "PYTHONUTF8": "0",
-    "TERM": "nonsense",
-    "COLUMNS": "20",
-    "LINES": "-1",
-    "TMPDIR": "/nonexistent/folder",
-    "PYTHONWARNINGS": "error",
-    "PYTHONPYCACHEPREFIX": "/proc/nowhere",
-    "XDG_CACHE_HOME": "/nonexistent/cache",
-    "HF_HOME": "/nonexistent/hf",
-}
+    "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "nonsense", "COLUMNS": "20", "LINES": "-1",
+    "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error", "PYTHONPYCACHEPREFIX": "/proc/nowhere",
+    "XDG_CACHE_HOME": "/nonexistent/cache", "HF_HOME": "/nonexistent/hf",
+}  # fmt: skip
+ONE_AFTER_THE_OTHER = """
+import sys
+from rnnlm.cli.main import run
+names = sys.argv[1:]
+while names:
+    count = int(names.pop(0))
+    arguments, names = names[:count], names[count:]
+    if code := run(arguments):
+        sys.exit(f"{arguments} ended with {code}")
+"""
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_bare_environment(place, name):
+def test_a_bare_environment(place):
     """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or compiled files, warnings that are
     errors, no standard input, twenty open files: every command works, whatever names and text it is given."""
+    given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
-        place, COMMANDS[name], variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,), limits={resource.RLIMIT_NOFILE: 20}
-    )
+        place, given, variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,), limits={resource.RLIMIT_NOFILE: 20},
+        program=("-c", ONE_AFTER_THE_OTHER),
+    )  # fmt: skip
     assert ended.code == 0, ended.err
     ended.out.decode("utf-8")
 
@@ -205,22 +190,8 @@ def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
 def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
     """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
     reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
-    lstm = [
-        "train",
-        TEXT,
-        "--valid",
-        TEXT,
-        "--set",
-        "hidden_size=8",
-        "--set",
-        "embedding_size=8",
-        "--precision",
-        "fp32",
-        "--budget",
-        "9steps",
-        "-o",
-        "made",
-    ]
+    small = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--budget", "9steps"]
+    lstm = ["train", TEXT, "--valid", TEXT, *small, "-o", "made"]
     command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
     with open(place / "out", "wb") as out:
         process = subprocess.Popen(
@@ -234,30 +205,23 @@ def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
     assert fingerprint(place / "made")
 
 
-OUTPUT = {
-    "train": ("made", ["--overwrite"]),
-    "export": ("made.arpa", ["--overwrite"]),
-    "count -o": ("made.counts", ["--overwrite"]),
-    "mix": ("mixed", ["--overwrite"]),
-    "rescore": ("best.txt", ["--overwrite"]),
-    "prepare": ("prepared", ["--overwrite"]),
-}
+OUTPUT = {"train": "made", "export": "made.arpa", "count -o": "made.counts", "mix": "mixed", "rescore": "best.txt", "prepare": "prepared"}
 
 
 @pytest.mark.parametrize("name", OUTPUT)
 def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     """fsync fails as on a disk that is full, broken or read-only; then all is well again."""
     monkeypatch.chdir(place)
-    (output, replacing), arguments = OUTPUT[name], COMMANDS[name]
+    output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
     before = content(place)
     for number in (errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOSPC) if name == "train" else (errno.ENOSPC,):
         with failing_disk(number):
-            ended = rnnlm(*arguments, *replacing)
+            ended = rnnlm(*arguments, "--overwrite")
         assert ended.code == 1 and ended.errors[0].startswith("error: cannot write"), ended.err
         assert os.strerror(number) in ended.errors[1] and (number in (errno.EIO, errno.EROFS) or "make space" in ended.errors[2])
         assert content(place) == before
-    assert rnnlm(*arguments, *replacing).code == 0 and (place / output).exists()
+    assert rnnlm(*arguments, "--overwrite").code == 0 and (place / output).exists()
 
 
 @contextlib.contextmanager
@@ -272,7 +236,7 @@ def failing_disk(number: int):
         yield
 
 
-@pytest.mark.parametrize("name", ["train", "export", "mix", "score -o", "prepare"])
+@pytest.mark.parametrize("name", ["train", "train, overwrite", "export", "mix", "score -o", "prepare"])
 def test_a_limit_to_the_size_of_files(place, name):
     """As a quota is, whose error a write tells, not fsync."""
     before = content(place)

@@ -1,13 +1,11 @@
 """The script for machines with a GPU: what it calls, in which order, and what it does when something fails."""
 
 import os
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-from rnnlm import corpora
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "gpu"
 RECORDER = """#!/bin/sh
@@ -76,12 +74,10 @@ def test_without_arguments_it_says_how_it_is_called():
     assert ended.returncode == 2 and ".ci/gpu TRAIN VALID OUTPUT" in ended.stderr and "MINUTES=9" in ended.stderr
 
 
-@pytest.mark.slow
-def test_on_a_cpu_it_times_and_trains(tmp_path):
-    texts = corpora.part("english", "valid"), corpora.part("english", "test")
+def test_what_it_calls_times_and_trains(run, rnnlm, models, monkeypatch):
     tiny = [part for setting in ("hidden_size=8", "embedding_size=8", "precision=fp32") for part in ("--set", setting)]
-    environment = {**os.environ, "PYTHON": sys.executable, "CHECKS": "skip", "STEPS": "1"}
-    ended = subprocess.run([SCRIPT, *texts, tmp_path / "out", "lstm", "2steps", *tiny], env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "median\t" in ended.stdout and "ppl_token" in ended.stdout
-    assert (tmp_path / "out" / "config.json").is_file()
+    *_, timing, training = (shlex.split(call) for call in run("train.txt", "valid.txt", "out", "lstm", "2steps", *tiny, STEPS="1")[1])
+    texts = {"train.txt": models.text, "valid.txt": models.valid}
+    timed, trained = (rnnlm(*(texts.get(part, part) for part in call[2:])) for call in (timing, training))
+    assert timed.code == trained.code == 0, (timed.err, trained.err)
+    assert "median\t" in timed.out and "ppl_token" in trained.out

@@ -135,17 +135,9 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
     print(f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (("nothing.txt", "--processes", "2"), 1, "error: no such file: nothing.txt"),
-        (("--model", "ngram", "--processes", "2"), 2, "error: a model of kind ngram is trained by one process"),
-    ],
-    ids=["text", "ngram"],
-)
-def test_what_is_wrong_is_said_once(spawn, arguments, code, message):
-    shown = spawn("train", *arguments, "-o", "made")
-    assert (shown.code, shown.errors[0]) == (code, message)
+def test_what_is_wrong_is_said_once(spawn):
+    shown = spawn("train", "--model", "ngram", "--processes", "2", "-o", "made")
+    assert (shown.code, shown.errors[0]) == (2, "error: a model of kind ngram is trained by one process")
     assert sum(line.startswith("error") for line in shown.err.splitlines()) == 1
 
 

@@ -1,11 +1,8 @@
 """Several ranks take the steps of one process that has all their rows: losses, weights and perplexities are the same, to rounding."""
 
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +15,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.step import SharedStep
 from rnnlm.system import Rank, bind_device, current_rank
-from support import ranked_runs
-from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, read_state, run, trainer_of, write_state
+from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, rank_of, read_state, run, trainer_of, write_state
 
 COUNTS = (2, 3)
 
@@ -31,9 +27,8 @@ def free_port() -> int:
 
 
 def ranks_environment(count: int, rank: int, port: int) -> dict[str, str]:
-    own = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-    path = os.pathsep.join([str(Path(ranked_runs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, **{name: str(value) for name, value in own.items()}, "PYTHONPATH": path}
+    own = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {name: str(value) for name, value in own.items()}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,18 +51,21 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(alone):
-    """What 2 and 3 ranks find."""
+    """What 2 and 3 ranks find, in forks of one process that has torch."""
     folder, _ = alone
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["support.ranked_runs"])
     found = {}
     for count in COUNTS:
         port = free_port()
-        command = [sys.executable, "-m", "support.ranked_runs", str(folder)]
         started = [
-            subprocess.Popen(command, env=ranks_environment(count, rank, port), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            for rank in range(count)
+            context.Process(target=rank_of, args=(folder, ranks_environment(count, rank, port)), daemon=True) for rank in range(count)
         ]
-        said = [process.communicate(timeout=120)[0] for process in started]
-        assert [process.returncode for process in started] == [0] * count, said
+        for process in started:
+            process.start()
+        for process in started:
+            process.join(120)
+        assert [process.exitcode for process in started] == [0] * count, [path.read_text() for path in folder.glob("said-*")]
         found[count] = dict(np.load(folder / f"found-{count}.npz"))
     return found
 

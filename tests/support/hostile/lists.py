@@ -115,7 +115,7 @@ ROWS += [
 ROWS += [
     Bad("n-best: missing", RESCORE, "cannot read n.tsv"),
     Bad("n-best: an empty folder", "rescore -m {unigram} --tune n", "", {"n": folder(x=b"")}),
-    Bad("n-best: a line without end", f"rescore -m {{unigram}} --tune n.tsv.gz", "n.tsv.gz, line 1: longer than",
+    Bad("n-best: a line without end", "rescore -m {unigram} --tune n.tsv.gz", "n.tsv.gz, line 1: longer than",
         {"n.tsv.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
     Bad("n-best: truncated gzip", RESCORE.replace("n.tsv", "n.tsv.gz"), "cannot read n.tsv.gz", {"n.tsv.gz": gzip.compress(GOOD)[:-9]}),
     Bad("n-best: references that contradict", f"{RESCORE} --ref r", "r, line 1: another reference for 'u1'", {"n.tsv": GOOD, "r": b"u1 a dog\n"}),

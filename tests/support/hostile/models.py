@@ -54,6 +54,15 @@ def renamed(new: str) -> Callable[[Path], None]:
     return config(change)
 
 
+def unnamed(ending: str) -> Callable[[Path], None]:
+    """config.json does not name the file whose name ends so."""
+
+    def change(content):
+        del content["files"][next(name for name in content["files"] if name.endswith(ending))]
+
+    return config(change)
+
+
 def setting(**values) -> Callable[[Path], None]:
     return config(lambda content: content["settings"].update(values))
 
@@ -171,6 +180,13 @@ ANY = {
     "another tokenizer": ("the model at m is damaged", tokenizer(tokenizer="\x1b[31mbpe")),
     "another tokenizer that there is": ("the model at m is damaged", tokenizer(tokenizer="sentencepiece")),
     "tokenizer settings of a wrong type": ("the model at m is damaged", tokenizer(lowercase=3)),
+    "files missing": ("the model at m is damaged", config(lambda content: content.pop("files") and None)),
+    "no weights named": ("the model at m is damaged", unnamed(".safetensors")),
+    "no vocabulary named": ("the model at m is damaged", unnamed("vocab.txt")),
+    "a name of dots": ("the model at m is damaged", renamed("..")),
+    "weights a folder": ("the model at m is damaged", lambda folder: ((path := weights_file(folder)).unlink(), path.mkdir()) and None),
+    "weights longer": ("the model at m is damaged", edited("weights", lambda data: data + b"x", in_config=False)),
+    "an array too few": ("the model at m is damaged", arrays(lambda found: found.pop(next(iter(found))) is None)),
 }  # fmt: skip
 NETWORK = {
     "NaN": ("the model at m is damaged", filled(float("nan"))),
@@ -184,6 +200,9 @@ NETWORK = {
     "a width of 10^30": ("the model at m is damaged", setting(hidden_size=10**30)),
     "a million layers": ("the model at m is damaged", setting(layers=1_000_000)),
     "a width below zero": ("the model at m is damaged", setting(hidden_size=-1)),
+    "a width in words": ("the model at m is damaged", setting(hidden_size="many")),
+    "a hundred layers": ("the model at m is damaged", setting(layers=100)),
+    "a bias of NaN": ("the model at m is damaged", setting(forget_bias=float("nan"))),
     "a width of NaN": ("the model at m is damaged", setting(hidden_size=float("nan"))),
     "a dropout of 1e400": ("the model at m is damaged", setting(dropout_output=float("inf"))),
     "an output layer that there is not": ("the model at m is damaged", setting(output_layer="\x1b[31m")),
@@ -192,6 +211,8 @@ NGRAM = {
     "NaN": ("the model", filled(float("nan"))),
     "infinity": ("the model", filled(float("inf"))),
     "positive log-probabilities": ("the model", filled(5.0)),
+    **{name: ANY[name] for name in ("weights cut off, and so recorded", "weights a pickle", "a shape of 10^18", "an array of another type",
+                                    "an array of another shape", "vocabulary of one word more", "no arrays")},
 }  # fmt: skip
 
 
@@ -294,13 +315,13 @@ STATES = {
     ),
 }
 
-ROWS = [Bad(f"model: {name}", SCORE, what, {"m": model("lstm", damage)}) for name, (what, damage) in {**ANY, **NETWORK}.items()]
-ROWS += [Bad(f"n-gram model: {name}", SCORE, what, {"m": model("ngram", damage)}) for name, (what, damage) in NGRAM.items()]
-ROWS += [Bad(f"n-gram model: {name}", SCORE, ANY[name][0], {"m": model("ngram", ANY[name][1])})
-         for name in ("weights cut off, and so recorded", "weights a pickle", "a shape of 10^18", "an array of another type",
-                      "an array of another shape", "vocabulary of one word more", "no arrays")]  # fmt: skip
-ROWS += [Bad(f"mixture: {name}", SCORE, what, {"m": model("mixture", damage)}) for name, (what, damage) in MIXTURE.items()]
-ROWS += [Bad(f"subwords: {name}", SCORE, what, {"m": model("subwords", damage)}) for name, (what, damage) in SUBWORDS.items()]
+LOADED = {"lstm": {**ANY, **NETWORK}, "ngram": NGRAM, "mixture": MIXTURE, "subwords": SUBWORDS}  # read by the library; some by a command:
+ROWS = [Bad(f"model: {name}", SCORE, ANY[name][0], {"m": model("lstm", ANY[name][1])})
+        for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type", "a header of 90 MB",
+                     "weights a link to a device", "an array too many", "vocabulary with an unknown escape")]  # fmt: skip
+ROWS += [Bad(f"model: {name}", SCORE, what, {"m": model(kind, damage)}) for kind, name, (what, damage) in (
+    ("lstm", "numbers that overflow", NETWORK["numbers that overflow"]), ("ngram", "NaN", NGRAM["NaN"]),
+    ("mixture", "a part with terminal escapes", MIXTURE["a part with terminal escapes"]))]  # fmt: skip
 ROWS += [Bad(f"adaptation: {name}", "eval -m m {valid} --adapt dynamic", what, {"m": model("lstm", damage)})
          for name, (what, damage) in ADAPTED.items()]  # fmt: skip
 ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[name][1])})

@@ -50,6 +50,9 @@ ROWS = [
     Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis})
     for how, command in WRITERS.items()
 ]
+ROWS += [
+    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis})
+]
 ROWS += [Bad(f"folder is a file: {how}", command.replace("OUT", "text"), "", {"text": b"mine\n"}) for how, command in WRITERS.items()]
 ROWS += [
     Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"})

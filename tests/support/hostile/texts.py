@@ -5,7 +5,7 @@ import lzma
 import os
 import zlib
 
-from support.hostile.cases import COMPRESS, TINY, Bad, fine, folder, repeated
+from support.hostile.cases import COMPRESS, TINY, Bad, copy, fine, folder, repeated
 
 GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
@@ -86,6 +86,9 @@ ROWS += [
     Bad("nothing on stdin", "eval -m {unigram} -", "no text in -"),
     Bad("bad UTF-8 on stdin", "train - --model unigram -o out", "-, line 1, byte 1: not UTF-8", stdin=b"\xff\n"),
     Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1, byte 1: not UTF-8", {"text": "text".encode("utf-16")}),
+    Bad("score: a reserved symbol, strictly", "score -m {lstm} --input text --strict", "sentence 2:", {"text": b"a\na </s>\n"}),
+    Bad("a model is not replaced where the text is bad", "train text --model unigram -o m --overwrite", "text, line 2, byte 5: not UTF-8",
+        {"text": b"good\nbad \xff\n", "m": copy("unigram")}),
     Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict", "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
     Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
     Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),

@@ -38,11 +38,8 @@ def test_what_is_written_is_read_back_by_ourselves(table):
 def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
     pandas = pytest.importorskip("pandas")
     table = [
-        ["1st", 'a "quoted" word', 'an "odd one'],
-        ["2nd", '"whole"', "a\ttab"],
-        ["3rd", "two\nlines", '"'],
-        ["4th", 'x""', '"Well, \n'],
-    ]
+        ["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"], ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n'],
+    ]  # fmt: skip
     path = tmp_path / "table.tsv"
     path.write_text("".join(map(tsv.line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
     assert pandas.read_csv(path, sep="\t").values.tolist() == table
@@ -57,10 +54,8 @@ def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
         ('a\tb\n"\t"x\n""\ty\n', [['"', '"x'], ["", "y"]]),
         ('a\tb\n"open\ty\nz\tclosed"\n', [['"open', "y"], ["z", 'closed"']]),
         ('a\tb\n1\t"I know\n2\twhat to do."\n', [["1", '"I know'], ["2", 'what to do."']]),
-        ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]),
-        ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
-        ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]),
-        ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
+        ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]), ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
+        ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]), ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
         ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
     ],
 )  # fmt: skip

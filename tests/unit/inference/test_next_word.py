@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from unit.inference.test_word_surprisal import predicted
 
 from rnnlm.errors import UsageError
 from rnnlm.scoring.scorer import score_sentences
+from support.adapted_models import next_token_probabilities
 from support.tiny_models import fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
@@ -19,7 +19,7 @@ def test_of_a_word_model_are_the_likeliest_tokens_at_each_place():
     ids, symbols = model.tokenizer.encode(["the cat sat"]).ids.tolist(), model.tokenizer.symbols()
     assert [word.word for word in score.word_scores] == ["the", "cat", "sat", "</s>"]
     for place, found in enumerate(score.next_words):
-        p = predicted(model, ids[:place])
+        p = next_token_probabilities(model, ids[:place])
         best = np.argsort(-p)[:4]
         assert [each.word for each in found] == [symbols[id] for id in best]
         assert [each.probability for each in found] == pytest.approx(p[best].tolist(), abs=1e-5)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from rnnlm import arrays
 from rnnlm.scoring.scorer import score_sentences
+from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
@@ -26,14 +26,6 @@ def model(request):
     return fit(request.param[0], **request.param[1])
 
 
-def predicted(model, ids) -> np.ndarray:
-    """p of every next token after the boundary and `ids`, token by token."""
-    state = model.initial_state(1)
-    for id in [model.tokenizer.boundary_id, *ids]:
-        logprob_11V, state = model.predict(np.array([[id]]), state)
-    return np.exp(arrays.as_numpy(logprob_11V)[0, 0].astype(np.float64))
-
-
 def slow_words(model, line: str) -> list[float]:
     """P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand: words are what lies between runs of white space."""
     tokenizer = model.tokenizer
@@ -41,10 +33,10 @@ def slow_words(model, line: str) -> list[float]:
     starters = np.flatnonzero(tokenizer.starts_word_V)
     is_space = [id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(" \t") for id in ids]
     starts = [0] + [at for at in range(1, len(ids)) if tokenizer.starts_word_V[ids[at]] and not is_space[at - 1]]
-    boundary = {at: 1.0 if at == 0 else predicted(model, ids[:at])[starters].sum() for at in starts} | {len(ids): 1.0}
+    boundary = {at: 1.0 if at == 0 else next_token_probabilities(model, ids[:at])[starters].sum() for at in starts} | {len(ids): 1.0}
     result = []
     for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
-        p = math.prod(predicted(model, ids[:at])[ids[at]] for at in range(start, end))
+        p = math.prod(next_token_probabilities(model, ids[:at])[ids[at]] for at in range(start, end))
         result.append(p * boundary[end] / boundary[start] if boundary[start] else 0.0)
     return result
 
@@ -83,13 +75,13 @@ def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
     context = tokenizer.encode(["ab"]).ids[:-1].tolist()
     ids_of = dict(zip(tokenizer.symbols(), range(tokenizer.size), strict=True))
     letters = [ids_of[symbol] for symbol in tokenizer.symbols() if symbol not in (" ", "</s>")]
-    starts_word = predicted(model, context)[[ids_of[" "], ids_of["</s>"]]].sum()
+    starts_word = next_token_probabilities(model, context)[[ids_of[" "], ids_of["</s>"]]].sum()
     total = 0.0
     for length in (1, 2, 3):
         for word in itertools.product(letters, repeat=length):
             sequence = [*context, ids_of[" "], *word]
-            p = math.prod(predicted(model, sequence[:at])[sequence[at]] for at in range(len(context), len(sequence)))
-            mass = sum(p * predicted(model, sequence)[ids_of[end]] for end in (" ", "</s>"))
+            p = math.prod(next_token_probabilities(model, sequence[:at])[sequence[at]] for at in range(len(context), len(sequence)))
+            mass = sum(p * next_token_probabilities(model, sequence)[ids_of[end]] for end in (" ", "</s>"))
             total += mass / starts_word
             text = "".join(tokenizer.symbols()[id] for id in word)
             if "<" not in text and text in ("a", "b", "ab", "ba", "aab"):

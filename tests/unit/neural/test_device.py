@@ -18,7 +18,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from support.network_variants import VARIANTS
 
 CPU, META = torch.device("cpu"), torch.device("meta")
-KINDS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("rnn", "elu"), ("rnn", "leaky_relu"), ("gru", "tanh"), ("lstm", "tanh")]
+KINDS = [("rnn", "tanh"), ("rnn", "leaky_relu"), ("gru", "tanh"), ("lstm", "tanh")]
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 
 
@@ -129,7 +129,7 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
         l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
     state = trainer.network.initial_state(3)
-    for _, window in zip(range(3), (window for _, window in trainer.source.windows()), strict=False):
+    for _, window in zip(range(2), (window for _, window in trainer.source.windows()), strict=False):
         loss, state = trainer.step(trainer.source.batch(window), state, 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
@@ -250,30 +250,9 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
-    assert {
-        "__call__",
-        "warm_up",
-        "record",
-        "replay",
-        "set_rate",
-        "dropout",
-        "activation_penalty",
-        "_drop_words",
-        "recurrent_weights",
-    } <= names
+    assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert {
-        "forward",
-        "backward",
-        "draw",
-        "_by_class",
-        "_tails",
-        "_paths",
-        "window_loss",
-        "by_doubling",
-        "step_backward",
-        "_gates",
-    } <= names
+    assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "is_good" not in names and "fitted" not in names
 

@@ -1,7 +1,7 @@
 """Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape; held-out counts likewise."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
@@ -63,7 +63,6 @@ LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])  # then smoothed Go
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=40)
 @given(case=cases())
 @example(case=ONE_WORD)
 @example(case=ONE_SENTENCE)
@@ -82,7 +81,6 @@ def test_probabilities_are_those_of_the_formulas(name, case):
 
 
 @pytest.mark.parametrize("name", NORMALISED)
-@settings(max_examples=20)
 @given(case=cases())
 @example(case=ONE_WORD)
 @example(case=NO_WORDS)
@@ -116,7 +114,6 @@ SIZE = 6
 texts = st.lists(st.lists(st.integers(1, SIZE - 1), max_size=10), min_size=1, max_size=8)
 
 
-@settings(max_examples=80)
 @given(train=texts, heldout=texts, order=st.integers(1, 6))
 @example(train=[[1]], heldout=[[]], order=6)
 @example(train=[[1, 2, 3, 4, 5] * 4], heldout=[[2, 3, 4, 5], [1, 2]], order=5)

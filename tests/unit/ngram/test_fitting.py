@@ -174,7 +174,7 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("memory", ["1", "1500", "9k", "200k"])
+@pytest.mark.parametrize("memory", ["1", "9k"])
 @pytest.mark.parametrize("settings", CASES, ids=str)
 def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, memory):
     data = data_of(TEXT, TEXT[::9])

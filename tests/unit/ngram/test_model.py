@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.backoff_dictionary import BackoffDictionary
@@ -122,7 +122,6 @@ def check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_B
 
 
 @pytest.mark.parametrize(("name", "interpolate"), KINDS, ids=str)
-@settings(max_examples=20)
 @given(data=st.data())
 def test_scores_distributions_and_states_are_those_of_a_dictionary(name, interpolate, data):
     sentences = data.draw(st.lists(st.lists(st.integers(1, 4), max_size=9), max_size=5)) + SENTENCES

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.ngram import tables as levels
@@ -24,7 +24,6 @@ def tables(draw):
     return keys, wanted + wanted[: draw(st.integers(0, 5))]
 
 
-@settings(max_examples=300)
 @given(table=tables(), worth_sorting=st.sampled_from([1, 2, 4, 16]), block=st.sampled_from([1, 2, 7, 8192]))
 @example(table=([], []), worth_sorting=1, block=1)
 @example(table=([], [0, LARGEST]), worth_sorting=1, block=1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
@@ -35,7 +35,6 @@ def without_begin(counts: dict) -> dict:
     return {gram: count for gram, count in counts.items() if gram != (BEGIN,)}
 
 
-@settings(max_examples=50)
 @given(sentences=texts, order=st.integers(1, 16), part_positions=st.sampled_from([1, 2, 7, 1 << 24]))
 @example(sentences=[[]], order=5, part_positions=1 << 24)
 @example(sentences=[[1]], order=16, part_positions=1)
@@ -48,7 +47,6 @@ def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
     assert counts.levels[0].counts_M[SIZE] == expected[BEGIN,]
 
 
-@settings(max_examples=80)
 @given(sentences=texts, order=st.integers(1, 7))
 def test_adjusted_counts_are_the_number_of_words_to_the_left(sentences, order):
     counts = counts_of(sentences, SIZE, order)
@@ -56,7 +54,6 @@ def test_adjusted_counts_are_the_number_of_words_to_the_left(sentences, order):
     assert as_dictionary(counts, [counts.adjusted(n) for n in range(1, counts.order + 1)]) == expected
 
 
-@settings(max_examples=40)
 @given(sentences=texts, part_positions=st.sampled_from([1, 5, 1 << 24]))
 def test_n_grams_are_sorted_and_know_their_beginnings_and_ends(sentences, part_positions):
     counts = counts_of(sentences, SIZE, 5, workspace=small_workspace(part_positions))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
@@ -43,7 +43,6 @@ def test_probabilities_mix_the_orders():
 sentences = st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_size=5)
 
 
-@settings(max_examples=60)
 @given(train=sentences, heldout=sentences, order=st.integers(1, 5))
 def test_weights_are_those_of_em_over_a_mixture_of_orders(train, heldout, order):
     weights_NB = fit("jelinek-mercer", train, 6, order, heldout=heldout).smoothing.weights_NB

@@ -1,0 +1,130 @@
+"""Model folders that are damaged, or made to do harm: refused with their name, soon, and without taking what they merely claim."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.errors import ModelError, RnnlmError
+from rnnlm.models import info, model_folder
+from rnnlm.models.manifest import HINT
+from support.hostile import models as hostile
+from support.hostile.watching import watched
+from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
+
+CASES = {f"{kind}: {name}": (kind, *case) for kind, cases in hostile.LOADED.items() for name, case in cases.items()}
+
+
+@pytest.mark.parametrize("kind, what, damage", CASES.values(), ids=map(ascii, CASES))
+def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damage):
+    shutil.copytree(there[kind], "m", symlinks=True)
+    damage(here / "m")
+    with watched(), pytest.raises(RnnlmError) as caught:
+        rnnlm.score_sentences(rnnlm.load("m"), ["the man"])
+    assert caught.value.what.startswith(what) and caught.value.why and "\n" not in str(caught.value)
+    assert not (here / "hacked").exists()
+
+
+@pytest.mark.parametrize("name", ["an unknown model", "vocabulary missing", "a million layers", "config.json cut off", "a newer format"])
+def test_a_damaged_model_is_not_described_either(there, here, name):
+    shutil.copytree(there["lstm"], "m")
+    hostile.LOADED["lstm"][name][1](here / "m")
+    with pytest.raises(ModelError, match="the model at m"):
+        info.describe("m")
+
+
+def damage(path, change):
+    data = path.read_bytes()
+    path.write_bytes(change(data))
+
+
+def test_a_newer_format_says_to_upgrade(tmp_path):
+    save_lstm(tmp_path)
+    edit_config(tmp_path, lambda content: content.update(format_version=2))
+    with pytest.raises(ModelError, match="has format 2; this rnnlm reads up to 1; upgrade rnnlm"):
+        model_folder.load(tmp_path, "cpu")
+
+
+def test_giant_sizes_allocate_nothing(tmp_path):
+    import resource
+
+    save_lstm(tmp_path)
+    edit_config(tmp_path, lambda content: content["settings"].update(hidden_size=10**6))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="the settings imply"):
+        model_folder.load(tmp_path, "cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def flip_a_bit(path):
+    damage(path, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_a_flipped_bit_is_found_by_its_hash(tmp_path):
+    manifest = save_lstm(tmp_path)
+    path = weights_file(tmp_path)
+    flip_a_bit(path)
+    assert model_folder.damaged_files(tmp_path, manifest) == [path.name]
+    path.unlink()
+    assert model_folder.damaged_files(tmp_path, manifest) == [path.name]
+
+
+@pytest.mark.parametrize("save", [save_unigram, save_lstm])
+@pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
+def test_a_model_that_is_held_in_memory_is_hashed_when_it_is_loaded(tmp_path, save, name):
+    folder = tmp_path / "m"
+    save(folder)
+    (path,) = folder.glob(name)
+    flip_a_bit(path) if name == "weights-*" else damage(path, lambda data: data.replace(b"cat", b"cot"))
+    with pytest.raises(ModelError) as caught:
+        model_folder.load(folder, "cpu")
+    assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
+    assert caught.value.why == f"{path.name} has changed: its SHA-256 is not the one recorded"
+
+
+def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
+    """A file that changes after it was hashed makes no difference: it is read once."""
+    save_lstm(tmp_path)
+    path, check = weights_file(tmp_path), model_folder.check_hash
+    before = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+
+    def check_and_damage(checked, *hashes):
+        check(checked, *hashes)
+        if checked == path:
+            path.write_bytes(b"\xff" * path.stat().st_size)
+
+    monkeypatch.setattr(model_folder, "check_hash", check_and_damage)
+    after = model_folder.load(tmp_path, "cpu")[0].to_arrays()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkeypatch):
+    save_lstm(tmp_path)
+    with open(weights_file(tmp_path), "ab") as stream:
+        stream.truncate(1 << 40)  # with a hole: it takes no space
+    edit_config(tmp_path, lambda content: content["files"][weights_file(tmp_path).name].update(bytes=1 << 40))
+    with pytest.raises(ModelError, match="the weights do not fit the settings: they take more than"):
+        model_folder.load(tmp_path, "cpu")
+
+
+def test_a_description_reads_no_weights(tmp_path):
+    save_lstm(tmp_path)
+    told = info.describe(str(tmp_path))
+    flip_a_bit(weights_file(tmp_path))
+    assert info.describe(str(tmp_path)) == told
+
+
+def test_a_wrong_device_is_not_blamed_on_the_model(tmp_path):
+    save_lstm(tmp_path)
+    with pytest.raises(RnnlmError, match="abacus") as caught:
+        model_folder.load(tmp_path, "abacus")
+    assert not isinstance(caught.value, ModelError)
+
+
+def test_unknown_settings_of_a_model_are_ignored_and_missing_ones_take_the_default(tmp_path):
+    """So that a setting may be added to the format without a new version."""
+    save_lstm(tmp_path)
+    edit_config(tmp_path, lambda content: content["settings"].update(colour="blue"))
+    edit_config(tmp_path, lambda content: content["settings"].pop("layers"))
+    model_folder.load(tmp_path, "cpu")

@@ -1,0 +1,64 @@
+"""Models are found by path and by name."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import ModelError
+from rnnlm.models import loading
+from support.saved_models import save_unigram
+
+
+def test_models_are_found_by_path_and_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_unigram(tmp_path / "checkpoints" / "mine")
+    save_unigram(tmp_path / "here")
+    assert loading.find("mine") == Path("checkpoints/mine")
+    assert loading.find("checkpoints/mine") == Path("checkpoints/mine")
+    assert loading.find("here") == Path("here")
+    assert loading.find(str(tmp_path / "here")) == tmp_path / "here"
+    save_unigram(tmp_path / "mine")
+    assert loading.find("mine") == Path("mine")  # a path comes first
+
+
+def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
+    from rnnlm import checkpoints
+
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoints, "NAMES", ("tiny",))
+    save_unigram(tmp_path / "shipped" / "tiny")
+    assert loading.find("tiny") == tmp_path / "shipped" / "tiny"
+
+
+def test_a_run_beside_the_shipped_models_is_none_of_them(tmp_path, monkeypatch):
+    from rnnlm import checkpoints
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
+    save_unigram(tmp_path / "shipped" / "demo")
+    save_unigram(tmp_path / "shipped" / "english")
+    with pytest.raises(ModelError, match="there are: demo$"):
+        loading.find("english")
+
+
+def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_unigram(tmp_path / "checkpoints" / "mine")
+    with pytest.raises(ModelError, match="no model at yours; .*there are: .*mine"):
+        loading.find("yours")
+
+
+@pytest.mark.parametrize("name, why", [("empty", "holds no config.json"), ("file", "it is a file"), ("w" * 5000, "no such folder")])
+def test_what_is_no_model_is_said_to_be_none(tmp_path, monkeypatch, name, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match=why):
+        loading.find(name)
+
+
+def test_load_opens_what_find_finds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved = save_unigram(tmp_path / "checkpoints" / "mine")
+    assert loading.load("mine").fingerprint == loading.load(tmp_path / "checkpoints" / "mine").fingerprint == saved.fingerprint
