@@ -115,7 +115,7 @@ def standard_input() -> IO[bytes]:
     tokens)."""
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
-    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)
+    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115 (it lives as long as the process)
     shutil.copyfileobj(sys.stdin.buffer, spool, CHUNK_BYTES)
     return spool
 

@@ -61,7 +61,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             LostProcess: another process is gone. ReportedElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
-    if plan.finished and (current_rank().rank or not _unevaluated(plan, plan.finished) and log.is_complete):
+    if plan.finished and (current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)):
         yield _finished(plan.output, plan.finished)
         return
     if current_rank().rank:
