@@ -46,37 +46,27 @@ FILES = {
     "pairs": "score -m {unigram} --pairs {pairs} --pairs-details OUT",
 }  # fmt: skip
 
-ROWS = [
-    Bad(f"folder not empty: {how}", command.replace("OUT", "mine"), "mine is not empty", {"mine": thesis})
-    for how, command in WRITERS.items()
-]
-ROWS += [
-    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis})
-]
-ROWS += [Bad(f"folder is a file: {how}", command.replace("OUT", "text"), "", {"text": b"mine\n"}) for how, command in WRITERS.items()]
-ROWS += [
-    Bad(f"below a file: {how}", command.replace("OUT", "text/m"), "cannot write to text/m", {"text": b"mine\n"})
-    for how, command in WRITERS.items()
-]
-ROWS += [
-    Bad(f"a model is there: {how}", command.replace("OUT", "m"), "m already holds a model", {"m": copy("unigram")})
-    for how, command in WRITERS.items()
-]
-ROWS += [
-    Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/nothere"), "cannot write to /proc/nothere")
-    for how, command in WRITERS.items()
-]
-ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300), "cannot write to mmm") for how, command in WRITERS.items()]
-ROWS += [Bad(f"a file is there: {how}", command.replace("OUT", "out.jsonl"), "out.jsonl already exists", {"out.jsonl": b"mine\n"})
-         for how, command in FILES.items()]  # fmt: skip
-ROWS += [
-    Bad(f"no such folder: {how}", command.replace("OUT", "no/out.jsonl"), "cannot write no/out.jsonl") for how, command in FILES.items()
-]
+FOLDERS = {  # what OUT is, and what is said of it
+    "folder not empty": ("mine", "mine is not empty", {"mine": thesis}), "folder is a file": ("text", "", {"text": b"mine\n"}),
+    "below a file": ("text/m", "cannot write to text/m", {"text": b"mine\n"}),
+    "a model is there": ("m", "m already holds a model", {"m": copy("unigram")}),
+    "where nobody can write": ("/proc/nothere", "cannot write to /proc/nothere", {}), "a name too long": ("m" * 300, "cannot write to mmm", {}),
+}  # fmt: skip
+PLACES = {
+    "a file is there": ("out.jsonl", "out.jsonl already exists", {"out.jsonl": b"mine\n"}),
+    "no such folder": ("no/out.jsonl", "cannot write no/out.jsonl", {}), "where nobody can write": ("/proc/out.jsonl", "cannot write", {}),
+    "a name too long": ("m" * 300 + ".jsonl", "cannot ", {}),
+}  # fmt: skip
+if os.geteuid():  # root writes everywhere
+    FOLDERS["read-only"] = ("r/m", "cannot write", {"r": readonly})
+
+ROWS = [Bad(f"{name}: {how}", command.replace("OUT", out), what, files)
+        for commands, places in ((WRITERS, FOLDERS), (FILES, PLACES)) for name, (out, what, files) in places.items()
+        for how, command in commands.items()]  # fmt: skip
 ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"), "Invalid value" if "rescore" in command else "cannot write d.jsonl",
              {"d.jsonl": thesis}, code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
-ROWS += [Bad(f"where nobody can write: {how}", command.replace("OUT", "/proc/out.jsonl"), "cannot write") for how, command in FILES.items()]
-ROWS += [Bad(f"a name too long: {how}", command.replace("OUT", "m" * 300 + ".jsonl"), "cannot ") for how, command in FILES.items()]
 ROWS += [
+    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis}),
     usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "", {"m": copy("lstm")}),
     fine("prune: over itself", "prune -m m -o m --max-order 1 --overwrite", {"m": copy("ngram")}),
     usage("count: over its text", "count text -o text --overwrite", "text is also an input", {"text": b"the man\n"}),
@@ -100,5 +90,3 @@ ROWS += [
     fine("a link of the model's folder leads to another model", "train {text} --model unigram -o m --overwrite", {"m": linked_part}),
     fine("links of the model's folder lead to a file", f"train {{text}} --model lstm {TINY} -o m --overwrite", {"m": linked_files}),
 ]  # fmt: skip
-if os.geteuid():  # root writes everywhere
-    ROWS += [Bad(f"read-only: {how}", command.replace("OUT", "r/m"), "cannot write", {"r": readonly}) for how, command in WRITERS.items()]
