@@ -43,11 +43,10 @@ def zero_2_kilobytes(folder):
     return weights
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied", "train {text} --init-from copied -o made",
-     "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}", "export -m copied --compact made"],
-)  # fmt: skip
+@pytest.mark.parametrize("command", [
+    "eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied", "train {text} --init-from copied -o made",
+    "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}", "export -m copied --compact made",
+])  # fmt: skip
 def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, command):
     weights = zero_2_kilobytes(copied)
     ended = rnnlm(*command.format(text=models.valid, other=models.lstm).split())

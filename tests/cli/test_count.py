@@ -1,8 +1,6 @@
 """`rnnlm count`: what it prints, what it writes, what it refuses."""
 
 import gzip
-import subprocess
-import sys
 
 import pytest
 
@@ -93,11 +91,6 @@ def test_a_file_is_replaced_only_when_asked(rnnlm, text, here):
     assert sorted(entry.name for entry in here.iterdir()) == ["counts.gz", "text.txt"]
 
 
-def test_an_output_in_no_folder_is_an_error_before_anything_is_read(rnnlm, text, here):
-    checked_error(rnnlm("count", "no-such-text", "-o", here / "no" / "counts"), 1, f"cannot write {here / 'no' / 'counts'}")
-    checked_error(rnnlm("count", "no-such-text", "-o", here), 1, f"cannot write {here}")
-
-
 @pytest.mark.parametrize(
     "arguments", [["--order", "2"], ["--only"], ["--lowercase"], ["--tokenizer", "char"], ["-m", "x"], ["--keep-blank-lines"]]
 )
@@ -105,34 +98,12 @@ def test_what_says_how_to_count_has_no_meaning_in_a_merge(rnnlm, text, arguments
     checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up counts")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "what"),
-    [
-        (["--order", "0"], "Invalid value for '--order'"),
-        (["--min-count", "0"], "Invalid value for '--min-count'"),
-        (["-m", "x", "--lowercase"], "-m MODEL brings its own tokenizer"),
-        (["--tokenizer", "byte", "--lowercase"], "lowercase does not go with the byte tokenizer"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "what"), [
+    (["-m", "x", "--lowercase"], "-m MODEL brings its own tokenizer"),
+    (["--tokenizer", "byte", "--lowercase"], "lowercase does not go with the byte tokenizer"),
+])  # fmt: skip
 def test_wrong_usage(rnnlm, text, arguments, what):
     checked_error(rnnlm("count", text, *arguments), 2, what)
-
-
-def test_bad_input_is_named(rnnlm, text, here):
-    (here / "empty").touch()
-    (here / "reserved").write_text("a\n<s> b\n")
-    checked_error(rnnlm("count", "empty"), 1, "no text in empty")
-    checked_error(rnnlm("count", "reserved"), 1, "reserved, line 2: the text holds <s>")
-    checked_error(rnnlm("count", "--merge", text), 1, f"{text}, line 1: not an n-gram, a tab and a count")
-    checked_error(rnnlm("count", text, "-m", "nothing"), 1, "no model at nothing")
-
-
-def test_a_closed_pipe_ends_silently(models):
-    buffered = "PYTHONUNBUFFERED="  # without a buffer, Python takes a write cut short by a closed pipe for a whole one
-    command = f"{buffered} {sys.executable} -m rnnlm count {models.text} --order 9 | head -n 1; echo ${{PIPESTATUS[0]}}"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-    first, code = ended.stdout.splitlines()
-    assert (first.count("\t"), code, ended.stderr) == (1, "141", "")
 
 
 def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):

@@ -2,8 +2,6 @@ import json
 
 import pytest
 
-from support.failures import checked_error
-
 
 @pytest.fixture
 def bigram(rnnlm, here, corpus_lines):
@@ -43,15 +41,7 @@ def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
     assert f"files\tfailed\t{weights.name} is missing" in rnnlm("doctor", bigram).out
 
 
-def test_no_model_is_an_error_like_any_other(rnnlm, here):
-    checked_error(rnnlm("doctor", "nothing"), 1, "no model at nothing")
-
-
 def test_without_a_name_the_shipped_model_is_checked_and_a_note_says_so(rnnlm, here):
     shown = rnnlm("doctor", "--sample", "2")
     assert shown.code == 0 and "sums\tok" in shown.out
     assert shown.err == "note: the shipped model of plain English (rnnlm info demo); -m names another\n"
-
-
-def test_a_seed_below_zero_is_wrong_usage(rnnlm, bigram):
-    assert rnnlm("doctor", bigram, "--seed", "-1").code == 2

@@ -27,18 +27,6 @@ def test_a_dash_is_stdout(rnnlm, trigrams, here):
     assert ended.code == 0 and ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
 
 
-def test_a_file_in_the_way_stays(rnnlm, trigrams, here):
-    (here / "m.arpa").write_text("precious")
-    checked_error(rnnlm("export", "-m", trigrams, "--arpa", "m.arpa"), 1, "m.arpa already exists")
-    assert (here / "m.arpa").read_text() == "precious"
-    assert rnnlm("export", "-m", trigrams, "--arpa", "m.arpa", "--overwrite").code == 0
-
-
-def test_other_models_cannot_be_exported(rnnlm, models, here):
-    checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa"), 2, "this model has no ARPA form")
-    assert rnnlm("export", "-m", models.lstm).code == 2
-
-
 def test_a_network_is_written_in_compact_form(rnnlm, models, here):
     ended = rnnlm("export", "-m", models.lstm, "--compact", "carried")
     assert ended.code == 0 and ended.err.splitlines()[-1].startswith("written to carried: ")

@@ -28,20 +28,6 @@ def test_all_commands_work_on_an_imported_model(rnnlm, imported, here):
     assert "\nngram 3=1149\n" in exported
 
 
-def test_a_damaged_file_is_an_error_with_its_line(rnnlm, here):
-    (here / "m.arpa").write_text(SMALL.replace("-0.1\ta b", "nan\ta b"))
-    errors = checked_error(rnnlm("import", "m.arpa", "-o", "model"), 1, "m.arpa, line 15: not a log-probability")
-    assert errors[1] == "  why: it is NaN"
-    assert not (here / "model").exists()
-
-
-def test_what_is_not_there_or_in_the_way_is_said(rnnlm, imported, here):
-    checked_error(rnnlm("import", "nowhere.arpa", "-o", "model"), 1, "cannot read nowhere.arpa")
-    checked_error(rnnlm("import", ARPA, "-o", imported), 1, "tri already holds a model")
-    assert rnnlm("import", ARPA, "-o", imported, "--overwrite").code == 0
-    assert rnnlm("import", ARPA).code == 2
-
-
 def test_a_file_comes_from_standard_input(rnnlm):
     assert rnnlm("import", "-", "-o", "model", stdin=SMALL.encode()).code == 0
     assert json.loads(rnnlm("info", "model", "--json").out)["training"]["imported_from"] == "-"

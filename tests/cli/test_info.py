@@ -1,7 +1,4 @@
 import json
-import math
-
-import rnnlm as library
 
 
 def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
@@ -22,12 +19,6 @@ def test_of_mapped_n_grams_info_says_that_their_hash_is_not_checked(rnnlm, model
     rows = [line.split("\t") for line in rnnlm("info", "bigram").out.splitlines()]
     assert ["hash", "unchecked"] in rows
     assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
-
-
-def test_the_number_of_parameters_is_that_of_the_weights(rnnlm, models):
-    shown = json.loads(rnnlm("info", models.lstm, "--json").out)
-    arrays = library.load(models.lstm, "cpu").to_arrays()
-    assert shown["parameters"] == sum(math.prod(array.shape) for array in arrays.values())
 
 
 def test_for_people_it_is_a_table_with_one_line_per_fact(rnnlm, models):
@@ -52,10 +43,3 @@ def test_without_a_name_it_is_the_shipped_model_and_a_note_says_so(rnnlm, here):
     shown = rnnlm("info", "--json")
     assert (shown.code, shown.err) == (0, "note: the shipped model of plain English (rnnlm info demo); -m names another\n")
     assert json.loads(shown.out) == json.loads(rnnlm("info", "demo", "--json").out)
-
-
-def test_an_unknown_model_is_an_error_that_lists_those_there_are(rnnlm, models, monkeypatch):
-    monkeypatch.chdir(models.folder)
-    ended = rnnlm("info", "tinny")
-    assert ended.code == 1
-    assert ended.errors == ["error: no model at tinny", "  why: there is no such folder", "  try: there are: demo, tiny, uni"]

@@ -111,24 +111,3 @@ def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options
     assert (ended.code, ended.out) == (2, "") and message in ended.err
     assert sorted(path.name for path in here.iterdir()) == ["pairs.tsv", "suite.json"]
     assert (here / "pairs.tsv").read_text() == "good\tbad\nthe\tthe man\n"
-
-
-def test_a_folder_that_is_not_there_for_details_is_told_first(rnnlm, models, here):
-    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
-    ended = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "nowhere/d.jsonl")
-    assert (ended.code, ended.out) == (1, "") and "cannot write nowhere/d.jsonl" in ended.err
-
-
-def test_files_are_not_replaced_unless_asked(rnnlm, models, here):
-    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
-    (here / "d.jsonl").write_text("mine")
-    command = ("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "d.jsonl")
-    refused = rnnlm(*command)
-    assert (refused.code, refused.out) == (1, "") and "d.jsonl already exists" in refused.err
-    assert (here / "d.jsonl").read_text() == "mine"
-    assert rnnlm(*command, "--overwrite").code == 0 and "mine" not in (here / "d.jsonl").read_text()
-
-
-def test_a_missing_file_is_told_before_a_model_is_looked_for(rnnlm, here):
-    ended = rnnlm("score", "-m", "nowhere", "--pairs", "nowhere.tsv")
-    assert ended.code == 1 and "no such file: nowhere.tsv" in ended.errors[0]

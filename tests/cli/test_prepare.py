@@ -41,32 +41,6 @@ def test_the_outcome_as_json(rnnlm, text):
     assert told["lines"] == 300 and told["tokens"] == told["bytes"] == text.stat().st_size and told["vocabulary_size"] == 257
 
 
-def test_what_is_damaged_is_told_by_doctor_and_ends_training(rnnlm, text, here):
-    rnnlm("prepare", text, "-o", "big", "--workers", 1)
-    shard = here / "big" / "shard-00000.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
-    checked = rnnlm("doctor", "big")
-    assert checked.code == 1 and "has changed" in checked.out
-    shard.write_bytes(shard.read_bytes()[:-1])
-    checked_error(rnnlm("train", "big"), 1, "the prepared text in big is damaged")
-
-
-REFUSED = [
-    (["missing.txt", "-o", "new"], 1, "no such file"), (["text.txt", "-o", "big"], 1, "big holds a prepared text already"),
-    (["text.txt", "-o", "big", "--resume", "--lowercase"], 2, "--resume goes on with what was begun in big"),
-    (["text.txt", "-o", "new", "--sample", "much"], 2, "sample = 'much'"), (["text.txt", "-o", "new", "--set", "vocab=3"], 2, "unknown setting"),
-    (["text.txt", "-o", "text.txt"], 1, "cannot write to text.txt"), (["text.txt", "-o", "new", "--tokenizer-from", "nothing"], 1, "no model at nothing"),
-    (["text.txt", "-o", "new", "--resume", "--overwrite"], 2, "--resume and --overwrite"), (["big", "-o", "new"], 1, "big is a prepared text"),
-]  # fmt: skip
-
-
-def test_what_cannot_be_done_is_refused_before_work_begins(rnnlm, text, here):
-    assert rnnlm("prepare", "text.txt", "-o", "big", "--workers", 1).code == 0
-    for arguments, code, what in REFUSED:
-        checked_error(rnnlm("prepare", *arguments), code, what)
-        assert prepared_text.load(here / "big").index.counts.lines == 300
-
-
 def test_commands_that_need_the_text_itself_say_so(rnnlm, text):
     rnnlm("prepare", text, "-o", "big", "--workers", 1)
     checked_error(rnnlm("count", "big"), 1, "big is a prepared text")

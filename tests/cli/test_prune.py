@@ -3,7 +3,6 @@ import json
 import pytest
 
 import rnnlm as library
-from support.failures import checked_error
 
 
 @pytest.fixture
@@ -48,37 +47,3 @@ def test_cut_offs_and_vocabulary_limits(rnnlm, big):
     assert "note: the perplexities do not compare" in limited.err
     few = library.load("few")
     assert (few.size, few.order) == (100, 2)
-
-
-def test_the_smaller_model_works_as_any_other(rnnlm, big):
-    rnnlm("prune", "-m", big, "-o", "small", "--threshold", "1e-4")
-    for command in (["eval", "valid.txt"], ["score", "the man"], ["generate"], ["info"], ["doctor"]):
-        assert rnnlm(command[0], "-m", "small", *command[1:]).code == 0
-    assert "pruned" in rnnlm("info", "small").out
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "what"),
-    [
-        ([], 2, "no limits are given"),
-        (["--ngrams", "many"], 2, "Invalid value for '--ngrams': 'many' is not understood"),
-        (["--ngrams", "5"], 2, "5 n-grams are too few"),
-        (["--cutoffs", "0,0,1"], 2, "cut-offs need a text to count"),
-        (["--cutoffs", "1", "--counts", "train.txt"], 2, "cutoffs = '1' is not valid"),
-        (["--threshold", "1e-8", "--on", "nowhere.txt"], 1, "no such file: nowhere.txt"),
-        (["--vocab", "nowhere.txt"], 1, "no such file: nowhere.txt"),
-    ],
-)
-def test_wrong_usage(rnnlm, big, options, code, what):
-    checked_error(rnnlm("prune", "-m", big, "-o", "small", *options), code, what)
-    assert not (big.parent / "small").exists()
-
-
-def test_where_a_model_is_nothing_is_written_unless_asked(rnnlm, big):
-    before = library.load(big).fingerprint
-    checked_error(rnnlm("prune", "-m", big, "-o", big, "--max-order", "2"), 1, f"{big} already holds a model")
-    assert library.load(big).fingerprint == before
-    assert rnnlm("prune", "-m", big, "-o", big, "--max-order", "2", "--overwrite").code == 0
-    assert library.load(big).order == 2
-    nameless = rnnlm("prune", "-o", "small", "--max-order", "2")
-    assert nameless.code == 2 and "RNNLM_MODEL" in nameless.err

@@ -27,9 +27,3 @@ def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
     table = dict(line.split("\t") for line in out.splitlines()[1:] if "\t" in line)
     assert table == {key: str(value) for key, value in recipe.settings.items()}
     assert f"published: {recipe.published}\nsource: {recipe.source}\nmeasured: {recipe.measured}\n" in out
-
-
-def test_an_unknown_recipe_is_wrong_usage_with_the_nearest_suggested(rnnlm):
-    ended = rnnlm("recipes", "gruu")
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.errors == ["error: unknown recipe 'gruu'", "  try: did you mean 'gru'?"]

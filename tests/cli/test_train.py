@@ -1,6 +1,5 @@
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -37,18 +36,6 @@ def test_json_is_one_object(rnnlm, models):
     assert shown.code == 0
 
 
-def test_without_validation_text_part_of_the_text_is_held_out_and_that_is_said(rnnlm, models):
-    shown = rnnlm("train", models.text, *SHORT, "-o", "made")
-    assert shown.code == 0
-    assert "validation on the last 5% of the training text, held out" in shown.err
-
-
-def test_without_output_a_fresh_folder_is_made_in_checkpoints(rnnlm, models, here):
-    for _ in range(2):
-        assert rnnlm("train", models.text, "--model", "unigram").code == 0
-    assert sorted(path.name for path in (here / "checkpoints").iterdir()) == ["unigram", "unigram-2"]
-
-
 def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(rnnlm, models, here):
     (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
     shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set", "hidden_size=9", "--set", "seed=4",
@@ -62,13 +49,6 @@ def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(
     assert settings["bptt_tokens"] == (35, "default")
     assert plan["parameters"] > 1000 and plan["train_tokens"] > 1000 and plan["output"] == "made"
     assert not (here / "made" / "config.json").exists()
-
-
-def test_dry_run_counts_the_parameters_training_then_has(rnnlm, models):
-    plan = json.loads(rnnlm("train", models.text, "--valid", models.valid, *SHORT, "--dry-run", "--json").out)
-    described = json.loads(rnnlm("info", models.lstm, "--json").out)
-    assert plan["parameters"] == described["parameters"]
-    assert plan["vocabulary_size"] == described["vocabulary_size"]
 
 
 def test_dry_run_for_people_is_a_table_and_sizes(rnnlm, models):
@@ -85,67 +65,11 @@ def test_the_bundled_corpus_and_the_demo_recipe_are_the_default(rnnlm):
     assert 250_000 < plan["train_tokens"] < 350_000
 
 
-def test_a_model_is_not_replaced_unless_asked(rnnlm, models, copied):
-    before = library.load(copied).fingerprint
-    refused = rnnlm("train", models.text, *SHORT, "-o", copied)
-    assert refused.code == 1 and "--overwrite" in refused.errors[-1]
-    assert library.load(copied).fingerprint == before
-    assert rnnlm("train", models.text, *SHORT, "-o", copied, "--overwrite").code == 0
-    assert library.load(copied).fingerprint != before
-
-
 def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
     shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, "--tokenizer-from", models.lstm, "--init-from", models.lstm,
                   "-o", "made", "--json")  # fmt: skip
     assert shown.code == 0, shown.err
     assert library.load("made").tokenizer.fingerprint == library.load(models.lstm).tokenizer.fingerprint
-
-
-def test_settings_of_a_training_loop_are_of_no_use_to_a_unigram_and_that_is_said(rnnlm, models):
-    shown = rnnlm("train", models.text, "--model", "unigram", "--budget", "3steps", "-o", "made")
-    assert shown.code == 0
-    assert "note: --budget has no effect on a model of kind unigram: it is ignored" in shown.err.splitlines()
-
-
-def wait_for(process: subprocess.Popen, text: str) -> str:
-    """Reads stderr up to a line that holds `text`."""
-    seen = ""
-    while text not in seen:
-        line = process.stderr.readline()
-        assert line, f"ended without {text!r}: {seen}"
-        seen += line
-    return seen
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.soak  # system/test_signals.py has each signal in each phase
-def test_a_signal_ends_training_with_the_best_model_saved(start, models, here, number):
-    process = start("train", models.text, "--valid", models.valid, *TINY, "--budget", "60s",
-                    "--set", "validate_every_steps=20", "-o", "made")  # fmt: skip
-    wait_for(process, "validation perplexity")
-    process.send_signal(number)
-    _, rest = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert "stopped on request; the best model (step " in rest and "is saved in made" in rest
-    assert "to continue: run the same command with -o made --resume" in rest
-    assert "Traceback" not in rest
-    newest = max((here / "made" / "training").glob("state-*.json"))
-    steps = json.loads(newest.read_text(encoding="utf-8"))["facts"]["step"]
-    again = start("train", models.text, "--valid", models.valid, "-o", "made", "--resume", "--budget", f"{steps + 2}steps")
-    _, said = again.communicate(timeout=30)
-    assert again.returncode == 0 and f"continuing the run in made after step {steps:,}" in said
-    assert library.evaluate(library.load(here / "made"), models.valid).ppl_token > 1
-
-
-def test_ctrl_c_before_training_begins_is_just_an_interrupt(rnnlm, models, monkeypatch):
-    from rnnlm.training import plan as planning
-
-    def interrupted(request, report):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(planning, "plan", interrupted)
-    ended = rnnlm("train", models.text, *SHORT, "-o", "made")
-    assert (ended.code, ended.out, ended.err.strip()) == (130, "", "interrupted")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")

@@ -69,24 +69,6 @@ def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, c
     assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
 
 
-def test_companions_do_not_disturb_other_commands(rnnlm, models, copied):
-    before = json.loads(rnnlm("info", copied, "--json").out)
-    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
-    assert {path.name for path in copied.glob("adapt-*")} == {"adapt-dynamic.json", "adapt-dynamic.safetensors"}
-    assert json.loads(rnnlm("info", copied, "--json").out) == before
-    assert rnnlm("doctor", copied).code == 0
-    more = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "2steps", "--precision", "fp32", "-o", copied, "--overwrite")
-    companions = {path: path.read_bytes() for path in copied.glob("adapt-*")}
-    assert rnnlm("train", models.text, *more).code == 0
-    assert not list(copied.glob("adapt-*"))  # another model is there now
-    for path, content in companions.items():
-        path.write_bytes(content)
-    lines = checked_error(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid), 1, "the gradient statistics in")
-    assert "trained again" in lines[1] and "--statistics" in lines[2]
-    assert lines[2].endswith("adaptation_rule=sgd")
-    assert rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--set", "adaptation_rule=sgd").code == 0
-
-
 def test_default_settings_are_reported_as_such(rnnlm, models):
     ended = rnnlm("eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid)
     assert ended.err == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
@@ -95,28 +77,8 @@ def test_default_settings_are_reported_as_such(rnnlm, models):
 @pytest.mark.parametrize("arguments, code, what", [
     (["eval", "TEXT", "--set", "cache_tokens=9"], 2, "--set is for an adaptation"),
     (["eval", "TEXT", "--adapt", "cache", "--set", "cache_toks=9"], 2, "unknown setting 'cache_toks'"),
-    (["eval", "TEXT", "--adapt", "cache", "--set", "cache_weight=1"], 2, "setting cache_weight = '1' is not valid"),
-    (["eval", "TEXT", "--adapt", "dynamic", "--set", "adaptation_rule=rms"], 2, "rule rms needs gradient statistics"),
     (["tune", "--on", "TEXT"], 2, "which adaptation?"),
-    (["tune", "--adapt", "cache", "--on", "nothere"], 1, "no such file"),
-    (["tune", "--adapt", "cache", "--on", "TEXT", "--tokens", "0"], 2, "0 tokens"),
-    (["tune", "--adapt", "cache", "--on", "TEXT", "--statistics", "TEXT"], 2, "the adaptation cache does not use"),
-    (["tune", "--adapt", "dynamic", "--on", "TEXT", "--statistics", "TEXT", "--set", "adaptation_rule=sgd"], 2, "the rule sgd does not use"),
 ])  # fmt: skip
 def test_bad_requests(rnnlm, models, copied, arguments, code, what):
     checked_error(rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied), code, what)
     assert not list(copied.glob("adapt-*"))
-
-
-@pytest.mark.parametrize("kind", ["cache", "dynamic"])
-@pytest.mark.parametrize("command", [["eval"], ["tune", "--on"]])
-def test_what_needs_a_network_names_the_way_out(rnnlm, models, kind, command):
-    lines = checked_error(rnnlm(*command, models.valid, "-m", models.unigram, "--adapt", kind), 2, "an n-gram model cannot be adapted so")
-    assert lines[-1].endswith("--adapt unigram")
-
-
-def test_damaged_settings_name_the_way_out(rnnlm, models, copied):
-    (copied / "adapt-cache.json").write_text("{")
-    ended = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid)
-    lines = checked_error(ended, 1, f"the settings in {copied / 'adapt-cache.json'} are damaged")
-    assert "rnnlm tune --adapt cache" in lines[-1]

@@ -28,10 +28,9 @@ def sentences(path):
 
 FILES = {
     "pairs.json": (pairs, b'[{"sentence": "a _ b", "option1": "a", "option2": "b", "answer": %s}]'),
-    "kinds.jsonl": (pairs, b'{"good": "a b", "bad": "b a", "kind": %s}\n'),
-    "list.json": (utterances, b'{"utt": %s}'),
+    "kinds.jsonl": (pairs, b'{"good": "a b", "bad": "b a", "kind": %s}\n'), "list.json": (utterances, b'{"utt": %s}'),
     "rows.jsonl": (sentences, b'{"text": "a b", "id": %s}\n'),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)

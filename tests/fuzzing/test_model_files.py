@@ -23,11 +23,9 @@ from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, o
 from support.tiny_models import fit, save
 
 KINDS = {
-    "unigram": {},
-    "ngram": {"order": 2},
-    "lstm": {},
+    "unigram": {}, "ngram": {"order": 2}, "lstm": {},
     "mixture": {"parts": [("unigram", {}), ("ngram", {"order": 2})], "weights": [0.5, 0.5]},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +80,13 @@ def _with_setting(config, name, value):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "..", "x" * 5000, "\x1b[31m"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda config, name: config["files"].update({name: config["files"].pop("vocab.txt")}),
-        lambda config, name: config["files"]["vocab.txt"].update(role=name),
-        lambda config, name: config["files"]["vocab.txt"].update(sha256=name),
-        lambda config, name: config.update(model=name),
-        lambda config, name: config.update(parts=[{"path": name, "fingerprint": name}]),
-        lambda config, name: config["tokenizer"].update(tokenizer=name),
-        lambda config, name: config["settings"].update({name: name}),
-    ],
-    ids=["file", "role", "hash", "model", "part", "tokenizer", "setting"],
-)
+@pytest.mark.parametrize("change", [
+    lambda config, name: config["files"].update({name: config["files"].pop("vocab.txt")}),
+    lambda config, name: config["files"]["vocab.txt"].update(role=name),
+    lambda config, name: config["files"]["vocab.txt"].update(sha256=name), lambda config, name: config.update(model=name),
+    lambda config, name: config.update(parts=[{"path": name, "fingerprint": name}]),
+    lambda config, name: config["tokenizer"].update(tokenizer=name), lambda config, name: config["settings"].update({name: name}),
+], ids=["file", "role", "hash", "model", "part", "tokenizer", "setting"])  # fmt: skip
 def test_odd_names_in_a_config(folders, name, change):
     path = folders["unigram"] / "config.json"
     whole = path.read_bytes()
@@ -190,24 +182,6 @@ def test_any_file_of_arrays(place, data):
         joined = value_or_error(lambda: quantization.joined([arrays]))
         if not isinstance(joined, RnnlmError):
             value_or_error(lambda: tensor_files.check_shapes(joined, {name: ("F32", (2, 3)) for name in joined}))
-
-
-shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=5),
-        st.builds(lambda kind, shape: np.ones(shape, dtype=DTYPES[kind]), st.sampled_from(sorted(DTYPES)), shapes),
-        max_size=4,
-    )
-)
-def test_arrays_come_back(place, arrays):
-    path = place / "back.safetensors"
-    put(path, b"".join(tensor_files.chunks(arrays)))
-    found = tensor_files.mapped(path)
-    assert found.keys() == arrays.keys()
-    assert all(found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in arrays.items())
 
 
 def test_what_is_damaged_above_was_whole(folders):

@@ -13,7 +13,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.formulas import LONGEST, Formula, parse
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, odd_numbers, odd_text, quiet, value_or_error
+from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
 from support.tiny_models import halves_model
 
 SENTENCES = {"sentence_good": "a b", "sentence_bad": "b a", "UID": "order", "pairID": "0", "field": "syntax_semantics", "distance": 2}
@@ -153,9 +153,3 @@ def test_any_formula(text):
                 assert formula.truth_of(dict.fromkeys(formula.references, bits)) in (0, 0.5, 1)
             except ArithmeticError as error:
                 assert type(error) is ArithmeticError
-
-
-@given(odd_json)
-def test_any_json_value(place, model, value):
-    with quiet():
-        scored(model, place / "value.json", json_bytes(value))

@@ -5,7 +5,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import lzma
 
 import pyarrow
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tables
-from rnnlm.files.compression import compressed
 from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, split_words
@@ -83,16 +81,6 @@ def test_a_damaged_compressed_text(place, suffix, data):
     lines_of(path, encoding_errors="replace")
 
 
-@given(st.lists(st.binary(max_size=40), max_size=5), st.sampled_from(sorted(COMPRESSED)))
-def test_what_is_compressed_is_read_back(place, pieces, suffix):
-    path = place / f"back{suffix}"
-    path.write_bytes(b"".join(compressed(pieces, suffix)))
-    from rnnlm.files.compression import open_decompressed
-
-    with open_decompressed(str(path)) as stream:
-        assert stream.read() == b"".join(pieces)
-
-
 def rows_of(path, kind):
     return value_or_error(lambda: list(tables.rows(str(path), kind, "replace")))
 
@@ -155,9 +143,3 @@ def test_a_damaged_parquet_file(place, data):
     rows_of(path, tables.PARQUET)
     lines_of(path)
     sentences_of(path, column="text")
-
-
-def test_rows_of_json_come_back(place):
-    path = place / "whole.jsonl"
-    path.write_bytes(JSON_LINES)
-    assert [row.values for row in rows_of(path, tables.JSON_LINES)] == ROWS == json.loads(json_bytes(ROWS))

@@ -34,12 +34,6 @@ def test_any_vocabulary(data):
             value_or_error(lambda tokenizer=tokenizer: tokenizer.encode(["the cat \u00e9", "", "<unk>"]))
 
 
-@given(st.lists(odd_text, unique=True, max_size=8), st.booleans())
-def test_a_vocabulary_comes_back(symbols, is_counted):
-    vocabulary = Vocabulary(tuple(symbols), np.arange(len(symbols)) if is_counted else None)
-    assert Vocabulary.from_bytes(vocabulary.to_bytes()).symbols == vocabulary.symbols
-
-
 @pytest.fixture(scope="module")
 def sentencepiece_files():
     with quiet():

@@ -10,30 +10,15 @@ VARIANTS = {
     "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
-        {"layers": 2},
-        {"tied": False},
-        {"tied": True, "embedding_size": 12, "hidden_size": 12},
-        {"peepholes": True},
-        {"coupled_gates": True},
-        {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"},
-        {"layers": 2, "connections": "highway"},
-        {"output_layer": "adaptive", "cutoffs": "4,8"},
-        {"output_layer": "class"},
-        {"output_layer": "class", "classes": 3, "tied": False},
-        {"output_layer": "hierarchical"},
-        {"output_layer": "mos", "mixture_components": 3},
-        {"loss": "sampled", "samples": 8},
-        {"loss": "nce", "samples": 8, "tied": False},
-        {"mogrifier_rounds": 5},
-        {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2},
-        {"ema_decay": 0.9},
-        {"optimizer": "asgd"},
+        {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True}, {"coupled_gates": True},
+        {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
+        {"output_layer": "adaptive", "cutoffs": "4,8"}, {"output_layer": "class"}, {"output_layer": "class", "classes": 3, "tied": False},
+        {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3},
+        {"loss": "sampled", "samples": 8}, {"loss": "nce", "samples": 8, "tied": False},
+        {"mogrifier_rounds": 5}, {"mogrifier_rounds": 2, "mogrifier_rank": 3, "layers": 2}, {"ema_decay": 0.9}, {"optimizer": "asgd"},
     ],
     "qrnn": [
-        {},
-        {"layers": 2, "convolution_words": 3, "connections": "residual"},
-        {"convolution_words": 1, "pooling": "f"},
-        {"pooling": "ifo"},
+        {}, {"layers": 2, "convolution_words": 3, "connections": "residual"}, {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"},
     ],
     "ffnn": [{}, {"direct_connections": True, "activation": "relu"}, {"context_words": 1, "activation": "elu"}],
     "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
@@ -41,42 +26,30 @@ VARIANTS = {
     + [{"order": 3, "smoothing": smoothing} for smoothing in ESTIMATORS if smoothing != "mkn"]
     + [{"order": 3, "smoothing": smoothing, "interpolate": False} for smoothing in ("absolute", "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
-}
+}  # fmt: skip
+INNER = {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}
+SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 MIXTURES = [
     {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}), ("unigram", {})), "weights": (0.5, 0.3, 0.2)},
     {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.25, 0.75)},
     {"parts": (("lstm", {}), ("ngram", {"order": 3}), ("unigram", {})), "weights": (0.7, 0.8, -0.4), "mixing": "log-linear"},
     {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.7, 0.0), "mixing": "log-linear"},
-    {
-        "parts": (
-            ("mixture", {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}),
-            ("gru", {}),
-        ),
-        "weights": (0.5, 0.5),
-    },
-    {
-        "parts": (("ngram", {"order": 3}), ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5})),
-        "weights": (0.5, 0.5), "mixing": "log-linear",
-    },
+    {"parts": (("mixture", INNER), ("gru", {})), "weights": (0.5, 0.5)},
+    {"parts": (("ngram", {"order": 3}), ("lstm", SPELLING)), "weights": (0.5, 0.5), "mixing": "log-linear"},
 ]  # fmt: skip
 SPELLED = [  # tokenizers of words alone
-    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
+    ("lstm", SPELLING), ("ffnn", {**SPELLING, "context_words": 3}), ("jordan", SPELLING),
     ("gru", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "characters_beside": True}),
     ("ffnn", {"characters": "cnn", "character_filters": "6", "characters_beside": True, "tied": False}),
-    ("ffnn", {"characters": "cnn", "character_filters": "3,4", "character_size": 5, "context_words": 3}),
     ("ffnn", {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
-    ("jordan", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
 ]  # fmt: skip
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CASES = [
     *((name, {**variant, "tokenizer": "word"}) for name in TRAINED for variant in VARIANTS.get(name, [{}])),
-    *((name, {**VARIANTS.get(name, [{}])[0], "tokenizer": "char"}) for name in TRAINED),
-    *SPELLED,
+    *((name, {**VARIANTS.get(name, [{}])[0], "tokenizer": "char"}) for name in TRAINED), *SPELLED,
     *(("mixture", settings) for settings in MIXTURES),
-]
+]  # fmt: skip
 
-
-SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 ADAPTED = [
     ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
     ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),

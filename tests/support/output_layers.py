@@ -28,15 +28,14 @@ def adaptive(size, tied, width):
 
 
 LAYERS = {
-    "softmax": lambda size, tied, width: SoftmaxOutput(size, width, tied),
-    "adaptive": adaptive,
+    "softmax": lambda size, tied, width: SoftmaxOutput(size, width, tied), "adaptive": adaptive,
     "adaptive head": lambda size, tied, width: AdaptiveSoftmax(size, width, None, 4.0),
     "class": lambda size, tied, width: ClassSoftmax(size, width, None, tied),
     "hierarchical": lambda size, tied, width: HierarchicalSoftmax(size, width),
     "mos": lambda size, tied, width: MixtureOfSoftmaxes(size, width, tied, E, 3, 0.0, False),
     "sampled": lambda size, tied, width: SampledSoftmax(size, width, tied, 8),
     "nce": lambda size, tied, width: NoiseContrastiveSoftmax(size, width, tied, 8),
-}
+}  # fmt: skip
 EXACT = ["softmax", "adaptive", "adaptive head", "class", "hierarchical", "mos"]
 NOISY = ["sampled", "nce"]
 TIED = ["softmax", "class", "mos", *NOISY]

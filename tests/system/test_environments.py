@@ -5,17 +5,14 @@ Each ends with the exit code and message that DESIGN gives it: no traceback, not
 
 import contextlib
 import errno
-import fcntl
 import os
 import pty
 import resource
 import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +31,13 @@ READING = {
 }  # fmt: skip
 WRITING = {
     "train": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "made"],
-    "export": ["export", "-m", "kn", "--arpa", "made.arpa"],
-    "count -o": ["count", TEXT, "-o", "made.counts"],
+    "export": ["export", "-m", "kn", "--arpa", "made.arpa"], "count -o": ["count", TEXT, "-o", "made.counts"],
     "mix": ["mix", "kn", "uni", "--on", TEXT, "-o", "mixed"],
     "rescore": ["rescore", "--tune", LIST, "--apply", LIST, "-m", "kn", "--output", "best.txt"],
     "score -o": ["score", "-m", "kn", "--input", TEXT, "-o", "s.jsonl"],
     "prepare": ["prepare", TEXT, "-o", "prepared", "--workers", "1"],
     "train, overwrite": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "uni", "--overwrite"],
-}
+}  # fmt: skip
 COMMANDS = {**READING, **WRITING}
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 NOWHERE = pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root")
@@ -245,38 +241,3 @@ def test_a_limit_to_the_size_of_files(place, name):
     after = content(place)
     assert {name: after.get(name) for name in before} == before
     assert name == "score -o" or after.keys() <= before.keys()  # scores that are there stay, to be gone on with
-
-
-@pytest.mark.parametrize("value", ["-1", "1e400", "/", "..", "\x1b[31m", "x" * 5000, "a\nb"])
-def test_a_nonsensical_model_in_the_environment(rnnlm, ground, monkeypatch, value):
-    monkeypatch.chdir(ground)
-    monkeypatch.setenv("RNNLM_MODEL", value)
-    for command in (["eval", TEXT], ["generate"], ["score", "the man"]):
-        ended = rnnlm(*command)
-        assert ended.code == 1 and ended.errors[0].startswith("error: no model at"), ended.err
-
-
-def on_terminal(place, arguments, typed=b"", **variables) -> tuple[int, bytes]:
-    """A command on a terminal of 20 columns: exit code, and what it shows."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 20, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rnnlm", *arguments],
-        cwd=place, env=environment(**variables), stdin=its, stdout=its, stderr=its, start_new_session=True,
-    )  # fmt: skip
-    os.close(its)
-    os.write(ours, typed)
-    shown = b""
-    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as stream:
-        while part := stream.read(65536):
-            shown += part
-    return process.wait(60), shown
-
-
-@pytest.mark.parametrize("arguments, typed, kind", [
-    (READING["eval"], b"", "xterm"), (READING["compare"], b"", "dumb"), (READING["info"], b"", ""), (WRITING["train"], b"", "xterm"),
-    (["score", "-m", "kn"], b"the man\n\x04", "dumb"),
-], ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "")  # fmt: skip
-def test_a_terminal_of_twenty_columns(place, arguments, typed, kind):
-    code, shown = on_terminal(place, arguments, typed, TERM=kind)
-    assert code == 0 and b"Traceback" not in shown and b"error: " not in shown, shown

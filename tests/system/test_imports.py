@@ -50,20 +50,12 @@ def test_help_and_wrong_usage_answer_at_once(command):
 @pytest.mark.parametrize("kind", ["unigram", "ngram"])
 def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, kind):
     text = str(corpora.part("english", "valid"))
-    results = run_apart(
-        ["train", text, "--model", kind, "-o", "uni"],
-        ["eval", "-m", "uni", text],
-        ["tune", "-m", "uni", "--adapt", "unigram", "--on", text],
-        ["eval", "-m", "uni", "--adapt", "unigram", text],
-        ["score", "-m", "uni", "--tokens", "the man", "the day"],
-        ["generate", "-m", "uni", "--num", "2"],
-        ["info", "uni"],
-        ["doctor", "uni"],
-        ["mix", "uni", "uni", "--on", text, "-o", "both", "--bundle"],
-        ["generate", "-m", "both"],
-        ["doctor", "both"],
-        cwd=tmp_path,
-    )
+    commands = (
+        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT", "tune -m uni --adapt unigram --on TEXT", "eval -m uni --adapt unigram TEXT",
+        "score -m uni --tokens the day", "generate -m uni --num 2", "info uni", "doctor uni", "mix uni uni --on TEXT -o both --bundle",
+        "generate -m both", "doctor both",
+    )  # fmt: skip
+    results = run_apart(*([text if word == "TEXT" else word for word in each.split()] for each in commands), cwd=tmp_path)
     assert [result[0] for result in results] == ["0"] * 11
     assert not {"torch", "datasets", "sentencepiece"} & {name for result in results for name in result[2:]}
 

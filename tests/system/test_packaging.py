@@ -62,13 +62,6 @@ def test_the_wheel_holds_exactly_the_modules_and_data_of_the_tree(contents):
     assert packaged == {installed for installed in map(installed_name, tracked_files()) if installed}
 
 
-def test_what_must_not_be_forgotten_is_there(contents):
-    for name in ("rnnlm/py.typed", "rnnlm/recipes/demo.toml", "rnnlm/evaluation/comparison/templates/comparison.html", "rnnlm/cli/main.py", "rnnlm/corpora/english/train.txt",
-                 "rnnlm/corpora/english/homophones.tsv", "rnnlm/corpora/english/agreement.tsv",
-                 "rnnlm/corpora/english/README.md", "rnnlm/checkpoints/__init__.py"):  # fmt: skip
-        assert name in contents
-
-
 def test_nothing_but_rnnlm_goes_into_site_packages(contents):
     assert {name.split("/")[0].split("-")[0] for name in contents} == {"rnnlm"}
 

@@ -48,10 +48,9 @@ def ended_by(process, number):
 
 
 PHASES = {
-    "steps": lambda runs, steps: steps.value == 7,
-    "validation": lambda runs, steps: steps.value == 10,
+    "steps": lambda runs, steps: steps.value == 7, "validation": lambda runs, steps: steps.value == 10,
     "exact evaluation": lambda runs, steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("phase, number", [

@@ -9,9 +9,6 @@ import sys
 import pytest
 
 ROOMS_AT_MOST = {"eval": 5, "score": 6, "train": 6, "train an n-gram model": 6}
-KNOWN = {  # ways back that are still to go; one that is gone leaves this list
-    "train": {"neural > inference > neural", "neural > text > neural", "training > neural > training"}
-}
 WALK = """
 import contextlib, io, json, os, sys
 import rnnlm, torch, torch._dynamo
@@ -86,5 +83,4 @@ def test_a_command_walks_through_few_rooms(walks, name):
 
 @pytest.mark.parametrize("name", ROOMS_AT_MOST)
 def test_no_room_is_come_back_to_from_another(walks, name):
-    returns = walks[name]["returns"]
-    assert returns.keys() == KNOWN.get(name, set()), returns
+    assert walks[name]["returns"] == {}

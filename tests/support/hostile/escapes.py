@@ -20,6 +20,7 @@ def evil_training(content) -> None:
     content["results"][ESC] = dict(next(iter(content["results"].values()), {"signature": ESC}))
 
 
+SCRIPT = b"the <script>alert(1)</script> man\n" * 9
 EVIL_MODEL = model("lstm", config(evil_training))
 
 
@@ -64,11 +65,7 @@ ROWS = [
     fine("a model's own story: info, JSON", "info m --json", {"m": EVIL_MODEL}),
     fine("a model's own story: doctor", "doctor m", {"m": EVIL_MODEL}),
     fine("a model's own story: export", "export -m m --compact out", {"m": EVIL_MODEL}),
-    fine(
-        "a script in a text: compare",
-        "compare {unigram} {ngram} --on text --resamples 20 --report out.html",
-        {"text": b"the <script>alert(1)</script> man\n" * 9},
-    ),
+    fine("a script in a text: compare", "compare {unigram} {ngram} --on text --resamples 20 --report out.html", {"text": SCRIPT}),
     fine("recipes", "recipes"),
     fine("corpora", "corpora"),
     Bad("file name", f"eval -m {{unigram}} '{NAME}'", "no such file: t\\x1b]31m"),

@@ -135,53 +135,30 @@ def setting(name: str, value: Any) -> Callable[[np.ndarray], Any]:
 DAMAGED = "the prepared text in d is damaged"
 INDEXES = {
     "index.json cut off": (DAMAGED, lambda folder: os.truncate(folder / "index.json", 200)),
-    "index.json empty": (DAMAGED, write("index.json", b"")),
     "index.json a pickle": (DAMAGED, write("index.json", PICKLE)),
     "index.json a nest of arrays": (DAMAGED, write("index.json", b"[" * 1_000_000)),
-    "index.json in UTF-16": (DAMAGED, write("index.json", "{}".encode("utf-16"))),
     "index.json of 65 MB": (DAMAGED, write("index.json", b" " * (65 << 20))),
     "index.json a link to a device": ("", linked("index.json", "/dev/zero")),
     "a newer format": ("the text in d has format 99", index(lambda content: content.update(format_version=99))),
     "a format of terminal escapes": (DAMAGED, index(lambda content: content.update(format_version="\x1b[31m"))),
     "a shard's path that leads out": (DAMAGED, renamed(f"../{FIRST}")),
-    "a shard's path that is absolute": (DAMAGED, renamed("/etc/passwd")),
     "a shard's name with terminal escapes": (DAMAGED, renamed("\x1b]0;owned\x07.safetensors")),
-    "a shard's name with NUL": (DAMAGED, renamed("shard-00000\0.safetensors")),
     "a tokenizer's path that leads out": (DAMAGED, index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
-    "a count below zero": (DAMAGED, index(lambda content: content["shards"][0]["counts"].update(tokens=-1))),
-    "a count of 1e400": (DAMAGED, index(lambda content: content["shards"][0]["counts"].update(tokens=float("inf")))),
-    "totals that do not add up": (DAMAGED, index(lambda content: content["counts"].update(lines=1))),
-    "shards out of order": (DAMAGED, index(lambda content: content["shards"].reverse())),
     "a list of 20,000 shards": (DAMAGED, index(lambda content: content.update(shards=content["shards"][:1] * 20_000))),
 }  # fmt: skip
 FILES = {
-    "no shards": (DAMAGED, index(lambda content: content.update(shards=[], counts={}, lines_hash=""))),
-    "10^15 tokens": (DAMAGED, count("tokens", 10**15)),
-    "10^15 lines": (DAMAGED, count("lines", 10**15)),
     "10^18 unknown tokens": (DAMAGED, count("oov_tokens", 10**18)),
     "a vocabulary of 10^30": (DAMAGED, index(lambda content: content.update(vocabulary_size=10**30))),
     "a length of 10^30": (DAMAGED, index(lambda content: content["shards"][0].update(file_bytes=10**30))),
     "a shard missing": (DAMAGED, lambda folder: (folder / SECOND).unlink()),
-    "a shard cut off": (DAMAGED, lambda folder: os.truncate(folder / SECOND, 100)),
-    "a shard empty, and so recorded": (DAMAGED, rewritten(b"")),
     "a shard a pickle, and so recorded": (DAMAGED, rewritten(PICKLE)),
     "a shard a link to a device": (DAMAGED, linked(FIRST, "/dev/zero")),
-    "a shard a link out of the folder": (DAMAGED, lambda folder: ((folder / FIRST).rename(folder.parent / "away"), linked_back(folder))),
-    "shards swapped": (DAMAGED, swapped),
-    "a header of 2^63 bytes": (DAMAGED, header(2**63)),
-    "a header of no bytes": (DAMAGED, header(0)),
-    "ids in a shape of 10^18": (DAMAGED, header(shape=[10**18])),
-    "ids in a negative shape": (DAMAGED, header(shape=[-1, -1])),
-    "ids beyond the file": (DAMAGED, header(data_offsets=[0, 2**62])),
+    "shards swapped": (DAMAGED, swapped), "a header of 2^63 bytes": (DAMAGED, header(2**63)),
     "ids of an unknown type": (DAMAGED, header(dtype="F8\x1b[31m")),
-    "ids that are floating-point numbers": (DAMAGED, shard(lambda arrays: arrays.update(ids=arrays["ids"].astype(np.float32)))),
     "an array missing": (DAMAGED, shard(lambda arrays: arrays.pop("oov") is None)),
     "an array too many": (DAMAGED, shard(lambda arrays: arrays.update({"one\x1b[31m": np.zeros(1, np.uint8)}))),
-    "vocabulary missing": (DAMAGED, lambda folder: (folder / "vocab.txt").unlink()),
-    "vocabulary cut off": (DAMAGED, lambda folder: os.truncate(folder / "vocab.txt", 50)),
     "vocabulary changed": (DAMAGED, lambda folder: write("vocab.txt", (folder / "vocab.txt").read_bytes().replace(b"the", b"teh"))(folder)),
     "vocabulary a link to a device": (DAMAGED, linked("vocab.txt", "/dev/zero")),
-    "another tokenizer": (DAMAGED, index(lambda content: content["tokenizer"].update(tokenizer="\x1b[31mbpe"))),
     "settings of the text that there are not": ("", index(lambda content: content["text_settings"].update(blank_lines="\x1b[31m"))),
 }  # fmt: skip
 CONTENT = {  # which only reading can find
@@ -189,10 +166,6 @@ CONTENT = {  # which only reading can find
     "lines of more tokens than there are": shard(lambda arrays: arrays.update(tokens=np.full_like(arrays["tokens"], 255)), -1),
     "lines of fewer tokens than there are": shard(lambda arrays: arrays.update(tokens=np.zeros_like(arrays["tokens"])), -1),
 }  # fmt: skip
-
-
-def linked_back(folder: Path) -> None:
-    (folder / FIRST).symlink_to(folder.parent / "away")
 
 
 READERS = {
@@ -215,7 +188,6 @@ ROWS += [Bad(f"prepare: bad text, {name}", PREPARE, what, {"text.txt": data}, ke
 }.items()]  # fmt: skip
 ROWS += [
     Bad("prepare: gz cut off", "prepare t.gz -o d --workers 1", "cannot read t.gz", {"t.gz": gzip.compress(TEXT)[:-9]}),
-    Bad("prepare: gz that is none", "prepare t.gz -o d --workers 1", "cannot read t.gz", {"t.gz": TEXT}),
     Bad("prepare: a text that is not there", "prepare nothere.txt -o d", "no such file: nothere.txt"),
     Bad("prepare: a folder as a text", "prepare s -o d", "s ", {"s": lambda path, models: path.mkdir()}),
     Bad("prepare: a model as a text", "prepare {unigram} -o d", ""),
@@ -226,13 +198,10 @@ ROWS += [
     usage("prepare: no text", "prepare -o d"), usage("prepare: no folder", "prepare text.txt", "", {"text.txt": TEXT}),
     usage("prepare: standard input twice", "prepare - - -o d", "standard input is named twice"),
     usage("prepare: no workers", "prepare text.txt -o d --workers 0", "", {"text.txt": TEXT}),
-    usage("prepare: workers below zero", "prepare text.txt -o d --workers -3", "", {"text.txt": TEXT}),
-    usage("prepare: workers of 1e400", "prepare text.txt -o d --workers 1e400", "", {"text.txt": TEXT}),
     usage("prepare: a million workers", "prepare text.txt -o d --workers 1000000", "", {"text.txt": TEXT}),
     *(usage(f"prepare: a sample of {size!r}", f"{PREPARE} --sample '{size}'", "sample = ", {"text.txt": TEXT})
       for size in ("much", "", "-1M", "nan", "1e400", "0", "\x1b[31m", "9" * 5000)),
     usage("prepare: an unknown tokenizer", f"{PREPARE} --tokenizer bpe", "", {"text.txt": TEXT}),
-    usage("prepare: a vocabulary below zero", f"{PREPARE} --max-vocab -1", "", {"text.txt": TEXT}),
     usage("prepare: an unknown setting", f"{PREPARE} --set '\x1b[31m=1'", "unknown setting", {"text.txt": TEXT}),
     Bad("prepare: the tokenizer of nothing", f"{PREPARE} --tokenizer-from nothing", "no model at nothing", {"text.txt": TEXT}),
     Bad("prepare: the tokenizer of a damaged text", f"{PREPARE} --tokenizer-from old", "the prepared text in old is damaged",
@@ -242,8 +211,6 @@ ROWS += [
     Bad("prepare: the folder is a file", "prepare text.txt -o text.txt", "cannot write to text.txt", {"text.txt": TEXT}),
     Bad("prepare: below a file", "prepare text.txt -o text.txt/d", "cannot write to text.txt/d", {"text.txt": TEXT}),
     Bad("prepare: the folder is a model", PREPARE, "d is not empty", {"text.txt": TEXT, "d": copy("unigram")}),
-    Bad("prepare: the folder is a model, overwrite", f"{PREPARE} --overwrite", "d is not empty", {"text.txt": TEXT, "d": copy("unigram")}),
-    Bad("prepare: the folder is not empty", PREPARE, "d is not empty", {"text.txt": TEXT, "d": thesis}),
     Bad("prepare: the folder is not empty, overwrite", f"{PREPARE} --overwrite", "d is not empty", {"text.txt": TEXT, "d": thesis}),
     Bad("prepare: the folder has an index of others, overwrite", f"{PREPARE} --overwrite", "d is not empty",
         {"text.txt": TEXT, "d": lambda path, models: (thesis(path, models), write("index.json", b'{"page": 1}')(path))}),

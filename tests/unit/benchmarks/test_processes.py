@@ -4,23 +4,13 @@ import sys
 
 import pytest
 
-from rnnlm.benchmarks.processes import exponent, run, run_rnnlm
-from rnnlm.errors import RnnlmError
+from rnnlm.benchmarks.processes import exponent, run
 
 
 def test_output_time_and_memory_are_the_processs_own():
     done = run("python", [sys.executable, "-c", "import time; x = bytearray(1 << 27); time.sleep(0.2); print(len(x))"])
     assert done.out == f"{1 << 27}\n"
     assert done.seconds > 0.2 and done.peak_bytes > 1 << 27
-
-
-def test_a_command_of_ours_runs():
-    assert "unigram" in run_rnnlm("recipes").out
-
-
-def test_a_failure_says_the_last_words():
-    with pytest.raises(RnnlmError, match="rnnlm recipes failed.*unknown recipe 'x'"):
-        run_rnnlm("recipes", "x")
 
 
 @pytest.mark.parametrize("size, value, before, power", [(4, 8, (2, 2), 2), (4, 2, (2, 2), 0), (4, 8, None, None), (4, 8, (4, 2), None)])

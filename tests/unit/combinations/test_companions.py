@@ -67,11 +67,3 @@ def test_statistics_of_earlier_versions_have_no_hash_and_load(tmp_path):
     owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
     (tmp_path / STATISTICS).write_bytes(b"".join(tensor_files.chunks({**SQUARES, "model": owner})))
     assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()
-
-
-def test_a_statistics_file_cut_off_is_refused(tmp_path):
-    companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    path = tmp_path / STATISTICS
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ModelError, match="are damaged.*does not fit the file"):
-        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")

@@ -19,12 +19,10 @@ RULES = {
 
 
 MODELS = {
-    "lstm": {},
-    "gru": {},
-    "qrnn": {"layers": 2},
+    "lstm": {}, "gru": {}, "qrnn": {"layers": 2},
     "awd": {"model": "lstm", "weight_drop": 0.5, "dropout_embedding": 0.3, "locked_dropout": True, "activation_penalty": 2.0},
     "mos": {"model": "lstm", "output_layer": "mos", "mixture_components": 3, "mogrifier_rounds": 2},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["lstm", "gru"])
@@ -96,17 +94,6 @@ def test_with_a_rate_of_zero_it_is_the_model(model, decay):
 
 def test_no_score_depends_on_later_tokens(model, settings, statistics):
     assert_no_score_depends_on_later_tokens(DynamicEvaluation(model, settings, statistics))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 20])
-def test_segments_lie_at_fixed_places_however_the_text_is_cut(model, settings, statistics, size):
-    adapted = DynamicEvaluation(model, settings, statistics)
-    inputs_1T, targets_1T = text_of(model)
-    state, parts = adapted.initial_state(1), []
-    for start in range(0, inputs_1T.shape[1], size):
-        part, state = adapted.score(inputs_1T[:, start : start + size], targets_1T[:, start : start + size], state)
-        parts.append(part)
-    np.testing.assert_allclose(torch.cat(parts, dim=1), read(adapted, inputs_1T, targets_1T), atol=1e-5)
 
 
 def test_the_model_it_is_made_of_keeps_its_weights(model, settings, statistics):

@@ -37,15 +37,6 @@ def test_em_by_hand():
     assert linear_weights(scores_KN).weights_K == pytest.approx([1.0, 0.0], abs=1e-3)
 
 
-def test_em_equals_a_grid_search(models):
-    _, scores_KN = read(models[:2])
-    grid = np.linspace(0, 1, 10_001)
-    losses = [loss([weight, 1 - weight], scores_KN) for weight in grid]
-    found = linear_weights(scores_KN).weights_K
-    assert found[0] == pytest.approx(grid[np.argmin(losses)], abs=2e-3)
-    assert loss(found, scores_KN) <= min(losses) + 1e-7
-
-
 def test_em_ends_within_its_tolerance_of_the_best(models):
     _, scores_KN = read(models)
     found = loss(linear_weights(scores_KN).weights_K, scores_KN)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from rnnlm.combinations import neural_cache
 from rnnlm.combinations.neural_cache import NeuralCache
@@ -71,17 +70,6 @@ def test_no_score_depends_on_later_tokens(model):
 def test_it_helps_where_a_text_repeats_itself(model):
     inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
     assert read(NeuralCache(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
-
-
-def test_rows_whose_caches_are_filled_differently_go_on_side_by_side(model):
-    inputs_1T, targets_1T = text_of(model)
-    cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4))
-    states = [cache.score(inputs_1T[:, :n], targets_1T[:, :n], cache.initial_state(1))[1] for n in (1, 3, 12)]
-    states.insert(0, cache.initial_state(1))
-    rest = inputs_1T[:, 12:20], targets_1T[:, 12:20]
-    alone = [cache.score(*rest, state)[0][0] for state in states]
-    together, _ = cache.score(*(np.repeat(each, 4, axis=0) for each in rest), cache.concat_states(states))
-    torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=0)
 
 
 def test_the_state_remembers_no_more_than_the_cache(model):

@@ -14,14 +14,8 @@ from rnnlm.models import loading, manifest, model_folder
 from rnnlm.training.run import train
 
 SETTINGS = {
-    "model": "lstm",
-    "hidden_size": 24,
-    "embedding_size": 16,
-    "batch_rows": 4,
-    "device": "cpu",
-    "schedule": "constant",
-    "warmup": 0.0,
-}
+    "model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0,
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -100,15 +100,10 @@ def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
 
 
 BAD = {
-    "no limits are given": Limits(),
-    "contradict": Limits(threshold=1e-8, ngrams=100_000),
-    "threshold -1.0": Limits(threshold=-1.0),
-    "threshold nan": Limits(threshold=float("nan")),
-    "cut-offs need": Limits(cutoffs="0,0,1"),
-    "order 0": Limits(max_order=0),
-    "vocabulary of 2": Limits(max_vocab=2),
-    "10 n-grams are too few": Limits(ngrams=10),
-}
+    "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000), "threshold -1.0": Limits(threshold=-1.0),
+    "threshold nan": Limits(threshold=float("nan")), "cut-offs need": Limits(cutoffs="0,0,1"), "order 0": Limits(max_order=0),
+    "vocabulary of 2": Limits(max_vocab=2), "10 n-grams are too few": Limits(ngrams=10),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", BAD)

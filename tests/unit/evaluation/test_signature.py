@@ -10,7 +10,7 @@ from rnnlm.evaluation.perplexity import sign
 from rnnlm.evaluation.signature import Signature
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import TextSettings
-from support.tiny_models import LINES, Lines, fit, make_tokenizer
+from support.tiny_models import LINES, Lines, fit
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +74,6 @@ def test_line_borders_count_in_the_hash():
     assert hashed(["a", "b"], ["c"]) == hashed(["a"], ["b", "c"])
     assert len({hashed(["a", "b"]), hashed(["a b"]), hashed(["ab"]), hashed(["a", "b", ""])}) == 4
     assert len(hashed(["a"])) == 12
-
-
-def test_the_tokenizer_of_a_signature_is_the_models():
-    assert make_tokenizer(LINES).fingerprint in signature(fit("unigram")).tok
 
 
 def test_it_names_adaptations_wherever_they_are_at_work():

@@ -7,10 +7,9 @@ import pytest
 
 from rnnlm.combinations import companions
 from rnnlm.combinations.companions import TunedSettings
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
-from rnnlm.files import tensor_files
 from rnnlm.models import model_folder, registry
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import LINES, fit, small_settings
@@ -123,11 +122,6 @@ def test_a_damaged_config_is_found(folder):
     assert results(folder) == {"config": "failed"}
 
 
-def test_no_model_is_an_error(tmp_path):
-    with pytest.raises(ModelError, match="no model at"):
-        results(tmp_path / "nothing")
-
-
 def test_arrays_that_do_not_fit_the_vocabulary_are_found(folder):
     model, manifest = model_folder.load(folder)
     symbols, counts_V = model.tokenizer.symbols(), model.tokenizer.counts_V
@@ -211,7 +205,3 @@ def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):
     whole = detail(original, "sums")
     monkeypatch.setattr(soundness, "CELLS_PER_CALL", 30)
     assert detail(original, "sums").partition(":")[0] == whole.partition(":")[0]
-
-
-def test_what_is_written_is_read_by_name(original):
-    assert set(tensor_files.shapes(next(original.glob("weights-*")))) >= {"keys_2", "keys_3", "values_1"}

@@ -10,16 +10,11 @@ def values(path) -> list[dict]:
     return [row.values for row in tables.rows(str(path))]
 
 
-@pytest.mark.parametrize(
-    "name, content",
-    [
-        ("a.jsonl", '{"a": "x", "b": "1"}\n\n{"a": "y \\"q\\"", "b": "2"}\n'),
-        ("a.json", '[{"a": "x", "b": "1"},\n {"a": "y \\"q\\"", "b": "2"}]\n'),
-        ("a.csv", 'a,b\nx,1\n"y ""q""",2\n'),
-        ("a.tsv", 'a\tb\nx\t1\ny "q"\t2\n'),
-        ("a.tsv", '\ufeffa\tb\r\nx\t1\r\ny "q"\t2\r\n'),
-    ],
-)
+@pytest.mark.parametrize("name, content", [
+    ("a.jsonl", '{"a": "x", "b": "1"}\n\n{"a": "y \\"q\\"", "b": "2"}\n'),
+    ("a.json", '[{"a": "x", "b": "1"},\n {"a": "y \\"q\\"", "b": "2"}]\n'), ("a.csv", 'a,b\nx,1\n"y ""q""",2\n'),
+    ("a.tsv", 'a\tb\nx\t1\ny "q"\t2\n'), ("a.tsv", '\ufeffa\tb\r\nx\t1\r\ny "q"\t2\r\n'),
+])  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_format_gives_the_same_rows(tmp_path, name, content, packed):
     path = tmp_path / (f"{name}.gz" if packed else name)
@@ -63,16 +58,13 @@ def test_places_are_told(tmp_path):
     assert [row.where for row in tables.rows(str(path))] == [f"{path}, line 2"]
 
 
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
-        ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
-        ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
-        ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"),
-        ("a.parquet", b"junk", "cannot read"), ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name, content, message", [
+    ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
+    ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
+    ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
+    ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"), ("a.parquet", b"junk", "cannot read"),
+    ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
+])  # fmt: skip
 def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)

@@ -45,20 +45,16 @@ def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
     assert pandas.read_csv(path, sep="\t").values.tolist() == table
 
 
-@pytest.mark.parametrize(
-    "text, rows",
-    [
-        ('a\tb\n"x" y\t"z"\n', [['"x" y', "z"]]),
-        ('a\tb\n"Says who?" "Says me."\tx "y\n', [['"Says who?" "Says me."', 'x "y']]),
-        ('a\tb\n"x ""y"" z"\t""""\n', [['x "y" z', '"']]),
-        ('a\tb\n"\t"x\n""\ty\n', [['"', '"x'], ["", "y"]]),
-        ('a\tb\n"open\ty\nz\tclosed"\n', [['"open', "y"], ["z", 'closed"']]),
-        ('a\tb\n1\t"I know\n2\twhat to do."\n', [["1", '"I know'], ["2", 'what to do."']]),
-        ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]), ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
-        ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]), ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
-        ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text, rows", [
+    ('a\tb\n"x" y\t"z"\n', [['"x" y', "z"]]),
+    ('a\tb\n"Says who?" "Says me."\tx "y\n', [['"Says who?" "Says me."', 'x "y']]), ('a\tb\n"x ""y"" z"\t""""\n', [['x "y" z', '"']]),
+    ('a\tb\n"\t"x\n""\ty\n', [['"', '"x'], ["", "y"]]),
+    ('a\tb\n"open\ty\nz\tclosed"\n', [['"open', "y"], ["z", 'closed"']]),
+    ('a\tb\n1\t"I know\n2\twhat to do."\n', [["1", '"I know'], ["2", 'what to do."']]),
+    ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]), ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
+    ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]),
+    ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]), ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
+])  # fmt: skip
 def test_a_cell_is_unquoted_only_where_it_is_quoted_by_the_rules(text, rows):
     assert read(text)[1:] == rows
 

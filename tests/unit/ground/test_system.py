@@ -9,7 +9,7 @@ import pytest
 
 from rnnlm import system
 from rnnlm.errors import SettingsError
-from rnnlm.system import held_bytes, in_threads, parse_size, peak_bytes, processors
+from rnnlm.system import held_bytes, in_threads, parse_size, peak_bytes
 
 WAIT = 20  # seconds until a test gives up
 
@@ -17,10 +17,6 @@ WAIT = 20  # seconds until a test gives up
 @pytest.fixture(params=[1, 2, 5])
 def number(request):
     return request.param
-
-
-def test_there_is_a_processor():
-    assert processors() >= 1
 
 
 def test_results_come_in_the_order_of_the_parts(number):

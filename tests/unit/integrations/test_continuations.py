@@ -72,12 +72,6 @@ def test_a_context_is_read_once_for_all_its_continuations(monkeypatch):
     assert sum(sizes) == 6  # the boundary and five words
 
 
-def test_context_and_continuation_make_up_the_text(model):
-    (whole,) = score_texts(model, ["the cat sat on the mat"])
-    first, second = score_continuations(model, [("", "the cat sat"), ("the cat sat", " on the mat")])
-    assert first.logprob_nats + second.logprob_nats == pytest.approx(whole, abs=1e-4)
-
-
 def test_what_is_written_without_chance_is_the_likeliest(model):
     contexts = ["the cat", "", "it is hard to", "the dog sat\nthe", "a dog saw the cat"]
     settings = SamplingSettings(temperature=0, max_tokens=4, unknown=True)

@@ -233,11 +233,6 @@ def test_a_model_of_rnnlm_is_opened_by_its_folder_and_pickled_by_it(tmp_path):
         pickle.dumps(ours.Model.of(fit("unigram")))
 
 
-def test_compressed_arpa_files_are_read(small, tmp_path):
-    (tmp_path / "small.arpa.gz").write_bytes(gzip.compress(SMALL.encode()))
-    assert ours.Model(tmp_path / "small.arpa.gz").score("a b") == small.score("a b")
-
-
 def test_the_configuration_silences_the_reading_of_an_arpa_file(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("-1\t<unk>\n", "").replace("1=5", "1=4"))
     config = ours.Config()

@@ -56,9 +56,3 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path, monkeypatch, name, why):
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match=why):
         loading.find(name)
-
-
-def test_load_opens_what_find_finds(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    saved = save_unigram(tmp_path / "checkpoints" / "mine")
-    assert loading.load("mine").fingerprint == loading.load(tmp_path / "checkpoints" / "mine").fingerprint == saved.fingerprint

@@ -152,24 +152,6 @@ def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, mo
         model_folder.load(tmp_path / "4")
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (lambda config: config.update(parts=config["parts"][:1]), "2 weights do not fit 1 models"),
-        (lambda config: config.update(parts=[]), "2 weights do not fit 0 models"),
-        (lambda config: config["settings"].update(mixing="cubic"), "the stored settings are damaged"),
-        (lambda config: config["parts"][0].update(path=7), "config.json: Expected `str`, got `int`"),
-        (lambda config: config["parts"][0].update(path="\0"), ""),
-    ],
-)
-def test_a_damaged_config_is_a_model_error(tmp_path, parts, change, why):
-    mixed(tmp_path / "mix", parts)
-    edit(tmp_path / "mix", change)
-    with pytest.raises(ModelError) as error:
-        model_folder.load(tmp_path / "mix")
-    assert str(tmp_path / "mix") in error.value.what and why in error.value.why
-
-
 def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts):
     edit(parts[0], lambda config: config.update(parts=[{"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}]))
     assert score(parts[0]) < 0

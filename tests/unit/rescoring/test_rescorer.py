@@ -186,19 +186,14 @@ class TestWeightsFile:
         weights = tune_weights(misheard(6), {"m": likes, "o": other})
         assert rescore(misheard(4), {"o": other, "m": likes}, weights) == rescore(misheard(4), {"m": likes, "o": other}, weights)
 
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("", "holds no weights"),
-            ("[1]", "holds no weights"),
-            ("\x00", "holds no weights"),
-            ('{"weights": {"lm:m": NaN}, "models": {"m": "1a"}}', "holds no weights"),
-            ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}', "holds no weights"),
-            ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}', "holds no weights"),
-            ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}', "'lm:n' is a feature of no model"),
-            ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "that of 'lm:m' is missing"),
-        ],
-    )
+    @pytest.mark.parametrize(("text", "message"), [
+        ("", "holds no weights"), ("[1]", "holds no weights"), ("\x00", "holds no weights"),
+        ('{"weights": {"lm:m": NaN}, "models": {"m": "1a"}}', "holds no weights"),
+        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}', "holds no weights"),
+        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}', "holds no weights"),
+        ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}', "'lm:n' is a feature of no model"),
+        ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "that of 'lm:m' is missing"),
+    ])  # fmt: skip
     def test_that_is_damaged_is_an_error(self, tmp_path, text, message):
         (tmp_path / "w.json").write_text(text)
         with pytest.raises(TextError, match=message):

@@ -149,21 +149,6 @@ def family(request):
     return fit(request.param[0], **request.param[1])
 
 
-def test_scores_of_every_family_depend_neither_on_batch_nor_order_nor_padding(family, monkeypatch):
-    rng = random.Random(3)
-    lines = [" ".join(rng.choices([*"the cat sat dog mat on zebra".split(), "<unk>"], k=k)) for k in [*range(12), 40]]
-    alone = [score_sentences(family, [line], with_tokens=True)[0] for line in lines]
-    for call_tokens, per_chunk in ((None, 100), (9, 5)):
-        if call_tokens:
-            monkeypatch.setattr(type(family), "call_tokens", call_tokens)
-        monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
-        order = rng.sample(range(len(lines)), len(lines))
-        for index, score in zip(order, score_sentences(family, [lines[i] for i in order], with_tokens=True), strict=True):
-            assert score.logprob_nats == pytest.approx(alone[index].logprob_nats, abs=1e-4)
-            bits = [token.surprisal_bits for token in score.token_scores]
-            assert bits == pytest.approx([token.surprisal_bits for token in alone[index].token_scores], abs=2e-4)
-
-
 def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
     (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
     (first,) = score_sentences(family, ["the cat"], eos=False)

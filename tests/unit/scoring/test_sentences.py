@@ -66,14 +66,9 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
 def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
     path = tmp_path / "table.jsonl"
     lines = [
-        b'{"text": ',
-        b"",
-        b'{"id": "x", "text": "a"}',
-        b"3",
-        b'{"id": "y", "text": "b \xff"}',
-        b"[" * 100_000,
+        b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}', b"[" * 100_000,
         b'{"id": "z", "text": "c"}',
-    ]
+    ]  # fmt: skip
     path.write_bytes(b"\n".join(lines))
     found = read(path, encoding_errors=errors)
     assert [id for id, *_ in found] == [1, "x", 3, "y" if errors == "replace" else 4, 5, "z"]
@@ -91,16 +86,13 @@ def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     assert read(path) == [(1, "", "He came, he saw", None), (2, "", "He came", why), (3, "", "He came", None)]
 
 
-@pytest.mark.parametrize(
-    "name, content, settings, what",
-    [
-        ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
-        ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"),
-        ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
-        ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
-        ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name, content, settings, what", [
+    ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
+    ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"),
+    ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
+    ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
+    ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
+])  # fmt: skip
 def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
     (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(TextError, match=what):

@@ -19,19 +19,6 @@ def text(tmp_path, monkeypatch):
     return str(path)
 
 
-def test_a_missing_test_text_is_told_before_training(text, tmp_path):
-    with pytest.raises(TextError, match="no such file"):
-        plan(Request(text=(text,), test=(str(tmp_path / "tset.txt"),)))
-
-
-@pytest.mark.parametrize(("content", "message"), [(b"", "no text"), (b"\n \n", "no text"), (b"a b\n\xff\n", "line 2, byte 1")])
-def test_a_test_text_that_cannot_be_evaluated_is_told_before_training(text, tmp_path, content, message):
-    bad = tmp_path / "test.txt"
-    bad.write_bytes(content)
-    with pytest.raises(TextError, match=message):
-        plan(Request(text=(text,), test=(str(bad),)))
-
-
 def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(Corpus, "blocks", lambda *_: pytest.fail("the text was read"))
@@ -45,12 +32,6 @@ def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
     assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
     _, _, same = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "word"}))
     assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
-
-
-def test_a_model_by_name_brings_its_recipe(text):
-    recipe, kind, resolved = planning.resolve_request(Request(text=(text,), model="rnn"))
-    assert (recipe, kind.name) == ("rnn", "rnn")
-    assert resolved.origins["learning_rate"] == "recipe rnn"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +90,7 @@ def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound
 
 
 @pytest.mark.parametrize("assignments, hint", [
-    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
-    ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
+    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"), ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
     ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, hint):

@@ -32,7 +32,7 @@ def texts(tmp_path_factory):
 
 
 def auto(texts, folder, text="text", valid="valid", **changes):
-    return train(texts / text, valid=texts / valid, output=folder, resume="auto", **{**RUN, **changes})
+    return train(texts / text, valid=texts / valid, output=folder, **{"resume": "auto", **RUN, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -200,18 +200,18 @@ def outcome_but_log(folder):
 
 @pytest.mark.parametrize("change, words", [
     ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
-    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "its validation text differs"),
+    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "its validation text differs|not the same: validation text"),
     ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
-@pytest.mark.parametrize("is_done", [False, True])
-def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path, change, words, is_done):
+@pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])
+def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path, change, words, is_done, resume):
     folder = whole
     if not is_done:
         manifest = model_folder.read_manifest(folder)
         model_folder.save_results(folder, manifest, {}, {**manifest.training, "stopped": "request"})
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with pytest.raises((UsageError, OutputError), match=words):
-        list(auto(texts, folder, **change))
+        list(auto(texts, folder, **change, resume=resume))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 

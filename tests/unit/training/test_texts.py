@@ -109,15 +109,11 @@ def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
     assert events[0].valid_tokens > 500
 
 
-@pytest.mark.parametrize(
-    ("given", "match"),
-    [
-        ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"), ({"lowercase": True}, "lowercase = False"),
-        ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"), ({"recipe": "char-cnn-lstm"}, "spelled"),
-        ({"tokenizer_from": "demo"}, "another tokenizer"),
-    ],
-    ids=lambda given: next(iter(given)) if isinstance(given, dict) else None,
-)  # fmt: skip
+@pytest.mark.parametrize(("given", "match"), [
+    ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"), ({"lowercase": True}, "lowercase = False"),
+    ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"),
+    ({"recipe": "char-cnn-lstm"}, "spelled"), ({"tokenizer_from": "demo"}, "another tokenizer"),
+], ids=lambda given: next(iter(given)) if isinstance(given, dict) else None)  # fmt: skip
 def test_what_contradicts_a_prepared_text_is_refused_by_name(tmp_path, texts, given, match):
     with pytest.raises(UsageError, match=match):
         list(rnnlm.train(texts / "text-skip", output=tmp_path / "model", **given))

@@ -151,13 +151,6 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
         compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
 
 
-def test_bytes_and_words_compare_where_the_text_holds_no_unk(text):
-    models = [fit("unigram"), fit("unigram", tokenizer="byte")]
-    assert compare(models, text("the cat sat", "a dog")).figure == "bits_per_char"
-    with pytest.raises(ComparisonError, match="the part unk"):
-        compare(models, text("the <unk> sat"))
-
-
 def test_words_of_models_without_words_are_counted_in_the_training_text(text, tmp_path):
     (tmp_path / "train.txt").write_text("a\n" * 12 + "b a\n")
     p = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}
@@ -246,11 +239,10 @@ def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn,
     assert found[0] == found[1] and "bits_KS" not in found[0]
 
 
-@pytest.mark.parametrize(
-    ("settings", "what"),
-    [({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"), ({"seed": -1}, "seed = -1"),
-     ({"calibration_tokens": -1}, "calibration_tokens"), ({"context": "rest"}, "unknown context")],
-)  # fmt: skip
+@pytest.mark.parametrize(("settings", "what"), [
+    ({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"),
+    ({"seed": -1}, "seed = -1"), ({"calibration_tokens": -1}, "calibration_tokens"), ({"context": "rest"}, "unknown context"),
+])  # fmt: skip
 def test_settings_that_are_not_valid(settings, what, text):
     with pytest.raises(UsageError, match=what):
         compare([unigram(P), unigram(Q)], text("a"), settings=ComparisonSettings(**settings))

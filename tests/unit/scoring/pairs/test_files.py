@@ -93,13 +93,10 @@ def test_suites_of_a_file_or_a_list(tmp_path):
     assert len(read(tmp_path, "b.json", json.dumps([SUITE, SUITE])).suites) == 2
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        "The keys to the cabinet are here\t6\tare\tis", "The keys to the cabinet is here\t6\tare\tis",
-        "The keys to the cabinet ***mask*** here\t\tare\tis", "The keys to the cabinet _ here\t\tare\tis",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("row", [
+    "The keys to the cabinet are here\t6\tare\tis", "The keys to the cabinet is here\t6\tare\tis",
+    "The keys to the cabinet ***mask*** here\t\tare\tis", "The keys to the cabinet _ here\t\tare\tis",
+])  # fmt: skip
 def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
     found = read(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\tn_diff_intervening\tdistance\n{row}\t1\t4\n")
     (pair,) = found.pairs
@@ -107,15 +104,12 @@ def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
     assert (pair.scoring, pair.attractors, pair.distance, found.format) == ("word", 1, 4, "agreement templates")
 
 
-@pytest.mark.parametrize(
-    "row, problem",
-    [
-        ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
-        ("The keys are\tx\tare\tis", "verb_index is not a whole"),
-        ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
-        ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("row, problem", [
+    ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
+    ("The keys are\tx\tare\tis", "verb_index is not a whole"),
+    ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
+    ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
+])  # fmt: skip
 def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
     (found,) = problems(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\n{row}\n")
     assert problem in found
@@ -144,28 +138,22 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     assert sentences(tmp_path, "w.json", json.dumps([by_text])) == [wanted[::-1]]
 
 
-@pytest.mark.parametrize(
-    "changes, problem",
-    [
-        ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
-        ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
-        ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
-        ({"options": ["a"]}, "options are not two texts"), ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("changes, problem", [
+    ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
+    ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
+    ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"), ({"options": ["a"]}, "options are not two texts"),
+    ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
+])  # fmt: skip
 def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
     row = {"sentence": "Ann left because _ was late.", "option1": "Ann", "option2": "Eve", "answer": "1", **changes}
     (found,) = problems(tmp_path, "w.jsonl", json.dumps(row))
     assert problem in found
 
 
-@pytest.mark.parametrize(
-    "row, problem",
-    [
-        ("the\t", "bad is missing"), ("the", "bad is missing"), (" \tman", "good is missing"),
-        ("a\tb\tx", "distance is not a whole number"), ("a\tb\t1\tx", "more cells than columns"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("row, problem", [
+    ("the\t", "bad is missing"), ("the", "bad is missing"), (" \tman", "good is missing"),
+    ("a\tb\tx", "distance is not a whole number"), ("a\tb\t1\tx", "more cells than columns"),
+])  # fmt: skip
 def test_a_row_that_is_no_pair_says_why_and_where_the_others_stay(tmp_path, row, problem):
     found = read(tmp_path, "a.tsv", f"good\tbad\tdistance\nthe man\tman the\t2\n{row}\n").pairs
     assert [pair.problem is None for pair in found] == [True, False]
@@ -179,23 +167,20 @@ def test_a_field_of_another_type_is_told(tmp_path):
 
 
 BAD_FILES = {
-    "empty": ("a.tsv", "", "a.tsv holds no pairs"),
-    "empty JSON": ("a.json", "", "a.json holds no pairs"),
+    "empty": ("a.tsv", "", "a.tsv holds no pairs"), "empty JSON": ("a.json", "", "a.json holds no pairs"),
     "no rows": ("a.tsv", "good\tbad\n", "a.tsv holds no pairs"),
     "other columns": ("a.tsv", "one\ttwo\nx\ty\n", "does not have the columns of a list of pairs; it has one, two"),
     "one column": ("a.tsv", "good\nx\n", "has no column 'bad'"),
     "no answers": ("a.jsonl", '{"sentence": "_", "option1": "x", "option2": "y"}', "has no column 'answer'"),
     "one form": ("a.tsv", "sentence\tright\nx\ty\n", "has no column 'wrong'"),
     "broken JSON": ("a.jsonl", '{"good": "x", "bad": "y"}\n{"good"', "line 2: not JSON"),
-    "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"),
-    "a suite cut off": ("a.json", '{"items": [', "not JSON"),
+    "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"), "a suite cut off": ("a.json", '{"items": [', "not JSON"),
     "another object": ("a.json", '{"items": []}', "does not have the columns of a list of pairs"),
     "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
     "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
-    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"),
-    "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
+    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"), "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
     "not compressed": ("a.jsonl.gz", b"junk", "cannot read"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name, content, message", BAD_FILES.values(), ids=BAD_FILES)

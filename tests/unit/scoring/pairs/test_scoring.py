@@ -11,12 +11,10 @@ from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
 from support.tiny_models import LINES, fit, halves_model
 
 PAIRS = [
-    Pair("x", "the cat sat on the mat", "the dog sat on the mat"),
-    Pair("x", "the cat saw a dog", "the cats saw a dog"),
-    Pair("x", "it is hard to recognize speech", "it is hard to sat mat speech"),
-    Pair("x", "a dog", "the dog sat"),
+    Pair("x", "the cat sat on the mat", "the dog sat on the mat"), Pair("x", "the cat saw a dog", "the cats saw a dog"),
+    Pair("x", "it is hard to recognize speech", "it is hard to sat mat speech"), Pair("x", "a dog", "the dog sat"),
     Pair("x", "the cat zorp sat", "the dog sat"),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +110,6 @@ def test_word_scores_are_of_the_word_and_that_it_ends_given_the_shared_beginning
             expected += math.log(np.exp(logprob[stop][starts_V]).sum())
             expected -= math.log(np.exp(logprob[first][starts_V]).sum()) if first else 0
             assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
-
-
-def test_the_word_compared_depends_on_nothing_behind_it(lstm):
-    here, there = (Pair("x", f"the cat {end}", f"the dog {end}") for end in ("sat on the mat", "saw a dog"))
-    one, other = score_pairs(lstm, [here, there], scoring="word")
-    assert one.good.logprob_nats == pytest.approx(other.good.logprob_nats, abs=1e-4)
-    assert one.bad.logprob_nats == pytest.approx(other.bad.logprob_nats, abs=1e-4)
 
 
 def test_what_differs_is_found_in_whole_words():

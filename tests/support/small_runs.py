@@ -1,0 +1,20 @@
+"""Training runs of a few steps, and what they leave."""
+
+from pathlib import Path
+
+from rnnlm.models import model_folder
+
+SMALL = {
+    "hidden_size": 8, "embedding_size": 6, "batch_rows": 4, "bptt_tokens": 10, "budget": "6steps", "device": "cpu", "precision": "fp32",
+}  # fmt: skip
+
+
+def write(path, content):
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def numbers(folder):
+    """The weights of the model there."""
+    model, _ = model_folder.load(Path(folder), "cpu")
+    return model.to_arrays()

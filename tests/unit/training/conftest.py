@@ -1,0 +1,20 @@
+"""A text for the runs of these tests."""
+
+import pytest
+
+from rnnlm import corpora
+
+
+@pytest.fixture
+def lines():
+    text = corpora.part("english", "valid").read_text(encoding="utf-8")
+    return [line for line in text.split("\n") if line.strip()][:100]
+
+
+@pytest.fixture
+def text(tmp_path, lines, monkeypatch):
+    """The path of a small text, in the working directory of the test."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path

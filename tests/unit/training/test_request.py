@@ -1,0 +1,154 @@
+"""From a request to a plan: the recipe, settings and their origins, texts, the folder."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnlm import corpora
+from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
+from rnnlm.models import model_folder
+from rnnlm.text.corpus import Corpus
+from rnnlm.training.plan import Request, plan, resolve_request
+from rnnlm.training.run import run, train
+from support.small_runs import SMALL, numbers, write
+
+
+def settled(*, flags=None, **request):
+    _, _, resolved = resolve_request(Request(flags=flags or {}, **request))
+    return {name: (value, resolved.origins[name]) for name, value in resolved.values.items()}
+
+
+@pytest.mark.parametrize("request_, expected", [
+    ({}, ("demo", "lstm")), ({"text": ("x",)}, ("lstm", "lstm")), ({"model": "gru"}, ("gru", "gru")),
+    ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")), ({"recipe": "gru"}, ("gru", "gru")),
+    ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")), ({"recipe": "unigram"}, ("unigram", "unigram")),
+])  # fmt: skip
+def test_recipe_and_kind_follow_from_the_request(request_, expected):
+    recipe, kind, resolved = resolve_request(Request(**request_))
+    assert (recipe, kind.name) == expected
+    assert resolved.values["model"] == kind.name
+
+
+@pytest.mark.parametrize("way", ["config", "assignments", "flags"])
+def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
+    given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}
+    origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
+    with pytest.warns(RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now") as told:
+        *_, resolved = resolve_request(Request(**{way: given}))
+    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == ("class", origin) and origin in str(told[0].message)
+    with pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"), pytest.warns(RnnlmWarning):
+        resolve_request(Request(model="unigram", **{way: given}))
+
+
+def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
+    *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
+    assert finished.folder == "m" and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
+
+
+def test_a_config_file_may_name_the_model(tmp_path):
+    recipe, kind, _ = resolve_request(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
+    assert (recipe, kind.name) == ("gru", "gru")
+
+
+def test_a_recipe_of_another_kind_than_the_model_is_refused():
+    with pytest.raises(UsageError, match="recipe gru is of kind gru, not lstm"):
+        resolve_request(Request(recipe="gru", model="lstm"))
+
+
+@pytest.mark.parametrize("request_, message", [
+    ({"recipe": "lstn"}, "unknown recipe 'lstn'; did you mean 'lstm'"),
+    ({"model": "grru"}, "unknown model 'grru'; did you mean 'gru'"),
+    ({"assignments": {"hiden_size": "3"}}, "unknown setting 'hiden_size' in --set; did you mean 'hidden_size'"),
+    ({"flags": {"learning_rat": 1.0}}, "unknown setting 'learning_rat' in the command line; did you mean 'learning_rate'"),
+    ({"assignments": {"hidden_size": "1000000000"}}, "hidden_size = '1000000000'.*at most 1,048,576"),
+    ({"assignments": {"optimizer": "magic"}}, "optimizer = 'magic'"), ({"assignments": {"holdout": "1"}}, "holdout = '1'"),
+    ({"flags": {"hidden_size": float("nan")}}, "hidden_size = nan"), ({"flags": {"seed": -1}}, "seed = -1"),
+])  # fmt: skip
+def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        resolve_request(Request(**request_))
+    assert caught.value.exit_code == 2
+
+
+def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
+    with pytest.warns(RnnlmWarning, match="--budget has no effect on a model of kind unigram"):
+        values = settled(model="unigram", flags={"budget": "3m"})
+    assert "budget" not in values
+
+
+def test_a_plan_describes_every_setting(text):
+    made = plan(Request(text=(str(text),), flags=SMALL))
+    described = {name: (value, origin, about) for name, value, origin, about in made.describe()}
+    assert described["hidden_size"][:2] == (8, "the command line")
+    assert described["holdout"][:2] == (0.05, "default")
+    assert all(about for _, _, about in described.values())
+    assert {"tokenizer", "blank_lines", "column"} <= set(described)
+
+
+def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
+    made = plan(Request(text=(str(text),), flags=SMALL))
+    *_, finished = run(made)
+    assert made.parameters() == sum(array.size for array in numbers(finished.folder).values())
+
+
+def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
+    with pytest.warns(RnnlmWarning, match="hidden_size has no effect: layer_sizes = 1150,1150,400"):
+        plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
+
+
+# ---- texts
+
+
+def test_without_validation_text_the_last_lines_are_held_out_and_it_is_said(text, lines):
+    made = plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
+    assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
+    assert made.valid_is == "the last 10% of the training text, held out"
+    assert made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == lines[89].split()
+
+
+def test_a_vocabulary_comes_from_what_is_trained_on_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "t.txt", "a b\n" * 9 + "held out\n")
+    made = plan(Request(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
+    assert set(made.data.tokenizer.symbols()) == {"</s>", "<unk>", "a", "b"}
+    assert made.data.valid.oov_words == 2
+
+
+def test_a_validation_text_is_used_as_it_is(text, tmp_path):
+    valid = write(tmp_path / "v.txt", "the dog\n")
+    made = plan(Request(text=(str(text),), valid=(str(valid),), flags=SMALL))
+    assert (made.data.train.sentences, made.data.valid.sentences) == (100, 1)
+    assert made.valid_is == str(valid)
+
+
+def test_nothing_is_held_out_when_that_is_asked_for_or_the_model_has_no_use_for_it(text):
+    assert plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
+    assert plan(Request(text=(str(text),), model="unigram")).data.valid is None
+
+
+def test_a_text_of_a_single_line_trains_with_a_word_about_validation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "one.txt", "a single line of text and nothing else")
+    with pytest.warns(RnnlmWarning, match="single line: nothing is held out"):
+        *events, finished = train(path, output="m", **SMALL)
+    assert finished.results == {} and finished.step == 6
+    model_folder.load(Path("m"), "cpu")
+
+
+def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = plan(Request(model="unigram"))
+    assert made.data.train.words > 200_000
+    assert made.valid_is == "bundled corpus english, valid.txt"
+    assert made.test.lines_hash == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
+    assert made.output == Path("checkpoints/unigram")
+
+
+def test_a_default_folder_is_a_fresh_one(text):
+    folders = []
+    for _ in range(3):
+        *_, finished = train(text, model="unigram")
+        folders.append(finished.folder)
+    assert folders == ["checkpoints/unigram", "checkpoints/unigram-2", "checkpoints/unigram-3"]
+    write(Path("checkpoints/unigram-4"), "a file")
+    assert plan(Request(text=(str(text),), model="unigram")).output == Path("checkpoints/unigram-5")
