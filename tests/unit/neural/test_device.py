@@ -250,9 +250,15 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
-    assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
+    assert (
+        set(["__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"])
+        <= names
+    )
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names
+    assert (
+        set(["forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"])
+        <= names
+    )
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "is_good" not in names and "fitted" not in names
 

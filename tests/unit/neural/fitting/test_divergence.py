@@ -15,7 +15,6 @@ from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting import trainer as trainer_module
 from rnnlm.neural.fitting.budget import Interval
 from rnnlm.neural.fitting.divergence import TELLING_TOKENS, Divergence
-from rnnlm.neural.fitting.settings import FittingSettings
 
 V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
 
@@ -356,18 +355,3 @@ def test_time_goes_on(make_data, make_trainer, sentences, eager_snapshots):
     assert seconds == sorted(seconds)
     speeds = [event.tokens_per_second for event in events if isinstance(event, Step)]
     assert all(speed > 0 for speed in speeds)
-
-
-def test_gradient_norms_are_told_as_they_are_before_clipping(make_data, make_trainer, sentences):
-    data = text(make_data, sentences, valid=False)
-    told = [run(make_trainer(data, **{**SETTINGS, "budget": "1steps"}, clip_norm=clip))[0][0] for clip in (None, 1e-3)]
-    trainer = make_trainer(data, **{**SETTINGS, "budget": "1steps"}, clip_norm=None)
-    list(trainer.train(never))
-    expected = math.sqrt(sum(float((parameter.grad.double() ** 2).sum()) for parameter in trainer.network.parameters()))
-    assert [event.gradient_norm for event in told] == [pytest.approx(expected)] * 2
-    assert told[0].gradient_norm_max == told[0].gradient_norm and told[0].weight_norm > 0
-
-
-def test_settings_are_checked():
-    assert (FittingSettings().rollbacks, FittingSettings().rollback_factor) == (3, 0.5)
-    assert replace(FittingSettings(), rollbacks=0).rollbacks == 0
