@@ -1,7 +1,5 @@
 """What a network reads for each word, unseen ones too."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -127,14 +125,6 @@ def test_gradients_equal_finite_differences(characters):
         return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (ids_TB,))
 
     assert torch.autograd.gradcheck(forward, values)
-
-
-def test_a_copy_reads_the_same_unseen_words():
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make("cnn", tokenizer)
-    twin = copy.deepcopy(module)
-    ids_TB = ids_of(tokenizer, ["tam mat god"])
-    assert torch.equal(twin(ids_TB), module(ids_TB))
 
 
 def test_frozen_word_vectors_get_no_gradient():
