@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from reference.awd_lstm import awd_loss
-from rnnlm.errors import SettingsError
 from rnnlm.neural import network
 from rnnlm.neural.embeddings import word_input
-from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.layers import stack
 from rnnlm.neural.regularization import activation_penalty, dropout
 from rnnlm.neural.settings import LstmSettings
@@ -101,13 +99,6 @@ def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_eva
     assert all(torch.equal(layer.recurrent_weights(), layer.weight_hh) for layer in trainer.network.body.layers)
 
 
-def test_no_gradient_reaches_a_weight_while_it_is_dropped(trainer, masks):
-    _, window = next(trainer.source.windows())
-    trainer.step(trainer.source.batch(window), tuple(torch.randn_like(part) for part in trainer.network.initial_state(3)), 1e-30)
-    for layer, mask in zip(trainer.network.body.layers, by_name(masks)["recurrent"], strict=True):
-        assert not layer.weight_hh.grad[mask == 0].any() and layer.weight_hh.grad[mask > 0].any()
-
-
 def test_masks_differ_from_row_to_row_and_from_window_to_window(make_data, make_trainer, sentences, masks):
     trainer = make_trainer(make_data(sentences[:20]), **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"}, **FITTING)
     windows = iter(trainer.source.windows())
@@ -154,16 +145,6 @@ def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():
     assert activation_penalty(only_tar, y_TBE, dropped_TBE) == 3.0 * (4 + 0 + 0 + 16) / 4
     assert activation_penalty(LstmSettings(), y_TBE, dropped_TBE) == 0.0
     assert activation_penalty(only_tar, y_TBE[:1], dropped_TBE[:1]) == 0.0
-
-
-def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_trainer, sentences):
-    data = make_data(sentences[:20])
-    plain, penalised = (make_trainer(data, **extra) for extra in ({}, {"activation_penalty": 5.0, "temporal_penalty": 5.0}))
-    _, window = next(plain.source.windows())
-    losses = [each.step(each.source.batch(window), each.carry, 1.0)[0] for each in (plain, penalised)]
-    assert losses[0] == losses[1]
-    weight = "body.layers.0.weight_hh"
-    assert not torch.equal(plain.network.get_parameter(weight), penalised.network.get_parameter(weight))
 
 
 # ---- windows of drawn lengths
@@ -215,23 +196,3 @@ def test_a_window_longer_than_the_text_reads_it_whole(make_data, make_trainer, s
     trainer = make_trainer(data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs")
     *_, fitted = trainer.train(lambda: False)
     assert (fitted.steps, fitted.tokens) == (2, 2 * data.train.tokens)
-
-
-# ---- bad settings
-
-
-def test_weight_drop_of_one_is_refused():
-    from rnnlm.config import Layer, resolve
-
-    with pytest.raises(SettingsError, match="weight_drop = '1' is not valid; a number of at least 0 and below 1 is needed"):
-        resolve([LstmSettings], [Layer("--set", {"weight_drop": "1"}, is_text=True)])
-
-
-@pytest.mark.parametrize("settings, words", [
-    ({"nonmonotone_interval": 5}, "setting of asgd"),
-    ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
-    ({"optimizer": "asgd", "fine_tune_after": 0.5}, "rule by which fine-tuning ends"),
-])  # fmt: skip
-def test_settings_that_contradict_each_other_are_refused(settings, words):
-    with pytest.raises(SettingsError, match=words):
-        FittingSettings(**settings)

@@ -33,23 +33,16 @@ def test_cuda_without_one_is_an_error_with_a_way_out(name):
     assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.hint
 
 
-def test_a_cuda_device_beyond_those_here_is_an_error(monkeypatch):
+@pytest.mark.parametrize("name, error, what", [
+    ("cuda:2", DeviceError, "there are 2 CUDA devices"), ("mps", DeviceError, "mps"),
+    *((name, SettingsError, "use auto, cpu, cuda") for name in ("gpu", "", "cuda:x", "cuda:-1", "xpu", "meta", "CPU")),
+])  # fmt: skip
+def test_a_device_that_is_not_here_or_not_one_is_an_error(monkeypatch, name, error, what):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert resolve_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
-        resolve_device("cuda:2")
-
-
-def test_mps_without_one_is_an_error(monkeypatch):
     monkeypatch.setattr(devices, "_has_mps", lambda: False)
-    with pytest.raises(DeviceError, match="mps"):
-        resolve_device("mps")
-
-
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-1", "xpu", "meta", "CPU"])
-def test_other_devices_are_wrong_usage(name):
-    with pytest.raises(SettingsError, match="use auto, cpu, cuda"):
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(error, match=what):
         resolve_device(name)
 
 
@@ -135,7 +128,7 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
 
 
-@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+@pytest.mark.parametrize("settings", [*VARIANTS, {"model": "rnn", "tied": False}, {"model": "gru"}, {"model": "lstm"}], ids=str)
 def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:20])
     trainer = make_trainer(data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
@@ -145,27 +138,14 @@ def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(mak
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
     ids_BT = np.zeros((3, 5), dtype=np.int64)
     logprob_BT, state = model.score(ids_BT, ids_BT, model.initial_state(3))
-    logprob_BTV, _ = model.predict(ids_BT[:, :1], state)
-    assert logprob_BT.device.type == logprob_BTV.device.type == "meta"
+    logprob_BTV, state = model.predict(ids_BT[:, :1], state.select([1, 0, 1]))
+    hidden_BTH, _ = model.hidden(ids_BT, model.concat_states([state.select([0]), state.select([1, 2])]))
+    assert logprob_BT.device.type == logprob_BTV.device.type == hidden_BTH.device.type == "meta"
     assert logprob_BTV.shape == (3, 1, data.tokenizer.size)
 
 
-@pytest.mark.parametrize("model, activation", KINDS)
-def test_evaluation_and_sampling_steps_run_on_the_meta_device(make_data, make_trainer, sentences, model, activation):
-    data = make_data(sentences[:20])
-    network = make_trainer(data, device="meta", model=model, activation=activation, tied=False).network
-    model = NeuralLanguageModel(network, data.tokenizer)
-    ids_BT = np.zeros((2, 5), dtype=np.int64)
-    logprob_BT, state = model.score(ids_BT, ids_BT - 1, model.initial_state(2))
-    assert logprob_BT.shape == (2, 5) and logprob_BT.device.type == "meta"
-    logprob_BTV, state = model.predict(ids_BT[:, :1], state.select([1, 0, 1]).select([0, 2]))
-    assert logprob_BTV.shape == (2, 1, data.tokenizer.size) and logprob_BTV.device.type == "meta"
-    hidden_BTH, state = model.hidden(ids_BT, model.concat_states([state.select([0]), state.select([1])]))
-    assert hidden_BTH.device.type == "meta"
-
-
 def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, sentences):
-    """The two tests above would fail if a tensor of another device came in."""
+    """The tests above would fail if a tensor of another device came in."""
     trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3)
     _, window = next(trainer.source.windows())
     with pytest.raises((RuntimeError, ValueError)):
@@ -250,9 +230,15 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
-    assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
+    assert (
+        set(["__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"])
+        <= names
+    )
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names
+    assert (
+        set(["forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"])
+        <= names
+    )
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "is_good" not in names and "fitted" not in names
 

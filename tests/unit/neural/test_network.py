@@ -75,11 +75,6 @@ def test_parameters_are_those_of_the_shape_asked_for(settings, parts, count):
     assert (network.tied_VE is network.input.weight) == settings["tied"]
 
 
-def test_word_vectors_start_within_the_range_asked_for():
-    weight = make_network(init_range=0.25, tied=False).input.weight
-    assert 0.2 < weight.abs().max() <= 0.25
-
-
 @cases
 def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     network = make_network(model, **variant, **tying)
@@ -93,25 +88,6 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     assert loss.item() == pytest.approx(expected, abs=1e-5)
     for ours, theirs in zip(after, expected_after, strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
-
-
-@cases
-def test_gradients_of_the_loss_equal_central_differences(model, variant, tying):
-    network = make_network(model, torch.float64, **variant, **tying)
-    inputs_TB, targets_TB = text()
-    state = network.initial_state(B)
-    network.loss(inputs_TB, targets_TB, state)[0].backward()
-    generator, step = torch.Generator().manual_seed(2), 1e-5
-    for name, parameter in network.named_parameters():
-        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        losses = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                parameter.add_(direction, alpha=sign * step)
-                losses.append(network.loss(inputs_TB, targets_TB, state)[0].item())
-                parameter.add_(direction, alpha=-sign * step)
-        slope = (losses[0] - losses[1]) / (2 * step)
-        assert slope == pytest.approx((parameter.grad * direction).sum().item(), rel=1e-5, abs=1e-8), name
 
 
 def test_output_bias_from_counts_makes_the_network_a_unigram():
@@ -138,15 +114,6 @@ def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
     without = make_network(layers=2)
     without.load_state_dict(network.state_dict())
     assert loss() == loss() == without.loss(inputs_TB, targets_TB, state)[0].item()
-
-
-def test_padding_neither_counts_nor_costs():
-    network = make_network()
-    inputs_TB, targets_TB = text()
-    state = network.initial_state(B)
-    changed = inputs_TB.clone()
-    changed[4, 1] = (changed[4, 1] + 1) % V  # an input whose target, and all later ones of the row, are padding
-    assert network.loss(changed, targets_TB, state)[0].item() == network.loss(inputs_TB, targets_TB, state)[0].item()
 
 
 @pytest.mark.parametrize("model, settings, layers", [
@@ -213,31 +180,6 @@ def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
         layer.weight_ih.copy_(torch.eye(6))
     x_TBE = torch.rand(T, B, 6)
     torch.testing.assert_close(network.body(x_TBE, network.initial_state(B))[0], x_TBE.cumsum(0))
-
-
-def test_a_feed_forward_network_with_direct_connections_alone_is_log_linear():
-    """Bengio et al. 2003 without hidden units: the log-odds of two words are linear in the word vectors of the window."""
-    network = make_network("ffnn", context_words=3, direct_connections=True, activation="tanh")
-    with torch.no_grad():
-        network.body.weight_ih.zero_()
-    inputs_TB, _ = text()
-    logprob_TBV, _ = network.predict(inputs_TB, network.initial_state(B))
-    vectors = network.input.weight.detach()
-    window_BX = torch.cat([vectors[inputs_TB[2]], vectors[inputs_TB[3]], vectors[inputs_TB[4]]], dim=1)
-    weight_VX, bias_V = network.output.weight.detach()[:, network.settings.hidden_size :], network.output.bias.detach()
-    expected_BV = torch.log_softmax(window_BX @ weight_VX.t() + bias_V, dim=1)
-    torch.testing.assert_close(logprob_TBV[4].detach(), expected_BV)
-
-
-def test_a_jordan_network_reads_its_last_output_and_nothing_else_of_the_past():
-    network = make_network("jordan", feedback="distribution")
-    inputs_TB, _ = text()
-    with torch.no_grad():
-        network.body.weight_hh.zero_()
-        state = tuple(torch.randn_like(part) for part in network.initial_state(B))
-        first, _ = network.predict(inputs_TB, state)
-        again, _ = network.predict(inputs_TB, network.initial_state(B))
-    torch.testing.assert_close(first, again)
 
 
 @pytest.mark.parametrize(

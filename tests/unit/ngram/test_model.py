@@ -161,18 +161,6 @@ def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_tho
     assert score_line(model, [1, END, 3], [END, 3, END])[2] == pytest.approx(0.4)  # <s> 3 never occurs; 3 </s> does
 
 
-def test_pieces_read_side_by_side_know_what_came_before_them(monkeypatch):
-    for module in (model_module, system):
-        monkeypatch.setattr(module, "processors", lambda: 3)
-    model = build("mle", order=4, sentences=[[1, 2, 3, 4, 5]])
-    inputs, targets = [END, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, END]
-    whole = score_line(model, inputs, targets)
-    monkeypatch.setattr(model_module, "SMALLEST_PIECE", 1)
-    assert score_line(model, inputs, targets) == whole == pytest.approx([1.0] * 6)
-    found = score_line(build("stupid", order=4), [END, 1, 2, 3, 4], [1, 2, 3, 4, 5])
-    assert found == pytest.approx([3 / 6, 2 / 3, 1, 2 / 3, 2 / 3])
-
-
 def state_after(model: NgramModel, *inputs: int) -> list[int]:
     """As score leaves it, and predict."""
     ids_BT = np.array([inputs])

@@ -13,7 +13,7 @@ from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import BackoffLevel, split_keys
-from support.tiny_models import LINES, Lines, fit, make_tokenizer
+from support.tiny_models import Lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
 TEXT = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:40]
@@ -267,9 +267,3 @@ def test_any_small_text_leaves_a_model_that_sums_to_one(lines, order, smoothing,
     pruned = pruning.by_entropy(model, threshold)
     assert farthest_from_one(pruned) < 1e-6
     assert sum(map(len, pruned.values)) <= sum(map(len, model.values))
-
-
-def test_the_shortest_texts_can_be_pruned():
-    for lines in (["a"], ["a"] * 5, [" ".join(["a", "b"] * 200)], list(LINES)):
-        model = fit("ngram", lines, order=5)
-        assert farthest_from_one(pruning.by_entropy(model, 1e-3)) < 1e-6

@@ -43,13 +43,6 @@ def test_fitting_reports_its_validation():
     assert started.train_tokens == train.tokens and started.vocabulary_size == tokenizer.size and validated.improved
 
 
-def test_its_state_counts_rows_alone():
-    model = fit("unigram")
-    state = model.initial_state(2).select([1, 1, 0])
-    assert state.to_arrays()["rows"] == 3
-    assert model.concat_states([state, model.initial_state(1)]).to_arrays()["rows"] == 4
-
-
 def test_it_needs_no_torch():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"

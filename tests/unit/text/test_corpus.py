@@ -9,6 +9,8 @@ from rnnlm.text.corpus import Corpus, TextInMemory
 from rnnlm.text.lines import Block, TextSettings, check_reserved, numbered_lines, split_words
 from support.tiny_models import make_tokenizer
 
+EUROS, LONG = "\u20ac" * 500_001, b"x" * 99 + b"\n"
+
 
 @pytest.fixture
 def corpus(tmp_path):
@@ -37,21 +39,17 @@ def documents_of(corpus) -> list[list[str]]:
     return documents
 
 
-def test_a_line_ends_at_a_newline_alone(corpus):
-    text = "a\u2028b\u0085c\x0bd\x0ce\x1cf\rg\nh"
-    assert lines_of(corpus(text)) == ["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg", "h"]
-
-
-def test_one_carriage_return_before_the_newline_is_dropped(corpus):
-    assert lines_of(corpus("a\r\nb\r\r\nc\n")) == ["a", "b\r", "c"]
-
-
-def test_the_last_line_needs_no_newline(corpus):
-    assert lines_of(corpus("a\nb")) == lines_of(corpus("a\nb\n")) == ["a", "b"]
-
-
-def test_files_are_read_in_order_and_do_not_run_together(corpus):
-    assert lines_of(corpus("a\nb", "c\n")) == ["a", "b", "c"]
+@pytest.mark.parametrize("texts, lines", [
+    (["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg\nh"], ["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg", "h"]),  # a newline alone ends a line
+    (["a\r\nb\r\r\nc\n"], ["a", "b\r", "c"]), (["a\nb"], ["a", "b"]), (["a\nb\n"], ["a", "b"]), (["a\nb", "c\n"], ["a", "b", "c"]),
+    ([f"x{EUROS}\n{EUROS}\n"], [f"x{EUROS}", EUROS]),  # characters across the chunks that are read
+    (["\ufeffa\n\ufeffb\n", "\ufeffc\n"], ["a", "\ufeffb", "c"]),  # a byte order mark is dropped at the start of a file only
+], ids=range(7))  # fmt: skip
+@pytest.mark.parametrize("chunk", [2, None])
+def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk):
+    if chunk and len(texts[0]) < 100:
+        monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+    assert lines_of(corpus(*texts)) == lines
 
 
 def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
@@ -60,45 +58,20 @@ def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
     assert split_words("") == []
 
 
-def test_a_byte_order_mark_is_dropped_at_the_start_of_each_file_only(corpus, monkeypatch):
-    mark = "\ufeff"
-    assert lines_of(corpus(f"{mark}a\n{mark}b\n", f"{mark}c\n")) == ["a", f"{mark}b", "c"]
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 2)
-    assert lines_of(corpus(f"{mark}a\n{mark}b\n", f"{mark}c\n")) == ["a", f"{mark}b", "c"]
-
-
-def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus):
-    text = corpus(b"fine\nm\xc3\xa4 \xff\n")
+@pytest.mark.parametrize("text, place, why, hint", [
+    (b"fine\nm\xc3\xa4 \xff\n", "line 2, byte 5", "0xff", "--encoding-errors replace"),
+    (LONG * 30_000 + b"ab\xe4c\n" + LONG * 30_000, "line 30001, byte 3", "", ""), (b"a\nb\xe2\x82", "line 2, byte 2", "", ""),
+    ("text\n".encode("utf-16"), "line 1", "", "UTF-16"),
+], ids=["bad", "far", "cut off", "utf-16"])  # fmt: skip
+def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus, text, place, why, hint):
+    text = corpus(text)
     with pytest.raises(TextError) as error:
         lines_of(text)
-    assert f"{text.sources[0]}, line 2, byte 5" in error.value.what and "0xff" in error.value.why
-    assert "--encoding-errors replace" in error.value.hint
-
-
-def test_bad_utf8_far_into_a_file_is_placed_right(corpus):
-    line = b"x" * 99 + b"\n"
-    with pytest.raises(TextError, match="line 30001, byte 3:"):
-        lines_of(corpus(line * 30_000 + b"ab\xe4c\n" + line * 30_000))
-
-
-def test_a_character_cut_off_at_the_end_is_an_error(corpus):
-    with pytest.raises(TextError, match="line 2, byte 2"):
-        lines_of(corpus(b"a\nb\xe2\x82"))
+    assert f"{text.sources[0]}, {place}" in error.value.what and why in error.value.why and hint in error.value.hint
 
 
 def test_bad_utf8_may_be_replaced(corpus):
     assert lines_of(corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")) == ["a\ufffdb", "\ufffd"]
-
-
-def test_characters_across_the_reading_chunks_are_whole(corpus):
-    line = "\u20ac" * 500_001
-    assert lines_of(corpus(f"x{line}\n{line}\n")) == [f"x{line}", line]
-
-
-def test_utf16_is_recognised_in_the_error(corpus):
-    with pytest.raises(TextError) as error:
-        lines_of(corpus("text\n".encode("utf-16")))
-    assert "UTF-16" in error.value.hint
 
 
 def test_a_line_of_a_million_words_is_one_line(corpus):
@@ -106,27 +79,18 @@ def test_a_line_of_a_million_words_is_one_line(corpus):
     assert len(split_words(line)) == 1_000_000
 
 
-class TestBlankLines:
-    TEXT = "\n \na\n\t\0\r\n\u00a0\nb\n\n"
+def test_blank_lines_are_skipped_or_kept(corpus):
+    text = "\n \na\n\t\0\r\n\u00a0\nb\n\n"
+    assert lines_of(corpus(text)) == ["a", "\u00a0", "b"]
+    assert lines_of(corpus(text, blank_lines="keep")) == ["", "", "a", "", "\u00a0", "b", ""]
+    assert lines_of(corpus("")) == lines_of(corpus("\n\n \r\n")) == []
 
-    def test_are_skipped(self, corpus):
-        assert lines_of(corpus(self.TEXT)) == ["a", "\u00a0", "b"]
 
-    def test_are_kept(self, corpus):
-        assert lines_of(corpus(self.TEXT, blank_lines="keep")) == ["", "", "a", "", "\u00a0", "b", ""]
-
-    def test_separate_documents(self, corpus):
-        text = corpus("\n\na\nb\n\n \nc\n", "d\n\n", blank_lines="documents")
-        assert documents_of(text) == [["a", "b"], ["c"], ["d"]]
-
-    def test_separate_documents_whatever_the_chunks(self, corpus, monkeypatch):
-        for size in (1, 2, 3, 7):
-            monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", size)
-            text = corpus("\na\nb\n\n\nc\nd\n\ne", "f\n", blank_lines="documents")
-            assert documents_of(text) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
-
-    def test_are_all_an_empty_text_has(self, corpus):
-        assert lines_of(corpus("")) == lines_of(corpus("\n\n \r\n")) == []
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 10**6])
+def test_blank_lines_separate_documents_whatever_the_chunks(corpus, monkeypatch, chunk):
+    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+    text = corpus("\n\na\nb\n\n \nc\nd\n\ne", "f\n\n", blank_lines="documents")
+    assert documents_of(text) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
 
 
 class TestReservedSymbols:

@@ -13,7 +13,7 @@ from support.tiny_models import LINES, Lines, make_tokenizer
 def test_ids_and_counts_of_a_small_text():
     tokenizer = make_tokenizer(["the cat sat", "the mat"])
     text = Lines(["the dog\u00a0x sat", "<unk>  m\u00e4t cat"]).encode(tokenizer)
-    assert [tokenizer.symbols()[id] for id in text.ids] == "the <unk> sat </s> <unk> <unk> cat </s>".split()
+    assert [tokenizer.symbols()[id] for id in text.ids] == ["the", "<unk>", "sat", "</s>", "<unk>", "<unk>", "cat", "</s>"]
     assert text.line_offsets.tolist() == [0, 4, 8] and text.document_offsets is None
     assert text.oov.tolist() == [1, 5] and text.oov_words == 2  # a literal <unk> is none
     assert (text.tokens, text.sentences, text.words) == (8, 2, 6)

@@ -46,19 +46,6 @@ def test_forward_equals_the_equations(characters, options):
     np.testing.assert_allclose(y_NF, [expected(module, settings, word) for word in WORDS], atol=1e-12)
 
 
-def test_both_directions_are_torchs_bidirectional_lstm():
-    module, settings = make("lstm", {"character_hidden_size": 6})
-    both = torch.nn.LSTM(4, 6, batch_first=True, bidirectional=True).double()
-    suffixed = {"onwards": "", "backwards": "_reverse"}
-    both.load_state_dict({
-        f"{name.split('.')[1]}{suffixed[name.split('.')[0]]}": value
-        for name, value in module.state_dict().items() if not name.startswith("vectors")
-    })  # fmt: skip
-    for word in WORDS:
-        _, (h_2NH, _) = both(module.vectors(torch.tensor([word])))
-        torch.testing.assert_close(module(padded([word]))[0], h_2NH.flatten())
-
-
 @pytest.mark.parametrize("characters, options", CASES[:2] + CASES[3:])
 def test_gradients_equal_finite_differences(characters, options):
     module, _ = make(characters, {**options, "character_size": 2})

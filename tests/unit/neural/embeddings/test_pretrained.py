@@ -40,15 +40,11 @@ def failing(tmp_path, content, kind=TextError, **options):
     return str(caught.value)
 
 
-def test_vectors_of_glove(tmp_path):
+def test_vectors_of_glove_and_of_word2vec(tmp_path):
     vectors, (notice,) = read(tmp_path, GLOVE)
     assert vectors == {"the": [0.1, -0.2, 0.3], "m\u00e4t": [1, 2, 3]}
     assert "vectors for 2 of 6 words (33.3%)" in notice
-
-
-def test_vectors_of_word2vec(tmp_path):
-    vectors, _ = read(tmp_path, WORD2VEC)
-    assert vectors == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
+    assert read(tmp_path, WORD2VEC)[0] == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
 
 
 def test_vectors_land_in_their_rows_and_others_stay(tmp_path):
@@ -85,18 +81,12 @@ def test_of_a_word_that_stands_twice_the_first_vector_counts(tmp_path):
     assert len(notices) == 2 and "2 lines repeat a word" in notices[0]
 
 
-def test_words_may_have_spaces_inside(tmp_path):
+def test_words_may_have_spaces_inside_or_be_numbers_and_are_compared_as_they_are(tmp_path):
     assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {"cat": [7, 8, 9]}
     assert read(tmp_path, "cat 7 8 9\n. . . 1 2 3\n")[0] == {"cat": [7, 8, 9]}
-
-
-def test_words_are_compared_as_they_are(tmp_path):
+    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {"1984": [1, 2, 3], "7": [4, 5, 6]}
     with pytest.raises(TextError, match="has a vector for none of the 6 words.*another case"):
         read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
-
-
-def test_a_word_that_is_a_number(tmp_path):
-    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {"1984": [1, 2, 3], "7": [4, 5, 6]}
 
 
 @pytest.mark.parametrize(
@@ -124,30 +114,22 @@ def test_what_is_no_finite_number_is_an_error(tmp_path, before, value):
     assert f"line {line}: {value!r} is not a finite number" in failing(tmp_path, f"{before}cat 1 {value} 3\n")
 
 
-def test_a_file_that_ends_too_early_is_an_error(tmp_path):
-    assert "is cut off; it has 1 vectors, its first line says 3" in failing(tmp_path, "3 3\nthe 1 2 3\n")
-    assert "line 2: 2 numbers" in failing(tmp_path, "the 1 2 3\ncat 0.1 0.")
+BINARY = b"2 3\n" + b"".join(word + b" " + struct.pack("3f", 0.5, 1, 2) + b"\n" for word in (b"the", b"cat"))
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "  \n", "5 3\n"])
-def test_a_file_without_vectors_is_an_error(tmp_path, content):
-    assert "no vectors in" in failing(tmp_path, content)
-
-
-def test_a_text_is_no_file_of_vectors(tmp_path):
-    assert "'cat' is not a finite number" in failing(tmp_path, "the cat sat on the mat\n", width=4)
-    assert "line 1: 0 numbers" in failing(tmp_path, "hello\n")
+@pytest.mark.parametrize("content, what", [
+    ("3 3\nthe 1 2 3\n", "is cut off; it has 1 vectors, its first line says 3"), ("the 1 2 3\ncat 0.1 0.", "line 2: 2 numbers"),
+    *((content, "no vectors in") for content in ("", "\n\n", "  \n", "5 3\n")), (BINARY, "is a binary file"),
+    ("the cat sat on\n", "'cat' is not a finite number"), ("hello\n", "line 1: 0 numbers"),
+])  # fmt: skip
+def test_what_is_cut_off_or_no_file_of_vectors_is_an_error(tmp_path, content, what):
+    assert what in failing(tmp_path, content)
 
 
 def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
     content = b"the 1 2 3\nc\xfft 1 2 3\n"
     assert "line 2, byte 2: not UTF-8" in failing(tmp_path, content)
     assert read(tmp_path, content, encoding_errors="replace")[0] == {"the": [1, 2, 3]}
-
-
-def test_a_binary_file_is_told_as_such(tmp_path):
-    vectors = b"".join(word + b" " + struct.pack("3f", 0.5, 1, 2) + b"\n" for word in (b"the", b"cat"))
-    assert "is a binary file" in failing(tmp_path, b"2 3\n" + vectors)
 
 
 def test_a_missing_file_and_a_folder_are_errors(tmp_path):

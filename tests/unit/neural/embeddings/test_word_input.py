@@ -1,7 +1,5 @@
 """What a network reads for each word, unseen ones too."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -127,38 +125,6 @@ def test_gradients_equal_finite_differences(characters):
         return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (ids_TB,))
 
     assert torch.autograd.gradcheck(forward, values)
-
-
-@pytest.mark.parametrize("characters", KINDS)
-def test_made_on_the_meta_device_and_loaded_it_reads_the_same(characters):
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, settings = make(characters, tokenizer, characters_beside=True)
-    with torch.device("meta"):
-        empty = WordInput(settings, tokenizer)
-    shapes = {name: value.shape for name, value in empty.state_dict().items()}
-    assert shapes == {name: value.shape for name, value in module.state_dict().items()}
-    empty.load_state_dict(module.state_dict(), assign=True)
-    loaded = empty.to(torch.device("cpu")).eval()
-    ids_TB = ids_of(tokenizer, LINES)
-    assert torch.equal(loaded(ids_TB), module(ids_TB))
-
-
-@pytest.mark.parametrize("characters", KINDS)
-def test_it_runs_on_the_meta_device(characters, monkeypatch):
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, settings = make(characters, tokenizer, characters_beside=True)
-    monkeypatch.setattr(word_input, "WORDS_AT_ONCE", 3)
-    x_TBE = module.to("meta")(ids_of(tokenizer, LINES).to("meta"))
-    assert x_TBE.device.type == "meta" and x_TBE.shape == (11, 1, settings.input_width)
-    x_TBE.sum().backward()
-
-
-def test_a_copy_reads_the_same_unseen_words():
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make("cnn", tokenizer)
-    twin = copy.deepcopy(module)
-    ids_TB = ids_of(tokenizer, ["tam mat god"])
-    assert torch.equal(twin(ids_TB), module(ids_TB))
 
 
 def test_frozen_word_vectors_get_no_gradient():

@@ -28,40 +28,18 @@ def network():
     return network_of([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5], [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0])  # norm 13
 
 
-def test_clipping_by_norm_scales_all_gradients_to_the_global_norm(network):
-    clip_gradients(FittingSettings(clip_norm=6.5, clip_value=None), network)
-    torch.testing.assert_close(network.weight.grad, torch.tensor([[1.5, 0.0], [0.0, 2.0]]))
-    torch.testing.assert_close(network.bias.grad, torch.tensor([0.0, 6.0]))
+ROOT = math.sqrt(27)
 
 
-def test_clipping_by_norm_leaves_small_gradients(network):
-    clip_gradients(FittingSettings(clip_norm=13.5, clip_value=None), network)
-    assert network.bias.grad.tolist() == [0.0, 12.0]
-
-
-def test_clipping_by_value_cuts_each_gradient(network):
-    clip_gradients(FittingSettings(clip_norm=None, clip_value=3.5), network)
-    assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 3.5]]
-    assert network.bias.grad.tolist() == [0.0, 3.5]
-
-
-def test_clipping_by_value_comes_before_clipping_by_norm(network):
-    clip_gradients(FittingSettings(clip_norm=1.0, clip_value=3.0), network)  # norm sqrt(27) after the cut
-    torch.testing.assert_close(network.weight.grad, torch.tensor([[3.0, 0.0], [0.0, 3.0]]) / math.sqrt(27))
-
-
-def test_no_clipping_leaves_gradients(network):
-    clip_gradients(FittingSettings(clip_norm=None, clip_value=None), network)
-    assert network.weight.grad.tolist() == [[3.0, 0.0], [0.0, 4.0]]
-
-
-@pytest.mark.parametrize(
-    "clipping",
-    [{"clip_norm": None}, {"clip_norm": 1.0}, {"clip_norm": None, "clip_value": 0.5}, {"clip_norm": 1.0, "clip_value": 0.5}],
-    ids=str,
-)
-def test_clipping_tells_the_norm_before_it(network, clipping):
-    assert float(clip_gradients(FittingSettings(**clipping), network)) == 13.0
+@pytest.mark.parametrize("norm, value, weight, bias", [
+    (6.5, None, [[1.5, 0.0], [0.0, 2.0]], [0.0, 6.0]), (13.5, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
+    (None, 3.5, [[3.0, 0.0], [0.0, 3.5]], [0.0, 3.5]), (None, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
+    (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),  # by value first: the norm is sqrt(27) after the cut
+])  # fmt: skip
+def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(network, norm, value, weight, bias):
+    assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0  # before it
+    torch.testing.assert_close(network.weight.grad, torch.tensor(weight))
+    torch.testing.assert_close(network.bias.grad, torch.tensor(bias))
 
 
 def steps_of(network, count=3, **settings):
@@ -97,25 +75,15 @@ def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, nam
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_sgd_takes_plain_steps_with_decay_on_matrices_only(network, decay):
-    w, g = network.weight.detach().clone(), network.weight.grad.clone()
-    b, h = network.bias.detach().clone(), network.bias.grad.clone()
-    weight, bias = steps_of(network, count=1, optimizer="sgd", weight_decay=decay)
-    torch.testing.assert_close(weight, w - 0.1 * (g + decay * w))
-    torch.testing.assert_close(bias, b - 0.1 * h)
-
-
-def test_momentum_sums_past_gradients(network):
-    b, h = network.bias.detach().clone(), network.bias.grad.clone()
-    _, bias = steps_of(network, count=3, optimizer="sgd", momentum=0.5)
-    torch.testing.assert_close(bias, b - 0.1 * h * (1 + 1.5 + 1.75))
-
-
-def test_nesterov_looks_ahead(network):
-    """Sutskever et al. (2013), in torch's form: the step is g + momentum v, v summing the gradients up to now."""
-    b, h = network.bias.detach().clone(), network.bias.grad.clone()
-    _, bias = steps_of(network, count=3, optimizer="sgd", momentum=0.5, nesterov=True)
-    torch.testing.assert_close(bias, b - 0.1 * h * ((1 + 0.5) + (1 + 0.75) + (1 + 0.875)))
+@pytest.mark.parametrize("settings, count, sums", [
+    ({}, 1, 1), ({"momentum": 0.5}, 3, 1 + 1.5 + 1.75),  # momentum sums past gradients
+    ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),  # Sutskever et al. (2013), in torch's form: g + 0.5 v
+], ids=["plain", "momentum", "nesterov"])  # fmt: skip
+def test_sgd_takes_its_steps_with_decay_on_matrices_only(network, settings, count, sums, decay):
+    w, g, b, h = (tensor.detach().clone() for each in (network.weight, network.bias) for tensor in (each, each.grad))
+    weight, bias = steps_of(network, count=count, optimizer="sgd", weight_decay=decay, **settings)
+    torch.testing.assert_close(bias, b - 0.1 * h * sums)
+    assert count > 1 or torch.allclose(weight, w - 0.1 * (g + decay * w))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
@@ -178,6 +146,8 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
     ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
     ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best and ema_decay cannot be combined"),
     ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving and optimizer = asgd cannot be combined"),
+    ({"nonmonotone_interval": 5}, "setting of asgd"), ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
+    ({"optimizer": "asgd", "fine_tune_after": 0.5}, "rule by which fine-tuning ends"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:

@@ -23,21 +23,14 @@ def test_warm_up_does_not_begin_at_zero():
     assert rate(0.0, schedule="constant", warmup=0.2) > 0
 
 
-@pytest.mark.parametrize(
-    "progress, expected", [(0.2, 2.0), (0.4, 0.2 + 1.8 * (1 + math.cos(math.pi / 4)) / 2), (0.6, 1.1), (1.0, 0.2), (1.5, 0.2)]
-)
-def test_cosine_falls_to_the_final_share(progress, expected):
-    assert rate(progress, schedule="cosine", warmup=0.2, final_rate=0.1) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("progress, expected", [(0.0, 2.0), (0.25, 1.5), (0.5, 1.0), (1.0, 0.0)])
-def test_linear_falls_in_a_line(progress, expected):
-    assert rate(progress, schedule="linear", warmup=0.0) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
-def test_constant_stays(progress):
-    assert rate(progress, schedule="constant", warmup=0.0) == 2.0
+@pytest.mark.parametrize("settings, rates", [
+    ({"schedule": "cosine", "warmup": 0.2, "final_rate": 0.1},
+     {0.2: 2.0, 0.4: 0.2 + 1.8 * (1 + math.cos(math.pi / 4)) / 2, 0.6: 1.1, 1.0: 0.2, 1.5: 0.2}),
+    ({"schedule": "linear", "warmup": 0.0}, {0.0: 2.0, 0.25: 1.5, 0.5: 1.0, 1.0: 0.0}),
+    ({"schedule": "constant", "warmup": 0.0}, {0.0: 2.0, 0.5: 2.0, 1.0: 2.0}),
+], ids=["cosine", "linear", "constant"])  # fmt: skip
+def test_the_rate_falls_by_its_schedule_to_the_final_share(settings, rates):
+    assert {progress: rate(progress, **settings) for progress in rates} == pytest.approx(rates)
 
 
 def test_plateau_lowers_the_rate_after_more_bad_validations_than_its_patience():

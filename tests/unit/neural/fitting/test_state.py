@@ -149,16 +149,6 @@ def test_another_number_of_rows_is_known_before_the_trainer_is_made_and_one_that
             state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
 
 
-def test_random_numbers_of_torch_are_drawn_on(make_data, make_trainer, sentences):
-    data = make_data(sentences[:40])
-    state = state_module.state_dict(make_trainer(data))
-    expected = torch.rand(5)
-    torch.manual_seed(99)
-    state_module.load_state_dict(make_trainer(data), state)
-    assert torch.equal(torch.rand(5), expected)
-    assert [name for name in state.arrays if name.startswith("random")] == ["random.cpu"]
-
-
 def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences):
     """Bit by bit the same weights, whichever of its steps it was cut off after."""
     data = make_data(sentences[:60], sentences[60:70])

@@ -78,54 +78,15 @@ def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled
         assert not any(block.any() for block in blocks)
 
 
-def test_an_open_forget_gate_keeps_the_cell():
-    """What the bias is for: with it large and nothing coming in, the cell stays."""
-    stack = make_stack("lstm")
-    with torch.no_grad():
-        for parameter in stack.parameters():
-            parameter.zero_()
-        stack.layers[0].bias_ih[7:14] = 50.0
-    h, c = torch.zeros(1, 1, 7), torch.randn(1, 1, 7)
-    _, (_, after) = stack(torch.randn(20, 1, 5), (h, c))
-    torch.testing.assert_close(after, c)
-
-
-def test_coupled_gates_hold_a_quarter_less_weights():
-    count = {coupled: sum(p.numel() for p in make_stack("lstm", coupled_gates=coupled).parameters()) for coupled in (False, True)}
-    assert count[True] * 4 == count[False] * 3
-
-
 def test_a_highway_starts_by_carrying_its_input():
     stack = RecurrentStack(KINDS["gru"](model="gru", layers=2, connections="highway"))
     assert (stack.highways[0].bias < 0).all()
-
-
-@pytest.mark.parametrize("connections, shape", [("plain", 4), ("residual", 4), ("highway", 4), ("dense", 5 + 4 + 4)])
-def test_what_the_output_layer_reads_is_as_wide_as_the_connections_make_it(connections, shape):
-    stack = make_stack("gru", layers=2, hidden_size=4, connections=connections)
-    assert stack(torch.randn(2, 1, 5), random_state(stack, 1))[0].shape == (2, 1, shape)
 
 
 def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one():
     stack = make_stack("qrnn", layers=3, convolution_words=3, layer_sizes="7,4,6")
     assert [layer.weight_ih.shape for layer in stack.layers] == [(21, 15), (12, 7), (18, 4)]
     assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
-
-
-@pytest.mark.parametrize("pooling, blocks", [("f", 2), ("fo", 3), ("ifo", 4)])
-def test_a_quasi_recurrent_layer_has_a_block_of_weights_for_each_gate(pooling, blocks):
-    assert len(make_stack("qrnn", pooling=pooling).layers[0].weight_ih) == 7 * blocks
-
-
-def test_a_quasi_recurrent_layer_whose_forget_gate_is_open_keeps_its_state():
-    stack = make_stack("qrnn", pooling="f")
-    with torch.no_grad():
-        stack.layers[0].weight_ih.zero_()
-        stack.layers[0].bias_ih.copy_(torch.cat((torch.ones(7), torch.full((7,), 50.0))))
-    c, before = torch.randn(1, 1, 7), torch.zeros(1, 1, 5)
-    y_TBH, (after, _) = stack(torch.randn(20, 1, 5), (c, before))
-    torch.testing.assert_close(after, c)
-    torch.testing.assert_close(y_TBH, c.expand(20, 1, 7))
 
 
 @pytest.mark.parametrize("model, settings, weight", [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")])

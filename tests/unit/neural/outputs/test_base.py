@@ -1,7 +1,5 @@
 """What all output layers promise: normalised, score equals predict, loss and gradients, the start, storing, devices."""
 
-import copy
-
 import pytest
 import torch
 
@@ -109,36 +107,6 @@ def test_matrices_are_the_parameters_that_are_no_biases(kind):
     assert {id(each) for each in layer.matrices()} == {id(p) for p in layer.parameters() if p.dim() == 2}
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kind", LAYERS)
-def test_stored_weights_bring_the_same_predictions_back(kind, tied):
-    layer, (features_NE, _), tied_VE = make(kind, 50, tied=tied), window(50), tied_matrix(50, tied and kind in TIED)
-    with torch.device("meta"):
-        loaded = LAYERS[kind](50, tied, E)
-    stored = copy.deepcopy(layer.state_dict())
-    shapes = [{name: (t.shape, t.dtype) for name, t in each.items()} for each in (loaded.state_dict(), stored)]
-    assert shapes[0] == shapes[1]
-    loaded.load_state_dict(stored, assign=True)
-    loaded.prepare()
-    with torch.no_grad():
-        assert torch.equal(loaded.predict(features_NE, tied_VE), layer.predict(features_NE, tied_VE))
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kind", LAYERS)
-def test_training_and_prediction_run_on_the_meta_device(kind, tied):
-    layer, (features_NE, targets_N) = make(kind, 50, tied=tied).to("meta"), window(50)
-    features_NE, targets_N = features_NE.detach().to("meta").requires_grad_(), targets_N.to("meta")
-    tied_VE = tied_matrix(50, tied and kind in TIED)
-    tied_VE = None if tied_VE is None else tied_VE.detach().to("meta").requires_grad_()
-    loss = layer.loss(features_NE, targets_N, tied_VE)
-    assert loss.shape == () and loss.device.type == "meta"
-    loss.backward()
-    assert all(parameter.grad.device.type == "meta" for parameter in layer.parameters())
-    assert layer.score(features_NE, targets_N, tied_VE).shape == (17,)
-    assert layer.predict(features_NE, tied_VE).shape == (17, 50)
-
-
 @pytest.mark.parametrize("kind", LAYERS)
 def test_products_in_bf16_come_close(kind):
     layer, (features_NE, targets_N) = make(kind, 50), window(50)
@@ -154,19 +122,6 @@ def test_products_in_bf16_come_close(kind):
     for name, gradient in exact.items():
         assert rough[name].dtype == torch.float32
         assert (rough[name] - gradient).norm() < 0.03 * gradient.norm(), name
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-def test_a_layer_learns(kind):
-    """Which word follows which, eight words, each known by its vector."""
-    layer = make(kind, 8, width=8)
-    features_NE, targets_N = torch.eye(8), torch.tensor([3, 1, 4, 0, 5, 2, 6, 7])
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
-    for _ in range(100):
-        optimizer.zero_grad()
-        layer.loss(features_NE, targets_N).backward()
-        optimizer.step()
-    assert layer.score(features_NE, targets_N).exp().min() > (0.8 if kind in NOISY else 0.9)
 
 
 def test_only_losses_on_noise_are_no_cross_entropy():

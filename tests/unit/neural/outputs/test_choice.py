@@ -5,21 +5,16 @@ import torch
 
 from rnnlm.errors import SettingsError
 from rnnlm.neural.outputs.choice import make_output
+from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.neural.settings import LstmSettings
+from support.output_layers import E, V, example
 
 
-@pytest.mark.parametrize(
-    "settings, name",
-    [
-        ({}, "SoftmaxOutput"),
-        ({"output_layer": "adaptive"}, "AdaptiveSoftmax"),
-        ({"output_layer": "class"}, "ClassSoftmax"),
-        ({"output_layer": "hierarchical"}, "HierarchicalSoftmax"),
-        ({"output_layer": "mos"}, "MixtureOfSoftmaxes"),
-        ({"loss": "sampled"}, "SampledSoftmax"),
-        ({"loss": "nce"}, "NoiseContrastiveSoftmax"),
-    ],
-)
+@pytest.mark.parametrize("settings, name", [
+    ({}, "SoftmaxOutput"), ({"output_layer": "adaptive"}, "AdaptiveSoftmax"), ({"output_layer": "class"}, "ClassSoftmax"),
+    ({"output_layer": "hierarchical"}, "HierarchicalSoftmax"), ({"output_layer": "mos"}, "MixtureOfSoftmaxes"),
+    ({"loss": "sampled"}, "SampledSoftmax"), ({"loss": "nce"}, "NoiseContrastiveSoftmax"),
+])  # fmt: skip
 def test_settings_name_the_layer(settings, name):
     layer = make_output(LstmSettings(**settings), 20, 8)
     assert type(layer).__name__ == name
@@ -60,3 +55,15 @@ def test_shapes_of_what_is_stored():
 def test_what_does_not_fit_the_vocabulary_is_an_error(settings):
     with pytest.raises(SettingsError):
         make_output(LstmSettings(**settings), 50, 8)
+
+
+def test_a_tied_layer_has_no_weight_and_computes_with_the_word_vectors():
+    features_NE, weight_VE, bias_V, targets_N = example()
+    tied, own = SoftmaxOutput(V, E, tied=True), SoftmaxOutput(V, E, tied=False)
+    assert tied.weight is None and list(tied.state_dict()) == ["bias"] and tied.matrices() == []
+    with torch.no_grad():
+        own.weight.copy_(weight_VE)
+        for layer in (tied, own):
+            layer.bias.copy_(bias_V)
+    assert torch.equal(tied.predict(features_NE, weight_VE), own.predict(features_NE))
+    assert torch.equal(tied.loss(features_NE, targets_N, weight_VE), own.loss(features_NE, targets_N))

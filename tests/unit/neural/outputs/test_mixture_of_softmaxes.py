@@ -6,7 +6,6 @@ import torch
 
 from rnnlm.neural.outputs import linear_cross_entropy, mixture_of_softmaxes
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from support.output_layers import E, V, counts_of, gradients, ready, window
 
 F = 9  # width of what the layer reads, other than that of the word vectors
@@ -40,22 +39,6 @@ def test_probabilities_are_those_of_the_formula(components):
     chosen = np.log(expected_NV[np.arange(len(kept)), targets_N.clamp(min=0).numpy()])
     np.testing.assert_allclose(layer.score(features_NF, targets_N).detach().numpy(), chosen * kept, rtol=1e-10)
     assert layer.loss(features_NF, targets_N).item() == pytest.approx(-chosen[kept].mean(), rel=1e-10)
-
-
-@pytest.mark.parametrize("tied", [False, True])
-def test_one_component_is_the_softmax_of_its_latent_vector(tied):
-    layer, (features_NF, targets_N) = make(1, tied), window(V, dtype=torch.float64, width=F)
-    word_VE = torch.randn(V, E, dtype=torch.float64, requires_grad=True) if tied else None
-    plain = SoftmaxOutput(V, E, tied).double()
-    plain.load_state_dict({name: value for name, value in layer.state_dict().items() if name in ("weight", "bias")})
-    latent_NE = torch.tanh(features_NF @ layer.latent_weight.T + layer.latent_bias)
-    torch.testing.assert_close(layer.predict(features_NF, word_VE), plain.predict(latent_NE, word_VE))
-    torch.testing.assert_close(layer.score(features_NF, targets_N, word_VE), plain.score(latent_NE, targets_N, word_VE))
-    ours, theirs = layer.loss(features_NF, targets_N, word_VE), plain.loss(latent_NE, targets_N, word_VE)
-    torch.testing.assert_close(ours, theirs)
-    shared = [features_NF, layer.latent_weight, layer.latent_bias, *([word_VE] if tied else [])]
-    for mine, other in zip(torch.autograd.grad(ours, shared), torch.autograd.grad(theirs, shared), strict=True):
-        torch.testing.assert_close(mine, other)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 100])

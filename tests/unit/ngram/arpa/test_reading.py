@@ -225,13 +225,6 @@ def test_an_endless_line_is_refused_before_it_fills_the_memory(beginning, monkey
     assert stream.given <= 2 * arpa_lines.BLOCK_BYTES
 
 
-def test_a_long_line_is_refused_wherever_it_stands(tmp_path):
-    long = "b" * (arpa_lines.LONGEST_LINE + 1)
-    for text, line in ((SMALL.replace("\tb\n", f"\t{long}\n"), 9), (f"x\n{long}\n{SMALL}", 2)):
-        with pytest.raises(ModelError, match=f"line {line}: longer than"):
-            read(tmp_path, text)
-
-
 def test_lines_are_numbered_across_blocks(monkeypatch):
     monkeypatch.setattr(arpa_lines, "BLOCK_BYTES", 8)
     lines = ArpaLines(io.BytesIO(b"one\n\ntwo three\n1 a\n2 b\n\\end\\"), "x")

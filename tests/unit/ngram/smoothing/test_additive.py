@@ -4,20 +4,11 @@ import pytest
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.estimation import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.additive import Additive, best_k, logprob
+from rnnlm.ngram.smoothing.additive import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
 TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen
-
-
-def test_by_hand():
-    model = fit("additive", TEXT, 4, additive_k=0.5)
-    assert [model.p(word) for word in (A, B, END, C)] == pytest.approx([2.5 / 7, 1.5 / 7, 2.5 / 7, 0.5 / 7])
-    # k V = 2 and c(a) = 2: p(b|a) = (1 + 2 * 3/14) / 4, p(a|a) = 2 * 5/14 / 4
-    assert [model.p(word, (A,)) for word in (A, B, END, C)] == pytest.approx([5 / 28, 5 / 14, 3 / 7, 1 / 28])
-    assert model.p(A, (BEGIN,)) == pytest.approx((2 + 2 * 5 / 14) / 4)
-    assert model.smoothing.report() == {"k": 0.5}
 
 
 @pytest.mark.parametrize("k", [1e-200, 1e300])
@@ -53,7 +44,3 @@ def test_the_held_out_probability_is_that_of_the_formula():
 def test_a_text_held_out_from_itself_asks_for_hardly_any_smoothing_and_an_unknown_one_for_much():
     assert best_k(HeldoutCounts(np.array([[9, 9]]), np.array([[9, 9]]), 3)) < 1e-7
     assert best_k(HeldoutCounts(np.array([[0, 0]]), np.array([[9, 9]]), 3)) > 1e3
-
-
-def test_held_out_text_is_asked_for_only_where_k_is_not_given():
-    assert Additive.heldout == "without additive_k"

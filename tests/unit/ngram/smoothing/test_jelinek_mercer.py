@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.estimation import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.jelinek_mercer import JelinekMercer, bucket, fitted_weights
+from rnnlm.ngram.smoothing.jelinek_mercer import bucket, fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
@@ -94,7 +94,3 @@ def test_a_context_held_out_text_reaches_back_beyond_is_passed_over():
     counts = counts_of([[A, A, A]], 2, 3)
     heldout = heldout_counts(counts, ids_of([[A]]), END)
     assert heldout.contexts_NT[:, 0].tolist() == [4, 1, 0]
-
-
-def test_it_asks_for_held_out_text():
-    assert JelinekMercer.heldout == "always"

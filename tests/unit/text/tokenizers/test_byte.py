@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import SettingsError, TextError
-from rnnlm.text import tokenizers
+from rnnlm.errors import SettingsError
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import make_tokenizer
 
@@ -36,18 +35,6 @@ def test_bytes_that_are_no_text_are_shown_as_such(tokenizer):
 def test_white_space_begins_a_word(tokenizer):
     starts = [id for id, start in enumerate(tokenizer.starts_word_V) if start]
     assert starts == [0, 0 + 1, 0x09 + 1, 0x0D + 1, 0x20 + 1]
-
-
-def test_files_and_settings_make_the_same_tokenizer_again(tokenizer):
-    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
-    assert again.fingerprint == tokenizer.fingerprint
-    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
-    assert again.encode(["aä€"]).ids.tolist() == tokenizer.encode(["aä€"]).ids.tolist()
-
-
-def test_a_newline_in_a_line_is_an_error(tokenizer):
-    with pytest.raises(TextError, match="newline"):
-        tokenizer.encode(["a\nb"])
 
 
 def test_bytes_have_no_case():

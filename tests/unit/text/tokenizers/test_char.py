@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import ModelError
 from rnnlm.text import tokenizers
 from support.tiny_models import make_tokenizer
 
@@ -50,19 +50,6 @@ def test_any_text_of_its_characters_comes_back(literal_unk, lines):
     for line in lines:
         assert tokenizer.decode(tokenizer.encode([line]).ids) == line
         assert "".join(tokenizer.surface(line)[:-1]) == line
-
-
-@given(text_lines)
-def test_files_and_settings_make_the_same_tokenizer_again(lines):
-    tokenizer = make_tokenizer(lines, tokenizer="char")
-    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
-    assert again.fingerprint == tokenizer.fingerprint
-    assert again.encode(lines).ids.tolist() == tokenizer.encode(lines).ids.tolist()
-
-
-def test_a_newline_in_a_line_is_an_error():
-    with pytest.raises(TextError, match="newline"):
-        make_tokenizer(["a"], tokenizer="char").encode(["a\na"])
 
 
 def test_a_vocabulary_of_longer_symbols_is_damaged():

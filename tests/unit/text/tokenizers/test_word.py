@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.errors import ModelError, SettingsError
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import make_tokenizer
@@ -32,34 +32,6 @@ def test_the_contract_of_its_attributes():
     assert tokenizer.starts_word_V.all() and tokenizer.keeps_text and tokenizer.keeps_case
     assert not make_tokenizer(TEXT, split_punctuation=True).keeps_text
     assert not make_tokenizer(TEXT, lowercase=True).keeps_case
-
-
-def test_rare_words_are_unknown():
-    tokenizer = make_tokenizer(TEXT, min_count=2)
-    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat", "sat"]
-    assert tokenizer.counts_V.tolist() == [3, 4, 3, 2, 2]
-    assert tokenizer.encode(["on the mat"]).oov.tolist() == [0, 2]
-
-
-def test_the_largest_vocabulary_counts_the_special_symbols():
-    tokenizer = make_tokenizer(TEXT, max_vocab=4)
-    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat"]
-    assert tokenizer.counts_V.sum() == 14
-
-
-def test_words_keep_unicode_and_control_characters_that_split_nothing():
-    words = ["a\u00a0b", "\u2028", "v\x0bt", "f\x0cf", "\x1c", "\u3000", "\x85"]
-    tokenizer = make_tokenizer([" ".join(words)])
-    assert sorted(tokenizer.symbols()[2:]) == sorted(words)
-    assert tokenizer.surface(" ".join(words)) == [*words, "</s>"]
-    assert tokenizer.encode(["v t", "v\x0ct"]).oov.tolist() == [0, 1, 3]
-
-
-def test_a_reserved_word_is_unknown_and_no_line_end():
-    tokenizer = make_tokenizer(["a </s> b", "<s> a"])
-    assert "<s>" not in tokenizer.symbols()  # the corpus refuses them, but lower-casing makes them of <S>
-    encoded = tokenizer.encode(["a </s> b", "<s>"])
-    assert encoded.offsets.tolist() == [0, 4, 6] and encoded.oov.tolist() == [1, 4]
 
 
 def test_punctuation_is_split_off_but_for_apostrophes_inside_words():
@@ -126,15 +98,6 @@ def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, 
         assert tokenizer.surface(line) == [*reference_words(line, lowercase, split_punctuation), "</s>"]
 
 
-@given(lines)
-def test_files_and_settings_make_the_same_tokenizer_again(lines):
-    tokenizer = make_tokenizer(lines, lowercase=True)
-    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
-    assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
-    assert again.counts_V.tolist() == tokenizer.counts_V.tolist()
-    assert again.encode(lines).ids.tolist() == tokenizer.encode(lines).ids.tolist()
-
-
 def test_the_fingerprint_is_of_symbols_and_settings_not_of_counts():
     one = make_tokenizer(["a a b"]).fingerprint
     assert one == make_tokenizer(["a a a b", "a b"]).fingerprint
@@ -155,11 +118,6 @@ def test_split_punctuation_is_joined_for_reading():
     line = 'He said, "it\'s late (very)." Then: "Go!"'
     tokenizer = make_tokenizer([line], split_punctuation=True)
     assert tokenizer.decode(tokenizer.encode([line, line]).ids) == f"{line}\n{line}"
-
-
-def test_a_newline_in_a_line_is_an_error():
-    with pytest.raises(TextError, match="newline"):
-        make_tokenizer(TEXT).encode(["the\ncat"])
 
 
 def test_a_damaged_vocabulary_is_an_error():

@@ -1,6 +1,5 @@
 """The recurrent layers against their equations in numpy, torch's kernels and finite differences."""
 
-import itertools
 import typing
 
 import numpy as np
@@ -72,12 +71,6 @@ def test_forward_pass_equals_the_equations(kind, form):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-12)
 
 
-@all_forms
-def test_gradients_equal_finite_differences(kind, form):
-    inputs = example(kind, form, torch.float64, sizes=(3, 2, 3, 2))
-    assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs)
-
-
 @pytest.mark.parametrize("name, activation", ACTIVATIONS.items())
 def test_activations_and_their_derivatives_are_torchs(name, activation):
     """At 0, too, where the derivative of some is a convention."""
@@ -96,22 +89,6 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
     gradients = [torch.autograd.grad((weighting * each).sum(), inputs) for each in (ours, theirs)]
     for mine, other in zip((ours, *gradients[0]), (theirs, *gradients[1]), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
-
-
-@all_forms
-def test_a_window_cut_in_two_gives_the_same(kind, form):
-    x_TBE, *rest = example(kind, form, torch.float64)
-    states, weights = (rest[:2], rest[2:]) if kind == "lstm" else (rest[:1], rest[1:])
-    y_TBH, *last = run(kind, form, [x_TBE, *states, *weights])
-    first_TBH, *between = run(kind, form, [x_TBE[:2], *states, *weights])
-    second_TBH, *cut_last = run(kind, form, [x_TBE[2:], *between, *weights])
-    torch.testing.assert_close(torch.cat((first_TBH, second_TBH)), y_TBH, atol=1e-12, rtol=0)
-    for mine, other in zip(cut_last, last, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
-    whole = torch.autograd.grad(y_TBH.square().sum(), weights)
-    in_two = torch.autograd.grad(first_TBH.square().sum() + second_TBH.square().sum(), weights)
-    for mine, other in zip(in_two, whole, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-11, rtol=0)
 
 
 @all_forms
@@ -136,21 +113,6 @@ def test_without_gradients_the_same_comes_out(kind, form):
             torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-6)
 
 
-@all_forms
-def test_runs_forward_and_backward_on_the_meta_device(kind, form):
-    inputs = [part.detach().to("meta").requires_grad_() for part in example(kind, form)]
-    outputs = run(kind, form, inputs)
-    for part, gradient in zip(inputs, torch.autograd.grad(sum(part.sum() for part in outputs), inputs), strict=True):
-        assert gradient.is_meta and gradient.shape == part.shape
-
-
-def test_the_four_forms_of_the_gru_differ():
-    inputs = example("gru", {})
-    outputs = [run("gru", form, inputs)[0] for form in GRU]
-    for one, other in itertools.combinations(outputs, 2):
-        assert (one - other).abs().max() > 0.05
-
-
 @pytest.mark.parametrize("reset_gate", ["after", "before"])
 def test_swapping_the_update_gates_convention_is_exact(reset_gate):
     x_TBE, h_BH, *weights = example("gru", {})
@@ -159,12 +121,6 @@ def test_swapping_the_update_gates_convention_is_exact(reset_gate):
     assert torch.equal(choice.gru(x_TBE, h_BH, *swapped, reset_gate, "renew"), keep)
     for weight, twice in zip(weights, map(choice.swap_update_gate, swapped), strict=True):
         assert torch.equal(weight, twice)
-
-
-def test_an_irnn_sums_inputs_that_are_not_negative():
-    x_TBE = torch.rand(T, B, H)
-    y_TBH = choice.elman(x_TBE, torch.zeros(B, H), torch.eye(H), torch.eye(H), torch.zeros(H), "relu")
-    torch.testing.assert_close(y_TBH, x_TBE.cumsum(0))
 
 
 def test_on_a_cpu_torch_has_the_quicker_lstm_alone():

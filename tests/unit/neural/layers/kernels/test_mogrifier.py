@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from reference import recurrent
-from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.mogrifier import mogrifier_lstm
 
 T, B, E, H = 5, 3, 4, 6
@@ -58,25 +57,6 @@ def test_a_round_worked_out_by_hand():
     still, open_, shut = np.zeros((2, 1)), np.full((2, 1), 50.0), np.full((2, 1), -50.0)
     for matrix, factor in ((still, 1), (open_, 2), (shut, 0)):
         np.testing.assert_allclose(recurrent.mogrify(x, h, [matrix])[0], factor * x, atol=1e-12)
-
-
-@all_forms
-def test_gates_of_zero_matrices_leave_the_lstm_as_it_is(peepholes, coupled):
-    inputs, p, factors = example(3, None, peepholes, coupled)
-    still = [torch.zeros_like(factor) for factor in factors]
-    for mine, other in zip(run(3, inputs, p, still), choice.lstm(*inputs, p, coupled), strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("rounds, rank, peepholes, coupled", [(*ROUNDS[n], *FORMS[n % 4]) for n in range(len(ROUNDS))])
-def test_gradients_equal_finite_differences(rounds, rank, peepholes, coupled):
-    inputs, p, factors = example(rounds, rank, peepholes, coupled, sizes=(3, 2, 3, 2))
-    flat = [*inputs, *([] if p is None else [p]), *factors]
-
-    def function(*given):
-        return run(rounds, given[:6], given[6] if peepholes else None, given[6 + peepholes :])
-
-    assert torch.autograd.gradcheck(function, flat)
 
 
 @all_rounds

@@ -1,0 +1,93 @@
+"""Where training starts: what is told, weights that are given, word vectors from a file."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import SettingsError, TextError, TrainingError
+from rnnlm.events import Fitted, Started, never
+from rnnlm.models.registry import kind_of
+from rnnlm.neural.fitting import fitting
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.training.plan import Request, plan
+
+
+def resolved_for(model="lstm", **settings):
+    values = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "cpu", "precision": "fp32", "model": model, **settings}
+    return resolve(kind_of(model).settings_classes(), [Layer("test", values)])
+
+
+def test_events_begin_with_started_and_end_with_fitted(make_data, sentences):
+    data = make_data(sentences[:40], sentences[40:50])
+    started, *_, fitted = kind_of("gru").fit(resolved_for("gru"), data, never, None)
+    assert isinstance(started, Started) and isinstance(fitted, Fitted)
+    assert (started.model, started.device, started.precision) == ("gru", "cpu", "fp32")
+    assert started.parameters == sum(array.size for array in fitted.model.to_arrays().values())
+    assert (started.vocabulary_size, started.train_tokens) == (data.tokenizer.size, data.train.tokens)
+
+
+def test_a_network_too_large_for_the_memory_is_an_error(make_data, sentences, monkeypatch):
+    monkeypatch.setattr(fitting, "start_network", lambda *given: torch.empty(1 << 50))
+    with pytest.raises(TrainingError, match="out of memory"):
+        list(kind_of("lstm").fit(resolved_for(), make_data(sentences[:5]), never, None))
+
+
+def test_initial_weights_are_where_training_starts(make_data, make_trainer, sentences):
+    data = make_data(sentences[:10])
+    first = make_trainer(data)
+    arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
+    network = fitting.start_network(first.network.settings, data.tokenizer, torch.device("cpu"), arrays)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in first.network.state_dict().items())
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("the 1 2 3\nzebra 4 5 6\n")
+    return str(path)
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("frozen", [False, True])
+def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(make_data, sentences, vectors, frozen):
+    data = make_data([*sentences[:20], "the end"])
+    trainer = fitting.make_trainer(resolved_for(embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data)
+    row = data.tokenizer.symbols().index("the")
+    start = trainer.network.input.weight.detach().clone()
+    assert start[row].tolist() == [1, 2, 3]
+    list(trainer.train(never))
+    assert torch.equal(trainer.network.input.weight, start) == frozen
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
+    (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
+    (tmp_path / "vectors.txt").write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
+    settings = {"model": "lstm", "embedding_size": 3, "hidden_size": 4, "device": "cpu", "embeddings": str(tmp_path / "vectors.txt")}
+    request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
+    with pytest.raises(TextError, match="--encoding-errors replace"):
+        fitting.make_trainer((strict := plan(request)).resolved, strict.data)
+    made = plan(dataclasses.replace(request, flags={**settings, "encoding_errors": "replace"}))
+    weight_VE = fitting.make_trainer(made.resolved, made.data).network.input.weight
+    assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]
+
+
+def test_word_vectors_that_do_not_fit_the_network_are_refused(make_data, sentences, vectors):
+    beside = "set characters_beside=true"
+    for asked, what in (
+        ({"embeddings": vectors, "embedding_size": 5}, "set embedding_size=3"),
+        ({"characters": "cnn", "embeddings": "x.txt"}, beside), ({"characters": "cnn", "freeze_embeddings": True}, beside),
+    ):  # fmt: skip
+        with pytest.raises(SettingsError, match=what):
+            fitting.make_trainer(resolved_for(**asked), make_data(sentences[:20]))
+
+
+def test_random_word_vectors_are_not_frozen(make_data, sentences):
+    data = make_data(sentences[:20])
+    resolved = resolved_for(freeze_embeddings=True)
+    with pytest.raises(SettingsError, match="would keep random word vectors.*--init-from"):
+        fitting.make_trainer(resolved, data)
+    trained = NeuralLanguageModel(fitting.make_trainer(resolved_for(), data).network, data.tokenizer)
+    assert not fitting.make_trainer(resolved, data, trained.to_arrays()).network.input.weight.requires_grad

@@ -1,0 +1,28 @@
+"""Discounts of absolute and modified Kneser-Ney discounting, and what is taken where they do not exist."""
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import RnnlmWarning
+from rnnlm.ngram.smoothing import CountsOfCounts
+from rnnlm.ngram.smoothing.absolute_discounting import discount_of
+from rnnlm.ngram.smoothing.modified_kneser_ney import discounts_of
+
+
+@pytest.mark.parametrize(("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")])
+def test_where_no_discount_can_be_estimated_a_half_is_taken_and_the_order_named(counts, missing):
+    tally = CountsOfCounts(*np.unique(counts, return_counts=True))
+    with pytest.warns(RnnlmWarning, match=f"order 3: no n-gram occurs {missing}"):
+        assert discount_of(tally, 3) == 0.5
+
+
+def test_modified_discounts_by_hand():
+    # Y = 10 / 20; D_1 = 1 - 2/2 * 5/10, D_2 = 2 - 3/2 * 3/5, D_3 = 3 - 4/2 * 2/3
+    assert discounts_of(np.array([0, 10, 5, 3, 2]), 2) == pytest.approx([0, 0.5, 1.1, 5 / 3])
+    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2) == pytest.approx([0, 0.5, 1.1, 3])  # without counts of four
+
+
+@pytest.mark.parametrize("tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)])
+def test_where_a_discount_does_not_exist_is_negative_or_zero_fixed_ones_are_taken_and_the_order_named(tally):
+    with pytest.warns(RnnlmWarning, match=f"order 4: .*t1 to t4 are {', '.join(map(str, tally[1:]))}"):
+        assert discounts_of(np.array(tally), 4).tolist() == [0, 0.5, 1, 1.5]
