@@ -32,7 +32,8 @@ def test_nothing_to_score(rnnlm, models):
 @pytest.mark.parametrize("content, words, sentences", [
     (b"the man\r\nthe day\r\n", 4, 2), (b"the man\nthe day", 4, 2), (b"the\0man\n", 2, 1), (b"\xef\xbb\xbfthe man\n", 2, 1),
     (b"the\xc2\xa0man \xe2\x80\xa8 x\n", 3, 1), (b"the\x0cman\x0bthere\n", 1, 1), (b"\n\n\nthe\n\n", 1, 1),
-], ids=["Windows line ends", "no newline at the end", "NUL bytes", "byte-order mark", "Unicode spaces", "form feeds", "blank lines"])  # fmt: skip
+], ids=["Windows line ends", "no newline at the end", "NUL bytes", "byte-order mark", "Unicode spaces", "form feeds",
+        "blank lines"])  # fmt: skip
 def test_odd_texts_are_read(rnnlm, models, here, content, words, sentences):
     (here / "text").write_bytes(content)
     result = json.loads(rnnlm("eval", "-m", models.lstm, "text", "--json").out)
@@ -64,7 +65,8 @@ def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, 
 
 
 BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
-    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'", "add --model rnn"),
+    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'",
+                                 "add --model rnn"),
     "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid", "one of cnn, lstm or none is needed"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
     "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),

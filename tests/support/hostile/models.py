@@ -109,7 +109,8 @@ def long_header(size: int) -> Callable[[Path], None]:
 
 ANY = {
     "config.json missing": ("no model at m", remove("config.json")),
-    "config.json cut off": ("the model at m is damaged", lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
+    "config.json cut off": ("the model at m is damaged",
+                            lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
     "config.json empty": ("the model at m is damaged", write("config.json", b"")),
     "config.json an array": ("the model at m is damaged", write("config.json", b"[1, 2]")),
     "config.json a nest of arrays": ("the model at m is damaged", write("config.json", b"[" * 1_000_000)),
@@ -117,7 +118,8 @@ ANY = {
     "config.json with a number of 10000 digits": ("the model at m is damaged", write("config.json", b'{"step": ' + b"9" * 10_000 + b"}")),
     "config.json without end": ("", link("config.json", "/dev/zero")),
     "config.json too large": ("the model at m is damaged", write("config.json", b" " * (17 << 20))),
-    "config.json a folder": ("no model at m", lambda folder: ((folder / "config.json").unlink(), (folder / "config.json").mkdir()) and None),
+    "config.json a folder": ("no model at m",
+                             lambda folder: ((folder / "config.json").unlink(), (folder / "config.json").mkdir()) and None),
     "no files": ("the model at m is damaged", config(lambda content: content.update(files={}))),
     "a newer format": ("the model at m has format 99", config(lambda content: content.update(format_version=99))),
     "a format of text": ("the model at m is damaged", config(lambda content: content.update(format_version="\x1b[31m"))),
@@ -131,15 +133,18 @@ ANY = {
     "a name that is empty": ("the model at m is damaged", renamed("")),
     "weights missing": ("the model at m is damaged", remove("weights")),
     "weights empty": ("the model at m is damaged", edited("weights", lambda data: b"")),
-    "weights cut off": ("the model at m is damaged", lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
+    "weights cut off": ("the model at m is damaged",
+                        lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
     "weights cut off, and so recorded": ("the model at m is damaged", edited("weights", lambda data: data[:-10])),
     "weights of zeros": ("the model at m is damaged", edited("weights", lambda data: bytes(len(data)))),
     "weights a pickle": ("the model at m is damaged", edited("weights", lambda data: PICKLE)),
     "weights a link elsewhere": ("the model at m is damaged", link("weights", "moved")),
     "weights a link to a device": ("the model at m is damaged", link("weights", "/dev/zero")),
     "weights swapped with the vocabulary": ("the model at m is damaged", swapped_files),
-    "a length that is negative": ("the model at m is damaged", config(lambda content: [each.update(bytes=-1) for each in content["files"].values()] and None)),
-    "a length of 10^30": ("the model at m is damaged", config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
+    "a length that is negative": ("the model at m is damaged",
+                                  config(lambda content: [each.update(bytes=-1) for each in content["files"].values()] and None)),
+    "a length of 10^30": ("the model at m is damaged",
+                          config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
     "a header of 2^63 bytes": ("the model at m is damaged", long_header(2**63)),
     "a header of 90 MB": ("the model at m is damaged", long_header(90 << 20)),
     "a header of 20,000 entries": ("the model at m is damaged", header(lambda entries: {
@@ -154,7 +159,8 @@ ANY = {
     "vocabulary empty": ("the model at m is damaged", edited("vocab.txt", lambda data: b"")),
     "vocabulary cut off": ("the model at m is damaged", edited("vocab.txt", lambda data: data[:50])),
     "vocabulary not UTF-8": ("the model at m is damaged", edited("vocab.txt", lambda data: data[:-2] + b"\xff\n")),
-    "vocabulary with a symbol twice": ("the model at m is damaged", edited("vocab.txt", lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
+    "vocabulary with a symbol twice": ("the model at m is damaged",
+                                       edited("vocab.txt", lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
     "vocabulary with an unknown escape": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\t\\q\x1b[31m\n")),
     "vocabulary without </s>": ("the model at m is damaged", edited("vocab.txt", lambda data: data.replace(b"</s>", b"<xx>"))),
     "vocabulary of one word more": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\tzorp\n")),
@@ -206,7 +212,8 @@ MIXTURE = {
     "no parts": ("the model at m is damaged", config(lambda content: content.update(parts=[]))),
     "a part missing": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="nowhere") or True)),
     "a part that is itself": ("part 1 of the mixture at m has changed", part(lambda parts: parts[0].update(path=".") or True)),
-    "a part that has changed": ("part 1 of the mixture at m has changed", part(lambda parts: parts[0].update(fingerprint="0" * 12) or True)),
+    "a part that has changed": ("part 1 of the mixture at m has changed",
+                                part(lambda parts: parts[0].update(fingerprint="0" * 12) or True)),
     "a part with terminal escapes": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="\x1b[2J") or True)),
     "a part with NUL": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="a\0b") or True)),
     "a part more": ("the model at m is damaged", part(lambda parts: parts.append(parts[0]) or True)),
@@ -230,6 +237,16 @@ def tuned(**changes) -> Callable[[Path], None]:
     return write("adapt-dynamic.json", json.dumps({**whole, **changes}).encode())
 
 
+def with_statistics(content: Callable[[Path], bytes]) -> Callable[[Path], None]:
+    """Settings that need gradient statistics, and a file of them with that content."""
+
+    def damage(folder: Path) -> None:
+        tuned(settings={"adaptation_rule": "rms"})(folder)
+        write("adapt-dynamic.safetensors", content(folder))(folder)
+
+    return damage
+
+
 ADAPTED = {
     "a nest of arrays": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b"[" * 100_000)),
     "not UTF-8": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b'{"kind": "\xff"}')),
@@ -237,18 +254,19 @@ ADAPTED = {
     "a rate of NaN": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings={"adaptation_rate": float("nan")})),
     "a link to a device": ("", link("adapt-dynamic.json", "/dev/zero")),
     "statistics of noise": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", b"\xff" * 99)(folder)) and None),
+                            with_statistics(lambda folder: b"\xff" * 99)),
     "statistics a pickle": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", PICKLE)(folder)) and None),
+                            with_statistics(lambda folder: PICKLE)),
     "statistics of another model": ("the gradient statistics in m/adapt-dynamic.safetensors belong to other weights",
-                                    lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
-                                                    write("adapt-dynamic.safetensors", weights_file(folder).read_bytes())(folder)) and None),
+                                    with_statistics(lambda folder: weights_file(folder).read_bytes())),
 }  # fmt: skip
 COMMANDS = {
     "generate": "generate -m m", "eval": "eval -m m {valid}", "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out", "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
-    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}", "bench": "bench score -m m --rounds 1 --tokens 50",
-    "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1", "train, init": "train {text} --init-from m --model lstm -o out",
+    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
+    "bench": "bench score -m m --rounds 1 --tokens 50",
+    "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
+    "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out", "count": "count {text} -m m -o out",
     "info": "info m", "import": "import {arpa} -o out --tokenizer-from m",
 }  # fmt: skip
@@ -288,7 +306,8 @@ STATES = {
 
 LOADED = {"lstm": {**ANY, **NETWORK}, "ngram": NGRAM, "mixture": MIXTURE, "subwords": SUBWORDS}  # read by the library; some by a command:
 ROWS = [Bad(f"model: {name}", SCORE, ANY[name][0], {"m": model("lstm", ANY[name][1])})
-        for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type", "a header of 90 MB",
+        for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type",
+                     "a header of 90 MB",
                      "weights a link to a device", "an array too many", "vocabulary with an unknown escape")]  # fmt: skip
 ROWS += [Bad(f"model: {name}", SCORE, what, {"m": model(kind, damage)}) for kind, name, (what, damage) in (
     ("lstm", "numbers that overflow", NETWORK["numbers that overflow"]), ("ngram", "NaN", NGRAM["NaN"]),
@@ -299,12 +318,14 @@ ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[na
          for how, command in COMMANDS.items() for name in ("config.json cut off", "a newer format")]  # fmt: skip
 ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "", {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export", "train, init")]  # fmt: skip
-ROWS += [Bad(f"resume: state {name}", "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
+ROWS += [Bad(f"resume: state {name}",
+             "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
              "--precision fp32 --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
          for name, damage in STATES.items()]  # fmt: skip
 ROWS += [
     *(Bad(f"doctor: {name}", "doctor m", None, {"m": model("lstm", ANY[name][1])}, code=1)
-      for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty", "a path with terminal escapes")),
+      for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty",
+                   "a path with terminal escapes")),
     Bad("doctor: missing", "doctor nothere", "no model at nothere"),
     Bad("model: missing", "score -m nothere x", "no model at nothere"),
     Bad("model: a file", "score -m a.txt x", "no model at a.txt", {"a.txt": b"the man\n"}),

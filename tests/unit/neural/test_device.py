@@ -158,7 +158,8 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())", "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",  # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",
+    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",  # numpy's, on the host already
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
@@ -230,15 +231,9 @@ def test_the_step_is_followed_into_all_it_calls():
     names = set(step_functions())
     assert {"add_gradients", "update", "_share_of_new"} <= names
     assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
-    assert (
-        set(["__call__", "warm_up", "record", "replay", "set_rate", "dropout", "activation_penalty", "_drop_words", "recurrent_weights"])
-        <= names
-    )
+    assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
     assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert (
-        set(["forward", "backward", "draw", "_by_class", "_tails", "_paths", "window_loss", "by_doubling", "step_backward", "_gates"])
-        <= names
-    )
+    assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names
     assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
     assert "is_good" not in names and "fitted" not in names
 

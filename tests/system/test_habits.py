@@ -1,0 +1,41 @@
+"""What CONTRIBUTING.md asks for before a commit: `ruff` and `mypy` find nothing."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("rnnlm", "cli", "tests", "corpora", "checkpoints")
+
+
+def run(tool: str, *arguments: str) -> str:
+    """What the tool says of the tree; "" where it finds nothing."""
+    if find_spec(tool) is None:
+        pytest.skip(f"{tool} is not installed: pip install 'rnnlm[test]'")
+    done = subprocess.run([sys.executable, "-m", tool, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_ruff_finds_nothing():
+    assert run("ruff", "check", "--no-cache", "--quiet", *FOLDERS) == ""
+
+
+def test_files_are_formatted():
+    assert run("ruff", "format", "--no-cache", "--check", "--quiet", *FOLDERS) == ""
+
+
+def test_types_are_right(tmp_path):
+    """Also those of support/typed_models.py, where each model is a `LanguageModel`."""
+    assert run("mypy", "--cache-dir", str(tmp_path)) == ""
+
+
+def test_mypy_would_notice_a_model_that_is_none(tmp_path):
+    module = tmp_path / "wrong.py"
+    module.write_text(
+        "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import BackoffLevel\n\n\n"
+        "def of(level: BackoffLevel) -> LanguageModel:\n    return level\n"
+    )
+    assert "Incompatible return value type" in run("mypy", "--cache-dir", str(tmp_path), str(module))
