@@ -47,13 +47,6 @@ def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
     assert shown.err == ""
 
 
-def test_on_a_terminal_it_is_a_table(rnnlm, models, terminal_of):
-    terminal_of(80)
-    shown = rnnlm("eval", "-m", models.unigram, models.valid)
-    assert "\t" not in shown.out and "──" in shown.out
-    assert max(map(len, shown.plain.splitlines()[:-1])) <= 80
-
-
 def test_text_comes_from_standard_input_too(rnnlm, models):
     from_file = json.loads(rnnlm("eval", "-m", models.unigram, models.valid, "--json").out)
     from_stdin = json.loads(rnnlm("eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()).out)
@@ -66,11 +59,3 @@ def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, 
     results = {way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out) for way, flags in ways.items()}
     assert {way: result["sentences"] for way, result in results.items()} == {"skip": 2, "keep": 3, "documents": 2}
     assert all(f"|blank:{way}|" in result["signature"] for way, result in results.items())
-
-
-def test_a_model_given_as_a_text_is_told_as_such(rnnlm, models):
-    ended = rnnlm("eval", "-m", models.unigram, models.unigram)
-    assert (ended.code, ended.errors) == (
-        1,
-        [f"error: {models.unigram} is a model, not a text", "  try: name a text; a model is named with -m"],
-    )

@@ -1,30 +1,9 @@
 import json
-import shutil
 
 import pytest
 
 import rnnlm as library
 from support.failures import checked_error
-
-
-@pytest.fixture(scope="session")
-def trained(models, tmp_path_factory):
-    """A folder with three models of one tokenizer, and one of another."""
-    from rnnlm.cli.main import run
-
-    folder = tmp_path_factory.mktemp("parts")
-    shutil.copytree(models.lstm, folder / "lstm")
-    for name, *options in (("kn", "--model", "ngram", "--order", "3"), ("uni", "--model", "unigram")):
-        assert run(["train", str(models.text), *options, "--tokenizer-from", str(models.lstm), "-o", str(folder / name)]) == 0
-    assert run(["train", str(models.text), "--model", "unigram", "--lowercase", "-o", str(folder / "lower")]) == 0
-    shutil.copy(models.valid, folder / "valid.txt")
-    return folder
-
-
-@pytest.fixture
-def parts(trained, here):
-    shutil.copytree(trained, here, dirs_exist_ok=True)
-    return here
 
 
 def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):

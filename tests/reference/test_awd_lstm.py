@@ -166,9 +166,6 @@ def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_tr
     assert not torch.equal(plain.network.get_parameter(weight), penalised.network.get_parameter(weight))
 
 
-# ---- windows of drawn lengths
-
-
 def lengths_of(trainer, epochs=40):
     lengths, at = [], trainer.source.windows()
     for done, window in at:
@@ -218,9 +215,6 @@ def test_a_window_longer_than_the_text_reads_it_whole(make_data, make_trainer, s
     trainer = make_trainer(data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs")
     *_, fitted = trainer.train(lambda: False)
     assert (fitted.steps, fitted.tokens) == (2, 2 * data.train.tokens)
-
-
-# ---- bad settings
 
 
 def test_weight_drop_of_one_is_refused():
