@@ -26,15 +26,6 @@ def test_command_and_library_say_the_same(rnnlm, models):
     assert shown | {"seconds": 0} == result | {"seconds": 0}
 
 
-def test_contexts_differ_for_a_recurrent_model_and_are_named(rnnlm, models):
-    carry, reset = (
-        json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", context, "--json").out) for context in ("carry", "reset")
-    )
-    assert carry["logprob_nats"] != reset["logprob_nats"]
-    assert (carry["context"], reset["context"]) == ("carry", "reset")
-    assert "|ctx:carry|" in carry["signature"] and "|ctx:reset|" in reset["signature"]
-
-
 def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
     shown = rnnlm("eval", "-m", models.lstm, models.valid)
     *rows, signature = shown.out.splitlines()

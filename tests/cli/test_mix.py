@@ -39,11 +39,6 @@ def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm,
         assert "very text" not in rnnlm("mix", "kn", "uni", *arguments, "--overwrite").err
 
 
-def test_what_says_the_weights_is_named(rnnlm, parts):
-    hint = checked_error(rnnlm("mix", "kn", "uni"), 2, "the weights of the models are unknown")[-1]
-    assert "--on TEXT" in hint and "--weights" in hint
-
-
 def test_json_holds_all_of_it(rnnlm, parts):
     result = json.loads(rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "--log-linear", "-o", "both").out)
     assert (result["output"], result["kind"]) == ("both", "log-linear")
