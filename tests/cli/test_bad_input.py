@@ -12,13 +12,6 @@ TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "f
 SHORT = (*TINY, "--budget", "2steps")
 
 
-def test_a_directory_is_no_text(rnnlm, models, here):
-    (here / "folder").mkdir()
-    (here / "folder" / "a.txt").write_text("the man\n")
-    for command in (("eval", "-m", models.unigram, "folder"), ("train", "folder")):
-        assert "folder/*.txt" in checked_error(rnnlm(*command), 1, "folder is a directory")[-1]
-
-
 def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     (here / "train.txt").write_text("the man\n")
     assert checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1] == "  try: did you mean 'train.txt'?"
@@ -27,26 +20,6 @@ def test_a_mistyped_file_is_suggested(rnnlm, models, here):
 def test_nothing_to_score(rnnlm, models):
     checked_error(rnnlm("score", "-m", models.unigram), 1, "nothing to score")
     assert rnnlm("score", "-m", models.unigram, "--json").code == 0  # no line, no record
-
-
-@pytest.mark.parametrize("content, words, sentences", [
-    (b"the man\r\nthe day\r\n", 4, 2), (b"the man\nthe day", 4, 2), (b"the\0man\n", 2, 1), (b"\xef\xbb\xbfthe man\n", 2, 1),
-    (b"the\xc2\xa0man \xe2\x80\xa8 x\n", 3, 1), (b"the\x0cman\x0bthere\n", 1, 1), (b"\n\n\nthe\n\n", 1, 1),
-], ids=["Windows line ends", "no newline at the end", "NUL bytes", "byte-order mark", "Unicode spaces", "form feeds",
-        "blank lines"])  # fmt: skip
-def test_odd_texts_are_read(rnnlm, models, here, content, words, sentences):
-    (here / "text").write_bytes(content)
-    result = json.loads(rnnlm("eval", "-m", models.lstm, "text", "--json").out)
-    assert (result["words"], result["sentences"]) == (words, sentences)
-    trained = rnnlm("train", "text", "--valid", "text", *SHORT, "-o", "made", "--json")
-    assert trained.code == 0 and json.loads(trained.out)["results"]["valid"]["words"] == words
-
-
-def test_a_line_of_a_million_words(rnnlm, models, here):
-    (here / "text").write_bytes(b"alpha beta gamma delta " * 250_000)
-    result = json.loads(rnnlm("eval", "-m", models.unigram, "text", "--json").out)
-    assert (result["words"], result["tokens"], result["sentences"]) == (1_000_000, 1_000_001, 1)
-    assert rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made").code == 0
 
 
 def test_a_line_of_many_megabytes(rnnlm, models, here):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from rnnlm.benchmarks import growth, ngram, processes, textbook, training
+from rnnlm.benchmarks import ngram, processes, textbook, training
 from rnnlm.neural.fitting import state
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
@@ -68,19 +68,6 @@ def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, se
     ended = rnnlm("bench", "train", models.text, "--recipe", recipe, *TINY, "--set", setting, "--rounds", 1, "--steps", 2)
     columns, row, *_ = [line.split("\t") for line in ended.out.splitlines()]
     assert row[columns.index("plain loop")] == row[columns.index("ratio to plain")] == "-"
-
-
-@pytest.mark.soak  # ten seconds; the README's example of it is run, too
-def test_growth_is_shown_setting_by_setting(rnnlm, here, monkeypatch):
-    monkeypatch.setattr(growth, "VALUES", {"hidden_size": (8, 16), "vocabulary": (50,)})
-    monkeypatch.setattr(growth, "TOKENS", 2_000)
-    ended = rnnlm("bench", "train", "--growth", "--steps", 1, "--set", "precision=fp32")
-    columns, *rows = [line.split("\t") for line in ended.out.splitlines()]
-    assert (ended.code, list(here.iterdir())) == (0, [])
-    assert [row[:2] for row in rows] == [["hidden_size", "8"], ["hidden_size", "16"], ["vocabulary", "50"]]
-    powers = [row[columns.index("time grows by power")] for row in rows]
-    assert powers[0] == powers[2] == "-" != powers[1]
-    assert len([line for line in ended.err.splitlines() if line.endswith("tokens/s")]) == 3
 
 
 def test_growth_on_a_text_is_wrong_usage(rnnlm, models):

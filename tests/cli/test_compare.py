@@ -1,5 +1,4 @@
 import json
-import shutil
 import warnings
 
 import pytest
@@ -7,35 +6,6 @@ import pytest
 import rnnlm as library
 from rnnlm.errors import RnnlmWarning
 from support.failures import checked_error
-
-
-@pytest.fixture(scope="session")
-def trained(models, tmp_path_factory):
-    """A folder with two models of one tokenizer, and some of others."""
-    from rnnlm.cli.main import run
-
-    folder = tmp_path_factory.mktemp("compared")
-    shutil.copytree(models.lstm, folder / "lstm")
-    assert (
-        run(["train", str(models.text), "--model", "ngram", "--order", "3", "--tokenizer-from", str(models.lstm), "-o", str(folder / "kn")])
-        == 0
-    )
-    for name, *options in (
-        ("chars", "--set", "tokenizer=char"),
-        ("bytes", "--set", "tokenizer=byte"),
-        ("words",),
-        ("lower", "--lowercase"),
-    ):
-        assert run(["train", str(models.text), "--model", "unigram", *options, "-o", str(folder / name)]) == 0
-    shutil.copy(models.valid, folder / "valid.txt")
-    shutil.copy(models.text, folder / "train.txt")
-    return folder
-
-
-@pytest.fixture
-def parts(trained, here):
-    shutil.copytree(trained, here, dirs_exist_ok=True)
-    return here
 
 
 def tables(out: str) -> list[list[list[str]]]:
@@ -110,13 +80,6 @@ def test_the_report_is_replaced_only_when_asked(rnnlm, parts):
     assert "Learning curves" in page and "Calibration" in page
     checked_error(rnnlm(*arguments), 1, "compared.html already exists")
     assert rnnlm(*arguments, "--overwrite").code == 0
-
-
-def test_on_a_terminal_names_are_no_markup(rnnlm, parts, terminal_of):
-    shutil.move("kn", "[red]kn")
-    terminal_of(160)
-    shown = rnnlm("compare", "lstm", "[red]kn", "--on", "valid.txt", "--top", "1")
-    assert shown.code == 0 and "[red]kn" in shown.plain
 
 
 def test_a_text_from_standard_input_is_read_once_for_all(rnnlm, parts):

@@ -1,7 +1,5 @@
 """`rnnlm count`: what it prints, what it writes, what it refuses."""
 
-import gzip
-
 import pytest
 
 from rnnlm.cli import terminal
@@ -47,13 +45,6 @@ def test_rare_ones_are_left_out(rnnlm, text):
     assert rnnlm("count", text, "--min-count", 2).out == "</s>\t2\n<s>\t2\n<s> a\t2\na\t3\n"
 
 
-def test_several_files_and_globs_are_one_text(rnnlm, text, here):
-    (here / "one.part").write_text("a b a\n")
-    (here / "two.part").write_text("a \u00a0x <unk>\n", encoding="utf-8")
-    assert rnnlm("count", "*.part", "--order", 2).out == COUNTS
-    assert rnnlm("count", "one.part", "two.part", "--order", 2).out == COUNTS
-
-
 def test_text_options_and_tokenizers(rnnlm, text, here):
     assert "<s> </s>\t1\n" in rnnlm("count", text, "--keep-blank-lines").out
     (here / "raw.txt").write_text("Yes, yes\n")
@@ -78,17 +69,6 @@ def test_shards_add_up_to_the_whole(rnnlm, models, here):
     assert rnnlm("count", "--merge", *shards).out == whole.out
     frequent = [line for line in whole.out.splitlines() if int(line.partition("\t")[2]) >= 3]
     assert rnnlm("count", "--merge", here / "*.gz", "--min-count", 3).out.splitlines() == frequent
-
-
-def test_a_file_is_replaced_only_when_asked(rnnlm, text, here):
-    output = here / "counts.gz"
-    assert rnnlm("count", text, "--order", 2, "-o", output).code == 0
-    assert gzip.decompress(output.read_bytes()).decode() == COUNTS
-    checked_error(rnnlm("count", text, "-o", output), 1, f"{output} already exists")
-    assert gzip.decompress(output.read_bytes()).decode() == COUNTS
-    assert rnnlm("count", text, "--order", 1, "-o", output, "--overwrite").code == 0
-    assert len(gzip.decompress(output.read_bytes()).splitlines()) == 6
-    assert sorted(entry.name for entry in here.iterdir()) == ["counts.gz", "text.txt"]
 
 
 @pytest.mark.parametrize(

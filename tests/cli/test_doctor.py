@@ -39,9 +39,3 @@ def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
     assert json.loads(rnnlm("doctor", bigram, "--json").out)["well"] is False
     weights.unlink()
     assert f"files\tfailed\t{weights.name} is missing" in rnnlm("doctor", bigram).out
-
-
-def test_without_a_name_the_shipped_model_is_checked_and_a_note_says_so(rnnlm, here):
-    shown = rnnlm("doctor", "--sample", "2")
-    assert shown.code == 0 and "sums\tok" in shown.out
-    assert shown.err == "note: the shipped model of plain English (rnnlm info demo); -m names another\n"

@@ -26,15 +26,6 @@ def test_command_and_library_say_the_same(rnnlm, models):
     assert shown | {"seconds": 0} == result | {"seconds": 0}
 
 
-def test_contexts_differ_for_a_recurrent_model_and_are_named(rnnlm, models):
-    carry, reset = (
-        json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", context, "--json").out) for context in ("carry", "reset")
-    )
-    assert carry["logprob_nats"] != reset["logprob_nats"]
-    assert (carry["context"], reset["context"]) == ("carry", "reset")
-    assert "|ctx:carry|" in carry["signature"] and "|ctx:reset|" in reset["signature"]
-
-
 def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
     shown = rnnlm("eval", "-m", models.lstm, models.valid)
     *rows, signature = shown.out.splitlines()
@@ -45,13 +36,6 @@ def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
     assert table["ppl_word"].endswith(" (closed vocabulary)")
     assert signature.startswith("signature: rnnlm:0.1|")
     assert shown.err == ""
-
-
-def test_on_a_terminal_it_is_a_table(rnnlm, models, terminal_of):
-    terminal_of(80)
-    shown = rnnlm("eval", "-m", models.unigram, models.valid)
-    assert "\t" not in shown.out and "──" in shown.out
-    assert max(map(len, shown.plain.splitlines()[:-1])) <= 80
 
 
 def test_text_comes_from_standard_input_too(rnnlm, models):
@@ -66,11 +50,3 @@ def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, 
     results = {way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out) for way, flags in ways.items()}
     assert {way: result["sentences"] for way, result in results.items()} == {"skip": 2, "keep": 3, "documents": 2}
     assert all(f"|blank:{way}|" in result["signature"] for way, result in results.items())
-
-
-def test_a_model_given_as_a_text_is_told_as_such(rnnlm, models):
-    ended = rnnlm("eval", "-m", models.unigram, models.unigram)
-    assert (ended.code, ended.errors) == (
-        1,
-        [f"error: {models.unigram} is a model, not a text", "  try: name a text; a model is named with -m"],
-    )

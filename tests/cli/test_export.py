@@ -35,12 +35,6 @@ def test_a_network_is_written_in_compact_form(rnnlm, models, here):
     assert rnnlm("export", "-m", models.lstm, "--compact", "carried", "--overwrite").code == 0
 
 
-@pytest.mark.parametrize("command", [[], ["export"]])
-def test_help_speaks_of_both_forms_in_one_line(rnnlm, command):
-    shown = " ".join(rnnlm(*command, "--help").out.split())
-    assert "Write an ARPA file of n-grams, or a network in compact form." in shown
-
-
 def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--compact", "carried"), 2, "say what to write")
     checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")

@@ -2,7 +2,6 @@ import io
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -144,16 +143,11 @@ def test_on_a_terminal_words_follow_each_key_and_the_text_stands_there_at_the_en
     assert process.wait(20) == 0 and is_cooked(slave)
 
 
-def test_ctrl_c_leaves_the_terminal_as_it_was(terminal):
+@pytest.mark.parametrize(
+    "ends_it, code", [(lambda process, master: os.write(master, b"\x03"), 130), (lambda process, _: process.terminate(), 143)]
+)
+def test_a_signal_leaves_the_terminal_as_it_was(terminal, ends_it, code):
     process, master, slave, until = terminal
     until(b"%")
-    os.write(master, b"\x03")
-    until(b"interrupted")
-    assert process.wait(20) == 130 and is_cooked(slave)
-
-
-def test_term_leaves_the_terminal_as_it_was(terminal):
-    process, master, slave, until = terminal
-    until(b"%")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143 and is_cooked(slave)
+    ends_it(process, master)
+    assert process.wait(20) == code and is_cooked(slave)

@@ -122,14 +122,3 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "SIG_IGN" in ended.stderr
-
-
-def test_too_little_memory_is_no_internal_error(rnnlm, models, monkeypatch):
-    from rnnlm.training import plan
-
-    def exhausted(request, report):
-        raise MemoryError("Unable to allocate 6.24 MiB")
-
-    monkeypatch.setattr(plan, "plan", exhausted)
-    ended = rnnlm("train", models.text, "-o", "made")
-    assert ended.code == 1 and ended.errors[:2] == ["error: not enough memory", "  why: Unable to allocate 6.24 MiB"]

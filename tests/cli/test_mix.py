@@ -1,30 +1,9 @@
 import json
-import shutil
 
 import pytest
 
 import rnnlm as library
 from support.failures import checked_error
-
-
-@pytest.fixture(scope="session")
-def trained(models, tmp_path_factory):
-    """A folder with three models of one tokenizer, and one of another."""
-    from rnnlm.cli.main import run
-
-    folder = tmp_path_factory.mktemp("parts")
-    shutil.copytree(models.lstm, folder / "lstm")
-    for name, *options in (("kn", "--model", "ngram", "--order", "3"), ("uni", "--model", "unigram")):
-        assert run(["train", str(models.text), *options, "--tokenizer-from", str(models.lstm), "-o", str(folder / name)]) == 0
-    assert run(["train", str(models.text), "--model", "unigram", "--lowercase", "-o", str(folder / "lower")]) == 0
-    shutil.copy(models.valid, folder / "valid.txt")
-    return folder
-
-
-@pytest.fixture
-def parts(trained, here):
-    shutil.copytree(trained, here, dirs_exist_ok=True)
-    return here
 
 
 def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
@@ -58,11 +37,6 @@ def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm,
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
     for arguments in (["--on", "valid.txt"], ["--on", models.text, "--weights", "0.5,0.5"]):
         assert "very text" not in rnnlm("mix", "kn", "uni", *arguments, "--overwrite").err
-
-
-def test_what_says_the_weights_is_named(rnnlm, parts):
-    hint = checked_error(rnnlm("mix", "kn", "uni"), 2, "the weights of the models are unknown")[-1]
-    assert "--on TEXT" in hint and "--weights" in hint
 
 
 def test_json_holds_all_of_it(rnnlm, parts):

@@ -19,14 +19,6 @@ def records(outcome) -> list[dict]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-def test_accuracy_comes_by_kind_and_over_all(rnnlm, models):
-    found = records(rnnlm("score", "-m", models.unigram, "--pairs", corpora.part("english", "homophones.tsv"), "--json"))
-    assert [(record["by"], record["group"], record["pairs"]) for record in found] == [
-        ("kind", "homophone", 300), ("kind", "boundary", 100), ("all", "all", 400)
-    ]  # fmt: skip
-    assert all(0 <= record["low"] <= record["accuracy"] <= record["high"] <= 1 for record in found)
-
-
 def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_apart(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
     shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json")

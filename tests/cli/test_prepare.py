@@ -7,7 +7,6 @@ import time
 import pytest
 
 from rnnlm.text.prepared import prepared_text
-from support.failures import checked_error
 
 
 @pytest.fixture
@@ -39,13 +38,6 @@ def test_a_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
 def test_the_outcome_as_json(rnnlm, text):
     told = json.loads(rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").out)
     assert told["lines"] == 300 and told["tokens"] == told["bytes"] == text.stat().st_size and told["vocabulary_size"] == 257
-
-
-def test_commands_that_need_the_text_itself_say_so(rnnlm, text):
-    rnnlm("prepare", text, "-o", "big", "--workers", 1)
-    checked_error(rnnlm("count", "big"), 1, "big is a prepared text")
-    checked_error(rnnlm("eval", "-m", "big", text), 1, "no model at big")
-    checked_error(rnnlm("train", "big", "--tokenizer", "char"), 2, "big is prepared with tokenizer = word")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

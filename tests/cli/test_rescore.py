@@ -72,13 +72,6 @@ def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
     assert itself.code == 0 and "counted on the list the weights were tuned on" in itself.err
 
 
-def test_the_reordered_list_goes_through_standard_input_again(rnnlm, models, listed):
-    out = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--nbest-output", "out.tsv", "--json")
-    assert out.code == 0
-    again = rnnlm("rescore", "--tune", "-", "-m", models.unigram, "--lowercase", "--json", stdin=(listed / "out.tsv").read_bytes())
-    assert json.loads(again.out)["first"]["wer"] == json.loads(out.out)["rescored"]["wer"]
-
-
 def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_scored(rnnlm, models, listed):
     (listed / "dev.tsv").write_text("u 1\tREF\t\tthe\nu 1\t1\t-1\tthe\n")
     refused = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--output", "best.txt")

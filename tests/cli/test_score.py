@@ -73,11 +73,6 @@ def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
     assert dropped["logprob_nats"] == plain["logprob_nats"]
 
 
-def test_sentences_input_and_pairs_exclude_each_other(rnnlm, models):
-    ended = rnnlm("score", "-m", models.unigram, "--input", models.valid, "the man")
-    assert (ended.code, ended.out) == (2, "")
-
-
 def test_on_a_terminal_data_is_shown_literally_and_nothing_is_markup(rnnlm, models, terminal_of):
     terminal_of(160)
     sentences = ["[red]the[/red] \x1b[31mman", ":smile: [bold]"]
@@ -218,6 +213,7 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
 
 @pytest.mark.parametrize("options", [
     ["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
+    ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"],
 ], ids=" ".join)  # fmt: skip

@@ -18,11 +18,6 @@ from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("companions")
-
-
-@pytest.fixture(scope="module")
 def run_folder(place):
     folder = place / "run"
     folder.mkdir()

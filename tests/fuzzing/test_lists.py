@@ -24,11 +24,6 @@ KALDI, SCORES, REFERENCES = b"u1-1 the cat\nu1-2 the hat\n", b"u1-1 -1.5\nu1-2 -
 VECTORS = b"3 2\nthe 0.5 -1\ncat 1e-3 2\nnew york 1 2\n"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("lists")
-
-
 def utterances(source, settings=ListSettings(encoding_errors="replace"), **more):
     found = value_or_error(lambda: read_nbest(str(source), settings, **more))
     assert isinstance(found, RnnlmError) or all(math.isfinite(each.score) for utterance in found for each in utterance.hypotheses)

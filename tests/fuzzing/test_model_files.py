@@ -29,11 +29,6 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
 def folders(place):
     for name, settings in KINDS.items():
         with quiet():
@@ -54,29 +49,15 @@ def loads(folder):
 def test_a_damaged_config(folders, name, data):
     path = folders[name] / "config.json"
     whole = path.read_bytes()
-    put(
-        path,
-        data.draw(
-            st.one_of(
-                damaged(whole),
-                changed(json.loads(whole)).map(json_bytes),
-                deep_json,
-                st.builds(
-                    lambda key, value: json_bytes(_with_setting(json.loads(whole), key, value)),
-                    st.sampled_from(sorted(json.loads(whole)["settings"])),
-                    odd_json,
-                ),
-            )
-        ),
+    config = json.loads(whole)
+    setting = st.builds(
+        lambda key, value: {**config, "settings": {**config["settings"], key: value}}, st.sampled_from(sorted(config["settings"])), odd_json
     )
+    put(path, data.draw(st.one_of(damaged(whole), changed(config).map(json_bytes), deep_json, setting.map(json_bytes))))
     try:
         loads(folders[name])
     finally:
         put(path, whole)
-
-
-def _with_setting(config, name, value):
-    return {**config, "settings": {**config["settings"], name: value}}
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "..", "x" * 5000, "\x1b[31m"])
@@ -146,6 +127,12 @@ ENTRIES = {
 }
 
 
+ENTRY = {
+    "dtype": st.sampled_from(sorted(DTYPES)), "shape": st.lists(st.integers(0, 3), max_size=3),
+    "data_offsets": st.tuples(st.just(0), st.integers(0, 28)),
+}  # fmt: skip
+
+
 def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
     return len(header).to_bytes(8, "little") + header + data
 
@@ -159,13 +146,7 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
         changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
         st.dictionaries(
             st.sampled_from(["a", "a#0", "a#1", "a#2", "a@scale", "b@scale", "#", "@scale", "a#0@scale", "a@scale#0"]) | odd_text,
-            st.fixed_dictionaries(
-                {
-                    "dtype": st.sampled_from(sorted(DTYPES)),
-                    "shape": st.lists(st.integers(0, 3), max_size=3),
-                    "data_offsets": st.tuples(st.just(0), st.integers(0, 28)),
-                }
-            ),
+            st.fixed_dictionaries(ENTRY),
             max_size=3,
         ).map(lambda entries: of_header(json_bytes(entries))),
         deep_json.map(of_header),

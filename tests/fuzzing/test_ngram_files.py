@@ -15,11 +15,6 @@ from support.tiny_models import fit
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("ngrams")
-
-
-@pytest.fixture(scope="module")
 def whole():
     with quiet():
         return b"".join(map(bytes, arpa(fit("ngram", order=3))))

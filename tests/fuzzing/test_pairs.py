@@ -13,6 +13,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.formulas import LONGEST, Formula, parse
+from support.hostile.tables import SUITE
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
 from support.tiny_models import halves_model
 
@@ -20,29 +21,10 @@ SENTENCES = {"sentence_good": "a b", "sentence_bad": "b a", "UID": "order", "pai
 WINOGRAD = {"sentence": "a _ b", "option1": "a", "option2": "b", "answer": "1", "qID": "x"}
 SCHEMA = {"text": "a it b", "pronoun": "it", "pronoun_loc": 2, "options": ["a", "b"], "label": 0}
 TEMPLATE = {"sentence": "a b a", "right": "b", "wrong": "a", "verb_index": 2, "n_attractors": "1.0"}
-SUITE = {
-    "meta": {"name": "agreement", "metric": "sum"},
-    "region_meta": {"1": "a", "2": "b"},
-    "predictions": [{"type": "formula", "formula": "(2;%match%) < (2;%mismatch%)"}],
-    "items": [
-        {
-            "item_number": 1,
-            "conditions": [
-                {"condition_name": name, "regions": [{"region_number": 1, "content": "a"}, {"region_number": 2, "content": content}]}
-                for name, content in (("match", "b"), ("mismatch", "a"))
-            ],
-        }
-    ],
-}
 ROWS = (SENTENCES, WINOGRAD, SCHEMA, TEMPLATE)
 TABLES = tuple(
     "\t".join(row).encode() + b"\n" + "\t".join(map(str, row.values())).encode() + b"\n" for row in (SENTENCES, WINOGRAD, TEMPLATE)
 )
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("pairs")
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,6 @@ CSV = b'id,text,n\na,"the cat, ""sat""",1\nb,a dog,2\n'
 TSV = b'id\ttext\tn\na\tthe "cat"\t1\nb\ta dog\t2\n'
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("texts")
-
-
 def lines_of(path, **settings) -> list[str] | RnnlmError:
     corpus = Corpus((str(path),), TextSettings(**settings), SourceSettings("text"))
     return value_or_error(lambda: [line for block in corpus.blocks() for line in block.lines])

@@ -54,9 +54,6 @@ def outer(column: list[float], line: list[float]) -> list[list[float]]:
     return [[a * b for b in line] for a in column]
 
 
-# ---- Elman
-
-
 def relu_elman(W: list) -> ElmanLayer:
     return filled(ElmanLayer(ElmanSettings(activation="relu"), 3, 2), [[[1, 1], [2, 0], [0.5, 1]]], [W])
 
@@ -103,9 +100,6 @@ def test_worked_example_of_bptt_through_a_relu_elman_network():
     same(layer.bias_ih.grad, [2, 2])
     same(h0.grad, [0, 4])
     same(x_TBE.grad, [[2, 4, 1], [2, 0, 2]])
-
-
-# ---- GRU
 
 
 def gru(reset_gate: str, update_gate: str) -> GruLayer:
@@ -193,9 +187,6 @@ def test_worked_example_of_bptt_through_a_gru(reset_gate):
     same(h0.grad, [dh1[0] / 2 + through_n[0], dh1[1] * 3 / 4 + 5 * L * first_z[0] + through_n[1]])
 
 
-# ---- a GRU whose gates are at an end
-
-
 def extreme_gru(reset_gate: str, update_gate: str, r: int, z: int) -> GruLayer:
     """Random weights, but r and z are 0 or 1, whatever they read; z is how much is kept."""
     torch.manual_seed(5)
@@ -235,9 +226,6 @@ def test_with_both_gates_open_a_gru_is_an_elman_network(reset_gate, update_gate)
     bias = layer.bias_ih[8:] + layer.bias_hh[8:]
     elman.load_state_dict({"weight_ih": layer.weight_ih[8:], "weight_hh": layer.weight_hh[8:], "bias_ih": bias})
     same(layer(x_TBE, (state,))[0], elman(x_TBE, (state,))[0])
-
-
-# ---- LSTM
 
 
 T1, T2 = math.tanh(3 / 5), math.tanh(2 / 5)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnlm.files import writing
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
@@ -189,7 +188,3 @@ def _timeless(facts: Any) -> Any:
     if isinstance(facts, dict):
         return {name: _timeless(value) for name, value in facts.items() if name not in TIMES}
     return facts
-
-
-def sha256_of(folder: Path) -> dict[str, str | None]:
-    return {str(path.relative_to(folder)): writing.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -84,61 +84,36 @@ def damaged(draw: Any, *originals: bytes) -> bytes:
     """One of the `originals` with one to four faults: bits flipped, parts cut out, doubled, moved in from another, odd bytes put in."""
     data = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 4))):
-        data = draw(st.sampled_from(_FAULTS))(draw, data, originals)
+        data = _with_fault(draw, data, originals)
     return data
 
 
-def _place(draw: Any, data: bytes) -> int:
-    return draw(st.integers(0, len(data)))
+FAULTS = ("flipped", "put in", "overwritten", "cut out", "cut off", "doubled", "moved in", "renumbered", "renumbered")
 
 
-def _flip(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    if not data:
-        return data
-    at = draw(st.integers(0, len(data) - 1))
-    return data[:at] + bytes([data[at] ^ (1 << draw(st.integers(0, 7)))]) + data[at + 1 :]
-
-
-def _put(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    at = _place(draw, data)
-    return data[:at] + draw(st.sampled_from(PIECES) | st.binary(max_size=9)) + data[at:]
-
-
-def _overwrite(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    at, piece = _place(draw, data), draw(st.binary(min_size=1, max_size=9))
-    return data[:at] + piece + data[at + len(piece) :]
-
-
-def _cut_out(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    start, end = sorted((_place(draw, data), _place(draw, data)))
-    return data[:start] + data[end:]
-
-
-def _cut_off(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    return data[: _place(draw, data)]
-
-
-def _double(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    start, end = sorted((_place(draw, data), _place(draw, data)))
-    return data[:end] + data[start:]
-
-
-def _move_in(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
+def _with_fault(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
     other = draw(st.sampled_from(originals))
-    start, end = sorted((_place(draw, other), _place(draw, other)))
-    at = _place(draw, data)
-    return data[:at] + other[start:end] + data[at:]
-
-
-def _renumber(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
-    numbers = list(_NUMBER.finditer(data[:20_000]))
-    if not numbers:
-        return data
-    found = draw(st.sampled_from(numbers))
-    return data[: found.start()] + draw(odd_numbers).encode() + data[found.end() :]
-
-
-_FAULTS = (_flip, _put, _overwrite, _cut_out, _cut_off, _double, _move_in, _renumber, _renumber)
+    (start, end), (first, last) = (sorted(draw(st.integers(0, len(each))) for _ in range(2)) for each in (data, other))
+    match draw(st.sampled_from(FAULTS)):
+        case "flipped" if start < len(data):
+            return data[:start] + bytes([data[start] ^ (1 << draw(st.integers(0, 7)))]) + data[start + 1 :]
+        case "put in":
+            return data[:start] + draw(st.sampled_from(PIECES) | st.binary(max_size=9)) + data[start:]
+        case "overwritten":
+            piece = draw(st.binary(min_size=1, max_size=9))
+            return data[:start] + piece + data[start + len(piece) :]
+        case "cut out":
+            return data[:start] + data[end:]
+        case "cut off":
+            return data[:start]
+        case "doubled":
+            return data[:end] + data[start:]
+        case "moved in":
+            return data[:start] + other[first:last] + data[start:]
+        case "renumbered" if numbers := list(_NUMBER.finditer(data[:20_000])):
+            found = draw(st.sampled_from(numbers))
+            return data[: found.start()] + draw(odd_numbers).encode() + data[found.end() :]
+    return data
 
 
 def value_or_error(parse: Callable[[], Any]) -> Any:

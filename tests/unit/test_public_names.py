@@ -39,14 +39,6 @@ def test_unknown_names_are_attribute_errors():
         rnnlm.lode
 
 
-def test_modules_do_not_hide_functions():
-    import rnnlm.evaluation.perplexity
-    import rnnlm.generation.generator
-    import rnnlm.training.run
-
-    assert callable(rnnlm.train) and callable(rnnlm.evaluate) and callable(rnnlm.generate)
-
-
 def test_the_page_on_python_lists_the_public_names():
     table = PAGE.read_text(encoding="utf-8").split("| to | names |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"`(\w+)`", table)) == sorted(PUBLIC)

@@ -9,8 +9,7 @@ from support.hostile.tables import DEEP_ROW
 
 GOOD = b"u1\tREF\t\tthe man\nu1\t1\t-3.0\tthe man\nu1\t2\t-4.0\tthe men\n"
 NBEST = {
-    "empty": (b"", "n.tsv is empty"),
-    "a text": (b"the man\n", ""),
+    "empty": (b"", "n.tsv is empty"), "a text": (b"the man\n", ""),
     "three fields": (b"u1\t1\t-3\n", "n.tsv, line 1: not a line of an n-best list"),
     "a rank of 30 digits": (b"u1\t" + b"9" * 30 + b"\t-3\tthe man\n", "n.tsv, line 1: '999"),
     "a score of 1e400": (b"u1\t1\t1e400\tthe man\n", "n.tsv, line 1: the score is inf"),
@@ -23,7 +22,7 @@ NBEST = {
     "JSON, a name of 10000 digits": (b'{"utt": ' + b"9" * 10000 + b', "hypotheses": [{"text": "a", "score": 1}]}\n', "n.tsv, line 1"),
     "JSON, a nest of arrays": (DEEP_ROW, "n.tsv, line 1: not JSON"),
     "JSON, half a surrogate pair": (b'{"utt": "u1", "hypotheses": [{"text": "\\udc00", "score": 1}]}\n', "n.tsv, line 1: not JSON"),
-}
+}  # fmt: skip
 
 
 def weights(**changes):

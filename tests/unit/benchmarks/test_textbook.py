@@ -39,20 +39,17 @@ def test_only_what_torch_has_is_compared_with(model, settings, expected):
         assert kernel.hidden_size == shape.widths[0] and getattr(kernel, "nonlinearity", "relu") == "relu"
 
 
-def test_it_learns_and_counts_its_tokens():
+@pytest.mark.parametrize("kind, weight_drop, rate", [(TextbookNetwork, 0.0, 0.05), (WeightDropNetwork, 0.1, 5.0)])
+def test_it_learns_and_counts_its_tokens(kind, weight_drop, rate):
     torch.manual_seed(1)
     ids_TB = torch.arange(12).view(6, 2)
-    shape = KINDS["lstm"](embedding_size=8, hidden_size=8, dropout_input=0.0, dropout_output=0.0)
-    loop = make_loop(shape, V, 0.05, [(ids_TB, ids_TB + 1)] * 3, "fp32", torch.device("cpu"))
-    assert loop() == 36
-    for _ in range(30):
-        loop()
-    network = loop.__closure__
-    found = next(cell.cell_contents for cell in network if isinstance(cell.cell_contents, TextbookNetwork)).eval()
+    shape = KINDS["lstm"](embedding_size=8, hidden_size=8, weight_drop=weight_drop, dropout_input=0.0, dropout_output=0.0)
+    loop = make_loop(shape, V, rate, [(ids_TB, ids_TB + 1)] * 3, "fp32", torch.device("cpu"))
+    for _ in range(60):
+        assert loop() == 36
+    found = next(cell.cell_contents for cell in loop.__closure__ if isinstance(cell.cell_contents, kind)).eval()
     assert (found(ids_TB, None)[0].argmax(dim=2) == ids_TB + 1).float().mean() > 0.9
 
-
-# ---- under weight-drop
 
 AWD = {
     "embedding_size": 6, "layers": 2, "layer_sizes": "10,6", "weight_drop": 0.5, "dropout_embedding": 0.4, "dropout_input": 0.4,
@@ -120,14 +117,3 @@ def test_words_are_dropped_whole_and_masks_are_locked():
     assert torch.equal(is_gone_TB, (dropped_TBE == 0).any(dim=2)) and 0 < is_gone_TB.sum() < is_gone_TB.numel()
     mask_TBE = theirs._drop(torch.ones(5, 3, 40), 0.5)
     assert torch.equal(mask_TBE, mask_TBE[:1].expand_as(mask_TBE)) and mask_TBE.unique().tolist() == [0, 2]
-
-
-def test_under_weight_drop_the_loop_learns():
-    torch.manual_seed(1)
-    ids_TB = torch.arange(12).view(6, 2)
-    shape = KINDS["lstm"](embedding_size=8, hidden_size=8, weight_drop=0.1, dropout_input=0.0, dropout_output=0.0)
-    loop = make_loop(shape, V, 5.0, [(ids_TB, ids_TB + 1)] * 3, "fp32", torch.device("cpu"))
-    network = next(cell.cell_contents for cell in loop.__closure__ if isinstance(cell.cell_contents, WeightDropNetwork))
-    for _ in range(60):
-        assert loop() == 36
-    assert (network.eval()(ids_TB, None)[0].argmax(dim=2) == ids_TB + 1).float().mean() > 0.9

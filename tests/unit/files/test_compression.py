@@ -22,24 +22,10 @@ def zstd(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress), (".zst", zstd)])
-class TestCompression:
-    def test_is_undone(self, tmp_path, suffix, compress):
-        path = tmp_path / f"text.txt{suffix}"
-        path.write_bytes(compress(TEXT.encode()))
-        assert read(path) == LINES
-
-    def test_of_many_megabytes_is_undone(self, tmp_path, suffix, compress):
-        path = tmp_path / f"text.txt{suffix}"
-        lines = [f"line number {number}" for number in range(150_000)]
-        path.write_bytes(compress("\n".join(lines).encode()))
-        assert read(path) == lines
-
-    def test_parts_one_after_the_other_are_all_read(self, tmp_path, suffix, compress):
-        path = tmp_path / f"text.txt{suffix}"
-        path.write_bytes(compress(b"one\n") + compress(b"two\n"))
-        assert read(path) == ["one", "two"]
-
-    def test_of_an_empty_text_is_empty(self, tmp_path, suffix, compress):
-        path = tmp_path / f"text.txt{suffix}"
-        path.write_bytes(compress(b""))
-        assert read(path) == []
+@pytest.mark.parametrize("parts", [
+    [LINES], [["one"], ["two"]], [[]], [[f"line number {number}" for number in range(150_000)]],
+], ids=["a text", "parts one after the other", "an empty text", "many megabytes"])  # fmt: skip
+def test_compression_is_undone(tmp_path, suffix, compress, parts):
+    path = tmp_path / f"text.txt{suffix}"
+    path.write_bytes(b"".join(compress("".join(f"{line}\n" for line in part).encode()) for part in parts))
+    assert read(path) == [line for part in parts for line in part]

@@ -1,7 +1,6 @@
 """A model on disk: it comes back equal, and is replaced whole or not at all."""
 
 import dataclasses
-import errno
 import json
 import os
 
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.files import writing
 from rnnlm.models import info, model_folder
+from support.failing_files import failing
 from support.saved_models import LINES, edit_config, logprob, make_lstm, make_unigram, names, save_lstm, save_unigram, weights_file
 from support.tiny_models import fit, save
 
@@ -25,9 +24,6 @@ def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path)
         name: array.tolist() for name, array in model.to_arrays().items()
     }
     assert info.describe(str(tmp_path / "m"))["settings"]["output_layer"] == "class"
-
-
-# ---- saved and loaded
 
 
 def test_the_folder_names_each_file_with_length_and_hash(tmp_path):
@@ -73,60 +69,21 @@ def test_results_are_added_without_touching_the_weights(tmp_path):
     assert weights_file(tmp_path).stat().st_mtime_ns == before
 
 
-# ---- written whole or not at all
-
-FAILURES = {
-    "replace": ("os.replace", 3),
-    "fsync": ("os.fsync", 6),  # a file and its folder, three times
-    "open": ("open", 3),
-}
-
-
-def fail_at(monkeypatch, what, number, error=errno.ENOSPC):
-    """The `number`-th call of os.replace, os.fsync or open for writing fails; how many calls there were."""
-    calls = []
-
-    def failing(original):
-        def call(*arguments, **more):
-            if what != "open" or "w" in str(arguments[1:2]):
-                calls.append(arguments)
-                if len(calls) == number:
-                    raise OSError(error, os.strerror(error))
-            return original(*arguments, **more)
-
-        return call
-
-    if what == "open":
-        monkeypatch.setattr(writing, "open", failing(open), raising=False)
-    else:
-        monkeypatch.setattr(os, what, failing(getattr(os, what)))
-    return calls
-
-
-@pytest.mark.parametrize("what, number", [(what, number + 1) for what, (_, count) in FAILURES.items() for number in range(count)])
-def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path, monkeypatch, what, number):
-    save_unigram(tmp_path, 0.5, 1)
-    before = names(tmp_path)
-    with monkeypatch.context() as patch:
-        calls = fail_at(patch, what, number)
-        with pytest.raises(OutputError, match="No space left") as caught:
-            save_unigram(tmp_path, 2.0, 2, [*LINES, "new words"])
-    assert len(calls) >= number and str(tmp_path) in caught.value.what and "make space" in caught.value.hint
-    replaced = what == "fsync" and number == 6  # the folder's, after config.json was put in place
-    expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
-    assert np.array_equal(logprob(tmp_path), expected.logprob_V)
-    left = set(names(tmp_path)) - set(before)
-    assert replaced or not left
-    assert not list(tmp_path.glob("*.new"))
-
-
-def test_the_calls_that_can_fail_are_all_tried(tmp_path, monkeypatch):
-    save_unigram(tmp_path, 0.5, 1)
-    for what, (_, count) in FAILURES.items():
-        with monkeypatch.context() as patch:
-            calls = fail_at(patch, what, 10**9)
-            save_unigram(tmp_path, 2.0 + len(what), 2, [*LINES, what])
-            assert len(calls) == count, what
+@pytest.mark.parametrize("kind, calls", [("open", 3), ("fsync", 6), ("replace", 3)])  # fsync: a file and its folder, three times
+def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path, kind, calls):
+    for at in range(calls):
+        folder = tmp_path / str(at)
+        save_unigram(folder, 0.5, 1)
+        before = names(folder)
+        with failing(folder, (kind,), calls=range(at, at + 1)), pytest.raises(OutputError, match="No space left") as caught:
+            save_unigram(folder, 2.0, 2, [*LINES, "new words"])
+        assert str(folder) in caught.value.what and "make space" in caught.value.hint
+        replaced = (kind, at) == ("fsync", 5)  # the folder's, after config.json was put in place
+        expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
+        assert np.array_equal(logprob(folder), expected.logprob_V) and not list(folder.glob("*.new"))
+        assert replaced or names(folder) == before
+    with failing(folder, (kind,), calls=range(calls, 99)):  # no call is left to try
+        save_unigram(folder, 3.0, 3, [*LINES, "new words again"])
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
@@ -137,12 +94,11 @@ def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
 
 
-def test_a_failing_write_over_a_model_we_cannot_read_deletes_nothing_of_it(tmp_path, monkeypatch):
+def test_a_failing_write_over_a_model_we_cannot_read_deletes_nothing_of_it(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
     edit_config(tmp_path, lambda content: content.update(format_version=99))
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
-    fail_at(monkeypatch, "replace", 2)
-    with pytest.raises(OutputError):
+    with failing(tmp_path, ("replace",), calls=range(1, 2)), pytest.raises(OutputError):
         save_unigram(tmp_path, 2.0, 2)
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
 
@@ -171,9 +127,6 @@ def test_a_reader_whose_model_is_replaced_meanwhile_gets_the_new_one(tmp_path, m
 
     monkeypatch.setattr(model_folder, "read_manifest", replaced_after_reading)
     assert np.array_equal(logprob(tmp_path), make_unigram(2.0).logprob_V)
-
-
-# ---- where a model may go
 
 
 def test_an_existing_model_is_refused_unless_it_may_be_replaced(tmp_path):

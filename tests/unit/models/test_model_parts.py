@@ -1,7 +1,6 @@
 """What a combination is made of, on disk: found, checked, copied; whole or not at all."""
 
 import errno
-import json
 import os
 import shutil
 
@@ -13,6 +12,7 @@ from rnnlm.evaluation.soundness import audit
 from rnnlm.files import writing
 from rnnlm.inference import span_scoring
 from rnnlm.models import info, model_folder, model_parts
+from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save
 
 SETTINGS = {"model": "mixture", "mixing": "linear"}
@@ -35,16 +35,6 @@ def score(folder) -> float:
     model, _ = model_folder.load(folder)
     text = Lines(LINES).encode(model.tokenizer)
     return float(span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids)).sum())
-
-
-def names(folder) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
-
-
-def edit(folder, change) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    change(config)
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_parts_are_named_by_the_way_to_them_and_their_fingerprint(tmp_path, parts):
@@ -134,10 +124,10 @@ def test_mixtures_of_mixtures_are_loaded_and_bundled_whole(tmp_path, parts):
 def test_a_circle_ends_in_an_error(tmp_path, parts):
     mixed(tmp_path / "one", parts)
     mixed(tmp_path / "two", [tmp_path / "one", parts[0]])
-    edit(tmp_path / "one", lambda config: config["parts"][0].update(path="../two"))
+    edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="../two"))
     with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
         model_folder.load(tmp_path / "two")
-    edit(tmp_path / "one", lambda config: config["parts"][0].update(path="."))
+    edit_config(tmp_path / "one", lambda config: config["parts"][0].update(path="."))
     with pytest.raises(ModelError, match="part 1 of the mixture at .*one has changed"):
         model_folder.load(tmp_path / "one")
 
@@ -153,11 +143,10 @@ def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, mo
 
 
 def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts):
-    edit(parts[0], lambda config: config.update(parts=[{"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}]))
+    edit_config(
+        parts[0], lambda config: config.update(parts=[{"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}])
+    )
     assert score(parts[0]) < 0
-
-
-# ---- bundles
 
 
 def test_a_bundle_replaces_another_and_what_it_no_longer_needs_goes(tmp_path, parts):

@@ -5,20 +5,15 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.rescoring.features import TextMapping, feature_table
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.scoring.scorer import score_sentences
-from support.tiny_models import fit, make_tokenizer
+from support.tiny_models import fit, halves_model
 
 
 @pytest.fixture
 def halves():
-    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
-    tokenizer = make_tokenizer(["a b", "a a b never"])
-    p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
-    with np.errstate(divide="ignore"):
-        return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+    return halves_model()
 
 
 def utterance(*texts: str) -> Utterance:
@@ -90,19 +85,12 @@ def test_impossible_hypotheses_are_not_usable_and_counted(halves):
     assert np.isfinite(table.features_KSN).all()
 
 
-def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves):
-    lists = [utterance("a", "<s> a")]
-    with pytest.raises(TextError, match="list, line 2: the text holds <s>"):
-        feature_table(lists, {"m": halves}, TextMapping())
-    dropped = feature_table(lists, {"m": halves}, TextMapping(special_symbols="drop"))
-    assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
-
-
-def test_reserved_symbols_are_looked_for_in_the_models_writing(halves):
-    lists = [utterance("a", "</S> A")]
-    with pytest.raises(TextError, match="list, line 2: the text holds </s>"):
-        feature_table(lists, {"m": halves}, TextMapping(lowercase=True))
-    dropped = feature_table(lists, {"m": halves}, TextMapping(lowercase=True, special_symbols="drop"))
+@pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])  # as the model writes them
+def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves, texts, lowercase):
+    lists = [utterance(*texts)]
+    with pytest.raises(TextError, match="list, line 2: the text holds </?s>"):
+        feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase))
+    dropped = feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase, special_symbols="drop"))
     assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
 
 

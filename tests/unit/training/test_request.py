@@ -76,15 +76,6 @@ def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
     assert "budget" not in values
 
 
-def test_a_plan_describes_every_setting(text):
-    made = plan(Request(text=(str(text),), flags=SMALL))
-    described = {name: (value, origin, about) for name, value, origin, about in made.describe()}
-    assert described["hidden_size"][:2] == (8, "the command line")
-    assert described["holdout"][:2] == (0.05, "default")
-    assert all(about for _, _, about in described.values())
-    assert {"tokenizer", "blank_lines", "column"} <= set(described)
-
-
 def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
     made = plan(Request(text=(str(text),), flags=SMALL))
     *_, finished = run(made)
@@ -94,9 +85,6 @@ def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
 def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
     with pytest.warns(RnnlmWarning, match="hidden_size has no effect: layer_sizes = 1150,1150,400"):
         plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
-
-
-# ---- texts
 
 
 def test_without_validation_text_the_last_lines_are_held_out_and_it_is_said(text, lines):
@@ -112,13 +100,6 @@ def test_a_vocabulary_comes_from_what_is_trained_on_alone(tmp_path, monkeypatch)
     made = plan(Request(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
     assert set(made.data.tokenizer.symbols()) == {"</s>", "<unk>", "a", "b"}
     assert made.data.valid.oov_words == 2
-
-
-def test_a_validation_text_is_used_as_it_is(text, tmp_path):
-    valid = write(tmp_path / "v.txt", "the dog\n")
-    made = plan(Request(text=(str(text),), valid=(str(valid),), flags=SMALL))
-    assert (made.data.train.sentences, made.data.valid.sentences) == (100, 1)
-    assert made.valid_is == str(valid)
 
 
 def test_nothing_is_held_out_when_that_is_asked_for_or_the_model_has_no_use_for_it(text):

@@ -3,18 +3,17 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
-from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.events import Checkpoint, Finished, ModelSaved, Started
 from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.recipes import recipe as recipes
 from rnnlm.training.run import train
-from support.killed_runs import checked, outcome
+from support.killed_runs import outcome
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1,
@@ -147,12 +146,6 @@ def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_
     assert outcome(tmp_path / "m") == outcome(tmp_path / "n") != outcome(whole)
 
 
-def test_to_replace_a_model_and_to_go_on_with_it_contradict_each_other_from_the_first_time(texts, tmp_path):
-    with pytest.raises(UsageError, match="--resume and --overwrite cannot be combined"):
-        auto(texts, tmp_path / "m", overwrite=True).send(None)
-    assert not (tmp_path / "m").exists()
-
-
 def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_path):
     def counted(**changes):
         *_, finished = train(texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes)
@@ -167,35 +160,11 @@ def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_
     assert "validation text" in caught.value.why
 
 
-def test_an_exact_evaluation_that_was_cut_off_is_made_up_for(texts, tmp_path, whole):
-    for event in (events := auto(texts, tmp_path / "m")):
-        if isinstance(event, Evaluating):
-            break
-    events.close()
-    assert checked(tmp_path / "m").results == {}
-    assert [type(event) for event in auto(texts, tmp_path / "m")] == [Evaluating, Finished]
-    assert outcome(tmp_path / "m") == outcome(whole)
-    assert [type(event) for event in auto(texts, tmp_path / "m")] == [Finished]
-
-
 def test_a_log_that_lacks_its_end_gets_it(texts, whole):
     log = whole / "metrics.jsonl"
     log.write_bytes(log.read_bytes().rpartition(b'{"event": "finished"')[0] + b'{"event": "fin')
     assert [type(event) for event in auto(texts, whole)] == [Finished]
     assert json.loads(log.read_bytes().splitlines()[-1])["results"].keys() == {"valid"}
-
-
-def test_a_larger_budget_goes_on(texts, whole, tmp_path):
-    started, *_, finished = auto(texts, whole, budget="14steps")
-    assert (started.step, finished.steps) == (9, 14)
-    list(auto(texts, tmp_path / "n", budget="14steps"))
-    assert outcome_but_log(whole) == outcome_but_log(tmp_path / "n")
-
-
-def outcome_but_log(folder):
-    manifest = checked(folder)
-    facts = json.loads(max((folder / "training").glob("state-*.json")).read_bytes())
-    return manifest.fingerprint, manifest.step, facts["sha256"]
 
 
 @pytest.mark.parametrize("change, words", [
@@ -244,22 +213,3 @@ def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
     *events, finished = auto(texts, tmp_path / "m", save_every=value)
     kept = [event.step for event in events if isinstance(event, Checkpoint)]
     assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9  # by time: the first need not wait
-
-
-def test_a_damaged_newest_checkpoint_makes_the_run_go_on_from_the_one_before_it(texts, whole, tmp_path):
-    events = auto(texts, tmp_path / "m")
-    while not ((isinstance(event := next(events), Checkpoint) and event.step == 9) or isinstance(event, Evaluating)):
-        pass
-    events.close()
-    manifest = model_folder.read_manifest(tmp_path / "m")
-    model_folder.save_results(tmp_path / "m", manifest, {}, {**manifest.training, "stopped": "request"})
-    newest = max((tmp_path / "m" / "training").glob("*.safetensors"))
-    newest.write_bytes(newest.read_bytes()[:-1] + b"?")
-    with pytest.warns(RnnlmWarning, match=f"trying the one before it: {newest.name}"):
-        started, *_, finished = auto(texts, tmp_path / "m")
-    assert started.step == 6 and outcome(tmp_path / "m") == outcome(whole)
-    for path in (tmp_path / "m" / "training").iterdir():
-        path.write_bytes(b"?")
-    model_folder.save_results(tmp_path / "m", manifest, {}, {**manifest.training, "stopped": "request"})
-    with pytest.raises(ModelError, match="each of its checkpoints is missing or damaged"):
-        list(auto(texts, Path(tmp_path / "m")))

@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, TrainingError, UsageError
+from rnnlm.errors import TrainingError, UsageError
 from rnnlm.events import CheckpointSaved, Evaluating, Finished, Fitted, ModelSaved, Started, Step, Validated
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.plan import Request, plan
 from rnnlm.training.run import run, train
 from support.small_runs import SMALL, numbers, write
-
-# ---- a run
 
 
 def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
@@ -106,23 +104,12 @@ def test_same_seed_and_steps_give_the_same_model_and_another_seed_another(text):
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_a_unigram_is_trained_and_saved_through_the_same_door(text):
-    *_, finished = train(text, model="unigram", output="m", test=[str(text)])
-    model = rnnlm.load("m")
-    p = np.exp(model.to_arrays()["logprob"])
-    assert p.sum() == pytest.approx(1)
-    assert finished.results["test"]["tokens"] == plan(Request(text=(str(text),), model="unigram")).data.train.tokens
-
-
 def test_documents_are_trained_on(text, lines):
     write(text, "\n\n".join("\n".join(lines[at : at + 5]) for at in range(0, 100, 5)))
     made = plan(Request(text=(str(text),), output=Path("m"), flags={**SMALL, "blank_lines": "documents"}))
     assert len(made.data.train.document_offsets) - 1 == 19 and made.data.valid.sentences == 5
     *_, finished = run(made)
     assert finished.stopped == "budget"
-
-
-# ---- other models to start from
 
 
 def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
@@ -156,15 +143,6 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
     with pytest.raises(UsageError, match="--init-from a: its weights do not fit"):
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
     assert not model_folder.is_model(Path("b"))
-
-
-@pytest.mark.parametrize("name", ["tokenizer_from", "init_from"])
-def test_a_model_to_start_from_must_be_there(text, name):
-    with pytest.raises(ModelError, match="no model at nowhere"):
-        list(train(text, output="m", **{name: "nowhere"}, **SMALL))
-
-
-# ---- endings
 
 
 def test_a_request_to_stop_ends_with_the_best_model_saved(text):

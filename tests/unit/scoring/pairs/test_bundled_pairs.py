@@ -53,10 +53,10 @@ def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
     return at, good[at], bad[at]
 
 
-def test_ids_and_sentences_are_unique(rows):
-    assert len(rows) == 240
-    assert len({row["id"] for row in rows}) == 240
+def test_sentences_are_unique_and_the_distance_is_that_of_the_verb_from_the_head(rows):
+    assert len(rows) == len({row["id"] for row in rows}) == 240
     assert len({row[side] for row in rows for side in ("good", "bad")}) == 480
+    assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)  # subjects begin with a determiner and their head
 
 
 def test_numbers_are_balanced_at_each_number_of_nouns_and_for_each_verb(rows):
@@ -73,12 +73,6 @@ def test_nouns_between_are_as_often_of_one_number_as_of_the_other(rows):
         assert 2 * sum(int(row["attractors"]) for row in chosen) == sum(int(row["nouns"]) for row in chosen)
     assert {row["attractors"] for row in rows} == set("01234")
     assert all(int(row["attractors"]) <= int(row["nouns"]) <= int(row["distance"]) for row in rows)
-
-
-def test_the_distance_is_that_of_the_verb_from_the_head(rows):
-    for row in rows:
-        at, *_ = differing_word(row)
-        assert at - 2 == int(row["distance"])  # every subject begins with a determiner and its head
 
 
 def test_a_sentence_comes_with_both_numbers_of_its_subject_and_no_other_way(rows):

@@ -1,0 +1,31 @@
+"""Models to compare and to mix."""
+
+import shutil
+
+import pytest
+
+from rnnlm.cli.main import run
+
+
+@pytest.fixture(scope="session")
+def trained(models, tmp_path_factory):
+    """A folder with three models of one tokenizer, and some of others."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(models.lstm, folder / "lstm")
+    same = ("--tokenizer-from", str(models.lstm))
+    for name, *options in (
+        ("kn", "--model", "ngram", "--order", "3", *same), ("uni", "--model", "unigram", *same),
+        ("lower", "--model", "unigram", "--lowercase"),
+        *((f"{tokenizer}s", "--model", "unigram", "--set", f"tokenizer={tokenizer}") for tokenizer in ("char", "byte")),
+    ):  # fmt: skip
+        assert run(["train", str(models.text), *options, "-o", str(folder / name)]) == 0
+    shutil.copy(models.valid, folder / "valid.txt")
+    shutil.copy(models.text, folder / "train.txt")
+    return folder
+
+
+@pytest.fixture
+def parts(trained, here):
+    """A copy of that folder to work in."""
+    shutil.copytree(trained, here, dirs_exist_ok=True)
+    return here
