@@ -53,17 +53,13 @@ class PlainDisplay:
         self.last_line = time.monotonic()
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Started):
-            terminal.say(started_line(event))
-        elif isinstance(event, Validated):
+        if isinstance(event, Validated):
             name, figure = criterion(event)
             self._line(f"step {event.step:,}: validation {name} {figure:.2f} (best {event.best:.2f})")
         elif isinstance(event, CheckpointSaved):
             self._line(f"step {event.step:,}: checkpoint")
-        elif isinstance(event, RolledBack):
-            self._line(rolled_back_line(event))
-        elif isinstance(event, (SaveFailed, Evaluating)):
-            self._line(news(event))
+        elif line := news(event):
+            self._line(line)
         elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self._line(
@@ -103,26 +99,15 @@ class LiveDisplay(PlainDisplay):
 
         self.console = console
         self.step: Step | None = None
-        self.validated: Validated | None = None
-        self.saved: ModelSaved | None = None
-        self.stored: CheckpointSaved | None = None
+        self.latest: dict[type, Any] = {}  # the last event of each kind
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.console.print(started_line(event), markup=False, highlight=False)
-        elif isinstance(event, RolledBack):
-            self.console.print(rolled_back_line(event), markup=False, highlight=False)
+        self.latest[type(event)] = event
+        if line := news(event):
+            self.console.print(terminal.visible(line), markup=False, highlight=False)
         elif isinstance(event, Step):
             self.step = event
-        elif isinstance(event, Validated):
-            self.validated = event
-        elif isinstance(event, ModelSaved):
-            self.saved = event
-        elif isinstance(event, CheckpointSaved):
-            self.stored = event
-        elif isinstance(event, (SaveFailed, Evaluating)):
-            self.console.print(terminal.visible(news(event)), markup=False, highlight=False)
         elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
@@ -146,11 +131,12 @@ class LiveDisplay(PlainDisplay):
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
-        valid = [f"valid {criterion(self.validated)[1]:.2f}", f"best {self.validated.best:.2f}"] if self.validated else []
+        validated, saved, checkpoint = (self.latest.get(kind) for kind in (Validated, ModelSaved, CheckpointSaved))
+        valid = [f"valid {criterion(validated)[1]:.2f}", f"best {validated.best:.2f}"] if validated else []
         if narrow:
             return [*progress, speed[2], train, *valid]
-        saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        kept = [f"checkpoint at step {self.stored.step:,}"] if self.stored else []
+        saved = [f"saved at step {saved.step:,}"] if saved else []
+        kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
         return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
 
 
@@ -169,20 +155,17 @@ def started_line(event: Started) -> str:
     )
 
 
-def news(event: SaveFailed | Evaluating) -> str:
-    """The lines for events that do not happen at every step."""
-    if isinstance(event, Evaluating):
-        return f"all is saved; exact evaluation: {', '.join(event.texts)}"
-    return (
-        f"note: step {event.step:,} is not saved: {event.why}; training goes on, and it is tried again within {event.retry_seconds:.0f} s"
-    )
-
-
-def rolled_back_line(event: RolledBack) -> str:
-    return (
-        f"{event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
-        f"({event.left} more such attempt{'' if event.left == 1 else 's'})"
-    )
+def news(event: Event) -> str:
+    """The line for an event that does not happen at every step; "" for others."""
+    if isinstance(event, Started):
+        return started_line(event)
+    if isinstance(event, RolledBack):
+        rate, attempts = f"{event.rate_factor:g} of the learning rate", f"{event.left} more such attempt{'' if event.left == 1 else 's'}"
+        return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
+    if isinstance(event, SaveFailed):
+        again = f"training goes on, and it is tried again within {event.retry_seconds:.0f} s"
+        return f"note: step {event.step:,} is not saved: {event.why}; {again}"
+    return f"all is saved; exact evaluation: {', '.join(event.texts)}" if isinstance(event, Evaluating) else ""
 
 
 def training_figure(event: Step) -> str:

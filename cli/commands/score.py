@@ -12,7 +12,17 @@ import click
 from rnnlm.errors import notice
 
 from .. import terminal
-from ..options import device_option, load_model, model_or_demo_option, or_demo, source_options, special_symbols_option, stacked
+from ..options import (
+    PATH,
+    device_option,
+    load_model,
+    model_or_demo_option,
+    or_demo,
+    refuse_if,
+    source_options,
+    special_symbols_option,
+    stacked,
+)
 from ..pairs import pairs_options, show_pairs, take_request
 
 input_options = stacked(
@@ -41,7 +51,7 @@ output_options = stacked(
     click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
                  help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write records there, as they come."),
+    click.option("--output", "-o", type=PATH, metavar="FILE", help="Write records there, as they come."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -73,15 +83,18 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
-    if sentences and inputs:
-        raise click.UsageError("give sentences or --input, one of them.")
-    if sentences and (idle := [option for name, option in _ABOUT_INPUT.items() if given[name]]):
-        raise click.UsageError(f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    refuse_if(sentences and inputs, "give sentences or --input, one of them.")
+    idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
+    refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     if output:
-        _check_apart(output, inputs)
-    _warn_of_files(sentences)
+        from rnnlm.files import writing
+        from rnnlm.text import sources
+
+        writing.check_apart([output], sources.expand(inputs))
+    if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
+        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
     model = load_model(or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
@@ -94,42 +107,21 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
         _print(model, read, settings, form, rank or "logprob", bool(inputs))
 
 
-def _warn_of_files(sentences: tuple[str, ...]) -> None:
-    """Who names a file means what is in it, more often than not."""
-    if file := next(filter(os.path.isfile, sentences), None):
-        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
-
-
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
-    if as_json and form not in (None, "jsonl"):
-        raise click.UsageError(f"--json and --format {form} contradict each other.")
+    refuse_if(as_json and form not in (None, "jsonl"), f"--json and --format {form} contradict each other.")
     named = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv"}.get(output.suffix) if output else "table"
     chosen = "jsonl" if as_json else form or named
-    if chosen is None or (output and chosen == "table"):
-        raise click.UsageError("--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv.")
+    why = "--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv."
+    refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
 
 
 def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, given: dict[str, Any]) -> None:
-    if (resume or overwrite) and not output:
-        raise click.UsageError("--resume and --overwrite are about a file: name it with --output.")
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite contradict each other.")
-    if rank and form != "table":
-        raise click.UsageError("--rank sorts the table; records keep the order of the input.")
-    if form == "tsv" and given["with_tokens"] and (given["with_words"] or given["next_words"]):
-        raise click.UsageError("--tokens and --words are two tables: choose one, or --format jsonl.")
-
-
-def _check_apart(output: Path, inputs: tuple[str, ...]) -> None:
-    """
-    Raises:
-        UsageError: what is read would be replaced. TextError: it is not there.
-    """
-    from rnnlm.files import writing
-    from rnnlm.text import sources
-
-    writing.check_apart([output], sources.expand(inputs))
+    refuse_if((resume or overwrite) and not output, "--resume and --overwrite are about a file: name it with --output.")
+    refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
+    refuse_if(rank and form != "table", "--rank sorts the table; records keep the order of the input.")
+    are_two = given["with_tokens"] and (given["with_words"] or given["next_words"])
+    refuse_if(form == "tsv" and are_two, "--tokens and --words are two tables: choose one, or --format jsonl.")
 
 
 def _settings(given: dict[str, Any]) -> Any:

@@ -6,7 +6,18 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import adapt_option, corpus_of, device_option, json_option, model_option, named, settings_option, text_flags, text_options
+from ..options import (
+    adapt_option,
+    corpus_of,
+    device_option,
+    json_option,
+    model_option,
+    named,
+    refuse_if,
+    settings_option,
+    text_flags,
+    text_options,
+)
 
 
 @click.command()
@@ -37,8 +48,7 @@ def command(
     --statistics gathers and saves.
     """
     flags = text_flags(given)
-    if not kind:
-        raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
+    refuse_if(not kind, "which adaptation? Name it: --adapt dynamic, cache or unigram.")
     name = named(model_name)
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
