@@ -116,7 +116,10 @@ def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
 def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     where = f"{source}, line {number}"
     try:
-        return Row(where, _object(line, where))
+        value = _json_value(line, where, "one JSON object a line")
+        if not isinstance(value, dict):
+            raise TextError(f"{where}: not a JSON object")
+        return Row(where, value)
     except TextError as error:
         if not reports:
             raise
@@ -149,13 +152,6 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
-
-
-def _object(line: str, where: str) -> dict[str | None, Any]:
-    value = _json_value(line, where, "one JSON object a line")
-    if not isinstance(value, dict):
-        raise TextError(f"{where}: not a JSON object")
-    return value
 
 
 def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
