@@ -1,7 +1,7 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
 A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
-:mod:`rnnlm.files.tsv` says.
+:mod:`rnnlm.files.tsv` says. What cannot be read or decoded, or is not the table it is said to be, raises TextError.
 """
 
 import csv
@@ -45,9 +45,6 @@ def kind_of(source: str) -> str | None:
 def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise") -> Iterator[Row]:
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
     "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`.
-
-    Raises:
-        TextError: it cannot be read or decoded, or is not the table it is said to be.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -65,11 +62,7 @@ def rows(source: str, kind: str | None = None, errors: str = "strict", unreadabl
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """The rows of a Parquet file, of those `columns` alone.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """The rows of a Parquet file, of those `columns` alone."""
     import pyarrow
     import pyarrow.parquet
 
@@ -86,11 +79,7 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
 
 
 def parquet_columns(source: str) -> list[str]:
-    """The names of the columns of a Parquet file.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """The names of the columns of a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
