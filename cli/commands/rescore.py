@@ -76,14 +76,10 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
     refuse_if(not names, "which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     _check(given, weights_file)
-    from rnnlm.files.writing import check_apart, check_file
     from rnnlm.models.loading import load
     from rnnlm.rescoring.rescorer import rescore
 
-    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
-    check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
-    for path in outputs.values():
-        check_file(path, given["overwrite"])
+    outputs = _outputs(given, weights_file)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -109,6 +105,17 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
     refuse_if(folds and (given["weights_output"] or given["each"]), why)
     why = "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output."
     refuse_if(weights_file and any(given[name] for name in ("no_words", "no_oov", "each", "weights_output")), why)
+
+
+def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
+    """The files to write, by option; none of them is one that is read."""
+    from rnnlm.files.writing import check_apart, check_file
+
+    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
+    check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
+    for path in outputs.values():
+        check_file(path, given["overwrite"])
+    return outputs
 
 
 def _read(source: str, given: dict[str, Any]) -> list[Any]:
