@@ -119,7 +119,7 @@ class WeightDropNetwork(_Network):
 
 
 def make_loop(
-    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, Tensor]],
+    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, ...]],
     precision: str, device: torch.device,
 ) -> Callable[[], int]:  # fmt: skip
     """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were; with AdamW, or with
