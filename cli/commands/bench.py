@@ -67,16 +67,13 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
     for growth in bench_growth(recipe, settings, steps):
         terminal.say(f"{growth.setting} {growth.value:,}: {growth.tokens_per_second:,.0f} tokens/s")
         done.append(growth)
-    if as_json:
-        terminal.print_json(*map(asdict, done))
-        return
     records = [
         {"setting": g.setting, "value": f"{g.value:,}", "tokens/s": f"{g.tokens_per_second:,.0f}", "peak MB": f"{g.peak_bytes / 1e6:,.0f}",
          "time over products": terminal.number(g.ratio_products), "time grows by power": terminal.number(g.time_exponent),
          "memory by power": terminal.number(g.memory_exponent)}
         for g in done
     ]  # fmt: skip
-    terminal.print_records(records, left=["setting"])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["setting"])
 
 
 @command.command()
@@ -129,16 +126,13 @@ def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: in
     for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
         done.append(speed)
-    if as_json:
-        terminal.print_json(*map(asdict, done))
-        return
     records = [
         {"tokens a line": s.mix, "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}", "seconds": terminal.number(s.seconds, 3),
          "tokens/s": f"{s.tokens_per_second:,.0f}", "words/s": f"{s.words_per_second:,.0f}",
          "products seconds": terminal.number(s.products_seconds, 3), "time over products": terminal.number(s.ratio_products, 3)}
         for s in done
     ]  # fmt: skip
-    terminal.print_records(records, left=["tokens a line"])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["tokens a line"])
 
 
 def _show_growth(sizes: list[Any], sort_speed: float) -> None:

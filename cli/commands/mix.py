@@ -47,7 +47,14 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
 
     mixed = mix(models, corpus, output, kind="log-linear" if log_linear else "linear", report=terminal.Progress(), **given)
     if as_json:
-        terminal.print_json(_as_json(mixed))
+        evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
+        parts = [
+            {"model": part.name, "fingerprint": part.fingerprint, "weight": part.weight,
+             "ppl_token": part.evaluation.ppl_token if part.evaluation else None}
+            for part in mixed.parts
+        ]  # fmt: skip
+        shown = {"output": mixed.folder, "kind": mixed.kind, "parts": parts, "iterations": mixed.iterations, "evaluation": evaluation}
+        terminal.print_json(shown)
         return
     rows = [[part.name, f"{part.weight:.4f}", _perplexity(part.evaluation)] for part in mixed.parts]
     rows.append(["mixture", "", _perplexity(mixed.evaluation)])
@@ -59,13 +66,3 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
 
 def _perplexity(evaluation: Any) -> str:
     return terminal.number(evaluation.ppl_token if evaluation else None, 4)
-
-
-def _as_json(mixed: Any) -> dict[str, Any]:
-    parts = [
-        {"model": part.name, "fingerprint": part.fingerprint, "weight": part.weight,
-         "ppl_token": part.evaluation.ppl_token if part.evaluation else None}
-        for part in mixed.parts
-    ]  # fmt: skip
-    evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
-    return {"output": mixed.folder, "kind": mixed.kind, "parts": parts, "iterations": mixed.iterations, "evaluation": evaluation}
