@@ -48,15 +48,16 @@ def _rank(logprob_nats: float | None) -> float:
 def _show_surprisals(score: Any, settings: Any) -> None:
     shown = {"token": score.token_scores if settings.with_tokens else (), "word": score.word_scores if settings.with_words else ()}
     for unit, items in shown.items():
+        if not items:
+            continue
         columns = [unit, "surprisal_bits", ""]
         rows = [[getattr(item, unit), terminal.number(item.surprisal_bits), "unknown" if item.is_oov else ""] for item in items]
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
                 row.append(", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest))
-        if rows:
-            click.echo()
-            terminal.print_table(columns, rows, right=["surprisal_bits"])
+        click.echo()
+        terminal.print_table(columns, rows, right=["surprisal_bits"])
 
 
 def _show_odds(better: Any, worse: Any, eos: bool) -> None:
