@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from rnnlm.errors import RnnlmWarning, TextError
+
 from . import terminal
 
 WORDS, CONTINUATIONS, CONTINUATION_TOKENS = 10, 3, 12
@@ -25,11 +27,7 @@ ReadKeys = Callable[[float | None], str]  # seconds to wait (None: until there i
 
 
 def run_interactive(model: Any, prompt: str, settings: Any) -> None:
-    """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout.
-
-    Raises:
-        UsageError: stdin or stdout is not a terminal, or one that cannot be redrawn. KeyboardInterrupt: Ctrl-C.
-    """
+    """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout."""
     from rich.console import Console
 
     console = Console()
@@ -67,7 +65,6 @@ class Desk:
 
     def think(self) -> bool:
         """Works out what is missing, the words first; whether there was anything to do."""
-        from rnnlm.errors import RnnlmWarning, TextError
         from rnnlm.generation.autocomplete import continuations, next_words
 
         if self.continuations is not None:
@@ -142,11 +139,7 @@ def drawn(desk: Desk, width: int, height: int) -> Any:
 
 @contextmanager
 def _raw_keys() -> Iterator[ReadKeys]:
-    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before afterwards, whatever happens.
-
-    Raises:
-        UsageError: this system has no such terminals.
-    """
+    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before afterwards, whatever happens."""
     try:
         import select
         import termios
@@ -160,9 +153,7 @@ def _raw_keys() -> Iterator[ReadKeys]:
         if not select.select([keyboard], [], [], seconds)[0]:
             return ""
         data = os.read(keyboard, 1024)
-        if not data:  # the terminal is gone
-            return _END
-        return _ESCAPE.sub("", decoder.decode(data))
+        return _ESCAPE.sub("", decoder.decode(data)) if data else _END  # without data, the terminal is gone
 
     before = termios.tcgetattr(keyboard)
     try:

@@ -8,21 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rnnlm.events import (
-    PERPLEXITY,
-    CheckpointSaved,
-    Counted,
-    Estimated,
-    Evaluating,
-    Event,
-    Fitted,
-    ModelSaved,
-    RolledBack,
-    SaveFailed,
-    Started,
-    Step,
-    Validated,
-)
+from rnnlm import events
 
 from . import terminal
 
@@ -52,19 +38,15 @@ class PlainDisplay:
     def __init__(self) -> None:
         self.last_line = time.monotonic()
 
-    def show(self, event: Event) -> None:
-        if isinstance(event, Started):
-            terminal.say(started_line(event))
-        elif isinstance(event, Validated):
+    def show(self, event: events.Event) -> None:
+        if isinstance(event, events.Validated):
             name, figure = criterion(event)
             self._line(f"step {event.step:,}: validation {name} {figure:.2f} (best {event.best:.2f})")
-        elif isinstance(event, CheckpointSaved):
+        elif isinstance(event, events.CheckpointSaved):
             self._line(f"step {event.step:,}: checkpoint")
-        elif isinstance(event, RolledBack):
-            self._line(rolled_back_line(event))
-        elif isinstance(event, (SaveFailed, Evaluating)):
-            self._line(news(event))
-        elif isinstance(event, Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
+        elif line := news(event):
+            self._line(line)
+        elif isinstance(event, events.Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self._line(
                 f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event)}, "
@@ -79,17 +61,17 @@ class PlainDisplay:
 class CountingDisplay:
     """A line for each order counted, then what was estimated."""
 
-    def show(self, event: Event) -> None:
-        if isinstance(event, Started):
+    def show(self, event: events.Event) -> None:
+        if isinstance(event, events.Started):
             terminal.say(started_line(event))
-        elif isinstance(event, Counted):
+        elif isinstance(event, events.Counted):
             terminal.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
-        elif isinstance(event, Estimated):
+        elif isinstance(event, events.Estimated):
             for name, value in event.estimated.items():
                 terminal.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
             terminal.say(f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
-        elif isinstance(event, Validated):
+        elif isinstance(event, events.Validated):
             ppl = f"{event.ppl_token:.3f}" if math.isfinite(event.ppl_token) else "infinite: a token has probability zero"
             terminal.say(f"validation perplexity {ppl}")
 
@@ -102,28 +84,17 @@ class LiveDisplay(PlainDisplay):
         from rich.live import Live
 
         self.console = console
-        self.step: Step | None = None
-        self.validated: Validated | None = None
-        self.saved: ModelSaved | None = None
-        self.stored: CheckpointSaved | None = None
+        self.step: events.Step | None = None
+        self.latest: dict[type, Any] = {}  # the last event of each kind
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
 
-    def show(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.console.print(started_line(event), markup=False, highlight=False)
-        elif isinstance(event, RolledBack):
-            self.console.print(rolled_back_line(event), markup=False, highlight=False)
-        elif isinstance(event, Step):
+    def show(self, event: events.Event) -> None:
+        self.latest[type(event)] = event
+        if line := news(event):
+            self.console.print(terminal.visible(line), markup=False, highlight=False)
+        elif isinstance(event, events.Step):
             self.step = event
-        elif isinstance(event, Validated):
-            self.validated = event
-        elif isinstance(event, ModelSaved):
-            self.saved = event
-        elif isinstance(event, CheckpointSaved):
-            self.stored = event
-        elif isinstance(event, (SaveFailed, Evaluating)):
-            self.console.print(terminal.visible(news(event)), markup=False, highlight=False)
-        elif isinstance(event, Fitted) and event.stopped == "budget" and self.step:
+        elif isinstance(event, events.Fitted) and event.stopped == "budget" and self.step:
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
     def _panel(self) -> Any:
@@ -146,20 +117,21 @@ class LiveDisplay(PlainDisplay):
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
-        valid = [f"valid {criterion(self.validated)[1]:.2f}", f"best {self.validated.best:.2f}"] if self.validated else []
+        validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
+        valid = [f"valid {criterion(validated)[1]:.2f}", f"best {validated.best:.2f}"] if validated else []
         if narrow:
             return [*progress, speed[2], train, *valid]
-        saved = [f"saved at step {self.saved.step:,}"] if self.saved else []
-        kept = [f"checkpoint at step {self.stored.step:,}"] if self.stored else []
+        saved = [f"saved at step {saved.step:,}"] if saved else []
+        kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
         return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
 
 
-def criterion(event: Validated) -> tuple[str, float]:
+def criterion(event: events.Validated) -> tuple[str, float]:
     """The name and the figure by which the best weights are chosen."""
-    return "perplexity" if event.criterion == PERPLEXITY else event.criterion, event.figures[event.criterion]
+    return "perplexity" if event.criterion == events.PERPLEXITY else event.criterion, event.figures[event.criterion]
 
 
-def started_line(event: Started) -> str:
+def started_line(event: events.Started) -> str:
     return (
         f"{event.model}: " + (f"{event.parameters:,} parameters, " if event.parameters else "") + f"vocabulary {event.vocabulary_size:,}, "
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
@@ -169,30 +141,27 @@ def started_line(event: Started) -> str:
     )
 
 
-def news(event: SaveFailed | Evaluating) -> str:
-    """The lines for events that do not happen at every step."""
-    if isinstance(event, Evaluating):
-        return f"all is saved; exact evaluation: {', '.join(event.texts)}"
-    return (
-        f"note: step {event.step:,} is not saved: {event.why}; training goes on, and it is tried again within {event.retry_seconds:.0f} s"
-    )
+def news(event: events.Event) -> str:
+    """The line for an event that does not happen at every step; "" for others."""
+    if isinstance(event, events.Started):
+        return started_line(event)
+    if isinstance(event, events.RolledBack):
+        rate, attempts = f"{event.rate_factor:g} of the learning rate", f"{event.left} more such attempt{'' if event.left == 1 else 's'}"
+        return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
+    if isinstance(event, events.SaveFailed):
+        again = f"training goes on, and it is tried again within {event.retry_seconds:.0f} s"
+        return f"note: step {event.step:,} is not saved: {event.why}; {again}"
+    return f"all is saved; exact evaluation: {', '.join(event.texts)}" if isinstance(event, events.Evaluating) else ""
 
 
-def rolled_back_line(event: RolledBack) -> str:
-    return (
-        f"{event.why}; back to step {event.to_step:,} at {event.rate_factor:g} of the learning rate "
-        f"({event.left} more such attempt{'' if event.left == 1 else 's'})"
-    )
-
-
-def training_figure(event: Step) -> str:
+def training_figure(event: events.Step) -> str:
     """The perplexity since the last report; the loss itself where it is on noise words."""
     if not event.is_exact:
         return f"loss {event.loss_nats:.3f}"
     return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"
 
 
-def seconds_left(event: Step) -> float:
+def seconds_left(event: events.Step) -> float:
     if event.progress <= 0:
         return 0.0
     return event.seconds * (1 - event.progress) / event.progress

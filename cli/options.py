@@ -1,13 +1,17 @@
 """Options that several commands share, and what they make of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from rnnlm.errors import TextError
+
 from . import terminal
 
+PATH = click.Path(path_type=Path)
 Decorator = Callable[[Callable], Callable]
 
 
@@ -20,6 +24,12 @@ def stacked(*decorators: Decorator) -> Decorator:
         return function
 
     return apply
+
+
+def refuse_if(wrong: Any, why: str) -> None:
+    """Wrong usage, if options contradict each other like that."""
+    if wrong:
+        raise click.UsageError(why)
 
 
 class _ModelOption(click.Option):
@@ -53,6 +63,8 @@ model_option = one_model_option("Model folder, or a name in ./checkpoints. Defau
 model_or_demo_option = one_model_option(
     "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.", envvar="RNNLM_MODEL"
 )
+context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
+                              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
@@ -81,21 +93,15 @@ text_options = stacked(
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the values of `text_options` out of `given`; the settings they name."""
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
-    if keep and documents:
-        raise click.UsageError(
-            "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
-        )
+    why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
+    refuse_if(keep and documents, why)
     flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
-    """The text of these sources, read as `flags` say, or the one that is prepared in a folder.
-
-    Raises:
-        UsageError: a prepared text was read before, not as `flags` say.
-    """
+    """The text of these sources, read as `flags` say, or the one that is prepared in a folder, which was read before."""
     from rnnlm.config import Layer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
@@ -103,19 +109,12 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
 
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
-    if flags and text.tokenizer:
-        raise click.UsageError(f"{texts[0]} is a prepared text: options for reading text have no effect.")
+    refuse_if(flags and text.tokenizer, f"{texts[0]} is a prepared text: options for reading text have no effect.")
     return text
 
 
 def checked_utf8(text: str, what: str) -> str:
-    """`text` itself, an argument that is read as text.
-
-    Raises:
-        TextError: the command line holds bytes that are not UTF-8.
-    """
-    from rnnlm.errors import TextError
-
+    """`text` itself, an argument that is read as text and must be UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -124,13 +123,8 @@ def checked_utf8(text: str, what: str) -> str:
 
 
 def load_model(name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()) -> Any:
-    """The model of `-m`, adapting itself as `--adapt` and `--set` say.
-
-    Raises:
-        UsageError: none is named, or there are settings without --adapt.
-    """
-    if settings and not kind:
-        raise click.UsageError("--set is for an adaptation: name it with --adapt.")
+    """The model of `-m`, adapting itself as `--adapt` and `--set` say."""
+    refuse_if(settings and not kind, "--set is for an adaptation: name it with --adapt.")
     name = named(name)
     if not kind:
         from rnnlm.models.loading import load
@@ -153,11 +147,7 @@ def or_demo(name: str | None) -> str:
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:
-    """The model that stands as an argument, else that of `-m` or its environment variable.
-
-    Raises:
-        UsageError: it stands in both places.
-    """
+    """The model that stands as an argument, else that of `-m` or its environment variable; not in both places."""
     context = click.get_current_context()
     if model and context.get_parameter_source("model_name") is ParameterSource.COMMANDLINE:
         raise _one_model_taken(context, f"{model}, {model_name}")
@@ -165,11 +155,6 @@ def argument_or_option(model: str | None, model_name: str | None) -> str | None:
 
 
 def named(model_name: str | None) -> str:
-    """What `-m` or its environment variable names.
-
-    Raises:
-        UsageError: nothing.
-    """
-    if not model_name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    """What `-m` or its environment variable names, which is needed."""
+    refuse_if(not model_name, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from . import terminal
-from .options import stacked
+from .options import PATH, refuse_if, stacked
 
 pairs_options = stacked(
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
@@ -18,8 +18,8 @@ pairs_options = stacked(
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
                  help="Compare whole sentences; what follows the part that differs; or that part itself, after the same beginning.  "
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
-    click.option("--pairs-details", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
-    click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg",
+    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
+    click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Plot accuracy by distance and attractors, or by kind; .svg, .png or .pdf."),
 )  # fmt: skip
 
@@ -43,20 +43,14 @@ _BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
-    """Takes the values of `pairs_options` out of `given`; None where no pairs are named.
-
-    Raises:
-        UsageError: an option has no meaning without --pairs, or with it. And as :func:`_check_files`.
-    """
+    """Takes the values of `pairs_options` out of `given`; None where no pairs are named."""
     source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
     details, plot = given.pop("pairs_details"), given.pop("plot")
     if source is None:
-        if scoring or details or plot:
-            raise click.UsageError("--pairs-scoring, --pairs-details and --plot are for --pairs.")
+        refuse_if(scoring or details or plot, "--pairs-scoring, --pairs-details and --plot are for --pairs.")
         return None
     _refuse_others()
-    if overwrite and not (details or plot):
-        raise click.UsageError("--overwrite is about a file: name it with --pairs-details or --plot.")
+    refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
     request = PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
     _check_files(request)  # before a model is loaded
@@ -89,19 +83,13 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
 
         plotting.save(accuracy_figure(accuracies), request.plot)
     if request.as_json:
-        for accuracy in accuracies:
-            terminal.print_json(asdict(accuracy))
+        terminal.print_json(*map(asdict, accuracies))
         return
     _show(accuracies)
 
 
 def _check_files(request: PairsRequest) -> None:
-    """Whether the pairs are there and the files asked for can be written, before time goes into scoring.
-
-    Raises:
-        TextError: there is no file. OutputError: one cannot be written, or already exists. UsageError: there is no such plot, or
-            an input would be replaced.
-    """
+    """Make sure that the pairs are there and the files asked for can be written, before time goes into scoring."""
     from rnnlm.evaluation import plotting
     from rnnlm.files.writing import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
@@ -110,8 +98,8 @@ def _check_files(request: PairsRequest) -> None:
     check_apart(outputs, files_of(request.source))
     for path in outputs:
         check_file(path, request.overwrite)
-        if Path(request.source).is_dir() and path.parent.samefile(request.source):
-            raise click.UsageError(f"{path} would be among what --pairs reads: choose another folder.")
+        is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
+        refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")
     if request.plot:
         plotting.check_path(request.plot)
 
@@ -130,10 +118,6 @@ def _show(accuracies: Sequence[Any]) -> None:
     for each in accuracies:
         interval = "-" if each.low is None else f"{100 * each.low:.1f} to {100 * each.high:.1f}"
         share = each.oov_pairs / each.pairs if each.pairs else None
-        rows.append([each.by, str(each.group), f"{each.pairs:,}", _percent(each.accuracy), interval, f"{each.ties:,}",
-                     _percent(share), _percent(each.known_accuracy)])  # fmt: skip
+        accuracy, unknown, known = (terminal.cell(value, ".1%") for value in (each.accuracy, share, each.known_accuracy))
+        rows.append([each.by, str(each.group), f"{each.pairs:,}", accuracy, interval, f"{each.ties:,}", unknown, known])
     terminal.print_table(columns, rows, right=columns[2:])
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"

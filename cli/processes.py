@@ -127,7 +127,8 @@ class _Processes:
             terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", HINT)
         elif code and rank:
             outputs[rank].seek(0)
-            terminal.say_lines(outputs[rank].read().decode("utf-8", "replace"))
+            for line in outputs[rank].read().decode("utf-8", "replace").splitlines():
+                terminal.say(line)
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
             terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", HINT)

@@ -12,7 +12,7 @@ def print_tables(stages: list[Any], rescored: Any, weights: Any) -> None:
     """Word-error rates, then weights, for people."""
     if rescored.rates:
         rates = rescored.rates
-        results = [(_name(stage.models), stage.rescored.rates.rescored, stage.gain) for stage in stages]
+        results = [("with " + " + ".join(stage.models), stage.rescored.rates.rescored, stage.gain) for stage in stages]
         results = results or [("rescored", rates.rescored, rates.gain)]
         rows = [_row(*each) for each in [("1-best", rates.first, None), *results, ("oracle", rates.oracle, None)]]
         terminal.print_table(_COLUMNS, rows, right=_COLUMNS[1:])
@@ -32,9 +32,7 @@ def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
     rates = rescored.rates
     terminal.print_json({
         "utterances": len(rescored.utterances),
-        "first": _rate(rates.first) if rates else None,
-        "rescored": _rate(rates.rescored) if rates else None,
-        "oracle": _rate(rates.oracle) if rates else None,
+        **{name: _rate(getattr(rates, name)) if rates else None for name in ("first", "rescored", "oracle")},
         "gain": dataclasses.asdict(rates.gain) if rates else None,
         "stages": [
             {
@@ -45,10 +43,6 @@ def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
         ],
         "weights": dataclasses.asdict(weights) if weights else None,
     })  # fmt: skip
-
-
-def _name(models: tuple[str, ...]) -> str:
-    return "with " + " + ".join(models)
 
 
 def _rate(rate: Any) -> dict[str, Any]:

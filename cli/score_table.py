@@ -5,18 +5,14 @@ from typing import Any
 
 import click
 
+from rnnlm.errors import TextError
+
 from . import terminal
 
 
 def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
-    """Print the scores, ranked by their log-probability as a whole, by word or by token.
-
-    Raises:
-        TextError: there are none.
-    """
+    """Print the scores, ranked by their log-probability as a whole, by word or by token."""
     if not scores:
-        from rnnlm.errors import TextError
-
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: _rank(score.logprob_by(unit, settings.eos)), reverse=True)
     cells = [_cells(score, unit, settings.eos) for score in ranked]
@@ -50,18 +46,16 @@ def _rank(logprob_nats: float | None) -> float:
 
 
 def _show_surprisals(score: Any, settings: Any) -> None:
-    if settings.with_tokens and score.token_scores:
-        rows = [[t.token, terminal.number(t.surprisal_bits), "unknown" if t.is_oov else ""] for t in score.token_scores]
-        click.echo()
-        terminal.print_table(["token", "surprisal_bits", ""], rows, right=["surprisal_bits"])
-    if settings.with_words and score.word_scores:
-        columns = ["word", "surprisal_bits", ""]
-        rows = [[w.word, terminal.number(w.surprisal_bits), "unknown" if w.is_oov else ""] for w in score.word_scores]
-        if settings.next_words:
+    shown = {"token": score.token_scores if settings.with_tokens else (), "word": score.word_scores if settings.with_words else ()}
+    for unit, items in shown.items():
+        if not items:
+            continue
+        columns = [unit, "surprisal_bits", ""]
+        rows = [[getattr(item, unit), terminal.number(item.surprisal_bits), "unknown" if item.is_oov else ""] for item in items]
+        if unit == "word" and settings.next_words:
             columns.append("likeliest here")
-            rows = [
-                [*row, ", ".join(f"{n.word} {n.probability:.2g}" for n in its)] for row, its in zip(rows, score.next_words, strict=True)
-            ]
+            for row, likeliest in zip(rows, score.next_words, strict=True):
+                row.append(", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest))
         click.echo()
         terminal.print_table(columns, rows, right=["surprisal_bits"])
 

@@ -49,12 +49,9 @@ def _sentence(score: Any) -> list[Any]:
 
 
 def _long(score: Any, settings: Any, width: int) -> Iterator[list[Any]]:
-    if settings.with_tokens:
-        items = [(item.token, item) for item in score.token_scores]
-    else:
-        items = [(item.word, item) for item in score.word_scores]
-    for position, (text, item) in enumerate(items, start=1):
-        row = [score.id, position, text, item.surprisal_bits, int(item.is_oov)]
+    items = score.token_scores if settings.with_tokens else score.word_scores
+    for position, item in enumerate(items, start=1):
+        row = [score.id, position, item.token if settings.with_tokens else item.word, item.surprisal_bits, int(item.is_oov)]
         if not settings.next_words:
             yield [*row, score.reason]
             continue

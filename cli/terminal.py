@@ -43,12 +43,6 @@ class Unfailing:
             self._stream.flush()
 
 
-def say_lines(message: str) -> None:
-    """Lines for people, on stderr."""
-    for line in message.splitlines():
-        say(line)
-
-
 class Progress:
     """Says how far the work is, now and then; nothing where it is done soon."""
 
@@ -76,9 +70,10 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
         say(f"note: {message}")
 
 
-def print_json(value: Any) -> None:
-    """One line of JSON on stdout."""
-    click.echo(json_text(value))
+def print_json(*values: Any) -> None:
+    """One line of JSON for each value, on stdout."""
+    for value in values:
+        click.echo(json_text(value))
 
 
 def json_text(value: Any) -> str:
@@ -108,6 +103,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
+
+
+def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> None:
+    """A table of records that all have the same columns, right-aligned but for those in `left`."""
+    columns = list(records[0])
+    print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
 def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from rnnlm.errors import UsageError
+
 from .. import terminal
 from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo
 
@@ -23,9 +25,8 @@ def command() -> None:
 @click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
 @click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
 @click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
-@click.option(
-    "--growth", is_flag=True, help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes)."
-)
+@click.option("--growth", is_flag=True,
+              help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")  # fmt: skip
 @json_option
 def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
     """Tokens/s of training: ours, its matrix products alone, and a plain textbook loop, in turns.
@@ -34,7 +35,6 @@ def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...
     also the share of time in which kernels run.
     """
     from rnnlm.config import parse_assignments
-    from rnnlm.errors import UsageError
 
     settings, as_json = parse_assignments(assignments), given.pop("as_json")
     if not given.pop("growth"):
@@ -67,17 +67,13 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
     for growth in bench_growth(recipe, settings, steps):
         terminal.say(f"{growth.setting} {growth.value:,}: {growth.tokens_per_second:,.0f} tokens/s")
         done.append(growth)
-    if as_json:
-        for growth in done:
-            terminal.print_json(asdict(growth))
-        return
-    columns = ["setting", "value", "tokens/s", "peak MB", "time over products", "time grows by power", "memory by power"]
-    rows = [
-        [g.setting, f"{g.value:,}", f"{g.tokens_per_second:,.0f}", f"{g.peak_bytes / 1e6:,.0f}", terminal.number(g.ratio_products),
-         terminal.number(g.time_exponent), terminal.number(g.memory_exponent)]
+    records = [
+        {"setting": g.setting, "value": f"{g.value:,}", "tokens/s": f"{g.tokens_per_second:,.0f}", "peak MB": f"{g.peak_bytes / 1e6:,.0f}",
+         "time over products": terminal.number(g.ratio_products), "time grows by power": terminal.number(g.time_exponent),
+         "memory by power": terminal.number(g.memory_exponent)}
         for g in done
     ]  # fmt: skip
-    terminal.print_table(columns, rows, right=columns[1:])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["setting"])
 
 
 @command.command()
@@ -130,32 +126,28 @@ def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: in
     for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
         done.append(speed)
-    if as_json:
-        for speed in done:
-            terminal.print_json(asdict(speed))
-        return
-    columns = ["tokens a line", "lines", "tokens", "seconds", "tokens/s", "words/s", "products seconds", "time over products"]
-    rows = [
-        [s.mix, f"{s.lines:,}", f"{s.tokens:,}", terminal.number(s.seconds, 3), f"{s.tokens_per_second:,.0f}",
-         f"{s.words_per_second:,.0f}", terminal.number(s.products_seconds, 3), terminal.number(s.ratio_products, 3)]
+    records = [
+        {"tokens a line": s.mix, "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}", "seconds": terminal.number(s.seconds, 3),
+         "tokens/s": f"{s.tokens_per_second:,.0f}", "words/s": f"{s.words_per_second:,.0f}",
+         "products seconds": terminal.number(s.products_seconds, 3), "time over products": terminal.number(s.ratio_products, 3)}
         for s in done
     ]  # fmt: skip
-    terminal.print_table(columns, rows, right=columns[1:])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["tokens a line"])
 
 
 def _show_growth(sizes: list[Any], sort_speed: float) -> None:
-    columns = ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB", "time grows by power", "memory by power",
-               "eval seconds", "eval words/s", "lmplz + build_binary seconds", "ratio"]  # fmt: skip
-    rows = [
-        [s.part, f"{s.tokens:,}", f"{s.ngrams:,}", terminal.number(s.seconds), f"{s.tokens_per_second:,.0f}",
-         f"{s.peak_bytes / 1e6:,.0f}", terminal.number(s.seconds_exponent), terminal.number(s.memory_exponent),
-         terminal.number(s.eval_seconds), f"{s.eval_words_per_second:,.0f}", terminal.number(s.lmplz_seconds),
-         terminal.number(s.ratio, 3)]
+    records = [
+        {"text": s.part, "tokens": f"{s.tokens:,}", "n-grams": f"{s.ngrams:,}", "seconds": terminal.number(s.seconds),
+         "tokens/s": f"{s.tokens_per_second:,.0f}", "peak MB": f"{s.peak_bytes / 1e6:,.0f}",
+         "time grows by power": terminal.number(s.seconds_exponent), "memory by power": terminal.number(s.memory_exponent),
+         "eval seconds": terminal.number(s.eval_seconds), "eval words/s": f"{s.eval_words_per_second:,.0f}"}
         for s in sizes
     ]  # fmt: skip
     compared = any(size.ratio is not None for size in sizes)
-    shown = len(columns) if compared else len(columns) - 2
-    terminal.print_table(columns[:shown], [row[:shown] for row in rows], right=columns[1:])
+    if compared:
+        for record, size in zip(records, sizes, strict=True):
+            record |= {"lmplz + build_binary seconds": terminal.number(size.lmplz_seconds), "ratio": terminal.number(size.ratio, 3)}
+    terminal.print_records(records, left=["text"])
     click.echo(f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s" + ("" if compared else "; no lmplz beside it"))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import corpus_of, device_option, json_option, text_flags, text_options
+from ..options import PATH, context_option, corpus_of, device_option, json_option, text_flags, text_options
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
 COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
@@ -15,15 +15,14 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
 @click.option("--on", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated.")
-@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
-              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@context_option
 @click.option("--train", multiple=True, metavar="TEXT", help="Training text, to tell n-grams it holds from unseen ones; may be repeated.")
 @click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
               help="Lines resampled together.  [default: 1, more from 10,000 lines on]")  # fmt: skip
 @click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling.")
 @click.option("--top", type=click.IntRange(0), metavar="N", help="Lines and words listed for each model.  [default: 3; report and JSON 20]")
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it, with plots, as one page.")
+@click.option("--report", type=PATH, metavar="FILE.html", help="Write all of it, with plots, as one page.")
 @click.option("--overwrite", is_flag=True, help="Replace the report that is there.")
 @text_options
 @device_option
@@ -80,14 +79,13 @@ def _show(result: Any, top: int) -> None:
         if not model.evaluation.normalised:
             terminal.say(f"{model.name} is not normalised: its figures are not perplexities")
     _show_differences(result)
-    for title, table in (
-        ("training frequency", result.bands),
-        ("position in line", result.positions),
-        ("longest n-gram seen", result.ngrams),
-    ):
+    groups = {"training frequency": result.bands, "position in line": result.positions, "longest n-gram seen": result.ngrams}
+    for title, table in groups.items():
         if table:
+            columns = [title, f"{result.unit}s", *(f"ppl {name}" for name in names)]
+            rows = [[row.group, f"{row.units:,}", *map(terminal.number, row.ppl)] for row in table]
             click.echo()
-            _show_groups(title, table, names, result.unit)
+            terminal.print_table(columns, rows, right=columns[1:])
     for what, number, apart in (("line", "number", result.lines_apart), (result.unit, "count", result.words_apart)):
         for each in apart:
             _show_apart(what, number, each, top)
@@ -112,7 +110,11 @@ def _show_differences(result: Any) -> None:
     for each in result.differences:
         name = f"{each.second} - {each.first}"
         measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
-        rows += [[what, _interval(m.difference_bits, 4), _percent(m.ppl_ratio), _p(m.p)] for what, m in measured.items() if m]
+        rows += [
+            [what, _interval(its.difference_bits, "+.4f"), _interval(its.ppl_ratio, "+.1%", shift=1), terminal.cell(its.p, ".4f")]
+            for what, its in measured.items()
+            if its
+        ]
     click.echo()
     terminal.print_table(columns, rows, right=columns[1:])
     for each in result.differences:
@@ -120,24 +122,11 @@ def _show_differences(result: Any) -> None:
             terminal.say(f"note: {each.disagreement}")
 
 
-def _interval(interval: Any, digits: int) -> str:
+def _interval(interval: Any, form: str, shift: float = 0.0) -> str:
     if interval is None:
         return "-"
-    return f"{interval.estimate:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
-
-
-def _percent(ratio: Any) -> str:
-    return "-" if ratio is None else f"{ratio.estimate - 1:+.1%} [{ratio.low - 1:+.1%}, {ratio.high - 1:+.1%}]"
-
-
-def _p(p: float | None) -> str:
-    return "-" if p is None else f"{p:.4f}"
-
-
-def _show_groups(title: str, table: Any, names: list[str], unit: str) -> None:
-    columns = [title, f"{unit}s", *(f"ppl {name}" for name in names)]
-    rows = [[row.group, f"{row.units:,}", *map(terminal.number, row.ppl)] for row in table]
-    terminal.print_table(columns, rows, right=columns[1:])
+    estimate, low, high = (format(value - shift, form) for value in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
 
 
 def _show_apart(what: str, number: str, apart: Any, top: int) -> None:

@@ -20,8 +20,6 @@ def command(as_json: bool) -> None:
             rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"), "words": len(data.split()),
                          "bytes": len(data), "path": str(path)})  # fmt: skip
     if as_json:
-        for row in rows:
-            terminal.print_json(row)
+        terminal.print_json(*rows)
         return
-    cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
-    terminal.print_table(list(rows[0]), cells, right=["lines", "words", "bytes"])
+    terminal.print_records([{name: terminal.cell(value) for name, value in row.items()} for row in rows], left=["corpus", "file", "path"])

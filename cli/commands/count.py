@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import corpus_of, one_model_option, stacked, text_flags, text_options
+from ..options import PATH, corpus_of, one_model_option, refuse_if, stacked, text_flags, text_options
 
 DEFAULT_ORDER = 3
 
@@ -24,7 +24,7 @@ tokenizer_options = stacked(
 @click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone.")
 @click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least.")
 @click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("-o", "--output", type=PATH, metavar="FILE",
               help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 @tokenizer_options
@@ -51,8 +51,8 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
         writing.check_apart([output], sources.expand(text))
     progress = terminal.Progress()
     if merge:
-        if flags or any(given.values()):
-            raise click.UsageError("--merge adds up counts: options for reading, tokenizing and counting text have no effect.")
+        unused = bool(flags) or any(given.values())
+        refuse_if(unused, "--merge adds up counts: options for reading, tokenizing and counting text have no effect.")
         counts = files.merge_counts(text, min_count)
     else:
         order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
@@ -74,8 +74,7 @@ def _tokenizer(given: dict[str, Any]) -> Any:
         from rnnlm.text.tokenizers import TokenizerSettings
 
         return TokenizerSettings(**flags)
-    if flags:
-        raise click.UsageError("-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
+    refuse_if(flags, "-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
     from rnnlm.models.loading import load_tokenizer
 
     return load_tokenizer(name)

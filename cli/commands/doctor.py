@@ -16,10 +16,7 @@ from ..options import argument_or_option, device_option, json_option, model_or_d
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
 @device_option
 @json_option
-@click.pass_context
-def command(
-    context: click.Context, model: str | None, model_name: str | None, sample: int | None, seed: int, device: str, as_json: bool
-) -> None:
+def command(model: str | None, model_name: str | None, sample: int | None, seed: int, device: str, as_json: bool) -> None:
     """Check a model: files, hashes, arrays, and that the probabilities after a context sum to one.
 
     Exit code 0 when all is well, 1 otherwise.
@@ -33,4 +30,4 @@ def command(
     else:
         terminal.print_table(["check", "result", "detail"], [[check.name, check.result, check.detail] for check in checks])
     if not is_well:
-        context.exit(1)
+        click.get_current_context().exit(1)

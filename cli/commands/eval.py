@@ -4,30 +4,18 @@ from typing import Any
 
 import click
 
-from .. import terminal
-from ..options import (  # fmt: skip
-    adapt_option,
-    corpus_of,
-    device_option,
-    json_option,
-    load_model,
-    model_option,
-    settings_option,
-    text_flags,
-    text_options,
-)
+from .. import options, terminal
 
 
 @click.command()
 @click.argument("text", nargs=-1, required=True)
-@model_option
-@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
-              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
-@adapt_option
-@settings_option
-@text_options
-@device_option
-@json_option
+@options.model_option
+@options.context_option
+@options.adapt_option
+@options.settings_option
+@options.text_options
+@options.device_option
+@options.json_option
 def command(
     text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
     device: str, as_json: bool, **given: Any,
@@ -40,8 +28,8 @@ def command(
     With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
     defaults, and --set changes them.
     """
-    corpus = corpus_of(text, text_flags(given))
-    model = load_model(model_name, device, kind, settings)
+    corpus = options.corpus_of(text, options.text_flags(given))
+    model = options.load_model(model_name, device, kind, settings)
     from rnnlm.evaluation.perplexity import evaluate
 
     result = evaluate(model, corpus, context=context, progress=terminal.Progress()).to_dict()

@@ -5,15 +5,14 @@ from pathlib import Path
 import click
 
 from .. import terminal
-from ..options import load_model, model_option, named
+from ..options import PATH, load_model, model_option, named, refuse_if
 
 
 @click.command()
 @model_option
 @click.option("--arpa", "file", metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.")  # fmt: skip
-@click.option("--compact", type=click.Path(path_type=Path), metavar="DIR",
-              help="Write a model folder with weights in bf16.")  # fmt: skip
+@click.option("--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16.")
 @click.option("--bits", type=click.Choice(["16", "8"]), help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]")
 @click.option("--test", metavar="TEXT", help="With --compact: a text to evaluate the compact model on, for its card.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
@@ -28,12 +27,13 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
     """
-    if (file is None) == (compact is None):
-        raise click.UsageError("say what to write: --arpa FILE or --compact DIR.")
-    if (bits or test) and compact is None:
-        raise click.UsageError("--bits and --test go with --compact DIR.")
+    refuse_if((file is None) == (compact is None), "say what to write: --arpa FILE or --compact DIR.")
+    refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")
     if compact is not None:
-        _compact(named(model_name), compact, overwrite, int(bits or 16), test)
+        from rnnlm.conversion import compaction
+
+        sizes = compaction.compact(named(model_name), compact, overwrite, int(bits or 16), test)
+        terminal.say(f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB")
         return
     model = load_model(model_name, "cpu")
     from rnnlm.ngram.arpa import exchange
@@ -46,10 +46,3 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
         return
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
     terminal.say(f"written to {file}")
-
-
-def _compact(name: str, folder: Path, overwrite: bool, bits: int, test: str | None) -> None:
-    from rnnlm.conversion.compaction import compact
-
-    sizes = compact(name, folder, overwrite, bits, test)
-    terminal.say(f"written to {folder}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB")

@@ -6,18 +6,7 @@ from typing import Any
 
 import click
 
-from .. import terminal
-from ..options import (  # fmt: skip
-    adapt_option,
-    checked_utf8,
-    corpus_of,
-    device_option,
-    json_option,
-    load_model,
-    model_or_demo_option,
-    or_demo,
-    settings_option,
-)
+from .. import options, terminal
 
 CHECKED_SAMPLES = 500
 NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive", "prompt"}
@@ -26,7 +15,7 @@ _OF_TYPING = {"interactive", "prompt"}
 
 
 @click.command()
-@model_or_demo_option
+@options.model_or_demo_option
 @click.option("--prompt", default="", help="How each sample begins.")
 @click.option("--num", type=int, help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest.")
@@ -48,10 +37,10 @@ _OF_TYPING = {"interactive", "prompt"}
 @click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
               help="Statistics of samples beside those of TEXT (none: the bundled corpus) instead of samples.")  # fmt: skip
 @click.option("--interactive", is_flag=True, help="Type, and see the likeliest next words and continuations.")
-@adapt_option
-@settings_option
-@device_option
-@json_option
+@options.adapt_option
+@options.settings_option
+@options.device_option
+@options.json_option
 def command(model_name: str | None, device: str, kind: str | None, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Draw sentences from a model, one a line.
 
@@ -66,7 +55,7 @@ def command(model_name: str | None, device: str, kind: str | None, settings: tup
     """
     _check_together(given, as_json)
     plan = _Plan(given)
-    model = load_model(or_demo(model_name), device, kind, settings)
+    model = options.load_model(options.or_demo(model_name), device, kind, settings)
     if given["interactive"]:
         from ..interactive import run_interactive
 
@@ -85,17 +74,17 @@ class _Plan:
         from rnnlm.generation.beam_search import BeamSettings
         from rnnlm.generation.sampling import SamplingSettings
 
-        self.prompt = checked_utf8(given["prompt"], "the prompt")
-        self.ban = [*(checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
+        self.prompt = options.checked_utf8(given["prompt"], "the prompt")
+        self.ban = [*(options.checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
         self.num = given["num"] if given["num"] is not None else 1 if given["check"] is None else CHECKED_SAMPLES
         self.as_finished = given["as_finished"]
-        self.beams = None
-        if given["beam"] is not None:
-            names = ("beam", "length_power", "max_tokens", "unknown")
-            values = {name: given[name] for name in names if given[name] is not None}
-            self.beams = resolve([BeamSettings], [Layer("the command line", values)]).make(BeamSettings)
-        sampling = {name: value for name, value in given.items() if name not in NOT_SAMPLING | {"num"}}
-        self.sampling = resolve([SamplingSettings], [Layer("the command line", sampling)]).make(SamplingSettings)
+
+        def settings_of(kind: type) -> Any:
+            values = {name: given[name] for name in kind.__dataclass_fields__ if given[name] is not None}
+            return resolve([kind], [Layer("the command line", values)]).make(kind)
+
+        self.beams = settings_of(BeamSettings) if given["beam"] is not None else None
+        self.sampling = settings_of(SamplingSettings)
 
     def texts(self, model: Any) -> Iterable[Any]:
         """The samples, or the likeliest texts."""
@@ -109,10 +98,7 @@ class _Plan:
 
 
 def _check_together(given: dict[str, Any], as_json: bool) -> None:
-    """
-    Raises:
-        UsageError: options contradict each other.
-    """
+    """Which options go together."""
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
 
@@ -123,8 +109,8 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
 
     if given["beam"] is not None:
         refuse("--beam", named - _OF_BEAMS, "it draws nothing, but finds the likeliest texts")
-    elif given["length_power"] is not None:
-        raise click.UsageError("--length-power is for --beam.")
+    else:
+        options.refuse_if(given["length_power"] is not None, "--length-power is for --beam.")
     if given["interactive"]:
         unfit = {"json"} if as_json else set()
         restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
@@ -135,7 +121,7 @@ def _listed(file: str | None) -> list[str]:
     """The words of a file."""
     from rnnlm.text.lines import split_words
 
-    return [word for block in corpus_of((file,), {}).blocks() for word in split_words("\n".join(block.lines))] if file else []
+    return [word for block in options.corpus_of((file,), {}).blocks() for word in split_words("\n".join(block.lines))] if file else []
 
 
 def _show(samples: Iterable[Any], as_json: bool, is_running: bool) -> None:
@@ -155,7 +141,7 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
     from rnnlm import corpora
     from rnnlm.generation.statistics import QUANTILES, compare
 
-    corpus = corpus_of((text or str(corpora.part("english", "train")),), {})
+    corpus = options.corpus_of((text or str(corpora.part("english", "train")),), {})
     ours, theirs = (asdict(each) for each in compare([sample.text for sample in samples], corpus, model.tokenizer, terminal.Progress()))
     if as_json:
         terminal.print_json({"samples": ours, "text": theirs})
@@ -164,10 +150,6 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
              "new_ngrams": [f"new_{n}grams" for n in range(1, len(ours["new_ngrams"]) + 1)]}  # fmt: skip
     rows = []
     for name, value in ours.items():
-        if name in names:
-            rows += [
-                [each, *(terminal.cell(value, 3) for value in pair)] for each, *pair in zip(names[name], value, theirs[name], strict=True)
-            ]
-        else:
-            rows.append([name, terminal.cell(value, 3), terminal.cell(theirs[name], 3)])
+        several = zip(names[name], value, theirs[name], strict=True) if name in names else [(name, value, theirs[name])]
+        rows += [[each, *(terminal.cell(figure, 3) for figure in figures)] for each, *figures in several]
     terminal.print_table(["measure", "samples", "text"], rows, right=["samples", "text"])

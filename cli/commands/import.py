@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from .. import terminal
+from ..options import PATH, refuse_if
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.arpa")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Model folder.")
+@click.argument("file", type=PATH, metavar="FILE.arpa")
+@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Model folder.")
 @click.option("--lowercase", is_flag=True, help="The file's words are lower-cased.")
 @click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there.")
 @click.option("--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model.")
@@ -23,8 +24,8 @@ def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, 
 
     Its probabilities are taken as they are; whether they sum to one is not known, so results are marked.
     """
-    if tokenizer_from and (lowercase or split_punctuation):
-        raise click.UsageError("--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.")
+    why = "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
+    refuse_if(tokenizer_from and (lowercase or split_punctuation), why)
     from rnnlm.ngram.arpa import exchange
     from rnnlm.text.tokenizers import TokenizerSettings
 

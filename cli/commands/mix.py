@@ -6,32 +6,27 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import corpus_of, device_option, json_option, text_flags, text_options
+from ..options import PATH, context_option, corpus_of, device_option, json_option, text_flags, text_options
 
 
-class _Weights(click.ParamType):
+def _numbers(text: str) -> list[float]:
     """Numbers between commas: 0.7,0.3."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> list[float]:
-        try:
-            return [float(each) for each in str(value).split(",")]
-        except ValueError:
-            self.fail(f"{value!r} is not understood: write 0.7,0.3.", parameter, context)
+    try:
+        return [float(each) for each in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not understood: write 0.7,0.3.") from None
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
 @click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated.")
 @click.option("--log-linear", is_flag=True, help="Multiply probabilities and normalise, instead of adding them up.")
-@click.option("--weights", type=_Weights(), metavar="0.7,0.3", help="One weight for each model, instead of tuned ones.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", default=Path("checkpoints/mixture"),
-              show_default=True, help="Folder for the mixture.")  # fmt: skip
+@click.option("--weights", type=_numbers, metavar="0.7,0.3", help="One weight for each model, instead of tuned ones.")
+@click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"), show_default=True,
+              help="Folder for the mixture.")  # fmt: skip
 @click.option("--bundle", is_flag=True, help="Copy the models into DIR, so that it can be moved and they can go.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
-              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+@context_option
 @text_options
 @device_option
 @json_option
@@ -52,12 +47,18 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
 
     mixed = mix(models, corpus, output, kind="log-linear" if log_linear else "linear", report=terminal.Progress(), **given)
     if as_json:
-        terminal.print_json(_as_json(mixed))
+        evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
+        parts = [
+            {"model": part.name, "fingerprint": part.fingerprint, "weight": part.weight,
+             "ppl_token": part.evaluation.ppl_token if part.evaluation else None}
+            for part in mixed.parts
+        ]  # fmt: skip
+        shown = {"output": mixed.folder, "kind": mixed.kind, "parts": parts, "iterations": mixed.iterations, "evaluation": evaluation}
+        terminal.print_json(shown)
         return
     rows = [[part.name, f"{part.weight:.4f}", _perplexity(part.evaluation)] for part in mixed.parts]
-    terminal.print_table(
-        ["model", "weight", "ppl_token"], [*rows, ["mixture", "", _perplexity(mixed.evaluation)]], right=["weight", "ppl_token"]
-    )
+    rows.append(["mixture", "", _perplexity(mixed.evaluation)])
+    terminal.print_table(["model", "weight", "ppl_token"], rows, right=["weight", "ppl_token"])
     if mixed.evaluation:
         click.echo(f"signature: {mixed.evaluation.signature}")
     terminal.say(f"the mixture is in {mixed.folder}")
@@ -65,17 +66,3 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
 
 def _perplexity(evaluation: Any) -> str:
     return terminal.number(evaluation.ppl_token if evaluation else None, 4)
-
-
-def _as_json(mixed: Any) -> dict[str, Any]:
-    parts = [
-        {
-            "model": part.name,
-            "fingerprint": part.fingerprint,
-            "weight": part.weight,
-            "ppl_token": part.evaluation.ppl_token if part.evaluation else None,
-        }
-        for part in mixed.parts
-    ]
-    evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
-    return {"output": mixed.folder, "kind": mixed.kind, "parts": parts, "iterations": mixed.iterations, "evaluation": evaluation}

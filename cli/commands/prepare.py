@@ -1,20 +1,21 @@
 """`rnnlm prepare`: a text as a folder of token ids, for training on more than memory holds."""
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import terminal
-from ..options import json_option, text_flags, text_options
+from ..options import PATH, json_option, text_flags, text_options
 from .train import tokenizer_options
 
 
 @click.command()
 @click.argument("text", nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder that is made.")
+@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made.")
 @tokenizer_options
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated.")
 @click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]")
@@ -45,12 +46,13 @@ def command(as_json: bool, **given: Any) -> None:
 
         own |= {"shared_tokenizer": load_tokenizer(name), "tokenizer_name": name}
     flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
-    with _saying_what_stays(own["output"]), _display() as show:
+    with _saying_what_stays(own["output"]), _display() as (announce, advance):
         for event in run(Request(**own, flags=flags)):
-            show(event)
+            if line := _announcement(event):
+                announce(line)
+            elif hasattr(event, "share"):
+                advance(event)
     if as_json:
-        import dataclasses
-
         terminal.print_json(dataclasses.asdict(event))
         return
     terminal.print_table(["what", "value"], [[name, terminal.cell(value)] for name, value in vars(event).items()])
@@ -70,34 +72,24 @@ def _saying_what_stays(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[Any]:
-    """What shows events: a bar on a terminal, plain lines now and then elsewhere."""
+def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
+    """What shows a line, and how far the work is: a bar on a terminal, plain lines now and then elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         progress = terminal.Progress()
-        yield lambda event: _show_plain(event, progress)
+        yield terminal.say, lambda event: progress(_how_far(event))
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
     with Progress(BarColumn(bar_width=min(40, console.width // 3)), TextColumn("{task.description}", markup=False), console=console) as bar:
         task = bar.add_task("starting ...", total=None)
 
-        def show(event: Any) -> None:
-            if line := _announcement(event):
-                bar.console.print(terminal.visible(line), markup=False, highlight=False)
-            elif hasattr(event, "share"):
-                bar.update(task, description=_how_far(event), total=1.0 if event.share is not None else None, completed=event.share or 0)
+        def advance(event: Any) -> None:
+            bar.update(task, description=_how_far(event), total=1.0 if event.share is not None else None, completed=event.share or 0)
 
-        yield show
-
-
-def _show_plain(event: Any, progress: terminal.Progress) -> None:
-    if line := _announcement(event):
-        terminal.say(line)
-    elif hasattr(event, "share"):
-        progress(_how_far(event))
+        yield lambda line: bar.console.print(terminal.visible(line), markup=False, highlight=False), advance
 
 
 def _announcement(event: Any) -> str | None:

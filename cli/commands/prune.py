@@ -7,29 +7,25 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import corpus_of, json_option, model_option, named, text_flags, text_options
+from ..options import PATH, corpus_of, json_option, model_option, named, text_flags, text_options
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
 
-class _Amount(click.ParamType):
+def _amount(text: str) -> int:
     """A whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
-
-    name = "number"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
-        found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", str(value).lower())
-        if not found:
-            self.fail(f"{value!r} is not understood: write 500000, 500k or 1.5M.", parameter, context)
-        return round(float(found[1]) * _THOUSANDS[found[2]])
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
+    if not found:
+        raise click.BadParameter(f"{text!r} is not understood: write 500000, 500k or 1.5M.")
+    return round(float(found[1]) * _THOUSANDS[found[2]])
 
 
 @click.command()
 @model_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Folder for the smaller one.")
+@click.option("-o", "--output", type=PATH, metavar="DIR", required=True, help="Folder for the smaller one.")
 @click.option("--threshold", type=float, metavar="1e-8",
               help="Leave out n-grams without which perplexity rises by less than that share.")  # fmt: skip
-@click.option("--ngrams", type=_Amount(), metavar="1M", help="The same, leaving at most so many n-grams of all orders.")
+@click.option("--ngrams", type=_amount, metavar="1M", help="The same, leaving at most so many n-grams of all orders.")
 @click.option("--cutoffs", metavar="0,0,1",
               help="Leave out n-grams seen at most so often in the text of --counts, by order; the last repeats.")  # fmt: skip
 @click.option("--counts", multiple=True, metavar="TEXT", help="The text to count, such as that of training; may be repeated.")
@@ -65,9 +61,12 @@ def command(
     counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
     reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
     if as_json:
-        terminal.print_json(_as_json(reduction))
+        sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
+        terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
-    terminal.print_table(["measure", "before", "after"], _rows(reduction.before, reduction.after), right=["before", "after"])
+    before, after = _figures(reduction.before), _figures(reduction.after)
+    rows = [[name, *(terminal.cell(value, 4) for value in (figure, after.get(name, 0)))] for name, figure in before.items()]
+    terminal.print_table(["measure", "before", "after"], rows, right=["before", "after"])
     if reduction.threshold is not None:
         terminal.say(f"threshold: {reduction.threshold!r}")
     if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:
@@ -77,32 +76,15 @@ def command(
     terminal.say(f"the smaller model is in {reduction.folder}")
 
 
-def _rows(before: Any, after: Any) -> list[list[str]]:
-    rows = [
-        [f"{n}-grams", f"{count:,}", f"{after.ngrams[n - 1] if n <= len(after.ngrams) else 0:,}"]
-        for n, count in enumerate(before.ngrams, start=1)
-    ]
-    for name, figures in _figures(before).items():
-        rows.append([name, f"{figures:,}", f"{_figures(after)[name]:,}"])
-    if before.evaluation:
-        for name in ("ppl_token", "ppl_token_no_oov"):
-            rows.append([name, *(terminal.number(getattr(size.evaluation, name), 4) for size in (before, after))])
-        rows.append(["oov_words", *(f"{size.evaluation.oov_words:,}" for size in (before, after))])
-    return rows
+def _figures(size: Any) -> dict[str, Any]:
+    """The rows of the table; an order that is no longer there has no n-grams."""
+    figures = {f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)}
+    figures |= {"n-grams": sum(size.ngrams), "vocabulary": size.vocabulary_size, "bytes": size.bytes}
+    if size.evaluation:
+        figures |= {name: getattr(size.evaluation, name) for name in ("ppl_token", "ppl_token_no_oov", "oov_words")}
+    return figures
 
 
-def _figures(size: Any) -> dict[str, int]:
-    return {"n-grams": sum(size.ngrams), "vocabulary": size.vocabulary_size, "bytes": size.bytes}
-
-
-def _as_json(reduction: Any) -> dict[str, Any]:
-    sizes = {
-        when: {
-            "ngrams": list(size.ngrams),
-            "vocabulary_size": size.vocabulary_size,
-            "bytes": size.bytes,
-            "evaluation": size.evaluation.to_dict() if size.evaluation else None,
-        }
-        for when, size in (("before", reduction.before), ("after", reduction.after))
-    }
-    return {"output": reduction.folder, "threshold": reduction.threshold, **sizes}
+def _as_json(size: Any) -> dict[str, Any]:
+    evaluation = size.evaluation.to_dict() if size.evaluation else None
+    return {"ngrams": list(size.ngrams), "vocabulary_size": size.vocabulary_size, "bytes": size.bytes, "evaluation": evaluation}

@@ -23,8 +23,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     chosen = [recipes.load(each) for each in ([name] if name else recipes.names())]
     if as_json:
-        for recipe in chosen:
-            terminal.print_json(asdict(recipe))
+        terminal.print_json(*map(asdict, chosen))
         return
     if name:
         about = {key.replace("_", " "): value for key, value in asdict(chosen[0]).items() if key not in ("name", "settings")}

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from rnnlm.errors import UsageError, notice
+
 from .. import terminal
-from ..options import device_option, json_option, special_symbols_option, stacked
+from ..options import device_option, json_option, refuse_if, special_symbols_option, stacked
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = stacked(
@@ -72,14 +74,12 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
-    if not names:
-        raise click.UsageError("which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    refuse_if(not names, "which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     _check(given, weights_file)
     from rnnlm.models.loading import load
     from rnnlm.rescoring.rescorer import rescore
 
-    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
-    _check_outputs(outputs, weights_file, given)
+    outputs = _outputs(given, weights_file)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -95,30 +95,27 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
-    """Which options go together.
-
-    Raises:
-        UsageError: these do not.
-    """
-    alone = bool(given["split"] or given["folds"])
-    if bool(given["tune_on"]) == bool(weights_file):
-        raise click.UsageError("weights come from --tune LIST or from --weights FILE, one of them.")
-    if weights_file and not given["apply_to"]:
-        raise click.UsageError("which list? Name it with --apply.")
-    if alone and (weights_file or given["apply_to"] or (given["split"] and given["folds"])):
-        raise click.UsageError("--split and --folds divide the list of --tune; one of them, without --apply or --weights.")
-    if given["folds"] and (given["weights_output"] or given["each"]):
-        raise click.UsageError("--folds finds as many weights as there are folds: it goes without --weights-output and --each.")
-    if weights_file and (given["no_words"] or given["no_oov"] or given["each"] or given["weights_output"]):
-        raise click.UsageError("--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output.")
+    """Which options go together."""
+    split, folds, apply_to = given["split"], given["folds"], given["apply_to"]
+    refuse_if(bool(given["tune_on"]) == bool(weights_file), "weights come from --tune LIST or from --weights FILE, one of them.")
+    refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
+    why = "--split and --folds divide the list of --tune; one of them, without --apply or --weights."
+    refuse_if((split or folds) and (weights_file or apply_to or (split and folds)), why)
+    why = "--folds finds as many weights as there are folds: it goes without --weights-output and --each."
+    refuse_if(folds and (given["weights_output"] or given["each"]), why)
+    why = "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output."
+    refuse_if(weights_file and any(given[name] for name in ("no_words", "no_oov", "each", "weights_output")), why)
 
 
-def _check_outputs(outputs: dict[str, Path], weights_file: str | None, given: dict[str, Any]) -> None:
+def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
+    """The files to write, by option; none of them is one that is read."""
     from rnnlm.files.writing import check_apart, check_file
 
+    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
     check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
     for path in outputs.values():
         check_file(path, given["overwrite"])
+    return outputs
 
 
 def _read(source: str, given: dict[str, Any]) -> list[Any]:
@@ -140,7 +137,6 @@ def _mapping(given: dict[str, Any]) -> Any:
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
     """The weights in a file, which say what the models read; options must not say otherwise."""
-    from rnnlm.errors import UsageError
     from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.weights import read_weights
 
@@ -153,7 +149,6 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
 
 def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
     """The stages of tuning, and the last result; with folds, that alone."""
-    from rnnlm.errors import notice
     from rnnlm.models.loading import load
     from rnnlm.rescoring.nbest import even_and_odd
     from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, tune_and_rescore

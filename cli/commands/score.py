@@ -11,21 +11,20 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import terminal
-from ..options import device_option, load_model, model_or_demo_option, or_demo, source_options, special_symbols_option, stacked
+from .. import options, terminal
 from ..pairs import pairs_options, show_pairs, take_request
 
-input_options = stacked(
+input_options = options.stacked(
     click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
-    source_options,
+    options.source_options,
     click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
     click.option("--given", default="", metavar="TEXT", help="What comes before each sentence in its line; the score is conditional on it"),
     click.option("--given-column", metavar="NAME", help="Column of a table that holds what is given."),
-    special_symbols_option,
+    options.special_symbols_option,
     click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
-result_options = stacked(
+result_options = options.stacked(
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
     click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
     click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
@@ -37,11 +36,11 @@ result_options = stacked(
     click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
                  help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
 )  # fmt: skip
-output_options = stacked(
+output_options = options.stacked(
     click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
                  help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write records there, as they come."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -52,12 +51,12 @@ _ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column"
 
 @click.command()
 @click.argument("sentences", nargs=-1)
-@model_or_demo_option
+@options.model_or_demo_option
 @input_options
 @result_options
 @pairs_options
 @output_options
-@device_option
+@options.device_option
 def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
@@ -73,16 +72,19 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
-    if sentences and inputs:
-        raise click.UsageError("give sentences or --input, one of them.")
-    if sentences and (idle := [option for name, option in _ABOUT_INPUT.items() if given[name]]):
-        raise click.UsageError(f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
+    idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
+    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     if output:
-        _check_apart(output, inputs)
-    _warn_of_files(sentences)
-    model = load_model(or_demo(model_name), device)
+        from rnnlm.files import writing
+        from rnnlm.text import sources
+
+        writing.check_apart([output], sources.expand(inputs))
+    if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
+        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
+    model = options.load_model(options.or_demo(model_name), device)
     if pairs:
         show_pairs(model, pairs)
         return
@@ -94,42 +96,21 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
         _print(model, read, settings, form, rank or "logprob", bool(inputs))
 
 
-def _warn_of_files(sentences: tuple[str, ...]) -> None:
-    """Who names a file means what is in it, more often than not."""
-    if file := next(filter(os.path.isfile, sentences), None):
-        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
-
-
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
-    if as_json and form not in (None, "jsonl"):
-        raise click.UsageError(f"--json and --format {form} contradict each other.")
+    options.refuse_if(as_json and form not in (None, "jsonl"), f"--json and --format {form} contradict each other.")
     named = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv"}.get(output.suffix) if output else "table"
     chosen = "jsonl" if as_json else form or named
-    if chosen is None or (output and chosen == "table"):
-        raise click.UsageError("--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv.")
+    why = "--output holds records: name a FILE.jsonl or FILE.tsv, or add --format jsonl or tsv."
+    options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
 
 
 def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, given: dict[str, Any]) -> None:
-    if (resume or overwrite) and not output:
-        raise click.UsageError("--resume and --overwrite are about a file: name it with --output.")
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite contradict each other.")
-    if rank and form != "table":
-        raise click.UsageError("--rank sorts the table; records keep the order of the input.")
-    if form == "tsv" and given["with_tokens"] and (given["with_words"] or given["next_words"]):
-        raise click.UsageError("--tokens and --words are two tables: choose one, or --format jsonl.")
-
-
-def _check_apart(output: Path, inputs: tuple[str, ...]) -> None:
-    """
-    Raises:
-        UsageError: what is read would be replaced. TextError: it is not there.
-    """
-    from rnnlm.files import writing
-    from rnnlm.text import sources
-
-    writing.check_apart([output], sources.expand(inputs))
+    options.refuse_if((resume or overwrite) and not output, "--resume and --overwrite are about a file: name it with --output.")
+    options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
+    options.refuse_if(rank and form != "table", "--rank sorts the table; records keep the order of the input.")
+    are_two = given["with_tokens"] and (given["with_words"] or given["next_words"])
+    options.refuse_if(form == "tsv" and are_two, "--tokens and --words are two tables: choose one, or --format jsonl.")
 
 
 def _settings(given: dict[str, Any]) -> Any:

@@ -2,13 +2,14 @@
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import click
 
+from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
+
 from .. import terminal
-from ..options import json_option, stacked, text_flags, text_options
+from ..options import PATH, json_option, stacked, text_flags, text_options
 
 tokenizer_options = stacked(
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
@@ -54,10 +55,10 @@ class _Command(click.Command):
 
 @click.command(cls=_Command)
 @click.argument("text", nargs=-1)
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
 @click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
 @click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Settings from a file.")
+@click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
 @click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end.")
@@ -68,12 +69,8 @@ class _Command(click.Command):
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
 @click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@click.option(
-    "--resume",
-    type=click.Choice(["yes", "auto"]),
-    metavar="[auto]",
-    help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.",
-)
+@click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
+              help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
 @json_option
 @click.pass_context
@@ -104,7 +101,6 @@ def command(context: click.Context, **given: Any) -> None:
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """This process's part of the command; of several, the first one speaks."""
-    from rnnlm.errors import RnnlmWarning, TrainingError
     from rnnlm.system import current_rank, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import plan as plan_of
@@ -117,7 +113,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
     with planning_together():
-        _check_standard_input(request, here.count)
+        if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
+            raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
         plan = plan_of(request, silent if here.rank else terminal.Progress())
     if dry_run:
         if not here.rank:
@@ -138,7 +135,6 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 
 def _is_to_launch(count: int) -> bool:
     """Whether processes are to be started: this one is not one of them."""
-    from rnnlm.errors import UsageError
     from rnnlm.system import current_rank
 
     from ..processes import LAUNCHED
@@ -148,13 +144,6 @@ def _is_to_launch(count: int) -> bool:
     return count > 1 and LAUNCHED not in os.environ
 
 
-def _check_standard_input(request: Any, count: int) -> None:
-    from rnnlm.errors import UsageError
-
-    if count > 1 and "-" in (*request.text, *request.valid, *request.test):
-        raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
-
-
 def _request(given: dict[str, Any]) -> Any:
     from rnnlm.config import parse_assignments
     from rnnlm.training.request import Request
@@ -162,8 +151,7 @@ def _request(given: dict[str, Any]) -> Any:
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
     own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
-    flags = text_flags(given)
-    flags |= {name: value for name, value in given.items() if value is not None}
+    flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
     return Request(**own, flags=flags)
 
 
@@ -209,8 +197,8 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
             terminal.say(f"{finished.steps:,} steps in the time given; about the same run again: --budget {finished.steps}steps")
         terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
     if as_json:
-        terminal.print_json({"folder": finished.folder, "step": finished.step, "steps": finished.steps, "stopped": finished.stopped,
-                             "seconds": round(finished.seconds, 2), "results": finished.results})  # fmt: skip
+        shown = {name: getattr(finished, name) for name in ("folder", "step", "steps", "stopped", "seconds", "results")}
+        terminal.print_json(shown | {"seconds": round(finished.seconds, 2)})
         return
     if not finished.results:
         return

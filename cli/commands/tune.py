@@ -5,21 +5,20 @@ from typing import Any
 
 import click
 
-from .. import terminal
-from ..options import adapt_option, corpus_of, device_option, json_option, model_option, named, settings_option, text_flags, text_options
+from .. import options, terminal
 
 
 @click.command()
-@model_option
-@adapt_option
+@options.model_option
+@options.adapt_option
 @click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated.")
 @click.option("--statistics", multiple=True, metavar="TEXT",
               help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms.")  # fmt: skip
-@settings_option
+@options.settings_option
 @click.option("--tokens", type=int, metavar="N", help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]")
-@text_options
-@device_option
-@json_option
+@options.text_options
+@options.device_option
+@options.json_option
 def command(
     model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
@@ -36,15 +35,14 @@ def command(
     evaluation has two rules: sgd needs nothing more; rms divides gradients by their root mean square on training text, which
     --statistics gathers and saves.
     """
-    flags = text_flags(given)
-    if not kind:
-        raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
-    name = named(model_name)
+    flags = options.text_flags(given)
+    options.refuse_if(not kind, "which adaptation? Name it: --adapt dynamic, cache or unigram.")
+    name = options.named(model_name)
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
     say = terminal.Progress()
-    texts = [corpus_of(each, flags) if each else None for each in (on, statistics)]
+    texts = [options.corpus_of(each, flags) if each else None for each in (on, statistics)]
     for event in tune(
         name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
         report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),

@@ -66,11 +66,8 @@ def _grown(
     settings = {**assignments, **{name: str(value) for name, value in shape.items() if name != "vocabulary"}}
     settings["embedding_size"] = settings["hidden_size"]
     options = itertools.chain.from_iterable(("--set", f"{name}={value}") for name, value in settings.items())
-    found = json.loads(
-        run_rnnlm(
-            "bench", "train", str(text), "--recipe", recipe, *options, "--alone", "--rounds", "2", "--steps", str(steps), "--json"
-        ).out
-    )
+    arguments = ["train", str(text), "--recipe", recipe, *options, "--alone", "--rounds", "2", "--steps", str(steps), "--json"]
+    found = json.loads(run_rnnlm("bench", *arguments).out)
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(
         setting, value, speed, peak, found["ratio_products"],

@@ -70,14 +70,12 @@ def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[Growth | SortSp
         TextError: the text cannot be read, or is empty. RnnlmError: training failed.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder, before = Path(name), None
-        lmplz = _Lmplz.found(order)
+        folder, before, with_lmplz = Path(name), None, True
         for part, path in _write_parts(text, folder):
             done = []
             for number in range(rounds):
-                done.append(_round(path, folder / "work", order, lmplz, ours_first=number % 2 == 0))
-                if lmplz and done[-1].lmplz_seconds is None:
-                    lmplz = None
+                done.append(_round(path, folder / "work", order, with_lmplz, ours_first=number % 2 == 0))
+                with_lmplz = done[-1].lmplz_seconds is not None
             before = _growth(part, done, before)
             yield before
     yield SortSpeed(_sort_speed())
@@ -99,15 +97,15 @@ def _write_parts(text: Text, folder: Path) -> Iterator[tuple[str, Path]]:
         yield "all" if part == 1 else f"1/{part}", path
 
 
-def _round(path: Path, work: Path, order: int, lmplz: "_Lmplz | None", ours_first: bool) -> _Round:
+def _round(path: Path, work: Path, order: int, with_lmplz: bool, ours_first: bool) -> _Round:
     work.mkdir()
-    theirs = lmplz.seconds(path, work) if lmplz and not ours_first else None
+    theirs = _lmplz_seconds(path, work, order) if with_lmplz and not ours_first else None
     model = work / "model"
     train = run_rnnlm("train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json")
     evaluation = run_rnnlm("eval", "-m", str(model), str(path), "--json")
     ngrams = sum(model_folder.read_manifest(model).training["ngrams"])
-    if lmplz and ours_first:
-        theirs = lmplz.seconds(path, work)
+    if with_lmplz and ours_first:
+        theirs = _lmplz_seconds(path, work, order)
     shutil.rmtree(work)
     return _Round(train, evaluation, ngrams, theirs)
 
@@ -129,30 +127,19 @@ def _growth(part: str, done: list[_Round], before: Growth | None) -> Growth:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Lmplz:
-    """KenLM's estimator and the program that makes its ARPA file a queryable model."""
-
-    lmplz: str
-    build_binary: str
-    order: int
-
-    @classmethod
-    def found(cls, order: int) -> "_Lmplz | None":
-        """Those on the PATH."""
-        lmplz, build_binary = shutil.which("lmplz"), shutil.which("build_binary")
-        return cls(lmplz, build_binary, order) if lmplz and build_binary else None
-
-    def seconds(self, path: Path, work: Path) -> float | None:
-        """From text to a queryable model; None, with a notice, where one of them fails."""
-        arpa, binary = str(work / "lmplz.arpa"), str(work / "lmplz.binary")
-        options = ["-o", str(self.order), "-S", LMPLZ_MEMORY, "-T", str(work), "--discount_fallback"]
-        try:
-            counted = run("lmplz", [self.lmplz, *options, "--text", str(path), "--arpa", arpa])
-            return counted.seconds + run("build_binary", [self.build_binary, arpa, binary]).seconds
-        except RnnlmError as error:
-            notice(f"no comparison with lmplz: {error}")
-            return None
+def _lmplz_seconds(path: Path, work: Path, order: int) -> float | None:
+    """From text to a queryable model by KenLM's programs; None where they are not on the PATH or, with a notice, one of them fails."""
+    lmplz, build_binary = shutil.which("lmplz"), shutil.which("build_binary")
+    if not lmplz or not build_binary:
+        return None
+    arpa, binary = str(work / "lmplz.arpa"), str(work / "lmplz.binary")
+    options = ["-o", str(order), "-S", LMPLZ_MEMORY, "-T", str(work), "--discount_fallback"]
+    try:
+        counted = run("lmplz", [lmplz, *options, "--text", str(path), "--arpa", arpa])
+        return counted.seconds + run("build_binary", [build_binary, arpa, binary]).seconds
+    except RnnlmError as error:
+        notice(f"no comparison with lmplz: {error}")
+        return None
 
 
 def _sort_speed() -> float:

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, for benchmarks: so that time and memory are theirs alone."""
+"""Commands in processes of their own, for benchmarks: so that time and memory are theirs alone. One that fails raises RnnlmError."""
 
 import math
 import os
@@ -23,20 +23,12 @@ class Process:
 
 
 def run_rnnlm(command: str, *arguments: str) -> Process:
-    """One of rnnlm's own commands, in a process of its own.
-
-    Raises:
-        RnnlmError: it failed.
-    """
+    """One of rnnlm's own commands, in a process of its own."""
     return run(f"rnnlm {command}", [sys.executable, "-m", "rnnlm", command, *arguments])
 
 
 def run(name: str, command: list[str]) -> Process:
-    """A command in a process of its own.
-
-    Raises:
-        RnnlmError: it failed.
-    """
+    """A command in a process of its own."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:

@@ -62,11 +62,8 @@ class BareProducts(TorchDispatchMode):
 
     def repeat(self) -> Callable[[], None]:
         """What does the recorded products once at each call; operands of one shape share their numbers."""
-        tensors: dict[Operand, Tensor] = {}
-        for product in self.products:
-            for operand in (product.left, product.right):
-                if operand not in tensors:
-                    tensors[operand] = _filled(operand)
+        operands = {operand for product in self.products for operand in (product.left, product.right)}
+        tensors = {operand: _filled(operand) for operand in operands}
 
         def run() -> None:
             for product in self.products:

@@ -39,11 +39,7 @@ class MixSpeed:
 
 
 def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) -> Iterator[MixSpeed]:
-    """The speed of each mix over about so many tokens, after a round to warm up.
-
-    Raises:
-        TextError: the text cannot be read, or is empty.
-    """
+    """The speed of each mix over about so many tokens, after a round to warm up; TextError where there is no text."""
     words = [word for block in text.blocks() for line in block.lines for word in split_words(line)]
     if not words:
         raise no_text(text.sources)

@@ -4,6 +4,7 @@ With weight-drop it is AWD-LSTM as scripts write it: layers one by one, their re
 word vectors dropped in a copy of the whole matrix (Merity et al. 2018).
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,12 +18,8 @@ from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentSetti
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {
-    "activation": ("tanh", "relu"),
-    "reset_gate": ("after",),
-    "peepholes": (False,),
-    "coupled_gates": (False,),
-    "mogrifier_rounds": (0,),
-}
+    "activation": ("tanh", "relu"), "reset_gate": ("after",), "peepholes": (False,), "coupled_gates": (False,), "mogrifier_rounds": (0,),
+}  # fmt: skip
 
 States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
 
@@ -38,25 +35,33 @@ def is_in_torch(settings: NetworkSettings) -> bool:
     return is_plain and all(getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items())
 
 
-class TextbookNetwork(nn.Module):
-    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear; tied where `settings` tie, through a projection if widths differ.
-
-    For settings that are :func:`is_in_torch`, without weight-drop.
-    """
+class _Network(nn.Module):
+    """Word vectors and the layer of logits; tied where `settings` tie, through a projection if widths differ."""
 
     def __init__(self, settings: RecurrentSettings, size: int) -> None:
         super().__init__()
-        E, H = settings.embedding_size, settings.widths[0]
-        self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
+        E, H = settings.embedding_size, settings.widths[-1]
+        self.settings = settings
         self.embedding = nn.Embedding(size, E)
-        between = settings.dropout_between if settings.layers > 1 else 0.0
-        form = {"nonlinearity": settings.activation} if isinstance(settings, ElmanSettings) else {}
-        self.kernel = KERNELS[settings.model](E, H, settings.layers, dropout=between, **form)
         self.projection = nn.Linear(H, E) if settings.is_tied and E != H else nn.Identity()
         self.decoder = nn.Linear(E if settings.is_tied else H, size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         if settings.is_tied:
             self.decoder.weight = self.embedding.weight
+
+    def _kernel(self, *shape: int, **more: Any) -> nn.RNNBase:
+        form = {"nonlinearity": self.settings.activation} if isinstance(self.settings, ElmanSettings) else {}
+        return KERNELS[self.settings.model](*shape, **form, **more)
+
+
+class TextbookNetwork(_Network):
+    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear, for settings that are :func:`is_in_torch`, without weight-drop."""
+
+    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+        super().__init__(settings, size)
+        between = settings.dropout_between if settings.layers > 1 else 0.0
+        self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
+        self.kernel = self._kernel(settings.embedding_size, settings.widths[0], settings.layers, dropout=between)
 
     def forward(self, inputs_TB: Tensor, state: Any) -> tuple[Tensor, float, Any]:
         """Logits (T, B, V), no penalty, and the state after the window; `state` is as torch's layers have it, or None."""
@@ -79,22 +84,13 @@ class WeightDropLayer(nn.Module):
         return self.kernel(x_TBE, state)
 
 
-class WeightDropNetwork(nn.Module):
-    """Layers of any widths, with the dropouts and penalties that `settings` ask for; tied through a projection if widths differ."""
+class WeightDropNetwork(_Network):
+    """Layers of any widths, with the dropouts and penalties that `settings` ask for."""
 
     def __init__(self, settings: RecurrentSettings, size: int) -> None:
-        super().__init__()
-        self.settings = settings
-        E, widths = settings.embedding_size, settings.widths
-        form = {"nonlinearity": settings.activation} if isinstance(settings, ElmanSettings) else {}
-        kernels = [KERNELS[settings.model](*shape, **form) for shape in zip((E, *widths), widths, strict=False)]
-        self.layers = nn.ModuleList(WeightDropLayer(kernel, settings.weight_drop) for kernel in kernels)
-        self.embedding = nn.Embedding(size, E)
-        self.projection = nn.Linear(widths[-1], E) if settings.is_tied and widths[-1] != E else nn.Identity()
-        self.decoder = nn.Linear(E if settings.is_tied else widths[-1], size)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        if settings.is_tied:
-            self.decoder.weight = self.embedding.weight
+        super().__init__(settings, size)
+        widths = (settings.embedding_size, *settings.widths)
+        self.layers = nn.ModuleList(WeightDropLayer(self._kernel(*shape), settings.weight_drop) for shape in itertools.pairwise(widths))
 
     def forward(self, inputs_TB: Tensor, states: States | None) -> tuple[Tensor, Tensor | float, States]:
         """Logits (T, B, V), the penalty on activations (AR and TAR), and the states after the window."""
@@ -123,13 +119,9 @@ class WeightDropNetwork(nn.Module):
 
 
 def make_loop(
-    settings: RecurrentSettings,
-    size: int,
-    learning_rate: float,
-    batches: Iterable[tuple[Tensor, ...]],
-    precision: str,
-    device: torch.device,
-) -> Callable[[], int]:
+    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, ...]],
+    precision: str, device: torch.device,
+) -> Callable[[], int]:  # fmt: skip
     """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were; with AdamW, or with
     SGD under weight-drop, as in the scripts of AWD-LSTM."""
     network = (WeightDropNetwork if settings.weight_drop else TextbookNetwork)(settings, size).to(device)

@@ -69,13 +69,9 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
         if number:
             done.append(its)
             yield its
-    yield replace(_summary(done, peak), kernel_share=_kernel_share(trainer, done))
-
-
-def _kernel_share(trainer: Any, done: list[Round]) -> float | None:
-    """Kernels are timed in a round of their own, which watching them slows down; the time of a token is that of the others."""
-    seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
-    return seconds and seconds / trainer.source.tokens * statistics.median(each.ours for each in done)
+    seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)  # in a round of its own, which watching kernels slows down
+    summary = _summary(done, peak)
+    yield replace(summary, kernel_share=seconds and seconds / trainer.source.tokens * summary.tokens_per_second)
 
 
 def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:

@@ -20,13 +20,9 @@ class ChunkedArray:
     """
 
     def __init__(
-        self,
-        starts: Sequence[int] | np.ndarray,
-        chunk: Callable[[int], np.ndarray],
-        dtype: Any,
-        below: int | None = None,
+        self, starts: Sequence[int] | np.ndarray, chunk: Callable[[int], np.ndarray], dtype: Any, below: int | None = None,
         sums: Sequence[int] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.starts = np.asarray(starts, dtype=np.int64)
         self.chunk = chunk
         self.dtype = np.dtype(dtype)

@@ -31,9 +31,15 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
     """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises is as for :func:`open_decompressed`."""
     if suffix in (".gz", ".bz2"):
         return (gzip if suffix == ".gz" else bz2).open(stream, "rb")
-    if suffix in (".xz", ".zst"):
-        return io.BufferedReader(_xz_streams(stream) if suffix == ".xz" else _zstd_frames(stream), CHUNK_BYTES)
-    return stream
+    if suffix == ".xz":
+        frames = _Frames(stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0")
+    elif suffix == ".zst":
+        import zstandard
+
+        frames = _Frames(stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+    else:
+        return stream
+    return io.BufferedReader(frames, CHUNK_BYTES)
 
 
 @contextlib.contextmanager
@@ -121,13 +127,3 @@ class _Frames(io.RawIOBase):
         self.rest = self.rest[len(piece) - len(self.frame.unused_data) :]
         if self.frame.eof:
             self.frame = None
-
-
-def _zstd_frames(stream: IO[bytes]) -> _Frames:
-    import zstandard
-
-    return _Frames(stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
-
-
-def _xz_streams(stream: IO[bytes]) -> _Frames:
-    return _Frames(stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0")

@@ -76,11 +76,7 @@ def held(folder: Path, within: str, work: str) -> Iterator[None]:
 
 
 def check(folder: Path, within: str, work: str) -> None:
-    """Make sure that no run owns the folder, before time goes into another one.
-
-    Raises:
-        OutputError: one does.
-    """
+    """Make sure that no run owns the folder, before time goes into another one; an OutputError names its owner."""
     if (folder / within / OWNER).exists():
         with writing(folder), open(folder / within / OWNER, "ab+") as stream:
             _check_free(folder, stream, work)

@@ -177,15 +177,9 @@ def _finite(digits: str) -> float:
 
 
 def read_json(
-    path: Path,
-    kind: type[T],
-    error: type[RnnlmError],
-    damaged: str,
-    hint: str = "",
-    *,
-    newest: tuple[str, int] | None = None,
-    limit: int = MOST_SMALL_BYTES,
-) -> T:
+    path: Path, kind: type[T], error: type[RnnlmError], damaged: str, hint: str = "", *,
+    newest: tuple[str, int] | None = None, limit: int = MOST_SMALL_BYTES,
+) -> T:  # fmt: skip
     """The JSON file at `path` as a value of type `kind`.
 
     damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest that is read.

@@ -1,7 +1,7 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
 A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
-:mod:`rnnlm.files.tsv` says.
+:mod:`rnnlm.files.tsv` says. What cannot be read or decoded, or is not the table it is said to be, raises TextError.
 """
 
 import csv
@@ -45,9 +45,6 @@ def kind_of(source: str) -> str | None:
 def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise") -> Iterator[Row]:
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
     "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`.
-
-    Raises:
-        TextError: it cannot be read or decoded, or is not the table it is said to be.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -65,11 +62,7 @@ def rows(source: str, kind: str | None = None, errors: str = "strict", unreadabl
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """The rows of a Parquet file, of those `columns` alone.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """The rows of a Parquet file, of those `columns` alone."""
     import pyarrow
     import pyarrow.parquet
 
@@ -86,11 +79,7 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
 
 
 def parquet_columns(source: str) -> list[str]:
-    """The names of the columns of a Parquet file.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """The names of the columns of a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
@@ -116,7 +105,10 @@ def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
 def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     where = f"{source}, line {number}"
     try:
-        return Row(where, _object(line, where))
+        value = _json_value(line, where, "one JSON object a line")
+        if not isinstance(value, dict):
+            raise TextError(f"{where}: not a JSON object")
+        return Row(where, value)
     except TextError as error:
         if not reports:
             raise
@@ -149,13 +141,6 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
-
-
-def _object(line: str, where: str) -> dict[str | None, Any]:
-    value = _json_value(line, where, "one JSON object a line")
-    if not isinstance(value, dict):
-        raise TextError(f"{where}: not a JSON object")
-    return value
 
 
 def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:

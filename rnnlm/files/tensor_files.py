@@ -1,7 +1,8 @@
 """Arrays in one file of the safetensors format: written as a stream, read by mapping the file into memory or, hashed, as a whole.
 
 The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and data offsets; the data.
-Mapped arrays are read from disk when and where they are used, so a model of gigabytes opens at once.
+Mapped arrays are read from disk when and where they are used, so a model of gigabytes opens at once. A file that cannot be read, or
+is no such file, raises ModelError.
 """
 
 import contextlib
@@ -57,21 +58,13 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 
 
 def shapes(path: Path) -> Shapes:
-    """Name to (dtype, shape) of the arrays in a file; only its header is read.
-
-    Raises:
-        ModelError: it cannot be read, or is no such file.
-    """
+    """Name to (dtype, shape) of the arrays in a file; only its header is read."""
     with _opened(path) as stream:
         return {name: (entry.dtype, tuple(entry.shape)) for name, entry in _read_header(stream)[1].items()}
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, read-only, mapped into memory.
-
-    Raises:
-        ModelError: it cannot be read, or is no such file.
-    """
+    """The arrays of a file, read-only, mapped into memory."""
     with _opened(path) as stream:
         header, entries = _read_header(stream)
         data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
@@ -82,10 +75,7 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
 
 def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of a file, in memory, and the SHA-256 of the file: of the very bytes that the arrays are made of, which are read once.
-
-    Raises:
-        ModelError: it cannot be read, is no such file, or has bytes that are none of its arrays', or of two of them.
-    """
+    A byte that belongs to no array, or to two of them, is an error."""
     with _opened(path) as stream:
         header, entries = _read_header(stream)
         found, at, arrays = hashlib.sha256(header), 0, {}
@@ -108,11 +98,7 @@ def bytes_of(shapes: Shapes) -> int:
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
-    """Whether these are the arrays that are expected.
-
-    Raises:
-        ModelError: one is missing, unknown, or of another type or shape.
-    """
+    """Make sure that no array is missing, unknown, or of another type or shape than expected; a ModelError names one."""
     if arrays.keys() != shapes.keys():
         odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")

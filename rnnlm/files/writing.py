@@ -30,13 +30,9 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}", error.strerror or str(error), hint_for(error)) from None
-
-
-def hint_for(error: OSError) -> str:
-    """What can be done about an error of writing."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "make space, or choose another folder" if full else "choose another folder"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "make space, or choose another folder" if is_full else "choose another folder"
+        raise OutputError(f"cannot write to {folder}", error.strerror or str(error), hint) from None
 
 
 def check_file(path: Path, overwrite: bool) -> None:
@@ -56,11 +52,7 @@ def check_file(path: Path, overwrite: bool) -> None:
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
-    """Make sure that no two outputs are one file, and none of them a file that is read.
-
-    Raises:
-        UsageError: it is not so.
-    """
+    """Make sure that no two outputs are one file, and none of them a file that is read; a UsageError names one that is."""
     taken = {os.path.realpath(source) for source in sources}
     for path in outputs:
         place = os.path.realpath(path)

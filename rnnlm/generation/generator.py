@@ -51,7 +51,9 @@ def generate(
     banned.check_prompt(prompt_ids.tolist())
     undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
     texts = draw_texts(model, read_prompt(model, prompt_ids), undrawn, num, settings, banned)
-    yield from (_sample(model, prompt_ids, text) for text in (texts if as_finished else _in_order(texts)))
+    for text in texts if as_finished else _in_order(texts):
+        decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
+        yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
 
 
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
@@ -79,8 +81,3 @@ def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
         while number in early:
             yield early.pop(number)
             number += 1
-
-
-def _sample(model: LanguageModel, prompt_ids: np.ndarray, text: DrawnText) -> Sample:
-    decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
-    return Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)

@@ -43,8 +43,7 @@ class TextStatistics:
 
 
 def compare(samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[TextStatistics, TextStatistics]:
-    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`. `progress` is called with how far
-    reading is.
+    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`.
 
     Raises:
         TextError: the text cannot be read, or has fewer than two lines; the samples have no words.
@@ -101,11 +100,8 @@ def _new_shares(sets_of_words: Sequence[Sequence[Sequence[int]]], n: int) -> lis
     """Of the first two sets, the share of n-grams (within a sentence) that the last does not have."""
     ours, theirs, rest = (_ngrams(sentences, n) for sentences in sets_of_words)
     known = set(rest)
-    shares: list[float | None] = []
-    for each in (ours, theirs):
-        found = [ngram not in known for ngram in each]
-        shares.append(sum(found) / len(found) if found else None)
-    return shares
+    are_new = [[ngram not in known for ngram in ngrams] for ngrams in (ours, theirs)]
+    return [sum(found) / len(found) if found else None for found in are_new]
 
 
 def _ngrams(sentences: Sequence[Sequence[int]], n: int) -> Iterator[tuple[int, ...]]:

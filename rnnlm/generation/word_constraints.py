@@ -68,11 +68,7 @@ class Ban:
     """Says which tokens must not come next: never any of `always`; others by what stands before."""
 
     def __init__(self, tokenizer: Tokenizer, banned: Sequence[str], unknown: bool = False) -> None:
-        """`unknown`: <unk> may be drawn.
-
-        Raises:
-            UsageError: what is banned is not one word.
-        """
+        """`unknown`: <unk> may be drawn. What is banned and not one word raises UsageError."""
         self.words = words = WordMatcher(tokenizer)
         self.tokenizer = tokenizer
         always = set() if unknown or self.tokenizer.unk_id is None else {self.tokenizer.unk_id}
@@ -101,18 +97,12 @@ class Ban:
         """The ids that must not follow `ids`, beside `always`. `is_last`: nothing will come after."""
         run = self.words.last_run(ids)
         found = list(self._at_the_end) if is_last else []
-        for word in self.banned:
-            if word.startswith(run):
-                found += self._ending.get(word[len(run) :], [])
-                if is_last:
-                    found += self._whole.get(word[len(run) :], [])
+        for rest in (word[len(run) :] for word in self.banned if word.startswith(run)):
+            found += [*self._ending.get(rest, []), *(self._whole.get(rest, []) if is_last else [])]
         return found
 
     def check_prompt(self, ids: Sequence[int]) -> None:
-        """
-        Raises:
-            UsageError: a banned word stands in the prompt.
-        """
+        """Refuse a prompt in which a banned word stands."""
         found = self.words.found(ids)
         if self.banned & found or {*self.always.tolist()} & found - {self.tokenizer.unk_id}:
             raise UsageError("the prompt holds a banned word", "every sample begins with the prompt", "change the prompt, or lift the ban")
