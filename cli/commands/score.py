@@ -19,7 +19,7 @@ input_options = options.stacked(
                  "compressed or not; - is standard input. May be repeated."),
     options.source_options,
     click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
-    click.option("--given", default="", metavar="TEXT", help="What comes before each sentence in its line; the score is conditional on it"),
+    click.option("--given", default="", metavar="TEXT", help="Text before each sentence in its line: the score is conditional on it."),
     click.option("--given-column", metavar="NAME", help="Column of a table that holds what is given."),
     options.special_symbols_option,
     click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
