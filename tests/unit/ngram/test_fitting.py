@@ -74,10 +74,8 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
-    assert (
-        raised.value.hint == f"name it with --valid, or hold out a part: --set holdout=0.05{hint}"
-        and settings["smoothing"] in raised.value.what
-    )
+    assert raised.value.hint == f"name it with --valid, or hold out a part: --set holdout=0.05{hint}"
+    assert settings["smoothing"] in raised.value.what
     check(asked(**settings), has_valid=True)
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
 
