@@ -69,13 +69,6 @@ def test_standard_input_can_be_read_twice(stdin, monkeypatch, most_in_memory):
     assert read("-") == LINES
 
 
-def test_an_unreadable_file_is_an_error(tmp_path):
-    path = tmp_path / "loop.txt"
-    path.symlink_to(path)
-    with pytest.raises(TextError):
-        read(path)
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_an_error(tmp_path):
     path = tmp_path / "secret.txt"
