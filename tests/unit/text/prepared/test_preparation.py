@@ -10,6 +10,8 @@ from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 import rnnlm
@@ -91,7 +93,9 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(tmp
 
 @pytest.mark.parametrize("settings", [{}, {"blank_lines": "documents"}], ids=str)
 @pytest.mark.parametrize("shards", [0, 1, 3])
-def test_work_that_was_cut_off_goes_on_and_ends_in_the_same_bytes(tmp_path, prepared, monkeypatch, settings, shards):
+def test_work_that_was_cut_off_goes_on_and_ends_in_the_same_bytes_though_a_shard_was_damaged(
+    tmp_path, prepared, monkeypatch, settings, shards
+):
     prepared("unbroken", **settings)
     with pytest.raises(KeyboardInterrupt):
         cut_off_after(shards, monkeypatch, prepared, settings)
@@ -102,6 +106,9 @@ def test_work_that_was_cut_off_goes_on_and_ends_in_the_same_bytes(tmp_path, prep
         prepared_text.load(folder)
     with pytest.raises(OutputError, match="in part"):
         prepared(**settings)
+    if shards == 3:
+        shard = folder / "shard-00001.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
     prepared(resume=True, **settings)
     assert content(folder) == content(tmp_path / "unbroken")
 
@@ -119,16 +126,6 @@ def cut_off_after(shards, monkeypatch, prepared, settings):
     with monkeypatch.context() as patched:
         patched.setattr("rnnlm.text.prepared.preparation.add_shard", add)
         prepared(**settings)
-
-
-def test_a_shard_that_was_damaged_since_is_made_again(tmp_path, prepared, monkeypatch):
-    prepared("unbroken")
-    with pytest.raises(KeyboardInterrupt):
-        cut_off_after(3, monkeypatch, prepared, {})
-    shard = tmp_path / "prepared" / "shard-00001.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
-    prepared(resume=True)
-    assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
 
 
 def test_a_finished_text_is_left_alone_unless_it_is_to_be_replaced(tmp_path, prepared):
@@ -167,17 +164,6 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
     prepared("piped", source="-")
     one, piped = (content(tmp_path / name) for name in ("prepared", "piped"))
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
-
-
-def test_tables_are_prepared_too(tmp_path, corpus_text, prepared):
-    import pyarrow
-    import pyarrow.parquet
-
-    lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
-    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
-    one, other = (prepared(f"from-{name}", source=tmp_path / name) for name in ("lines.txt", "lines.parquet"))
-    assert one.lines_hash == other.lines_hash and one.tokens == other.tokens
 
 
 def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(tmp_path, prepared, monkeypatch):
@@ -237,20 +223,18 @@ def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepar
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_data_set_is_streamed_a_little_at_a_time(tmp_path, corpus_text, prepared, monkeypatch, workers):
-    datasets = pytest.importorskip("datasets")
+def test_tables_and_data_sets_are_prepared_a_little_at_a_time(tmp_path, corpus_text, prepared, monkeypatch, workers):
     monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
     lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
     (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "set").mkdir()
-    datasets.disable_progress_bars()
-    datasets.Dataset.from_dict({"text": lines}).to_json(tmp_path / "set" / "train.jsonl")
-    seen = []
-    monkeypatch.setattr(
-        "rnnlm.text.prepared.preparation.pieces", lambda *given: (seen.append(piece) or piece for piece in pieces.pieces(*given))
-    )
-    one, other = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set"))
-    assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8")
+    pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
+    seen, cut = [], pieces.pieces
+    monkeypatch.setattr("rnnlm.text.prepared.preparation.pieces", lambda *given: (seen.append(piece) or piece for piece in cut(*given)))
+    one, *others = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set", "lines.parquet"))
+    for other in others:
+        assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
     streamed = [piece for piece in seen if piece.source.endswith("set")]
     assert len(streamed) > 10 and sum(len(piece.whole) for piece in streamed) == 300
     assert prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash == one.lines_hash
