@@ -70,7 +70,7 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
     said = (runs.folder / "said.txt").read_text(encoding="utf-8")
     assert "Traceback" not in said
     if phase == "steps":
-        assert "stopped as asked; the best model (step 5) is saved in " in said and "to continue: run the same command with -o " in said
+        assert "stopped on request; the best model (step 5) is saved in " in said and "to continue: run the same command with -o " in said
     assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
     assert not (runs.folder / "m" / "training" / "owner.json").exists()
     ended = runs.run(arguments)

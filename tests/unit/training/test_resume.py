@@ -109,7 +109,8 @@ def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
 
 
 def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(texts, tmp_path, whole):
-    assert next(events := auto(texts, tmp_path / "m")).step == 0
+    events = auto(texts, tmp_path / "m")
+    assert next(events).step == 0
     events.close()
     assert not (tmp_path / "m").exists()
     events = auto(texts, tmp_path / "m", save_every="1h")
@@ -246,7 +247,7 @@ def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
 
 def test_a_damaged_newest_checkpoint_makes_the_run_go_on_from_the_one_before_it(texts, whole, tmp_path):
     events = auto(texts, tmp_path / "m")
-    while not (isinstance(event := next(events), Checkpoint) and event.step == 9 or isinstance(event, Evaluating)):
+    while not ((isinstance(event := next(events), Checkpoint) and event.step == 9) or isinstance(event, Evaluating)):
         pass
     events.close()
     manifest = model_folder.read_manifest(tmp_path / "m")
