@@ -157,7 +157,8 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())", "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",  # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",  # numpy's, on the host already
+    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip

@@ -1,4 +1,5 @@
-"""AWD-LSTM, steps that wait for nothing and CUDA graphs, as far as only a CUDA device can show them: run with `pytest -m gpu` on a machine that has one."""
+"""AWD-LSTM, steps that wait for nothing and CUDA graphs, as far as only a CUDA device can show them: run with `pytest -m gpu`
+on a machine that has one."""
 
 import warnings
 

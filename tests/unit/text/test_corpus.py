@@ -135,16 +135,6 @@ def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     return tuple([] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out))
 
 
-def test_a_split_takes_the_last_lines(corpus, monkeypatch):
-    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5)
-    lines = [f"line{number}" for number in range(20)]
-    assert parts_of(corpus("\n".join(lines)), 0.1) == (lines[:18], lines[18:])
-
-
-def test_a_split_takes_one_line_at_least(corpus):
-    assert parts_of(corpus("a\nb\nc\n"), 0.05) == (["a", "b"], ["c"])
-
-
 def test_a_split_takes_whole_documents(corpus):
     text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
     assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])

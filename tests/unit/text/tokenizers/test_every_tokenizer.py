@@ -11,7 +11,7 @@ from support.tiny_models import LINES, make_tokenizer
 
 AWKWARD = [*LINES, "It's an a\u2028b </s> <s>\x0b", "", "\u00e4\u20ac\u2581\U0001f600 ."]
 KINDS = [
-    {"tokenizer": "word", "lowercase": True}, {"tokenizer": "word", "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
     *({"tokenizer": "sentencepiece", "sentencepiece_model": model, "vocab_size": 290} for model in ("unigram", "bpe")),
 ]  # fmt: skip
 
