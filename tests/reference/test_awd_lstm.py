@@ -165,13 +165,6 @@ def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trai
     assert short.mean() == pytest.approx(35, abs=0.8) and len(short) / len(lengths) == pytest.approx(0.3, abs=0.04)
 
 
-def test_every_token_is_read_once_an_epoch_whatever_the_lengths(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences[:60]), batch_rows=3, bptt_tokens=8, bptt_deviation=4.0, budget="2epochs")
-    *_, fitted = trainer.train(lambda: False)
-    assert fitted.tokens == 2 * trainer.source.text_tokens
-    assert lengths_of(trainer, epochs=5).min() >= 5
-
-
 def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sentences):
     settings = {"schedule": "constant", "warmup": 0.0, "learning_rate": 0.5, "optimizer": "sgd", "batch_rows": 2, "bptt_tokens": 10}
     trainer = make_trainer(make_data(sentences[:40]), bptt_deviation=3.0, **settings)

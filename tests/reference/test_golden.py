@@ -42,18 +42,13 @@ def rows(levels, symbols):
         yield words_MN[order], values_M2[order]
 
 
-@pytest.mark.parametrize(
-    ("arpa", "text", "order", "prune"),
-    [
-        ("g1-order5.arpa.gz", "g1-order5.txt.gz", 5, "0"),
-        ("g2-order3-prune.arpa.gz", "g2-order3-prune.txt.gz", 3, "0,0,1"),
-        ("g3-order4-prune.arpa.gz", "g2-order3-prune.txt.gz", 4, "0,1,1,2"),
-        ("g4-char-order5-fallback.arpa.gz", "g4-char-order5-fallback.txt.gz", 5, "0"),
-        ("g5-tiny-order3-fallback.arpa", "g5-tiny-order3-fallback.txt", 3, "0"),
-        ("g6-order2.arpa", "g6-order2.txt", 2, "0"),
-        ("g7-order1.arpa", "g6-order2.txt", 1, "0"),
-    ],
-)
+@pytest.mark.parametrize("arpa, text, order, prune", [
+    ("g1-order5.arpa.gz", "g1-order5.txt.gz", 5, "0"), ("g2-order3-prune.arpa.gz", "g2-order3-prune.txt.gz", 3, "0,0,1"),
+    ("g3-order4-prune.arpa.gz", "g2-order3-prune.txt.gz", 4, "0,1,1,2"),
+    ("g4-char-order5-fallback.arpa.gz", "g4-char-order5-fallback.txt.gz", 5, "0"),
+    ("g5-tiny-order3-fallback.arpa", "g5-tiny-order3-fallback.txt", 3, "0"), ("g6-order2.arpa", "g6-order2.txt", 2, "0"),
+    ("g7-order1.arpa", "g6-order2.txt", 1, "0"),
+])  # fmt: skip
 def test_the_model_is_that_of_lmplz(arpa, text, order, prune):
     levels, symbols = estimated(text, order, prune)
     golden_symbols, golden = read_arpa(str(GOLDEN / arpa))

@@ -42,30 +42,22 @@ def test_it_reaches_the_figures_of_its_card_on_the_bundled_test_text(model):
 
 def test_it_has_the_settings_of_the_commands_that_made_it():
     """The last training, which began with the weights of one by the recipe alone."""
-    commands = [
-        shlex.split(line)
-        for line in (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("rnnlm ")
-    ]
+    lines = (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    commands = [shlex.split(line) for line in lines if line.startswith("rnnlm ")]
     (*recipe_alone, _, _), (*tuning,), (*export,) = commands
-    assert (
-        recipe_alone == ["rnnlm", "train", "--recipe", "demo-long", "--seed", "1"]
-        and export[:2] == ["rnnlm", "export"]
-        and "--bits" in export
-    )
+    assert recipe_alone == ["rnnlm", "train", "--recipe", "demo-long", "--seed", "1"]
+    assert export[:2] == ["rnnlm", "export"] and "--bits" in export
     assert "--init-from" in tuning and tuning[: len(recipe_alone)] == recipe_alone
     changed = dict(text.split("=") for option, text in itertools.pairwise(tuning) if option == "--set")
     changed["budget"] = tuning[tuning.index("--budget") + 1]
     manifest, recipe = model_folder.read_manifest(FOLDER), recipes.load("demo-long")
     assert manifest.training["recipe"] == "demo-long" and manifest.settings["seed"] == 1
     for name, value in recipe.settings.items():
-        assert str(manifest.settings[name]) == str(
-            float(changed[name]) if isinstance(value, float) and name in changed else changed.get(name, value)
-        )
+        expected = changed.get(name, value)
+        assert str(manifest.settings[name]) == str(float(expected) if isinstance(value, float) else expected)
     card = tomllib.loads((FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0])
-    assert (
-        card["seed"] == 1 and card["hidden_size"] == recipe.settings["hidden_size"] and str(card["line_starts"]) == changed["line_starts"]
-    )
+    assert card["seed"] == 1 and card["hidden_size"] == recipe.settings["hidden_size"]
+    assert str(card["line_starts"]) == changed["line_starts"]
 
 
 def test_nothing_in_it_tells_where_it_was_made():

@@ -9,20 +9,38 @@ from support.hostile.tables import DEEP_ROW
 
 GOOD = b"u1\tREF\t\tthe man\nu1\t1\t-3.0\tthe man\nu1\t2\t-4.0\tthe men\n"
 NBEST = {
-    "empty": (b"", "n.tsv is empty"), "a text": (b"the man\n", ""),
+    "empty": (b"", "n.tsv is empty"),
+    "blank": (b"\n\n\n", "n.tsv is empty"),
+    "a text": (b"the man\n", ""),
     "three fields": (b"u1\t1\t-3\n", "n.tsv, line 1: not a line of an n-best list"),
+    "no name": (b"\t1\t-3\tthe man\n", "n.tsv, line 1: the utterance has no name"),
+    "a rank of words": (b"u1\tone\t-3\tthe man\n", "n.tsv, line 1: 'one' is not a valid rank"),
     "a rank of 30 digits": (b"u1\t" + b"9" * 30 + b"\t-3\tthe man\n", "n.tsv, line 1: '999"),
+    "a negative rank": (b"u1\t-1\t-3\tthe man\n", "n.tsv, line 1: '-1' is not a valid rank"),
+    "a score of NaN": (b"u1\t1\tnan\tthe man\n", "n.tsv, line 1: the score is nan"),
     "a score of 1e400": (b"u1\t1\t1e400\tthe man\n", "n.tsv, line 1: the score is inf"),
+    "no score": (b"u1\t1\t\tthe man\n", "n.tsv, line 1: the score is missing"),
+    "a rank twice": (b"u1\t1\t-3\ta\nu1\t1\t-4\tb\n", "n.tsv, line 2"),
+    "two references": (b"u1\tREF\t\ta\nu1\tREF\t\tb\nu1\t1\t-4\tb\n", "n.tsv, line 2"),
+    "no hypothesis": (b"u1\tREF\t\tthe man\n", "n.tsv holds no hypotheses"),
+    "no reference": (b"u1\t1\t-3\tthe man\n", "no utterance has a reference"),
     "invalid UTF-8": (b"u1\t1\t-3\t\xff\n", "n.tsv, line 1, byte 9: not UTF-8"),
+    "UTF-16": (GOOD.decode().encode("utf-16"), "n.tsv, line 1, byte 1: not UTF-8"),
     "a reserved symbol": (GOOD + b"u2\tREF\t\ta\nu2\t1\t-1\t<s> a\n", "n.tsv, line 5"),
     "JSON cut off": (b'{"utt": "u1", "hypotheses": [', "n.tsv, line 1: not JSON"),
-    "JSON, a score of true": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": true}]}\n', "n.tsv, line 1, hypothesis 1: 'score' is"),
+    "JSON without hypotheses": (b'{"utt": "u1"}\n', "n.tsv, line 1: 'hypotheses' is missing"),
+    "JSON, hypotheses are no list": (b'{"utt": "u1", "hypotheses": 3}\n', "n.tsv, line 1: 'hypotheses' is not a list"),
+    "JSON, a hypothesis is a number": (b'{"utt": "u1", "hypotheses": [3]}\n', "n.tsv, line 1, hypothesis 1: not an object"),
+    "JSON, a score of true": (
+        b'{"utt": "u1", "hypotheses": [{"text": "a", "score": true}]}\n',
+        "n.tsv, line 1, hypothesis 1: 'score' is not",
+    ),
     "JSON, a score of 1e400": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": 1e400}]}\n', "n.tsv, line 1"),
     "JSON, a score of 10000 digits": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": ' + b"9" * 10000 + b"}]}\n", "n.tsv, line 1"),
     "JSON, a name of 10000 digits": (b'{"utt": ' + b"9" * 10000 + b', "hypotheses": [{"text": "a", "score": 1}]}\n', "n.tsv, line 1"),
     "JSON, a nest of arrays": (DEEP_ROW, "n.tsv, line 1: not JSON"),
     "JSON, half a surrogate pair": (b'{"utt": "u1", "hypotheses": [{"text": "\\udc00", "score": 1}]}\n', "n.tsv, line 1: not JSON"),
-}  # fmt: skip
+}
 
 
 def weights(**changes):
@@ -39,22 +57,52 @@ def weights(**changes):
 
 
 WEIGHTS = {
+    "empty": (b"", "w.json holds no weights"),
+    "no JSON": (b"words = 1", "w.json holds no weights"),
+    "an array": (b"[]", "w.json holds no weights"),
     "invalid UTF-8": (b'{"weights": {"\xff": 1}}', "w.json holds no weights"),
     "a nest of arrays": (b"[" * 100_000, "w.json holds no weights"),
     "a nest in what is not read": (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "w.json holds no weights"),
     "1e400": (weights(weights={"lm:unigram": 1.0, "words": float("inf")}), "w.json holds no weights"),
     "a text": (weights(weights={"lm:unigram": "1"}), "w.json holds no weights"),
     "a stranger": (weights(weights={"lm:unigram": 1.0, "lm:\x1b[31m": 1.0}), "w.json holds no weights"),
+    "none": (weights(weights={}), "w.json holds no weights"),
     "another model": (weights(models={"unigram": "0" * 12}), "the weights were tuned for other models"),
+    "a newer format": (weights(format_version=2), "w.json holds no weights"),
 }
 COUNTS = {
+    "empty words": (b"\t3\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "no tab": (b"the man\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "no number": (b"the\tx\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "a negative count": (b"the\t-3\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "NaN": (b"the\tnan\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "1e400": (b"the\t1e400\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "blanks": (b"a\t 1\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "a fraction": (b"a\t1.5\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "digits of another script": ("a\t\u0663\n".encode(), "c.txt, line 1: not an n-gram, a tab and a count"),
+    "a blank line": (b"a\t1\n\nb\t1\n", "c.txt, line 2: not an n-gram, a tab and a count"),
+    "underscores": (b"the\t1_000\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "a count of 5000 digits": (b"the\t" + b"9" * 5000 + b"\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "out of order": (b"b\t1\na\t1\n", "c.txt, line 2: out of order"),
+    "twice": (b"a\t1\na\t1\n", "c.txt, line 2: out of order"),
+    "cut off": (b"a\t1\nb\t1", "c.txt, line 2: cut off"),
     "invalid UTF-8": (b"\xff\t1\n", "c.txt, line 1: not an n-gram, a tab and a count"),
     "a long line": (b"a" * (3 << 20), "c.txt, line 1: longer than"),
-}  # fmt: skip
+}
 VECTORS = {
+    "empty": (b"", "no vectors in v.txt"),
     "binary": (b"3 8\nthe \0\0\x80\x3f", "v.txt is a binary file"),
+    "a text": (b"the man was here\n", "v.txt, line 1: 'man' is not a finite number"),
+    "another width": (b"the 1 2 3\n", "v.txt, line 1: vectors of width 3"),
+    "another width in the header": (b"1 3\nthe 1 2 3\n", "v.txt, line 1: vectors of width 3"),
     "a width of 9 digits": (b"1 999999999\nthe 1\n", "v.txt, line 1: vectors of width 999999999"),
     "10^18 vectors": (b"999999999999999999 8\nthe 1 2 3 4 5 6 7 8\n", "v.txt is cut off"),
+    "cut off": (b"the 1 2 3 4 5 6 7 8\nman 1 2 3", "v.txt, line 2: 3 numbers instead of 8"),
+    "NaN": (b"the 1 2 3 4 5 6 7 nan\n", "v.txt, line 1: 'nan' is not a finite number"),
+    "1e400": (b"the 1 2 3 4 5 6 7 1e400\n", "v.txt, line 1: '1e400' is not a finite number"),
+    "1e39": (b"the 1 2 3 4 5 6 7 1e39\n", "v.txt, line 1: '1e39' is not a finite number"),
+    "other words": (b"zorp 1 2 3 4 5 6 7 8\n", "v.txt has a vector for none of the"),
+    "invalid UTF-8": (b"\xff 1 2 3 4 5 6 7 8\n", "v.txt, line 1, byte 1: not UTF-8"),
     "terminal escapes": (b"the 1 2 3 4 5 6 7 \x1b[31m8\n", "v.txt, line 1: '\\x1b[31m8' is not a finite number"),
 }
 RESCORE, MERGE = "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv", "count --merge c.txt -o out"
@@ -65,26 +113,33 @@ ROWS = [Bad(f"n-best: {name}", RESCORE, what, {"n.tsv": content}) for name, (con
 ROWS += [Bad(f"weights: {name}", "rescore -m {unigram} --apply {nbest} --weights w.json", what, {"w.json": content})
          for name, (content, what) in WEIGHTS.items()]  # fmt: skip
 ROWS += [Bad(f"counts: {name}", MERGE, what, {"c.txt": content}) for name, (content, what) in COUNTS.items()]
-ROWS += [Bad(f"vectors: {name}", EMBED, what, {"v.txt": it}, code=2 if "width" in name else 1) for name, (it, what) in VECTORS.items()]
+ROWS += [
+    Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1) for name, (content, what) in VECTORS.items()
+]
 ROWS += [
     Bad("n-best: missing", RESCORE, "cannot read n.tsv"),
     Bad("n-best: an empty folder", "rescore -m {unigram} --tune n", "", {"n": folder(x=b"")}),
     Bad("n-best: a line without end", "rescore -m {unigram} --tune n.tsv.gz", "n.tsv.gz, line 1: longer than",
         {"n.tsv.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
     Bad("n-best: truncated gzip", RESCORE.replace("n.tsv", "n.tsv.gz"), "cannot read n.tsv.gz", {"n.tsv.gz": gzip.compress(GOOD)[:-9]}),
-    Bad("n-best: references that contradict", f"{RESCORE} --ref r", "r, line 1: another reference for 'u1'",
-        {"n.tsv": GOOD, "r": b"u1 a dog\n"}),
+    Bad("n-best: references that contradict", f"{RESCORE} --ref r", "r, line 1: another reference for 'u1'", {"n.tsv": GOOD,
+        "r": b"u1 a dog\n"}),
     Bad("n-best: references that are missing", f"{RESCORE} --ref r", "cannot read r", {"n.tsv": GOOD}),
     Bad("n-best: a factor that is none", "rescore -m {unigram} --tune n --scores 1e400*s", "",
           {"n": folder(text=b"u1-1 a\n", s=b"u1-1 3\n", ref=b"u1 a\n")}),
     Bad("n-best: Kaldi, a hypothesis without score", "rescore -m {unigram} --tune n", "n/text, line 2",
         {"n": folder(text=b"u1-1 a\nu1-2 b\n", scores=b"u1-1 3\n", ref=b"u1 a\n")}),
+    Bad("n-best: Kaldi, a name without number", "rescore -m {unigram} --tune n", "n/text, line 1", {"n": folder(text=b"u1 a\n",
+        scores=b"u1 3\n")}),
+    Bad("n-best: ESPnet, no score", "rescore -m {unigram} --tune n", "cannot read n/1best_recog/score",
+        {"n": folder(**{"1best_recog__text": b"u1 a\n"})}),
     Bad("n-best: ESPnet, a rank of 400 digits", "rescore -m {unigram} --tune n", "",
         {"n": folder(**{"9" * 200 + "best_recog__text": b"u1 a\n"})}),
     Bad("weights: missing", "rescore -m {unigram} --apply {nbest} --weights w.json", "cannot read w.json"),
     Bad("weights: without end", "rescore -m {unigram} --apply {nbest} --weights /dev/zero", "/dev/zero holds no weights"),
     Bad("counts: missing", MERGE, "no such file: c.txt"),
     Bad("counts: a bomb", "count --merge c.gz -o out", "c.gz, line 1: longer than", {"c.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
+    Bad("counts: a table", "count --merge c.parquet -o out", "cannot read c.parquet", {"c.parquet": b"x"}),
     Bad("vectors: missing", EMBED, "cannot read v.txt"),
     Bad("vectors: a line without end", EMBED.replace("v.txt", "v.gz"), "v.gz, line 1: longer than",
         {"v.gz": gzip.compress(b"1 " * (1 << 19)) * 160}),

@@ -109,56 +109,89 @@ def long_header(size: int) -> Callable[[Path], None]:
 
 ANY = {
     "config.json missing": ("no model at m", remove("config.json")),
-    "config.json cut off": ("the model at m is damaged",
-                            lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
+    "config.json cut off": ("the model at m is damaged", lambda folder: write("config.json",
+        (folder / "config.json").read_bytes()[:100])(folder)),
     "config.json empty": ("the model at m is damaged", write("config.json", b"")),
+    "config.json of NULs": ("the model at m is damaged", write("config.json", bytes(1000))),
+    "config.json in UTF-16": ("the model at m is damaged", write("config.json", "{}".encode("utf-16"))),
+    "config.json an array": ("the model at m is damaged", write("config.json", b"[1, 2]")),
     "config.json a nest of arrays": ("the model at m is damaged", write("config.json", b"[" * 1_000_000)),
+    "config.json a nest that closes": ("the model at m is damaged", write("config.json", b"[" * 100_000 + b"]" * 100_000)),
     "config.json a pickle": ("the model at m is damaged", write("config.json", PICKLE)),
     "config.json with a number of 10000 digits": ("the model at m is damaged", write("config.json", b'{"step": ' + b"9" * 10_000 + b"}")),
     "config.json without end": ("", link("config.json", "/dev/zero")),
     "config.json too large": ("the model at m is damaged", write("config.json", b" " * (17 << 20))),
-    "config.json a folder": ("no model at m",
-                             lambda folder: ((folder / "config.json").unlink(), (folder / "config.json").mkdir()) and None),
+    "config.json a folder": ("no model at m", lambda folder: ((folder / "config.json").unlink(),
+        (folder / "config.json").mkdir()) and None),
+    "no files": ("the model at m is damaged", config(lambda content: content.update(files={}))),
+    "files are a list": ("the model at m is damaged", config(lambda content: content.update(files=[1]))),
+    "settings are a number": ("the model at m is damaged", config(lambda content: content.update(settings=3))),
     "a newer format": ("the model at m has format 99", config(lambda content: content.update(format_version=99))),
+    "a format of NaN": ("the model at m is damaged", config(lambda content: content.update(format_version=float("nan")))),
     "a format of text": ("the model at m is damaged", config(lambda content: content.update(format_version="\x1b[31m"))),
     "an unknown model": ("the model at m is damaged", config(lambda content: content.update(model="\x1b[2Jtransformer"))),
+    "another family's model": ("the model at m is damaged", config(lambda content: content.update(model="jordan"))),
     "a path out of the folder": ("the model at m is damaged", renamed("../outside.safetensors")),
+    "an absolute path": ("the model at m is damaged", renamed("/etc/passwd")),
     "a path with terminal escapes": ("the model at m is damaged", renamed("\x1b]0;owned\x07.safetensors")),
     "a name with NUL": ("the model at m is damaged", renamed("weights\0.safetensors")),
+    "a name that is too long": ("the model at m is damaged", renamed("w" * 300)),
+    "a name that is empty": ("the model at m is damaged", renamed("")),
     "weights missing": ("the model at m is damaged", remove("weights")),
+    "weights empty": ("the model at m is damaged", edited("weights", lambda data: b"")),
     "weights cut off": ("the model at m is damaged",
-                        lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
+        lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
     "weights cut off, and so recorded": ("the model at m is damaged", edited("weights", lambda data: data[:-10])),
+    "weights of zeros": ("the model at m is damaged", edited("weights", lambda data: bytes(len(data)))),
     "weights a pickle": ("the model at m is damaged", edited("weights", lambda data: PICKLE)),
     "weights a link elsewhere": ("the model at m is damaged", link("weights", "moved")),
     "weights a link to a device": ("the model at m is damaged", link("weights", "/dev/zero")),
     "weights swapped with the vocabulary": ("the model at m is damaged", swapped_files),
+    "a length that is negative": ("the model at m is damaged",
+        config(lambda content: [each.update(bytes=-1) for each in content["files"].values()] and None)),
     "a length of 10^30": ("the model at m is damaged",
-                          config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
+        config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
     "a header of 2^63 bytes": ("the model at m is damaged", long_header(2**63)),
     "a header of 90 MB": ("the model at m is damaged", long_header(90 << 20)),
+    "a header of 0 bytes": ("the model at m is damaged", long_header(0)),
+    "a header that is no JSON": ("the model at m is damaged", header(lambda entries: b"\xff" * 64)),
+    "a header that is a nest of arrays": ("the model at m is damaged", header(lambda entries: b"[" * 100_000 + b"]" * 100_000)),
+    "a header that is an array": ("the model at m is damaged", header(lambda entries: b"[1,2]")),
     "a header of 20,000 entries": ("the model at m is damaged", header(lambda entries: {
         f"\x1b{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(20_000)})),
     "an unknown type": ("the model at m is damaged", entry(dtype="F8\x1b[31m")),
     "a shape of 10^18": ("the model at m is damaged", entry(shape=[10**18])),
+    "a shape that overflows": ("the model at m is damaged", entry(shape=[2**32, 2**32])),
+    "a negative shape": ("the model at m is damaged", entry(shape=[-1, -1])),
+    "a shape of 100 dimensions": ("the model at m is damaged", entry(shape=[1] * 100)),
+    "a shape of NaN": ("the model at m is damaged", entry(shape=[float("nan")])),
+    "negative offsets": ("the model at m is damaged", entry(data_offsets=[-8, 0])),
+    "offsets beyond the file": ("the model at m is damaged", entry(data_offsets=[0, 2**62])),
     "no arrays": ("the model at m is damaged", arrays(lambda found: {"nothing": np.zeros(1, np.float32)})),
     "an array too many": ("the model at m is damaged", arrays(lambda found: {**found, "one\x1b[31m": np.zeros(1, np.float32)})),
     "an array of another type": ("the model at m is damaged", first_array(lambda array: array.astype(np.int32))),
     "an array of another shape": ("the model at m is damaged", first_array(lambda array: array.reshape(1, -1))),
     "vocabulary missing": ("the model at m is damaged", remove("vocab.txt")),
     "vocabulary empty": ("the model at m is damaged", edited("vocab.txt", lambda data: b"")),
+    "vocabulary cut off": ("the model at m is damaged", edited("vocab.txt", lambda data: data[:50])),
     "vocabulary not UTF-8": ("the model at m is damaged", edited("vocab.txt", lambda data: data[:-2] + b"\xff\n")),
-    "vocabulary with a symbol twice": ("the model at m is damaged",
-                                       edited("vocab.txt", lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
+    "vocabulary with a symbol twice": ("the model at m is damaged", edited("vocab.txt",
+        lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
+    "vocabulary with a count of 5000 digits": ("the model at m is damaged", edited("vocab.txt", lambda data: b"9" * 5000 + data)),
+    "vocabulary with a negative count": ("the model at m is damaged", edited("vocab.txt", lambda data: b"-" + data)),
     "vocabulary with an unknown escape": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\t\\q\x1b[31m\n")),
     "vocabulary without </s>": ("the model at m is damaged", edited("vocab.txt", lambda data: data.replace(b"</s>", b"<xx>"))),
     "vocabulary of one word more": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\tzorp\n")),
+    "vocabulary a link elsewhere": ("the model at m is damaged", link("vocab.txt", "moved")),
     "another tokenizer": ("the model at m is damaged", tokenizer(tokenizer="\x1b[31mbpe")),
+    "another tokenizer that there is": ("the model at m is damaged", tokenizer(tokenizer="sentencepiece")),
     "tokenizer settings of a wrong type": ("the model at m is damaged", tokenizer(lowercase=3)),
     "files missing": ("the model at m is damaged", config(lambda content: content.pop("files") and None)),
     "no weights named": ("the model at m is damaged", unnamed(".safetensors")),
     "no vocabulary named": ("the model at m is damaged", unnamed("vocab.txt")),
+    "a name of dots": ("the model at m is damaged", renamed("..")),
     "weights a folder": ("the model at m is damaged", lambda folder: ((path := weights_file(folder)).unlink(), path.mkdir()) and None),
+    "weights longer": ("the model at m is damaged", edited("weights", lambda data: data + b"x", in_config=False)),
     "an array too few": ("the model at m is damaged", arrays(lambda found: found.pop(next(iter(found))) is None)),
 }  # fmt: skip
 NETWORK = {
@@ -170,8 +203,13 @@ NETWORK = {
     ),
     "a width that the weights do not have": ("the model at m is damaged", setting(hidden_size=9)),
     "a width of 10^9": ("the model at m is damaged", setting(hidden_size=10**9)),
+    "a width of 10^30": ("the model at m is damaged", setting(hidden_size=10**30)),
     "a million layers": ("the model at m is damaged", setting(layers=1_000_000)),
     "a width below zero": ("the model at m is damaged", setting(hidden_size=-1)),
+    "a width in words": ("the model at m is damaged", setting(hidden_size="many")),
+    "a hundred layers": ("the model at m is damaged", setting(layers=100)),
+    "a bias of NaN": ("the model at m is damaged", setting(forget_bias=float("nan"))),
+    "a width of NaN": ("the model at m is damaged", setting(hidden_size=float("nan"))),
     "a dropout of 1e400": ("the model at m is damaged", setting(dropout_output=float("inf"))),
     "an output layer that there is not": ("the model at m is damaged", setting(output_layer="\x1b[31m")),
 }
@@ -195,19 +233,27 @@ def part(change) -> Callable[[Path], None]:
 
 MIXTURE = {
     "no parts": ("the model at m is damaged", config(lambda content: content.update(parts=[]))),
+    "a part missing": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="nowhere") or True)),
     "a part that is itself": ("part 1 of the mixture at m has changed", part(lambda parts: parts[0].update(path=".") or True)),
+    "a part that has changed": ("part 1 of the mixture at m has changed",
+        part(lambda parts: parts[0].update(fingerprint="0" * 12) or True)),
     "a part with terminal escapes": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="\x1b[2J") or True)),
     "a part with NUL": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="a\0b") or True)),
     "a part more": ("the model at m is damaged", part(lambda parts: parts.append(parts[0]) or True)),
     "weights that are negative": ("the model at m is damaged", filled(-1.0)),
+    "weights of NaN": ("the model at m is damaged", filled(float("nan"))),
     "weights of 1e308": ("the model at m is damaged", filled(1e308)),
     "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
     "a part whose weights are cut off": ("the model at ", below("part-1", edited("weights", lambda data: data[:-10], in_config=False))),
+    "a part that is a pickle": ("the model at ", below("part-1", edited("weights", lambda data: PICKLE, in_config=False))),
 }  # fmt: skip
 SUBWORDS = {
     "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),
+    "tokenizer.model empty": ("the model at m is damaged", edited("tokenizer.model", lambda data: b"")),
     "tokenizer.model of noise": ("the model at m is damaged", edited("tokenizer.model", lambda data: bytes(range(256)) * 40)),
     "tokenizer.model cut off": ("the model at m is damaged", edited("tokenizer.model", lambda data: data[: len(data) // 2])),
+    "tokenizer.model a pickle": ("the model at m is damaged", edited("tokenizer.model", lambda data: PICKLE)),
+    "tokenizer.model of the vocabulary": ("the model at m is damaged", edited("tokenizer.model", lambda data: b"1\ta\n" * 300)),
 }
 
 
@@ -216,34 +262,34 @@ def tuned(**changes) -> Callable[[Path], None]:
     return write("adapt-dynamic.json", json.dumps({**whole, **changes}).encode())
 
 
-def with_statistics(content: Callable[[Path], bytes]) -> Callable[[Path], None]:
-    """Settings that need gradient statistics, and a file of them with that content."""
-
-    def damage(folder: Path) -> None:
-        tuned(settings={"adaptation_rule": "rms"})(folder)
-        write("adapt-dynamic.safetensors", content(folder))(folder)
-
-    return damage
-
-
 ADAPTED = {
+    "no JSON": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b"x")),
+    "empty": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b"")),
     "a nest of arrays": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b"[" * 100_000)),
+    "not UTF-8": ("the settings in m/adapt-dynamic.json are damaged", write("adapt-dynamic.json", b'{"kind": "\xff"}')),
     "unknown settings": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings={"\x1b[31m": 1})),
+    "a rate of NaN": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings={"adaptation_rate": float("nan")})),
+    "a rate below zero": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings={"adaptation_rate": -1})),
+    "settings are a list": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings=[1])),
     "a link to a device": ("", link("adapt-dynamic.json", "/dev/zero")),
     "statistics of noise": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            with_statistics(lambda folder: b"\xff" * 99)),
+                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors",
+                                b"\xff" * 99)(folder)) and None),
     "statistics a pickle": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            with_statistics(lambda folder: PICKLE)),
+                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors",
+                                PICKLE)(folder)) and None),
     "statistics of another model": ("the gradient statistics in m/adapt-dynamic.safetensors belong to other weights",
-                                    with_statistics(lambda folder: weights_file(folder).read_bytes())),
+                                    lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
+                                                    write("adapt-dynamic.safetensors",
+                                                        weights_file(folder).read_bytes())(folder)) and None),
 }  # fmt: skip
 COMMANDS = {
     "generate": "generate -m m", "eval": "eval -m m {valid}", "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out", "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
     "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
-    "bench": "bench score -m m --rounds 1 --tokens 50",
+        "bench": "bench score -m m --rounds 1 --tokens 50",
     "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
-    "train, init": "train {text} --init-from m --model lstm -o out",
+        "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out", "count": "count {text} -m m -o out",
     "info": "info m", "import": "import {arpa} -o out --tokenizer-from m",
 }  # fmt: skip
@@ -270,8 +316,12 @@ def facts(place: Path, content: bytes) -> None:
 
 STATES = {
     "missing": lambda place: next(place.glob("state-*.json")).unlink(),
+    "empty": lambda place: facts(place, b""),
     "a nest of arrays": lambda place: facts(place, b"[" * 100_000),
     "a pickle": lambda place: facts(place, PICKLE),
+    "empty, by another hash": lambda place: next(place.glob("state-*.json")).write_bytes(b"") and None,
+    "arrays that are missing": lambda place: next(place.glob("state-*.safetensors")).unlink(),
+    "arrays that are a pickle": lambda place: next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None,
     "arrays that are cut off": lambda place: (
         (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10]) and None
     ),
@@ -280,7 +330,7 @@ STATES = {
 LOADED = {"lstm": {**ANY, **NETWORK}, "ngram": NGRAM, "mixture": MIXTURE, "subwords": SUBWORDS}  # read by the library; some by a command:
 ROWS = [Bad(f"model: {name}", SCORE, ANY[name][0], {"m": model("lstm", ANY[name][1])})
         for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type",
-                     "a header of 90 MB",
+            "a header of 90 MB",
                      "weights a link to a device", "an array too many", "vocabulary with an unknown escape")]  # fmt: skip
 ROWS += [Bad(f"model: {name}", SCORE, what, {"m": model(kind, damage)}) for kind, name, (what, damage) in (
     ("lstm", "numbers that overflow", NETWORK["numbers that overflow"]), ("ngram", "NaN", NGRAM["NaN"]),
@@ -291,14 +341,13 @@ ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[na
          for how, command in COMMANDS.items() for name in ("config.json cut off", "a newer format")]  # fmt: skip
 ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "", {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export", "train, init")]  # fmt: skip
-ROWS += [Bad(f"resume: state {name}",
-             "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
+ROWS += [Bad(f"resume: state {name}", "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
              "--precision fp32 --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
          for name, damage in STATES.items()]  # fmt: skip
 ROWS += [
     *(Bad(f"doctor: {name}", "doctor m", None, {"m": model("lstm", ANY[name][1])}, code=1)
       for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty",
-                   "a path with terminal escapes")),
+          "a path with terminal escapes")),
     Bad("doctor: missing", "doctor nothere", "no model at nothere"),
     Bad("model: missing", "score -m nothere x", "no model at nothere"),
     Bad("model: a file", "score -m a.txt x", "no model at a.txt", {"a.txt": b"the man\n"}),

@@ -1,4 +1,4 @@
-"""`rnnlm prepare` given bad texts, options and folders, and damaged prepared texts, as training, eval, info and doctor find them."""
+"""`rnnlm prepare` given bad texts, options and folders; and prepared texts that are damaged, as training, eval, info and doctor meet them."""
 
 import gzip
 import json
@@ -135,31 +135,54 @@ def setting(name: str, value: Any) -> Callable[[np.ndarray], Any]:
 DAMAGED = "the prepared text in d is damaged"
 INDEXES = {
     "index.json cut off": (DAMAGED, lambda folder: os.truncate(folder / "index.json", 200)),
+    "index.json empty": (DAMAGED, write("index.json", b"")),
     "index.json a pickle": (DAMAGED, write("index.json", PICKLE)),
     "index.json a nest of arrays": (DAMAGED, write("index.json", b"[" * 1_000_000)),
+    "index.json in UTF-16": (DAMAGED, write("index.json", "{}".encode("utf-16"))),
     "index.json of 65 MB": (DAMAGED, write("index.json", b" " * (65 << 20))),
     "index.json a link to a device": ("", linked("index.json", "/dev/zero")),
     "a newer format": ("the text in d has format 99", index(lambda content: content.update(format_version=99))),
     "a format of terminal escapes": (DAMAGED, index(lambda content: content.update(format_version="\x1b[31m"))),
     "a shard's path that leads out": (DAMAGED, renamed(f"../{FIRST}")),
+    "a shard's path that is absolute": (DAMAGED, renamed("/etc/passwd")),
     "a shard's name with terminal escapes": (DAMAGED, renamed("\x1b]0;owned\x07.safetensors")),
+    "a shard's name with NUL": (DAMAGED, renamed("shard-00000\0.safetensors")),
     "a tokenizer's path that leads out": (DAMAGED,
-                                          index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
+        index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
+    "a count below zero": (DAMAGED, index(lambda content: content["shards"][0]["counts"].update(tokens=-1))),
+    "a count of 1e400": (DAMAGED, index(lambda content: content["shards"][0]["counts"].update(tokens=float("inf")))),
+    "totals that do not add up": (DAMAGED, index(lambda content: content["counts"].update(lines=1))),
+    "shards out of order": (DAMAGED, index(lambda content: content["shards"].reverse())),
     "a list of 20,000 shards": (DAMAGED, index(lambda content: content.update(shards=content["shards"][:1] * 20_000))),
 }  # fmt: skip
 FILES = {
+    "no shards": (DAMAGED, index(lambda content: content.update(shards=[], counts={}, lines_hash=""))),
+    "10^15 tokens": (DAMAGED, count("tokens", 10**15)),
+    "10^15 lines": (DAMAGED, count("lines", 10**15)),
     "10^18 unknown tokens": (DAMAGED, count("oov_tokens", 10**18)),
     "a vocabulary of 10^30": (DAMAGED, index(lambda content: content.update(vocabulary_size=10**30))),
     "a length of 10^30": (DAMAGED, index(lambda content: content["shards"][0].update(file_bytes=10**30))),
     "a shard missing": (DAMAGED, lambda folder: (folder / SECOND).unlink()),
+    "a shard cut off": (DAMAGED, lambda folder: os.truncate(folder / SECOND, 100)),
+    "a shard empty, and so recorded": (DAMAGED, rewritten(b"")),
     "a shard a pickle, and so recorded": (DAMAGED, rewritten(PICKLE)),
     "a shard a link to a device": (DAMAGED, linked(FIRST, "/dev/zero")),
-    "shards swapped": (DAMAGED, swapped), "a header of 2^63 bytes": (DAMAGED, header(2**63)),
+    "a shard a link out of the folder": (DAMAGED, lambda folder: ((folder / FIRST).rename(folder.parent / "away"), linked_back(folder))),
+    "shards swapped": (DAMAGED, swapped),
+    "a header of 2^63 bytes": (DAMAGED, header(2**63)),
+    "a header of no bytes": (DAMAGED, header(0)),
+    "ids in a shape of 10^18": (DAMAGED, header(shape=[10**18])),
+    "ids in a negative shape": (DAMAGED, header(shape=[-1, -1])),
+    "ids beyond the file": (DAMAGED, header(data_offsets=[0, 2**62])),
     "ids of an unknown type": (DAMAGED, header(dtype="F8\x1b[31m")),
+    "ids that are floating-point numbers": (DAMAGED, shard(lambda arrays: arrays.update(ids=arrays["ids"].astype(np.float32)))),
     "an array missing": (DAMAGED, shard(lambda arrays: arrays.pop("oov") is None)),
     "an array too many": (DAMAGED, shard(lambda arrays: arrays.update({"one\x1b[31m": np.zeros(1, np.uint8)}))),
+    "vocabulary missing": (DAMAGED, lambda folder: (folder / "vocab.txt").unlink()),
+    "vocabulary cut off": (DAMAGED, lambda folder: os.truncate(folder / "vocab.txt", 50)),
     "vocabulary changed": (DAMAGED, lambda folder: write("vocab.txt", (folder / "vocab.txt").read_bytes().replace(b"the", b"teh"))(folder)),
     "vocabulary a link to a device": (DAMAGED, linked("vocab.txt", "/dev/zero")),
+    "another tokenizer": (DAMAGED, index(lambda content: content["tokenizer"].update(tokenizer="\x1b[31mbpe"))),
     "settings of the text that there are not": ("", index(lambda content: content["text_settings"].update(blank_lines="\x1b[31m"))),
 }  # fmt: skip
 CONTENT = {  # which only reading can find
@@ -169,16 +192,20 @@ CONTENT = {  # which only reading can find
 }  # fmt: skip
 
 
+def linked_back(folder: Path) -> None:
+    (folder / FIRST).symlink_to(folder.parent / "away")
+
+
 READERS = {
     "train": "train d --model unigram -o out", "train a network": f"train d --model lstm {TINY} -o out",
-    "valid": "train {text} --valid d --model unigram -o out",
+        "valid": "train {text} --valid d --model unigram -o out",
     "test": f"train d --test d --model lstm {TINY} -o out",
 }  # fmt: skip
 PREPARE = "prepare text.txt -o d --workers 1"
 ROWS = [Bad(f"eval: {name}", "eval -m {unigram} d", what, {"d": text(damage)}) for name, (what, damage) in {**INDEXES, **FILES}.items()]
 ROWS += [Bad(f"{how}: {name}", command, {**INDEXES, **FILES}[name][0], {"d": text({**INDEXES, **FILES}[name][1])})
-         for how, command in READERS.items()
-         for name in ("index.json cut off", "a shard missing", "shards swapped", "vocabulary changed")]  # fmt: skip
+         for how, command in READERS.items() for name in ("index.json cut off", "a shard missing", "shards swapped",
+             "vocabulary changed")]  # fmt: skip
 ROWS += [Bad(f"info: {name}", "info d", what, {"d": text(damage)}) for name, (what, damage) in INDEXES.items()]
 ROWS += [Bad(f"doctor: {name}", "doctor d", None, {"d": text(damage)})
          for name, damage in {**{name: damage for name, (_, damage) in {**INDEXES, **FILES}.items()
@@ -187,11 +214,12 @@ ROWS += [Bad(f"{how}: {name}", command, "the prepared text", {"d": text(damage)}
          for how, command in {"eval": "eval -m {unigram} d", **READERS}.items() if how != "valid"]  # fmt: skip
 ROWS += [Bad(f"prepare: bad text, {name}", PREPARE, what, {"text.txt": data}, keeps=False) for name, (what, data) in {
     "not UTF-8": ("text.txt, line 2, byte 5", b"good\nbad \xff here\n"), "in UTF-16": ("text.txt, line 1", "the man\n".encode("utf-16")),
-    "empty": ("no text in text.txt", b""), "blank": ("no text in text.txt", b"\n \0\n\t\n"),
-    "reserved symbols": ("text.txt, line 2", b"a\nb </s>\n"),
+    "empty": ("no text in text.txt", b""), "blank": ("no text in text.txt", b"\n \0\n\t\n"), "reserved symbols": ("text.txt, line 2",
+        b"a\nb </s>\n"),
 }.items()]  # fmt: skip
 ROWS += [
     Bad("prepare: gz cut off", "prepare t.gz -o d --workers 1", "cannot read t.gz", {"t.gz": gzip.compress(TEXT)[:-9]}),
+    Bad("prepare: gz that is none", "prepare t.gz -o d --workers 1", "cannot read t.gz", {"t.gz": TEXT}),
     Bad("prepare: a text that is not there", "prepare nothere.txt -o d", "no such file: nothere.txt"),
     Bad("prepare: a folder as a text", "prepare s -o d", "s ", {"s": lambda path, models: path.mkdir()}),
     Bad("prepare: a model as a text", "prepare {unigram} -o d", ""),
@@ -203,41 +231,53 @@ ROWS += [
     usage("prepare: no text", "prepare -o d"), usage("prepare: no folder", "prepare text.txt", "", {"text.txt": TEXT}),
     usage("prepare: standard input twice", "prepare - - -o d", "standard input is named twice"),
     usage("prepare: no workers", "prepare text.txt -o d --workers 0", "", {"text.txt": TEXT}),
+    usage("prepare: workers below zero", "prepare text.txt -o d --workers -3", "", {"text.txt": TEXT}),
+    usage("prepare: workers of 1e400", "prepare text.txt -o d --workers 1e400", "", {"text.txt": TEXT}),
     usage("prepare: a million workers", "prepare text.txt -o d --workers 1000000", "", {"text.txt": TEXT}),
     *(usage(f"prepare: a sample of {size!r}", f"{PREPARE} --sample '{size}'", "sample = ", {"text.txt": TEXT})
       for size in ("much", "", "-1M", "nan", "1e400", "0", "\x1b[31m", "9" * 5000)),
     usage("prepare: an unknown tokenizer", f"{PREPARE} --tokenizer bpe", "", {"text.txt": TEXT}),
+    usage("prepare: a vocabulary below zero", f"{PREPARE} --max-vocab -1", "", {"text.txt": TEXT}),
     usage("prepare: an unknown setting", f"{PREPARE} --set '\x1b[31m=1'", "unknown setting", {"text.txt": TEXT}),
     Bad("prepare: the tokenizer of nothing", f"{PREPARE} --tokenizer-from nothing", "no model at nothing", {"text.txt": TEXT}),
     Bad("prepare: the tokenizer of a damaged text", f"{PREPARE} --tokenizer-from old", "the prepared text in old is damaged",
         {"text.txt": TEXT, "old": text(INDEXES["index.json cut off"][1])}),
     usage("prepare: a tokenizer and another", f"{PREPARE} --tokenizer-from {{unigram}} --tokenizer char", "", {"text.txt": TEXT}),
     usage("prepare: a tokenizer and a sample", f"{PREPARE} --tokenizer-from {{unigram}} --sample 1M", "--tokenizer-from and --sample",
-          {"text.txt": TEXT}),
+        {"text.txt": TEXT}),
     Bad("prepare: the folder is a file", "prepare text.txt -o text.txt", "cannot write to text.txt", {"text.txt": TEXT}),
+    Bad("prepare: below a file", "prepare text.txt -o text.txt/d", "cannot write to text.txt/d", {"text.txt": TEXT}),
     Bad("prepare: the folder is a model", PREPARE, "d is not empty", {"text.txt": TEXT, "d": copy("unigram")}),
+    Bad("prepare: the folder is a model, overwrite", f"{PREPARE} --overwrite", "d is not empty", {"text.txt": TEXT, "d": copy("unigram")}),
+    Bad("prepare: the folder is not empty", PREPARE, "d is not empty", {"text.txt": TEXT, "d": thesis}),
     Bad("prepare: the folder is not empty, overwrite", f"{PREPARE} --overwrite", "d is not empty", {"text.txt": TEXT, "d": thesis}),
     Bad("prepare: the folder has an index of others, overwrite", f"{PREPARE} --overwrite", "d is not empty",
         {"text.txt": TEXT, "d": lambda path, models: (thesis(path, models), write("index.json", b'{"page": 1}')(path))}),
     Bad("prepare: the folder has a prepared text", PREPARE, "d holds a prepared text already", {"text.txt": TEXT, "d": prepared()}),
-    Bad("prepare: the folder has a part", PREPARE, "d holds a text that is prepared in part",
-        {"text.txt": TEXT, "d": prepared(unfinished)}),
+    Bad("prepare: the folder has a part", PREPARE, "d holds a text that is prepared in part", {"text.txt": TEXT,
+        "d": prepared(unfinished)}),
     Bad("prepare: overwrite with a text that is none", "prepare t.gz -o d --workers 1 --overwrite", "cannot read t.gz",
         {"text.txt": TEXT, "d": prepared(), "t.gz": TEXT}),
     Bad("prepare: where nobody can write", "prepare text.txt -o /proc/nothere", "cannot write to /proc/nothere", {"text.txt": TEXT}),
     Bad("prepare: a name too long", f"prepare text.txt -o {'d' * 300}", "cannot write to ddd", {"text.txt": TEXT}),
-    usage("resume: and overwrite", f"{PREPARE} --resume --overwrite", "--resume and --overwrite",
-          {"text.txt": TEXT, "d": prepared(unfinished)}),
+    usage("resume: and overwrite", f"{PREPARE} --resume --overwrite", "--resume and --overwrite", {"text.txt": TEXT,
+        "d": prepared(unfinished)}),
+    usage("resume: other settings", f"{PREPARE} --resume --max-vocab 10", "--resume goes on", {"text.txt": TEXT,
+        "d": prepared(unfinished)}),
+    usage("resume: other settings of a whole text", f"{PREPARE} --resume --lowercase", "--resume goes on", {"text.txt": TEXT,
+        "d": prepared()}),
     usage("resume: a longer text", f"{PREPARE} --resume", "--resume goes on",
           {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: write("../text.txt", TEXT + TEXT)(folder))}),
     usage("resume: another text of that length", f"{PREPARE} --resume", "the text is not the one that was prepared so far",
           {"text.txt": TEXT, "d": prepared(cut_off_after_a_shard, lambda folder: write("../text.txt", TEXT.upper())(folder))}),
+    usage("resume: another text", "prepare other.txt -o d --resume", "--resume goes on", {"text.txt": TEXT, "other.txt": TEXT,
+        "d": prepared(unfinished)}),
     Bad("resume: the journal cut off", f"{PREPARE} --resume", DAMAGED,
         {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: os.truncate(folder / "unfinished.json", 99))}),
-    Bad("resume: the journal a pickle", f"{PREPARE} --resume", DAMAGED,
-        {"text.txt": TEXT, "d": prepared(unfinished, write("unfinished.json", PICKLE))}),
-    Bad("resume: the vocabulary changed", f"{PREPARE} --resume", DAMAGED,
-        {"text.txt": TEXT, "d": prepared(unfinished, write("vocab.txt", b"1\tx\n"))}),
+    Bad("resume: the journal a pickle", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished,
+        write("unfinished.json", PICKLE))}),
+    Bad("resume: the vocabulary changed", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished, write("vocab.txt",
+        b"1\tx\n"))}),
     Bad("resume: the vocabulary missing", f"{PREPARE} --resume", DAMAGED,
         {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: (folder / "vocab.txt").unlink())}),
     Bad("train: not prepared to its end", "train d --model unigram -o out", "the text in d is not prepared to its end",

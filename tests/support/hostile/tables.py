@@ -36,34 +36,68 @@ def footer(length: int):
     return make
 
 
+DEEP = b"[" * 200_000
 DEEP_ROW = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
 JSON = {
     "no JSON": (b"the man\n", "t.jsonl, line 1: not JSON"),
+    "cut off": (b'{"text": "the man"}\n{"text": "the', "t.jsonl, line 2: not JSON"),
+    "no object": (b'"the man"\n', "t.jsonl, line 1: not a JSON object"),
+    "a number": (b"3\n", "t.jsonl, line 1: not a JSON object"),
+    "an array of numbers": (b"[1, 2]\n", "t.jsonl, element 1: not a JSON object"),
+    "an array that is cut off": (b'[{"text": "a"},', "t.jsonl, line 1: not JSON"),
     "text is a number": (b'{"text": 3}\n', "t.jsonl, line 1: column 'text' holds int, not text"),
+    "text is null": (b'{"text": null}\n', "t.jsonl, line 1: column 'text' holds NoneType, not text"),
+    "no such column": (b'{"text": "a"}\n{"other": "b"}\n', "t.jsonl, line 2: no column 'text'"),
+    "no column": (b"{}\n", "t.jsonl, line 1"),
     "a nest of arrays": (DEEP_ROW, "t.jsonl, line 1: not JSON"),
-    "a number of a million digits": (b'{"text": ' + b"9" * 1_000_000 + b"}\n", "t.jsonl, line 1"),
+    "a nest of arrays that is cut off": (DEEP, "t.jsonl, line 1: not JSON"),
+    "a nest of arrays, further on": (b'{"text": "a"}\n' + DEEP_ROW, "t.jsonl, line 2: not JSON"),
     "invalid UTF-8": (b'{"text": "\xff"}\n', "t.jsonl, line 1, byte 11: not UTF-8"),
     "half a surrogate pair": (b'{"text": "\\ud800"}\n', "t.jsonl, line 1: not JSON"),
+    "1e400": (b'{"text": 1e400}\n', "t.jsonl, line 1"),
+    "NaN": (b'{"text": NaN}\n', "t.jsonl, line 1: not JSON"),
+    "a number of a million digits": (b'{"text": ' + b"9" * 1_000_000 + b"}\n", "t.jsonl, line 1"),
+    "UTF-16": ('{"text": "a"}'.encode("utf-16"), "t.jsonl, line 1, byte 1: not UTF-8"),
+    "empty": (b"", "no text in t.jsonl"),
     "a newline in a text": (b'{"text": "the\\nman"}\n{"text": "</s>"}\n', "t.jsonl, line 3: the text holds </s>"),
-}  # fmt: skip
+}
 CSV = {
+    "no header": (b"", "no text in t.csv"),
+    "no such column": (b"a,b\nx,y\n", "t.csv, line 2: no column 'text'"),
+    "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' appears twice"),
     "a quotation mark left open": (b'text\n"the man\n', "t.csv, line 2: not readable as a table"),
     "text after a quotation": (b'text\n"the" man\n', "t.csv, line 2: not readable as a table"),
-    "invalid UTF-8": (b"text\n\xff\n", "t.csv, line 2, byte 1: not UTF-8"), "NUL": (b"te\0xt\na\n", "t.csv, line 2: no column 'text'"),
+    "too many cells": (b"text,b\nthe,man,was\n", "t.csv, line 2: the row has more cells than columns"),
+    "too few cells": (b"b,text\nthe\n", "t.csv, line 2: column 'text' holds NoneType, not text"),
+    "invalid UTF-8": (b"text\n\xff\n", "t.csv, line 2, byte 1: not UTF-8"),
+    "UTF-16": ("text\na\n".encode("utf-16"), "t.csv, line 1, byte 1: not UTF-8"),
+    "NUL": (b"te\0xt\na\n", "t.csv, line 2: no column 'text'"),
     "a reserved symbol": (b"text\n<s>\n", "t.csv, line 1: the text holds <s>"),
-}  # fmt: skip
+}
 PARQUET = {
     "no Parquet": (b"the man\n", "cannot read t.parquet"),
+    "empty": (b"", "cannot read t.parquet"),
+    "only its mark": (b"PAR1PAR1", "cannot read t.parquet"),
+    "cut off": (parquet({"text": ["the man"]}, cut=20), "cannot read t.parquet"),
     "text that is not UTF-8": (parquet({"text": ["the man"] * 500}, flip=25), "t.parquet, after row 0: not UTF-8"),
     "a footer of 4 GB": (footer(0xFFFFFFF0), "cannot read t.parquet"),
+    "a column of numbers": (parquet({"text": [1, 2]}), "t.parquet, row 1: column 'text' holds int, not text"),
     "a column of bytes": (parquet({"text": [b"\xff"]}), "t.parquet, row 1: column 'text' holds bytes, not text"),
     "a missing text": (parquet({"text": ["a", None]}), "t.parquet, row 2: column 'text' holds NoneType, not text"),
+    "no such column": (parquet({"a": ["x"], "b": ["y"]}), "t.parquet: which column holds the text?"),
+    "no rows": (parquet({"text": pa.array([], pa.string())}), "no text in t.parquet"),
     "a truncated suffix": (parquet({"text": ["<s>"]}), "t.parquet, line 1: the text holds <s>"),
 }
 PAIRS = {
+    "empty": (b"", "pairs.tsv holds no pairs"),
+    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv does not have the columns of a list of pairs"),
+    "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
+    "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
     "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),
-    "invalid UTF-8": (b"good\tbad\nthe\t\xff\n", "p.tsv, line 2, byte 5: not UTF-8"),
+    "invalid UTF-8": (b"good\tbad\nthe\t\xff\n", "pairs.tsv, line 2, byte 5: not UTF-8"),
+    "UTF-16": ("good\tbad\n".encode("utf-16"), "pairs.tsv, line 1, byte 1: not UTF-8"),
     "a reserved symbol": (b"good\tbad\nthe\t<s>\n", "no pair can be scored"),
+    "too many cells": (b"good\tbad\na\tb\tc\n", "no pair can be scored"),
 }
 SUITE = {"meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > (1;%b%)"}], "items": [
     {"item_number": 1, "conditions": [{"condition_name": name, "regions": [{"region_number": 1, "content": "the man"}]} for name in "ab"]}
@@ -83,16 +117,25 @@ def region(number) -> list:
 SUITES = {
     "an array of them that is cut off": (b"[" + suite()[:-1], "s.json, line 1: not JSON"),
     "a nest of arrays": (b'{"items": ' + b"[" * 100_000 + b"]" * 100_000 + b', "predictions": []}', "s.json"),
+    "no items": (suite(items=[]), "s.json holds no items"),
     "items are no list": (suite(items=3), "s.json is not a test suite"),
     "a region of a huge number": (suite(items=region(10**30)), "s.json"),
+    "a region that is NaN": (suite(items=region("nan")), "s.json is not a test suite"),
     "a call": (suite("__import__('os').system('touch hacked') > 1"), "s.json: not a formula"),
+    "a power": (suite("9**9**9**9 > (1;%a%)"), "s.json: not a formula"),
     "a nest of parentheses": (suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"), "s.json: not a formula"),
+    "a number that is huge": (suite("9" * 1900 + " > (1;%a%)"), "s.json: not a formula"),
+    "an endless formula": (suite("(1;%a%) > " + "1" * 5000), "s.json: not a formula"),
+    "no such region": (suite("(7;%a%) > (1;%b%)"), "s.json: no item has the region"),
+    "another metric": (suite(meta={"metric": "mean"}), "s.json: the metric 'mean' is not known"),
 }
 
 ROWS = [Bad(f"JSON-lines: {name}", "eval -m {unigram} t.jsonl", what, {"t.jsonl": content}) for name, (content, what) in JSON.items()]
 ROWS += [Bad(f"CSV: {name}", "eval -m {unigram} t.csv --column text", what, {"t.csv": content}) for name, (content, what) in CSV.items()]
 ROWS += [Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parquet": content}) for name, (content, what) in PARQUET.items()]
-ROWS += [Bad(f"pairs: {name}", "score -m {unigram} --pairs p.tsv", what, {"p.tsv": content}) for name, (content, what) in PAIRS.items()]
+ROWS += [
+    Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content}) for name, (content, what) in PAIRS.items()
+]
 ROWS += [Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content}) for name, (content, what) in SUITES.items()]
 ROWS += [
     Bad("JSON-lines: scored, a nest of arrays", "score -m {unigram} --input t.jsonl -o out.jsonl --strict", "sentence 2: line 2: not JSON",
@@ -104,6 +147,7 @@ ROWS += [
          {"t.tsv": b'id\ttext\n1\t"the man\n"2\n3\t"\n' * 99}),
     fine("TSV: a quotation without end", "score -m {unigram} --input t.tsv --column text",
          {"t.tsv": b'text\tid\n"' + (b"a" * 9_999 + b"\n") * 300}),
+    Bad("JSON-lines: trained on", "train t.jsonl --model unigram -o out", "t.jsonl, line 1: not JSON", {"t.jsonl": b"x"}),
     Bad("JSON-lines: a line without end", "eval -m {unigram} t.jsonl.gz", "t.jsonl.gz, line 1: longer than",
         {"t.jsonl.gz": gzip.compress(b'{"text": "') + gzip.compress(LONG) * 160}),
     Bad("JSON: an array without end", "eval -m {unigram} t.json.gz", "t.json.gz, line 1: longer than",
@@ -115,13 +159,20 @@ ROWS += [
     Bad("CSV: a line without end", "eval -m {unigram} t.csv.gz --column text", "t.csv.gz, line 2: longer than",
         {"t.csv.gz": gzip.compress(b"text\n") + gzip.compress(LONG) * 160}),
     Bad("CSV: no column named", "eval -m {unigram} t.csv", "t.csv is a table", {"t.csv": b"text\na\n"}),
+    Bad("CSV: a column that is not there", "score -m {unigram} --input t.csv --column nope", "t.csv, line 2: no column 'nope'",
+        {"t.csv": b"text\na\n"}),
     Bad("CSV: truncated", "score -m {unigram} --input t.csv.gz --column text", "cannot read t.csv.gz",
         {"t.csv.gz": gzip.compress(b"text\na\n" * 100)[:-9]}),
+    Bad("TSV: a table by another name", "score -m {unigram} --input t.txt --column text", "t.txt does not have a table suffix",
+        {"t.txt": b"text\na\n"}),
+    Bad("TSV: no such column", "score -m {unigram} --input t.tsv --column text", "t.tsv, line 2: no column 'text'",
+        {"t.tsv": b"a\tb\nx\ty\n"}),
     Bad("pairs: missing", "score -m {unigram} --pairs pairs.tsv", "no such file: pairs.tsv"),
+    Bad("pairs: a folder without any", "score -m {unigram} --pairs .", ". holds no pairs"),
     Bad("pairs: of different formats", "score -m {unigram} --pairs .", ". mixes formats",
         {"a.tsv": b"good\tbad\na\tb\n", "b.json": suite()}),
     Bad("pairs: a nest of arrays", "score -m {unigram} --pairs t.jsonl", "t.jsonl, line 2: not JSON",
         {"t.jsonl": b'{"good": "a", "bad": "b"}\n' + DEEP_ROW}),
     fine("CSV: a formula of a spreadsheet is text", "score -m {unigram} --input t.csv --column text",
-         {"t.csv": b'text\n"=cmd|\'/C calc\'!A0"\n'}),
+        {"t.csv": b'text\n"=cmd|\'/C calc\'!A0"\n'}),
 ]  # fmt: skip

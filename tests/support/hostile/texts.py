@@ -11,29 +11,40 @@ GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
 
 ENCODINGS = {
-    "empty": (b"", "no text in text"), "blank": (b"\n \t\r\n\0\n", "no text in text"),
+    "empty": (b"", "no text in text"),
+    "blank": (b"\n \t\r\n\0\n", "no text in text"),
     "invalid UTF-8": (b"good\nbad \xff\n", "text, line 2, byte 5: not UTF-8"),
     "an overlong encoding": (b"good \xc0\xaf\n", "text, line 1, byte 6: not UTF-8"),
     "a surrogate": (b"good \xed\xa0\x80\n", "text, line 1, byte 6: not UTF-8"),
+    "beyond Unicode": (b"\xf4\x90\x80\x80\n", "text, line 1, byte 1: not UTF-8"),
     "cut-off UTF-8": (b"caf\xc3", "text, line 1, byte 4: not UTF-8"),
     "UTF-16": ("text".encode("utf-16"), "text, line 1, byte 1: not UTF-8"),
+    "UTF-16, big endian": (b"\xfe\xff\0t\0e", "text, line 1, byte 1: not UTF-8"),
+    "UTF-32": ("text".encode("utf-32"), "text, line 1, byte 1: not UTF-8"),
     "Latin-1": ("the café\n".encode("latin-1"), "text, line 1, byte 8: not UTF-8"),
     "<s> within": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
     "</s> at the end": (b"a </s>\n", "text, line 1: the text holds </s>"),
+    "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text, line 1, byte 10: not UTF-8"),
+    "a safetensors file": (bytes([0x88, 0, 0, 0, 0, 0, 0, 0]) + b'{"a":1}', "text, line 1, byte 1: not UTF-8"),
     "a gzip file without its suffix": (gzip.compress(GOOD, mtime=0), "text, line 1, byte 2: not UTF-8"),
-}  # fmt: skip
+}
 COMMANDS = {
-    "eval": "eval -m {unigram} text", "train": "train text --model unigram -o out",
+    "eval": "eval -m {unigram} text",
+    "train": "train text --model unigram -o out",
     "train a network": f"train text --model lstm {TINY} -o out",
-    "valid": f"train {{text}} --valid text --model lstm {TINY} -o out", "test": "train {text} --test text --model unigram -o out",
+    "valid": f"train {{text}} --valid text --model lstm {TINY} -o out",
+    "test": "train {text} --test text --model unigram -o out",
     "count": "count text -o out",
     "compare": "compare {unigram} {ngram} --on text --report out.html",
-    "compare, train": "compare {unigram} {ngram} --on {valid} --train text", "tune": "tune -m {unigram} --adapt unigram --on text",
+    "compare, train": "compare {unigram} {ngram} --on {valid} --train text",
+    "tune": "tune -m {unigram} --adapt unigram --on text",
     "tune, statistics": "tune -m {lstm} --adapt dynamic --on {valid} --statistics text --tokens 50",
-    "mix": "mix {lstm} {ngram} --on text -o out", "check": "generate -m {unigram} --num 2 --check text",
+    "mix": "mix {lstm} {ngram} --on text -o out",
+    "check": "generate -m {unigram} --num 2 --check text",
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
-    "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out", "export": "export -m {lstm} --compact out --test text",
-}  # fmt: skip
+    "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
+    "export": "export -m {lstm} --compact out --test text",
+}
 BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {".zst": COMPRESS[".zst"](b"a" * (200 << 20))}
 ZEROS = COMPRESS[".zst"](bytes(1 << 30))
 
@@ -50,13 +61,13 @@ def huge_dictionary() -> bytes:
 ROWS = [Bad(f"{name}: {how}", COMMANDS[how], what, {"text": content})
         for name, (content, what) in ENCODINGS.items() for how in ("eval", "train")]  # fmt: skip
 ROWS += [Bad(f"{name}: {how}", command, ENCODINGS[name][1], {"text": ENCODINGS[name][0]})
-         for how, command in COMMANDS.items() if how not in ("eval", "train")
-         for name in ("invalid UTF-8", "<s> within", "empty")]  # fmt: skip
+         for how, command in COMMANDS.items() if how not in ("eval", "train") for name in ("invalid UTF-8", "<s> within",
+             "empty")]  # fmt: skip
 ROWS += [Bad(f"truncated{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}", {f"t{suffix}": compress(GOOD)[:-9]})
          for suffix, compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"damaged{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}",
-             {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)})
-         for suffix, compress in COMPRESS.items()]  # fmt: skip
+             {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)}) for suffix,
+                 compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"not {suffix} at all", f"train t{suffix} --model unigram -o out", f"cannot read t{suffix}", {f"t{suffix}": GOOD})
          for suffix in COMPRESS]  # fmt: skip
 ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text", f"t{suffix}"), f"t{suffix}, line 1: longer than",
@@ -85,8 +96,8 @@ ROWS += [
     Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz",
         {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
     Bad("score: a directory", "score -m {unigram} --input .", ". is a directory"),
-    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d",
-        {"d": folder(**{"state.json": b"x", "data.arrow": b"\xff" * 99})}),
+    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d", {"d": folder(**{"state.json": b"x",
+        "data.arrow": b"\xff" * 99})}),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
     fine("NULs part words", "eval -m {unigram} text", {"text": b"the\0man\0\0\n"}),

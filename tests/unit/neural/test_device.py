@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from pathlib import Path
 
@@ -92,10 +93,8 @@ def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
 
 
 def test_memory_that_runs_out_is_an_error_with_a_way_out():
-    with (
-        pytest.raises(TrainingError, match="out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"),
-        memory_errors(CPU),
-    ):
+    lower = "out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"
+    with pytest.raises(TrainingError, match=lower), memory_errors(CPU):
         torch.empty(1 << 50)
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("MPS backend out of memory (...)"),
@@ -158,8 +157,8 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",
-    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",  # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",  # numpy's, on the host already
+    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
@@ -227,15 +226,15 @@ def step_functions():
     return found
 
 
+FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device clip_gradients features loss connect _even_rows
+__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
+_widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates"""
+
+
 def test_the_step_is_followed_into_all_it_calls():
-    names = set(step_functions())
-    assert {"add_gradients", "update", "_share_of_new"} <= names
-    assert {"step", "next", "batch", "restart_rows", "_on_device", "clip_gradients", "features", "loss", "connect", "_even_rows"} <= names
-    assert set("__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights".split()) <= names
-    assert {"cudnns_layer", "flat_weights", "kernel_type", "_widened"} <= names
-    assert set("forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates".split()) <= names
-    assert len(step_functions()["loss"]) >= 6  # the network's and each output layer's
-    assert "is_good" not in names and "fitted" not in names
+    functions = step_functions()
+    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_good", "fitted"} & set(functions)
+    assert len(functions["loss"]) >= 6  # the network's and each output layer's
 
 
 def test_nothing_in_a_training_step_waits_for_the_device():

@@ -68,29 +68,6 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
     assert all(parameter.is_cuda for parameter in trainer.network.parameters())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"])
-def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, optimizer, precision):
-    data = make_data(sentences)
-    trainer = make_trainer(
-        data, device="cuda", precision=precision, optimizer=optimizer, layers=2, state_reset=0.2,
-        dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0,
-        l1=1e-6, l2=1e-6, ema_decay=None if optimizer == "asgd" else 0.9,
-    )  # fmt: skip
-    state = trainer.network.initial_state(trainer.source.rows)
-    windows = [window for _, (_, window) in zip(range(6), trainer.source.windows(), strict=False)]
-    for window in windows[:2]:  # kernels are loaded and chosen in the first steps
-        _, state = trainer.step(trainer.source.batch(window), state, 0.01)
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for window in windows[2:]:
-            loss, state = trainer.step(trainer.source.batch(window), state, 0.01)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert loss.isfinite()
-
-
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 def test_a_lost_weight_is_noticed_and_the_run_goes_back(make_data, make_trainer, sentences, eager_snapshots, cuda_graphs):
     settings = {"budget": "30steps", "batch_rows": 4, "bptt_tokens": 12, "clip_norm": None, "cuda_graphs": cuda_graphs}

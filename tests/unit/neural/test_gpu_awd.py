@@ -1,4 +1,5 @@
-"""AWD-LSTM and CUDA graphs, as far as only a CUDA device can show them: run with `pytest -m gpu` on a machine that has one."""
+"""AWD-LSTM, steps that wait for nothing and CUDA graphs, as far as only a CUDA device can show them: run with `pytest -m gpu`
+on a machine that has one."""
 
 import warnings
 
@@ -98,14 +99,20 @@ def test_bf16_products_are_cudnns():
         assert kernel_type(torch.ones(1, device=DEVICE)) == torch.bfloat16
 
 
+EVERYTHING = {"layers": 2, "dropout_input": 0.1, "dropout_between": 0.1, "dropout_output": 0.1, "clip_value": 1.0, "l1": 1e-6, "l2": 1e-6}
+STEPS = [(EVERYTHING | {"optimizer": name, "ema_decay": None if name == "asgd" else 0.9}, False)
+         for name in ("adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop")]  # fmt: skip
+STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay": None}, {"optimizer": "adamw", "ema_decay": 0.9})
+          for graphs in (False, True)]  # fmt: skip
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("cuda_graphs", [False, True])
-@pytest.mark.parametrize("more", [{}, {"optimizer": "asgd", "ema_decay": None}, {"optimizer": "adamw", "ema_decay": 0.9}], ids=str)
-def test_an_awd_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, precision, cuda_graphs, more):
-    trainer = make_trainer(make_data(sentences), device="cuda", precision=precision, cuda_graphs=cuda_graphs, state_reset=0.2, **AWD | more)
+@pytest.mark.parametrize("settings, cuda_graphs", STEPS, ids=str)
+def test_a_training_step_does_not_wait_for_the_device(make_data, make_trainer, sentences, precision, settings, cuda_graphs):
+    trainer = make_trainer(make_data(sentences), device="cuda", precision=precision, cuda_graphs=cuda_graphs, state_reset=0.2, **settings)
     steps(trainer, PLAIN_USES + 2)  # kernels are loaded, and the iteration is recorded
     state = trainer.network.initial_state(trainer.source.rows)
-    windows = [window for _, (_, window) in zip(range(3), trainer.source.windows(), strict=False)]
+    windows = [window for _, (_, window) in zip(range(4), trainer.source.windows(), strict=False)]
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:

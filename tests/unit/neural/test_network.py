@@ -58,15 +58,11 @@ def lstm_parameters(E, H):
     return 4 * H * (E + H + 1)
 
 
-@pytest.mark.parametrize(
-    "settings, parts, count",
-    [
-        ({"tied": True, "hidden_size": 4}, set(), V * 4 + lstm_parameters(4, 4) + V),
-        ({"tied": True}, {"projection.weight", "projection.bias"}, V * 4 + lstm_parameters(4, 6) + (6 * 4 + 4) + V),
-        ({"tied": False}, {"output.weight"}, V * 4 + lstm_parameters(4, 6) + V * 6 + V),
-    ],
-    ids=["tied", "tied and projected", "untied"],
-)
+@pytest.mark.parametrize("settings, parts, count", [
+    ({"tied": True, "hidden_size": 4}, set(), V * 4 + lstm_parameters(4, 4) + V),
+    ({"tied": True}, {"projection.weight", "projection.bias"}, V * 4 + lstm_parameters(4, 6) + (6 * 4 + 4) + V),
+    ({"tied": False}, {"output.weight"}, V * 4 + lstm_parameters(4, 6) + V * 6 + V),
+], ids=["tied", "tied and projected", "untied"])  # fmt: skip
 def test_parameters_are_those_of_the_shape_asked_for(settings, parts, count):
     network = make_network(**settings)
     layer = {f"body.layers.0.{name}" for name in ("weight_ih", "weight_hh", "bias_ih")}
@@ -182,31 +178,27 @@ def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
     torch.testing.assert_close(network.body(x_TBE, network.initial_state(B))[0], x_TBE.cumsum(0))
 
 
-@pytest.mark.parametrize(
-    "model, settings, what",
-    [
-        ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
-        ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"),
-        ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
-        ("lstm", {"tied": True, "output_layer": "adaptive"}, "adaptive softmax has no weights"),
-        ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
-        ("lstm", {"loss": "nce", "output_layer": "class"}, "set output_layer=softmax"),
-        ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
-        ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
-        ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
-        ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
-        ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
-        ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
-        ("lstm", {"cutoffs": "10,20"}, "set output_layer=adaptive, or cutoffs=none"),
-        ("lstm", {"cluster_shrink": 2.0, "output_layer": "class"}, "set output_layer=adaptive"),
-        ("jordan", {"classes": 10}, "output_layer is softmax; set output_layer=class, or classes=none"),
-        ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
-        ("gru", {"mixture_components": 10}, "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
-        ("lstm", {"dropout_latent": 0.1, "output_layer": "class"}, "set output_layer=mos, or dropout_latent=0.0"),
-        ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
-        ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
-    ],
-)
+@pytest.mark.parametrize("model, settings, what", [
+    ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
+    ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"), ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
+    ("lstm", {"tied": True, "output_layer": "adaptive"}, "adaptive softmax has no weights"),
+    ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
+    ("lstm", {"loss": "nce", "output_layer": "class"}, "set output_layer=softmax"),
+    ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
+    ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
+    ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
+    ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
+    ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
+    ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
+    ("lstm", {"cutoffs": "10,20"}, "set output_layer=adaptive, or cutoffs=none"),
+    ("lstm", {"cluster_shrink": 2.0, "output_layer": "class"}, "set output_layer=adaptive"),
+    ("jordan", {"classes": 10}, "output_layer is softmax; set output_layer=class, or classes=none"),
+    ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
+    ("gru", {"mixture_components": 10}, "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
+    ("lstm", {"dropout_latent": 0.1, "output_layer": "class"}, "set output_layer=mos, or dropout_latent=0.0"),
+    ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
+    ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
+])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(model, settings, what):
     with pytest.raises(SettingsError, match=what):
         KINDS[model](model=model, **settings)

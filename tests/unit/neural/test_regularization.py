@@ -22,22 +22,7 @@ def test_elements_are_dropped_independently():
         assert (kept == other).float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_gradients_pass_where_values_do():
-    x = torch.ones(1000, requires_grad=True)
-    y = dropout(x, 0.25, training=True)
-    y.sum().backward()
-    torch.testing.assert_close(x.grad, y.detach())
-
-
 def test_nothing_is_dropped_outside_training_or_without_p():
     x = torch.ones(10)
     assert dropout(x, 0.5, training=False) is x
     assert dropout(x, 0.0, training=True) is x
-
-
-def test_the_same_seed_gives_the_same_mask_and_the_next_call_another():
-    torch.manual_seed(3)
-    first, second = (dropout(torch.ones(100), 0.5, True) for _ in range(2))
-    torch.manual_seed(3)
-    torch.testing.assert_close(dropout(torch.ones(100), 0.5, True), first)
-    assert not torch.equal(first, second)

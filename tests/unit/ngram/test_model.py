@@ -19,7 +19,7 @@ from rnnlm.ngram import pruning
 from rnnlm.ngram import tables as levels_module
 from rnnlm.ngram.estimation import estimate, heldout_counts
 from rnnlm.ngram.fitting import pruning_thresholds
-from rnnlm.ngram.model import NgramModel, array_shapes, from_arrays
+from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator
 from support.arpa_files import SMALL, model_of, random_arpa
@@ -211,16 +211,3 @@ def test_windows_of_nothing_leave_the_state_as_it_was(shape):
     logprob_BTV, predicted = model.predict(none_BT, state)
     assert scores_BT.shape == shape and logprob_BTV.shape == (*shape, SIZE)
     assert (scored.inputs_BN == state.inputs_BN).all() and (predicted.inputs_BN == state.inputs_BN).all()
-
-
-@pytest.mark.parametrize("order", [1, 2, 5])
-def test_a_model_goes_through_its_arrays(order):
-    model = build("stupid", order)
-    arrays = model.to_arrays()
-    kinds = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32", np.dtype(np.uint64): "U64"}
-    stored = {name: (kinds[array.dtype], array.shape) for name, array in arrays.items()}
-    assert array_shapes({}, model.tokenizer, stored) == stored and array_shapes({}, model.tokenizer) is None
-    again = from_arrays({}, model.tokenizer, arrays, "cpu", "abc")
-    assert (again.normalised, again.fingerprint, again.order) == (False, "abc", order)
-    ids_BT = np.array([[END, 1, 2, 6, 3, 4, END, 5]])
-    assert (again.predict(ids_BT, again.initial_state(1))[0] == model.predict(ids_BT, model.initial_state(1))[0]).all()

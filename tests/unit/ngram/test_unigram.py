@@ -1,7 +1,4 @@
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,13 +38,3 @@ def test_fitting_reports_its_validation():
     the, cat, end, unknown = fitted.model.logprob_V[tokenizer.encode(["the cat", "x"]).ids[[0, 1, 2, 3]]]
     assert validated.ppl_token == fitted.best_ppl_token == pytest.approx(math.exp(-(the + cat + 2 * end + unknown) / 5))
     assert started.train_tokens == train.tokens and started.vocabulary_size == tokenizer.size and validated.improved
-
-
-def test_it_needs_no_torch():
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from rnnlm import score_sentences; from support.tiny_models import fit\n"
-        "score_sentences(fit('unigram'), ['a dog']); print('torch' in sys.modules)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "False"

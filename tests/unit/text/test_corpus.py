@@ -93,32 +93,32 @@ def test_blank_lines_separate_documents_whatever_the_chunks(corpus, monkeypatch,
     assert documents_of(text) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
 
 
-class TestReservedSymbols:
-    def test_are_an_error_naming_the_line(self, corpus):
-        with pytest.raises(TextError) as error:
-            lines_of(corpus("a\n\nb </s>\n"))
-        assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
-        assert "--special-symbols" in error.value.hint
+def test_reserved_symbols_are_an_error_naming_the_line(corpus):
+    with pytest.raises(TextError) as error:
+        lines_of(corpus("a\n\nb </s>\n"))
+    assert "text0.txt, line 3" in error.value.what and "</s>" in error.value.what
+    assert "--special-symbols" in error.value.hint
 
-    @pytest.mark.parametrize(
-        ("line", "dropped"),
-        [
-            ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"), ("a </s>", "a"),
-            ("a\t<s>\tb", "a\tb"), ("a <s> </s>", "a"), ("  <s> a", "  a"), ("<s> <s> a", "a"),
-        ],
-    )  # fmt: skip
-    def test_are_dropped_with_their_space(self, line, dropped):
-        assert check_reserved(line, "here", "drop") == dropped
 
-    def test_are_replaced_by_the_unknown_symbol(self, corpus):
-        assert lines_of(corpus("<s> a\0</s>\n", special_symbols="replace")) == ["<unk> a\0<unk>"]
+@pytest.mark.parametrize(("line", "dropped"), [
+    ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"), ("a </s>", "a"), ("a\t<s>\tb", "a\tb"),
+    ("a <s> </s>", "a"), ("  <s> a", "  a"), ("<s> <s> a", "a"),
+])  # fmt: skip
+def test_reserved_symbols_are_dropped_with_their_space(line, dropped):
+    assert check_reserved(line, "here", "drop") == dropped
 
-    def test_a_line_of_nothing_else_is_blank_once_dropped(self, corpus):
-        assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
 
-    @pytest.mark.parametrize("line", ["<s>a", "x</s>", "<S>", "<s>\u00a0", "<unk>", "a<s>b"])
-    def test_are_reserved_as_words_only(self, corpus, line):
-        assert lines_of(corpus(line)) == [line]
+def test_reserved_symbols_are_replaced_by_the_unknown_symbol(corpus):
+    assert lines_of(corpus("<s> a\0</s>\n", special_symbols="replace")) == ["<unk> a\0<unk>"]
+
+
+def test_a_line_of_reserved_symbols_alone_is_blank_once_dropped(corpus):
+    assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["<s>a", "x</s>", "<S>", "<s>\u00a0", "<unk>", "a<s>b"])
+def test_symbols_are_reserved_as_words_only(corpus, line):
+    assert lines_of(corpus(line)) == [line]
 
 
 def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
@@ -135,48 +135,40 @@ def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     return tuple([] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out))
 
 
-class TestSplit:
-    def test_takes_the_last_lines(self, corpus, monkeypatch):
-        monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 5)
-        lines = [f"line{number}" for number in range(20)]
-        assert parts_of(corpus("\n".join(lines)), 0.1) == (lines[:18], lines[18:])
+def test_a_split_takes_whole_documents(corpus):
+    text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
+    assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
+    train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
+    assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [0, 6]
 
-    def test_takes_one_line_at_least(self, corpus):
-        assert parts_of(corpus("a\nb\nc\n"), 0.05) == (["a", "b"], ["c"])
 
-    def test_takes_whole_documents(self, corpus):
-        text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
-        assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
-        train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
-        assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [0, 6]
+def test_a_split_is_impossible_with_a_single_line_or_document(corpus):
+    assert parts_of(corpus("a\n"), 0.5) == (["a"], [])
+    assert parts_of(corpus("a\nb\n", blank_lines="documents"), 0.5) == (["a", "b"], [])
 
-    def test_is_impossible_with_a_single_line_or_document(self, corpus):
-        assert parts_of(corpus("a\n"), 0.5) == (["a"], [])
-        assert parts_of(corpus("a\nb\n", blank_lines="documents"), 0.5) == (["a", "b"], [])
 
-    @given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
-    def test_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(self, data, share, has_documents):
-        lines = data.draw(st.integers(1, 60))
-        starts = sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines}) if has_documents else []
-        borders = [0, *sorted(data.draw(st.sets(st.integers(1, lines), max_size=12)) - {lines}), lines]
-        blocks = [
-            Block(
-                [str(line) for line in range(first, last)],
-                [start - first for start in [0, *starts] if has_documents and first <= start < last],
-            )
-            for first, last in pairwise(borders)
-        ]
-        text = TextInMemory(("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks))
-        wanted = lines - max(1, round(lines * share))
-        if has_documents:
-            wanted = min(starts, key=lambda start: abs(start - wanted), default=0)
-        cut = wanted if share and wanted > 0 else lines
-        every = [str(line) for line in range(lines)]
-        assert parts_of(text, share) == (every[:cut], every[cut:])
-        split = text.split(share)
-        assert [line for block in split.blocks() for line in block.lines] == every[:cut]
-        again, held_out = split.encode(make_tokenizer([], tokenizer="byte"))  # where the second part begins is known by now
-        assert again.sentences == cut and (held_out.sentences if held_out else 0) == lines - cut
+@given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
+def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(data, share, has_documents):
+    lines = data.draw(st.integers(1, 60))
+    starts = sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines}) if has_documents else []
+    borders = [0, *sorted(data.draw(st.sets(st.integers(1, lines), max_size=12)) - {lines}), lines]
+    blocks = [
+        Block(
+            [str(line) for line in range(first, last)], [start - first for start in [0, *starts] if has_documents and first <= start < last]
+        )
+        for first, last in pairwise(borders)
+    ]
+    text = TextInMemory(("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks))
+    wanted = lines - max(1, round(lines * share))
+    if has_documents:
+        wanted = min(starts, key=lambda start: abs(start - wanted), default=0)
+    cut = wanted if share and wanted > 0 else lines
+    every = [str(line) for line in range(lines)]
+    assert parts_of(text, share) == (every[:cut], every[cut:])
+    split = text.split(share)
+    assert [line for block in split.blocks() for line in block.lines] == every[:cut]
+    again, held_out = split.encode(make_tokenizer([], tokenizer="byte"))  # where the second part begins is known by now
+    assert again.sentences == cut and (held_out.sentences if held_out else 0) == lines - cut
 
 
 def test_a_text_in_memory_is_read_again_without_its_source(tmp_path):

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import TextError
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import known_ids, words_between_newlines
 from rnnlm.text.lines import TextSettings, split_words
@@ -75,12 +74,6 @@ def test_a_word_is_unknown_if_any_of_its_tokens_is(options, lines):
     expected = sum(bool(len(tokenizer.encode([word]).oov)) for line in lines for word in line.split(" ") if word)
     text = Lines(lines).encode(tokenizer)
     assert text.oov_words == expected <= text.words
-
-
-def test_a_text_without_words_is_an_error_that_names_it(tmp_path):
-    (tmp_path / "empty.txt").write_text("\n  \n")
-    with pytest.raises(TextError, match="no text in .*empty.txt"):
-        Corpus((str(tmp_path / "empty.txt"),)).encode(make_tokenizer(LINES))
 
 
 def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_path, monkeypatch):

@@ -69,13 +69,6 @@ def test_standard_input_can_be_read_twice(stdin, monkeypatch, most_in_memory):
     assert read("-") == LINES
 
 
-def test_an_unreadable_file_is_an_error(tmp_path):
-    path = tmp_path / "loop.txt"
-    path.symlink_to(path)
-    with pytest.raises(TextError):
-        read(path)
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_an_error(tmp_path):
     path = tmp_path / "secret.txt"
@@ -107,19 +100,15 @@ def test_the_column_of_a_table_is_read(tmp_path, name):
     assert read(tmp_path / name, column=column) == lines
 
 
-REFUSED = [  # file, content, column, what the error says, and what its hint says
+REFUSED = [  # more in support/hostile/tables.py; file, content, column, what the error says, and what its hint says
     ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "text", "line 2: no column 'text'", "'txt'"),
     ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "--column"),
-    *(("a.jsonl", '{"text": "fine"}\n' + line + "\n", None, "a.jsonl, line 2", "")
-      for line in ('{"text": "a"', "plain text", "[1, 2]", '{"text": 7}', '{"text": null}', '{"text": "\\ud800"}')),
     ("a.csv", "id,text\n1,one\n", None, "a.csv", "--column"), ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
-    ("a.csv", "id,text\n1,one\n2\n", "text", "line 3", ""), ("a.csv", 'id,text\n1,"one\n', "text", "not readable as a table", ""),
-    ("a.csv", "text\nHe came, he saw\n", "text", "line 2: the row has more cells than columns", ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name, content, column, what, hint", REFUSED, ids=range(len(REFUSED)))
-def test_what_is_no_table_of_texts_is_an_error_that_names_the_line(tmp_path, name, content, column, what, hint):
+def test_a_column_that_is_not_there_is_an_error_that_suggests_one(tmp_path, name, content, column, what, hint):
     (tmp_path / name).write_text(content)
     with pytest.raises(TextError, match=what) as error:
         read(tmp_path / name, column=column)
@@ -141,12 +130,6 @@ def test_a_column_of_parquet_is_read(tmp_path):
     path = tmp_path / "rows.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
     assert read(path, column="text") == read(path) == LINES
-    for column, what in (("txt", "no column 'txt'"), ("id", "holds int, not text")):
-        with pytest.raises(TextError, match=what):
-            read(path, column=column)
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(TextError, match="cannot read"):
-        read(path)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import struct
 import time
 import warnings
 
@@ -107,35 +106,10 @@ def test_a_line_of_another_width_is_an_error_that_names_it(tmp_path, word, numbe
     assert f"line 3: {found} numbers instead of 3" in failing(tmp_path, f"2 3\nthe 1 2 3\n{word} {numbers}\n")
 
 
-@pytest.mark.parametrize("value", ["nan", "-inf", "1e39", "x", "0.1.2", "", "0,5", "\u0661x"])
-@pytest.mark.parametrize("before", ["", "the 1 2 3\n", "9 3\n"])
-def test_what_is_no_finite_number_is_an_error(tmp_path, before, value):
-    line = before.count("\n") + 1
-    assert f"line {line}: {value!r} is not a finite number" in failing(tmp_path, f"{before}cat 1 {value} 3\n")
-
-
-BINARY = b"2 3\n" + b"".join(word + b" " + struct.pack("3f", 0.5, 1, 2) + b"\n" for word in (b"the", b"cat"))
-
-
-@pytest.mark.parametrize("content, what", [
-    ("3 3\nthe 1 2 3\n", "is cut off; it has 1 vectors, its first line says 3"), ("the 1 2 3\ncat 0.1 0.", "line 2: 2 numbers"),
-    *((content, "no vectors in") for content in ("", "\n\n", "  \n", "5 3\n")), (BINARY, "is a binary file"),
-    ("the cat sat on\n", "'cat' is not a finite number"), ("hello\n", "line 1: 0 numbers"),
-])  # fmt: skip
-def test_what_is_cut_off_or_no_file_of_vectors_is_an_error(tmp_path, content, what):
-    assert what in failing(tmp_path, content)
-
-
 def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
     content = b"the 1 2 3\nc\xfft 1 2 3\n"
     assert "line 2, byte 2: not UTF-8" in failing(tmp_path, content)
     assert read(tmp_path, content, encoding_errors="replace")[0] == {"the": [1, 2, 3]}
-
-
-def test_a_missing_file_and_a_folder_are_errors(tmp_path):
-    for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(TextError, match=f"cannot read {path}"):
-            read_vectors(path, SYMBOLS, 3)
 
 
 def test_many_vectors_are_skipped_fast(tmp_path):

@@ -61,12 +61,6 @@ def test_the_table_grows_with_words_that_come():
     assert torch.equal(after[:, : before.shape[1]], before) and (after[:, before.shape[1] :] == -1).all()
 
 
-def test_a_vocabulary_without_words_has_no_characters():
-    tokenizer = make_tokenizer(["a"], min_count=2).spelling()
-    assert Alphabet(tokenizer).size == 5
-    assert spelled(tokenizer, ["ab"]) == [[0, 2, 2, 1]]
-
-
 def test_pieces_of_sentencepiece_are_spelled():
     import warnings
 

@@ -59,39 +59,12 @@ def test_numbers_equal_those_of_numpy(characters, beside):
 
 
 @pytest.mark.parametrize("characters", KINDS)
-def test_an_unseen_word_has_a_vector_of_its_own(characters):
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make(characters, tokenizer)
-    vectors = [vector(module, tokenizer, word) for word in ("<unk>", "tam", "god", "dog", "xyz")]
-    for at, one in enumerate(vectors):
-        assert all((one - other).abs().max() > 0.01 for other in vectors[:at])
-
-
-@pytest.mark.parametrize("characters", KINDS)
 def test_an_unseen_word_is_what_it_would_be_if_it_were_known(characters):
     tokenizer, wider = make_tokenizer(TEXT).spelling(), make_tokenizer([*TEXT, "tam"]).spelling()
     (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
     other.load_state_dict(module.state_dict())
     assert "tam" in wider.symbols() and "tam" not in tokenizer.symbols()
     torch.testing.assert_close(vector(module, tokenizer, "tam"), vector(other, wider, "tam"), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("characters", KINDS)
-def test_beside_its_characters_an_unseen_word_has_the_vector_of_unk(characters):
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make(characters, tokenizer, characters_beside=True)
-    unseen, unknown = (vector(module, tokenizer, word) for word in ("tam", "<unk>"))
-    assert torch.equal(unseen[:7], unknown[:7]) and not torch.equal(unseen[7:], unknown[7:])
-
-
-@pytest.mark.parametrize("characters", KINDS)
-def test_a_words_vector_depends_on_no_other_word(characters):
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make(characters, tokenizer)
-    before = vector(module, tokenizer, "cat")
-    among = module(ids_of(tokenizer, ["cat " + "z" * 50 + " cat dog"]))[:, 0]  # the table is wider now
-    for found in (among[0], among[2], vector(module, tokenizer, "cat")):
-        torch.testing.assert_close(found, before, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("characters", KINDS)
@@ -109,22 +82,6 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
     monkeypatch.setattr(word_input, "WORDS_OF_A_LENGTH", 4)
     torch.testing.assert_close(module(ids_TB), on_cpu, rtol=0, atol=1e-6)
     assert shapes[1:] == [(4, 4), (4, 5), (3, 5)]
-
-
-@pytest.mark.parametrize("characters", KINDS)
-def test_gradients_equal_finite_differences(characters):
-    tokenizer = make_tokenizer(["ab a", "b"]).spelling()
-    own = {"character_filters": "2,1"} if characters == "cnn" else {"character_hidden_size": 2}
-    settings = LstmSettings(characters=characters, characters_beside=True, embedding_size=2, character_size=2, tied=False, **own)
-    torch.manual_seed(4)
-    module = WordInput(settings, tokenizer).double()
-    ids_TB = ids_of(tokenizer, ["ab bba a", "ab"])
-    names, values = zip(*module.named_parameters(), strict=True)
-
-    def forward(*values):
-        return torch.func.functional_call(module, dict(zip(names, values, strict=True)), (ids_TB,))
-
-    assert torch.autograd.gradcheck(forward, values)
 
 
 def test_frozen_word_vectors_get_no_gradient():

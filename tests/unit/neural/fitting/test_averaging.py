@@ -61,15 +61,6 @@ def test_before_its_start_the_average_is_the_weights_themselves(network):
     assert torch.equal(averaged(averaging, network), seen[-1])
 
 
-def test_an_average_may_be_begun_later(network):
-    averaging = Averaging(FittingSettings(optimizer="sgd"), network)
-    walk(network, 3, averaging)
-    assert not averaging.averages
-    averaging.start = 3
-    seen = walk(network, 4, averaging, first=4)
-    torch.testing.assert_close(averaged(averaging, network), torch.stack(seen).mean(0))
-
-
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
 def test_an_exponential_average_forgets_by_its_decay_and_the_first_weights_sooner(network, decay):
     averaging = Averaging(FittingSettings(ema_decay=decay), network)
@@ -174,13 +165,9 @@ def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last
 
 
 NT_ASGD = {
-    "optimizer": "asgd",
-    "nonmonotone_interval": 2,
-    "learning_rate": 1.0,
-    "schedule": "constant",
-    "validate_every_steps": 5,
+    "optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5,
     "batch_rows": 4,
-}
+}  # fmt: skip
 
 
 def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):

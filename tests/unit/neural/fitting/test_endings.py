@@ -52,9 +52,7 @@ def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1, 3])
-def test_a_budget_in_epochs_reads_the_text_so_often_and_without_validation_the_last_weights_are_handed_back(
-    make_data, make_trainer, sentences, epochs
-):
+def test_a_budget_in_epochs_reads_the_text_so_often_and_hands_back_the_last_weights(make_data, make_trainer, sentences, epochs):
     data = make_data(sentences[:40])
     trainer = make_trainer(data, budget=f"{epochs}epochs", batch_rows=4, bptt_tokens=10)
     *_, fitted = trainer.train(never)

@@ -159,6 +159,21 @@ def test_attempts_are_limited_and_the_last_good_weights_come_back(make, eager_sn
         assert event.facts["divergence"].endswith(f"to {0.5**rollbacks:g} of the learning rate")
 
 
+def test_a_loss_on_noise_words_however_large_is_no_fault(make, eager_snapshots):
+    """It is on another scale than the uniform guess."""
+    trainer = make(loss="nce", samples=9)
+    step = trainer.step
+
+    def huge(*given):
+        loss, carry = step(*given)
+        return torch.full_like(loss, 300.0), carry
+
+    trainer.step = huge
+    events, rollbacks, fitted = run(trainer)
+    assert max(event.loss_nats for event in events if isinstance(event, Step)) > trainer.divergence.limit
+    assert fitted.stopped == "budget" and not rollbacks
+
+
 def test_an_early_fault_goes_back_to_the_beginning(make):
     trainer = broken_by(make(rollback_factor=0.1), lost_loss, after=0, healed_by=2)
     _, rollbacks, fitted = run(trainer)

@@ -9,15 +9,14 @@ from rnnlm.events import TrainingState, Validated, never
 from rnnlm.neural.fitting import state as state_module
 
 CASES = [
-    {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9},
-    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0},
-    {"optimizer": "adagrad"}, {"optimizer": "rmsprop", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 4, "learning_rate": 1.0},
+    {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9}, {"optimizer": "adagrad"},
+    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0}, {"optimizer": "rmsprop", "momentum": 0.5},
+    {"optimizer": "asgd", "asgd_start": 4, "learning_rate": 1.0},
     {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0, "schedule": "constant"},
     {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True},
-    {"schedule": "step", "decay_after_epochs": 1},
-    {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4}, {"model": "gru", "layers": 2}, {"model": "rnn"},
-    {"model": "ffnn"},
-    {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None}, {"loss": "sampled", "samples": 9},
+    {"schedule": "step", "decay_after_epochs": 1}, {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4},
+    {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"}, {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
+    {"loss": "sampled", "samples": 9},
 ]  # fmt: skip
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 

@@ -51,17 +51,6 @@ def test_outputs_and_states_equal_the_equations(model, variant, shape):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("locked", [False, True])
-@pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn"])
-def test_dropout_between_layers_is_active_in_training_only(model, locked):
-    stack = make_stack(model, layers=2, dropout_between=0.5, locked_dropout=locked)
-    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
-    stack.train()
-    assert not torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
-    stack.eval()
-    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
-
-
 def test_a_single_layer_has_nothing_to_drop_between():
     stack = make_stack("lstm", dropout_between=0.5).train()
     x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)

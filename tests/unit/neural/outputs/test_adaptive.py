@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import SettingsError
 from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax, cluster_width, default_cutoffs
-from support.output_layers import make, ready
+from support.output_layers import ready
 
 V, E = 50, 64
 
@@ -79,10 +79,3 @@ def test_default_cutoffs_are_near_what_costs_least():
 @pytest.mark.parametrize("size", [4097, 5000, 30_000, 1_000_000])
 def test_default_cutoffs_are_valid_for_every_vocabulary(size, shrink):
     assert all(start < end for start, end in pairwise((0, *default_cutoffs(size, shrink), size)))
-
-
-def test_a_damaged_order_is_an_error():
-    layer = make("adaptive", 11)
-    layer.order_V[0] = 99
-    with pytest.raises(ModelError):
-        layer.prepare()

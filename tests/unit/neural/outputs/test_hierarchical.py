@@ -34,13 +34,6 @@ def test_only_nodes_on_the_targets_paths_get_gradients():
     assert len(on_path) < 12
 
 
-def test_a_damaged_tree_is_an_error():
-    layer = make("hierarchical", 11)
-    layer.parent_M[0] = 3
-    with pytest.raises(ModelError, match="tree is damaged"):
-        layer.prepare()
-
-
 def lengths(counts):
     parents, _ = huffman(counts)
     return (paths(torch.tensor(parents)).sign_VD != 0).sum(dim=1).tolist()

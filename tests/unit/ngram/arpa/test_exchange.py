@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.arpa import exchange
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizers import TokenizerSettings
-from support.arpa_files import GOLDEN, SMALL, word_scores
+from support.arpa_files import GOLDEN, word_scores
 from support.tiny_models import LINES, fit, small_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -48,61 +48,12 @@ def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
     assert (tmp_path / "model" / "README.md").exists()
 
 
-def test_a_file_is_replaced_only_when_asked(model, tmp_path):
-    path = tmp_path / "m.arpa"
-    path.write_text("precious")
-    with pytest.raises(OutputError, match="already exists.*--overwrite"):
-        exchange.export_arpa(model, path)
-    assert path.read_text() == "precious"
-    exchange.export_arpa(model, path, overwrite=True)
-    assert path.read_text().startswith("\\data\\")
-
-
-def test_what_fails_on_the_way_leaves_the_old_file(model, tmp_path, monkeypatch):
-    def full_disk(model):
-        yield b"\\data\\\n"
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "m.arpa"
-    path.write_text("precious")
-    monkeypatch.setattr(exchange, "arpa_text", full_disk)
-    with pytest.raises(OutputError, match="No space left"):
-        exchange.export_arpa(model, path, overwrite=True)
-    assert os.listdir(tmp_path) == ["m.arpa"] and path.read_text() == "precious"
-
-
 def test_only_plain_files_are_written(model, tmp_path):
     with pytest.raises(OutputError, match="not a plain file"):
         exchange.export_arpa(model, tmp_path, overwrite=True)
     exchange.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes everything
     with pytest.raises(OutputError, match="cannot write .*nowhere"):
         exchange.export_arpa(model, tmp_path / "nowhere" / "m.arpa")
-
-
-def test_a_model_without_n_grams_has_no_arpa_form(tmp_path):
-    with pytest.raises(UsageError, match="no ARPA form"):
-        exchange.export_arpa(fit("unigram"), tmp_path / "m.arpa")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_damaged_file_makes_no_model(tmp_path):
-    path = tmp_path / "m.arpa"
-    path.write_text(SMALL.replace("2=3", "2=4"))
-    with pytest.raises(ModelError):
-        exchange.import_arpa(path, tmp_path / "model")
-    assert os.listdir(tmp_path) == ["m.arpa"]
-
-
-def test_a_model_is_replaced_only_when_asked(tmp_path):
-    path = tmp_path / "m.arpa"
-    path.write_text(SMALL)
-    first = exchange.import_arpa(path, tmp_path / "model").fingerprint
-    path.write_text(SMALL.replace("-0.05\t", "-0.06\t"))
-    with pytest.raises(OutputError, match="already holds a model"):
-        exchange.import_arpa(path, tmp_path / "model")
-    assert rnnlm.load(tmp_path / "model").fingerprint == first
-    exchange.import_arpa(path, tmp_path / "model", overwrite=True)
-    assert rnnlm.load(tmp_path / "model").fingerprint != first
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
 """Files of counts: sums of shards against the count of the whole, damage, and safe writing."""
 
 import csv
-import gzip
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import OutputError, TextError
 from rnnlm.ngram.counting.files import count_lines, merge_counts, save
 from rnnlm.ngram.counting.strings import count_text
 from support.tiny_models import LINES, Lines
@@ -37,39 +35,6 @@ def test_counts_are_exact_beyond_machine_words(tmp_path):
     assert list(merge_counts([str(one), str(two)])) == [("a", 2**32 - 1), ("b", 2**64 + 1)]
 
 
-DAMAGED = {
-    "no tab": (b"a\t1\nb 2\n", "line 2: not an n-gram, a tab and a count"),
-    "no count": (b"a\t\n", "line 1: not an n-gram"),
-    "no n-gram": (b"a\t1\n\t1\n", "line 2: not an n-gram"),
-    "negative": (b"a\t-1\n", "line 1: not an n-gram"),
-    "with blanks": (b"a\t 1\n", "line 1: not an n-gram"),
-    "a fraction": (b"a\t1.5\n", "line 1: not an n-gram"),
-    "not ASCII": ("a\t\u0663\n".encode(), "line 1: not an n-gram"),
-    "too many digits": (b"a\t" + b"9" * 5000 + b"\n", "line 1: not an n-gram"),
-    "blank": (b"a\t1\n\nb\t1\n", "line 2: not an n-gram"),
-    "not UTF-8": (b"a\t1\n\xff\t1\n", "line 2: not an n-gram"),
-    "unsorted": (b"b\t1\na\t1\n", "line 2: out of order"),
-    "twice": (b"a\t1\na\t1\n", "line 2: out of order"),
-    "cut off": (b"a\t1\nb\t12", "line 2: cut off"),
-    "endless": (b"a\t1\n" + b"x" * (3 << 20), "line 2: longer than 1048576 bytes"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_line_is_named(tmp_path, damage):
-    data, message = DAMAGED[damage]
-    (tmp_path / "counts").write_bytes(data)
-    with pytest.raises(TextError, match=message) as raised:
-        list(merge_counts([str(tmp_path / "counts")]))
-    assert str(tmp_path / "counts") in raised.value.what
-
-
-def test_a_truncated_compressed_file_is_an_error(tmp_path):
-    (tmp_path / "counts.gz").write_bytes(gzip.compress(b"a\t1\n" * 999)[:-9])
-    with pytest.raises(TextError):
-        list(merge_counts([str(tmp_path / "counts.gz")]))
-
-
 def test_a_file_with_quotation_marks_is_read_by_pythons_csv(tmp_path):
     found = counted(['" a "b" "" "', 'a "b'], 2)
     save(tmp_path / "counts", count_lines(found))
@@ -91,17 +56,3 @@ def test_what_is_saved_reads_back(tmp_path, suffix):
     save(path, count_lines(counted(LINES, 3)))
     assert list(merge_counts([str(path)])) == counted(LINES, 3)
     assert (path.read_bytes()[:4] == b"</s>") == (suffix in ("", ".txt"))
-
-
-def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path):
-    path = tmp_path / "counts"
-    path.write_text("as it was")
-
-    def failing():
-        yield "a\t1\n"
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OutputError, match="cannot write"):
-        save(path, failing())
-    assert [entry.name for entry in tmp_path.iterdir()] == ["counts"]
-    assert path.read_text() == "as it was"

@@ -70,11 +70,6 @@ def test_a_words_byte_order_is_not_its_number():
     ]  # fmt: skip
 
 
-def test_an_order_longer_than_any_sentence_counts_what_is_there():
-    assert counted(["a"], 9) == counted(["a"], 3)
-    assert counted(["a"], 9, highest_only=True) == []
-
-
 def test_characters_bytes_and_a_given_tokenizer_are_counted():
     assert counted(["a b"], 2, tokenizer=TokenizerSettings("char"), highest_only=True) == [
         ("<s> a", 1), ("\\x20 b", 1), ("a \\x20", 1), ("b </s>", 1),

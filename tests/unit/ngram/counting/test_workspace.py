@@ -97,9 +97,3 @@ def test_a_full_disk_is_an_error_that_names_the_folder(folder, monkeypatch, full
     assert raised.value.what == f"no room for 80 MB of temporary files in {folder}"
     assert raised.value.why == "No space left on device" and "TMPDIR" in raised.value.hint
     assert list(folder.iterdir()) == []
-
-
-def test_a_folder_for_temporary_files_that_is_gone_is_an_error_that_names_it(folder, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(folder / "gone"))
-    with pytest.raises(OutputError, match="gone"):
-        Workspace(buffer_bytes=1).empty(10, np.float64)

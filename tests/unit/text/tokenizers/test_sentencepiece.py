@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm import corpora
-from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
-from rnnlm.text import tokenizers
+from rnnlm.errors import RnnlmWarning, SettingsError
 from support.tiny_models import make_tokenizer
 
 KINDS = ("unigram", "bpe")
@@ -73,16 +72,6 @@ def test_the_first_word_is_the_same_piece_as_inside_a_line(tokenizer):
 def test_pieces_compress_english(tokenizer, english):
     assert tokenizer.size == 400
     assert len(tokenizer.encode(english).ids) < 0.65 * sum(len(line) + 1 for line in english)
-
-
-def test_a_damaged_model_is_an_error(tokenizer):
-    files = tokenizer.to_files()
-    for damaged in ({**files, "tokenizer.model": b"not a model"}, {"vocab.txt": files["vocab.txt"]}):
-        with pytest.raises(ModelError):
-            tokenizers.load(tokenizer.to_settings(), damaged)
-    shorter = files["vocab.txt"][: files["vocab.txt"].rindex(b"\n", 0, -1) + 1]
-    with pytest.raises(ModelError, match="differ in size"):
-        tokenizers.load(tokenizer.to_settings(), {**files, "vocab.txt": shorter})
 
 
 @pytest.mark.parametrize("kind", KINDS)

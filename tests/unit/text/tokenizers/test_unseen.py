@@ -93,14 +93,6 @@ def test_ids_are_those_of_the_plain_tokenizer_but_for_unseen_words(options, trai
     assert len({*texts}) == len(texts) or "</s>" in texts[spelling.size :]
 
 
-@given(
-    st.lists(st.lists(words.filter(lambda word: word not in ("</s>", ".")), min_size=1, max_size=8).map(" ".join), min_size=1, max_size=4)
-)
-def test_a_text_comes_back_as_it_was(lines):
-    tokenizer = make_tokenizer(["a the"]).spelling()
-    assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)
-
-
 def test_threads_side_by_side_agree():
     unseen = UnseenWords()
     asked = [random.Random(seed).choices([b"word%d" % number for number in range(500)], k=400) for seed in range(40)]

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.errors import ModelError, SettingsError
-from rnnlm.text import tokenizers
+from rnnlm.errors import SettingsError
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import make_tokenizer
 
@@ -118,15 +117,6 @@ def test_split_punctuation_is_joined_for_reading():
     line = 'He said, "it\'s late (very)." Then: "Go!"'
     tokenizer = make_tokenizer([line], split_punctuation=True)
     assert tokenizer.decode(tokenizer.encode([line, line]).ids) == f"{line}\n{line}"
-
-
-def test_a_damaged_vocabulary_is_an_error():
-    tokenizer = make_tokenizer(TEXT)
-    for files in ({}, {"vocab.txt": b"1\ta\n"}, {"vocab.txt": tokenizer.to_files()["vocab.txt"][:-1]}):
-        with pytest.raises(ModelError):
-            tokenizers.load(tokenizer.to_settings(), files)
-    with pytest.raises(ModelError):
-        tokenizers.load({**tokenizer.to_settings(), "min_count": -3}, tokenizer.to_files())
 
 
 def test_a_word_tokenizer_cannot_spell():
