@@ -341,8 +341,9 @@ ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[na
          for how, command in COMMANDS.items() for name in ("config.json cut off", "a newer format")]  # fmt: skip
 ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "", {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export", "train, init")]  # fmt: skip
-ROWS += [Bad(f"resume: state {name}", "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
-             "--precision fp32 --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
+RESUME = ("train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
+          "--precision fp32 --resume -o m")  # fmt: skip
+ROWS += [Bad(f"resume: state {name}", RESUME, "", {"m": state(damage)}, code=2 if name == "missing" else 1)
          for name, damage in STATES.items()]  # fmt: skip
 ROWS += [
     *(Bad(f"doctor: {name}", "doctor m", None, {"m": model("lstm", ANY[name][1])}, code=1)

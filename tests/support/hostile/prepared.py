@@ -1,4 +1,4 @@
-"""`rnnlm prepare` given bad texts, options and folders; and prepared texts that are damaged, as training, eval, info and doctor meet them."""
+"""`rnnlm prepare` given bad texts, options and folders; and damaged prepared texts, as training, eval, info and doctor find them."""
 
 import gzip
 import json
