@@ -172,7 +172,7 @@ class Fitted:
     seconds: float
     stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked),
     # "diverged" (`facts["divergence"]` says how)
-    model: LanguageModel = field(repr=False)
+    model: LanguageModel | None = field(repr=False)  # None where it was stopped before there was one
     best: float | None = None  # what the validation of these weights found; None where there was none
     facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
     state: TrainingState | None = field(default=None, repr=False)  # where the run can go on, if it can

@@ -8,7 +8,7 @@ A target of -1 is padding and scores 0.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -40,18 +40,41 @@ class Encoded:
 class Tokenizer(Protocol):
     """Text to ids and back. Loading and training are functions of :mod:`rnnlm.text.tokenizers`."""
 
-    name: str  # "word", "char", "byte", "sentencepiece"
-    size: int  # V: what a model predicts, boundary included
-    input_size: int  # >= size; ids from V on are unseen words that a spelling tokenizer has met
-    spells: bool  # unseen words get ids from V on, in the order of reading, and are spelled as inputs; as targets they are unk_id
-    boundary_id: int
-    unk_id: int | None
-    counts_V: np.ndarray | None  # training counts, None where unknown
-    starts_word_V: np.ndarray  # bool: a new word begins with this piece
-    keeps_text: bool  # decode gives the text back, up to white space between words: no lower-casing, no splitting
-    keeps_case: bool
-    literal_unk: str  # "symbol": `<unk>` in the text is the unknown symbol; "spell": it is ordinary text
-    fingerprint: str  # of symbols and settings, not counts
+    @property
+    def name(self) -> str: ...  # "word", "char", "byte", "sentencepiece"
+
+    @property
+    def size(self) -> int: ...  # V: what a model predicts, boundary included
+
+    @property
+    def input_size(self) -> int: ...  # >= size; ids from V on are unseen words that a spelling tokenizer has met
+
+    @property
+    def spells(self) -> bool: ...  # unseen words get ids from V on, as they are read, and are spelled as inputs; as targets they are unk_id
+
+    @property
+    def boundary_id(self) -> int: ...
+
+    @property
+    def unk_id(self) -> int | None: ...
+
+    @property
+    def counts_V(self) -> np.ndarray | None: ...  # training counts, None where unknown
+
+    @property
+    def starts_word_V(self) -> np.ndarray: ...  # bool: a new word begins with this piece
+
+    @property
+    def keeps_text(self) -> bool: ...  # decode gives the text back, up to white space between words: no lower-casing, no splitting
+
+    @property
+    def keeps_case(self) -> bool: ...
+
+    @property
+    def literal_unk(self) -> str: ...  # "symbol": `<unk>` in the text is the unknown symbol; "spell": it is ordinary text
+
+    @property
+    def fingerprint(self) -> str: ...  # of symbols and settings, not counts
 
     def encode(self, lines: Sequence[str]) -> Encoded: ...
 
@@ -103,38 +126,55 @@ class State(Protocol):
     cache); that changes no score.
     """
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> "State":
+    def select(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The state of `rows`, in that order, repeats allowed."""
         ...
 
     def to_arrays(self) -> dict[str, np.ndarray]: ...
 
 
-class LanguageModel(Protocol):
-    """A distribution over the next token given the tokens so far. State depends on inputs only."""
+S = TypeVar("S", bound=State)
 
-    tokenizer: Tokenizer
-    normalised: bool
-    max_rows: int | None
-    call_tokens: int  # how many tokens, over all rows, are best scored in one call
-    forgets_at_boundary: bool  # after the boundary as input, what came before makes no difference
-    precision: str  # of the scores: fp32, bf16, fp64
-    adaptation: str  # how it adapts itself to what it reads, as a signature says it, or "none"
+
+class LanguageModel(Protocol[S]):
+    """A distribution over the next token given the tokens so far. State depends on inputs only: a model takes its own kind of state."""
+
     fingerprint: str | None  # of weights and tokenizer, once saved
 
-    def initial_state(self, rows: int) -> State: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: State) -> tuple[Array, State]:
+    @property
+    def normalised(self) -> bool: ...
+
+    @property
+    def max_rows(self) -> int | None: ...
+
+    @property
+    def call_tokens(self) -> int: ...  # how many tokens, over all rows, are best scored in one call
+
+    @property
+    def forgets_at_boundary(self) -> bool: ...  # after the boundary as input, what came before makes no difference
+
+    @property
+    def precision(self) -> str: ...  # of the scores: fp32, bf16, fp64
+
+    @property
+    def adaptation(self) -> str: ...  # how it adapts itself to what it reads, as a signature says it, or "none"
+
+    def initial_state(self, rows: int) -> S: ...
+
+    def score(self, inputs_BT: Array, targets_BT: Array, state: S) -> tuple[Array, S]:
         """Log-probability (nats) of each target, shape (B, T), and the state after the last input."""
         ...
 
-    def predict(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
+    def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
         """Log-probabilities (nats) of every next token, shape (B, T, V); the caller bounds T * V."""
         ...
 
-    def concat_states(self, states: Sequence[State]) -> State: ...
+    def concat_states(self, states: Sequence[S]) -> S: ...
 
-    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> State: ...
+    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> S: ...
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The weights, by name, as the model folder stores them."""
@@ -166,13 +206,16 @@ class OptionalMethods(Protocol):
 
 
 @runtime_checkable
-class HiddenStateModel(LanguageModel, Protocol):
+class HiddenStateModel(LanguageModel[S], Protocol[S]):
     """A language model with hidden states, arrays of torch: what caches and probes need."""
 
-    hidden_size: int  # H, the width of `hidden`
-    device: Any  # where its numbers are
+    @property
+    def hidden_size(self) -> int: ...  # H, the width of `hidden`
 
-    def hidden(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
+    @property
+    def device(self) -> Any: ...  # where its numbers are
+
+    def hidden(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
         """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the state."""
         ...
 

@@ -1,7 +1,7 @@
 """What all tests share.
 
 * Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it looks for new ones, and for many.
-* Several workers (`-n 2 --dist loadgroup`) have one thread each. A file of tests stays on one worker, which builds its models once, and so
+* Several workers (`-n 2`) have one thread each. A file of tests stays on one worker, which builds its models once, and so
   do all tests of tests/system, which start processes and wait for them.
 * Signals arrive, although whoever starts the tests in the background, or with nohup, has some of them ignored in every process below.
 """
@@ -9,6 +9,7 @@
 import os
 import re
 import signal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,17 +38,29 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long proofs run only when they are asked for; the fuzzing tests are long proofs too, then."""
-    has_workers = config.pluginmanager.hasplugin("xdist")
     for item in items:
-        is_system = "system" in item.path.parts
-        if is_system:
+        if "system" in item.path.parts:
             item.add_marker("system")
-        if has_workers:
-            item.add_marker(pytest.mark.xdist_group("system" if is_system else str(item.path.relative_to(config.rootpath))))
         if is_soak(config) and "fuzzing" in item.path.parts:
             item.add_marker("soak")
         elif not is_soak(config) and item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.skip(reason="long proof; run with -m soak"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers, one of them has all system tests, and each other file is one worker's, so that its models are made once.
+
+    (`--dist loadgroup` would do it by markers, but pytest-xdist 3.8 cannot mark the tests of pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path, _, _ = nodeid.partition("::")
+            return "system" if path.startswith("tests/system/") else path
+
+    return ByFile(config, log)
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -126,7 +126,7 @@ def make_loop(
     settings: RecurrentSettings,
     size: int,
     learning_rate: float,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, ...]],
     precision: str,
     device: torch.device,
 ) -> Callable[[], int]:

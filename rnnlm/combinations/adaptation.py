@@ -62,7 +62,7 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Lang
     return adapted
 
 
-def load_statistics(folder: Path, model: Any, settings: Any) -> dict[str, Any] | None:
+def load_statistics(folder: Path, model: Any, settings: Any) -> Mapping[str, Any] | None:
     """The gradient statistics in the model's folder, if the settings need any and there are some.
 
     Raises:
@@ -75,7 +75,7 @@ def load_statistics(folder: Path, model: Any, settings: Any) -> dict[str, Any] |
     return dynamic_evaluation.load_statistics(folder, model)
 
 
-def settings_class(kind: str) -> type:
+def settings_class(kind: str) -> type[Any]:
     """The class of the settings of a kind of adaptation.
 
     Raises:

@@ -16,7 +16,7 @@ its loss the mean over all of its tokens: with one row, gradients would be large
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -36,7 +36,7 @@ from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_bounda
 
 ROWS = 100
 
-Statistics = dict[str, Tensor]  # weight by name: MS_g
+Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 
 # features (T, 1, E) of some places of a call, which those are, and the log-probability of the input after each where it
 # is known -> what the call gives for them
@@ -64,11 +64,12 @@ class DynamicEvaluation(AdaptedModel):
     """Around a neural network, one row at a time. The network it is made of keeps its weights."""
 
     kind = "dynamic"
+    model: NeuralLanguageModel
 
     def __init__(self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None) -> None:
         super().__init__(check_hidden(model, NeuralLanguageModel), settings)
         self.max_rows = 1
-        self.reader = trainable_copy(model)
+        self.reader = trainable_copy(self.model)
         self.network = self.reader.network
         self.weights = list(self.network.parameters())
         self.start_P = torch.cat([weight.detach().flatten() for weight in self.weights])
@@ -178,7 +179,7 @@ def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | No
     """
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
     found = companions.read_statistics(folder, shapes, model.fingerprint)
-    return found and {name: torch.from_numpy(array) for name, array in found.items()}
+    return None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
 
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
@@ -210,7 +211,7 @@ def gather_statistics(
     return {name: total / len(segments) for name, total in sums.items()}
 
 
-def gradients(loss: Tensor, weights: list[Tensor]) -> list[Tensor]:
+def gradients(loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     """Of `loss`, zero for weights that it does not depend on."""
     found = torch.autograd.grad(loss, weights, materialize_grads=True)
     return [gradient.to_dense() if gradient.is_sparse else gradient for gradient in found]

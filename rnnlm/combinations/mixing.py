@@ -59,33 +59,33 @@ def mix(
             OutputError: `output` cannot be written.
     """
     began = time.perf_counter()
-    output, names = Path(output), [str(name) for name in names]
-    _check(names, on, kind, weights, context)
-    folders = [loading.find(name) for name in names]
+    output, called = Path(output), [str(name) for name in names]
+    _check(called, on, kind, weights, context)
+    folders = [loading.find(name) for name in called]
     model_folder.check_output(output, overwrite)
     if not bundle:
         model_parts.referenced(output, folders)  # whether they can be, before the work
     models = [model_folder.load(folder, device)[0] for folder in folders]
-    shared_tokenizer([model.tokenizer for model in models], names)
+    shared_tokenizer([model.tokenizer for model in models], called)
     measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context, report)
     tuned = None
     if measured is not None and weights is None:
-        warn_if_trained_on(measured.encoded.lines_hash, dict(zip(names, folders, strict=True)), "weights")
+        warn_if_trained_on(measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights")
         tuned = measured.tune(kind, report)
-    mixture = Mixture(models, weights if tuned is None else tuned.weights_K, kind)
-    facts = _facts(names, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
+    mixture = Mixture(models, tuned.weights_K if tuned else weights if weights is not None else (), kind)
+    facts = _facts(called, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
     weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
     manifest = model_folder.save(output, weighed, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
     mixture.fingerprint = manifest.fingerprint
     whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
-    if measured is not None:
+    if measured is not None and whole:
         manifest = model_folder.save_results(output, manifest, {measured.source: whole.to_dict()}, facts)
     card.write(output, manifest, mixture.tokenizer)
-    parts = map(MixedModel, names, [model.fingerprint for model in models], mixture.weights_K.tolist(), alone)
+    parts = map(MixedModel, called, [model.fingerprint for model in models], mixture.weights_K.tolist(), alone)
     return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
 
 
-def _check(names: list[str], on: Any, kind: str, weights: Sequence[float] | None, context: str) -> None:
+def _check(names: list[str], on: Any, kind: MixtureKind, weights: Sequence[float] | None, context: str) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(context)
     if kind not in get_args(MixtureKind):
@@ -151,5 +151,5 @@ def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tun
     """What is kept with the mixture: its models by name, their weights, and where these come from."""
     weights = mixture.weights_K.tolist()
     mixed = [{"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]
-    origin = "given" if tuned is None else f"tuned on {measured.source}, context {measured.context}"
+    origin = "given" if tuned is None or measured is None else f"tuned on {measured.source}, context {measured.context}"
     return {"mixed": mixed, "weights": origin}

@@ -154,7 +154,7 @@ class Mixture:
         return array_types.library(scores[0]).concatenate(scores, axis=1), state
 
 
-def added(logprobs_K: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
+def added(logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray) -> Array:
     """log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero is welcome. Weights are above 0."""
     xp = array_types.library(logprobs_K[0])
     weighted_K = [logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)]

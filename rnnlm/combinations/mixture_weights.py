@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.combinations.mixture import Mixture, at_targets, multiplied
+from rnnlm.combinations.mixture import Mixture, MixtureState, at_targets, multiplied
 from rnnlm.inference import span_scoring
-from rnnlm.interface import Array, State
+from rnnlm.interface import Array
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent
 
@@ -89,7 +89,7 @@ class Predictions:
         for _, _, predicted in span_scoring.windows(self.mixture, self.ids, self.spans, self._predict):
             yield predicted
 
-    def _predict(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Predicted, State]:
+    def _predict(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: MixtureState) -> tuple[Predicted, MixtureState]:
         predicted_KBTV, after = self.mixture.predict_parts(inputs_BT, state)
         size = self.mixture.tokenizer.size
         target_R = known_ids(targets_BT, self.mixture.tokenizer).reshape(-1)

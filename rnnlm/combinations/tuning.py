@@ -20,6 +20,7 @@ from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import check_hidden
 from rnnlm.combinations.companions import TunedSettings
 from rnnlm.combinations.settings import OF_RMS
+from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
@@ -161,7 +162,7 @@ def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: 
     companions.save_statistics(folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint)
 
 
-def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: dict[str, Any] | None) -> tuple[np.ndarray, Measure]:
+def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any] | None) -> tuple[np.ndarray, Measure]:
     def measure(settings: Any) -> Trial:
         return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
 
@@ -172,11 +173,13 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
     """The model's own log-probabilities, and the cache's probabilities as a function of its settings."""
     words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    return logprob_N, lambda settings: adapt(model, "unigram", settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
+    return logprob_N, lambda settings: UnigramCache(model, settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
 
 
 def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
+    from rnnlm.combinations.neural_cache import NeuralCache
+
     inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
 
     def read(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: Any) -> tuple[Any, Any]:
@@ -188,7 +191,7 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
-        share_1T, is_filled_1T = map(arrays.as_numpy, adapt(model, "cache", settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
+        share_1T, is_filled_1T = map(arrays.as_numpy, NeuralCache(model, settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
         return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
 
     return logprob_N, shares

@@ -81,6 +81,7 @@ def prune(
         raise UsageError(f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned")
     model_folder.check_output(output, overwrite)
     model, manifest = model_folder.load(folder, "cpu")
+    assert isinstance(model, NgramModel)  # models of that kind are
     before = _size(model, manifest, on)
     pruned, threshold = _pruned(model, limits, counted)
     by = {limit: value for limit, value in dataclasses.asdict(limits).items() if value is not None}
@@ -90,7 +91,7 @@ def prune(
     saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
     pruned.fingerprint = saved.fingerprint
     after = _size(pruned, saved, on)
-    if on is not None:
+    if on is not None and after.evaluation:
         saved = model_folder.save_results(output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training)
     card.write(output, saved, pruned.tokenizer)
     return Reduction(str(output), before, after, threshold)
@@ -119,18 +120,18 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
         model = _with_fewer_words(model, limits)
     if limits.max_order is not None and limits.max_order < model.order:
         model = pruning.by_order(model, limits.max_order)
-    if counted is not None:
+    if counted is not None and limits.cutoffs is not None:
         thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
         ids = counted.encode(model.tokenizer).ids
         counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
         model = pruning.by_count(model, counts, thresholds)
-    if limits.threshold is None and limits.ngrams is None:
-        return model, None
-    if model.unseen_context_logprob:
+    if model.unseen_context_logprob and (limits.threshold, limits.ngrams) != (None, None):
         hint = "give --cutoffs and --counts TEXT"
         raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are not probabilities", hint)
-    if limits.ngrams is None:
+    if limits.threshold is not None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
+    if limits.ngrams is None:
+        return model, None
     if limits.ngrams < len(model.values[0]):
         why = f"unigrams are never pruned, and there are {len(model.values[0]):,}"
         raise UsageError(f"{limits.ngrams:,} n-grams are too few", why, "ask for more, or limit the vocabulary: --max-vocab")
@@ -146,7 +147,7 @@ def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
     if limits.vocab is not None:
         kept_V &= _listed(tokenizer, limits.vocab)
     if limits.max_vocab is not None:
-        kept_V &= _most_frequent(model, kept_V, limits.max_vocab)
+        kept_V &= _most_frequent(model, tokenizer, kept_V, limits.max_vocab)
     return pruning.by_vocabulary(model, kept_V, _limited(tokenizer, kept_V))
 
 
@@ -161,9 +162,8 @@ def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     return listed_V
 
 
-def _most_frequent(model: NgramModel, kept_V: np.ndarray, size: int) -> np.ndarray:
+def _most_frequent(model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarray, size: int) -> np.ndarray:
     """Which of the words kept are the `size` most frequent ones, the special symbols among them."""
-    tokenizer = model.tokenizer
     frequency_V = model.values[0][: tokenizer.size, 0] if tokenizer.counts_V is None else tokenizer.counts_V
     if tokenizer.counts_V is None:
         notice("the model has no word counts: the most probable words are kept")

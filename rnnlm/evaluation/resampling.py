@@ -8,6 +8,7 @@ sets of language processing, Koehn (2004) and Bisani & Ney (2004). Permutation: 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Interval:
 
 
 def ratio_interval(
-    numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *, transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *, transform: Callable[[Any], Any] | None = None,
     resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
 ) -> Interval:  # fmt: skip
     """Percentile bootstrap of sum(numerator_N) / sum(denominator_N) over N units drawn with replacement.

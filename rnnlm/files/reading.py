@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import math
-import shutil
 import sys
 import tempfile
 import tomllib
@@ -115,8 +114,10 @@ def standard_input() -> IO[bytes]:
     tokens)."""
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
-    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)
-    shutil.copyfileobj(sys.stdin.buffer, spool, CHUNK_BYTES)
+    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115 (it is read until the process ends)
+    while len(data := sys.stdin.buffer.read(CHUNK_BYTES)) == CHUNK_BYTES:
+        spool.write(data)
+    spool.write(data)  # less than was asked for is the end, which a terminal says once
     return spool
 
 

@@ -19,7 +19,7 @@ from rnnlm.generation.generator import Sample, encoded_prompt
 from rnnlm.generation.loop import read_prompt
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.distributions import predict
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, State
 
 ROWS_PER_CALL = 128
 
@@ -102,7 +102,7 @@ def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
     return found
 
 
-def _predict_in_parts(model: LanguageModel, input_B: np.ndarray, state: object) -> tuple[np.ndarray, object]:
+def _predict_in_parts(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """`predict` for any number of rows, float64."""
     parts, states = [], []
     for first in range(0, len(input_B), ROWS_PER_CALL):

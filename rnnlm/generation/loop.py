@@ -5,7 +5,7 @@ the same bits for a row of few as for one of many only where its products are su
 (`row_counts`), and where it is not so, texts are drawn in tiles of a fixed number of rows, each in a row of its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -107,14 +107,14 @@ def draw_texts(
             rows[row], origin_B[row] = text, FRESH
         if may_refill and len(fresh) < len(free):
             rows, origin_B = _without_idle(rows, origin_B, counts)
-        active = [row for row, text in enumerate(rows) if text is not None]
+        active = {row: text for row, text in enumerate(rows) if text is not None}
         if not active:
             return
         state, input_B = _arranged(model, start, state, input_B, origin_B)
         logprob_BV, state = predict(model, input_B, state)
         input_B = input_B.copy()  # the state may hold the array that was read
-        for row, token, logprob_nats in chooser.choose(rows, active, logprob_BV):
-            text = rows[row]
+        for row, token, logprob_nats in chooser.choose(active, logprob_BV):
+            text = active[row]
             text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
             input_B[row] = token
             if (text.ended and not settings.running) or len(text.ids) == settings.max_tokens:
@@ -134,10 +134,10 @@ class _Chooser:
         self.is_in_prompt_V = np.zeros(self.tokenizer.size, dtype=bool)
         self.is_in_prompt_V[start.prompt_ids[start.prompt_ids < self.tokenizer.size]] = True
 
-    def choose(self, rows: Sequence[DrawnText | None], active: Sequence[int], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
-        """(row, token, the model's log-probability of it) for each of the rows `active`."""
-        texts = [rows[row] for row in active]
-        own_RV = logprob_BV if len(active) == len(rows) else logprob_BV[active]
+    def choose(self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
+        """(row, token, the model's log-probability of it) for each of the rows `active`, with the texts that they draw."""
+        texts = list(active.values())
+        own_RV = logprob_BV if len(active) == len(logprob_BV) else logprob_BV[list(active)]
         allowed_RV = np.array(own_RV)
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:

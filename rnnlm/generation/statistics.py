@@ -43,7 +43,8 @@ class TextStatistics:
 
 
 def compare(samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[TextStatistics, TextStatistics]:
-    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`. `progress` is called with how far reading is.
+    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`. `progress` is called with how far
+    reading is.
 
     Raises:
         TextError: the text cannot be read, or has fewer than two lines; the samples have no words.

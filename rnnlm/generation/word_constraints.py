@@ -22,6 +22,11 @@ _LAST_RUN = re.compile(b"[" + re.escape(_WORD) + rb"]*\Z")
 LOOK_BACK = 256  # tokens, for the beginning of a word
 
 
+def _last_run(text: bytes) -> bytes:
+    found = _LAST_RUN.search(text)
+    return found[0] if found else b""
+
+
 class WordMatcher:
     """The words of `tokenizer`'s texts, found in token ids."""
 
@@ -53,7 +58,7 @@ class WordMatcher:
 
     def last_run(self, ids: Sequence[int]) -> bytes:
         """How much of a word stands at the end."""
-        return _LAST_RUN.search(self._text(ids[-LOOK_BACK:]))[0]
+        return _last_run(self._text(ids[-LOOK_BACK:]))
 
     def _text(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.token_bytes[id] if id < len(self.token_bytes) else b" " for id in ids)
@@ -121,7 +126,7 @@ class Ban:
                 self._whole[text].append(id)
                 continue
             self._ending[first].append(id)
-            ends_inside = bool(_LAST_RUN.search(text)[0])
+            ends_inside = bool(_last_run(text))
             last = runs.pop() if ends_inside else b""
             if self.banned & set(runs):
                 always.add(id)

@@ -128,10 +128,10 @@ class WordSearch:
 
     def _likeliest(self, heap: list[_Candidate], number: Iterator[int], begun: bytes) -> list[_Candidate]:
         """Takes the beginnings to try next from the heap: those likelier than any whole word there."""
-        chosen = []
-        while heap and len(chosen) < self.at_once and heap[0].beginning is not None and heap[0].cost_nats < math.inf:
+        chosen: list[_Candidate] = []
+        while heap and len(chosen) < self.at_once and (beginning := heap[0].beginning) is not None and heap[0].cost_nats < math.inf:
             candidate = heapq.heappop(heap)
-            for following in self._next(candidate.beginning, candidate.rank + 1, number):
+            for following in self._next(beginning, candidate.rank + 1, number):
                 heapq.heappush(heap, following)
             text = self._text(candidate.ids)
             if text.startswith(begun) or begun.startswith(text):
@@ -145,7 +145,8 @@ class WordSearch:
         chosen = [each for each in chosen if each not in ends]
         if not chosen:
             return
-        state = self.model.concat_states([each.beginning.state_B.select([each.beginning.row]) for each in chosen])
+        beginnings = [each.beginning for each in chosen if each.beginning is not None]
+        state = self.model.concat_states([beginning.state_B.select([beginning.row]) for beginning in beginnings])
         logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
         log_boundary_B = self.finder.log_boundary(logprob_BV)
         for row, each in enumerate(chosen):

@@ -18,7 +18,7 @@ from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
-Step = Callable[[np.ndarray, np.ndarray, State], tuple[Any, State]]
+Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Any, Any]]  # the states are those of one model
 Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
 
 

@@ -96,7 +96,7 @@ def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> Word
     return WordSpans(starts, ends, line_bounds, is_place_N)
 
 
-def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray) -> np.ndarray:
+def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float) -> np.ndarray:
     """-log2 p of each item, (W,); infinite or NaN where it or what stands before it is impossible.
 
     log_boundary: log B (nats) at the places of `words`, in their order.

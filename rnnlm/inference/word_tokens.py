@@ -16,6 +16,7 @@ class WordTokens:
         self.is_spaced = tokenizer.name in SPACED
         self.is_closed = tokenizer.name == "word"
         self._tokenizer = tokenizer
+        self._unknown = () if tokenizer.unk_id is None else (tokenizer.unk_id,)
         self._is_plain = self.is_closed and tokenizer.keeps_text and not tokenizer.spells
         self._id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
         self.of = functools.lru_cache(CACHED_WORDS)(self._of)
@@ -34,10 +35,10 @@ class WordTokens:
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True
         if self._is_plain:
-            id = self._id_of.get(word, tokenizer.unk_id)
-            return (id,), id != tokenizer.unk_id
+            ids = (self._id_of[word],) if word in self._id_of else self._unknown
+            return ids, ids != self._unknown
         if not word:
-            return ((tokenizer.unk_id,), False) if self.is_closed else ((), True)
+            return (self._unknown, False) if self.is_closed else ((), True)
         encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
         is_unknown = len(encoded.oov) or (word == UNKNOWN and tokenizer.literal_unk == "symbol")
         return tuple(encoded.ids[:-1].tolist()), not is_unknown

@@ -108,7 +108,7 @@ class Model:
             with warnings.catch_warnings():
                 if config is not None and config.arpa_complain == ARPALoadComplain.NONE:
                     warnings.simplefilter("ignore", RnnlmWarning)
-                model = exchange.load_arpa(path)
+                model: AnyModel = exchange.load_arpa(path)
         else:
             path = str(loading.find(path))
             model = loading.load(path, device)

@@ -24,7 +24,7 @@ class Kind:
     mapped: bool = False  # its arrays stay in the file, mapped into memory
     made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
 
-    def settings_classes(self) -> tuple[type, ...]:
+    def settings_classes(self) -> tuple[type[Any], ...]:
         return tuple(resolve_name(path) for path in self.settings)
 
     def check(self, resolved: Any, has_valid: bool) -> None:

@@ -110,12 +110,14 @@ class Network(nn.Module):
     @property
     def feedback(self) -> tuple[FedBack, ...]:
         """What else the body reads: a Jordan layer its last output."""
-        return (self._fed_back,) if isinstance(self.body, JordanLayer) else ()
+        if not isinstance(self.settings, JordanSettings):
+            return ()
+        return (functools.partial(self._fed_back, self.input.weight if self.settings.feedback == "embedding" else None),)
 
-    def _fed_back(self, y_BH: Tensor) -> Tensor:
+    def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
         """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the expected word vector (B, E)."""
         p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
-        return p_BV if self.settings.feedback == "distribution" else p_BV @ self.input.weight
+        return p_BV if vectors_VE is None else p_BV @ vectors_VE
 
 
 def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:

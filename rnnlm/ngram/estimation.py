@@ -31,7 +31,7 @@ def estimate(
     Raises:
         OutputError: memory is limited, and there is no room for temporary files.
     """
-    below = _EstimatedOrder(None, np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
+    below = _EstimatedOrder(np.zeros(1, np.uint64), np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
         order = _estimate_order(_OrderTask(n, counts, smoothing, threshold, below, workspace))
@@ -45,7 +45,7 @@ class _EstimatedOrder:
     """An order worked through: keys and values of the n-grams kept; all probabilities again in full precision; which n-grams of
     those counted were kept (None: all), and their new numbers."""
 
-    def __init__(self, keys_M: np.ndarray | None, prob_M: np.ndarray, kept_M: np.ndarray | None, values_MK: np.ndarray) -> None:
+    def __init__(self, keys_M: np.ndarray, prob_M: np.ndarray, kept_M: np.ndarray | None, values_MK: np.ndarray) -> None:
         self.keys_M = keys_M
         self.prob_M = prob_M
         self.values_MK = values_MK

@@ -39,10 +39,10 @@ class _OrderIndex(NamedTuple):
     """
 
     n: int
-    keys: memoryview
-    values: memoryview
+    keys: Sequence[int]
+    values: Sequence[float]
     width: int
-    starts: memoryview
+    starts: Sequence[int]
 
 
 class IncrementalScorer:
@@ -53,7 +53,7 @@ class IncrementalScorer:
         self._size = model.size
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
-        self._words = memoryview(model.values[0].reshape(-1))
+        self._words: Sequence[float] = model.values[0].reshape(-1).data
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
@@ -62,7 +62,7 @@ class IncrementalScorer:
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
         starts = np.searchsorted(keys, contexts).astype(np.uint32 if len(keys) < 1 << 32 else np.uint64)
-        return _OrderIndex(n, memoryview(keys), memoryview(values.reshape(-1)), values.shape[1], memoryview(starts))
+        return _OrderIndex(n, keys.data, values.reshape(-1).data, values.shape[1], starts.data)
 
     def begin(self) -> NgramContext:
         """The start of a line."""
@@ -85,7 +85,9 @@ class IncrementalScorer:
 
     def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
         """What :meth:`extend` answers for one word after the other, without the contexts."""
-        answers, numbers, costs = [], context.numbers, context.costs
+        answers = []
+        numbers: Sequence[int] = context.numbers
+        costs: Sequence[float] = context.costs
         for word in words:
             logprob, length, numbers, costs = self._read(numbers, costs, word)
             answers.append((logprob, length))

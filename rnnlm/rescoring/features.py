@@ -79,7 +79,7 @@ class FeatureTable:
     features_KSN: np.ndarray
     usable_SN: np.ndarray
 
-    def rows(self, indices: Sequence[int]) -> "FeatureTable":
+    def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
         """The utterances at these places alone."""
         utterances = tuple(self.utterances[index] for index in indices)
         return FeatureTable(self.names, utterances, self.first_SN[indices], self.features_KSN[:, indices], self.usable_SN[indices])

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _read_json(builder: ListBuilder) -> None:
         notice(f"{builder.source} was rescored before: its scores hold those of language models already")
 
 
-def _field(values: dict[str, Any], name: str, types: Any, where: str, expected: str) -> Any:
+def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expected: str) -> Any:
     if values.get(name) is None:
         raise TextError(f"{where}: {name!r} is missing", 'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}')
     if not isinstance(values[name], types) or isinstance(values[name], bool):
@@ -139,7 +139,7 @@ def _with_references(utterances: list[Utterance], files: Sequence[str], settings
     Raises:
         TextError: there are two for an utterance, and they differ.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str | None, str]] = {}
     for file in files:
         for utt, text, where in keyed_lines(file, settings.encoding_errors):
             if utt in found:
@@ -147,10 +147,11 @@ def _with_references(utterances: list[Utterance], files: Sequence[str], settings
             found[utt] = text, where
     complete = []
     for utterance in utterances:
-        text, where = found.pop(utterance.utt, (utterance.reference, ""))
-        if utterance.reference not in (None, text) and utterance.reference.strip(WORD_SPACE) != text:
+        known = utterance.reference
+        reference, where = found.pop(utterance.utt, (known, ""))
+        if known is not None and reference not in (known, known.strip(WORD_SPACE)):
             raise TextError(f"{where}: another reference for {utterance.utt!r}", f"that of {utterance.where} differs", "leave out --ref")
-        complete.append(dataclasses.replace(utterance, reference=text))
+        complete.append(dataclasses.replace(utterance, reference=reference))
     if found:
         notice(f"{len(found):,} references are of utterances that are not in the list, the first is {next(iter(found))!r}")
     return complete

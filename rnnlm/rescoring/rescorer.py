@@ -4,7 +4,7 @@ The score of a hypothesis is first-pass score + sum of weight * feature, a log-l
 the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The weight of a language model is never negative.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,9 +176,8 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     """
     if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
-    return _gain(
-        *([each.hypotheses[0].edits for each in result.utterances if each.reference is not None] for result in (before, after)), seed
-    )
+    best = [[each.hypotheses[0] for each in result.utterances if each.reference is not None] for result in (before, after)]
+    return _gain(_counted(best[0]), _counted(best[1]), seed)
 
 
 def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:
@@ -236,11 +235,17 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
 
 
 def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
-    first = [next(h.edits for h in utterance.hypotheses if h.rank == 1) for utterance in utterances]
-    rescored = [utterance.hypotheses[0].edits for utterance in utterances]
-    oracle = [min(utterance.hypotheses, key=lambda h: (h.edits.errors, h.rank)).edits for utterance in utterances]
-    rates = [word_error_rate(edits, seed) for edits in (first, rescored, oracle)]
+    ranked = [_counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank)) for utterance in utterances]
+    first = [edits[0] for edits in ranked]
+    rescored = _counted([utterance.hypotheses[0] for utterance in utterances])
+    oracle = [min(edits, key=lambda each: each.errors) for edits in ranked]
+    rates = (word_error_rate(first, seed), word_error_rate(rescored, seed), word_error_rate(oracle, seed))
     return Rates(*rates, _gain(first, rescored, seed))
+
+
+def _counted(hypotheses: Iterable[RescoredHypothesis]) -> list[Edits]:
+    """The errors of each, which a reference has shown."""
+    return [hypothesis.edits for hypothesis in hypotheses if hypothesis.edits is not None]
 
 
 def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:

@@ -70,9 +70,11 @@ class SentenceScore:
 
     def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
         """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is scored) or by the tokens."""
-        if self.logprob_nats is None:
-            return None
-        return self.logprob_nats / max(1, {"logprob": 1, "word": self.words + eos, "token": self.tokens}[unit])
+        return None if self.logprob_nats is None else self.logprob_nats / self.units(unit, eos)
+
+    def units(self, unit: Unit, eos: bool = True) -> int:
+        """What :meth:`logprob_by` divides by."""
+        return max(1, {"logprob": 1, "word": self.words + eos, "token": self.tokens}[unit])
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class ReadSentences:
                 perplexity(total, words + self.settings.eos),
                 self._token_scores(index, shown) if self.settings.with_tokens else (),
                 self._word_scores(index, bits_W) if self.settings.with_words else (),
-                self._next_words(index) if self.settings.next_words else (),
+                self._next_words(index, self.search) if self.settings.next_words and self.search else (),
                 sentence.id, self._why_impossible(index, shown) if impossible else None,
             )  # fmt: skip
 
@@ -175,13 +177,13 @@ class ReadSentences:
         kept = last - first - (not self.settings.eos)
         return word_scores(shown[:kept], bits_W[first : first + kept], is_oov_W[:kept])
 
-    def _next_words(self, index: int) -> tuple[tuple[NextWord, ...], ...]:
+    def _next_words(self, index: int, search: WordSearch) -> tuple[tuple[NextWord, ...], ...]:
         """The likeliest words before each of those of :meth:`_word_scores`."""
         items = self._items(index)
-        if self.search.tokens_are_words:
-            return tuple(tokens_as_words(top_K2, self.search.symbols) for top_K2 in self.seen[items])
+        if search.tokens_are_words:
+            return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen[items])
         start, end = self.encoded.offsets[index : index + 2].tolist()
-        found = self.search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist())
+        found = search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist())
         return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
     def _why_impossible(self, index: int, shown: list[str]) -> str:
@@ -195,5 +197,5 @@ def likelihood_ratio(better: SentenceScore, worse: SentenceScore, eos: bool = Tr
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
-    per_word = better.logprob_by("word", eos) - worse.logprob_by("word", eos)
+    per_word = better.logprob_nats / better.units("word", eos) - worse.logprob_nats / worse.units("word", eos)
     return total / math.log(10), per_word / math.log(10)

@@ -31,7 +31,7 @@ CHARACTERS_PER_CHUNK = 1 << 21
 
 @dataclass(frozen=True)
 class Chunk:
-    """Sentences that were read together. scores: one for each; none where the chunk was skipped.
+    """Sentences that were read together, as a sequence of their scores. scores: one for each; none where the chunk was skipped.
 
     signature: what all scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab.
     """
@@ -45,6 +45,9 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __getitem__(self, index: int) -> SentenceScore:
+        return self.scores[index]
 
 
 def score_sentences(

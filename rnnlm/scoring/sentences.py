@@ -7,8 +7,8 @@ why it has no score. What is damaged as a table is an error.
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
@@ -30,6 +30,15 @@ class Sentence:
 
     text: str
     id: int | str
+    given: str = ""
+    reason: str | None = None
+
+
+class _Record(NamedTuple):
+    """A sentence as it is read; id None: it has none of its own."""
+
+    text: str
+    id: int | str | None
     given: str = ""
     reason: str | None = None
 
@@ -67,18 +76,17 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
     """
     if settings.given and settings.given_column:
         raise UsageError("a given text for all, and a column of given texts", hint="choose one")
-    number, seen, has_warned = 0, set(), False
+    number, has_warned = 0, False
+    seen: set[int | str] = set()
     for source in sources.expand(names):
         for sentence in _read(source, settings):
             number += 1
-            if sentence.id is None:
-                yield replace(sentence, id=number)
-                continue
             if sentence.id in seen and not has_warned:
                 notice(f"several sentences have the id {sentence.id}: it does not identify their records")
                 has_warned = True
-            seen.add(sentence.id)
-            yield sentence
+            if sentence.id is not None:
+                seen.add(sentence.id)
+            yield Sentence(sentence.text, number if sentence.id is None else sentence.id, sentence.given, sentence.reason)
 
 
 def of_texts(texts: Iterable[str], given: str = "") -> Iterator[Sentence]:
@@ -87,8 +95,8 @@ def of_texts(texts: Iterable[str], given: str = "") -> Iterator[Sentence]:
         yield Sentence(text, number, given)
 
 
-def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    """The sentences of one source; id None: they have none of their own."""
+def _read(source: str, settings: SentenceSettings) -> Iterator[_Record]:
+    """The sentences of one source."""
     if source.startswith(sources.HUB) or os.path.isdir(source):
         return _dataset(source, settings)
     kind = tables.kind_of(source)
@@ -101,26 +109,26 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     return _lines(source, settings)
 
 
-def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
+def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source) as stream:
         for line in text_lines(source, stream, settings.errors):
-            yield Sentence(line.removesuffix("\n").removesuffix("\r"), None, settings.given)
+            yield _Record(line.removesuffix("\n").removesuffix("\r"), None, settings.given)
 
 
-def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
+def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     if settings.id_column or settings.given_column:
         raise UsageError("columns for ids and given texts are those of tables", f"{source} is a data set", "name its files")
-    for records in sources.read(source, SourceSettings(settings.column, settings.split)):
+    for records in sources.dataset_records(source, SourceSettings(settings.column, settings.split)):
         for text in records:
-            yield Sentence(text, None, settings.given)
+            yield _Record(text, None, settings.given)
 
 
-def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sentence]:
+def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[_Record]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
     for row in tables.rows(source, kind, settings.errors, unreadable="report"):
         if row.reason:
-            yield Sentence("", None, reason=row.reason)
+            yield _Record("", None, reason=row.reason)
             continue
         if column is None:
             names = [str(name) for name in row.values if name is not None]
@@ -132,7 +140,7 @@ def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[Sente
         yield _sentence(row, column, id_column, settings)
 
 
-def _sentence(row: tables.Row, column: str, id_column: str | None, settings: SentenceSettings) -> Sentence:
+def _sentence(row: tables.Row, column: str, id_column: str | None, settings: SentenceSettings) -> _Record:
     values = row.values
     text, given = values.get(column), values.get(settings.given_column) if settings.given_column else settings.given
     reason = _why_no_text(column, text) or (_why_no_text(settings.given_column, given) if settings.given_column else None)
@@ -141,7 +149,7 @@ def _sentence(row: tables.Row, column: str, id_column: str | None, settings: Sen
     if isinstance(id, (list, dict)):
         id = shown(id)
     id = id if id is None or (isinstance(id, (int, str)) and not isinstance(id, bool)) else str(id)
-    return Sentence(text if isinstance(text, str) else "", id, "" if reason else given, reason)
+    return _Record(text if isinstance(text, str) else "", id, given if isinstance(given, str) and not reason else "", reason)
 
 
 def _why_no_text(column: str | None, value: Any) -> str | None:

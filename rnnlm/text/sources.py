@@ -60,7 +60,7 @@ def read(
         TextError: it cannot be opened, read or decompressed, or lacks the column.
     """
     if source.startswith(HUB) or os.path.isdir(source):
-        yield from _dataset_records(source, settings)
+        yield from dataset_records(source, settings)
         return
     kind = tables.kind_of(source)
     if kind == tables.CSV and not settings.column:
@@ -101,7 +101,7 @@ def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
+def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
     """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder, streamed."""
     name, revision, config = source.removeprefix(HUB), None, None
     if not os.path.isdir(name):  # a local folder may have @ or # in its name

@@ -62,12 +62,13 @@ def plan(request: Request, progress: Progress = silent) -> Plan:
     _tell_without_effect(resolved)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
-    model_folder.check_output(output, request.overwrite or request.resume or is_auto)
+    model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
     lock.check(output, checkpoints.FOLDER, "training")
     texts = open_texts(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
+    initial: dict[str, np.ndarray] | TrainingState | None
     if request.resume:
         initial = resuming.state_of(output, run, resolved.defaults, done)
     else:

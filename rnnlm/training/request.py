@@ -1,5 +1,6 @@
 """What a person asks `train` for, and all settings that follow: recipe < config file < `--set` < named flags."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,7 +57,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
         if chosen != request.model:
             raise UsageError(f"recipe {request.recipe} is of kind {chosen}, not {request.model}", hint="leave one out")
     own = _own_layers(request)
-    if request.resume:
+    if request.resume and request.output is not None:
         own = [resuming.settings_layer(request.output), *own]
     named = _topmost(own, "model")
     recipe = request.recipe or (named if named in recipes.names() else None)
@@ -75,7 +76,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     return recipe, kind, resolve(classes, layers)
 
 
-def _check_names(layers: list[Layer], classes: tuple[type, ...], kind: registry.Kind) -> None:
+def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: registry.Kind) -> None:
     """Names the model that an unknown setting belongs to, if there is one."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
@@ -114,7 +115,7 @@ def _topmost(layers: list[Layer], name: str) -> Any:
     return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
 
 
-def _applicable(flags: dict[str, Any], classes: tuple[type, ...], kind: registry.Kind) -> dict[str, Any]:
+def _applicable(flags: Mapping[str, Any], classes: tuple[type[Any], ...], kind: registry.Kind) -> dict[str, Any]:
     """The named flags this kind of model has; a notice names general ones that it lacks."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     general = {"budget", "device", "precision", "threads", "seed", "save_every"}

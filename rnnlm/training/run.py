@@ -61,7 +61,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             LostProcess: another process is gone. ReportedElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
-    if plan.finished and (current_rank().rank or not _unevaluated(plan) and log.is_complete):
+    if plan.finished and (current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)):
         yield _finished(plan.output, plan.finished)
         return
     if current_rank().rank:
@@ -71,7 +71,7 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
         storage = RunStorage(plan, log, _texts(plan), save)
         if plan.finished:
             log.go_on()
-        for event in _end(plan, storage) if plan.finished else _work(plan, stop, storage):
+        for event in _end(plan, plan.finished, storage) if plan.finished else _work(plan, stop, storage):
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
@@ -102,29 +102,29 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
         if not model_folder.is_model(plan.output):  # else the log there is that model's
             storage.log.write_to_folder()
         _raise_diverged(plan, event, storage.log)
-    yield from storage.finish(event)
-    storage.save_results({}, _facts(plan, time.perf_counter() - began, event))
+    manifest = yield from storage.finish(event)
+    manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, event))
     results = {}
     if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
         yield Evaluating(tuple(texts))
-        results = _results(event.model, storage.manifest.fingerprint, texts)
+        results = _results(event.model, manifest.fingerprint, texts)
         _tell_growing_states(results, event.best_ppl_token)
-        storage.save_results(results, _facts(plan, time.perf_counter() - began, event))
+        storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
     yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
 
 
-def _end(plan: Plan, storage: RunStorage) -> Iterator[Event]:
+def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]:
     """The end of a run that was cut off when all but that was done: the exact evaluation, the model card, its word in the log."""
-    storage.manifest, results = plan.finished, plan.finished.results
-    if _unevaluated(plan):
+    results = finished.results
+    if _unevaluated(plan, finished):
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(model, plan.finished.fingerprint, texts)
-    storage.save_results(results, {**plan.finished.training, "valid_data": storage.facts["valid_data"]})
-    yield _finished(plan.output, storage.manifest)
+        results = _results(model, finished.fingerprint, texts)
+    manifest = storage.save_results(finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]})
+    yield _finished(plan.output, manifest)
 
 
 def _finished(folder: Path, manifest: Manifest) -> Finished:
@@ -134,9 +134,9 @@ def _finished(folder: Path, manifest: Manifest) -> Finished:
     )
 
 
-def _unevaluated(plan: Plan) -> bool:
+def _unevaluated(plan: Plan, finished: Manifest) -> bool:
     """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has that of another one by its name."""
-    return any(not _is_of(plan.finished.results.get(name), text) for name, text in _evaluated(plan).items())
+    return any(not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items())
 
 
 def _is_of(result: dict[str, Any] | None, text: EncodedText) -> bool:

@@ -5,16 +5,32 @@ A disk that is full for an hour must not end a run of a night: what could not be
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import OutputError, notice
-from rnnlm.events import Checkpoint, CheckpointSaved, Event, Fitted, ModelSaved, SaveFailed, SaveSignal, TrainingState, Validated, never
+from rnnlm.events import (
+    Checkpoint,
+    CheckpointSaved,
+    Counted,
+    Estimated,
+    Evaluating,
+    Event,
+    Fitted,
+    ModelSaved,
+    SaveFailed,
+    SaveSignal,
+    TrainingState,
+    Validated,
+    never,
+)
+from rnnlm.interface import LanguageModel
 from rnnlm.models import card, checkpoints, model_folder
+from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.model_parts import ModelArrays
 from rnnlm.training import resume
@@ -23,6 +39,15 @@ from rnnlm.training.plan import Plan
 RETRY_SECONDS = 60.0
 LAST_TRIES, LAST_PAUSE_SECONDS = 4, 1.0  # at the end of the run
 LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to end waits
+
+
+@dataclass(frozen=True)
+class _Unsaved:
+    """The model of `step`, which is still to be saved."""
+
+    step: int
+    seconds: float
+    model: LanguageModel | ModelArrays
 
 
 class RunStorage:
@@ -36,31 +61,35 @@ class RunStorage:
         self.folder = plan.output
         self.log = log
         self.facts = facts
-        self.manifest: model_folder.Manifest | None = None
-        self.waiting: Validated | Checkpoint | Fitted | None = None  # the event whose model is still to be saved
+        self.manifest: Manifest | None = None
+        self.waiting: _Unsaved | None = None
         self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
         self.save_signal = SaveSignal(save)  # what the fitting asks, so that a retry brings a new checkpoint
 
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
-        if (isinstance(event, Validated) and event.improved) or (isinstance(event, Checkpoint) and event.model is not None):
-            self.waiting = event
+        if isinstance(event, Counted | Estimated | Evaluating):
+            return
+        if (isinstance(event, Checkpoint) or (isinstance(event, Validated) and event.improved)) and event.model is not None:
+            self.waiting = _Unsaved(event.step, event.seconds, event.model)
         elif not isinstance(event, Checkpoint) and not (self.waiting and self.save_signal.is_retry_due):
             return
         yield from self._tried(event.step, event.state if isinstance(event, Checkpoint) else None)
 
-    def finish(self, event: Fitted) -> Iterator[ModelSaved | CheckpointSaved]:
-        """The last writing, tried a few times.
+    def finish(self, event: Fitted) -> Generator[ModelSaved | CheckpointSaved, None, Manifest]:
+        """The last writing, tried a few times; returns the manifest of the model that is there.
 
         Raises:
             OutputError: it cannot be done; what was written before is whole.
         """
         is_there = self.manifest is not None and self.manifest.step == event.step and model_folder.is_model(self.folder)
-        if event.step and (self.waiting or not is_there):
-            self.waiting = event
+        if event.step and event.model is not None and (self.waiting or not is_there):
+            self.waiting = _Unsaved(event.step, event.seconds, event.model)
         yield from self._last_tries(lambda: self._written(event.state))
+        assert self.manifest is not None
+        return self.manifest
 
-    def save_results(self, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> None:
+    def save_results(self, manifest: Manifest, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> Manifest:
         """The exact evaluations, and facts of the run, go into the manifest and the model card.
 
         Raises:
@@ -68,11 +97,13 @@ class RunStorage:
         """
 
         def written() -> Iterator[ModelSaved | CheckpointSaved]:
-            self.manifest = model_folder.save_results(self.folder, self.manifest, results, facts)
-            card.write(self.folder, self.manifest, self.plan.data.tokenizer)
+            nonlocal manifest
+            self.manifest = manifest = model_folder.save_results(self.folder, manifest, results, facts)
+            card.write(self.folder, manifest, self.plan.data.tokenizer)
             yield from ()
 
         list(self._last_tries(written))
+        return manifest
 
     def _last_tries(self, written: Callable[[], Iterator[ModelSaved | CheckpointSaved]]) -> Iterator[ModelSaved | CheckpointSaved]:
         """What comes of writing, tried a few times.
@@ -116,21 +147,21 @@ class RunStorage:
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
 
-    def _model_of(self, state: TrainingState) -> Checkpoint:
+    def _model_of(self, state: TrainingState) -> _Unsaved:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
         notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["best"]["step"] if best else state.facts["step"]
-        return Checkpoint(step, state.facts["clock"]["seconds"], state, ModelArrays(self.plan.data.tokenizer, best or last))
+        return _Unsaved(step, state.facts["clock"]["seconds"], ModelArrays(self.plan.data.tokenizer, best or last))
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""
         return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
 
-    def _write_model(self, event: Validated | Checkpoint | Fitted) -> None:
-        plan, facts = self.plan, {**self.facts, "seconds": round(event.seconds, 1)}
+    def _write_model(self, unsaved: _Unsaved) -> None:
+        plan, facts = self.plan, {**self.facts, "seconds": round(unsaved.seconds, 1)}
         name, settings = plan.kind.name, plan.resolved.values
-        self.manifest = model_folder.save(self.folder, event.model, name, settings, event.step, facts, goes_on=self._is_of_the_folder())
+        self.manifest = model_folder.save(self.folder, unsaved.model, name, settings, unsaved.step, facts, goes_on=self._is_of_the_folder())
         card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:

@@ -18,7 +18,7 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts):
     figures, differences, bands, positions, ngrams, lines, tokens, signatures = tables(shown.out)
     assert figures[0] == ["measure", "lstm", "kn"]
     alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
-    cells = dict((row[0], row[1:]) for row in figures)["ppl_token"]
+    cells = {row[0]: row[1:] for row in figures}["ppl_token"]
     assert [cell.split(" [")[0] for cell in cells] == [f"{ppl:,.2f}" for ppl in alone]
     assert differences[0] == ["difference", "bits per token", "perplexity", "p"] and differences[1][0] == "kn - lstm"
     assert [table[0][0] for table in (bands, positions, ngrams)] == ["training frequency", "position in line", "longest n-gram seen"]

@@ -136,7 +136,7 @@ def test_on_a_terminal_words_follow_each_key_and_the_text_stands_there_at_the_en
     assert not is_cooked(slave)
     os.write(master, b"\x1b[A")  # an arrow does nothing
     os.write(master, b" m")
-    until("> the m".encode())
+    until(b"> the m")
     until(b"%")
     os.write(master, b"\x04")
     until(b"the m\r\n")

@@ -75,8 +75,10 @@ def test_without_a_terminal_there_is_one_line_per_validation(capsys):
         for event in (STARTED, STEP, VALIDATED, SAVED):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
-        "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams of 35-token windows; "
-        "validation during training: 5 streams, bf16",
+        (
+            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams of 35-token windows; "
+            "validation during training: 5 streams, bf16"
+        ),
         "step 1,190: validation perplexity 150.12 (best 149.50)",
     ]
 

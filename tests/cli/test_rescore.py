@@ -42,7 +42,7 @@ def test_weights_tuned_on_one_list_are_applied_to_another(rnnlm, models, listed)
     assert one[8] != "" and float(both[7]) == pytest.approx(float(one[1]) - float(both[1]), abs=0.011)
     names = [f"lm:{models.unigram}", f"lm:{models.lstm}", "words", f"oov:{models.unigram}", f"oov:{models.lstm}"]
     assert [row[0] for row in weights[:2]] == ["feature", "first pass"]
-    assert [row[0] for row in weights[2:]][:3] == names[:3] and set(row[0] for row in weights[2:]) <= set(names)
+    assert [row[0] for row in weights[2:]][:3] == names[:3] and {row[0] for row in weights[2:]} <= set(names)
     assert "tuned on 30 utterances" in shown.err
 
 

@@ -196,7 +196,7 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
     process = start(*command, name)
-    while process.poll() is None and not (here / f"{name}.run").exists() or (here / name).stat().st_size < 1000:
+    while (process.poll() is None and not (here / f"{name}.run").exists()) or (here / name).stat().st_size < 1000:
         assert process.poll() is None
     process.kill()
     process.wait()
@@ -212,7 +212,8 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
 
 
 @pytest.mark.parametrize("options", [
-    ["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"], ["--input", "text"],
+    ["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
+    ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"],
 ], ids=" ".join)  # fmt: skip

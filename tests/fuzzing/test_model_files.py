@@ -162,7 +162,7 @@ def test_any_file_of_arrays(place, data):
         assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
         joined = value_or_error(lambda: quantization.joined([arrays]))
         if not isinstance(joined, RnnlmError):
-            value_or_error(lambda: tensor_files.check_shapes(joined, {name: ("F32", (2, 3)) for name in joined}))
+            value_or_error(lambda: tensor_files.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3)))))
 
 
 def test_what_is_damaged_above_was_whole(folders):

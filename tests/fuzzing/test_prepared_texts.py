@@ -1,4 +1,4 @@
-"""Prepared texts: the index, the journal and the shards' files; a text or an RnnlmError, and no more memory than the files themselves ask for."""
+"""Prepared texts: the index, the journal and the shards' files; a text or an RnnlmError, and no more memory than the files ask for."""
 
 import json
 import tracemalloc

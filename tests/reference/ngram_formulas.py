@@ -184,7 +184,7 @@ class ModifiedKneserNeyBackingOff(BackingOff, ModifiedKneserNey):
 class Katz(BackingOff, Absolute):
     """Katz 1987 with Good-Turing counts; smoothed ones alone, then absolute discounting, where r* is not in (0, r)."""
 
-    @cache
+    @cache  # noqa: B019 (it lives as long as its test)
     def worth(self, n: int) -> dict[int, float]:
         t = self.tally(n)
         if len(t) > 1:

@@ -27,10 +27,10 @@ def gru_step(x, h, U, W, b, c, reset_gate, update_gate):
 
 def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
     names = "fgo" if coupled else "ifgo"
-    a = dict(zip(names, np.split(x @ U.T + b + h @ W.T, len(names), axis=1)))
+    a = dict(zip(names, np.split(x @ U.T + b + h @ W.T, len(names), axis=1), strict=True))
     p = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
-        p.update(zip(names.replace("g", ""), np.split(peepholes, len(names) - 1)))
+        p.update(zip(names.replace("g", ""), np.split(peepholes, len(names) - 1), strict=True))
     f = sigmoid(a["f"] + p["f"] * cell)
     i = 1 - f if coupled else sigmoid(a["i"] + p["i"] * cell)
     cell = f * cell + i * np.tanh(a["g"])
@@ -39,7 +39,7 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 
 def mogrifier_matrices(rounds, factors):
     """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows, rank)."""
-    return factors if len(factors) == rounds else [left @ right for right, left in zip(factors[::2], factors[1::2])]
+    return factors if len(factors) == rounds else [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
 
 
 def mogrify(x, h, matrices):

@@ -167,11 +167,8 @@ def test_the_loss_that_is_reported_is_the_cross_entropy_alone(make_data, make_tr
 
 
 def lengths_of(trainer, epochs=40):
-    lengths, at = [], trainer.source.windows()
-    for done, window in at:
-        if done > epochs:
-            return np.array(lengths)
-        lengths.append(window.length)
+    windows = itertools.takewhile(lambda at: at[0] <= epochs, trainer.source.windows())
+    return np.array([window.length for _, window in windows])
 
 
 def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trainer, sentences):

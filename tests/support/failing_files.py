@@ -19,7 +19,10 @@ HASHED = re.compile(r"(state-\d{8})-[0-9a-f]{8}")  # a hash of facts with times 
 
 
 class Watch:
-    """Hears each call that changes something below `folder`: `hear(kind, name, is_after)`; kinds: open, write, fsync, replace, unlink, mkdir."""
+    """Hears each call that changes something below `folder`: `hear(kind, name, is_after)`.
+
+    Kinds: open, write, fsync, replace, unlink, mkdir.
+    """
 
     def __init__(self, folder: Path, hear: Callable[[str, str, bool], None]) -> None:
         self.folder = os.path.abspath(folder)

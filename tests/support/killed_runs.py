@@ -20,9 +20,13 @@ from support import failing_files
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1}
 VARIANTS = {
-    "adamw, dropout of weights": {"optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3, "weight_decay": 0.01},
+    "adamw, dropout of weights": {
+        "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3, "weight_decay": 0.01,
+    },
     "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0, "schedule": "constant", "dropout_output": 0.2},
-    "moving average, drawn windows": {"ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True, "dropout_input": 0.3},
+    "moving average, drawn windows": {
+        "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True, "dropout_input": 0.3,
+    },
     "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau", "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
 TIMES = "seconds tokens_per_second read_at cost set_aside metrics_bytes last_loss".split()  # the last: as of a report every so often
@@ -111,7 +115,7 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
     if point is not None:
         failing_files.kill_at(Path(arguments[arguments.index("-o") + 1]), point, Path(said).with_name("operations.txt"))
     sys.argv = ["rnnlm", *arguments]
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115 (as long as the process)
     main()
 
 
@@ -148,8 +152,8 @@ def checked(folder: Path) -> Manifest | None:
     """After a kill: the model is whole or absent, and so is a checkpoint; the folder does not grow."""
     if not folder.exists():
         return None
-    weights = [path for path in folder.glob("weights-*")]
-    states = [path for path in (folder / "training").glob("state*")]
+    weights = list(folder.glob("weights-*"))
+    states = list((folder / "training").glob("state*"))
     assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)  # one each may be in the writing
     if checkpoints.exists(folder):
         checkpoints.load(folder)

@@ -10,7 +10,8 @@ VARIANTS = {
     "rnn": [{"activation": name} for name in ("tanh", "relu", "elu", "leaky_relu")] + [{"activation": "sigmoid", "layers": 2}],
     "gru": [{}, {"layers": 2, "tied": False}, {"reset_gate": "before"}, {"update_gate": "renew", "layers": 2, "connections": "residual"}],
     "lstm": [
-        {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True}, {"coupled_gates": True},
+        {"layers": 2}, {"tied": False}, {"tied": True, "embedding_size": 12, "hidden_size": 12}, {"peepholes": True},
+        {"coupled_gates": True},
         {"layers": 3, "layer_sizes": "5,8,6", "connections": "dense"}, {"layers": 2, "connections": "highway"},
         {"output_layer": "adaptive", "cutoffs": "4,8"}, {"output_layer": "class"}, {"output_layer": "class", "classes": 3, "tied": False},
         {"output_layer": "hierarchical"}, {"output_layer": "mos", "mixture_components": 3},
@@ -55,7 +56,9 @@ ADAPTED = [
     ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),
     ("cache", "gru", {"tied": True, "layers": 2}),
     ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
-    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm", {"output_layer": "hierarchical"}),
-    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn", {}),
+    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm",
+        {"output_layer": "hierarchical"}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn",
+        {}),
     ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
 ]  # fmt: skip

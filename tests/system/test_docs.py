@@ -220,7 +220,7 @@ def test_ci_runs_the_readmes_test_command():
     text = (ROOT / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
     assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
-    assert marked("tests").endswith(".venv/bin/python -m pytest -q -n 2 --dist loadgroup")
+    assert marked("tests").endswith(".venv/bin/python -m pytest -q -n 2")
 
 
 def test_every_command_is_shown():

@@ -51,7 +51,8 @@ def test_help_and_wrong_usage_answer_at_once(command):
 def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, kind):
     text = str(corpora.part("english", "valid"))
     commands = (
-        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT", "tune -m uni --adapt unigram --on TEXT", "eval -m uni --adapt unigram TEXT",
+        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT", "tune -m uni --adapt unigram --on TEXT",
+        "eval -m uni --adapt unigram TEXT",
         "score -m uni --tokens the day", "generate -m uni --num 2", "info uni", "doctor uni", "mix uni uni --on TEXT -o both --bundle",
         "generate -m both", "doctor both",
     )  # fmt: skip

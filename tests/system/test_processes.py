@@ -22,7 +22,8 @@ from rnnlm.training import run as training
 
 SMALL = (
     "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu", "--set", "bptt_tokens=12", "--set",
-    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set", "dropout_output=0", "--set", "schedule=constant",
+    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set", "dropout_output=0", "--set",
+    "schedule=constant",
 )  # fmt: skip
 ENDLESS = ("--budget", "1000000steps")
 
@@ -160,7 +161,7 @@ class Ended:
         self.capsys, self.folder = capsys, tmp_path
 
     def __call__(self, *programs: str, meanwhile=lambda group: None):
-        said = [None, *(open(self.folder / str(rank), "w+b") for rank in range(1, len(programs)))]
+        said = [None, *(open(self.folder / str(rank), "w+b") for rank in range(1, len(programs)))]  # noqa: SIM115 (read, too)
         with _Processes(len(programs)) as group:
             for program, errors in zip(programs, said, strict=True):
                 group.start([sys.executable, "-S", "-c", program], dict(os.environ), errors)
@@ -244,7 +245,7 @@ def test_one_that_writes_nothing_keeps_no_event(monkeypatch):
     events = []
 
     def run(*_):
-        for number in range(4):
+        for _ in range(4):
             event = Event()
             events.append(weakref.ref(event))
             yield event

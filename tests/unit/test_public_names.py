@@ -36,7 +36,7 @@ def test_dir_and_all_agree_and_nothing_hides_a_module():
 
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
-        rnnlm.lode  # noqa: B018
+        rnnlm.lode
 
 
 def test_the_page_on_python_lists_the_public_names():

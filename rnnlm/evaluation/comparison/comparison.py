@@ -213,7 +213,7 @@ def _compared(
     intervals = intervals_of(found, sums.blocks(block_lines), read.comparable.figures, settings.resamples or RESAMPLES, settings.seed)
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
-    return Compared(read.names[k], folder and str(folder), found, intervals, calibration)
+    return Compared(read.names[k], None if folder is None else str(folder), found, intervals, calibration)
 
 
 def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings) -> tuple[Difference, ...]:
@@ -228,14 +228,14 @@ def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settin
 def _tables(units: Units, read: _Read, train: Text | None, report: Progress) -> dict[str, Any]:
     """Bands, positions and n-grams."""
     counts_V = units.counts_V
-    encoded = None if train is None else train.encode(units.tokenizer, report)
-    if counts_V is None and encoded is not None:
-        counts_V = difference_tables.counts_in(units, encoded)
-    ngrams, source = (), None
+    ngrams: tuple[GroupRow, ...] = ()
+    source = None
     known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if hasattr(model, "longest_matches")]
     alike = [(name, model) for name, model in known if model.tokenizer.fingerprint == units.tokenizer.fingerprint]
     if train is not None:
-        ngrams, source = difference_tables.by_ngram_in(units, encoded), ", ".join(train.sources)
+        encoded, source = train.encode(units.tokenizer, report), ", ".join(train.sources)
+        counts_V = difference_tables.counts_in(units, encoded) if counts_V is None else counts_V
+        ngrams = difference_tables.by_ngram_in(units, encoded)
     elif alike:
         source, model = alike[0]
         ngrams = difference_tables.by_ngram_of(units, model)

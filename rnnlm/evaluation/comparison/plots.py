@@ -67,7 +67,7 @@ def _groups(title: str, label: str, table: Sequence[GroupRow], names: Sequence[s
     figure, axes = plotting.new_figure("", label, f"perplexity per {unit}")
     places = np.arange(len(table))
     for k, name in enumerate(names):
-        ppl = [np.nan if row.ppl[k] is None else row.ppl[k] for row in table]
+        ppl = [np.nan if each is None else each for each in (row.ppl[k] for row in table)]
         axes.plot(places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=_short(name))
     if any(each for row in table for each in row.ppl):
         plotting.log_y(axes)
@@ -93,19 +93,18 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
 
 
 def _calibration(comparison: Comparison) -> Plot | None:
-    measured = [model for model in comparison.models if model.calibration]
+    measured = [(model.name, model.calibration) for model in comparison.models if model.calibration]
     if not measured:
         return None
     figure, axes = plotting.new_figure("", "probability of the likeliest token", "share of them that were right", height=5.0)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)
-    for k, model in enumerate(measured):
-        filled = [each for each in model.calibration.bins if each.tokens]
-        label = f"{_short(model.name)}: ECE {model.calibration.expected_error:.3f}"
-        points = [each.mean_probability for each in filled], [each.accuracy for each in filled]
-        axes.plot(*points, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
+    for k, (name, calibration) in enumerate(measured):
+        label = f"{_short(name)}: ECE {calibration.expected_error:.3f}"
+        filled = [(each.mean_probability, each.accuracy) for each in calibration.bins if each.tokens]
+        axes.plot(*np.array(filled, dtype=np.float64).T, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
-    tokens = " and ".join(f"{model.calibration.tokens:,} of {model.calibration.text_tokens:,} for {model.name}" for model in measured)
+    tokens = " and ".join(f"{found.tokens:,} of {found.text_tokens:,} for {name}" for name, found in measured)
     note = "On the diagonal a model is right as often as it says; below it, it is too sure. "
     note += f"Each by its own tokens: {tokens}. ECE: expected calibration error."
     return Plot("Calibration", note, plotting.as_svg(figure))
@@ -130,7 +129,7 @@ def _validations(model: Compared) -> list[tuple[float, float]]:
     """(seconds, perplexity) of each validation while the model was trained."""
     events = read_events(Path(model.folder)) if model.folder else []
     points = [(event.get("seconds"), event.get("ppl_token")) for event in events if event.get("event") == "validated"]
-    return [point for point in points if all(isinstance(value, (int, float)) for value in point)]
+    return [(seconds, ppl) for seconds, ppl in points if isinstance(seconds, int | float) and isinstance(ppl, int | float)]
 
 
 def _short(name: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ class FoundVectors:
     values_KE: np.ndarray
 
 
-def read_vectors(path: str | Path, symbols: Sequence[str], width: int, encoding_errors: str = "strict") -> FoundVectors:
+def read_vectors(
+    path: str | Path, symbols: Sequence[str], width: int, encoding_errors: Literal["strict", "replace"] = "strict"
+) -> FoundVectors:
     """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz, .xz, .bz2, .zst).
 
     Notices say how many symbols have one, and how many words occur several times (the first counts).

@@ -101,9 +101,14 @@ class Objective(Protocol):
     sampled losses are not.
     """
 
-    network: nn.Module
-    uniform_nats: float | None
-    is_exact: bool
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def uniform_nats(self) -> float | None: ...
+
+    @property
+    def is_exact(self) -> bool: ...
 
     def initial_carry(self, rows: int) -> Carry: ...
 

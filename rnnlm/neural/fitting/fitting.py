@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def fit(
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = make_trainer(resolved, data, initial, ranks)
-        yield started(trainer, data)
+        yield started(trainer, resolved.values["model"], data)
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
         elif isinstance(initial, TrainingState) and trainer.is_over:
@@ -91,7 +91,7 @@ def make_trainer(
     torch.manual_seed(run.seed)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     with memory_errors(device):
-        weights = initial if stored is None else None
+        weights = None if isinstance(initial, TrainingState) else initial
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
@@ -120,10 +120,10 @@ def language_model_trainer(
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
 
 
-def started(trainer: Trainer, data: TrainingData) -> Started:
+def started(trainer: Trainer, model: str, data: TrainingData) -> Started:
     """What the run is that `trainer` is about to begin."""
     return Started(
-        model=trainer.network.settings.model,
+        model=model,
         parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
         vocabulary_size=data.tokenizer.size,
         train_tokens=data.train.tokens,
@@ -157,7 +157,9 @@ def start_network(
     return network.to(device)
 
 
-def _place_vectors(network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: str, is_started: bool) -> None:
+def _place_vectors(
+    network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: Literal["strict", "replace"], is_started: bool
+) -> None:
     """Word vectors from a file, and whether they are trained; `is_started`: whether the network has weights of another model.
 
     Raises:

@@ -32,7 +32,8 @@ class CrossEntropy:
         return self.network.initial_state(rows)
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
-        return Loss(*self.network.loss(*tensors, carry))
+        inputs_TB, targets_TB = tensors
+        return Loss(*self.network.loss(inputs_TB, targets_TB, carry))
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         inputs_TB, targets_TB = tensors

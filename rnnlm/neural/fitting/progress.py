@@ -23,6 +23,15 @@ class Meter:
     pending: whether there are steps that are not reported yet.
     """
 
+    tokens: int
+    tokens_before: int
+    since: float
+    sent: "_Sent | None"
+    steps: int
+    losses: Tensor
+    norms: Tensor
+    largest_norm: Tensor
+
     def __init__(
         self, device: torch.device, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: SingleProcess = SINGLE_PROCESS
     ) -> None:
@@ -76,7 +85,7 @@ class Meter:
         """Begin anew, after a pause that does not count, `tokens` read so far."""
         self.tokens = self.tokens_before = tokens
         self.since = self.now()
-        self.sent: _Sent | None = None
+        self.sent = None
         self._clear()
 
     def _clear(self) -> None:

@@ -15,6 +15,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,9 +156,11 @@ class ProcessGroup(SingleProcess):
 
     def averaging(self, module: nn.Module) -> nn.Module:
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # by torch 2.13
-        return DistributedDataParallel(module, **{"forward_sync_buffers" if renamed else "broadcast_buffers": False})
+        options: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        return DistributedDataParallel(module, **options)
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
+        assert isinstance(module, DistributedDataParallel)  # what `averaging` returns
         return module.no_sync()
 
     def seed_per_rank(self, *seed: int) -> None:
@@ -225,7 +228,7 @@ def join(device: torch.device, timeout: str) -> SingleProcess:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    limit = timedelta(seconds=Budget.parse(timeout).seconds)
+    limit = timedelta(seconds=Budget.parse(timeout).seconds or 0)  # RunSettings takes times alone
     with lost_at_start(here):
         run = next(_runs)
         own_store = distributed.PrefixStore(f"run{run}", store())

@@ -44,7 +44,8 @@ class FittingSettings:
     nonmonotone_interval: Annotated[
         Count | None,
         Meta(
-            description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); none: asgd_start"
+            description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); "
+            "none: asgd_start"
         ),
     ] = None
     fine_tune_after: Annotated[
@@ -84,9 +85,9 @@ class FittingSettings:
     rollbacks: Annotated[
         Natural,
         Meta(
-            description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two losses "
-            "in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more checkpoint, "
-            "in memory; in each process"
+            description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two "
+            "losses in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more "
+            "checkpoint, in memory; in each process"
         ),
     ] = 3
     rollback_factor: Annotated[Factor, Meta(description="the learning rate is multiplied by it each time")] = 0.5

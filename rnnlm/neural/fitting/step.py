@@ -69,7 +69,8 @@ class SharedStep(TrainingStep):
         divided = [tensor.tensor_split(parts, dim=1) for tensor in (*batch.tensors, *carry)]
         count_B = batch.count_B[batch.share]
         self.optimizer.zero_grad(set_to_none=True)
-        loss, after, read = 0.0, [], 0
+        losses: list[Tensor] = []
+        after, read = [], 0
         for number, part in enumerate(zip(*divided, strict=True)):
             tensors, before = part[: len(batch.tensors)], part[len(batch.tensors) :]
             rows = tensors[0].shape[1]
@@ -81,9 +82,9 @@ class SharedStep(TrainingStep):
                     shares = count / batch.count, rows / len(batch.count_B)
                     minimised, its, carried = self.weighted_loss(tensors, before, *shares)
                 (minimised * self.ranks.count).backward()  # which the mean over ranks takes back
-            loss = loss + its
+            losses.append(its)
             after.append(carried)
-        return loss, tuple(torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True))
+        return sum(losses[1:], losses[0]), tuple(torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True))
 
 
 class _WeightedLoss(nn.Module):

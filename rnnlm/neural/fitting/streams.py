@@ -34,6 +34,8 @@ class TextStreams:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
     """
 
+    _windows: Iterator[tuple[float, Window]]
+
     def __init__(
         self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,

@@ -8,6 +8,7 @@ to its last good state, a limited number of times.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -60,7 +61,7 @@ class Trainer:
         self.step_count = 0
         self.share = ranks.share(source.rows)  # the rows that this rank reads
         self.carry = objective.initial_carry(self.share.stop - self.share.start)  # from batch to batch
-        self.gradient_norm: Tensor | None = None  # of the last step, before clipping
+        self.gradient_norm: Tensor  # of the last step, before clipping
         self.batch: Batch | None = None  # of the last step
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
@@ -159,15 +160,15 @@ class Trainer:
     def judge_end(self, reason: str) -> None:
         """A loss is of the weights before its step: so the weights that a run ends with are tried, too."""
         if reason == "budget" and self.batch and not self.divergence.fault:
-            self.divergence.end(self.loss_now(), self.step_count, self.batch.count)
+            self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
 
     def is_good(self) -> bool:
         """Whether the run may go on from here, all steps reported: the last report was good, and so are the weights after it."""
-        return not self.divergence.fault and (self.batch is None or self.divergence.accepts(self.loss_now(), self.step_count))
+        return not self.divergence.fault and (self.batch is None or self.divergence.accepts(self.loss_now(self.batch), self.step_count))
 
-    def loss_now(self) -> float:
+    def loss_now(self, batch: Batch) -> float:
         """The exact loss (nats per target) of the last batch, of all ranks' rows, under the weights after it; waits for the device."""
-        return self.ranks.totals(self.objective.exact_nats(self.batch.tensors, self.carry))[0] / self.batch.count
+        return self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))[0] / batch.count
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
         """By time, the first checkpoint waits for the best weights only: from then on the run can be resumed."""
@@ -180,6 +181,7 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """The last good state, with a model where no validation has kept one."""
         model = None if self.best.weights else self.objective.model()
+        assert self.rollbacks.good is not None
         return Checkpoint(self.step_count, self.clock.elapsed(), self.rollbacks.good, model)
 
     def remember(self) -> bool:
@@ -250,6 +252,7 @@ class Trainer:
 
     def load_good_state(self) -> None:
         """But time has gone on, the best weights stay, and rollbacks stay counted."""
+        assert self.rollbacks.good is not None
         state.load_state_dict(self, self.rollbacks.good, but=("best", "clock", "rollbacks"))
 
     def finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
@@ -272,7 +275,7 @@ class Trainer:
         last good ones of a run that diverged (none: `step` is 0)."""
         steps, tokens, found = self.step_count, self.source.tokens, self.rollbacks
         fault = self.divergence.fault or ("" if steps else found.fault)  # the time was up when the run was back at its beginning
-        facts = {"rollbacks": found.count} if found.count else {}
+        facts: dict[str, Any] = {"rollbacks": found.count} if found.count else {}
         if fault:
             reason, kept, facts["divergence"] = "diverged", None, f"{fault}{found}"
             if found.good and not self.best.weights:

@@ -90,7 +90,7 @@ class ModelSelection(Numbers):
         """Validate after `step` steps, and keep the weights if they are the best so far; None where `stop` cut it off: that leaves no
         trace."""
         began = self.clock.elapsed()
-        verdict = self.validation and self.validation.run(stop)
+        verdict = None if self.validation is None else self.validation.run(stop)
         if verdict is None:
             return None
         self.improved = self.best.observe(verdict, step)

@@ -182,5 +182,5 @@ class _Counter:
         first = np.flatnonzero(is_new)
         counts = np.diff(first, append=len(keys)).astype(self.index)
         keys = keys[first] + (np.uint64(start) << word)
-        numbers = np.cumsum(is_new, dtype=self.index) - self.index(1)
+        numbers: np.ndarray = np.cumsum(is_new, dtype=self.index) - 1
         return keys, self.numbers_T[at[first]], counts, at, numbers

@@ -27,7 +27,9 @@ class Additive(Estimator):
 
     def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
         super().__init__(settings, counts, heldout)
-        k = best_k(heldout) if settings.additive_k is None else settings.additive_k
+        if (k := settings.additive_k) is None:
+            assert heldout is not None  # as `heldout` of the class asks for
+            k = best_k(heldout)
         self.estimated["k"] = k
         self.added = k * counts.size
 

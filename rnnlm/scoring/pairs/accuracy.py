@@ -83,7 +83,7 @@ def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccura
     scores = list(scores)
     scored = [score for score in scores if score.point is not None]
     points = np.array([score.point for score in scored], dtype=np.float64)
-    known = [score.point for score in scored if not score.has_oov]
+    known = [score.point for score in scores if score.point is not None and not score.has_oov]
     interval = ratio_interval(points) if len(points) else None
     return PairAccuracy(
         by, group, len(scored),

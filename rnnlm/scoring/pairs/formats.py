@@ -14,7 +14,7 @@ from rnnlm.errors import shown
 from rnnlm.scoring.pairs.pair import FULL, WORD, Pair
 from rnnlm.text.lines import is_blank, split_words
 
-Values = Mapping[str, Any]
+Values = Mapping[Any, Any]  # by column; None: cells beyond the columns
 KIND = ("kind", "paradigm", "UID")
 ID = ("id", "pair_id", "pairID", "qID", "sentid")
 PHENOMENON = ("phenomenon", "linguistics_term")

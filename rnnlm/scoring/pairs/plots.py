@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.scoring.pairs.accuracy import COUNTED, KIND, PairAccuracy
@@ -37,7 +39,8 @@ def accuracy_figure(accuracies: Sequence[PairAccuracy]) -> "Figure":
 
 
 def _draw_counts(axes: "Axes", accuracies: Sequence[PairAccuracy]) -> None:
-    axes.errorbar([each.group for each in accuracies], [each.accuracy for each in accuracies], _bars(accuracies), marker="o", capsize=3)
+    accuracy_N, bars_2N = _with_bars(accuracies)
+    axes.errorbar([each.group for each in accuracies], accuracy_N, bars_2N, marker="o", capsize=3)
     axes.axhline(0.5, color="grey", linestyle=":")
     axes.set_ylim(-0.02, 1.02)
     axes.locator_params(axis="x", integer=True)
@@ -45,13 +48,15 @@ def _draw_counts(axes: "Axes", accuracies: Sequence[PairAccuracy]) -> None:
 
 def _draw_kinds(axes: "Axes", accuracies: Sequence[PairAccuracy]) -> None:
     places = range(len(accuracies))
-    axes.errorbar([each.accuracy for each in accuracies], places, xerr=_bars(accuracies), fmt="o", capsize=3)
+    accuracy_N, bars_2N = _with_bars(accuracies)
+    axes.errorbar(accuracy_N, places, xerr=bars_2N, fmt="o", capsize=3)
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.set_xlim(-0.02, 1.02)
     axes.set_yticks(places, [str(each.group) for each in accuracies])
     axes.invert_yaxis()
 
 
-def _bars(accuracies: Sequence[PairAccuracy]) -> list[list[float]]:
-    """How far each interval reaches below and above."""
-    return [[each.accuracy - each.low for each in accuracies], [each.high - each.accuracy for each in accuracies]]
+def _with_bars(accuracies: Sequence[PairAccuracy]) -> tuple[np.ndarray, np.ndarray]:
+    """The accuracies, and how far each interval reaches below and above."""
+    accuracy_N, low_N, high_N = np.array([(each.accuracy, each.low, each.high) for each in accuracies], dtype=np.float64).T
+    return accuracy_N, np.stack([accuracy_N - low_N, high_N - accuracy_N])

@@ -170,8 +170,8 @@ def score_pairs(model: LanguageModel, pairs: Sequence[Pair], special_symbols: st
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
-    partial = [score for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
-    ends = sum(score.good.tokens == 1 for score in partial)
+    partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
+    ends = sum(good.tokens == 1 for good in partial)
     if ends:
         notice(f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of these the ends alone are compared")
     return scores

@@ -107,68 +107,70 @@ def long_header(size: int) -> Callable[[Path], None]:
     return edited("weights", lambda data: size.to_bytes(8, "little") + data[8:])
 
 
+DAMAGED = "the model at m is damaged"
 ANY = {
     "config.json missing": ("no model at m", remove("config.json")),
-    "config.json cut off": ("the model at m is damaged", lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
-    "config.json empty": ("the model at m is damaged", write("config.json", b"")),
-    "config.json a nest of arrays": ("the model at m is damaged", write("config.json", b"[" * 1_000_000)),
-    "config.json a pickle": ("the model at m is damaged", write("config.json", PICKLE)),
-    "config.json with a number of 10000 digits": ("the model at m is damaged", write("config.json", b'{"step": ' + b"9" * 10_000 + b"}")),
+    "config.json cut off": (DAMAGED, lambda folder: write("config.json", (folder / "config.json").read_bytes()[:100])(folder)),
+    "config.json empty": (DAMAGED, write("config.json", b"")),
+    "config.json a nest of arrays": (DAMAGED, write("config.json", b"[" * 1_000_000)),
+    "config.json a pickle": (DAMAGED, write("config.json", PICKLE)),
+    "config.json with a number of 10000 digits": (DAMAGED, write("config.json", b'{"step": ' + b"9" * 10_000 + b"}")),
     "config.json without end": ("", link("config.json", "/dev/zero")),
-    "config.json too large": ("the model at m is damaged", write("config.json", b" " * (17 << 20))),
-    "config.json a folder": ("no model at m", lambda folder: ((folder / "config.json").unlink(), (folder / "config.json").mkdir()) and None),
+    "config.json too large": (DAMAGED, write("config.json", b" " * (17 << 20))),
+    "config.json a folder": ("no model at m", lambda folder: ((folder / "config.json").unlink(),
+        (folder / "config.json").mkdir()) and None),
     "a newer format": ("the model at m has format 99", config(lambda content: content.update(format_version=99))),
-    "a format of text": ("the model at m is damaged", config(lambda content: content.update(format_version="\x1b[31m"))),
-    "an unknown model": ("the model at m is damaged", config(lambda content: content.update(model="\x1b[2Jtransformer"))),
-    "a path out of the folder": ("the model at m is damaged", renamed("../outside.safetensors")),
-    "a path with terminal escapes": ("the model at m is damaged", renamed("\x1b]0;owned\x07.safetensors")),
-    "a name with NUL": ("the model at m is damaged", renamed("weights\0.safetensors")),
-    "weights missing": ("the model at m is damaged", remove("weights")),
-    "weights cut off": ("the model at m is damaged", lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
-    "weights cut off, and so recorded": ("the model at m is damaged", edited("weights", lambda data: data[:-10])),
-    "weights a pickle": ("the model at m is damaged", edited("weights", lambda data: PICKLE)),
-    "weights a link elsewhere": ("the model at m is damaged", link("weights", "moved")),
-    "weights a link to a device": ("the model at m is damaged", link("weights", "/dev/zero")),
-    "weights swapped with the vocabulary": ("the model at m is damaged", swapped_files),
-    "a length of 10^30": ("the model at m is damaged", config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
-    "a header of 2^63 bytes": ("the model at m is damaged", long_header(2**63)),
-    "a header of 90 MB": ("the model at m is damaged", long_header(90 << 20)),
-    "a header of 20,000 entries": ("the model at m is damaged", header(lambda entries: {
+    "a format of text": (DAMAGED, config(lambda content: content.update(format_version="\x1b[31m"))),
+    "an unknown model": (DAMAGED, config(lambda content: content.update(model="\x1b[2Jtransformer"))),
+    "a path out of the folder": (DAMAGED, renamed("../outside.safetensors")),
+    "a path with terminal escapes": (DAMAGED, renamed("\x1b]0;owned\x07.safetensors")),
+    "a name with NUL": (DAMAGED, renamed("weights\0.safetensors")),
+    "weights missing": (DAMAGED, remove("weights")),
+    "weights cut off": (DAMAGED, lambda folder: weights_file(folder).write_bytes(weights_file(folder).read_bytes()[:-10]) and None),
+    "weights cut off, and so recorded": (DAMAGED, edited("weights", lambda data: data[:-10])),
+    "weights a pickle": (DAMAGED, edited("weights", lambda data: PICKLE)),
+    "weights a link elsewhere": (DAMAGED, link("weights", "moved")),
+    "weights a link to a device": (DAMAGED, link("weights", "/dev/zero")),
+    "weights swapped with the vocabulary": (DAMAGED, swapped_files),
+    "a length of 10^30": (DAMAGED, config(lambda content: [each.update(bytes=10**30) for each in content["files"].values()] and None)),
+    "a header of 2^63 bytes": (DAMAGED, long_header(2**63)),
+    "a header of 90 MB": (DAMAGED, long_header(90 << 20)),
+    "a header of 20,000 entries": (DAMAGED, header(lambda entries: {
         f"\x1b{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(20_000)})),
-    "an unknown type": ("the model at m is damaged", entry(dtype="F8\x1b[31m")),
-    "a shape of 10^18": ("the model at m is damaged", entry(shape=[10**18])),
-    "no arrays": ("the model at m is damaged", arrays(lambda found: {"nothing": np.zeros(1, np.float32)})),
-    "an array too many": ("the model at m is damaged", arrays(lambda found: {**found, "one\x1b[31m": np.zeros(1, np.float32)})),
-    "an array of another type": ("the model at m is damaged", first_array(lambda array: array.astype(np.int32))),
-    "an array of another shape": ("the model at m is damaged", first_array(lambda array: array.reshape(1, -1))),
-    "vocabulary missing": ("the model at m is damaged", remove("vocab.txt")),
-    "vocabulary empty": ("the model at m is damaged", edited("vocab.txt", lambda data: b"")),
-    "vocabulary not UTF-8": ("the model at m is damaged", edited("vocab.txt", lambda data: data[:-2] + b"\xff\n")),
-    "vocabulary with a symbol twice": ("the model at m is damaged", edited("vocab.txt", lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
-    "vocabulary with an unknown escape": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\t\\q\x1b[31m\n")),
-    "vocabulary without </s>": ("the model at m is damaged", edited("vocab.txt", lambda data: data.replace(b"</s>", b"<xx>"))),
-    "vocabulary of one word more": ("the model at m is damaged", edited("vocab.txt", lambda data: data + b"1\tzorp\n")),
-    "another tokenizer": ("the model at m is damaged", tokenizer(tokenizer="\x1b[31mbpe")),
-    "tokenizer settings of a wrong type": ("the model at m is damaged", tokenizer(lowercase=3)),
-    "files missing": ("the model at m is damaged", config(lambda content: content.pop("files") and None)),
-    "no weights named": ("the model at m is damaged", unnamed(".safetensors")),
-    "no vocabulary named": ("the model at m is damaged", unnamed("vocab.txt")),
-    "weights a folder": ("the model at m is damaged", lambda folder: ((path := weights_file(folder)).unlink(), path.mkdir()) and None),
-    "an array too few": ("the model at m is damaged", arrays(lambda found: found.pop(next(iter(found))) is None)),
+    "an unknown type": (DAMAGED, entry(dtype="F8\x1b[31m")),
+    "a shape of 10^18": (DAMAGED, entry(shape=[10**18])),
+    "no arrays": (DAMAGED, arrays(lambda found: {"nothing": np.zeros(1, np.float32)})),
+    "an array too many": (DAMAGED, arrays(lambda found: {**found, "one\x1b[31m": np.zeros(1, np.float32)})),
+    "an array of another type": (DAMAGED, first_array(lambda array: array.astype(np.int32))),
+    "an array of another shape": (DAMAGED, first_array(lambda array: array.reshape(1, -1))),
+    "vocabulary missing": (DAMAGED, remove("vocab.txt")),
+    "vocabulary empty": (DAMAGED, edited("vocab.txt", lambda data: b"")),
+    "vocabulary not UTF-8": (DAMAGED, edited("vocab.txt", lambda data: data[:-2] + b"\xff\n")),
+    "vocabulary with a symbol twice": (DAMAGED, edited("vocab.txt", lambda data: data + data[-20:].split(b"\n")[-2] + b"\n")),
+    "vocabulary with an unknown escape": (DAMAGED, edited("vocab.txt", lambda data: data + b"1\t\\q\x1b[31m\n")),
+    "vocabulary without </s>": (DAMAGED, edited("vocab.txt", lambda data: data.replace(b"</s>", b"<xx>"))),
+    "vocabulary of one word more": (DAMAGED, edited("vocab.txt", lambda data: data + b"1\tzorp\n")),
+    "another tokenizer": (DAMAGED, tokenizer(tokenizer="\x1b[31mbpe")),
+    "tokenizer settings of a wrong type": (DAMAGED, tokenizer(lowercase=3)),
+    "files missing": (DAMAGED, config(lambda content: content.pop("files") and None)),
+    "no weights named": (DAMAGED, unnamed(".safetensors")),
+    "no vocabulary named": (DAMAGED, unnamed("vocab.txt")),
+    "weights a folder": (DAMAGED, lambda folder: ((path := weights_file(folder)).unlink(), path.mkdir()) and None),
+    "an array too few": (DAMAGED, arrays(lambda found: found.pop(next(iter(found))) is None)),
 }  # fmt: skip
 NETWORK = {
-    "NaN": ("the model at m is damaged", filled(float("nan"))),
-    "infinity": ("the model at m is damaged", filled(float("inf"))),
+    "NaN": (DAMAGED, filled(float("nan"))),
+    "infinity": (DAMAGED, filled(float("inf"))),
     "numbers that overflow": (
         "the model's scores are not numbers",
         arrays(lambda found: {name: np.full_like(array, 3e38) for name, array in found.items()}),
     ),
-    "a width that the weights do not have": ("the model at m is damaged", setting(hidden_size=9)),
-    "a width of 10^9": ("the model at m is damaged", setting(hidden_size=10**9)),
-    "a million layers": ("the model at m is damaged", setting(layers=1_000_000)),
-    "a width below zero": ("the model at m is damaged", setting(hidden_size=-1)),
-    "a dropout of 1e400": ("the model at m is damaged", setting(dropout_output=float("inf"))),
-    "an output layer that there is not": ("the model at m is damaged", setting(output_layer="\x1b[31m")),
+    "a width that the weights do not have": (DAMAGED, setting(hidden_size=9)),
+    "a width of 10^9": (DAMAGED, setting(hidden_size=10**9)),
+    "a million layers": (DAMAGED, setting(layers=1_000_000)),
+    "a width below zero": (DAMAGED, setting(hidden_size=-1)),
+    "a dropout of 1e400": (DAMAGED, setting(dropout_output=float("inf"))),
+    "an output layer that there is not": (DAMAGED, setting(output_layer="\x1b[31m")),
 }
 NGRAM = {
     "NaN": ("the model", filled(float("nan"))),
@@ -189,20 +191,20 @@ def part(change) -> Callable[[Path], None]:
 
 
 MIXTURE = {
-    "no parts": ("the model at m is damaged", config(lambda content: content.update(parts=[]))),
+    "no parts": (DAMAGED, config(lambda content: content.update(parts=[]))),
     "a part that is itself": ("part 1 of the mixture at m has changed", part(lambda parts: parts[0].update(path=".") or True)),
     "a part with terminal escapes": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="\x1b[2J") or True)),
     "a part with NUL": ("part 1 of the mixture at m is missing", part(lambda parts: parts[0].update(path="a\0b") or True)),
-    "a part more": ("the model at m is damaged", part(lambda parts: parts.append(parts[0]) or True)),
-    "weights that are negative": ("the model at m is damaged", filled(-1.0)),
-    "weights of 1e308": ("the model at m is damaged", filled(1e308)),
-    "an unknown mixing": ("the model at m is damaged", setting(mixing="\x1b[31m")),
+    "a part more": (DAMAGED, part(lambda parts: parts.append(parts[0]) or True)),
+    "weights that are negative": (DAMAGED, filled(-1.0)),
+    "weights of 1e308": (DAMAGED, filled(1e308)),
+    "an unknown mixing": (DAMAGED, setting(mixing="\x1b[31m")),
     "a part whose weights are cut off": ("the model at ", below("part-1", edited("weights", lambda data: data[:-10], in_config=False))),
 }  # fmt: skip
 SUBWORDS = {
-    "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),
-    "tokenizer.model of noise": ("the model at m is damaged", edited("tokenizer.model", lambda data: bytes(range(256)) * 40)),
-    "tokenizer.model cut off": ("the model at m is damaged", edited("tokenizer.model", lambda data: data[: len(data) // 2])),
+    "tokenizer.model missing": (DAMAGED, remove("tokenizer.model")),
+    "tokenizer.model of noise": (DAMAGED, edited("tokenizer.model", lambda data: bytes(range(256)) * 40)),
+    "tokenizer.model cut off": (DAMAGED, edited("tokenizer.model", lambda data: data[: len(data) // 2])),
 }
 
 
@@ -216,18 +218,23 @@ ADAPTED = {
     "unknown settings": ("the settings in m/adapt-dynamic.json are damaged", tuned(settings={"\x1b[31m": 1})),
     "a link to a device": ("", link("adapt-dynamic.json", "/dev/zero")),
     "statistics of noise": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", b"\xff" * 99)(folder)) and None),
+                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors",
+                                b"\xff" * 99)(folder)) and None),
     "statistics a pickle": ("the gradient statistics in m/adapt-dynamic.safetensors are damaged",
-                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors", PICKLE)(folder)) and None),
+                            lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder), write("adapt-dynamic.safetensors",
+                                PICKLE)(folder)) and None),
     "statistics of another model": ("the gradient statistics in m/adapt-dynamic.safetensors belong to other weights",
                                     lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
-                                                    write("adapt-dynamic.safetensors", weights_file(folder).read_bytes())(folder)) and None),
+                                                    write("adapt-dynamic.safetensors",
+                                                        weights_file(folder).read_bytes())(folder)) and None),
 }  # fmt: skip
 COMMANDS = {
     "generate": "generate -m m", "eval": "eval -m m {valid}", "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out", "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
-    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}", "bench": "bench score -m m --rounds 1 --tokens 50",
-    "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1", "train, init": "train {text} --init-from m --model lstm -o out",
+    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
+    "bench": "bench score -m m --rounds 1 --tokens 50",
+    "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
+    "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out", "count": "count {text} -m m -o out",
     "info": "info m", "import": "import {arpa} -o out --tokenizer-from m",
 }  # fmt: skip
@@ -263,7 +270,8 @@ STATES = {
 
 LOADED = {"lstm": {**ANY, **NETWORK}, "ngram": NGRAM, "mixture": MIXTURE, "subwords": SUBWORDS}  # read by the library; some by a command:
 ROWS = [Bad(f"model: {name}", SCORE, ANY[name][0], {"m": model("lstm", ANY[name][1])})
-        for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type", "a header of 90 MB",
+        for name in ("config.json missing", "config.json without end", "a path with terminal escapes", "an unknown type",
+            "a header of 90 MB",
                      "weights a link to a device", "an array too many", "vocabulary with an unknown escape")]  # fmt: skip
 ROWS += [Bad(f"model: {name}", SCORE, what, {"m": model(kind, damage)}) for kind, name, (what, damage) in (
     ("lstm", "numbers that overflow", NETWORK["numbers that overflow"]), ("ngram", "NaN", NGRAM["NaN"]),
@@ -274,12 +282,14 @@ ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[na
          for how, command in COMMANDS.items() for name in ("config.json cut off", "a newer format")]  # fmt: skip
 ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "", {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export", "train, init")]  # fmt: skip
-ROWS += [Bad(f"resume: state {name}", "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
+ROWS += [Bad(f"resume: state {name}",
+    "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 --set batch_rows=4 --budget 30steps "
              "--precision fp32 --resume -o m", "", {"m": state(damage)}, code=2 if name == "missing" else 1)
          for name, damage in STATES.items()]  # fmt: skip
 ROWS += [
     *(Bad(f"doctor: {name}", "doctor m", None, {"m": model("lstm", ANY[name][1])}, code=1)
-      for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty", "a path with terminal escapes")),
+      for name in ("config.json cut off", "a newer format", "weights cut off", "weights a pickle", "vocabulary empty",
+          "a path with terminal escapes")),
     Bad("doctor: missing", "doctor nothere", "no model at nothere"),
     Bad("model: missing", "score -m nothere x", "no model at nothere"),
     Bad("model: a file", "score -m a.txt x", "no model at a.txt", {"a.txt": b"the man\n"}),

@@ -1,4 +1,4 @@
-"""`rnnlm prepare` given bad texts, options and folders; and prepared texts that are damaged, as training, eval, info and doctor meet them."""
+"""`rnnlm prepare` given bad texts, options and folders; and damaged prepared texts, as training, eval, info and doctor meet them."""
 
 import gzip
 import json
@@ -143,7 +143,8 @@ INDEXES = {
     "a format of terminal escapes": (DAMAGED, index(lambda content: content.update(format_version="\x1b[31m"))),
     "a shard's path that leads out": (DAMAGED, renamed(f"../{FIRST}")),
     "a shard's name with terminal escapes": (DAMAGED, renamed("\x1b]0;owned\x07.safetensors")),
-    "a tokenizer's path that leads out": (DAMAGED, index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
+    "a tokenizer's path that leads out": (DAMAGED,
+        index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
     "a list of 20,000 shards": (DAMAGED, index(lambda content: content.update(shards=content["shards"][:1] * 20_000))),
 }  # fmt: skip
 FILES = {
@@ -169,13 +170,15 @@ CONTENT = {  # which only reading can find
 
 
 READERS = {
-    "train": "train d --model unigram -o out", "train a network": f"train d --model lstm {TINY} -o out", "valid": "train {text} --valid d --model unigram -o out",
+    "train": "train d --model unigram -o out", "train a network": f"train d --model lstm {TINY} -o out",
+    "valid": "train {text} --valid d --model unigram -o out",
     "test": f"train d --test d --model lstm {TINY} -o out",
 }  # fmt: skip
 PREPARE = "prepare text.txt -o d --workers 1"
 ROWS = [Bad(f"eval: {name}", "eval -m {unigram} d", what, {"d": text(damage)}) for name, (what, damage) in {**INDEXES, **FILES}.items()]
 ROWS += [Bad(f"{how}: {name}", command, {**INDEXES, **FILES}[name][0], {"d": text({**INDEXES, **FILES}[name][1])})
-         for how, command in READERS.items() for name in ("index.json cut off", "a shard missing", "shards swapped", "vocabulary changed")]  # fmt: skip
+         for how, command in READERS.items() for name in ("index.json cut off", "a shard missing", "shards swapped",
+             "vocabulary changed")]  # fmt: skip
 ROWS += [Bad(f"info: {name}", "info d", what, {"d": text(damage)}) for name, (what, damage) in INDEXES.items()]
 ROWS += [Bad(f"doctor: {name}", "doctor d", None, {"d": text(damage)})
          for name, damage in {**{name: damage for name, (_, damage) in {**INDEXES, **FILES}.items()
@@ -184,7 +187,8 @@ ROWS += [Bad(f"{how}: {name}", command, "the prepared text", {"d": text(damage)}
          for how, command in {"eval": "eval -m {unigram} d", **READERS}.items() if how != "valid"]  # fmt: skip
 ROWS += [Bad(f"prepare: bad text, {name}", PREPARE, what, {"text.txt": data}, keeps=False) for name, (what, data) in {
     "not UTF-8": ("text.txt, line 2, byte 5", b"good\nbad \xff here\n"), "in UTF-16": ("text.txt, line 1", "the man\n".encode("utf-16")),
-    "empty": ("no text in text.txt", b""), "blank": ("no text in text.txt", b"\n \0\n\t\n"), "reserved symbols": ("text.txt, line 2", b"a\nb </s>\n"),
+    "empty": ("no text in text.txt", b""), "blank": ("no text in text.txt", b"\n \0\n\t\n"), "reserved symbols": ("text.txt, line 2",
+        b"a\nb </s>\n"),
 }.items()]  # fmt: skip
 ROWS += [
     Bad("prepare: gz cut off", "prepare t.gz -o d --workers 1", "cannot read t.gz", {"t.gz": gzip.compress(TEXT)[:-9]}),
@@ -193,7 +197,8 @@ ROWS += [
     Bad("prepare: a model as a text", "prepare {unigram} -o d", ""),
     Bad("prepare: a prepared text as a text", "prepare {prepared} -o d", ""),
     Bad("prepare: a table without its column's name", "prepare t.csv -o d", "t.csv is a table", {"t.csv": b"a,b\n1,2\n"}),
-    Bad("prepare: a table without that column", "prepare t.jsonl -o d --column '\x1b[31m'", "t.jsonl, ", {"t.jsonl": b'{"text": "the man"}\n'}),
+    Bad("prepare: a table without that column", "prepare t.jsonl -o d --column '\x1b[31m'", "t.jsonl, ",
+        {"t.jsonl": b'{"text": "the man"}\n'}),
     fine("prepare: terminal escapes in the text", PREPARE, {"text.txt": b"the \x1b[31mman\x07\n" * 9}),
     usage("prepare: no text", "prepare -o d"), usage("prepare: no folder", "prepare text.txt", "", {"text.txt": TEXT}),
     usage("prepare: standard input twice", "prepare - - -o d", "standard input is named twice"),
@@ -207,27 +212,32 @@ ROWS += [
     Bad("prepare: the tokenizer of a damaged text", f"{PREPARE} --tokenizer-from old", "the prepared text in old is damaged",
         {"text.txt": TEXT, "old": text(INDEXES["index.json cut off"][1])}),
     usage("prepare: a tokenizer and another", f"{PREPARE} --tokenizer-from {{unigram}} --tokenizer char", "", {"text.txt": TEXT}),
-    usage("prepare: a tokenizer and a sample", f"{PREPARE} --tokenizer-from {{unigram}} --sample 1M", "--tokenizer-from and --sample", {"text.txt": TEXT}),
+    usage("prepare: a tokenizer and a sample", f"{PREPARE} --tokenizer-from {{unigram}} --sample 1M", "--tokenizer-from and --sample",
+        {"text.txt": TEXT}),
     Bad("prepare: the folder is a file", "prepare text.txt -o text.txt", "cannot write to text.txt", {"text.txt": TEXT}),
     Bad("prepare: the folder is a model", PREPARE, "d is not empty", {"text.txt": TEXT, "d": copy("unigram")}),
     Bad("prepare: the folder is not empty, overwrite", f"{PREPARE} --overwrite", "d is not empty", {"text.txt": TEXT, "d": thesis}),
     Bad("prepare: the folder has an index of others, overwrite", f"{PREPARE} --overwrite", "d is not empty",
         {"text.txt": TEXT, "d": lambda path, models: (thesis(path, models), write("index.json", b'{"page": 1}')(path))}),
     Bad("prepare: the folder has a prepared text", PREPARE, "d holds a prepared text already", {"text.txt": TEXT, "d": prepared()}),
-    Bad("prepare: the folder has a part", PREPARE, "d holds a text that is prepared in part", {"text.txt": TEXT, "d": prepared(unfinished)}),
+    Bad("prepare: the folder has a part", PREPARE, "d holds a text that is prepared in part", {"text.txt": TEXT,
+        "d": prepared(unfinished)}),
     Bad("prepare: overwrite with a text that is none", "prepare t.gz -o d --workers 1 --overwrite", "cannot read t.gz",
         {"text.txt": TEXT, "d": prepared(), "t.gz": TEXT}),
     Bad("prepare: where nobody can write", "prepare text.txt -o /proc/nothere", "cannot write to /proc/nothere", {"text.txt": TEXT}),
     Bad("prepare: a name too long", f"prepare text.txt -o {'d' * 300}", "cannot write to ddd", {"text.txt": TEXT}),
-    usage("resume: and overwrite", f"{PREPARE} --resume --overwrite", "--resume and --overwrite", {"text.txt": TEXT, "d": prepared(unfinished)}),
+    usage("resume: and overwrite", f"{PREPARE} --resume --overwrite", "--resume and --overwrite", {"text.txt": TEXT,
+        "d": prepared(unfinished)}),
     usage("resume: a longer text", f"{PREPARE} --resume", "--resume goes on",
           {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: write("../text.txt", TEXT + TEXT)(folder))}),
     usage("resume: another text of that length", f"{PREPARE} --resume", "the text is not the one that was prepared so far",
           {"text.txt": TEXT, "d": prepared(cut_off_after_a_shard, lambda folder: write("../text.txt", TEXT.upper())(folder))}),
     Bad("resume: the journal cut off", f"{PREPARE} --resume", DAMAGED,
         {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: os.truncate(folder / "unfinished.json", 99))}),
-    Bad("resume: the journal a pickle", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished, write("unfinished.json", PICKLE))}),
-    Bad("resume: the vocabulary changed", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished, write("vocab.txt", b"1\tx\n"))}),
+    Bad("resume: the journal a pickle", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished,
+        write("unfinished.json", PICKLE))}),
+    Bad("resume: the vocabulary changed", f"{PREPARE} --resume", DAMAGED, {"text.txt": TEXT, "d": prepared(unfinished, write("vocab.txt",
+        b"1\tx\n"))}),
     Bad("resume: the vocabulary missing", f"{PREPARE} --resume", DAMAGED,
         {"text.txt": TEXT, "d": prepared(unfinished, lambda folder: (folder / "vocab.txt").unlink())}),
     Bad("train: not prepared to its end", "train d --model unigram -o out", "the text in d is not prepared to its end",

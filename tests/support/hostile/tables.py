@@ -122,5 +122,6 @@ ROWS += [
         {"a.tsv": b"good\tbad\na\tb\n", "b.json": suite()}),
     Bad("pairs: a nest of arrays", "score -m {unigram} --pairs t.jsonl", "t.jsonl, line 2: not JSON",
         {"t.jsonl": b'{"good": "a", "bad": "b"}\n' + DEEP_ROW}),
-    fine("CSV: a formula of a spreadsheet is text", "score -m {unigram} --input t.csv --column text", {"t.csv": b'text\n"=cmd|\'/C calc\'!A0"\n'}),
+    fine("CSV: a formula of a spreadsheet is text", "score -m {unigram} --input t.csv --column text",
+        {"t.csv": b'text\n"=cmd|\'/C calc\'!A0"\n'}),
 ]  # fmt: skip

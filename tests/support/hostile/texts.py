@@ -50,11 +50,13 @@ def huge_dictionary() -> bytes:
 ROWS = [Bad(f"{name}: {how}", COMMANDS[how], what, {"text": content})
         for name, (content, what) in ENCODINGS.items() for how in ("eval", "train")]  # fmt: skip
 ROWS += [Bad(f"{name}: {how}", command, ENCODINGS[name][1], {"text": ENCODINGS[name][0]})
-         for how, command in COMMANDS.items() if how not in ("eval", "train") for name in ("invalid UTF-8", "<s> within", "empty")]  # fmt: skip
+         for how, command in COMMANDS.items() if how not in ("eval", "train") for name in ("invalid UTF-8", "<s> within",
+             "empty")]  # fmt: skip
 ROWS += [Bad(f"truncated{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}", {f"t{suffix}": compress(GOOD)[:-9]})
          for suffix, compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"damaged{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}",
-             {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)}) for suffix, compress in COMPRESS.items()]  # fmt: skip
+             {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)}) for suffix,
+                 compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"not {suffix} at all", f"train t{suffix} --model unigram -o out", f"cannot read t{suffix}", {f"t{suffix}": GOOD})
          for suffix in COMPRESS]  # fmt: skip
 ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text", f"t{suffix}"), f"t{suffix}, line 1: longer than",
@@ -80,9 +82,11 @@ ROWS += [
         {"text": b"good\nbad \xff\n", "m": copy("unigram")}),
     Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict", "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
     Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
-    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz", {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
+    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz",
+        {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
     Bad("score: a directory", "score -m {unigram} --input .", ". is a directory"),
-    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d", {"d": folder(**{"state.json": b"x", "data.arrow": b"\xff" * 99})}),
+    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d", {"d": folder(**{"state.json": b"x",
+        "data.arrow": b"\xff" * 99})}),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
     fine("NULs part words", "eval -m {unigram} text", {"text": b"the\0man\0\0\n"}),

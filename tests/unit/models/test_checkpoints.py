@@ -90,7 +90,9 @@ DAMAGES = {
     "a bit of the arrays": lambda folder: flip(newest(folder, ".safetensors")),
     "arrays cut short": lambda folder: newest(folder, ".safetensors").write_bytes(newest(folder, ".safetensors").read_bytes()[:-3]),
     "no arrays": lambda folder: newest(folder, ".safetensors").unlink(),
-    "arrays of another checkpoint": lambda folder: newest(folder, ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes()),
+    "arrays of another checkpoint": lambda folder: (
+        newest(folder, ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes())
+    ),
     "a bit of the facts": lambda folder: flip(newest(folder, ".json"), newest(folder, ".json").read_bytes().index(b'"step": 9') + 8),
     "facts cut short": lambda folder: newest(folder, ".json").write_bytes(newest(folder, ".json").read_bytes()[:-9]),
     "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),

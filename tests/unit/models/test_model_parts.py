@@ -104,7 +104,7 @@ def test_a_damaged_part_is_found_by_the_doctor(tmp_path, parts):
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert [check.name for check in audit(str(tmp_path / "mix")) if check.result == "failed"][0] == "part 2: files"
+    assert next(check.name for check in audit(str(tmp_path / "mix")) if check.result == "failed") == "part 2: files"
 
 
 def test_mixtures_of_mixtures_are_loaded_and_bundled_whole(tmp_path, parts):

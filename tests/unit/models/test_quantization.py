@@ -50,10 +50,13 @@ def test_pieces_in_several_files_are_joined():
 
 
 @pytest.mark.parametrize("files, words", [
-    ([{"w#0": np.zeros(2)}, {"w#2": np.zeros(2)}], "a piece of array 'w' is missing"), ([{"w": np.zeros(2)}, {"w": np.zeros(2)}], "appears twice"),
-    ([{"w": np.zeros((2, 2), np.int8), "w" + SCALE: np.zeros(3, np.float32)}], "not the scale"), ([{"w" + SCALE: np.zeros(3, np.float32)}], "not the scale"),
+    ([{"w#0": np.zeros(2)}, {"w#2": np.zeros(2)}], "a piece of array 'w' is missing"),
+    ([{"w": np.zeros(2)}, {"w": np.zeros(2)}], "appears twice"),
+    ([{"w": np.zeros((2, 2), np.int8), "w" + SCALE: np.zeros(3, np.float32)}], "not the scale"),
+    ([{"w" + SCALE: np.zeros(3, np.float32)}], "not the scale"),
     ([{"w": np.zeros((2, 2), np.float32), "w" + SCALE: np.zeros(2, np.float32)}], "not the scale"),
-    ([{"w#0": np.zeros((2, 3))}, {"w#1": np.zeros((2, 4))}], "do not fit together"), ([{"w": np.zeros(2), "w#0": np.zeros(2)}], "is missing"),
+    ([{"w#0": np.zeros((2, 3))}, {"w#1": np.zeros((2, 4))}], "do not fit together"),
+    ([{"w": np.zeros(2), "w#0": np.zeros(2)}], "is missing"),
 ])  # fmt: skip
 def test_pieces_that_do_not_fit_are_an_error(files, words):
     with pytest.raises(ModelError, match=words):

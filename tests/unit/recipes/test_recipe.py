@@ -14,7 +14,8 @@ from rnnlm.training.run import train
 
 # Narrower, where two steps at full width take seconds.
 NARROW = {
-    "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8}, "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
+    "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8},
+    "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
     "qrnn-ptb": {"layer_sizes": "155,155,155,40", "embedding_size": 40},
     "awd-lstm-ptb": {"layer_sizes": "115,115,40", "embedding_size": 40},
 }  # fmt: skip

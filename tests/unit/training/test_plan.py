@@ -79,7 +79,8 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
     ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
     ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
     ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
-    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1", "at least 0"),
+    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1",
+        "at least 0"),
     ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
     ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"), ("patience", "0", "at least 1"),
 ])  # fmt: skip

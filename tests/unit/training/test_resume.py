@@ -108,7 +108,8 @@ def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
 
 
 def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(texts, tmp_path, whole):
-    assert next(events := auto(texts, tmp_path / "m")).step == 0
+    events = auto(texts, tmp_path / "m")
+    assert next(events).step == 0
     events.close()
     assert not (tmp_path / "m").exists()
     events = auto(texts, tmp_path / "m", save_every="1h")
@@ -168,7 +169,8 @@ def test_a_log_that_lacks_its_end_gets_it(texts, whole):
 
 @pytest.mark.parametrize("change, words", [
     ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
-    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"}, "its validation text differs|not the same: validation text"),
+    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"},
+        "its validation text differs|not the same: validation text"),
     ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])

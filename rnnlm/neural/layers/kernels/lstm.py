@@ -61,13 +61,13 @@ def lstm_step(
     i, f, g, o = gates_B4H.chunk(4, 1)
     i_and_f = gates_B4H[:, first : 2 * H]
     p_o, p_KH = _peepholes(peepholes, H)
-    if peepholes is not None:
+    if p_KH is not None:
         i_and_f.unflatten(1, p_KH.shape).addcmul_(p_KH, c_BH.unsqueeze(1))
     i_and_f.sigmoid_()
     if first:
         torch.sub(1, f, out=i)
     torch.mul(f, c_BH, out=new_c_BH).addcmul_(i, tanh_(g))
-    if peepholes is not None:
+    if p_o is not None:
         o.addcmul_(p_o, new_c_BH)
     torch.mul(o.sigmoid_(), tanh_(tanh_c_BH.copy_(new_c_BH)), out=h_BH)
     return new_c_BH
@@ -89,7 +89,7 @@ def lstm_step_backward(
     i_and_f, di_and_df = gates_B4H[:, first : 2 * H], da_B4H[:, first : 2 * H]
     sigmoid_backward(torch.mul(dh, tanh_c_BH, out=do), o, grad_input=do)
     dc.add_(tanh_backward(dh.mul_(o), tanh_c_BH, grad_input=dh))
-    if peepholes is not None:
+    if p_o is not None:
         dc.addcmul_(do, p_o)
     torch.mul(dc, g, out=di)
     torch.mul(dc, c_BH, out=df)
@@ -98,7 +98,7 @@ def lstm_step_backward(
     sigmoid_backward(di_and_df, i_and_f, grad_input=di_and_df)
     tanh_backward(torch.mul(dc, i, out=dg), g, grad_input=dg)
     dc.mul_(f)
-    if peepholes is not None:
+    if p_KH is not None:
         dc.add_((di_and_df.unflatten(1, p_KH.shape) * p_KH).sum(1))
 
 

@@ -16,7 +16,7 @@ from rnnlm.neural.device import product_type
 
 WHOLE = 8  # numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through slower kernels
 CUDNN_WITH_BF16 = 91300  # 9.13, with torch 2.10: before, torch works bf16 layers out step by step
-TORCH_WITH_BF16 = (2, 10)
+TORCH_WITH_BF16 = "2.10"  # torch compares versions by their numbers
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]  # for inputs, for states, biases of both; None: zeros
 

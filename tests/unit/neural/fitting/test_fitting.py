@@ -526,7 +526,7 @@ def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, 
     trainer = make_trainer(data, batch_rows=4, bptt_tokens=10)
     verdict = trainer.validation.run(0, never)
     model, ids = NeuralLanguageModel(trainer.network, data.tokenizer), data.valid.ids.tolist()
-    streams = int(fitting.started(trainer, data).validation.split(" streams")[0])
+    streams = int(fitting.started(trainer, "lstm", data).validation.split(" streams")[0])
     assert streams > 1
     total, bounds = 0.0, stream_bounds(len(ids), streams)
     for start, end in itertools.pairwise(bounds.tolist()):
@@ -619,7 +619,7 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
     exact = span_scoring.score_spans(model, documents.ids, span_scoring.spans_between(documents.document_offsets)).mean()
     assert trainer.validation.run(0, never).figure == pytest.approx(math.exp(-exact))
-    assert "document" in fitting.started(trainer, data).validation
+    assert "document" in fitting.started(trainer, "lstm", data).validation
 
 
 # ---- word vectors from a file

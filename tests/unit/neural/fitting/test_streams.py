@@ -1,5 +1,7 @@
 """Windows of a text on disk are those of the same text on the device, past the ends of rows, too."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ BOUNDARY = 0
 
 def in_parts(ids, lengths, below=None):
     starts = np.cumsum([0, *lengths])
-    parts = [ids[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+    parts = [ids[start:end] for start, end in itertools.pairwise(starts)]
     return ChunkedArray(starts, parts.__getitem__, ids.dtype, below)
 
 

@@ -44,8 +44,7 @@ def test_blimp_with_its_labels(tmp_path):
         ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
         ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
         ("a.jsonl", '{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", "kind": "order"}\n'),
-        ("a.json", '[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},\n'
-                   '{"good": "a \\"b", "bad": "b", "kind": "order"}]'),
+        ("a.json", '[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"}, {"good": "a \\"b", "bad": "b", "UID": "order"}]'),
         ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
         ("a", '\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", "bad": "b", "kind": "order"}]'),
     ],
@@ -59,9 +58,7 @@ def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packe
 
 
 def test_parquet(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
+    pyarrow = pytest.importorskip("pyarrow.parquet") and pytest.importorskip("pyarrow")
     pyarrow.parquet.write_table(pyarrow.table({"good": ["a"], "bad": ["b"], "distance": [3]}), tmp_path / "a.parquet")
     (pair,) = read_pairs(tmp_path / "a.parquet").pairs
     assert (pair.good, pair.bad, pair.distance) == ("a", "b", 3)

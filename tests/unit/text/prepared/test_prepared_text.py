@@ -58,17 +58,23 @@ DAMAGES = {
     "a shard is a link": lambda folder: link_away(folder / "shard-00001.safetensors"),
     "shards are swapped": swap,
     "the tokenizer is missing": lambda folder: (folder / "vocab.txt").unlink(),
-    "the tokenizer has changed": lambda folder: (folder / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes().replace(b"line", b"lime")),
+    "the tokenizer has changed": lambda folder: (
+        (folder / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes().replace(b"line", b"lime"))
+    ),
     "no JSON": lambda folder: (folder / "index.json").write_text("{"),
     "no object": lambda folder: (folder / "index.json").write_text("[1]"),
     "deep JSON": lambda folder: (folder / "index.json").write_text("[" * 100_000),
     "a newer format": lambda folder: edited(folder, lambda index: index.update(format_version=9)),
     "a name that leads out": lambda folder: edited(folder, lambda index: index["shards"][0].update(name="../shard-00000.safetensors")),
-    "a tokenizer's name that leads out": lambda folder: edited(folder, lambda index: index.update(files={"../vocab.txt": index["files"]["vocab.txt"]})),
+    "a tokenizer's name that leads out": lambda folder: (
+        edited(folder, lambda index: index.update(files={"../vocab.txt": index["files"]["vocab.txt"]}))
+    ),
     "a huge count": lambda folder: edited(folder, lambda index: index["shards"][0]["counts"].update(tokens=10**15)),
     "a negative count": lambda folder: edited(folder, lambda index: index["shards"][0]["counts"].update(tokens=-1)),
     "huge counts that add up": lambda folder: edited(folder, huge),
-    "a huge number": lambda folder: (folder / "index.json").write_text((folder / "index.json").read_text().replace('"tokens": ', '"tokens": 1e400')),
+    "a huge number": lambda folder: (
+        (folder / "index.json").write_text((folder / "index.json").read_text().replace('"tokens": ', '"tokens": 1e400'))
+    ),
     "shards out of order": lambda folder: edited(folder, lambda index: index["shards"].reverse()),
     "no shards": lambda folder: edited(folder, lambda index: index.update(shards=[])),
     "an unknown tokenizer": lambda folder: edited(folder, lambda index: index["tokenizer"].update(tokenizer="wordpiece")),

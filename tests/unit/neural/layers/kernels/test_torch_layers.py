@@ -105,12 +105,12 @@ def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(monkey
 
 def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
     x = torch.ones(1, dtype=torch.bfloat16)
-    for version, release, expected in [(91300, (2, 10), torch.bfloat16), (91200, (2, 10), torch.float32), (None, (2, 10), torch.float32)]:
+    for version, release, expected in [(91300, "2.10", torch.bfloat16), (91200, "2.10", torch.float32), (None, "2.10", torch.float32)]:
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
         monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", release)
         assert kernel_type(x) == expected
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
-    monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", (99, 0))
+    monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", "99.0")
     assert kernel_type(x) == torch.float32
     assert kernel_type(x.double()) == torch.float64
 
