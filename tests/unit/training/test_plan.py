@@ -51,14 +51,13 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
         plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
 
 
-def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
-    (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
-    assert resolve_request(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
-
-
-def test_widths_of_layers_may_be_a_list_in_toml(tmp_path):
-    (tmp_path / "c.toml").write_text('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n')
-    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
+@pytest.mark.parametrize("content, name, value", [
+    ('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n', "prune", [0, 0, 1]),
+    ('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n', "layer_sizes", "32,64"),
+])  # fmt: skip
+def test_numbers_for_each_order_or_layer_may_be_a_list_in_toml(tmp_path, content, name, value):
+    (tmp_path / "c.toml").write_text(content)
+    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
