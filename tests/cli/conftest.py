@@ -14,8 +14,8 @@ def trained(models, tmp_path_factory):
     shutil.copytree(models.lstm, folder / "lstm")
     same = ("--tokenizer-from", str(models.lstm))
     for name, *options in (
-        ("kn", "--model", "ngram", "--order", "3", *same), ("uni", "--model", "unigram", *same), ("lower", "--model", "unigram",
-            "--lowercase"),
+        ("kn", "--model", "ngram", "--order", "3", *same), ("uni", "--model", "unigram", *same),
+        ("lower", "--model", "unigram", "--lowercase"),
         *((f"{tokenizer}s", "--model", "unigram", "--set", f"tokenizer={tokenizer}") for tokenizer in ("char", "byte")),
     ):  # fmt: skip
         assert run(["train", str(models.text), *options, "-o", str(folder / name)]) == 0
