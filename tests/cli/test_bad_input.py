@@ -39,7 +39,7 @@ def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, 
 
 BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
     "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'",
-                                 "add --model rnn"),
+        "add --model rnn"),
     "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid", "one of cnn, lstm or none is needed"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
     "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),

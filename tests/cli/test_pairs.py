@@ -90,14 +90,13 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     "options, message",
     [
         (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--plot", "x.svg"], "are for --pairs"),
-        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"),
-        (["--pairs", "pairs.tsv", "the man"], "a sentence is not for --pairs"),
-        (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
+        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"), (["--pairs", "pairs.tsv", "the man"],
+            "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
         (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"),
-        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"),
-        (["--pairs", "pairs.tsv", "--overwrite"], "is about a file"),
-        (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
-        (["--pairs", "suite.json", "--pairs-scoring", "word"], "no scoring to choose"),
+        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"), (["--pairs", "pairs.tsv",
+            "--overwrite"], "is about a file"),
+        (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"), (["--pairs", "suite.json", "--pairs-scoring", "word"],
+            "no scoring to choose"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):

@@ -56,9 +56,9 @@ ADAPTED = [
     ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),
     ("cache", "gru", {"tied": True, "layers": 2}),
     ("sgd", "lstm", {}), ("sgd", "lstm", SPELLING), ("sgd", "gru", {"tied": False}), ("sgd", "ffnn", {}), ("sgd", "jordan", {}),
-    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}),
-    ("sgd", "lstm", {"output_layer": "hierarchical"}),
-    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}),
-    ("sgd", "qrnn", {}),
+    ("sgd", "lstm", {"output_layer": "adaptive"}), ("sgd", "lstm", {"output_layer": "class"}), ("sgd", "lstm",
+        {"output_layer": "hierarchical"}),
+    ("sgd", "lstm", {"loss": "sampled", "samples": 8}), ("sgd", "lstm", {"output_layer": "mos", "mixture_components": 3}), ("sgd", "qrnn",
+        {}),
     ("rms", "lstm", {}), ("rms", "lstm", {"tokenizer": "char", "layers": 2}),
 ]  # fmt: skip

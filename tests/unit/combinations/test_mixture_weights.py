@@ -1,12 +1,10 @@
 """Tuned weights against grids, by hand, and by what must hold at the best ones."""
 
-import math
-
 import numpy as np
 import pytest
 
 from rnnlm.combinations import mixture_weights
-from rnnlm.combinations.mixture import Mixture, added
+from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.mixture_weights import Predictions, linear_weights, log_linear_weights
 from rnnlm.inference import span_scoring
 from support.tiny_models import HELD_OUT, Lines, fit
@@ -126,11 +124,3 @@ def test_kept_predictions_are_those_read_anew(models, monkeypatch):
     assert log_linear_weights(kept, 3).weights_K.tolist() == log_linear_weights(predictions, 3).weights_K.tolist()
     monkeypatch.setattr(mixture_weights, "KEPT_BYTES", 100)
     assert predictions.kept() is predictions
-
-
-def test_tuning_says_how_far_it_is(models):
-    said = []
-    _, scores_KN = read(models)
-    linear_weights(scores_KN, said.append)
-    assert said[0] == "EM, round 1"
-    assert math.isclose(loss(linear_weights(scores_KN).weights_K, scores_KN), -added(scores_KN, linear_weights(scores_KN).weights_K).mean())

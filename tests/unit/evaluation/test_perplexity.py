@@ -11,7 +11,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
-from support.tiny_models import LINES, fit, make_tokenizer
+from support.tiny_models import fit, make_tokenizer
 
 
 @pytest.fixture
@@ -141,14 +141,6 @@ class TestContexts:
     def test_carry_reads_files_as_one_stream(self, lstm, text):
         parts = [text("the cat\n", "a.txt"), text("sat on\n", "b.txt")]
         assert self.total(lstm, parts) == pytest.approx(self.total(lstm, text("the cat\nsat on\n")), abs=1e-5)
-
-
-def test_a_held_out_part_is_a_text(text):
-    corpus = Corpus((text("\n".join(LINES)),))
-    model = fit("unigram")
-    whole, parts = evaluate(model, corpus), [evaluate(model, part) for part in corpus.split(0.4).encode(model.tokenizer)]
-    assert sum(part.tokens for part in parts) == whole.tokens
-    assert sum(part.logprob_nats for part in parts) == pytest.approx(whole.logprob_nats)
 
 
 def test_what_is_not_normalised_is_marked(text):

@@ -5,7 +5,6 @@ import pytest
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
-from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import sign
 from rnnlm.evaluation.signature import Signature
 from rnnlm.text.encoding import LinesHash
@@ -48,20 +47,9 @@ def test_each_part_changes_with_what_it_stands_for(unigram):
     assert changed(usual, signature(fit("lstm"))) == {"prec"}
 
 
-def test_a_saved_model_is_named_by_its_fingerprint(unigram, monkeypatch):
-    monkeypatch.setattr(unigram, "fingerprint", "0123456789ab")
-    assert signature(unigram).model == "0123456789ab"
-
-
 def test_text_becomes_a_signature_again(unigram):
     usual = signature(unigram)
     assert Signature.parse(str(usual)) == usual
-
-
-@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "rnnlm:0.1|data:x", "perplexity 42", "rnnlm:0.1|data:x|nonsense:y"])
-def test_other_text_is_no_signature(text):
-    with pytest.raises(UsageError):
-        Signature.parse(text)
 
 
 def test_line_borders_count_in_the_hash():

@@ -23,10 +23,9 @@ def test_every_format_gives_the_same_rows(tmp_path, name, content, packed):
 
 
 def test_parquet_gives_chosen_columns(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow.parquet") and pytest.importorskip("pyarrow")
     path = tmp_path / "a.parquet"
-    parquet.write_table(pyarrow.table({"a": ["x", "y"], "b": [1, 2]}), path)
+    pyarrow.parquet.write_table(pyarrow.table({"a": ["x", "y"], "b": [1, 2]}), path)
     assert values(path) == [{"a": "x", "b": 1}, {"a": "y", "b": 2}]
     assert [row.values for row in tables.parquet_rows(str(path), ["b"])] == [{"b": 1}, {"b": 2}]
     assert tables.parquet_columns(str(path)) == ["a", "b"]

@@ -47,13 +47,6 @@ def test_scores_equal_a_slow_loop_token_by_token(model, text, context):
     np.testing.assert_allclose(scored, slow_scores(model, text.ids, spans), atol=1e-5)
 
 
-def test_the_contexts_differ_where_the_model_remembers(model, text):
-    totals = {
-        context: span_scoring.score_spans(model, text.ids, spans_of(text, context)).sum() for context in ("carry", "reset", "documents")
-    }
-    assert len({round(float(total), 4) for total in totals.values()}) == (1 if hasattr(model, "logprob_V") else 3)
-
-
 @pytest.mark.parametrize(("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)])
 @pytest.mark.parametrize("context", ["carry", "reset", "documents"])
 def test_scores_do_not_depend_on_batches_and_windows(model, text, context, call_tokens, tokens_per_row, monkeypatch):

@@ -171,7 +171,7 @@ class TestStates:
         small.BaseScore(state, "a", state)
         assert copied == deep != state and hash(copied) == hash(deep)
         assert {copied: 1}[deep] == 1
-        assert min(state, copied) == copied and (state > copied) != (state <= copied)
+        assert min([state, copied]) == copied and (state > copied) != (state <= copied)
 
     def test_written_by_nobody_or_by_another_model_are_an_error(self, small, tmp_path):
         (tmp_path / "other.arpa").write_text(SMALL)

@@ -88,13 +88,6 @@ def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkey
         model_folder.load(tmp_path, "cpu")
 
 
-def test_a_description_reads_no_weights(tmp_path):
-    save_lstm(tmp_path)
-    told = info.describe(str(tmp_path))
-    flip_a_bit(weights_file(tmp_path))
-    assert info.describe(str(tmp_path)) == told
-
-
 def test_a_wrong_device_is_not_blamed_on_the_model(tmp_path):
     save_lstm(tmp_path)
     with pytest.raises(RnnlmError, match="abacus") as caught:

@@ -108,11 +108,6 @@ def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
     assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
 
 
-def test_a_newline_in_a_sentence_is_an_error(halves):
-    with pytest.raises(TextError, match="newline"):
-        score_sentences(halves, ["a\nb"])
-
-
 def test_a_single_text_instead_of_a_list_is_an_error(halves):
     with pytest.raises(UsageError, match="list"):
         score_sentences(halves, "a b")

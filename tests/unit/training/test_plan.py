@@ -51,14 +51,13 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
         plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
 
 
-def test_pruning_thresholds_may_be_a_list_in_toml(text, tmp_path):
-    (tmp_path / "c.toml").write_text('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n')
-    assert resolve_request(Request(text=(text,), config=tmp_path / "c.toml"))[2].values["prune"] == [0, 0, 1]
-
-
-def test_widths_of_layers_may_be_a_list_in_toml(tmp_path):
-    (tmp_path / "c.toml").write_text('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n')
-    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values["layer_sizes"] == "32,64"
+@pytest.mark.parametrize("content, name, value", [
+    ('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n', "prune", [0, 0, 1]),
+    ('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n', "layer_sizes", "32,64"),
+])  # fmt: skip
+def test_numbers_for_each_order_or_layer_may_be_a_list_in_toml(tmp_path, content, name, value):
+    (tmp_path / "c.toml").write_text(content)
+    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
@@ -79,8 +78,8 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
     ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
     ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
     ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
-    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"),
-    ("l2", "-1", "at least 0"),
+    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1",
+        "at least 0"),
     ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
     ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"), ("patience", "0", "at least 1"),
 ])  # fmt: skip

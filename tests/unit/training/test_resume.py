@@ -169,8 +169,8 @@ def test_a_log_that_lacks_its_end_gets_it(texts, whole):
 
 @pytest.mark.parametrize("change, words", [
     ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
-    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"),
-    ({"valid": "other"}, "its validation text differs|not the same: validation text"),
+    ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"},
+        "its validation text differs|not the same: validation text"),
     ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])

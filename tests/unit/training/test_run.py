@@ -203,8 +203,8 @@ def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text
     monkeypatch.setattr(schedule.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
     with pytest.raises(
         TrainingError,
-        match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*the last good weights, of step 3, are in m.*"
-        "lower learning_rate",
+        match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"
+        "the last good weights, of step 3, are in m.*lower learning_rate",
     ) as caught:
         list(train(text, output="m", holdout=0.0, optimizer="sgd", clip_norm=None, **SMALL))
     assert caught.value.exit_code == 1

@@ -21,7 +21,7 @@ SHARD_BYTES = 6_000
 def texts(tmp_path_factory):
     """A text, validation text, and both prepared (in several shards), with one tokenizer."""
     folder = tmp_path_factory.mktemp("texts")
-    lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+    lines = list(corpora.part("english", "valid").read_text(encoding="utf-8").splitlines())
     (folder / "text.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
     (folder / "valid.txt").write_text("\n".join(lines[400:460]) + "\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:

@@ -44,8 +44,8 @@ def test_blimp_with_its_labels(tmp_path):
         ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
         ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
         ("a.jsonl", '{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", "kind": "order"}\n'),
-        ("a.json", ('[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},\n'
-                    '{"good": "a \\"b", "bad": "b", "kind": "order"}]')),
+        ("a.json", ('[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},'
+                    ' {"good": "a \\"b", "bad": "b", "UID": "order"}]')),
         ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
         ("a", '\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", "bad": "b", "kind": "order"}]'),
     ],
@@ -56,14 +56,6 @@ def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packe
     found = read(tmp_path, f"{name}.gz" if packed else name, data)
     assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == [("order", "the cat", "cat the"), ("order", 'a "b', "b")]
     assert found.format == "good and bad sentences"
-
-
-def test_parquet(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(pyarrow.table({"good": ["a"], "bad": ["b"], "distance": [3]}), tmp_path / "a.parquet")
-    (pair,) = read_pairs(tmp_path / "a.parquet").pairs
-    assert (pair.good, pair.bad, pair.distance) == ("a", "b", 3)
 
 
 def test_both_spellings_of_one_of_blimps_fields_are_one(tmp_path):
@@ -200,8 +192,3 @@ def test_formats_are_not_mixed(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(SUITE))
     with pytest.raises(TextError, match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites"):
         read_pairs(tmp_path)
-
-
-def test_bad_bytes_are_replaced_where_asked(tmp_path):
-    (tmp_path / "a.tsv").write_bytes(b"good\tbad\nthe\t\xff\n")
-    assert read_pairs(tmp_path / "a.tsv", "replace").pairs[0].bad == "\ufffd"

@@ -1,5 +1,4 @@
 import copy
-import math
 
 import pytest
 
@@ -142,11 +141,3 @@ def test_what_is_no_suite_is_an_error(value, message):
 def test_a_suite_has_no_scoring_to_choose():
     with pytest.raises(UsageError, match="no scoring to choose"):
         score_set(fit("unigram"), TestSet("suites", suites=(suite_of(SUITE, "suite.json", "suite"),)), scoring="word")
-
-
-def test_a_surprisal_is_in_bits():
-    model = fit("unigram")
-    (score,) = score_suite(model, suite_of(changed(predictions=SUITE["predictions"][:1], items=SUITE["items"][:1]), "s", "s"))
-    (sat,) = score_sentences(model, ["sat"])
-    (end,) = score_sentences(model, [""])
-    assert score.surprisal_bits[Reference(3, "match")] == pytest.approx(-(sat.logprob_nats - end.logprob_nats) / math.log(2))
