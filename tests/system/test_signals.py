@@ -82,7 +82,7 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
 def test_a_signal_while_the_text_is_read_ends_it_at_once_and_leaves_nothing(runs, texts, number):
     os.mkfifo(runs.folder / "text")
     with runs.started(command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)) as (process, _, _):
-        writer = open(runs.folder / "text", "wb")  # which waits until it is read  # noqa: SIM115
+        writer = os.open(runs.folder / "text", os.O_WRONLY)  # which waits until it is read
         os.kill(process.pid, signal.SIGUSR1)
         time.sleep(0.05)
         assert process.is_alive()

@@ -27,12 +27,9 @@ def test_files_are_formatted():
     assert run("ruff", "format", "--no-cache", "--check", "--quiet", *FOLDERS) == ""
 
 
-def test_types_are_right(tmp_path):
-    """Also those of support/typed_models.py, where each model is a `LanguageModel`."""
+def test_types_are_right_and_mypy_would_notice_a_model_that_is_none(tmp_path):
+    """Those of support/typed_models.py, too, where each model is a `LanguageModel`."""
     assert run("mypy", "--cache-dir", str(tmp_path)) == ""
-
-
-def test_mypy_would_notice_a_model_that_is_none(tmp_path):
     module = tmp_path / "wrong.py"
     module.write_text(
         "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import BackoffLevel\n\n\n"
