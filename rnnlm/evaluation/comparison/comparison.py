@@ -148,8 +148,7 @@ def compare(
 def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
     """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
     base, _ = loading.without_adaptation(name)
-    folder = loading.find(base)
-    return loading.load(name if base != name else folder, device), folder
+    return loading.load(name, device), loading.find(base)
 
 
 def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
