@@ -196,7 +196,7 @@ def read_json(
     except OSError as failure:
         what, why = f"cannot read {path}", failure.strerror or str(failure)
         raise (error(damaged, f"{path.name}: {why}", hint) if failure.errno == errno.EFBIG else error(what, why)) from None
-    except ValueError as failure:
+    except (ValueError, RecursionError) as failure:
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
