@@ -26,6 +26,20 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
+def section(title: str, *decorators: Decorator) -> Decorator:
+    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command` shows below `title`: all of that title
+    together, wherever they stand. Options that have a section already stay in it."""
+
+    def apply(function: Callable) -> Callable:
+        before = len(getattr(function, "__click_params__", ()))
+        function = stacked(*decorators)(function)
+        for option in vars(function)["__click_params__"][before:]:
+            option.section = getattr(option, "section", title)
+        return function
+
+    return apply
+
+
 def refuse_if(wrong: Any, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
@@ -82,7 +96,8 @@ source_options = stacked(
     click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                  help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
 )  # fmt: skip
-text_options = stacked(
+text_options = section(
+    "Text",
     source_options,
     click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),

@@ -5,17 +5,14 @@ from typing import Any
 import click
 
 from .. import options, terminal
+from ..help import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@options.model_option
-@options.context_option
-@options.adapt_option
-@options.settings_option
-@options.text_options
-@options.device_option
-@options.json_option
+@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section("Text", options.context_option, options.text_options)
+@options.section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
     device: str, as_json: bool, **given: Any,

@@ -6,19 +6,21 @@ from typing import Any
 import click
 
 from .. import options, terminal
+from ..help import Command
 
 
-@click.command()
-@options.model_option
-@options.adapt_option
-@click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated.")
-@click.option("--statistics", multiple=True, metavar="TEXT",
-              help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms.")  # fmt: skip
-@options.settings_option
-@click.option("--tokens", type=int, metavar="N", help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]")
-@options.text_options
-@options.device_option
-@options.json_option
+@click.command(cls=Command)
+@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Text",
+    click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated."),
+    click.option("--statistics", multiple=True, metavar="TEXT",
+                 help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms."),
+    click.option("--tokens", type=int, metavar="N",
+                 help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]"),
+    options.text_options,
+)  # fmt: skip
+@options.section("Output", options.json_option)
 def command(
     model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
