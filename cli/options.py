@@ -79,7 +79,7 @@ model_or_demo_option = one_model_option(
 )
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
                               help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
     "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),

@@ -29,7 +29,7 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
                  help="Lines resampled together.  [default: 1, more from 10,000 lines on]"),
     click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N",
                  help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]"),
-    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling."),
+    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the resampling."),
 )  # fmt: skip
 @section("Run", device_option)
 @section(
@@ -44,12 +44,14 @@ def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text: perplexities with 95 % intervals, differences with p-values, and where they differ.
+    """Compare models on a text: perplexities, and where they differ.
 
     \b
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
-    rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
+    rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
+
+    Perplexities and differences have 95 % intervals, differences also p-values.
 
     Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
     compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each

@@ -38,11 +38,13 @@ tokenizer_options = section(
 @tokenizer_options
 @text_options
 def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | None, overwrite: bool, **given: Any) -> None:
-    """Count the n-grams of TEXT (all of it one text): rows `n-gram TAB count`, n-grams sorted as LC_ALL=C sort sorts.
+    """Count the n-grams of TEXT.
 
     \b
     rnnlm count a.txt --order 5 -o a.counts.gz
     rnnlm count --merge a.counts.gz b.counts.gz       the counts of both texts
+
+    All of TEXT is one text. Rows are `n-gram TAB count`, the n-grams sorted as LC_ALL=C sort sorts.
 
     A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
     in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted as in CSV, so that Python's csv, pandas and R read it.

@@ -20,14 +20,14 @@ _OF_TYPING = {"interactive", "prompt"}
 @options.section(
     "Samples",
     click.option("--prompt", default="", help="How each sample begins."),
-    click.option("--num", type=int, help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]"),
-    click.option("--max-tokens", type=int, default=100, show_default=True, help="Tokens per sample at most."),
+    click.option("--num", type=int, metavar="N", help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]"),
+    click.option("--max-tokens", type=int, metavar="N", default=100, show_default=True, help="Tokens per sample at most."),
     click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences."),
-    click.option("--seed", type=int, default=1, show_default=True, help="The same seed and number give the same sample."),
+    click.option("--seed", type=int, metavar="N", default=1, show_default=True, help="The same seed and number give the same sample."),
 )
 @options.section(
     "What is drawn",
-    click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest."),
+    click.option("--temperature", type=float, metavar="X", default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest."),
     click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
     click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P."),
     click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),

@@ -37,13 +37,15 @@ def _numbers(text: str) -> list[float]:
 @section("Text", context_option, text_options)
 @section("Output", json_option)
 def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, output: Path, as_json: bool, **given: Any) -> None:
-    """Mix models of any kind that share a tokenizer (rnnlm train --tokenizer-from).
+    """Mix models of any kind that share a tokenizer.
 
     \b
-    rnnlm mix lstm kn5 --on valid.txt                        weights tuned by EM
-    rnnlm mix lstm kn5 --on valid.txt --log-linear           probabilities multiplied, weights tuned by Newton's method
-    rnnlm mix lstm kn5 --weights 0.7,0.3                     weights as given
-    rnnlm mix lstm kn5 --on valid.txt -o both --bundle       both hold copies of the models
+    rnnlm mix lstm kn5 --on valid.txt                     weights tuned by EM
+    rnnlm mix lstm kn5 --on valid.txt --log-linear        probabilities multiplied
+    rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
+    rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
+
+    Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned by Newton's method.
 
     The mixture is a model like any other. Without --bundle it refers to the models where they lie; they must stay as they are.
     """

@@ -32,12 +32,14 @@ from .train import tokenizer_options
 )
 @section("Output", json_option)
 def command(as_json: bool, **given: Any) -> None:
-    """Make TEXT (files, globs, -, hf:OWNER/NAME) into token ids in DIR, once, for texts of any size.
+    """Make TEXT into token ids in DIR, once, for texts of any size.
 
     \b
     rnnlm prepare big.txt.xz -o big --max-vocab 50000
     rnnlm prepare valid.txt -o valid --tokenizer-from big
-    rnnlm train big --valid valid                     nothing is loaded: training reads from disk
+    rnnlm train big --valid valid             reads from disk, and loads nothing
+
+    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what can only be read from there (compressed
     files, tables, data sets, -). The bytes in DIR do not depend on the number of workers. What is done stays when the work is cut off.

@@ -54,7 +54,7 @@ def command(
 
     \b
     rnnlm prune -m big -o small --ngrams 1M --on valid.txt
-    rnnlm prune -m big -o small --threshold 1e-8             as SRILM's -prune (Stolcke 1998)
+    rnnlm prune -m big -o small --threshold 1e-8     SRILM's -prune (Stolcke 1998)
     rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 

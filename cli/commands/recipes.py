@@ -14,7 +14,11 @@ SHOWN = ("model", "about", "published", "measured", "time on 2 cores", "time on 
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the recipes, or show one: its settings, what it aims at and what it reached.
+    """List the recipes, or show one with all its settings.
+
+    \b
+    rnnlm recipes
+    rnnlm recipes zaremba-small
 
     Figures are perplexities unless they say otherwise; PTB is the Penn Treebank as prepared by Mikolov (not part of this
     project). `rnnlm recipes NAME` names the source of a published figure.

@@ -37,8 +37,9 @@ tuning_options = section(
     click.option("--no-words", is_flag=True, help="No weight for the number of words."),
     click.option("--no-oov", is_flag=True, help="No weight for the number of words unknown to a model."),
     click.option("--each", is_flag=True, help="Also with the first model alone, the first two, and so on: what each adds."),
-    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, help="Random starts of the search for weights."),
-    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of restarts and resampling."),
+    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
+                 help="Random starts of the search for weights."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Of restarts and resampling."),
 )  # fmt: skip
 
 
@@ -67,12 +68,14 @@ tuning_options = section(
     json_option,
 )
 def command(names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any) -> None:
-    """Reorder n-best lists with language models, and count word errors before and after.
+    """Reorder n-best lists with language models.
 
     \b
-    rnnlm rescore --tune dev.tsv --apply test.tsv -m kn -m lstm --lowercase --weights-output w.json
-    rnnlm rescore --weights w.json --apply test.tsv -m kn -m lstm --output best.txt
-    rnnlm rescore --tune list.tsv --split even-odd -m kn
+    rnnlm rescore --tune dev.tsv --apply test.tsv -m kn --weights-output w.json
+    rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
+    rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
+
+    Word errors are counted before and after.
 
     A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
     unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
@@ -80,9 +83,11 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     by resampling utterances.
 
     \b
-    tsv     utt TAB rank TAB score TAB text; a reference has the rank REF and no score
-    json    {"utt": ..., "ref": ..., "hypotheses": [{"text": ..., "score": ...}]}: lines, or one array
-    kaldi   a text of `utt-N words...`, or its folder; beside it scores, or ac_cost; ref
+    tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score
+    json    {"utt": ..., "ref": ..., "hypotheses": [{"text": ..., "score": ...}]},
+            in lines, or one array
+    kaldi   a text of `utt-N words...`, or its folder; beside it scores, or
+            ac_cost; ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))

@@ -67,7 +67,7 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input sentences.txt --words --format tsv
-    rnnlm score -m demo --input stimuli.csv --column sentence --output scores.jsonl
+    rnnlm score -m demo --input stimuli.csv --column sentence -o scores.jsonl
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one

@@ -89,14 +89,16 @@ class _Command(Command):
 @section("Output", json_option)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
-    """Train a model on TEXT (files, globs, -, hf:OWNER/NAME); without TEXT, on the bundled corpus.
+    """Train a model on TEXT; without TEXT, on the bundled corpus.
 
     \b
-    rnnlm train                                       the demo, in about three minutes
-    rnnlm train my.txt --model gru --budget 10m       your own text
-    rnnlm train my.txt --model ngram --order 3        an n-gram model, in seconds
-    rnnlm train my.txt --recipe zaremba-small         a model of the literature; see rnnlm recipes
+    rnnlm train                                   the demo, in about three minutes
+    rnnlm train my.txt --model gru --budget 10m   your own text
+    rnnlm train my.txt --model ngram --order 3    an n-gram model, in seconds
+    rnnlm train my.txt --recipe zaremba-small     of the literature: rnnlm recipes
     rnnlm train my.txt --set hidden_size=512 --dry-run
+
+    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
     stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.

@@ -25,13 +25,15 @@ def command(
     model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Choose how a model adapts itself, on held-out text, and save that in the model's folder.
+    """Choose on held-out text how a model adapts itself.
 
     \b
     rnnlm tune -m demo --adapt cache --on valid.txt
     rnnlm tune -m demo --adapt dynamic --on valid.txt --set adaptation_decay=0
     rnnlm tune -m demo --adapt dynamic --on valid.txt --statistics train.txt
     rnnlm eval -m demo --adapt dynamic test.txt
+
+    What is found is saved in the model's folder.
 
     What --set gives stays as it is; the other settings go up and down while perplexity falls. --on is read as one stream. Dynamic
     evaluation has two rules: sgd needs nothing more; rms divides gradients by their root mean square on training text, which

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import click
+import pytest
 
 from rnnlm.cli import main as entry
 from rnnlm.cli import options
@@ -72,3 +73,20 @@ def test_options_of_one_title_stand_together_and_those_without_come_last(capsys)
     with click.Context(command) as context:
         assert [option.name for option in command.params] == ["valid", "lowercase", "loose", "test"]
         assert "Options:" not in command.get_help(context)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_80_columns(rnnlm, name):
+    lines = rnnlm(*name.split(), "--help").out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_the_first_sentence_of_each_command_says_in_a_line_what_it_does(rnnlm):
+    lines = rnnlm("--help").out.splitlines() + rnnlm("bench", "--help").out.splitlines()
+    assert [line for line in lines if line.endswith("...") and "[OPTIONS]" not in line] == []
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "corpora")])
+def test_help_has_an_example_before_anything_is_explained(rnnlm, name):
+    usage, first, example, *_ = rnnlm(*name.split(), "--help").out.split("\n\n")
+    assert example.startswith(f"  rnnlm {name}")
