@@ -68,14 +68,12 @@ tuning_options = section(
     json_option,
 )
 def command(names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any) -> None:
-    """Reorder n-best lists with language models.
+    """Reorder n-best lists with language models. Word errors are counted before and after.
 
     \b
     rnnlm rescore --tune dev.tsv --apply test.tsv -m kn --weights-output w.json
     rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
     rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
-
-    Word errors are counted before and after.
 
     A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
     unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
@@ -84,10 +82,8 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score
-    json    {"utt": ..., "ref": ..., "hypotheses": [{"text": ..., "score": ...}]},
-            in lines, or one array
-    kaldi   a text of `utt-N words...`, or its folder; beside it scores, or
-            ac_cost; ref
+    json    {"utt", "ref", "hypotheses": [{"text", "score"}]}: lines, or one array
+    kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
