@@ -103,7 +103,7 @@ class Step:
     is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
     gradient_norm: float = 0.0  # mean over those steps, before clipping
     gradient_norm_max: float = 0.0  # the largest of them
-    weight_norm: float = 0.0  # of all weights after the last of them
+    weight_norm: float = 0.0  # Euclidean, of all weights after the last of them but the biases of the output layer
 
 
 @dataclass(frozen=True)
