@@ -25,7 +25,7 @@ tokenizer_options = stacked(
 @click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least.")
 @click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up.")
 @click.option("-o", "--output", type=PATH, metavar="FILE",
-              help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]")  # fmt: skip
+              help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 @tokenizer_options
 @text_options

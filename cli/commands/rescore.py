@@ -9,7 +9,7 @@ import click
 from rnnlm.errors import UsageError, notice
 
 from .. import terminal
-from ..options import device_option, json_option, refuse_if, special_symbols_option, stacked
+from ..options import device_option, json_option, one_on_stdout, refuse_if, special_symbols_option, stacked
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = stacked(
@@ -48,9 +48,10 @@ tuning_options = stacked(
 @mapping_options
 @tuning_options
 @list_options
-@click.option("--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line.")
-@click.option("--nbest-output", type=_OUTPUT, metavar="FILE", help="Write the reordered list: JSON-lines with all features, or .tsv.")
-@click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights.")
+@click.option("-o", "--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line; - is standard output.")
+@click.option("--nbest-output", type=_OUTPUT, metavar="FILE",
+              help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.")  # fmt: skip
+@click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights; - is standard output.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @device_option
 @json_option
@@ -80,6 +81,7 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     from rnnlm.rescoring.rescorer import rescore
 
     outputs = _outputs(given, weights_file)
+    beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -91,7 +93,8 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     _save(outputs, rescored, weights)
     from ..rescored import print_record, print_tables
 
-    (print_record if as_json else print_tables)(stages, rescored, weights)
+    with beside:
+        (print_record if as_json else print_tables)(stages, rescored, weights)
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
