@@ -1,6 +1,7 @@
 """`-` is standard output wherever one FILE is written: what it then takes is what the file would have held."""
 
 import pytest
+
 from support.hostile.lists import GOOD
 
 PAIRS = "good\tbad\nthe man\tthe zorp\n"

@@ -12,7 +12,9 @@ from rnnlm.files import writing
 
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
 @pytest.mark.parametrize(
-    ("path", "why"), [("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory")], ids=["no folder", "a folder"]
+    ("path", "why"),
+    [("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory")],
+    ids=["no folder", "a folder"],
 )
 def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, why, check):
     monkeypatch.chdir(tmp_path)
