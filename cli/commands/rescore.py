@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..options import device_option, json_option, one_on_stdout, refuse_if, special_symbols_option, stacked
@@ -166,8 +166,6 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     models = {name: load(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
-    if apply_to is tune_on:
-        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
     stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
     return stages, stages[-1].rescored
 
