@@ -24,10 +24,10 @@ def check(path: Path, overwrite: bool = False) -> None:
     Raises:
         UsageError: its name is that of something else than HTML. OutputError: it cannot be written there.
     """
+    writing.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix
     if suffix.lower() not in SUFFIXES or path == writing.STANDARD_OUTPUT:
         raise UsageError(f"a comparison cannot be written to {path}", "the report is a page of HTML", "name a FILE.html, or FILE.html.gz")
-    writing.check_file(path, overwrite)
 
 
 def write(path: Path, comparison: Comparison) -> None:
