@@ -18,7 +18,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
 from rnnlm.interface import LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
 from rnnlm.models.manifest import (
@@ -189,6 +189,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         OutputError: a model already exists, something else is, or it cannot be written.
     """
+    if folder == STANDARD_OUTPUT:
+        raise OutputError("a model cannot be written to standard output", "it is a folder of files", "name a folder")
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
