@@ -6,18 +6,22 @@ the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The weight of a langua
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.rescoring.weights import Tuned, Weights, matched
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
 from rnnlm.text.lines import Progress, silent
+
+Models = Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -93,28 +97,28 @@ class Stage:
 
 
 def tune_weights(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
+    utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` is called with how far scoring is.
+    """The weights with the fewest word errors on `utterances`; `models`, themselves or to be loaded, by a name for each, or a list of
+    the names that they are loaded by. `report` is called with how far scoring is.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
-        ModelError: a model's scores are not numbers.
+        ModelError: there is no such model, or a model's scores are not numbers.
     """
+    models = models_by_name(models)
     table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
     return _tuned(table, models, settings)
 
 
-def rescore(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Progress = silent
-) -> Rescored:
-    """The list in the order of `weights`, with word-error rates where references are known.
+def rescore(utterances: Sequence[Utterance], models: Models, weights: Weights, *, seed: int = 1, report: Progress = silent) -> Rescored:
+    """The list in the order of `weights`, with word-error rates where references are known; `models` as for :func:`tune_weights`.
 
     Raises:
         ModelError: the weights were tuned for other models, or no tuning made them. TextError, UsageError: as :func:`tune_weights`.
     """
-    table = feature_table(utterances, matched(weights, models), weights.mapping, report)
+    table = feature_table(utterances, matched(weights, models_by_name(models)), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
         raise ModelError(
             f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune again"
@@ -123,7 +127,7 @@ def rescore(
 
 
 def tune_and_rescore(
-    tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Mapping[str, LanguageModel],
+    tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
     settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
     """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
@@ -131,6 +135,7 @@ def tune_and_rescore(
     Raises:
         As :func:`tune_weights`.
     """
+    models = models_by_name(models)
     dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping, report)
     test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
@@ -146,7 +151,7 @@ def tune_and_rescore(
 
 
 def cross_validate(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int,
+    utterances: Sequence[Utterance], models: Models, folds: int,
     settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
 ) -> Rescored:  # fmt: skip
     """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
@@ -157,6 +162,7 @@ def cross_validate(
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
+    models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
