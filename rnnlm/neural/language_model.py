@@ -100,15 +100,21 @@ class NeuralLanguageModel:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
+        """Evaluation mode, no gradients, the model's precision.
+
+        A network that is in evaluation mode, as every loaded one is, stays as it is, so that threads can read it side by side; one in
+        training goes back to that afterwards, and is its trainer's alone.
+        """
         was_training = self.network.training
-        self.network.eval()
+        if was_training:
+            self.network.eval()
         exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
         try:
             with torch.no_grad(), exact, training_products(self.precision, self.device):
                 yield
         finally:
-            self.network.train(was_training)
+            if was_training:
+                self.network.train()
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
