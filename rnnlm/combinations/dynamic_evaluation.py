@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
 from rnnlm.combinations.settings import DynamicSettings
-from rnnlm.errors import UsageError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel
 from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
@@ -74,6 +75,9 @@ class DynamicEvaluation(AdaptedModel):
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
         self.start_P = torch.cat([weight.detach().flatten() for weight in self.model.network.parameters()])
         self.rates, self.decays = self._steps(statistics)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.model, self.settings, self.also)
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
@@ -194,6 +198,21 @@ def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | No
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
     found = companions.read_statistics(folder, shapes, model.fingerprint)
     return None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def _unpickled(model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]) -> DynamicEvaluation:
+    """The model that was pickled; gradient statistics are those in the folder of `model`.
+
+    Raises:
+        ModelError: they are gone, damaged, or other ones.
+    """
+    folder = Path(model.origin[0]) if model.origin else Path()
+    statistics = load_statistics(folder, model) if also else None
+    if also and (statistics is None or also != {"statistics": _digest(statistics)}):
+        why = "a model that is pickled takes those in its folder, and these have changed or are not there"
+        hint = "load it with rnnlm.load_adapted, and pickle that"
+        raise ModelError(f"the gradient statistics in {folder} are not those of the model that was pickled", why, hint)
+    return DynamicEvaluation(model, settings, statistics)
 
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:

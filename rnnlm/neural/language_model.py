@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Array, Shapes, Tokenizer
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import Network, NetworkState
@@ -31,7 +32,7 @@ class NeuralState:
         return {f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)}
 
 
-class NeuralLanguageModel:
+class NeuralLanguageModel(PickledByOrigin):
     """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
 
     normalised = True
