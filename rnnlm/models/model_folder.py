@@ -132,7 +132,9 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
         return load(folder, device, depth)  # the model was replaced while we read
     try:
         made_of = {"parts": parts} if kind.family == "combination" else {}
-        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of), manifest
+        model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
+        model.origin = os.path.abspath(folder), device
+        return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
