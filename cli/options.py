@@ -1,6 +1,8 @@
 """Options that several commands share, and what they make of them."""
 
-from collections.abc import Callable
+import contextlib
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rnnlm.errors import TextError
 from . import terminal
 
 PATH = click.Path(path_type=Path)
+STANDARD_OUTPUT = Path("-")
 Decorator = Callable[[Callable], Callable]
 
 
@@ -44,6 +47,14 @@ def refuse_if(wrong: Any, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
         raise click.UsageError(why)
+
+
+def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """Where one of the `outputs` is standard output (`-`), what is printed for people goes to stderr while this lasts; --json, or a
+    second one, is wrong usage."""
+    streams = [path for path in outputs if path == STANDARD_OUTPUT]
+    refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
+    return contextlib.redirect_stdout(sys.stderr) if streams else contextlib.nullcontext()
 
 
 class _ModelOption(click.Option):

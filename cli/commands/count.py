@@ -32,7 +32,7 @@ tokenizer_options = section(
 @section(
     "Output",
     click.option("-o", "--output", type=PATH, metavar="FILE",
-                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]"),
+                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]"),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
 @tokenizer_options

@@ -38,11 +38,6 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
     model = load_model(model_name, "cpu")
     from rnnlm.ngram.arpa import exchange
 
-    if file == "-":
-        stdout = click.get_binary_stream("stdout")
-        for piece in exchange.arpa(model):
-            stdout.write(piece)
-        stdout.flush()
-        return
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
-    terminal.say(f"written to {file}")
+    if file != "-":
+        terminal.say(f"written to {file}")

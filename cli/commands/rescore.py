@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..help import Command
-from ..options import device_option, json_option, refuse_if, section, special_symbols_option
+from ..options import device_option, json_option, one_on_stdout, refuse_if, section, special_symbols_option
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -61,9 +61,14 @@ tuning_options = section(
 @list_options
 @section(
     "Output",
-    click.option("--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line."),
-    click.option("--nbest-output", type=_OUTPUT, metavar="FILE", help="Write the reordered list: JSON-lines with all features, or .tsv."),
-    click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights."),
+    click.option("-o", "--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line; - is standard output."),
+    click.option(
+        "--nbest-output",
+        type=_OUTPUT,
+        metavar="FILE",
+        help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.",
+    ),
+    click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights; - is standard output."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
     json_option,
 )
@@ -93,6 +98,7 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     from rnnlm.rescoring.rescorer import rescore
 
     outputs = _outputs(given, weights_file)
+    beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -104,7 +110,8 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     _save(outputs, rescored, weights)
     from ..rescored import print_record, print_tables
 
-    (print_record if as_json else print_tables)(stages, rescored, weights)
+    with beside:
+        (print_record if as_json else print_tables)(stages, rescored, weights)
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
@@ -176,8 +183,6 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     models = {name: load(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
-    if apply_to is tune_on:
-        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
     stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
     return stages, stages[-1].rescored
 

@@ -44,7 +44,7 @@ output_options = options.section(
     click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
                  help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come; - is standard output."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -75,6 +75,8 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
+    if output == options.STANDARD_OUTPUT:
+        output, form = None, form or "jsonl"
     options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
