@@ -69,7 +69,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
 
-    progress: called with how far reading is.
+    progress: called with how far reading and scoring are.
 
     Raises:
         UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not
@@ -78,7 +78,7 @@ def evaluate(
     began = time.perf_counter()
     check_context(context)
     encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 
 
