@@ -29,6 +29,20 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
+def section(title: str, *decorators: Decorator) -> Decorator:
+    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command` shows below `title`: all of that title
+    together, wherever they stand. Options that have a section already stay in it."""
+
+    def apply(function: Callable) -> Callable:
+        before = len(getattr(function, "__click_params__", ()))
+        function = stacked(*decorators)(function)
+        for option in vars(function)["__click_params__"][before:]:
+            option.section = getattr(option, "section", title)
+        return function
+
+    return apply
+
+
 def refuse_if(wrong: Any, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
@@ -76,7 +90,7 @@ model_or_demo_option = one_model_option(
 )
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
                               help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
     "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
@@ -93,7 +107,8 @@ source_options = stacked(
     click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                  help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
 )  # fmt: skip
-text_options = stacked(
+text_options = section(
+    "Text",
     source_options,
     click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),

@@ -10,9 +10,10 @@ import click
 from click.core import ParameterSource
 
 from . import terminal
-from .options import PATH, one_on_stdout, refuse_if, stacked
+from .options import PATH, one_on_stdout, refuse_if, section
 
-pairs_options = stacked(
+pairs_options = section(
+    "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement templates, Winograd schemas, SyntaxGym suites."),
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
