@@ -131,7 +131,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     with planning_together():
         if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
             raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
-        plan = plan_of(request, silent if here.rank else terminal.Progress())
+        with terminal.Progress() as progress:
+            plan = plan_of(request, silent if here.rank else progress)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)

@@ -76,7 +76,8 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
-    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading is.
+    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading and
+    scoring are.
 
     Raises:
         UsageError: there is no such context, or no text. TextError: the text cannot be read or is empty. ModelError: there is no such
@@ -87,7 +88,7 @@ def evaluate(
     text = _bundled_test(model) if text is None else text
     model = model_of(model)
     encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 
 

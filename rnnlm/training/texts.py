@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved
+from rnnlm.config import ASKED, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -16,8 +16,6 @@ from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
-
-ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
 
 
 @dataclass(frozen=True)
