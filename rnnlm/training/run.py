@@ -77,7 +77,8 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
                 facts = plan.initial.facts
                 position = facts.get("metrics_bytes")
-                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+                validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
+                log.go_on(position if isinstance(position, int) else 0, event.step, validated)
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
