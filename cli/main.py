@@ -21,8 +21,8 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 from . import terminal
 
 COMMANDS = (
-    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prepare", "prune", "recipes",
-    "rescore", "score", "train", "tune",
+    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "plot", "prepare", "prune",
+    "recipes", "rescore", "score", "train", "tune",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ _PUBLIC = {
     "Finished": "rnnlm.events",
     "Hypothesis": "rnnlm.rescoring.nbest",
     "LanguageModel": "rnnlm.interface",
+    "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
@@ -56,6 +57,7 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
@@ -63,6 +65,7 @@ _PUBLIC = {
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
+    "plot_curves": "rnnlm.evaluation.learning_curves",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation, evaluate
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
