@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, check_lines, cut_into_lines, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -44,11 +44,13 @@ class ByteTokenizer(VocabularyTokenizer):
         return cut_into_lines(_ids(lines), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
         return data.decode("utf-8", "replace").removesuffix("\n")
 
 
 def _ids(lines: Sequence[str]) -> np.ndarray:
     """Byte plus one, and the boundary for the newline after each line."""
+    check_lines(lines)
     data = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
     return np.where(data == _NEWLINE, 0, data.astype(np.int32) + 1).astype(np.int32)

@@ -17,7 +17,15 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    VOCABULARY_FILE,
+    VocabularyTokenizer,
+    check_ids,
+    check_lines,
+    cut_into_lines,
+    newline_error,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -85,6 +93,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return self  # every text is made of its pieces: none is unseen
 
     def encode(self, lines: Sequence[str]) -> Encoded:
+        check_lines(lines)
         prepared = [_prepared(line, self.settings) for line in lines]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
@@ -110,6 +119,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return ids
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
         return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
 
