@@ -23,6 +23,9 @@ _PUBLIC = {
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
+    "GridFinished": "rnnlm.training.grid",
+    "GridRunEnded": "rnnlm.training.grid",
+    "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
     "LanguageModel": "rnnlm.interface",
     "LearningCurve": "rnnlm.evaluation.learning_curves",
@@ -81,6 +84,7 @@ _PUBLIC = {
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "train": "rnnlm.training.run",
+    "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -122,6 +126,7 @@ if TYPE_CHECKING:
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
+    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
 
 

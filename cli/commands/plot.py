@@ -18,12 +18,14 @@ _COLUMNS = ("run", "steps", "tokens", "epochs", "seconds", "ppl_token", "chooses
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 @json_option
 def command(runs: tuple[str, ...], output: Path | None, by: str | None, training: bool, overwrite: bool, as_json: bool) -> None:
-    """Draw the learning curves of RUNs (folders of training runs, or names of models), or print their points.
+    """Draw the learning curves of training runs.
 
     \b
     rnnlm plot checkpoints/rnn checkpoints/lstm -o curves.svg
-    rnnlm plot lesson/*/ -o curves.pdf --by seconds            all runs of a grid
-    rnnlm plot checkpoints/lstm > curve.tsv                    the points as a table, to plot elsewhere
+    rnnlm plot lesson/*/ -o curves.pdf --by seconds   all runs of a grid
+    rnnlm plot checkpoints/lstm > curve.tsv           the points, to plot elsewhere
+
+    RUN: the folder of a training run, or the name of a model.
 
     A point is the validation perplexity per token after so many steps, as training measured it; a run has 20 or more, evenly
     over its budget (rnnlm train --set min_validations=N). Those between the ends of epochs do not choose the model that is
