@@ -22,10 +22,10 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
 
     \b
     rnnlm plot checkpoints/rnn checkpoints/lstm -o curves.svg
-    rnnlm plot lesson/*/ -o curves.pdf --by seconds   all runs of a grid
-    rnnlm plot checkpoints/lstm > curve.tsv           the points, to plot elsewhere
+    rnnlm plot lesson -o curves.pdf --by seconds   all runs of a grid
+    rnnlm plot checkpoints/lstm > curve.tsv        the points, to plot elsewhere
 
-    RUN: the folder of a training run, or the name of a model.
+    RUN: the folder of a training run or of a grid, or the name of a model.
 
     A point is the validation perplexity per token after so many steps, as training measured it; a run has 20 or more, evenly
     over its budget (rnnlm train --set min_validations=N). Those between the ends of epochs do not choose the model that is
@@ -33,13 +33,13 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
     """
     refuse_if(output is None and (by or training or overwrite), "--by, --training and --overwrite are for a picture: name it with -o.")
     from rnnlm.evaluation import plotting
-    from rnnlm.evaluation.learning_curves import curves_figure, learning_curve
+    from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, runs_of
     from rnnlm.files.writing import check_file
 
     if output:
         plotting.check_path(output)
         check_file(output, overwrite)
-    curves = [learning_curve(run) for run in runs]
+    curves = [learning_curve(run) for name in runs for run in runs_of(name)]
     if output:
         plotting.save(curves_figure(curves, by or "steps", training), output)
         terminal.say(f"saved in {output}")

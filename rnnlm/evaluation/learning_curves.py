@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from rnnlm.errors import ModelError, UsageError, nearest, notice, visible
 from rnnlm.evaluation import plotting
 from rnnlm.events import PERPLEXITY
+from rnnlm.files import tables
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+GRID_TABLE = "grid.tsv"  # in the folder of a grid: its runs, with their folders
 By = Literal["steps", "tokens", "epochs", "seconds"]
 _AXES = {"steps": "steps", "tokens": "tokens read", "epochs": "epochs", "seconds": "seconds of training"}
 _LINES = ("-", "--", ":", "-.")  # where there are more runs than colours
@@ -99,10 +101,22 @@ def _point(event: dict[str, Any], ppl: Any, started: dict[str, Any]) -> list[Cur
     return [CurvePoint(step, tokens, epoch, seconds, ppl, event.get("chooses", True))]
 
 
-def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
-    """Draw the learning curves of `runs` (folders, or names of models) to a file, SVG, PNG or PDF as its suffix says; the curves.
+def runs_of(name: str | Path) -> list[str | Path]:
+    """The folders of the runs of a grid, in its order, if `name` is the folder of one; else `name` itself.
 
-    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
+    Raises:
+        TextError: the table of the grid is damaged.
+    """
+    table = Path(name) / GRID_TABLE
+    if not table.is_file():
+        return [name]
+    return [Path(name) / str(row.values.get("folder")) for row in tables.rows(str(table))]
+
+
+def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
+    """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a file, SVG, PNG or PDF as its suffix says.
+
+    Returns the curves. Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
     perplexity of the training text, too, as a thin line.
 
     Raises:
@@ -112,7 +126,7 @@ def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps
     plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
-    curves = [learning_curve(run) for run in runs]
+    curves = [learning_curve(run) for name in runs for run in runs_of(name)]
     plotting.save(curves_figure(curves, by, training), Path(path))
     return curves
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnlm.errors import OutputError, RnnlmError, TrainingError, UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.learning_curves import curves_figure, learning_curve
+from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.events import Event, Finished, never
 from rnnlm.files.writing import writing
 from rnnlm.models.manifest import is_model
@@ -20,10 +20,12 @@ from rnnlm.system import current_rank
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import grid_results
 from rnnlm.training.grid_request import Combination, GridRequest, axes_of, combinations, differing, naming, usual_folder
-from rnnlm.training.grid_results import CURVES, TABLE, RunResult
+from rnnlm.training.grid_results import RunResult
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.run import request_of, run
 from rnnlm.training.texts import SharedTexts
+
+CURVES = "curves.svg"
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,11 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
             results.append(result)
             yield GridRunEnded(number, len(planned.runs), result, error)
             with writing(planned.folder):
-                grid_results.write_table(planned.folder / TABLE, results)
+                grid_results.write_table(planned.folder / GRID_TABLE, results)
         if is_asked or stop():
             break
     stopped = "request" if len(results) < len(planned.runs) else "complete"
-    table = str(planned.folder / TABLE) if results else None
+    table = str(planned.folder / GRID_TABLE) if results else None
     yield GridFinished(str(planned.folder), tuple(results), stopped, table, _draw(planned.folder, results))
 
 

@@ -14,8 +14,6 @@ from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.grid_request import Combination
 
-TABLE, CURVES = "grid.tsv", "curves.svg"
-
 
 @dataclass(frozen=True)
 class RunResult:
@@ -46,9 +44,9 @@ class RunResult:
         return dataclasses.asdict(self)
 
     def row(self) -> dict[str, Any]:
-        """Its row in the table: the settings of the grid have columns of their own."""
+        """Its row in the table: the settings of the grid have columns of their own, and its folder is named within the grid's."""
         shown = self.to_dict()
-        return {"run": shown.pop("run"), **shown.pop("values"), **{name: value for name, value in shown.items() if name != "folder"}}
+        return {"run": shown.pop("run"), **shown.pop("values"), **shown, "folder": Path(self.folder).name}
 
 
 def read(run: Combination, error: RnnlmError | None = None) -> RunResult:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError, UsageError
+from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.text import tokenizers
 from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
@@ -49,6 +50,8 @@ def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatc
     assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == [(each.run, each.values["model"], each.test_ppl)
                                                                                    for each in finished[0].results]  # fmt: skip
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
+
+    assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == ["gru", "unigram"]
 
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
