@@ -23,8 +23,12 @@ _PUBLIC = {
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
+    "GridFinished": "rnnlm.training.grid",
+    "GridRunEnded": "rnnlm.training.grid",
+    "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
     "LanguageModel": "rnnlm.interface",
+    "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
@@ -57,6 +61,7 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
@@ -64,6 +69,7 @@ _PUBLIC = {
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
+    "plot_curves": "rnnlm.evaluation.learning_curves",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
@@ -78,6 +84,7 @@ _PUBLIC = {
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "train": "rnnlm.training.run",
+    "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -92,6 +99,7 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation, evaluate
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
@@ -118,6 +126,7 @@ if TYPE_CHECKING:
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
+    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
 
 

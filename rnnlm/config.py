@@ -20,7 +20,7 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 
-ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
+ASKED = ("--grid", "--set", "the command line")  # origins of what a person asks for with this very run
 ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
 RENAMED = {"output": "output_layer"}  # settings by the names that they had in models, runs and recipes of before
 

@@ -10,7 +10,7 @@ from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
 from ..help import Command
-from ..options import PATH, json_option, section, text_flags, text_options
+from ..options import PATH, json_option, refuse_if, section, text_flags, text_options
 
 tokenizer_options = section(
     "Tokenizer",
@@ -79,6 +79,18 @@ class _Command(Command):
     click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."),
     click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
+    click.option(
+        "--grid",
+        multiple=True,
+        metavar="NAME=V,V",
+        help="Several values of a setting, or of model or recipe: one run for each combination; may be repeated.",
+    ),
+    click.option(
+        "--equal",
+        type=click.Choice(["settings"]),
+        metavar="settings",
+        help="With --grid: where the recipes differ, all runs have the settings of the first.",
+    ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
     click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
 )
@@ -106,6 +118,13 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    grid, equal = given.pop("grid"), given.pop("equal")
+    refuse_if(equal and not grid, "--equal is about the runs of a grid: name its settings with --grid.")
+    if grid:
+        from ..grid import train_grid
+
+        refuse_if(count > 1, "a grid is trained by one process: leave --processes out.")
+        context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
     from ..processes import end_with_parent, launch, reported_once
 
     if _is_to_launch(count) and not dry_run:
