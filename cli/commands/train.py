@@ -14,7 +14,10 @@ from ..options import PATH, json_option, stacked, text_flags, text_options
 tokenizer_options = stacked(
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all. [default: none]"),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, default=None,
+                 help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),
     click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
     click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),

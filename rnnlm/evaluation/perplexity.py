@@ -109,7 +109,7 @@ def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_
     tokenizer = model.tokenizer
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,

@@ -57,7 +57,8 @@ class EncodedText:
 
     ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. line_offsets: (lines + 1,)
     int64. document_offsets: (documents + 1,) int64, or None where the text is one stream. Both are offsets into `ids`. oov: ascending
-    positions of unknown tokens. words_L: the words of each line, split on white space; oov_words_L: those that hold an unknown token.
+    positions of unknown tokens. words_L: the words of each line once it is normalised, split on white space; oov_words_L: those that hold
+    an unknown token.
     characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
@@ -182,18 +183,19 @@ def line_ends(data: bytes) -> np.ndarray:
 
 def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
     """The lines of `block`, whose bytes are `data`, as ids."""
-    encoded = tokenizer.encode(block.lines)
+    lines = tokenizer.normalise(block.lines)
+    encoded = tokenizer.encode(lines)
     end_L = line_ends(data)
     bytes_L = np.diff(end_L, prepend=0)
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
-    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(data)
+    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
     return EncodedText(
         ids=encoded.ids.astype(compact_type(tokenizer)),
         line_offsets=encoded.offsets,
         document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(np.int64),
         oov=encoded.oov,
         words_L=smallest(words_L),
-        oov_words_L=smallest(_oov_words(block.lines, words_L, encoded, tokenizer)),
+        oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
         characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
     )

@@ -47,6 +47,7 @@ class Subject:
     def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
         settings: dict[str, Any] = tokenizer.to_settings()
         cut = "punctuation split off" if settings.get("split_punctuation") else "as it stands"
+        cut += f" ({tokenizer.rewriting})" if tokenizer.rewriting else ""
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 

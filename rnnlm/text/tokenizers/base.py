@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, TextError
 from rnnlm.interface import Encoded
+from rnnlm.text import normalisation
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -47,7 +48,12 @@ class VocabularyTokenizer:
 
     @property
     def keeps_text(self) -> bool:
-        return not self.settings.lowercase and not self.settings.split_punctuation
+        return not (self.settings.lowercase or self.settings.split_punctuation or self.rewriting)
+
+    @property
+    def rewriting(self) -> str:
+        forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
+        return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
 
     @property
     def literal_unk(self) -> str:
@@ -56,8 +62,18 @@ class VocabularyTokenizer:
     @property
     def fingerprint(self) -> str:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
+        shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+
+    def normalise(self, lines: Sequence[str]) -> Sequence[str]:
+        return rewritten(lines, self.settings)
+
+    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+        traced = normalisation.trace(line, self.settings.normalise)
+        if self.settings.remove_punctuation:
+            traced = normalisation.trace_without_punctuation(traced)
+        return normalisation.untraced(traced)
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         raise NotImplementedError
@@ -102,6 +118,14 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
     if vocabulary.symbols[: len(specials)] != specials:
         raise ModelError("the vocabulary is damaged", f"it does not begin with {' '.join(specials)}")
     return vocabulary
+
+
+def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
+    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed."""
+    if not lines or not (settings.normalise or settings.remove_punctuation):
+        return lines
+    lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")  # a newline in a line makes two, which shows later
+    return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
 
 
 def newline_error() -> TextError:
