@@ -17,10 +17,10 @@ from rnnlm.text.normalisation import (
 )
 
 HOSTILE = [
-    "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>", ";", "\u037e", "&semi;", "&#97;", "mp",
-    "K", "\u212a", "e", "\u0301", "\u0308", "&#769;", "\u0344", "\u0338", "\u1100", "\u1161", "\u11a8", "\u09c7", "\u09be", "\u2019", "\u201c",
-    "\u00b4", "'", "\u2014", " ", "\u00a0", "\u200b", "\t", "\0", "&nbsp;", "&#10;", "&#0;", "&#1;", "&#xD800;", "&#146;", "&nvlt;", "\u200d",
-    ".", "&bogus;", "\n",
+    "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>", ";", "\u037e", "&semi;", "&#97;",
+    "mp", "K", "\u212a", "e", "\u0301", "\u0308", "&#769;", "\u0344", "\u0338", "\u1100", "\u1161", "\u11a8", "\u09c7", "\u09be", "\u2019",
+    "\u201c", "\u00b4", "'", "\u2014", " ", "\u00a0", "\u200b", "\t", "\0", "&nbsp;", "&#10;", "&#0;", "&#1;", "&#xD800;", "&#146;",
+    "&nvlt;", "\u200d", ".", "&bogus;", "\n",
 ]  # fmt: skip
 hostile_text = st.one_of(st.lists(st.sampled_from(HOSTILE), max_size=12).map("".join), st.text(st.characters(codec="utf-8"), max_size=12))
 some_forms = st.sets(st.sampled_from(FORMS)).map(",".join)
