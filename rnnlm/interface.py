@@ -77,6 +77,11 @@ class Tokenizer(Protocol):
     def fingerprint(self) -> str: ...  # of symbols and settings, not counts
 
     @property
+    def seen_text(
+        self,
+    ) -> tuple[str, bytes]: ...  # the symbols that occur in the training text, one a line, and its single bytes among them
+
+    @property
     def rewriting(self) -> str: ...  # what it does to a line besides its case, as a signature says it: "normalise=quotes"; "": nothing
 
     def normalise(self, lines: Sequence[str]) -> Sequence[str]:

@@ -21,6 +21,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.marks import tell_unseen
 
 Context = Literal["carry", "reset"]
 
@@ -77,7 +78,11 @@ def evaluate(
     """
     began = time.perf_counter()
     check_context(context)
-    encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
+    if isinstance(text, EncodedText):
+        encoded = text
+    else:
+        encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
+        tell_unseen(encoded.marks, {"the model": model.tokenizer})
     logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
     return summary(model, logprob_N, encoded, context, began)
 

@@ -15,6 +15,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentences import Sentence, check
 from rnnlm.text.lines import Progress, check_reserved, silent, split_words
+from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.normalisation import without_punctuation
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
@@ -107,6 +108,7 @@ def feature_table(
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
+    tell_unseen(count_marks("\n".join(distinct)), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)

@@ -2,8 +2,9 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
 from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_words
+from rnnlm.text.marks import count_marks
 
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _NEWLINE = ord("\n")
@@ -59,7 +61,8 @@ class EncodedText:
     int64. document_offsets: (documents + 1,) int64, or None where the text is one stream. Both are offsets into `ids`. oov: ascending
     positions of unknown tokens. words_L: the words of each line once it is normalised, split on white space; oov_words_L: those that hold
     an unknown token.
-    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings.
+    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings. marks: how often each
+    of :mod:`rnnlm.text.marks` occurs; none are known of a prepared text.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -74,6 +77,7 @@ class EncodedText:
     bytes_L: Numbers
     lines_hash: str = ""
     blank_lines: str = "skip"
+    marks: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -159,6 +163,7 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
         lines_hash=lines_hash,
         blank_lines=blank_lines,
+        marks=sum((Counter(part.marks) for part in parts if part.marks), Counter()),
     )
 
 
@@ -198,6 +203,7 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
         oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
         characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
+        marks=count_marks("\n".join(block.lines)) if b"&" in data or not data.isascii() else {},
     )
 
 

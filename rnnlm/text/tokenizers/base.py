@@ -1,7 +1,9 @@
 """What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
 
 import dataclasses
+import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
 class VocabularyTokenizer:
@@ -54,6 +57,13 @@ class VocabularyTokenizer:
     def rewriting(self) -> str:
         forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
         return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
+
+    @functools.cached_property
+    def seen_text(self) -> tuple[str, bytes]:
+        counts = [1] * self.size if self.counts_V is None else self.counts_V.tolist()
+        symbols = [symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count]
+        single = {symbol: match for symbol in symbols if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")}
+        return "\n".join(each for each in symbols if each not in single), bytes(int(match[1], 16) for match in single.values())
 
     @property
     def literal_unk(self) -> str:
