@@ -7,6 +7,7 @@
 
 import functools
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -129,7 +130,17 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    return _with_tokenizer_from(found) if name == "prepare" else found
+    if not inspect.isfunction(found):
+        return found
+    return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
+
+
+@functools.cache
+def _checked(function: Any, name: str) -> Any:
+    """A public function, which checks the types of its arguments."""
+    from rnnlm.arguments import checked
+
+    return checked(function, name)
 
 
 @functools.cache

@@ -152,6 +152,20 @@ class State(Protocol):
 S = TypeVar("S", bound=State)
 
 
+class Device(Protocol):
+    """A torch.device, which may be given instead of its name."""
+
+    @property
+    def type(self) -> str:
+        """The kind of device: cpu, cuda or mps."""
+        ...
+
+    @property
+    def index(self) -> int | None:
+        """The number of the device, where it is named."""
+        ...
+
+
 class LanguageModel(Protocol[S]):
     """A distribution over the next token given the tokens so far. State depends on inputs only: a model takes its own kind of state."""
 

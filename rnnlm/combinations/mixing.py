@@ -14,7 +14,7 @@ from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.inference import span_scoring
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text
@@ -44,9 +44,9 @@ class Mixed:
 
 
 def mix(
-    names: Sequence[str | Path], on: str | Path | list[str] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
+    names: Sequence[str | Path], on: str | Path | Sequence[str | Path] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
     kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
-    overwrite: bool = False, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
+    overwrite: bool = False, device: str | Device = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 

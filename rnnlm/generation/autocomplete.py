@@ -5,22 +5,27 @@ model's tokens are words; other models go on from the text as it is.
 """
 
 from itertools import islice
+from pathlib import Path
 
 from rnnlm.generation.generator import encoded_prompt, generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 
-def next_words(model: LanguageModel, text: str, count: int = 10) -> list[NextWord]:
+def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) -> list[NextWord]:
     """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin like what is typed. Unknown ones
     are left out.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
+
     Raises:
-        TextError: the text holds a newline or `</s>`. ModelError: the model's scores are not numbers.
+        TextError: the text holds a newline or `</s>`. ModelError: there is no such model, or its scores are not numbers.
     """
+    model = model_of(model)
     before, begun = _split(model, text)
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))

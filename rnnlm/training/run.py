@@ -4,10 +4,11 @@ Knows no mathematics: the family's own fitting, found through the registry, yiel
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import rnnlm.corpora as corpora
 from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
@@ -25,7 +26,11 @@ FAR = 1.25  # between two ways of reading one text
 
 
 def train(
-    text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any
+    text: str | Path | Sequence[str | Path] | None = None,
+    *,
+    stop: Callable[[], bool] = never,
+    save: Callable[[], bool] = never,
+    **request: Any,
 ) -> Iterator[Event]:
     """Train a model; the events of the run, as it lasts. The keywords are those of :class:`Request`; other ones are
     settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
@@ -171,10 +176,11 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [f"bundled corpus {DEMO_CORPUS}"],
+        "text": list(plan.request.text) or [corpora.named(DEMO_CORPUS)],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
+        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},  # shares
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

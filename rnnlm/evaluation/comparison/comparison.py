@@ -30,7 +30,7 @@ from rnnlm.evaluation.comparison.units import Units
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.evaluation.resampling import RESAMPLES, Interval
 from rnnlm.inference import span_scoring
-from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
+from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
@@ -107,9 +107,10 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *,
-    train: str | Path | list[str] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
-    names: Sequence[str] | None = None, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
+    models: Sequence[LanguageModel | str | Path], text: str | Path | Sequence[str | Path] | Text, *,
+    train: str | Path | Sequence[str | Path] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
+    names: Sequence[str] | None = None, device: str | Device = "auto", text_settings: TextSettings | None = None,
+    report: Progress = silent,
 ) -> Comparison:  # fmt: skip
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
@@ -146,7 +147,7 @@ def compare(
     )  # fmt: skip
 
 
-def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
+def _opened(name: str, device: str | Device) -> tuple[LanguageModel, Path]:
     """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
     base, _ = loading.without_adaptation(name)
     return loading.load(name, device), loading.find(base)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import Encoded
 from rnnlm.text import normalisation
 from rnnlm.text.tokenizers.settings import TokenizerSettings
@@ -131,11 +131,46 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
 
 
 def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
-    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed."""
+    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed.
+
+    Raises:
+        ArgumentTypeError: they are not several, each a str.
+    """
+    check_lines(lines)
     if not lines or not (settings.normalise or settings.remove_punctuation):
         return lines
     lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")  # a newline in a line makes two, which shows later
     return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
+
+
+def check_lines(lines: Sequence[str]) -> None:
+    """Check that a tokenizer was given several lines, each a str.
+
+    Raises:
+        ArgumentTypeError: it was given a single one, or what is not text.
+    """
+    if isinstance(lines, (str, bytes)) or not hasattr(lines, "__len__"):
+        raise ArgumentTypeError(f"a tokenizer's lines must be a list of str, not {given(lines)}", hint="a single line is [line]")
+    if set(map(type, lines)) - {str}:  # quicker than line by line
+        for number, line in enumerate(lines):
+            if not isinstance(line, str):
+                raise ArgumentTypeError(f"a tokenizer's lines[{number}] must be a str, not {given(line)}")
+
+
+def check_ids(ids: Sequence[int] | np.ndarray) -> None:
+    """Check that the ids of tokens are whole numbers, one after the other.
+
+    Raises:
+        ArgumentTypeError: they are not.
+    """
+    if isinstance(ids, np.ndarray):
+        wrong = None if ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size) else f"a {ids.ndim}-d array of {ids.dtype}"
+    elif not hasattr(ids, "__iter__"):
+        wrong = given(ids)
+    else:
+        wrong = next((f"a {type(ids).__name__} of {kind.__name__}" for kind in set(map(type, ids)) if not hasattr(kind, "__index__")), None)
+    if wrong:
+        raise ArgumentTypeError(f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}")
 
 
 def newline_error() -> TextError:

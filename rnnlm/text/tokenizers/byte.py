@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -44,6 +44,7 @@ class ByteTokenizer(VocabularyTokenizer):
         return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
         return data.decode("utf-8", "replace").removesuffix("\n")
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -67,6 +67,7 @@ class CharTokenizer(VocabularyTokenizer):
         return [*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in points), BOUNDARY]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         text = "".join("\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids)
         return text.removesuffix("\n")
 

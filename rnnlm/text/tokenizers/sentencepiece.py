@@ -17,7 +17,15 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    VOCABULARY_FILE,
+    VocabularyTokenizer,
+    check_ids,
+    cut_into_lines,
+    newline_error,
+    rewritten,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -110,6 +118,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return ids
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
         return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
 
