@@ -63,6 +63,7 @@ _PUBLIC = {
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
+    "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
+    from rnnlm.text.normalisation import normalise
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.run import train

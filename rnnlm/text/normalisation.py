@@ -12,10 +12,11 @@ import string
 import sys
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import SettingsError, nearest
+from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 from rnnlm.interface import UNKNOWN
 from rnnlm.text.lines import WORD_SPACE, split_words
 
@@ -42,10 +43,12 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
     """The FORMS that `forms` name, in their order, with commas between them; None: none. "all" stands for each of them.
 
     Raises:
-        SettingsError: there is no such form.
+        SettingsError: there is no such form. ArgumentTypeError: they are no names.
     """
-    names = [name.strip() for name in (forms.split(",") if isinstance(forms, str) else forms or ())]
-    asked = {name for name in names if name not in ("", "none")}
+    names: list[Any] = forms.split(",") if isinstance(forms, str) else [*forms] if isinstance(forms, Iterable) else [forms or ""]
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise ArgumentTypeError(f"the name of a form must be a str, not {given(wrong[0])}")
+    asked = {name.strip() for name in names} - {"", "none"}
     if unknown := sorted(asked - {*FORMS, ALL}):
         raise SettingsError(f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL]))
     return ",".join(form for form in FORMS if form in asked or ALL in asked) or None
@@ -60,8 +63,10 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
 
     Raises:
-        SettingsError: there is no such form.
+        SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no names.
     """
+    if not isinstance(text, str):
+        raise ArgumentTypeError(f"a text must be a str, not {given(text)}")
     asked = parse_forms(forms)
     return _normalised(text, asked) if asked else text
 
