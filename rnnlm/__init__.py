@@ -68,6 +68,7 @@ _PUBLIC = {
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
+    "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
     "plot_curves": "rnnlm.evaluation.learning_curves",
     "prepare": "rnnlm.text.prepared.preparation",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
+    from rnnlm.text.normalisation import normalise
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid

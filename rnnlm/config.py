@@ -76,7 +76,8 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
             origins[name] = layer.origin
     resolved = Resolved(values, origins, classes)
     for cls in classes:
-        resolved.make(cls)
+        made: Any = resolved.make(cls)
+        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})  # a class may know one spelling of a value
     return resolved
 
 
@@ -231,7 +232,7 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if "pattern" in schema:
-        return "a list of whole numbers"
+        return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
     kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
     bounds = " and ".join(text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema)
     return f"{kinds[schema['type']]} {bounds}".rstrip()

@@ -93,7 +93,6 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
         notice(f"for the words that {file} has, its vectors take the place of those of --init-from {request.init_from}")
 
 
-
 def _as_there_is_something(request: Request) -> Request:
     """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
     output = request.output or _usual_folder(*resolve_request(replace(request, resume=False))[:2])
