@@ -52,6 +52,8 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "WordPrefix": "rnnlm.inference.word_prefixes",
+    "WordScorer": "rnnlm.inference.word_prefixes",
     "adapt": "rnnlm.combinations.adaptation",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
@@ -84,6 +86,7 @@ _PUBLIC = {
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
+    "scorer": "rnnlm.inference.word_prefixes",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -108,6 +111,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inference.word_prefixes import WordPrefix, WordScorer, scorer
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
