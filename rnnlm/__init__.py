@@ -52,8 +52,8 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
-    "WordPrefix": "rnnlm.inference.word_prefixes",
-    "WordScorer": "rnnlm.inference.word_prefixes",
+    "WordPrefix": "rnnlm.scoring.word_scorer",
+    "WordScorer": "rnnlm.scoring.word_scorer",
     "adapt": "rnnlm.combinations.adaptation",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
@@ -86,7 +86,7 @@ _PUBLIC = {
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
-    "scorer": "rnnlm.inference.word_prefixes",
+    "scorer": "rnnlm.scoring.word_scorer",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -111,7 +111,6 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.inference.word_prefixes import WordPrefix, WordScorer, scorer
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
@@ -127,6 +126,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise
