@@ -42,7 +42,8 @@ class PlainDisplay:
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
-            self.progress.say(f"step {event.step:,}: validation {name} {figure:.2f} (best {event.best:.2f})")
+            best = f" (best {event.best:.2f})" if event.chooses else ""
+            self.progress.say(f"step {event.step:,}: validation {name} {figure:.2f}{best}")
         elif isinstance(event, events.CheckpointSaved):
             self.progress.say(f"step {event.step:,}: checkpoint")
         elif line := news(event):
@@ -117,7 +118,8 @@ class LiveDisplay:
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
         validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
-        valid = [f"valid {criterion(validated)[1]:.2f}", f"best {validated.best:.2f}"] if validated else []
+        valid = [f"valid {criterion(validated)[1]:.2f}"] if validated else []
+        valid += [f"best {validated.best:.2f}"] if validated and validated.best is not None else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {saved.step:,}"] if saved else []

@@ -20,7 +20,7 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 
-ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
+ASKED = ("--grid", "--set", "the command line")  # origins of what a person asks for with this very run
 ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
 RENAMED = {"output": "output_layer"}  # settings by the names that they had in models, runs and recipes of before
 
@@ -76,7 +76,8 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
             origins[name] = layer.origin
     resolved = Resolved(values, origins, classes)
     for cls in classes:
-        resolved.make(cls)
+        made: Any = resolved.make(cls)
+        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})  # a class may know one spelling of a value
     return resolved
 
 
@@ -231,7 +232,7 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if "pattern" in schema:
-        return "a list of whole numbers"
+        return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
     kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
     bounds = " and ".join(text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema)
     return f"{kinds[schema['type']]} {bounds}".rstrip()

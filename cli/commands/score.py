@@ -50,7 +50,13 @@ output_options = options.section(
 )  # fmt: skip
 
 
-_ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column": "--given-column", "split": "--split"}
+_ABOUT_INPUT = {
+    "column": "--column",
+    "delimiter": "--delimiter",
+    "id_column": "--id-column",
+    "given_column": "--given-column",
+    "split": "--split",
+}
 
 
 @click.command(cls=Command)
@@ -136,7 +142,7 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
         terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
     return read_sentences(inputs or ("-",), SentenceSettings(
         given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
-        given["encoding_errors"] or "strict",
+        given["encoding_errors"] or "strict", given["delimiter"],
     ))  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.marks import tell_unseen
 
 Context = Literal["carry", "reset"]
 
@@ -87,7 +88,11 @@ def evaluate(
     check_context(context)
     text = _bundled_test(model) if text is None else text
     model = model_of(model)
-    encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
+    if isinstance(text, EncodedText):
+        encoded = text
+    else:
+        encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
+        tell_unseen(encoded.marks, {"the model": model.tokenizer})
     logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 
@@ -134,7 +139,7 @@ def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_
     tokenizer = model.tokenizer
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,

@@ -18,7 +18,7 @@ from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
-from rnnlm.training.texts import held_out_share, open_texts
+from rnnlm.training.texts import Opener, held_out_share, open_texts
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Plan:
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
+    has_intervals: bool = False  # whether the exact evaluations at the end come with 95 % intervals
 
     def describe(self) -> list[tuple[str, Any, str, str]]:
         """(name, value, origin, description) of every setting."""
@@ -49,8 +50,9 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, progress: Progress = silent) -> Plan:
+def plan(request: Request, progress: Progress = silent, opener: Opener = open_texts) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written. `progress` is called with how far reading is.
+    opener: reads and encodes the texts.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -69,7 +71,7 @@ def plan(request: Request, progress: Progress = silent) -> Plan:
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
     lock.check(output, checkpoints.FOLDER, "training")
-    texts = open_texts(request, resolved, kind, progress)
+    texts = opener(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None

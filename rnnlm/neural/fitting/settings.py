@@ -98,6 +98,13 @@ class FittingSettings:
     validate_every_steps: Annotated[
         Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
     ] = None
+    min_validations: Annotated[
+        Natural,
+        Meta(
+            description="validations of a run at least, where validate_every_steps is none: those between epochs draw the learning curve "
+            "alone, and take 10 seconds or a tenth of the time at most; 0: no more than choose the model"
+        ),
+    ] = 20
     state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
     line_starts: Annotated[
         Share,
