@@ -152,11 +152,12 @@ def _print(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank:
     from .. import score_table, score_text
 
     chunks, signature = score_chunks(model, sentences, settings), signature_before(model, settings)
-    without, scores = 0, []
+    without, scores, read, say = 0, [], 0, terminal.Progress()
     header, text = getattr(score_text, form)(settings) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
-        without, signature = without + _without_score(chunk), chunk.signature
+        without, signature, read = without + _without_score(chunk), chunk.signature, read + len(chunk)
+        say(f"{read:,} sentences scored")
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:

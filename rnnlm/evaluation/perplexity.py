@@ -77,7 +77,8 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
-    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading is.
+    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading and
+    scoring are.
 
     Raises:
         UsageError: there is no such context, or no text. TextError: the text cannot be read or is empty. ModelError: there is no such
@@ -92,7 +93,7 @@ def evaluate(
     else:
         encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 
 

@@ -1,11 +1,12 @@
 """The texts of a training run: read and encoded, or prepared before, with what is held out for validation and the tokenizer."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved
+from rnnlm.config import ASKED, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -19,8 +20,6 @@ from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
 
-ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
-
 
 @dataclass(frozen=True)
 class Texts:
@@ -31,6 +30,9 @@ class Texts:
     valid_is: str
     test: EncodedText | None
     overlaps: dict[str, Overlap]
+
+
+Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 
 
 def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
@@ -132,3 +134,25 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
     option = "--resume" if request.resume else "--tokenizer-from"
     _adopt(tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {request.tokenizer_from}")
     return tokenizer
+
+
+class SharedTexts:
+    """An Opener for runs of one text: what was read and encoded is handed to each run that would read and encode it alike. tokenizer_from:
+    of all runs."""
+
+    def __init__(self, tokenizer_from: str | None) -> None:
+        self.tokenizer_from = tokenizer_from
+        self.found: dict[str, tuple[Texts, dict[str, Any], dict[str, str]]] = {}
+
+    def __call__(self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+        names = [field.name for cls in (TokenizerSettings, TextSettings, SourceSettings) for field in fields(cls)]
+        share = held_out_share(kind, resolved), _is_share_asked(resolved), bool(resolved.values.get("characters"))
+        key = repr((request.text, request.valid, request.test, [resolved.values[name] for name in names], share))
+        if key not in self.found:
+            texts = open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
+            values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))
+            self.found[key] = texts, values, origins
+        texts, values, origins = self.found[key]
+        resolved.values.update(values)
+        resolved.origins.update(origins)
+        return texts

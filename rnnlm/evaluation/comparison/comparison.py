@@ -35,7 +35,7 @@ from rnnlm.models import loading
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.text.marks import tell_unseen
 
 TOP = 20
@@ -192,7 +192,7 @@ class _Read:
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")
-            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context)))
+            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)))
             span_scoring.check_scores(scores[-1])
         return cls(models, names, text, context, encoded, comparable, scores)
 

@@ -1,6 +1,7 @@
 """What can be asked of a tokenizer."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -13,6 +14,11 @@ from rnnlm.text.normalisation import parse_forms
 @dataclass(frozen=True)
 class TokenizerSettings:
     """Settings of all tokenizers; each uses those that concern it."""
+
+    NEEDS = MappingProxyType({
+        "min_count": {"tokenizer": ("word", "char")}, "max_vocab": {"tokenizer": ("word", "char")},
+        "sentencepiece_model": {"tokenizer": ("sentencepiece",)}, "vocab_size": {"tokenizer": ("sentencepiece",)},
+    })  # fmt: skip
 
     tokenizer: Annotated[Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")] = "word"
     lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
