@@ -203,7 +203,7 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
         oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
         characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
-        marks=count_marks("\n".join(block.lines)) if b"&" in data or not data.isascii() else {},
+        marks=count_marks(block.lines),
     )
 
 
