@@ -5,6 +5,7 @@ collection are checked with it, those of an iterator as they come, the fields of
 the functions' own matter.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -19,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, given, with_article
+from rnnlm.interface import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +80,34 @@ def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) ->
     """
     for name in values.keys() & hints.keys():
         _checked(values[name], hints[name], name, function)
+
+
+def token_ids(ids_BT: Any) -> Array:
+    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in each of B rows.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if not hasattr(ids_BT, "dtype"):
+        with contextlib.suppress(ValueError):  # lists of different lengths
+            ids_BT = np.asarray(ids_BT)
+    numbers_are = getattr(ids_BT, "dtype", None)
+    is_whole = numbers_are.kind in "iu" if isinstance(numbers_are, np.dtype) else str(numbers_are).startswith(("torch.int", "torch.uint"))
+    if is_whole and ids_BT.ndim == 2:
+        return ids_BT
+    found = given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
+    raise ArgumentTypeError(f"token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not {found}")
+
+
+def check_state(state: Any, kind: type[Any]) -> None:
+    """Check that a model was given a state of its own kind.
+
+    Raises:
+        ArgumentTypeError: it was not.
+    """
+    if not isinstance(state, kind):
+        what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
+        raise ArgumentTypeError(what, hint="the first one is model.initial_state(rows), the next ones are what score and predict return")
 
 
 @functools.cache

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
-from rnnlm.interface import Encoded
+from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
 
 
+@keeps(Tokenizer)
 class VocabularyTokenizer:
     """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `encode` and `decode`."""
 
