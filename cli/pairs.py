@@ -10,15 +10,16 @@ import click
 from click.core import ParameterSource
 
 from . import terminal
-from .options import PATH, refuse_if, stacked
+from .options import PATH, one_on_stdout, refuse_if, section
 
-pairs_options = stacked(
+pairs_options = section(
+    "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement templates, Winograd schemas, SyntaxGym suites."),
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
                  help="Compare whole sentences; what follows the part that differs; or that part itself, after the same beginning.  "
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
-    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
+    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Plot accuracy by distance and attractors, or by kind; .svg, .png or .pdf."),
 )  # fmt: skip
@@ -36,6 +37,11 @@ class PairsRequest:
     encoding_errors: str
     as_json: bool
     overwrite: bool
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files to write."""
+        return list(filter(None, (self.details, self.plot)))
 
 
 _BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
@@ -85,7 +91,8 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
     if request.as_json:
         terminal.print_json(*map(asdict, accuracies))
         return
-    _show(accuracies)
+    with one_on_stdout(request.outputs, as_json=False):
+        _show(accuracies)
 
 
 def _check_files(request: PairsRequest) -> None:
@@ -94,9 +101,9 @@ def _check_files(request: PairsRequest) -> None:
     from rnnlm.files.writing import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
 
-    outputs = list(filter(None, (request.details, request.plot)))
-    check_apart(outputs, files_of(request.source))
-    for path in outputs:
+    one_on_stdout(request.outputs, request.as_json)
+    check_apart(request.outputs, files_of(request.source))
+    for path in request.outputs:
         check_file(path, request.overwrite)
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
         refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")

@@ -87,8 +87,9 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tsv.line(visible(cell, kept="\t\n") for cell in cells)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), TSV elsewhere."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, dense: bool = False) -> None:
+    """A table on a terminal (columns in `right` are right-aligned; `dense` ones close together; one cell a line where it is narrow), TSV
+    elsewhere."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -99,7 +100,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right))
+        console.print(_rich_table(columns, shown, right, dense))
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
@@ -111,12 +112,13 @@ def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> Non
     print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> Any:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], dense: bool) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    padding = (0, 1, 0, 0) if dense else (0, 1)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=not dense)
     for column in columns:
         table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
     for row in rows:

@@ -49,6 +49,7 @@ _PUBLIC = {
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
     "adapt": "rnnlm.combinations.adaptation",
+    "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
@@ -86,6 +87,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
+    from rnnlm.arrays import as_numpy
     from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture

@@ -29,10 +29,14 @@ def command() -> None:
               help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")  # fmt: skip
 @json_option
 def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
-    """Tokens/s of training: ours, its matrix products alone, and a plain textbook loop, in turns.
+    """Tokens/s of training, beside a plain textbook loop.
 
-    On TEXT, or the bundled corpus. Nothing is saved. With weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA
-    also the share of time in which kernels run.
+    \b
+    rnnlm bench train
+    rnnlm bench train my.txt --recipe lstm --set hidden_size=1024
+
+    Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled corpus. Nothing is saved. With
+    weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA also the share of time in which kernels run.
     """
     from rnnlm.config import parse_assignments
 
@@ -82,10 +86,14 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of each size; medians are shown.")
 @json_option
 def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
-    """How time and memory of n-gram training grow: 1/16, a quarter and all of TEXT, or of the bundled corpus.
+    """How time and memory of n-gram training grow.
 
-    Whole processes, from text to a saved model, and of eval on that text; beside numpy's sort, and lmplz with build_binary
-    where they are on the PATH, in turns. Nothing is saved.
+    \b
+    rnnlm bench ngram
+    rnnlm bench ngram my.txt --order 3
+
+    Of 1/16, a quarter and all of TEXT, or of the bundled corpus. Whole processes, from text to a saved model, and of eval on that text;
+    beside numpy's sort, and lmplz with build_binary where they are on the PATH, in turns. Nothing is saved.
     """
     from rnnlm import corpora
     from rnnlm.benchmarks.ngram import Growth, bench_ngram
@@ -113,9 +121,14 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @device_option
 @json_option
 def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: int, device: str, as_json: bool) -> None:
-    """Tokens/s and words/s of scoring sentences, from text to records, for several mixes of lengths.
+    """Tokens/s and words/s of scoring sentences.
 
-    Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare matrix products of the same run, in turns.
+    \b
+    rnnlm bench score
+    rnnlm bench score -m my-model my.txt
+
+    From text to records, for several mixes of lengths. Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare
+    matrix products of the same run, in turns.
     """
     from rnnlm import corpora
     from rnnlm.benchmarks.scoring import bench_scoring

@@ -13,7 +13,14 @@ from ..options import argument_or_option, json_option, model_or_demo_option, or_
 @model_or_demo_option
 @json_option
 def command(model: str | None, model_name: str | None, as_json: bool) -> None:
-    """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
+    """Show what a model is: kind, size, tokenizer, training, numbers.
+
+    \b
+    rnnlm info my-model
+    rnnlm info my-model --json
+
+    Nothing is loaded.
+    """
     from rnnlm.models import info
 
     description = info.describe(or_demo(argument_or_option(model, model_name)))

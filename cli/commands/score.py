@@ -12,9 +12,11 @@ import click
 from rnnlm.errors import notice
 
 from .. import options, terminal
+from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
-input_options = options.stacked(
+input_options = options.section(
+    "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.source_options,
@@ -24,7 +26,8 @@ input_options = options.stacked(
     options.special_symbols_option,
     click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
-result_options = options.stacked(
+result_options = options.section(
+    "Scores",
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
     click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
     click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
@@ -36,11 +39,12 @@ result_options = options.stacked(
     click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
                  help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
 )  # fmt: skip
-output_options = options.stacked(
+output_options = options.section(
+    "Output",
     click.option("--format", "form", type=click.Choice(["table", "tsv", "jsonl"]), default=None,
                  help="A ranked table; or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come; - is standard output."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -49,14 +53,13 @@ output_options = options.stacked(
 _ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column": "--given-column", "split": "--split"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.model_or_demo_option
+@options.section("Model", options.model_or_demo_option, options.device_option)
 @input_options
 @result_options
 @pairs_options
 @output_options
-@options.device_option
 def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
@@ -64,7 +67,7 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input sentences.txt --words --format tsv
-    rnnlm score -m demo --input stimuli.csv --column sentence --output scores.jsonl
+    rnnlm score -m demo --input stimuli.csv --column sentence -o scores.jsonl
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
@@ -72,6 +75,8 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
+    if output == options.STANDARD_OUTPUT:
+        output, form = None, form or "jsonl"
     options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")

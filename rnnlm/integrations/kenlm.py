@@ -129,6 +129,7 @@ class Model:
 
     @property
     def order(self) -> int:
+        """The number of words of its longest n-grams."""
         return self._scorer.order
 
     @property

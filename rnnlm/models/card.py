@@ -10,6 +10,8 @@ from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
 
+MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
+
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
     """Write or replace the card of the model in `folder`.
@@ -76,6 +78,8 @@ def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{_listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
         yield "validation", training.get("validation", "none")
+        if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
+            yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])

@@ -18,7 +18,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.writing import replace_file, writing
+from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
 from rnnlm.models.manifest import (
@@ -132,7 +132,9 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
         return load(folder, device, depth)  # the model was replaced while we read
     try:
         made_of = {"parts": parts} if kind.family == "combination" else {}
-        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of), manifest
+        model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
+        model.origin = os.path.abspath(folder), str(device)
+        return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
@@ -189,6 +191,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         OutputError: a model already exists, something else is, or it cannot be written.
     """
+    if folder == STANDARD_OUTPUT:
+        raise OutputError("a model cannot be written to standard output", "it is a folder of files", "name a folder")
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")

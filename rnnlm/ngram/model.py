@@ -18,6 +18,7 @@ from rnnlm import arrays as array_types
 from rnnlm.arguments import check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.matching import longest_matches
@@ -44,7 +45,7 @@ class NgramState:
 
 
 @keeps(LanguageModel, OptionalMethods)
-class NgramModel:
+class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log p(w|h), log backoff, nats (the
     highest order has only the first).
 
@@ -63,8 +64,7 @@ class NgramModel:
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,
         unseen_context_logprob: float = 0.0, fingerprint: str | None = None,
     ) -> None:  # fmt: skip
-        self.keys = tuple(keys)
-        self.values = tuple(values)
+        self.keys, self.values = tuple(keys), tuple(values)
         self.tokenizer = tokenizer
         self.normalised = normalised
         self.unseen_context_logprob = unseen_context_logprob
@@ -82,10 +82,12 @@ class NgramModel:
 
     @property
     def order(self) -> int:
+        """N, the number of words of its longest n-grams."""
         return len(self.values)
 
     @property
     def size(self) -> int:
+        """V, the number of words that it predicts, the boundary included."""
         return self.tokenizer.size
 
     def levels(self) -> Iterator[BackoffLevel]:

@@ -15,6 +15,7 @@ from rnnlm.arguments import check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings
@@ -37,7 +38,7 @@ class EmptyState:
 
 
 @keeps(LanguageModel, OptionalMethods)
-class UnigramModel:
+class UnigramModel(PickledByOrigin):
     """logprob_V: natural logarithms, float64, sums to one as probabilities."""
 
     normalised = True

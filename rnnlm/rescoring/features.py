@@ -16,7 +16,7 @@ from rnnlm.inference.prefixes import score_trie
 from rnnlm.interface import UNKNOWN, LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentences import Sentence, check
-from rnnlm.text.lines import Progress, check_reserved, silent, split_words
+from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
@@ -96,7 +96,8 @@ def feature_table(
     """The features of `utterances` under `models` (by name).
 
     Models with the same tokenizer share the count of unknown words, which is called after the first of them. A hypothesis of
-    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice.
+    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice, and so
+    are hypotheses without words, which are scored as `</s>` alone.
 
     Raises:
         UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error.
@@ -106,6 +107,7 @@ def feature_table(
         raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
     texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
+    _warn_of_empty(utterances, texts)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     numbers_H = np.array([distinct[text] for text in texts])
     columns: dict[str, np.ndarray] = {}
@@ -147,6 +149,15 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
     return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
+
+
+def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
+    """texts: what the models read of the hypotheses of all utterances, one after the other."""
+    of_utterance = (utterance.utt for utterance in utterances for _ in utterance.hypotheses)
+    if empty := [utt for utt, text in zip(of_utterance, texts, strict=True) if is_blank(text)]:
+        notice(
+            f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of utterance {empty[0]!r}: each is scored as </s> alone"
+        )
 
 
 def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:

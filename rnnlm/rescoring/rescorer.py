@@ -21,6 +21,8 @@ from rnnlm.rescoring.weights import Tuned, Weights, matched
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
 from rnnlm.text.lines import Progress, silent
 
+FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
+CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]
 
 
@@ -101,14 +103,17 @@ def tune_weights(
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
     """The weights with the fewest word errors on `utterances`; `models`, themselves or to be loaded, by a name for each, or a list of
-    the names that they are loaded by. `report` is called with how far scoring is.
+    the names that they are loaded by. `report` is called with how far scoring is. A notice says so where there are
+    fewer than FEW_UTTERANCES.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
         ModelError: there is no such model, or a model's scores are not numbers.
     """
+    utterances = with_references(utterances, settings.skip_incomplete)
+    _warn_of_few(len(utterances), CROSS_VALIDATE)
     models = models_by_name(models)
-    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
+    table = feature_table(utterances, models, settings.mapping, report)
     return _tuned(table, models, settings)
 
 
@@ -130,13 +135,18 @@ def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
     settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
-    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
+    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on. Notices say
+    where the lists are the same, and where there are fewer than FEW_UTTERANCES to tune on.
 
     Raises:
         As :func:`tune_weights`.
     """
+    references = with_references(tune_on, settings.skip_incomplete)
+    _warn_of_few(len(references), CROSS_VALIDATE)
+    if _texts(apply_to) == _texts(tune_on):
+        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
     models = models_by_name(models)
-    dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping, report)
+    dev = feature_table(references, models, settings.mapping, report)
     test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1 if each else len(models), len(models) + 1):
@@ -162,6 +172,7 @@ def cross_validate(
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
+    _warn_of_few(len(utterances) - -(-len(utterances) // folds))
     models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
@@ -184,6 +195,17 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
         raise UsageError("a gain compares results of the same list, with its references")
     best = [[each.hypotheses[0] for each in result.utterances if each.reference is not None] for result in (before, after)]
     return _gain(_counted(best[0]), _counted(best[1]), seed)
+
+
+def _warn_of_few(utterances: int, advice: str = "") -> None:
+    if utterances < FEW_UTTERANCES:
+        notice(
+            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
+        )
+
+
+def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
+    return [(each.utt, [hypothesis.text for hypothesis in each.hypotheses]) for each in utterances]
 
 
 def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:

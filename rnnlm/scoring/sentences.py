@@ -15,6 +15,7 @@ from rnnlm.files import tables
 from rnnlm.files.reading import opened, text_lines, undecoded
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 ID = "id"
@@ -61,21 +62,24 @@ class SentenceSettings:
 
     @property
     def wants_table(self) -> bool:
+        """Whether a column is named, which only tables have."""
         return bool(self.column or self.id_column or self.given_column)
 
     @property
     def errors(self) -> str:
+        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
         return "replace" if self.encoding_errors == "replace" else "surrogateescape"
 
 
 def read_sentences(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[Sentence]:
-    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them.
+    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them. A notice names any that are the same.
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there. UsageError: both a given text and a column for it.
     """
     if settings.given and settings.given_column:
         raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+    warn_of_repeats(names)
     number, has_warned = 0, False
     seen: set[int | str] = set()
     for source in sources.expand(names):

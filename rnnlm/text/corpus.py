@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import sources
 from rnnlm.text.encoding import EncodedText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 
@@ -26,10 +27,12 @@ class Text(Protocol):
     """What a model is trained on or evaluated on. Reading happens in its methods, as often as one likes."""
 
     @property
-    def sources(self) -> tuple[str, ...]: ...
+    def sources(self) -> tuple[str, ...]:
+        """Where it comes from: paths, globs, `-`, data sets; or the folder where it is prepared."""
 
     @property
-    def settings(self) -> TextSettings: ...
+    def settings(self) -> TextSettings:
+        """How its lines are read."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -76,6 +79,7 @@ class Split(Protocol):
         ...
 
 
+@keeps(Text)
 class BlockText:
     """What texts that are read block by block have in common."""
 
@@ -127,6 +131,7 @@ class TextInMemory(BlockText):
         yield from self.held
 
 
+@keeps(Split)
 class ReadSplit:
     """A text that is read block by block, in two parts. Where the second begins is kept once all of the text has been read."""
 
@@ -215,13 +220,15 @@ class _Border:
 def open_text(
     names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
 ) -> Text:
-    """The text of these names: sources, read as the settings say, or one folder with a prepared text.
+    """The text of these names: sources, read as the settings say, or one folder with a prepared text. A notice names sources that are the
+    same text.
 
     Raises:
         UsageError: a prepared text is named among others. ModelError: it is damaged, or not finished.
     """
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:
+        warn_of_repeats(list(map(str, names)))
         return Corpus(tuple(map(str, names)), settings, source_settings)
     if len(names) > 1:
         raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")

@@ -1,7 +1,8 @@
 """What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
+from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
 from rnnlm.training.texts import held_out_share, open_texts
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A request made definite: every setting with its origin, the texts encoded, where the model goes."""
+    """A request made definite: every setting with its origin, the texts encoded, where the model goes. overlaps: how much of the
+    validation and the test text (valid, test) is in the training text."""
 
     request: Request
     recipe: str | None
@@ -33,6 +36,7 @@ class Plan:
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
+    overlaps: Mapping[str, Overlap] = field(default_factory=dict)
 
     def describe(self) -> list[tuple[str, Any, str, str]]:
         """(name, value, origin, description) of every setting."""
@@ -73,7 +77,7 @@ def plan(request: Request, progress: Progress = silent) -> Plan:
         initial = resuming.state_of(output, run, resolved.defaults, done)
     else:
         initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done, texts.overlaps)
 
 
 def _tell_without_effect(resolved: Resolved) -> None:

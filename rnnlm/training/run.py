@@ -180,6 +180,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
+        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},  # shares
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

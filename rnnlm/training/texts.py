@@ -14,6 +14,7 @@ from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
 
 ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
@@ -21,15 +22,18 @@ ASKED = ("--set", "the command line")  # origins of what a person asks for with 
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on and evaluated on. valid_is: the validation text in words."""
+    """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how much of the text called valid or test is
+    in the training text."""
 
     data: TrainingData
     valid_is: str
     test: EncodedText | None
+    overlaps: dict[str, Overlap]
 
 
 def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given.
+    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given. A notice says where
+    much of what is evaluated on is in the training text.
 
     Raises:
         TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what
@@ -54,7 +58,11 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
     elif share:
         valid_is = "none: the text is a single line"
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
-    return Texts(TrainingData(tokenizer, train, held_out), valid_is, test.encode(tokenizer) if test else None)
+    tested = test.encode(tokenizer) if test else None
+    found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
+    for name, overlap in found.items():
+        warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)
+    return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:

@@ -67,5 +67,17 @@ def test_everything_that_is_public_or_comes_from_there_has_a_docstring():
         if not inspect.getdoc(value) or (inspect.isclass(value) and value.__doc__ is None):
             lacking.append(f"{value.__module__}.{value.__qualname__}")
         if inspect.isclass(value):
-            lacking += [f"{value.__module__}.{part.__qualname__}" for name, part in parts_of(value) if not inspect.getdoc(getattr(value, name))]
+            lacking += [
+                f"{value.__module__}.{part.__qualname__}" for name, part in parts_of(value) if not inspect.getdoc(getattr(value, name))
+            ]
     assert sorted(lacking) == []
+
+
+def test_a_docstring_says_which_errors_its_function_raises():
+    silent = []
+    for value in reached():
+        for name, part in parts_of(value) if inspect.isclass(value) else [(value.__name__, inspect.unwrap(value))]:
+            text = inspect.getdoc(getattr(value, name) if inspect.isclass(value) else part) or ""
+            if re.search(r"\braise \w+Error\(", inspect.getsource(part)) and "Raises:" not in text:
+                silent.append(f"{part.__module__}.{part.__qualname__}")
+    assert sorted(silent) == []

@@ -14,6 +14,7 @@ from rnnlm.text import sources
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import SHARD_BYTES
 from rnnlm.text.prepared.pieces import Position
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
@@ -85,6 +86,7 @@ def resolve_request(request: Request) -> Task:
     if request.shared_tokenizer is not None:
         _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
     names = sources.expand(request.text)
+    warn_of_repeats(names)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     settings = resolved.make(TokenizerSettings)

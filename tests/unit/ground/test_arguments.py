@@ -85,7 +85,7 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
         (lambda model: rnnlm.compare([model, 3], "x"), "compare: models[1] must be a language model or its name, not an int"),
         (lambda model: rnnlm.rescore([], {"a": 3}, {}), "rescore: models['a'] must be a language model or its name, not an int"),
         (lambda model: rnnlm.tune_weights([], model), "must be a dict of language models or their names or a list of names or paths, not"),
-        (lambda model: rnnlm.mix("demo"), "mix: names must be a list of names or paths, not a str; put it in a list"),
+        (lambda model: rnnlm.mix("demo"), "mix: names must be a list of language models or their names, not a str; put it in"),
         (lambda model: rnnlm.mix(["a", "b"], weights=["1", "2"]), "mix: weights[0] must be a number, not a str"),
         (lambda model: rnnlm.pair_accuracies([3]), "pair_accuracies: scores[0] must be a Judged, not an int"),
     ],
@@ -139,6 +139,16 @@ def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch)
 
 def utterance():
     return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
+
+
+def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    model = rnnlm.load("trigrams")
+    assert [*rnnlm.audit(model)] == [*rnnlm.audit("trigrams")]
+    mixed = rnnlm.mix([model, "trigrams"], "text.txt", "mixed")
+    assert [part.name for part in mixed.parts] == [str(folder / "trigrams"), "trigrams"]
+    with pytest.raises(rnnlm.RnnlmError, match="this model has no folder; it was made in memory, or adapts another one"):
+        next(rnnlm.tune(rnnlm.adapt(model, "unigram"), "unigram", "text.txt"))
 
 
 def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder, monkeypatch):
