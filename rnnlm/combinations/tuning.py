@@ -73,15 +73,14 @@ def tune(
         SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or is empty.
         ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder cannot be written to.
     """
-    name, given, on = loading.name_of(name), given or {}, as_text(on)
-    folder = loading.find(name)
+    folder, given, on = loading.find(name), given or {}, as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
     companions.check_writable(folder)
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = on.encode(model.tokenizer)
-    warn_if_trained_on(encoded.lines_hash, {name: folder}, "settings")
+    warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
     if statistics is not None:
         _save_statistics(folder, model, as_text(statistics).encode(model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]

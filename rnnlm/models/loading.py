@@ -82,13 +82,13 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
 
 
-def find(name: str | Path) -> Path:
-    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped.
+def find(name: LanguageModel | str | Path) -> Path:
+    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped; or of one that was loaded.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none. UsageError: the model was not loaded from a folder.
     """
-    name = str(name)
+    name = name_of(name)
     for place in _places(name):
         if model_folder.is_model(place):
             return place
