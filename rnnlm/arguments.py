@@ -170,11 +170,16 @@ def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
         inside = _mismatch_inside(value, item_hint, where) if is_right else None
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         is_right = isinstance(value, Mapping)
-        found = (_mismatch(each, typing.get_args(hint)[-1], f"{where}[{key!r}]") for key, each in (value.items() if is_right else ()))
-        inside = next(filter(None, found), None)
+        inside = _mismatch_of_items(value, typing.get_args(hint), where) if is_right else None
     else:
         is_right, inside = _is_a(value, hint, origin), None
     return inside if is_right else _Mismatch(where, hint, value)
+
+
+def _mismatch_of_items(value: Mapping[Any, Any], hints: tuple[Any, ...], where: str) -> _Mismatch | None:
+    keys = (_mismatch(key, hints[0], f"a key of {where}") for key in value)
+    values = (_mismatch(each, hints[-1], f"{where}[{key!r}]") for key, each in value.items())
+    return next(filter(None, (*keys, *values)), None)
 
 
 def _mismatch_inside(items: Iterable[Any], hint: Any, where: str) -> _Mismatch | None:
@@ -238,7 +243,8 @@ def _words_of_one(hint: Any) -> tuple[str, str]:
     if item_hint := _item_hint(hint):
         return f"a list of {_words(item_hint, several=True)}", f"lists of {_words(item_hint, several=True)}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a dict of {_words(typing.get_args(hint)[-1], several=True)}", "dicts"
+        values = typing.get_args(hint)[-1]
+        return "a dict" if values is Any else f"a dict of {_words(values, several=True)}", "dicts"
     if origin is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint))), "names"
     if origin is Callable:

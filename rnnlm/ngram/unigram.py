@@ -66,6 +66,7 @@ class UnigramModel(PickledByOrigin):
     def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
         check_state(state, EmptyState)
+        token_ids(inputs_BT)
         targets = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
