@@ -67,6 +67,7 @@ class VocabularyTokenizer:
         return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        check_lines(lines)
         return [self.surface(line) for line in lines]
 
     def symbols(self) -> list[str]:

@@ -88,9 +88,9 @@ class WordTokenizer(VocabularyTokenizer):
         return self.surfaces([line])[0]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        if not lines:
-            return []
         words, numbers = _split(lines, self.settings)
+        if not words:
+            return []
         shown = [BOUNDARY if word == _LINE_END else word.decode("utf-8") for word in words]
         tokens = [shown[number] for number in numbers.tolist()]
         ends = (np.flatnonzero(numbers == words.index(_LINE_END)) + 1).tolist()
