@@ -62,7 +62,12 @@ tuning_options = section(
 @section(
     "Output",
     click.option("-o", "--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line; - is standard output."),
-    click.option("--nbest-output", type=_OUTPUT, metavar="FILE", help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output."),
+    click.option(
+        "--nbest-output",
+        type=_OUTPUT,
+        metavar="FILE",
+        help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.",
+    ),
     click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights; - is standard output."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
     json_option,
