@@ -7,7 +7,7 @@
 
 import functools
 import importlib
-import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -132,7 +132,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    if not inspect.isfunction(found):
+    if not isinstance(found, types.FunctionType):
         return found
     return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
 
