@@ -120,17 +120,15 @@ def is_torch(model) -> bool:
 
 
 def test_arrays_are_torchs_where_a_network_has_a_part_and_numpys_elsewhere(model, batch):
-    inputs_BT, targets_BT = batch
-    state = model.initial_state(len(inputs_BT))
-    for values in (model.score(inputs_BT, targets_BT, state)[0], model.predict(inputs_BT, state)[0]):
+    inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
+    state = model.initial_state(len(inputs_B1))
+    for values in (model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0]):
         assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
 
 
 def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
-    same_BT, _ = model.score(inputs_BT.tolist(), targets_BT.tolist(), state)
-    close(arrays.as_numpy(same_BT), score(model, inputs_BT, targets_BT)[0])
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
         with pytest.raises(TypeError, match=r"token ids must be whole numbers in an array of numpy or torch, of shape \(B, T\), not "):
             model.score(wrong, targets_BT, state)

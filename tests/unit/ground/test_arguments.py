@@ -125,7 +125,6 @@ def test_public_functions_can_be_pickled():
         lambda model: rnnlm.likeliest(model, num=2, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
         lambda model: rnnlm.next_words(model, "the "),
         lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
-        lambda model: rnnlm.compare([model, model], "text.txt", names=["one", "two"]).differences,
         lambda model: rnnlm.export_arpa(model, "out.arpa", overwrite=True) or Path("out.arpa").read_bytes(),
         lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
         lambda model: rnnlm.rescore([utterance()], {"trigrams": model}, rnnlm.tune_weights([utterance()], ["trigrams"])),

@@ -247,8 +247,8 @@ def test_a_zero_probability_is_minus_infinity():
 
 def test_a_wrong_type_is_told(small):
     for ask in (small.score, small.perplexity, lambda text: list(small.full_scores(text)), small.__contains__):
-        for text, given in ((None, "None"), (3, "an int"), (["a"], "a list")):
-            with pytest.raises(TypeError, match=f"a sentence or word must be a str, not {given}"):
+        for text, named in ((None, "None"), (3, "an int"), (["a"], "a list")):
+            with pytest.raises(TypeError, match=f"a sentence or word must be a str, not {named}"):
                 ask(text)
     with pytest.raises(TypeError, match="in_state must be a State, not None"):
         small.BaseScore(None, "a", ours.State())
