@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import pickle
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,15 @@ FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isf
 
 class Odd:
     """Nothing that any function takes."""
+
+
+class Frame:
+    """A table as pandas has them: iterated, it gives the names of its columns."""
+
+    columns = ("text",)
+
+    def __iter__(self):
+        return iter(self.columns)
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +58,15 @@ def example(hint, model):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(name, folder):
-    function, model, found = FUNCTIONS[name], rnnlm.load(folder / "trigrams"), []
-    hints, parameters = typing.get_type_hints(function), inspect.signature(function).parameters
-    needed = {each.name: example(hints[each.name], model) for each in parameters.values() if each.default is each.empty}
-    for each in parameters.values():
-        if each.kind is each.VAR_KEYWORD or hints[each.name] is typing.Any:
-            continue
+    function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
+    hints = typing.get_type_hints(function)
+    parameters = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    needed = {each.name: example(hints[each.name], model) for each in parameters if each.default is each.empty}
+    for parameter in [each.name for each in parameters if hints[each.name] is not typing.Any]:
         with pytest.raises(TypeError) as raised:
-            function(**{key: value for key, value in needed.items() if key not in parameters or parameters[key].kind != each.VAR_KEYWORD}
-                     | {each.name: Odd()})  # fmt: skip
+            function(**needed | {parameter: Odd()})
         assert isinstance(raised.value, rnnlm.RnnlmError)
-        found.append(str(raised.value))
-        assert found[-1].startswith(f"{name}: {each.name} must be ") and found[-1].endswith(", not an Odd")
+        assert re.fullmatch(rf"{name}: {parameter} must be .+, not an Odd", str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,7 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
         (lambda model: rnnlm.score_sentences(model, ["a", b"b"]), "sentences[1] must be a str, not a bytes; decode the bytes first"),
         (lambda model: rnnlm.score_sentences(model, "one"), "sentences must be a list of str, not a str; put it in a list"),
         (lambda model: rnnlm.score_sentences(model, {"one": 1}), "sentences must be a list of str, not a dict"),
+        (lambda model: rnnlm.score_sentences(model, Frame()), "sentences must be a list of str, not a Frame"),
         (lambda model: rnnlm.score_sentences(model, ["a"], given=[None]), "given[0] must be a str, not None"),
         (lambda model: next(rnnlm.score_chunks(model, iter(["a"]))), "sentences[0] must be a Sentence, not a str"),
         (lambda model: rnnlm.evaluate([model], "x"), "evaluate: model must be a language model or its name, not a list"),
@@ -107,6 +115,13 @@ def test_what_means_the_same_as_an_annotation_says_is_taken():
 
     taken = checked(function, "function")(np.int64(3), np.float32(0.5), Path("x"), (str(n) for n in range(2)), is_so=np.bool_(True))
     assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
+
+
+def test_a_notice_points_to_the_line_that_called_the_function(folder):
+    pair = rnnlm.Pair("end", "the cat sat", "the cat saw")
+    with pytest.warns(rnnlm.RnnlmWarning, match="nothing follows the part that differs") as told:
+        rnnlm.score_pairs(folder / "trigrams", [pair], scoring="partial")
+    assert [each.filename for each in told] == [__file__]
 
 
 def test_public_functions_can_be_pickled():
