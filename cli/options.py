@@ -103,6 +103,7 @@ special_symbols_option = click.option(
 )  # fmt: skip
 source_options = stacked(
     click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."),
+    click.option("--delimiter", metavar="CHARACTER", help="Of the cells of a table; tab for tabs.  [default: as its header has it]"),
     click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
     click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                  help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
@@ -121,7 +122,7 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
     refuse_if(keep and documents, why)
-    flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
+    flags = {name: given.pop(name) for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 

@@ -166,7 +166,7 @@ def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
 def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
-        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")  # a table's items are names
+        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")  # of a table
         is_right = isinstance(value, Iterable) and not is_whole
         inside = _mismatch_inside(value, item_hint, where) if is_right else None
     elif isinstance(origin, type) and issubclass(origin, Mapping):

@@ -14,7 +14,6 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
-
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
 
 C = TypeVar("C", bound=type)
@@ -89,7 +88,7 @@ class Tokenizer(Protocol):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether `decode` gives the text back, up to white space between words: nothing is lower-cased or split off."""
+        """Whether `decode` gives the text back, up to white space between words: it is not changed before it is cut."""
 
     @property
     def keeps_case(self) -> bool:
@@ -102,6 +101,20 @@ class Tokenizer(Protocol):
     @property
     def fingerprint(self) -> str:
         """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids."""
+
+    @property
+    def seen_text(self) -> tuple[str, bytes]:
+        """The symbols that occur in the training text, one a line, and its single bytes among them."""
+
+    @property
+    def rewriting(self) -> str:
+        """What it does to a line besides its case, as a signature says it: "normalise=quotes"; "": nothing."""
+
+    def normalise(self, lines: Sequence[str]) -> Sequence[str]:
+        """The lines as they are read, but for the case: as they are where `rewriting` is empty. Done twice, it is as done once."""
+
+    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+        """The N characters of the normalised line, and where in `line` what each was made of begins and ends, two arrays (N,)."""
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         """The ids of lines, each followed by the boundary's.

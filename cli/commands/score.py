@@ -50,7 +50,13 @@ output_options = options.section(
 )  # fmt: skip
 
 
-_ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column": "--given-column", "split": "--split"}
+_ABOUT_INPUT = {
+    "column": "--column",
+    "delimiter": "--delimiter",
+    "id_column": "--id-column",
+    "given_column": "--given-column",
+    "split": "--split",
+}
 
 
 @click.command(cls=Command)
@@ -136,7 +142,7 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
         terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
     return read_sentences(inputs or ("-",), SentenceSettings(
         given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
-        given["encoding_errors"] or "strict",
+        given["encoding_errors"] or "strict", given["delimiter"],
     ))  # fmt: skip
 
 
@@ -146,11 +152,12 @@ def _print(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank:
     from .. import score_table, score_text
 
     chunks, signature = score_chunks(model, sentences, settings), signature_before(model, settings)
-    without, scores = 0, []
+    without, scores, read, say = 0, [], 0, terminal.Progress()
     header, text = getattr(score_text, form)(settings) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
-        without, signature = without + _without_score(chunk), chunk.signature
+        without, signature, read = without + _without_score(chunk), chunk.signature, read + len(chunk)
+        say(f"{read:,} sentences scored")
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:

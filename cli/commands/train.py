@@ -10,13 +10,16 @@ from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
 from ..help import Command
-from ..options import PATH, json_option, section, text_flags, text_options
+from ..options import PATH, json_option, refuse_if, section, text_flags, text_options
 
 tokenizer_options = section(
     "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all. [default: none]"),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, default=None,
+                 help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),
     click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
     click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
@@ -79,6 +82,18 @@ class _Command(Command):
     click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."),
     click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
+    click.option(
+        "--grid",
+        multiple=True,
+        metavar="NAME=V,V",
+        help="Several values of a setting, or of model or recipe: one run for each combination; may be repeated.",
+    ),
+    click.option(
+        "--equal",
+        type=click.Choice(["settings"]),
+        metavar="settings",
+        help="With --grid: where the recipes differ, all runs have the settings of the first.",
+    ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
     click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
 )
@@ -106,6 +121,13 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    grid, equal = given.pop("grid"), given.pop("equal")
+    refuse_if(equal and not grid, "--equal is about the runs of a grid: name its settings with --grid.")
+    if grid:
+        from ..grid import train_grid
+
+        refuse_if(count > 1, "a grid is trained by one process: leave --processes out.")
+        context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
     from ..processes import end_with_parent, launch, reported_once
 
     if _is_to_launch(count) and not dry_run:
@@ -131,7 +153,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     with planning_together():
         if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
             raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
-        plan = plan_of(request, silent if here.rank else terminal.Progress())
+        with terminal.Progress() as progress:
+            plan = plan_of(request, silent if here.rank else progress)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
@@ -240,7 +263,7 @@ def _show_plan(plan: Any, as_json: bool) -> None:
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(["setting", "value", "origin", "what it is"], rows)
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows, dense=True)
     for name, value in sizes.items():
         if value is None:
             value = "known once counted"

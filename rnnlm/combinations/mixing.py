@@ -19,7 +19,7 @@ from rnnlm.models import card, loading, model_folder, model_parts
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,13 @@ def _measure(models: list[LanguageModel], text: Text, context: Context, report: 
     """
     began = time.perf_counter()
     encoded = text.encode(shared_tokenizer([model.tokenizer for model in models]), report)
-    scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
+    spans = perplexity.spans_of(encoded, context)
+    scores_KN = np.stack(
+        [
+            span_scoring.score_spans(model, encoded.ids, spans, report=prefixed(report, f"model {number} of {len(models)}"))
+            for number, model in enumerate(models, start=1)
+        ]
+    )
     span_scoring.check_scores(scores_KN)
     return _ScoredText(models, text, encoded, context, scores_KN, began)
 

@@ -6,6 +6,7 @@ Lines are read a few thousand at a time, batched by length: scores depend neithe
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from rnnlm.scoring.records import ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentences import Sentence, check, line_of
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import is_blank
+from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
@@ -138,14 +140,17 @@ class _Scorer:
         self.is_searched = self.search is not None and not self.finder.tokens_are_words  # place by place, which takes its time
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
-        lines, read = LinesHash(), 0
+        lines, read, marks = LinesHash(), 0, Counter[str]()
         for chunk in self._cut(sentences):
             checked, reasons = self._check(chunk)
             readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
-            lines.update([f"{each.given}\t{each.text}" if each.given else each.text for each in readable])
+            texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
+            lines.update(texts)
+            marks.update(count_marks("\n".join(texts)))
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
+        tell_unseen(marks, {"the model": self.model.tokenizer})
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""

@@ -59,11 +59,17 @@ class SentenceSettings:
     given: str = ""
     split: str = "train"
     encoding_errors: str = "strict"
+    delimiter: str | None = None
 
     @property
     def wants_table(self) -> bool:
-        """Whether a column is named, which only tables have."""
-        return bool(self.column or self.id_column or self.given_column)
+        """Whether a column or its separator is named, which only tables have."""
+        return bool(self.column or self.id_column or self.given_column or self.delimiter)
+
+    @property
+    def source(self) -> SourceSettings:
+        """How its texts are taken out of tables and data sets."""
+        return SourceSettings(self.column, self.split, self.delimiter)
 
     @property
     def errors(self) -> str:
@@ -103,7 +109,7 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     """The sentences of one source."""
     if source.startswith(sources.HUB) or os.path.isdir(source):
         return _dataset(source, settings)
-    kind = tables.kind_of(source)
+    kind = settings.source.table_kind(source)
     if kind and (kind != tables.TSV or settings.wants_table):
         return _table(source, kind, settings)
     if kind:
@@ -122,7 +128,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     if settings.id_column or settings.given_column:
         raise UsageError("columns for ids and given texts are those of tables", f"{source} is a data set", "name its files")
-    for records in sources.dataset_records(source, SourceSettings(settings.column, settings.split)):
+    for records in sources.dataset_records(source, settings.source):
         for text in records:
             yield _Record(text, None, settings.given)
 
@@ -130,13 +136,15 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[_Record]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     column = id_column = None
-    for row in tables.rows(source, kind, settings.errors, unreadable="report"):
+    asked = [name for name in (settings.column, settings.id_column, settings.given_column) if name]
+    delimiter = settings.source.delimiter
+    for row in tables.rows(source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue
         if column is None:
             names = [str(name) for name in row.values if name is not None]
-            column = sources.column_of(names, row.where, SourceSettings(settings.column))
+            column = sources.column_of(names, row.where, settings.source)
             id_column = settings.id_column or (ID if ID in names and column != ID else None)
             for name in (settings.id_column, settings.given_column):
                 if name and name not in names:

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import rnnlm.corpora as corpora
 from rnnlm.arguments import check
 from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
+from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
@@ -44,6 +45,17 @@ def train(
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.
     """
+    with planning_together():
+        planned = plan(request_of(text, request))
+    yield from run(planned, stop, save)
+
+
+def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str, Any]) -> Request:
+    """What the text and the keywords of :func:`train` ask for.
+
+    Raises:
+        UsageError: the list of texts is empty.
+    """
     texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
     if text is not None and not texts:
         raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
@@ -57,9 +69,7 @@ def train(
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    with planning_together():
-        planned = plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known))
-    yield from run(planned, stop, save)
+    return Request(text=tuple(str(path) for path in texts), flags=flags, **known)
 
 
 def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
@@ -88,7 +98,8 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
                 facts = plan.initial.facts
                 position = facts.get("metrics_bytes")
-                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+                validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
+                log.go_on(position if isinstance(position, int) else 0, event.step, validated)
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
@@ -118,7 +129,7 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
     results = {}
     if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
         yield Evaluating(tuple(texts))
-        results = _results(event.model, manifest.fingerprint, texts)
+        results = _results(event.model, manifest.fingerprint, texts, plan.has_intervals)
         _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
@@ -133,7 +144,7 @@ def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(model, finished.fingerprint, texts)
+        results = _results(model, finished.fingerprint, texts, plan.has_intervals)
     manifest = storage.save_results(finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]})
     yield _finished(plan.output, manifest)
 
@@ -161,9 +172,11 @@ def _evaluated(plan: Plan) -> dict[str, EncodedText]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText]) -> dict[str, dict[str, Any]]:
+def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights: state carried, IEEE fp32."""
     model.fingerprint = fingerprint
+    if has_intervals:
+        return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
     return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
 
 

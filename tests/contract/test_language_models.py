@@ -3,7 +3,6 @@
 The cases stand in support/model_cases.py.
 """
 
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +22,10 @@ from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
 from support.model_cases import ADAPTED, CASES, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
+
+SAME_STATE = {  # settings that change numbers, and nothing that threads share
+    "smoothing", "tied", "reset_gate", "update_gate", "peepholes", "coupled_gates", "mogrifier_rank", "ema_decay", "optimizer", "pooling",
+}  # fmt: skip
 
 
 def adapted(kind: str, model):
@@ -64,12 +67,12 @@ def batch(model) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def switching_often():
-    """Threads take turns every tenth of a millisecond."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
+def one_thread_each():
+    """Of torch, for each thread of ours: those of eight would wait for each other."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
-    sys.setswitchinterval(usual)
+    torch.set_num_threads(usual)
 
 
 def score(model, inputs_BT, targets_BT, state=None):
@@ -248,10 +251,10 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
         assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
 
 
-def test_threads_read_side_by_side_to_the_same_bits(case, switching_often):
+def test_threads_read_side_by_side_to_the_same_bits(case, one_thread_each):
     name, settings, model = case
-    if name == "ngram" and settings.get("smoothing", "mkn") != "mkn":  # other numbers, no other code
-        return
+    if SAME_STATE & set(settings) or (isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)):
+        return  # one of them is tried without these settings
     threads = 8
     start = threading.Barrier(threads)
 

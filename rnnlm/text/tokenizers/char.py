@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, check_lines, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -81,8 +81,7 @@ class CharTokenizer(VocabularyTokenizer):
 
 def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarray:
     """The code points of `lines`, a newline after each."""
-    check_lines(lines)
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{line}\n" for line in rewritten(lines, settings))
     if settings.lowercase:
         text = text.lower()
     if settings.literal_unk == "symbol":

@@ -17,7 +17,7 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, check_lines, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -143,7 +143,7 @@ class SpellingWordTokenizer(WordTokenizer):
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
     """The different words of `lines`, and the number among them of each word, the line-end byte after each line."""
-    check_lines(lines)
+    lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
     text = "\n".join(lines) + "\n"

@@ -95,6 +95,8 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
         (lambda model: rnnlm.tune_weights([], model), "must be a dict of language models or their names or a list of names or paths, not"),
         (lambda model: rnnlm.mix("demo"), "mix: names must be a list of language models or their names, not a str; put it in"),
         (lambda model: rnnlm.mix(["a", "b"], weights=["1", "2"]), "mix: weights[0] must be a number, not a str"),
+        (lambda model: rnnlm.scorer(model).extend(None, "a"), "the state must be a WordPrefix, not None; begin with begin()"),
+        (lambda model: (scorer := rnnlm.scorer(model)).extend(scorer.begin(), 3), "the word must be a str, not an int"),
         (lambda model: rnnlm.pair_accuracies([3]), "pair_accuracies: scores[0] must be a Judged, not an int"),
     ],
 )  # fmt: skip
@@ -137,6 +139,7 @@ def test_public_functions_can_be_pickled():
         lambda model: [list(chunk) for chunk in rnnlm.score_chunks(model, [rnnlm.Sentence("a cat", 1)])],
         lambda model: rnnlm.score_pairs(model, [rnnlm.Pair("order", "the cat sat", "cat the sat")]),
         lambda model: list(rnnlm.generate(model, num=2)),
+        lambda model: [each.probability for each in (scorer := rnnlm.scorer(model)).next(scorer.extend(scorer.begin(), "the")[1], 3)],
         lambda model: rnnlm.likeliest(model, num=2, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
         lambda model: rnnlm.next_words(model, "the "),
         lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
