@@ -139,7 +139,7 @@ def test_public_functions_can_be_pickled():
         lambda model: [list(chunk) for chunk in rnnlm.score_chunks(model, [rnnlm.Sentence("a cat", 1)])],
         lambda model: rnnlm.score_pairs(model, [rnnlm.Pair("order", "the cat sat", "cat the sat")]),
         lambda model: list(rnnlm.generate(model, num=2)),
-        lambda model: [each.probability for each in (scorer := rnnlm.scorer(model)).next(scorer.extend(scorer.begin(), "the")[1], 3)],
+        lambda model: (scorer := rnnlm.scorer(model)).next(scorer.extend(scorer.begin(), "the")[1], 3),
         lambda model: rnnlm.likeliest(model, num=2, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
         lambda model: rnnlm.next_words(model, "the "),
         lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
