@@ -33,6 +33,7 @@ _NAMED = {
     "Tokenizer": ("a tokenizer", "tokenizers"), "Text": ("a text such as rnnlm.Corpus", "texts"),
     "EncodedText": ("an encoded text", "encoded texts"),
 }  # fmt: skip
+_NEEDED = {"LanguageModel": ("tokenizer", "initial_state", "score", "predict"), "Tokenizer": ("boundary_id", "encode", "decode")}
 _KNOWN: set[tuple[type[Any], Any]] = set()  # classes that keep a protocol, which takes a while to find out
 _NAME_OR_PATH = ("a name or path", "names or paths")
 _MODEL_OR_NAME = ("a language model or its name", "language models or their names")
@@ -214,7 +215,9 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
 
 
 def _has_parts(value: Any, protocol: Any) -> bool:
-    return all(hasattr(value, part) for part in vars(protocol) if not part.startswith("_"))
+    """Whether `value` has what every function needs of the protocol; which parts it can do without is its own matter."""
+    needed = _NEEDED.get(protocol.__name__) or [part for part in vars(protocol) if not part.startswith("_")]
+    return all(hasattr(value, part) for part in needed)
 
 
 def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
