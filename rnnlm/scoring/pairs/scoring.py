@@ -147,10 +147,12 @@ class PairScore:
 
     @property
     def has_oov(self) -> bool:
+        """Whether a word that was read is unknown to the model."""
         return any(side.oov for side in (self.good, self.bad) if side)
 
     @property
     def is_tie(self) -> bool:
+        """Whether both sides are equally likely."""
         return self.point == 0.5
 
     @property
