@@ -25,7 +25,7 @@ def show(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank: s
         else:
             scores += chunk.scores
     if not text:
-        score_table.show(scores, settings, rank, with_ids)
+        score_table.show(scores, settings, rank, with_ids, layout.carried)
     _say_about(without, signature)
 
 
