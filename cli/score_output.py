@@ -15,11 +15,12 @@ def show(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank: s
 
     layout, sentences = _layout(sentences, settings, has_region_names)
     chunks, signature = score_chunks(model, sentences, settings), signature_before(model, settings)
-    without, scores = 0, []
+    without, scores, read, say = 0, [], 0, terminal.Progress()
     header, text = score_text.form_of(form, settings, layout) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
-        without, signature = without + _without_score(chunk), chunk.signature
+        without, signature, read = without + _without_score(chunk), chunk.signature, read + len(chunk)
+        say(f"{read:,} sentences scored")
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:
