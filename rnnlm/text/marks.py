@@ -53,7 +53,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
         forms = ",".join(sorted({form_of(mark) for mark in unseen}))
         notice(
             f"{_listed(unseen)}: unknown to {' and '.join(models)}. A model trained with --normalise {forms} reads their plain forms; "
-            "for this one, normalise the text first"
+            "for this one, normalise the text first (rnnlm.normalise)"
         )
 
 

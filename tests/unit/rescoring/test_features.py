@@ -115,6 +115,15 @@ def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves
         feature_table([utterance("X Y", "Y X")], {"m": halves}, TextMapping())
 
 
+def test_characters_that_models_have_never_seen_are_told_of_once_with_the_models_names(halves):
+    with pytest.warns(RnnlmWarning) as caught:
+        feature_table([utterance("a\u2019 b", "\u2019 b")], {"one": halves, "two": halves}, TextMapping())
+    assert sum(str(each.message).startswith("\u2019 2 times: unknown to one and two.") for each in caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        feature_table([utterance("a\u2019 b", "\u2019 b")], {"one": halves}, TextMapping(remove_punctuation=True))
+
+
 def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
     with pytest.raises(UsageError, match="nothing to rescore"):
         feature_table([], {"m": halves}, TextMapping())
