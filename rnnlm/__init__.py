@@ -7,7 +7,7 @@
 
 import functools
 import importlib
-import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -55,6 +55,7 @@ _PUBLIC = {
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
     "adapt": "rnnlm.combinations.adaptation",
+    "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
@@ -97,6 +98,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
+    from rnnlm.arrays import as_numpy
     from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
@@ -145,7 +147,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    if not inspect.isfunction(found):
+    if not isinstance(found, types.FunctionType):
         return found
     return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
 

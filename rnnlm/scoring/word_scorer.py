@@ -36,7 +36,7 @@ class WordPrefix:
 
 
 class WordScorer:
-    """Scores growing lines, word by word; made by :func:`scorer`. Several threads may share one.
+    """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share one.
 
     What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be asked for there at the price of one.
     """
@@ -112,14 +112,16 @@ class WordScorer:
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)
         if not isinstance(word, str):
-            raise ArgumentTypeError(f"a word must be a str, not {given(word)}")
+            raise ArgumentTypeError(f"the word must be a str, not {given(word)}")
         if split_words(word) != [word] or "\n" in word:
             what = "the empty word" if not word else f"{word!r} is not one word"
             raise TextError(f"{what} cannot be scored", "words have no white space, and at least one character", "extend word by word")
         return self._tokens.of(word, state._begins_line)[0]
 
     def _check(self, state: WordPrefix) -> None:
-        if not isinstance(state, WordPrefix) or state._scorer is not self._prefixes:
+        if not isinstance(state, WordPrefix):
+            raise ArgumentTypeError(f"the state must be a WordPrefix, not {given(state)}", hint="begin with begin()")
+        if state._scorer is not self._prefixes:
             raise UsageError("this state is of another scorer", "states of two models have nothing in common", "begin with begin()")
 
     def _prefix(self, read: Any, begins_line: bool = False) -> WordPrefix:
