@@ -14,7 +14,6 @@ import numpy as np
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.interface import LanguageModel
-from rnnlm.scoring.word_scorer import scorer
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.scoring.word_scorer import scorer
 from rnnlm.text.corpus import Text
