@@ -44,6 +44,7 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
+    "SentenceSettings": "rnnlm.scoring.sentences",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -85,6 +86,7 @@ _PUBLIC = {
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
+    "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "scorer": "rnnlm.scoring.word_scorer",
@@ -126,8 +128,9 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
+    from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings

@@ -10,31 +10,15 @@ the line's. White space belongs to the word behind it, at the end of a line to `
 is 1.
 """
 
-import itertools
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnlm.inference.distributions import log_sum
-from rnnlm.interface import BOUNDARY, Array, Encoded, Tokenizer
-from rnnlm.text.lines import WORD_SPACE, split_words
+from rnnlm.interface import Array, Encoded, Tokenizer
+from rnnlm.text.lines import WORD_SPACE
 
 ROUNDING_NATS = 1e-5
-_WORD = re.compile(rf"[^{WORD_SPACE}]+")
-
-
-@dataclass(frozen=True)
-class WordScore:
-    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None where that is infinite.
-
-    is_oov: it has a part that is unknown.
-    """
-
-    word: str
-    surprisal_bits: float | None
-    is_oov: bool
 
 
 @dataclass(frozen=True)
@@ -120,52 +104,3 @@ def _is_gapless(words: WordSpans) -> bool:
 def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
     bounds = np.stack([words.starts, words.ends], axis=1).ravel()
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
-
-
-def as_they_stand(text: str, line: str, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
-    """The words of `text` as it spells them, `</s>` last. line: what is read, `text` at its end; starts_W: where the words of `text` begin
-    among the tokens of `line`."""
-    if tokenizer.rewriting and (read := tokenizer.normalise([line])[0]) != line:
-        return [*_words_before_rewriting(line, read, len(line) - len(text), starts_W, tokenizer), BOUNDARY]
-    words = split_words(text)
-    if len(words) != len(starts_W) - 1:  # punctuation is split off, or white space is unknown
-        words = [line[start:end].strip(WORD_SPACE) for start, end in _spans_of_words(line, starts_W, tokenizer)]
-    return [*words, BOUNDARY]
-
-
-def _words_before_rewriting(line: str, read: str, text_start: int, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
-    """The words of `line` from `text_start` on, which the tokenizer has read as `read`, as they stand in `line`."""
-    _, begin_N, end_N = tokenizer.normalise_with_offsets(line)
-    spans = [match.span() for match in _WORD.finditer(read) if end_N[match.end() - 1] > text_start]
-    if len(spans) != len(starts_W) - 1:
-        spans = _spans_of_words(read, starts_W, tokenizer)
-    return [line[begin_N[start] : end_N[end - 1]].strip(WORD_SPACE) for start, end in spans]
-
-
-def _spans_of_words(line: str, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[tuple[int, int]]:
-    """Where the words of `line` begin and end that begin at those of its tokens."""
-    tokens = _spans_of_tokens(line, tokenizer)
-    return [(tokens[start][0], tokens[end - 1][1]) for start, end in itertools.pairwise(starts_W.tolist())]
-
-
-def _spans_of_tokens(line: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
-    """The part of `line` that each of its tokens was made of, by their lengths: a character in lower case may be two ("\u0130")."""
-    spans, end, ahead = [], 0, 0
-    for token in tokenizer.surface(line)[:-1]:
-        while not ahead and line[end] in WORD_SPACE and token[0] not in WORD_SPACE:
-            end += 1
-        start = end
-        while ahead < len(token):
-            ahead += 1 if tokenizer.keeps_case else len(line[end].lower())
-            end += 1
-        ahead -= len(token)
-        spans.append((start, end))
-    return spans
-
-
-def word_scores(shown: Sequence[str], bits_W: np.ndarray, is_oov_W: np.ndarray) -> tuple[WordScore, ...]:
-    """The words of one line with their surprisals."""
-    return tuple(
-        WordScore(word, bits if np.isfinite(bits) else None, oov)
-        for word, bits, oov in zip(shown, bits_W.tolist(), is_oov_W.tolist(), strict=True)
-    )
