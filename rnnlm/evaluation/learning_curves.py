@@ -116,7 +116,9 @@ def runs_of(name: str | Path) -> list[str | Path]:
 def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
     """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a file, SVG, PNG or PDF as its suffix says.
 
-    Returns the curves. Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
+    Returns the curves.
+
+    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
     perplexity of the training text, too, as a thin line.
 
     Raises:

@@ -4,6 +4,7 @@ Every command of an sh block and every python block runs. What a block marked `<
 the bundled corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
 """
 
+import itertools
 import json
 import os
 import re
@@ -84,7 +85,9 @@ def made_small(arguments: list[str]) -> list[str]:
     if "--processes" in arguments:  # several are proven by test_ranks.py
         at = arguments.index("--processes")
         arguments = [*arguments[:at], *arguments[at + 2 :]]
-    return [*arguments, *SMALL]
+    in_grid = {word.partition("=")[0] for before, word in itertools.pairwise(arguments) if before == "--grid"}
+    small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
+    return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
 
 
 def nbest_record(number: int, line: str) -> str:
