@@ -95,8 +95,9 @@ def _perplexity(nats: Any) -> float | None:
 def _point(event: dict[str, Any], ppl: Any, started: dict[str, Any]) -> list[CurvePoint]:
     """The point of an event; none where it has no figure."""
     step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
-    if not (isinstance(step, int) and isinstance(epoch, float) and isinstance(seconds, float) and isinstance(ppl, int | float)):
+    if not isinstance(step, int) or any(not isinstance(each, int | float) for each in (epoch, seconds, ppl)):
         return []
+    epoch, seconds = float(epoch or 0), float(seconds or 0)
     tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
     return [CurvePoint(step, tokens, epoch, seconds, ppl, event.get("chooses", True))]
 
