@@ -1,6 +1,7 @@
 """Options that several commands share, and what they make of them."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -54,7 +55,7 @@ def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.Abstra
     second one, is wrong usage."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
-    return contextlib.redirect_stdout(sys.stderr) if streams else contextlib.nullcontext()
+    return contextlib.redirect_stdout(sys.stderr or io.StringIO()) if streams else contextlib.nullcontext()
 
 
 class _ModelOption(click.Option):
@@ -101,12 +102,15 @@ special_symbols_option = click.option(
     "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
     help="What to do with <s> and </s> in the text.  [default: error]",
 )  # fmt: skip
+column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
+delimiter_option = click.option(
+    "--delimiter", metavar="CHARACTER", help="Of the cells of a table; tab for tabs.  [default: as its header has it]"
+)
+encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
+                               help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip
 source_options = stacked(
-    click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."),
-    click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
-    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
-                 help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
-)  # fmt: skip
+    column_option, delimiter_option, click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"), encoding_option
+)
 text_options = section(
     "Text",
     source_options,
@@ -121,7 +125,7 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
     refuse_if(keep and documents, why)
-    flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
+    flags = {name: given.pop(name) for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 

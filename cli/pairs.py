@@ -35,6 +35,7 @@ class PairsRequest:
     plot: Path | None
     special_symbols: str
     encoding_errors: str
+    delimiter: str | None
     as_json: bool
     overwrite: bool
 
@@ -45,7 +46,7 @@ class PairsRequest:
 
 
 _BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
-           "device", "as_json"}  # fmt: skip
+           "delimiter", "device", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
@@ -58,7 +59,7 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
     _refuse_others()
     refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
-    request = PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
+    request = PairsRequest(source, scoring, details, plot, policy, errors, given["delimiter"], as_json, overwrite)
     _check_files(request)  # before a model is loaded
     return request
 
@@ -78,7 +79,7 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
     from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
 
-    test_set = read_pairs(request.source, request.encoding_errors)
+    test_set = read_pairs(request.source, request.encoding_errors, request.delimiter)
     scores = score_set(model, test_set, request.special_symbols, request.scoring)
     accuracies = pair_accuracies(scores)
     if request.details:

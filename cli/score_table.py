@@ -1,26 +1,29 @@
 """Scores as tables for people: the likeliest first; surprisals; of two sentences the odds in words."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from rnnlm.errors import TextError
+from rnnlm.files.tables import cell_text
 
 from . import terminal
 
 
-def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
-    """Print the scores, ranked by their log-probability as a whole, by word or by token."""
+def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+    """Print the scores, ranked by their log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: _rank(score.logprob_by(unit, settings.eos)), reverse=True)
-    cells = [_cells(score, unit, settings.eos) for score in ranked]
+    cells = [{name: cell_text(score.columns.get(name)) for name in carried} | _cells(score, unit, settings.eos) for score in ranked]
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
         shown.insert(0, "id")
+    shown = [*(name for name in carried if name not in shown), *shown]
     shown += [name for name in ("unknown words", "no score because") if any(row[name] for row in cells)]
     terminal.print_table(shown, [[row[name] for name in shown] for row in cells], right=[name for name in shown if name in _FIGURES])
     for score in ranked:
@@ -29,6 +32,7 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
         _show_odds(*ranked, settings.eos)
 
 
+_MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 
@@ -46,18 +50,36 @@ def _rank(logprob_nats: float | None) -> float:
 
 
 def _show_surprisals(score: Any, settings: Any) -> None:
-    shown = {"token": score.token_scores if settings.with_tokens else (), "word": score.word_scores if settings.with_words else ()}
-    for unit, items in shown.items():
+    measures = [column for name, column in _MEASURES.items() if name in settings.measures]
+    for unit, items, more in (("token", score.token_scores, []), ("word", score.word_scores, measures)):
         if not items:
             continue
-        columns = [unit, "surprisal_bits", ""]
-        rows = [[getattr(item, unit), terminal.number(item.surprisal_bits), "unknown" if item.is_oov else ""] for item in items]
+        columns = [unit, "surprisal_bits", *more, ""]
+        rows = [_item(item, unit, more) for item in items]
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
                 row.append(", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest))
         click.echo()
-        terminal.print_table(columns, rows, right=["surprisal_bits"])
+        terminal.print_table(columns, rows, right=["surprisal_bits", *more])
+    if score.region_scores:
+        _show_regions(score.region_scores)
+
+
+def _item(item: Any, unit: str, measures: list[str]) -> list[str]:
+    figures = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *measures)]
+    return [getattr(item, unit), *figures, "unknown" if item.is_oov else ""]
+
+
+def _show_regions(regions: Any) -> None:
+    rows = [
+        [region.name or str(region.index), region.text, str(region.words), terminal.number(region.surprisal_bits),
+         terminal.number(region.next_surprisal_bits), "unknown words" if region.is_oov else ""]
+        for region in regions
+    ]  # fmt: skip
+    click.echo()
+    right = ["words", "surprisal_bits", "next_surprisal_bits"]
+    terminal.print_table(["region", "text", *right, ""], rows, right)
 
 
 def _show_odds(better: Any, worse: Any, eos: bool) -> None:

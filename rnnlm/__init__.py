@@ -7,7 +7,7 @@
 
 import functools
 import importlib
-import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -44,6 +44,7 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
+    "SentenceSettings": "rnnlm.scoring.sentences",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -52,7 +53,10 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "WordPrefix": "rnnlm.scoring.word_scorer",
+    "WordScorer": "rnnlm.scoring.word_scorer",
     "adapt": "rnnlm.combinations.adaptation",
+    "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
@@ -68,6 +72,7 @@ _PUBLIC = {
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
+    "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
     "plot_curves": "rnnlm.evaluation.learning_curves",
     "prepare": "rnnlm.text.prepared.preparation",
@@ -81,8 +86,10 @@ _PUBLIC = {
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
+    "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
+    "scorer": "rnnlm.scoring.word_scorer",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -93,6 +100,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
+    from rnnlm.arrays import as_numpy
     from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
@@ -120,10 +128,13 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
+    from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+    from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
+    from rnnlm.text.normalisation import normalise
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
@@ -139,7 +150,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    if not inspect.isfunction(found):
+    if not isinstance(found, types.FunctionType):
         return found
     return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
 

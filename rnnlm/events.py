@@ -103,7 +103,7 @@ class Step:
     is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
     gradient_norm: float = 0.0  # mean over those steps, before clipping
     gradient_norm_max: float = 0.0  # the largest of them
-    weight_norm: float = 0.0  # of all weights after the last of them
+    weight_norm: float = 0.0  # Euclidean, of all weights after the last of them but the biases of the output layer
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ class Validated:
 
     @property
     def best_ppl_token(self) -> float | None:
+        """`best`; None where the best weights are chosen by another figure than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
     def record(self) -> dict[str, Any]:
@@ -184,6 +185,7 @@ class Fitted:
 
     @property
     def best_ppl_token(self) -> float | None:
+        """`best`; None where the best weights are chosen by another figure than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
 

@@ -15,7 +15,9 @@ tokenizer_options = section(
     "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all."),
     click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
     one_model_option("Count the tokens of this model's tokenizer."),
 )  # fmt: skip
 
@@ -84,7 +86,8 @@ def _tokenizer(given: dict[str, Any]) -> Any:
         from rnnlm.text.tokenizers import TokenizerSettings
 
         return TokenizerSettings(**flags)
-    refuse_if(flags, "-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
+    named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
+    refuse_if(flags, f"-m MODEL brings its own tokenizer: leave {named} out.")
     from rnnlm.models.loading import load_tokenizer
 
     return load_tokenizer(name)

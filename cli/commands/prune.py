@@ -69,7 +69,8 @@ def command(
     from rnnlm.conversion.pruning import Limits, prune
 
     counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
-    reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
+    with terminal.Progress():
+        reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})

@@ -16,7 +16,10 @@ tokenizer_options = section(
     "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all. [default: none]"),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, default=None,
+                 help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),
     click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
     click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
@@ -150,7 +153,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     with planning_together():
         if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
             raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
-        plan = plan_of(request, silent if here.rank else terminal.Progress())
+        with terminal.Progress() as progress:
+            plan = plan_of(request, silent if here.rank else progress)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
@@ -259,7 +263,7 @@ def _show_plan(plan: Any, as_json: bool) -> None:
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(["setting", "value", "origin", "what it is"], rows)
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows, dense=True)
     for name, value in sizes.items():
         if value is None:
             value = "known once counted"

@@ -45,14 +45,14 @@ def command(
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
-    say = terminal.Progress()
+    progress = terminal.Progress()
     texts = [options.corpus_of(each, flags) if each else None for each in (on, statistics)]
     for event in tune(
         name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
-        report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),
+        report=lambda done, segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),
     ):  # fmt: skip
         if isinstance(event, Trial):
-            terminal.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
+            progress.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
     result = dataclasses.asdict(event)
     if as_json:
         terminal.print_json(result)

@@ -27,6 +27,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.marks import tell_unseen
 
 Context = Literal["carry", "reset"]
 
@@ -62,6 +63,7 @@ class Evaluation:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """The figures by name, in JSON's types."""
         return dataclasses.asdict(self)
 
 
@@ -76,7 +78,8 @@ def evaluate(
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
-    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading is.
+    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading and
+    scoring are.
 
     Raises:
         UsageError: there is no such context, or no text. TextError: the text cannot be read or is empty. ModelError: there is no such
@@ -86,8 +89,12 @@ def evaluate(
     check_context(context)
     text = _bundled_test(model) if text is None else text
     model = model_of(model)
-    encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    if isinstance(text, EncodedText):
+        encoded = text
+    else:
+        encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
+        tell_unseen(encoded.marks, {"the model": model.tokenizer})
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 
 
@@ -133,7 +140,7 @@ def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_
     tokenizer = model.tokenizer
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,

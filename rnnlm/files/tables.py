@@ -1,12 +1,14 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
-:mod:`rnnlm.files.tsv` says. What cannot be read or decoded, or is not the table it is said to be, raises TextError.
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it; its header says
+whether commas separate its cells, or semicolons, as spreadsheets write it in most of Europe. TSV is as :mod:`rnnlm.files.tsv` says. What
+cannot be read or decoded, or is not the table it is said to be, raises TextError.
 """
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +17,15 @@ from rnnlm.errors import TextError
 from rnnlm.files import tsv
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import opened, text_lines, undecoded
+from rnnlm.files.writing import save_file
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
 ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
 LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
+DELIMITERS = ",;\t|"  # that a CSV file's header may have
+USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,34 @@ def kind_of(source: str) -> str | None:
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
-def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise") -> Iterator[Row]:
+def rows(
+    source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise",
+    delimiter: str | None = None, columns: Sequence[str] = (),
+) -> Iterator[Row]:  # fmt: skip
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
-    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`.
+    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter: what
+    stands between the cells of CSV; None: the one whose header has the `columns` that are asked for, else the most columns.
     """
-    kind = kind or kind_of(source)
+    kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
         if kind == CSV:
-            yield from _csv(source, text_lines(source, stream, errors))
+            yield from _csv(source, text_lines(source, stream, errors), delimiter, columns)
         elif kind == TSV:
             yield from _tsv(source, text_lines(source, stream, errors))
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:
             raise TextError(f"{source} does not have a table suffix", "tables are " + ", ".join(SUFFIXES), "rename it")
+
+
+def kind_with(delimiter: str | None, kind: str | None) -> str | None:
+    """The kind of a table whose cells a `delimiter` is said to separate: CSV, where the name says nothing else, or TSV."""
+    if delimiter is None or kind in (JSON_LINES, PARQUET):
+        return kind
+    return TSV if kind == TSV and delimiter == "\t" else CSV
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -87,6 +103,47 @@ def parquet_columns(source: str) -> list[str]:
         return list(pyarrow.parquet.read_schema(source).names)
     except (pyarrow.ArrowException, OSError) as error:
         raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def save_parquet(path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+    """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
+
+    types: of the columns (int64, double, bool, string); None: that of the values, or text where they differ or are lists or objects.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    held: dict[str, list[Any]] = {name: [] for name in types}
+    for rows in batches:
+        for name, kind in types.items():
+            values = [row[name] for row in rows]
+            held[name] += values if kind is None else [pyarrow.array(values, kind)]
+    columns = [_column(held[name]) if kind is None else pyarrow.chunked_array(held[name], kind) for name, kind in types.items()]
+    file = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
+    save_file(path, [memoryview(file.getvalue())])
+
+
+def _column(values: list[Any]) -> Any:
+    import pyarrow
+
+    values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError):  # numbers and texts, or numbers that are too large
+        return pyarrow.array([None if value is None else cell_text(value) for value in values], "string")
+
+
+def cell_text(value: Any) -> str:
+    """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and objects are JSON."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value)
 
 
 def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
@@ -154,9 +211,12 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
         yield Row(f"{source}, line {number}", values)
 
 
-def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(LARGEST_VALUE)
-    table = csv.DictReader(lines, strict=True)
+    if delimiter is None:
+        first = next(lines, "")
+        delimiter, lines = delimiter_of(first, columns), itertools.chain([first], lines)
+    table = csv.DictReader(lines, strict=True, delimiter=delimiter)
     try:
         _check_columns(source, table.fieldnames or [])
         for values in table:
@@ -165,6 +225,23 @@ def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
             yield Row(f"{source}, line {table.line_num}", values)
     except csv.Error as error:
         raise TextError(f"{source}, line {table.reader.line_num}: not readable as a table", str(error)) from None
+
+
+def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
+    """The delimiter of a CSV file by its first line: the first of DELIMITERS by which it has all `columns`, or where none are asked for,
+    one of USUAL_COLUMNS; else that by which it has the most."""
+    cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
+    for delimiter, names in cells.items():
+        if all(name in names for name in columns) if columns else any(name in names for name in USUAL_COLUMNS):
+            return delimiter
+    return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([header], strict=True, delimiter=delimiter), [])
+    except csv.Error:  # something else stands behind a quotation mark; or it has its end in another line, with any delimiter
+        return []
 
 
 def _check_columns(source: str, names: Sequence[str]) -> None:

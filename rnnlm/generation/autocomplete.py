@@ -50,7 +50,8 @@ def continuations(model: LanguageModel, text: str, num: int, settings: SamplingS
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:
-    """The text up to the word that is begun, and that word."""
+    """The text as it is read, up to the word that is begun, and that word."""
+    text = model.tokenizer.normalise([text])[0]
     if not text or text[-1] in WORD_SPACE:
         return text, ""
     begun = model.tokenizer.surface(text)[-2] if model.tokenizer.starts_word_V.all() else split_words(text)[-1]

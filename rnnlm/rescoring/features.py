@@ -2,8 +2,6 @@
 words, its words unknown to them. Each distinct text is scored once per model.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,16 +11,16 @@ import numpy as np
 from rnnlm.errors import UsageError, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.prefixes import score_trie
-from rnnlm.interface import UNKNOWN, LanguageModel
+from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentences import Sentence, check
 from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
+from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.text.normalisation import without_punctuation
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
-_INSIDE_WORD = re.compile(r"(?<=\w)'(?=\w)")
-_KEPT = "\ue000"  # holds the place of an apostrophe; of private use, so no text means anything by it
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ class TextMapping:
         if self.lowercase:
             text = text.lower()  # first: <S> becomes a reserved symbol
         words = split_words(check_reserved(text, where, self.special_symbols))
-        if self.remove_punctuation:
-            words = [word if word == UNKNOWN else _without_punctuation(word) for word in words]
-        return " ".join(split_words(" ".join(words)))
+        mapped = " ".join(words)
+        return " ".join(split_words(without_punctuation(mapped))) if self.remove_punctuation else mapped
 
     def for_wer(self, text: str, where: str = "a text") -> str:
         """`text` as its words are compared with those of another.
@@ -59,11 +56,6 @@ class TextMapping:
             TextError: as :meth:`mapped`.
         """
         return self.mapped(text, where) if self.normalise_wer else text
-
-
-def _without_punctuation(word: str) -> str:
-    kept = _INSIDE_WORD.sub(_KEPT, word.replace("\u2019", "'"))
-    return "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept).replace(_KEPT, "'")
 
 
 @dataclass(frozen=True)
@@ -118,6 +110,7 @@ def feature_table(
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
+    tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)

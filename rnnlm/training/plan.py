@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import Resolved, describe
+from rnnlm.config import ASKED, Resolved, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
@@ -18,7 +18,7 @@ from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
-from rnnlm.training.texts import ASKED, Opener, held_out_share, open_texts
+from rnnlm.training.texts import Opener, held_out_share, open_texts
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def plan(request: Request, progress: Progress = silent, opener: Opener = open_te
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = resolve_request(request)
-    _tell_without_effect(resolved)
+    warn_of_idle(resolved, str(request.config), valid=", ".join(request.valid) or (None if request.text else "the bundled one"))
+    _warn_of_replaced_start(resolved, request)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
@@ -82,12 +83,14 @@ def plan(request: Request, progress: Progress = silent, opener: Opener = open_te
     return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done, texts.overlaps)
 
 
-def _tell_without_effect(resolved: Resolved) -> None:
-    """A width that was asked for, where a recipe gives one for each layer."""
-    asked = {name for name, origin in resolved.origins.items() if origin in ASKED}
-    if resolved.values.get("layer_sizes") and "hidden_size" in asked and "layer_sizes" not in asked:
-        sizes = resolved.values["layer_sizes"]
-        notice(f"hidden_size has no effect: layer_sizes = {sizes} names the width of each layer; set that, or layer_sizes=none")
+def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
+    """Of two things that say how weights start, one has no effect."""
+    if not request.init_from:
+        return
+    if idle := [name for name in resolved.values if name.startswith("init_") and resolved.origins[name] in ASKED]:
+        notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
+    if file := resolved.values.get("embeddings"):
+        notice(f"for the words that {file} has, its vectors take the place of those of --init-from {request.init_from}")
 
 
 def _as_there_is_something(request: Request) -> Request:

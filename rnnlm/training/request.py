@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -23,6 +24,8 @@ DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
 @dataclass(frozen=True)
 class HoldoutSettings:
     """What is done where no validation text is named."""
+
+    NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
 
     holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
 

@@ -1,11 +1,12 @@
 """The texts of a training run: read and encoded, or prepared before, with what is held out for validation and the tokenizer."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved
+from rnnlm.config import ASKED, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -13,12 +14,11 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
+from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
-
-ASKED = ("--grid", "--set", "the command line")  # origins of what a person asks for with this very run
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
         valid_is = "none: the text is a single line"
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
     tested = test.encode(tokenizer) if test else None
+    tell_unseen(sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()), {"the model": tokenizer})
     found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
     for name, overlap in found.items():
         warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)
@@ -123,7 +124,8 @@ def _adopt(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str)
 def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
     if request.tokenizer_from is None:
         try:
-            return tokenizers.train(resolved.make(TokenizerSettings), watched(split.blocks(), progress))
+            settings = resolved.make(TokenizerSettings)
+            return tokenizers.train(settings, watch_forms(watched(split.blocks(), progress), settings))
         except SettingsError:
             if not any(True for _ in text.blocks()):
                 raise no_text(text.sources) from None

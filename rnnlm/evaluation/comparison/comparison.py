@@ -35,7 +35,8 @@ from rnnlm.models import loading
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.text.marks import tell_unseen
 
 TOP = 20
 
@@ -181,6 +182,7 @@ class _Read:
         ComparisonError: nothing compares, which is found before anything is scored.
         """
         encoded = _encoded(text, [model.tokenizer for model in models])
+        tell_unseen(encoded[0].marks, {name: model.tokenizer for name, model in zip(names, models, strict=True)})
         subjects = [
             Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)
@@ -190,7 +192,7 @@ class _Read:
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")
-            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context)))
+            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)))
             span_scoring.check_scores(scores[-1])
         return cls(models, names, text, context, encoded, comparable, scores)
 

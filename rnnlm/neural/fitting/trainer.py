@@ -104,7 +104,7 @@ class Trainer:
 
     def begin(self) -> None:
         """What is counted and timed counts from here."""
-        self.meter = Meter(self.device, self.source.tokens, list(self.network.parameters()), self.ranks)
+        self.meter = Meter(self.device, self.source.tokens, self.network, self.ranks)
         for interval in (self.saving, self.rollbacks.interval):
             interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:

@@ -15,6 +15,7 @@ from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.text.marks import count_marks, tell_unseen
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 PAIRS_PER_CHUNK = 2048
@@ -146,10 +147,12 @@ class PairScore:
 
     @property
     def has_oov(self) -> bool:
+        """Whether a word that was read is unknown to the model."""
         return any(side.oov for side in (self.good, self.bad) if side)
 
     @property
     def is_tie(self) -> bool:
+        """Whether both sides are equally likely."""
         return self.point == 0.5
 
     @property
@@ -176,6 +179,8 @@ def score_pairs(
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
+    texts = (text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
+    tell_unseen(count_marks(texts), {"the model": model.tokenizer})
     partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
     ends = sum(good.tokens == 1 for good in partial)
     if ends:

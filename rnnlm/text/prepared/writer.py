@@ -66,7 +66,8 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
         return None
     name = INDEX if is_finished(folder) else JOURNAL
     index = read_index(folder, name)
-    differing = [key for key in request.keys() | index.request.keys() if request.get(key) != index.request.get(key)]
+    keys = request.keys() | index.request.keys()
+    differing = [key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)]  # what came later was off
     if differing:
         key = min(differing)
         why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"

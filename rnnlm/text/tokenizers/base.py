@@ -1,20 +1,25 @@
 """What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
 
 import dataclasses
+import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
-from rnnlm.interface import Encoded
+from rnnlm.interface import Encoded, Tokenizer, keeps
+from rnnlm.text import normalisation
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
+@keeps(Tokenizer)
 class VocabularyTokenizer:
     """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `encode` and `decode`."""
 
@@ -47,7 +52,19 @@ class VocabularyTokenizer:
 
     @property
     def keeps_text(self) -> bool:
-        return not self.settings.lowercase and not self.settings.split_punctuation
+        return not (self.settings.lowercase or self.settings.split_punctuation or self.rewriting)
+
+    @property
+    def rewriting(self) -> str:
+        forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
+        return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
+
+    @functools.cached_property
+    def seen_text(self) -> tuple[str, bytes]:
+        counts = [1] * self.size if self.counts_V is None else self.counts_V.tolist()
+        symbols = [symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count]
+        single = {symbol: match for symbol in symbols if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")}
+        return "\n".join(each for each in symbols if each not in single), bytes(int(match[1], 16) for match in single.values())
 
     @property
     def literal_unk(self) -> str:
@@ -56,8 +73,18 @@ class VocabularyTokenizer:
     @property
     def fingerprint(self) -> str:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
+        shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+
+    def normalise(self, lines: Sequence[str]) -> Sequence[str]:
+        return rewritten(lines, self.settings)
+
+    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+        traced = normalisation.trace(line, self.settings.normalise)
+        if self.settings.remove_punctuation:
+            traced = normalisation.trace_without_punctuation(traced)
+        return normalisation.untraced(traced)
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         raise NotImplementedError
@@ -66,6 +93,7 @@ class VocabularyTokenizer:
         return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        check_lines(lines)
         return [self.surface(line) for line in lines]
 
     def symbols(self) -> list[str]:
@@ -102,6 +130,19 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
     if vocabulary.symbols[: len(specials)] != specials:
         raise ModelError("the vocabulary is damaged", f"it does not begin with {' '.join(specials)}")
     return vocabulary
+
+
+def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
+    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed.
+
+    Raises:
+        ArgumentTypeError: they are not several, each a str.
+    """
+    check_lines(lines)
+    if not lines or not (settings.normalise or settings.remove_punctuation):
+        return lines
+    lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")  # a newline in a line makes two, which shows later
+    return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
 
 
 def check_lines(lines: Sequence[str]) -> None:

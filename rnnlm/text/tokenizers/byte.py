@@ -1,11 +1,11 @@
-"""One token per byte of UTF-8: nothing is unknown, and every text comes back as it was."""
+"""One token per byte of UTF-8: nothing is unknown, and every text comes back as it was, or as it was normalised."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rnnlm.interface import BOUNDARY, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, check_lines, cut_into_lines, stored_vocabulary
+from rnnlm.interface import BOUNDARY, Encoded, Tokenizer, keeps
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -13,6 +13,7 @@ _NEWLINE = 0x0A
 _SYMBOLS = (BOUNDARY, *(f"<0x{byte:02X}>" for byte in range(256)))
 
 
+@keeps(Tokenizer)
 class ByteTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, then byte b is b + 1."""
 
@@ -22,13 +23,19 @@ class ByteTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "ByteTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
         counts_V = np.zeros(len(_SYMBOLS), dtype=np.int64)
         for lines in blocks:
-            counts_V += np.bincount(_ids(lines), minlength=len(_SYMBOLS))
+            counts_V += np.bincount(_ids(rewritten(lines, settings)), minlength=len(_SYMBOLS))
         return cls(settings, Vocabulary(_SYMBOLS, counts_V))
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "ByteTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         return cls(settings, stored_vocabulary(files, _SYMBOLS))
 
     @property
@@ -41,7 +48,7 @@ class ByteTokenizer(VocabularyTokenizer):
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        return cut_into_lines(_ids(lines), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+        return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         check_ids(ids)
@@ -51,6 +58,5 @@ class ByteTokenizer(VocabularyTokenizer):
 
 def _ids(lines: Sequence[str]) -> np.ndarray:
     """Byte plus one, and the boundary for the newline after each line."""
-    check_lines(lines)
     data = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
     return np.where(data == _NEWLINE, 0, data.astype(np.int32) + 1).astype(np.int32)

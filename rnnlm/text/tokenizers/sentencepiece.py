@@ -1,7 +1,7 @@
 """Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding, losslessly.
 
-No normalisation, white space kept, byte fallback: decode(encode(line)) is the line. A space is put before every line,
-so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
+White space kept, byte fallback, no normalisation of its own: decode(encode(line)) is the line, as it is asked to be normalised. A space
+is put before every line, so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
 itself therefore goes through its bytes.
 """
 
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, notice
-from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.tokenizers.base import (
     VOCABULARY_FILE,
     VocabularyTokenizer,
     check_ids,
-    check_lines,
     cut_into_lines,
     newline_error,
+    rewritten,
     stored_vocabulary,
 )
 from rnnlm.text.tokenizers.settings import TokenizerSettings
@@ -36,6 +36,7 @@ _SPACE = "\u2581"
 _WORD_SPACE = WORD_SPACE.encode()
 
 
+@keeps(Tokenizer)
 class SentencePieceTokenizer(VocabularyTokenizer):
     """Ids are sentencepiece's, with `<unk>` 0 (only a literal one) and `</s>` 1."""
 
@@ -57,7 +58,12 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "SentencePieceTokenizer":
-        held = list(blocks)  # sentencepiece itself holds the text it trains on
+        """The tokenizer whose pieces are found in these lines, a block after the other.
+
+        Raises:
+            SettingsError: the vocabulary asked for cannot be had from this text.
+        """
+        held = [rewritten(lines, settings) for lines in blocks]  # sentencepiece itself holds the text it trains on
         model = _train(settings, itertools.chain.from_iterable(held))
         processor = _processor(model)
         pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
@@ -69,6 +75,11 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "SentencePieceTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         if MODEL_FILE not in files:
             raise ModelError("the model has no tokenizer", f"{MODEL_FILE} is missing")
         vocabulary = stored_vocabulary(files, (UNKNOWN, BOUNDARY))
@@ -93,8 +104,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return self  # every text is made of its pieces: none is unseen
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        check_lines(lines)
-        prepared = [_prepared(line, self.settings) for line in lines]
+        prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
         else:

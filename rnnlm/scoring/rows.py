@@ -1,0 +1,181 @@
+"""Scores as rows of a table, and as records with lists in them: the one place that names their columns.
+
+A row is a dict from column to value, all of a table with the same columns in the same order: a sentence, or one of its
+tokens, words or regions (with likely next words: one of those). A sentence that could not be read has one row, with its reason.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rnnlm.errors import UsageError
+from rnnlm.scoring.carried_columns import in_json
+from rnnlm.scoring.records import ScoringSettings, SentenceScore
+from rnnlm.scoring.regions import RegionScore
+from rnnlm.scoring.word_scores import WordScore
+
+By = Literal["sentence", "token", "word", "region"]
+Row = dict[str, Any]
+
+_SENTENCE = ("logprob_nats", "tokens", "words", "oov", "ppl_word", "text")
+_TOKEN = ("position", "token", "surprisal_bits", "oov")
+_WORD = ("position", "word_index", "word", "start", "end", "surprisal_bits", "oov", "tokens")
+_REGION = ("text", "start", "end", "words", "tokens", "oov", "surprisal_bits", "next_surprisal_bits")
+_NEXT = ("rank", "next_word", "probability")
+_MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+_TYPES = {
+    **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", *_MEASURES.values(), "probability"), "double"),
+    **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"), "oov": "bool",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """The columns of a table of scores. carried: those of the input; own: the others, between `id` and `reason`.
+
+    measures: what words have beside their surprisal. with_next: a row for each of the likely next words of a word.
+    """
+
+    by: By
+    carried: tuple[str, ...]
+    own: tuple[str, ...]
+    measures: tuple[str, ...] = ()
+    with_next: bool = False
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return ["id", *self.carried, *self.own, "reason"]
+
+    @property
+    def types(self) -> dict[str, str | None]:
+        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        types = {name: _TYPES.get(name, "int64") for name in (*self.own, "reason")} | ({"oov": "string"} if self.by == "sentence" else {})
+        return {name: types.get(name) if name not in self.carried else None for name in self.columns}
+
+    def rows(self, score: SentenceScore) -> Iterator[Row]:
+        """The rows of one score; one with empty cells where it has no token, word or region."""
+        before, behind = {"id": score.id, **{name: score.columns.get(name) for name in self.carried}}, {"reason": score.reason}
+        is_empty = True
+        for own in self._own(score):
+            yield {**before, **own, **behind}
+            is_empty = False
+        if is_empty:
+            yield before | dict.fromkeys(self.own) | behind
+
+    def _own(self, score: SentenceScore) -> Iterator[Row]:
+        if self.by == "sentence":
+            yield sentence_cells(score)
+        elif self.by == "token":
+            for position, token in enumerate(score.token_scores, start=1):
+                yield {"position": position, "token": token.token, "surprisal_bits": token.surprisal_bits, "oov": token.is_oov}
+        elif self.by == "region":
+            for cells in map(region_cells, score.region_scores):
+                yield {name: cells[name] for name in self.own}
+        else:
+            yield from self._words(score)
+
+    def _words(self, score: SentenceScore) -> Iterator[Row]:
+        region_columns = [name for name in ("region_index", "region") if name in self.own]
+        for position, word in enumerate(score.word_scores, start=1):
+            cells = {"position": position, **word_cells(word, self.measures)}
+            if region_columns:
+                region = region_of(word, score.region_scores)
+                cells |= {name: region[name] for name in region_columns}
+            if not self.with_next:
+                yield cells
+                continue
+            for rank, each in enumerate(score.next_words[position - 1], start=1):
+                yield cells | {"rank": rank, "next_word": each.word, "probability": each.probability}
+
+
+def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
+    """The layout of the scores that `settings` ask for: of tokens, else of words, else of regions, else of sentences.
+
+    region_names: whether regions come from columns, which name them.
+    """
+    region = ("region_index", *(["region"] if region_names else [])) if settings.with_regions else ()
+    if settings.with_tokens:
+        return RowLayout("token", tuple(carried), _TOKEN)
+    if settings.with_words or settings.next_words:
+        measures = tuple(name for name in _MEASURES if name in settings.measures)
+        own = (*_WORD, *(_MEASURES[name] for name in measures), *region, *(_NEXT if settings.next_words else ()))
+        return RowLayout("word", tuple(carried), own, measures, settings.next_words > 0)
+    return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
+
+
+def score_rows(scores: Sequence[SentenceScore], by: By = "word") -> Iterator[Row]:
+    """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence, token, word or region, whichever `by`
+    says and the scores were asked for (`with_words=True` and so on). Columns of the input are those of the first score.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    own = {"sentence": _SENTENCE, "token": _TOKEN, "region": ("region_index", "region", *_REGION)}.get(by, ())
+    if by == "word":
+        region = ("region_index", "region") if any(score.region_scores for score in scores) else ()
+        own = (*_WORD, *_MEASURES.values(), *region)
+    if not own:
+        raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
+    chosen = RowLayout(by, tuple(scores[0].columns) if scores else (), own, tuple(_MEASURES))
+    return itertools.chain.from_iterable(map(chosen.rows, scores))
+
+
+def record(score: SentenceScore, settings: ScoringSettings) -> Row:
+    """A score as one object in JSON's types, with lists of what is asked for; the columns that the sentence carries are among its keys."""
+    is_read = score.is_read
+    made: Row = {
+        "id": score.id, **in_json(score.columns), "text": score.text, "logprob_nats": score.logprob_nats,
+        "tokens": score.tokens if is_read else None, "words": score.words if is_read else None, "ppl_word": score.ppl_word,
+        "oov": list(score.oov), "reason": score.reason,
+    }  # fmt: skip
+    if settings.with_tokens:
+        made["surprisals"] = [{"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov} for t in score.token_scores]
+    if settings.with_words or settings.next_words:
+        made["word_surprisals"] = [_word_record(word, score, settings) for word in score.word_scores]
+        for word, its in zip(made["word_surprisals"], score.next_words, strict=False):
+            word["next"] = [{"word": each.word, "probability": each.probability} for each in its]
+    if settings.with_regions:
+        made["regions"] = [region_cells(region) for region in score.region_scores]
+    return made
+
+
+def _word_record(word: WordScore, score: SentenceScore, settings: ScoringSettings) -> Row:
+    cells = word_cells(word, settings.measures)
+    return cells | region_of(word, score.region_scores) if settings.with_regions else cells
+
+
+def sentence_cells(score: SentenceScore) -> Row:
+    """The figures of a sentence as a whole."""
+    tokens, words = (score.tokens, score.words) if score.is_read else (None, None)
+    figures = (score.logprob_nats, tokens, words, " ".join(score.oov), score.ppl_word, score.text)
+    return dict(zip(_SENTENCE, figures, strict=True))
+
+
+def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
+    """The figures of a word, and what `measures` name."""
+    cells: Row = {
+        "word_index": word.index, "word": word.word, "start": word.start, "end": word.end, "surprisal_bits": word.surprisal_bits,
+        "oov": word.is_oov, "tokens": word.tokens,
+    }  # fmt: skip
+    for name in measures:
+        cells[_MEASURES[name]] = getattr(word, _MEASURES[name])
+    return cells
+
+
+def region_cells(region: RegionScore) -> Row:
+    """All figures of a region."""
+    return {
+        "region_index": region.index, "region": region.name, "text": region.text, "start": region.start, "end": region.end,
+        "words": region.words, "tokens": region.tokens, "oov": region.is_oov, "surprisal_bits": region.surprisal_bits,
+        "next_surprisal_bits": region.next_surprisal_bits,
+    }  # fmt: skip
+
+
+def region_of(word: WordScore, regions: Sequence[RegionScore]) -> Row:
+    """The region that a word stands in; none for `</s>`."""
+    for region in regions:
+        if region.start <= word.start < region.end:
+            return {"region_index": region.index, "region": region.name}
+    return {"region_index": None, "region": None}
