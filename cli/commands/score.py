@@ -81,6 +81,7 @@ output_options = options.section(
 
 _ABOUT_INPUT = {
     "column": "--column",
+    "split": "--split",
     "delimiter": "--delimiter",
     "id_column": "--id-column",
     "given_column": "--given-column",
@@ -103,7 +104,7 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input sentences.txt --words --format tsv
-    rnnlm score -m demo --input stimuli.csv --words --with entropy,frequency --output words.csv
+    rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
     rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo --pairs homophones.tsv
 
