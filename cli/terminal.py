@@ -24,6 +24,12 @@ def say(message: str) -> None:
         click.echo(visible(message), err=True)
 
 
+def say_signatures(signatures: dict[str, Any]) -> None:
+    """What each model's figures were measured on, and how: a line each, which names the model where there are several."""
+    for name, signature in signatures.items():
+        say(f"signature of {name}: {signature}" if len(signatures) > 1 else f"signature: {signature}")
+
+
 class Unfailing:
     """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and nothing else."""
 
@@ -87,8 +93,9 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tsv.line(visible(cell, kept="\t\n") for cell in cells)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), TSV elsewhere."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), break_at: str = "\n") -> None:
+    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), TSV elsewhere. break_at: where the
+    name of a column may have a line end on a terminal."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -99,7 +106,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right))
+        console.print(_rich_table(columns, shown, right, break_at))
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
@@ -111,14 +118,14 @@ def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> Non
     print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> Any:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], break_at: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
+        table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -3,7 +3,8 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,13 @@ _ABOUT_INPUT = {"column": "--column", "id_column": "--id-column", "given_column"
 
 @click.command()
 @click.argument("sentences", nargs=-1)
-@options.model_or_demo_option
+@options.models_or_demo_option
 @input_options
 @result_options
 @pairs_options
 @output_options
 @options.device_option
-def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
+def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
 
@@ -84,16 +85,16 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
         writing.check_apart([output], sources.expand(inputs))
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
-    model = options.load_model(options.or_demo(model_name), device)
+    models = options.load_models(model_names, device)
     if pairs:
-        show_pairs(model, pairs)
+        show_pairs(models, pairs)
         return
     settings = _settings(given)
     read = _sentences(sentences, inputs, given)
     if output:
-        _write(output, model, read, settings, form, resume, overwrite)
+        _write(output, models, read, settings, form, resume, overwrite)
     else:
-        _print(model, read, settings, form, rank or "logprob", bool(inputs))
+        _print(models, read, settings, form, rank or "logprob", bool(inputs))
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
@@ -135,52 +136,69 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
     ))  # fmt: skip
 
 
-def _print(model: Any, sentences: Iterator[Any], settings: Any, form: str, rank: str, with_ids: bool) -> None:
-    from rnnlm.scoring.scorer import score_chunks, signature_before
+def _print(models: dict[str, Any], sentences: Iterator[Any], settings: Any, form: str, rank: str, with_ids: bool) -> None:
+    from rnnlm.scoring.scorer import signature_before
+    from rnnlm.scoring.several_models import score_chunks_of_models
 
-    from .. import score_table, score_text
+    from .. import score_side_by_side, score_table
 
-    chunks, signature = score_chunks(model, sentences, settings), signature_before(model, settings)
-    without, scores = 0, []
-    header, text = getattr(score_text, form)(settings) if form != "table" else ("", None)
+    chunks = score_chunks_of_models(models, sentences, settings)
+    signatures = {name: signature_before(model, settings) for name, model in models.items()}
+    without, scores = Counter(), []
+    header, text = _text_of(form, settings, models) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
-        without, signature = without + _without_score(chunk), chunk.signature
+        without, signatures = without + _without_score(chunk), chunk.signatures
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:
             scores += chunk.scores
-    if not text:
-        score_table.show(scores, settings, rank, with_ids)
-    _say_about(without, signature)
+    if not text and len(models) > 1:
+        score_side_by_side.show(scores, settings, rank, with_ids)
+    elif not text:
+        score_table.show([score for each in scores for score in each.values()], settings, rank, with_ids)
+    _say_about(without, signatures)
 
 
-def _write(path: Path, model: Any, sentences: Iterator[Any], settings: Any, form: str, resume: bool, overwrite: bool) -> None:
+def _write(
+    path: Path, models: dict[str, Any], sentences: Iterator[Any], settings: Any, form: str, resume: bool, overwrite: bool
+) -> None:  # fmt: skip
     from rnnlm.scoring import resumable_output
-    from rnnlm.scoring.scorer import describe_run, score_chunks, signature_before
+    from rnnlm.scoring.scorer import signature_before
+    from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
 
-    from .. import score_text
-
-    signature = signature_before(model, settings)
-    header, text = getattr(score_text, form)(settings)
-    run = describe_run(model, settings) | {"format": form}
+    signatures = {name: signature_before(model, settings) for name, model in models.items()}
+    header, text = _text_of(form, settings, models)
+    run = describe_run_of_models(models, settings) | {"format": form}
     file = resumable_output.resume(path, run) if resume else resumable_output.begin(path, run, header, overwrite)
-    without, say = 0, terminal.Progress()
-    for chunk in score_chunks(model, sentences, settings, skip=file.done):
+    without, say = Counter(), terminal.Progress()
+    for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
         file.write(chunk.sentences, "".join(map(text, chunk)))
-        without, signature = without + _without_score(chunk), chunk.signature
+        without, signatures = without + _without_score(chunk), chunk.signatures
         if chunk.scores:
             say(f"{file.sentences:,} sentences written")
     file.finish()
     terminal.say(f"{file.sentences:,} {'sentence' if file.sentences == 1 else 'sentences'} written to {path}")
-    _say_about(without, signature)
+    _say_about(without, signatures)
 
 
-def _without_score(chunk: Any) -> int:
-    return sum(score.logprob_nats is None for score in chunk)
+def _text_of(form: str, settings: Any, models: dict[str, Any]) -> tuple[str, Callable[[dict[str, Any]], str]]:
+    """What stands before all records, and what makes the text of a sentence's scores by model."""
+    from .. import score_side_by_side, score_text
+
+    if len(models) > 1:
+        return getattr(score_side_by_side, form)(settings)
+    header, text = getattr(score_text, form)(settings)
+    return header, lambda scores: "".join(map(text, scores.values()))
 
 
-def _say_about(without: int, signature: Any) -> None:
-    if without:
-        terminal.say(f"note: {without:,} {'line has' if without == 1 else 'lines have'} no score: each with its reason")
-    terminal.say(f"signature: {signature}")
+def _without_score(chunk: Any) -> Counter[str]:
+    """How many sentences have no score, by model."""
+    return Counter(name for scores in chunk for name, score in scores.items() if score.logprob_nats is None)
+
+
+def _say_about(without: Counter[str], signatures: dict[str, Any]) -> None:
+    for name, lines in without.items():
+        by = f" by {name}" if len(signatures) > 1 else ""
+        terminal.say(f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: each with its reason")
+    terminal.say_signatures(signatures)

@@ -80,17 +80,25 @@ def score_sentences(
 
 
 def score_chunks(
-    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
-) -> Iterator[Chunk]:
+    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
+    most_lines: int | None = None,
+) -> Iterator[Chunk]:  # fmt: skip
     """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
 
     skip: so many sentences were scored before; their chunks are read only as far as what follows depends on them.
+    most_lines: of a chunk. None: as many as suit the model.
 
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
     _check_settings(model, settings)
-    return _Scorer(model, settings).chunks(sentences, skip)
+    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings)).chunks(sentences, skip)
+
+
+def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
+    """How many sentences the model reads together: fewer where next words are looked for place by place, which takes its time."""
+    is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
+    return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
 
 
 def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
@@ -123,13 +131,13 @@ def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 class _Scorer:
     """Scores chunks of sentences, one after the other."""
 
-    def __init__(self, model: LanguageModel, settings: ScoringSettings) -> None:
+    def __init__(self, model: LanguageModel, settings: ScoringSettings, most_lines: int) -> None:
         self.model = model
         self.settings = settings
+        self.most_lines = most_lines
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.is_searched = self.search is not None and not self.finder.tokens_are_words  # place by place, which takes its time
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
         lines, read = LinesHash(), 0
@@ -143,13 +151,12 @@ class _Scorer:
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""
-        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if self.is_searched else LINES_PER_CHUNK
         chunk: list[Sentence] = []
         characters = 0
         for sentence in sentences:
             chunk.append(sentence)
             characters += len(sentence.text) + len(sentence.given)
-            if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK:
+            if len(chunk) >= self.most_lines or characters >= CHARACTERS_PER_CHUNK:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:
