@@ -24,7 +24,8 @@ pairs_options = stacked(
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
     click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot accuracy by distance and attractors, or by kind; .svg, .png or .pdf."),
+                 help="Plot surprisal by word (with --words or alone), or of pairs the accuracy by distance and attractors, or by kind; "
+                      "each model beside the others; .svg, .png or .pdf."),
 )  # fmt: skip
 
 
@@ -49,9 +50,9 @@ _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plo
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
     """Takes the values of `pairs_options` out of `given`; None where no pairs are named."""
     source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
-    details, plot = given.pop("pairs_details"), given.pop("plot")
+    details, plot = given.pop("pairs_details"), given["plot"]
     if source is None:
-        refuse_if(scoring or details or plot, "--pairs-scoring, --pairs-details and --plot are for --pairs.")
+        refuse_if(scoring or details, "--pairs-scoring and --pairs-details are for --pairs.")
         return None
     _refuse_others()
     refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")

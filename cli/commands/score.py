@@ -12,7 +12,7 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import options, terminal
+from .. import options, score_plot, terminal
 from ..pairs import pairs_options, show_pairs, take_request
 
 input_options = options.stacked(
@@ -78,11 +78,14 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
-    if output:
+    plot = None if pairs else given["plot"]
+    if plot:
+        score_plot.check(plot, overwrite)
+    if output or plot:
         from rnnlm.files import writing
         from rnnlm.text import sources
 
-        writing.check_apart([output], sources.expand(inputs))
+        writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
     models = options.load_models(model_names, device)
@@ -91,10 +94,13 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         return
     settings = _settings(given)
     read = _sentences(sentences, inputs, given)
+    read = score_plot.keeping(read, plotted := []) if plot else read
     if output:
         _write(output, models, read, settings, form, resume, overwrite)
     else:
         _print(models, read, settings, form, rank or "logprob", bool(inputs))
+    if plot:
+        score_plot.draw(plot, models, plotted, settings)
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
@@ -107,18 +113,23 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
 
 
 def _check_options(form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, given: dict[str, Any]) -> None:
-    options.refuse_if((resume or overwrite) and not output, "--resume and --overwrite are about a file: name it with --output.")
+    options.refuse_if(resume and not output, "--resume is about a file: name it with --output.")
+    options.refuse_if(overwrite and not (output or given["plot"]), "--overwrite is about a file: name it with --output or --plot.")
     options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
     options.refuse_if(rank and form != "table", "--rank sorts the table; records keep the order of the input.")
-    are_two = given["with_tokens"] and (given["with_words"] or given["next_words"])
+    are_two = given["with_tokens"] and _with_words(given)
     options.refuse_if(form == "tsv" and are_two, "--tokens and --words are two tables: choose one, or --format jsonl.")
+
+
+def _with_words(given: dict[str, Any]) -> bool:
+    return bool(given["with_words"] or given["next_words"] or given["plot"])
 
 
 def _settings(given: dict[str, Any]) -> Any:
     from rnnlm.scoring.records import ScoringSettings
 
     return ScoringSettings(
-        given["with_tokens"], given["with_words"] or given["next_words"] > 0, given["word_surprisal"], given["next_words"], given["eos"],
+        given["with_tokens"], _with_words(given), given["word_surprisal"], given["next_words"], given["eos"],
         given["context"], given["special_symbols"] or "error", "raise" if given["strict"] else "null",
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
     by_sentence = [each if isinstance(each, Mapping) else {"": each} for each in scores]
     drawn = [(next(iter(each.values())).id, words) for each in by_sentence if (words := _words(each))]
     if not drawn:
-        raise UsageError("there is nothing to plot", "no sentence has a word with a surprisal", "score with words: --words")
+        raise UsageError("there is nothing to plot", "no sentence has a word with a surprisal", "score sentences with their words")
     _tell_what_is_left_out([words for _, words in drawn])
     figure = _figure(drawn[:MOST_SENTENCES])
     if path is not None:
@@ -58,7 +58,7 @@ def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
 
 def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
     if len(drawn) > MOST_SENTENCES:
-        notice(f"the plot shows the first {MOST_SENTENCES} of {len(drawn):,} sentences")
+        notice(f"the plot shows the first {MOST_SENTENCES} sentences")
     longest = max(len(words) for by_model in drawn[:MOST_SENTENCES] for words in by_model.values())
     if longest > MOST_WORDS:
         notice(f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has {longest:,}")

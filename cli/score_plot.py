@@ -1,0 +1,32 @@
+"""The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def check(path: Path, overwrite: bool) -> None:
+    """Make sure that the plot can be written, before time goes into scoring."""
+    from rnnlm.evaluation import plotting
+    from rnnlm.files.writing import check_file
+
+    plotting.check_path(path)
+    check_file(path, overwrite)
+
+
+def keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
+    """All of `sentences`; of the first of them, as many are `kept` as the plot needs to know."""
+    from rnnlm.scoring.plots import MOST_SENTENCES
+
+    for sentence in sentences:
+        if len(kept) <= MOST_SENTENCES:  # one more than it shows
+            kept.append(sentence)
+        yield sentence
+
+
+def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> None:
+    """Plot the sentences that were kept. They are scored once more: a run that goes on where another one stopped has only the rest."""
+    from rnnlm.scoring.plots import plot_surprisals
+    from rnnlm.scoring.several_models import score_chunks_of_models
+
+    plot_surprisals((scores for chunk in score_chunks_of_models(models, kept, settings) for scores in chunk), path)
