@@ -79,13 +79,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, given)
     plot = None if pairs else given["plot"]
-    if plot:
-        score_plot.check(plot, overwrite)
-    if output or plot:
-        from rnnlm.files import writing
-        from rnnlm.text import sources
-
-        writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
+    _check_files(output, plot, inputs, overwrite)
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
     models = options.load_models(model_names, device)
@@ -101,6 +95,17 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         _print(models, read, settings, form, rank or "logprob", bool(inputs))
     if plot:
         score_plot.draw(plot, models, plotted, settings)
+
+
+def _check_files(output: Path | None, plot: Path | None, inputs: tuple[str, ...], overwrite: bool) -> None:
+    """Make sure that the files asked for can be written and are none of those that are read, before time goes into scoring."""
+    if plot:
+        score_plot.check(plot, overwrite)
+    if output or plot:
+        from rnnlm.files import writing
+        from rnnlm.text import sources
+
+        writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
