@@ -81,12 +81,12 @@ special_symbols_option = click.option(
     "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
     help="What to do with <s> and </s> in the text.  [default: error]",
 )  # fmt: skip
+column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
+encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
+                               help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip
 source_options = stacked(
-    click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."),
-    click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
-    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
-                 help="Bad UTF-8: an error, or U+FFFD.  [default: strict]"),
-)  # fmt: skip
+    column_option, click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"), encoding_option
+)
 text_options = stacked(
     source_options,
     click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),

@@ -1,5 +1,6 @@
 """The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,4 +30,5 @@ def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> 
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.several_models import score_chunks_of_models
 
-    plot_surprisals((scores for chunk in score_chunks_of_models(models, kept, settings) for scores in chunk), path)
+    chunks = score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True))
+    plot_surprisals((scores for chunk in chunks for scores in chunk), path)

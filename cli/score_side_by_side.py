@@ -1,30 +1,16 @@
-"""What `rnnlm score` prints of several models: records with the figures of each, and tables with their columns beside each other."""
+"""Scores of several models as tables for people: the columns of each model beside those of the others."""
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from rnnlm.errors import TextError
+from rnnlm.files.tables import cell_text
 
-from . import score_table, score_text, terminal
+from . import score_table, terminal
 from .side_by_side import Cell, own, print_columns, shared
 
 Scores = dict[str, Any]  # of one sentence, by model
-_ONCE = ("id", "text")  # of a record, what is about the sentence and not about a model
-
-
-def jsonl(settings: Any) -> tuple[str, Callable[[Scores], str]]:
-    """What stands before all records (nothing), and what makes the text of one."""
-    return "", lambda scores: terminal.json_text(record(scores, settings)) + "\n"
-
-
-def record(scores: Scores, settings: Any) -> dict[str, Any]:
-    """A sentence in JSON's types: what it is, and under `models` its scores by the model's name."""
-    records = {name: score_text.record(score, settings) for name, score in scores.items()}
-    sentence = next(iter(records.values()))
-    of_model = {name: {key: value for key, value in each.items() if key not in _ONCE} for name, each in records.items()}
-    return {key: sentence[key] for key in _ONCE} | {"models": of_model}
 
 
 def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool) -> None:
@@ -33,11 +19,13 @@ def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool) -> None
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
     by_model = {name: [each[name] for each in ranked] for name in ranked[0]}
+    carried = [*_first(ranked[0]).columns]
     columns = {"id": [str(_first(each).id) for each in ranked]} if with_ids else {}
+    columns |= {name: [cell_text(_first(each).columns.get(name)) for each in ranked] for name in carried}
     columns |= shared({"words": lambda score: str(score.words) if score.is_read else "-"}, by_model)
     columns |= own(_figures(unit, settings.eos), by_model) | {"sentence": [_first(each).text for each in ranked]}
     unknown: dict[str, Cell] = {"unknown words": lambda score: ", ".join(score.oov), "no score because": lambda score: score.reason or ""}
-    print_columns(columns | shared(unknown, by_model), left=("id", "sentence", *unknown))
+    print_columns(columns | shared(unknown, by_model), left=("id", *carried, "sentence", *unknown))
     for each in ranked:
         _show_surprisals(each, settings)
     if len(ranked) == 2 and unit == "logprob":
@@ -62,15 +50,34 @@ def _figures(unit: str, eos: bool) -> dict[str, Cell]:
 
 
 def _show_surprisals(scores: Scores, settings: Any) -> None:
-    for unit, of in (("token", "token_scores"), ("word", "word_scores")):
+    measures = [column for name, column in score_table.MEASURES.items() if name in settings.measures]
+    for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
         by_model = {name: getattr(score, of) for name, score in scores.items()}
         items = next(iter(by_model.values()))
         if not items:
             continue
-        columns = {unit: [getattr(item, unit) for item in items]}
-        columns |= own({"surprisal_bits": lambda item: terminal.number(item.surprisal_bits)}, by_model)
+        columns = {unit: [getattr(item, unit) for item in items]} | own(_numbers("surprisal_bits", *figures), by_model)
         columns |= shared({"unknown": lambda item: "unknown" if item.is_oov else ""}, by_model)
         if unit == "word" and settings.next_words:
             columns |= own({"likeliest here": score_table.words_there}, {name: score.next_words for name, score in scores.items()})
         click.echo()
         print_columns(columns, left=(unit, "unknown", "likeliest"))
+    if _first(scores).region_scores:
+        _show_regions({name: score.region_scores for name, score in scores.items()})
+
+
+def _show_regions(by_model: dict[str, Any]) -> None:
+    regions = next(iter(by_model.values()))
+    columns = {
+        "region": [region.name or str(region.index) for region in regions], "text": [region.text for region in regions],
+        "words": [str(region.words) for region in regions],
+    }  # fmt: skip
+    columns |= own(_numbers("surprisal_bits", "next_surprisal_bits"), by_model)
+    columns |= shared({"unknown words": lambda region: "unknown words" if region.is_oov else ""}, by_model)
+    click.echo()
+    print_columns(columns, left=("region", "text", "unknown"))
+
+
+def _numbers(*names: str) -> dict[str, Cell]:
+    """The columns of figures that have the names of what holds them."""
+    return {name: lambda item, name=name: terminal.number(getattr(item, name)) for name in names}

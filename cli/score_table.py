@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rnnlm.errors import TextError
+from rnnlm.files.tables import cell_text
 
 from . import terminal
 
@@ -17,7 +18,7 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
     cells = [_cells(score, unit, settings.eos) for score in ranked]
-    shown = ["logprob_nats", "words", "ppl_word", "sentence"]
+    shown = [*scores[0].columns, "logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
@@ -30,11 +31,13 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
         click.echo(said)
 
 
+MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 
 def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
-    return {
+    carried = {name: cell_text(value) for name, value in score.columns.items()}
+    return carried | {
         "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
         "logprob_nats": terminal.number(score.logprob_nats), "words": str(score.words) if score.is_read else "-",
         "ppl_word": terminal.number(score.ppl_word), "sentence": score.text, "unknown words": ", ".join(score.oov),
@@ -48,18 +51,36 @@ def rank(logprob_nats: float | None) -> float:
 
 
 def _show_surprisals(score: Any, settings: Any) -> None:
-    shown = {"token": score.token_scores if settings.with_tokens else (), "word": score.word_scores if settings.with_words else ()}
-    for unit, items in shown.items():
+    measures = [column for name, column in MEASURES.items() if name in settings.measures]
+    for unit, items, more in (("token", score.token_scores, []), ("word", score.word_scores, measures)):
         if not items:
             continue
-        columns = [unit, "surprisal_bits", ""]
-        rows = [[getattr(item, unit), terminal.number(item.surprisal_bits), "unknown" if item.is_oov else ""] for item in items]
+        columns = [unit, "surprisal_bits", *more, ""]
+        rows = [_item(item, unit, more) for item in items]
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
                 row.append(words_there(likeliest))
         click.echo()
-        terminal.print_table(columns, rows, right=["surprisal_bits"])
+        terminal.print_table(columns, rows, right=["surprisal_bits", *more])
+    if score.region_scores:
+        _show_regions(score.region_scores)
+
+
+def _item(item: Any, unit: str, measures: list[str]) -> list[str]:
+    figures = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *measures)]
+    return [getattr(item, unit), *figures, "unknown" if item.is_oov else ""]
+
+
+def _show_regions(regions: Any) -> None:
+    rows = [
+        [region.name or str(region.index), region.text, str(region.words), terminal.number(region.surprisal_bits),
+         terminal.number(region.next_surprisal_bits), "unknown words" if region.is_oov else ""]
+        for region in regions
+    ]  # fmt: skip
+    click.echo()
+    right = ["words", "surprisal_bits", "next_surprisal_bits"]
+    terminal.print_table(["region", "text", *right, ""], rows, right)
 
 
 def words_there(likeliest: Sequence[Any]) -> str:

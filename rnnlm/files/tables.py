@@ -6,7 +6,8 @@ A row is a dict from column name to value, with the place it stands at, for mess
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from rnnlm.errors import TextError
 from rnnlm.files import tsv
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import opened, text_lines, undecoded
+from rnnlm.files.writing import save_file
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
@@ -87,6 +89,47 @@ def parquet_columns(source: str) -> list[str]:
         return list(pyarrow.parquet.read_schema(source).names)
     except (pyarrow.ArrowException, OSError) as error:
         raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+
+
+def save_parquet(path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+    """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
+
+    types: of the columns (int64, double, bool, string); None: that of the values, or text where they differ or are lists or objects.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    held: dict[str, list[Any]] = {name: [] for name in types}
+    for rows in batches:
+        for name, kind in types.items():
+            values = [row[name] for row in rows]
+            held[name] += values if kind is None else [pyarrow.array(values, kind)]
+    columns = [_column(held[name]) if kind is None else pyarrow.chunked_array(held[name], kind) for name, kind in types.items()]
+    file = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
+    save_file(path, [memoryview(file.getvalue())])
+
+
+def _column(values: list[Any]) -> Any:
+    import pyarrow
+
+    values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError):  # numbers and texts, or numbers that are too large
+        return pyarrow.array([None if value is None else cell_text(value) for value in values], "string")
+
+
+def cell_text(value: Any) -> str:
+    """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and objects are JSON."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value)
 
 
 def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:

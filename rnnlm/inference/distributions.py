@@ -4,7 +4,7 @@ A network runs once; its output layer is worked out in full at the chosen places
 tokens at a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,21 @@ def log_sum(logprob_MV: Array) -> np.ndarray:
     sum_M = arrays.as_numpy(xp.exp(logprob_MV - shift_M[:, None]).sum(-1)).astype(np.float64)
     with np.errstate(divide="ignore"):
         return np.log(sum_M) + arrays.as_numpy(shift_M)
+
+
+def entropy_bits(logprob_MV: Array) -> np.ndarray:
+    """The entropy of each distribution, (M,), float64, bits; one that does not sum to one is divided by its sum before."""
+    xp = arrays.library(logprob_MV)
+    p_MV = xp.exp(logprob_MV)
+    weighted_MV = p_MV * xp.where(p_MV > 0, logprob_MV, xp.zeros_like(logprob_MV))
+    mean_M, total_M = (arrays.as_numpy(each_MV.sum(-1)).astype(np.float64) for each_MV in (weighted_MV, p_MV))
+    with np.errstate(divide="ignore", invalid="ignore"):  # after a context in which nothing is possible
+        return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
+
+
+def side_by_side(looks: Sequence[Look]) -> Look:
+    """What all of `looks` see, as the columns of one array, (M, columns)."""
+    return lambda logprob_MV: np.concatenate([look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks], axis=1)
 
 
 def likeliest(logprob_MV: Array, count: int) -> np.ndarray:

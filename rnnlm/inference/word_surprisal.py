@@ -10,29 +10,15 @@ the line's. White space belongs to the word behind it, at the end of a line to `
 is 1.
 """
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnnlm.inference.distributions import log_sum
-from rnnlm.interface import BOUNDARY, Array, Encoded, Tokenizer
-from rnnlm.text.lines import WORD_SPACE, split_words
+from rnnlm.interface import Array, Encoded, Tokenizer
+from rnnlm.text.lines import WORD_SPACE
 
 ROUNDING_NATS = 1e-5
-
-
-@dataclass(frozen=True)
-class WordScore:
-    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None where that is infinite.
-
-    is_oov: it has a part that is unknown.
-    """
-
-    word: str
-    surprisal_bits: float | None
-    is_oov: bool
 
 
 @dataclass(frozen=True)
@@ -118,36 +104,3 @@ def _is_gapless(words: WordSpans) -> bool:
 def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
     bounds = np.stack([words.starts, words.ends], axis=1).ravel()
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
-
-
-def as_they_stand(text: str, line: str, starts_W: np.ndarray, tokenizer: Tokenizer) -> list[str]:
-    """The words of `text` as it spells them, `</s>` last. line: what is read, `text` at its end; starts_W: where the words of `text` begin
-    among the tokens of `line`."""
-    words = split_words(text)
-    if len(words) != len(starts_W) - 1:  # punctuation is split off, or white space is unknown
-        tokens = _tokens_as_they_stand(line, tokenizer)
-        words = ["".join(tokens[start:end]).strip(WORD_SPACE) for start, end in itertools.pairwise(starts_W.tolist())]
-    return [*words, BOUNDARY]
-
-
-def _tokens_as_they_stand(line: str, tokenizer: Tokenizer) -> list[str]:
-    """The part of `line` that each of its tokens was made of, by their lengths: a character in lower case may be two ("\u0130")."""
-    parts, end, ahead = [], 0, 0
-    for token in tokenizer.surface(line)[:-1]:
-        while not ahead and line[end] in WORD_SPACE and token[0] not in WORD_SPACE:
-            end += 1
-        start = end
-        while ahead < len(token):
-            ahead += 1 if tokenizer.keeps_case else len(line[end].lower())
-            end += 1
-        ahead -= len(token)
-        parts.append(line[start:end])
-    return parts
-
-
-def word_scores(shown: Sequence[str], bits_W: np.ndarray, is_oov_W: np.ndarray) -> tuple[WordScore, ...]:
-    """The words of one line with their surprisals."""
-    return tuple(
-        WordScore(word, bits if np.isfinite(bits) else None, oov)
-        for word, bits, oov in zip(shown, bits_W.tolist(), is_oov_W.tolist(), strict=True)
-    )

@@ -9,9 +9,9 @@ import numpy as np
 
 from rnnlm.errors import UsageError, notice, visible
 from rnnlm.evaluation import plotting
-from rnnlm.inference.word_surprisal import WordScore
 from rnnlm.interface import BOUNDARY
 from rnnlm.scoring.records import SentenceScore
+from rnnlm.scoring.word_scores import WordScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,8 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
     the model; a word of probability zero leaves a gap. path: also write the figure there; .svg, .png or .pdf.
 
     Raises:
-        UsageError: there is no word to draw, or `path` has another suffix. OutputError: it cannot be written.
+        UsageError: there is no word to draw, the words of the models are those of different tokenizers, or `path` has another suffix.
+            OutputError: it cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))
@@ -53,7 +54,12 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
 def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
     """The words of a sentence by model, without its end; none where it has none or could not be read."""
     found = {name: [each for each in score.word_scores if each.word != BOUNDARY] for name, score in scores.items()}
-    return {name: words for name, words in found.items() if words}
+    found = {name: words for name, words in found.items() if words}
+    if len({tuple(each.word for each in words) for words in found.values()}) > 1:
+        raise UsageError(
+            "the words of these models do not stand side by side", "they are not the same words", "score with split whitespace"
+        )
+    return found
 
 
 def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:

@@ -2,25 +2,33 @@
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
+from rnnlm.inference.shown_words import ShownWords, Split
 from rnnlm.inference.span_scoring import perplexity
-from rnnlm.inference.word_surprisal import WordScore, WordSpans, as_they_stand, surprisals, word_scores
+from rnnlm.inference.word_surprisal import WordSpans, surprisals
 from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.scoring.regions import RegionScore, region_scores
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.word_scores import Seen, WordColumns, WordScore
 
 Unit = Literal["logprob", "word", "token"]
+Measure = Literal["entropy", "frequency"]
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What is scored, and how much the record holds."""
+    """What is scored, and how much the record holds.
+
+    split: words are those between white space, or those of the tokenizer, marks apart. measures: what words have beside their surprisal.
+    with_regions: surprisals of the regions of sentences that have some.
+    """
 
     with_tokens: bool = False
     with_words: bool = False
@@ -30,6 +38,14 @@ class ScoringSettings:
     context: Context = "reset"
     special_symbols: str = "error"
     unscorable: Literal["raise", "null"] = "raise"
+    split: Split = "whitespace"
+    measures: tuple[Measure, ...] = ()
+    with_regions: bool = False
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether surprisals of words are worked out."""
+        return self.with_words or self.with_regions or self.next_words > 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class SentenceScore:
 
     words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
     ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the
-    words of `word_scores`, the likeliest there.
+    words of `word_scores`, the likeliest there. columns: of the table it comes from, by name.
     """
 
     text: str
@@ -62,6 +78,8 @@ class SentenceScore:
     next_words: tuple[tuple[NextWord, ...], ...] = ()
     id: int | str | None = None
     reason: str | None = None
+    region_scores: tuple[RegionScore, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_read(self) -> bool:
@@ -81,7 +99,7 @@ class SentenceScore:
 class ReadSentences:
     """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
 
-    words: where their words are. seen: log B at their places, or the likeliest tokens before each.
+    words: where the words of the tokenizer are; shown: the words that are shown; seen: predictions there. frequency_W: of shown words.
     """
 
     tokenizer: Tokenizer
@@ -92,7 +110,9 @@ class ReadSentences:
     begins: np.ndarray
     logprob_N: np.ndarray
     words: WordSpans
-    seen: np.ndarray
+    shown: ShownWords | None
+    seen: Seen
+    frequency_W: np.ndarray
     search: WordSearch | None
 
     def records(self) -> Iterator[SentenceScore]:
@@ -105,20 +125,22 @@ class ReadSentences:
             index for index, (first, last) in enumerate(oov_bounds)
             if self.settings.with_tokens or last > first or total_S[index] == -math.inf
         ])  # fmt: skip
-        bits_W = self._word_bits()
+        columns = WordColumns(self.shown, self.encoded, self._word_bits(self.shown), self.seen, self.frequency_W) if self.shown else None
         begins, ends = self.begins.tolist(), ends.tolist()
         for index, sentence in enumerate(self.sentences):
             total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
             shown = surface.get(index, [])
             oov = tuple(shown[at - begins[index]] for at in self.encoded.oov[first:last].tolist()) if last > first else ()
             impossible = total == -math.inf
+            word_scores = columns.of(index, sentence.text, self.settings.eos) if columns else ()
             yield SentenceScore(
                 sentence.text, None if impossible else total, ends[index] - begins[index], words, oov,
                 perplexity(total, words + self.settings.eos),
                 self._token_scores(index, shown) if self.settings.with_tokens else (),
-                self._word_scores(index, bits_W) if self.settings.with_words else (),
-                self._next_words(index, self.search) if self.settings.next_words and self.search else (),
+                word_scores if self.settings.with_words else (),
+                self._next_words(index, self.shown.items, self.search) if self.shown and self.search else (),
                 sentence.id, self._why_impossible(index, shown) if impossible else None,
+                region_scores(sentence.regions, word_scores) if sentence.regions else (), sentence.columns,
             )  # fmt: skip
 
     @property
@@ -157,33 +179,18 @@ class ReadSentences:
             for token, bits, oov in zip(shown, bits_T.tolist(), self._is_oov(start, end).tolist(), strict=False)
         )
 
-    def _word_bits(self) -> np.ndarray:
-        if not self.settings.with_words:
-            return np.zeros(0)
-        is_exact = self.settings.word_surprisal == "exact" and self.words.is_place_N.any()
-        return surprisals(self.words, self.logprob_N, self.seen if is_exact else 0.0)
+    def _word_bits(self, shown: ShownWords) -> np.ndarray:
+        is_exact = self.settings.word_surprisal == "exact" and shown.items.is_place_N.any()
+        return surprisals(shown.items, self.logprob_N, self.seen.log_boundary if is_exact else 0.0)
 
-    def _items(self, index: int) -> slice:
-        """The words of a line, and its `</s>` where that is scored."""
-        first, last = self.words.line_bounds[index : index + 2].tolist()
-        return slice(first, last - (not self.settings.eos))
-
-    def _word_scores(self, index: int, bits_W: np.ndarray) -> tuple[WordScore, ...]:
-        first, last = self.words.line_bounds[index : index + 2].tolist()
-        begin, end = int(self.begins[index]), int(self.encoded.offsets[index + 1])
-        starts_W = self.words.starts[first:last]
-        shown = as_they_stand(self.sentences[index].text, self.lines[index], starts_W - int(self.encoded.offsets[index]), self.tokenizer)
-        is_oov_W = np.logical_or.reduceat(self._is_oov(begin, end), starts_W - begin)
-        kept = last - first - (not self.settings.eos)
-        return word_scores(shown[:kept], bits_W[first : first + kept], is_oov_W[:kept])
-
-    def _next_words(self, index: int, search: WordSearch) -> tuple[tuple[NextWord, ...], ...]:
-        """The likeliest words before each of those of :meth:`_word_scores`."""
-        items = self._items(index)
+    def _next_words(self, index: int, words: WordSpans, search: WordSearch) -> tuple[tuple[NextWord, ...], ...]:
+        """The likeliest words before each of the shown ones of a line."""
+        first, last = words.line_bounds[index : index + 2].tolist()
+        items = slice(first, last - (not self.settings.eos))
         if search.tokens_are_words:
-            return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen[items])
+            return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen.likeliest[items])
         start, end = self.encoded.offsets[index : index + 2].tolist()
-        found = search.at_places(self.encoded.ids[start:end], (self.words.starts[items] - start).tolist())
+        found = search.at_places(self.encoded.ids[start:end], (words.starts[items] - start).tolist())
         return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
     def _why_impossible(self, index: int, shown: list[str]) -> str:

@@ -17,10 +17,13 @@ from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
-from rnnlm.inference.word_surprisal import WordFinder, WordSpans
+from rnnlm.inference.shown_words import ShownWords, Split, shown_words
+from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel
-from rnnlm.scoring.records import ReadSentences, ScoringSettings, SentenceScore
-from rnnlm.scoring.sentences import Sentence, check, line_of
+from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
+from rnnlm.scoring.sentences import Sentence, check, line_of, of_texts
+from rnnlm.scoring.word_frequency import WordFrequencies
+from rnnlm.scoring.word_scores import Seen
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import is_blank
 
@@ -54,6 +57,7 @@ def score_sentences(
     model: LanguageModel, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
     with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact", next_words: int = 0, eos: bool = True,
     context: Context = "reset", special_symbols: str = "error", unscorable: Literal["raise", "null"] = "raise",
+    split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
 ) -> list[SentenceScore]:  # fmt: skip
     """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
 
@@ -61,6 +65,9 @@ def score_sentences(
     with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up
     a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
     all sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
+    split: words are those between white space ("whitespace") or those of the tokenizer, marks apart ("tokens"). measures: "entropy" (of the
+    prediction at each word, bits) and "frequency" (log10 of the word's share of the training text). regions: what separates regions in
+    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.regions`).
 
     Raises:
         TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError:
@@ -69,13 +76,14 @@ def score_sentences(
     if isinstance(sentences, str):
         raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
     settings = ScoringSettings(
-        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable
-    )
+        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable, split,
+        tuple(measures), regions is not None,
+    )  # fmt: skip
     sentences = list(sentences)
     before = [given] * len(sentences) if isinstance(given, str) else list(given)
     if len(before) != len(sentences):
         raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", hint="give one for all, or one for each")
-    each = [Sentence(text, number, its) for number, (text, its) in enumerate(zip(sentences, before, strict=True), start=1)]
+    each = of_texts(sentences, before, regions)
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
 
@@ -138,6 +146,7 @@ class _Scorer:
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
+        self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
         lines, read = LinesHash(), 0
@@ -172,18 +181,26 @@ class _Scorer:
     def _score(self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]) -> list[SentenceScore]:
         scores = self._read(readable).records() if readable else iter(())
         return [
-            next(scores) if reason is None else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason)
+            next(scores) if reason is None
+            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason, columns=each.columns)
             for each, reason in zip(checked, reasons, strict=True)
-        ]
+        ]  # fmt: skip
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
+        settings, tokenizer = self.settings, self.model.tokenizer
         lines = [line_of(each) if each.given else each.text for each in sentences]
-        encoded = self.model.tokenizer.encode(lines)
+        encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         words = self.finder.find(encoded, begins)
-        logprob_N, seen = self._read_tokens(encoded, words)
+        shown = None
+        if settings.needs_words:
+            shown = shown_words(settings.split, words, encoded, begins, [each.text for each in sentences], lines, tokenizer)
+        logprob_N, seen = self._read_tokens(encoded, shown)
         span_scoring.check_scores(logprob_N)
-        return ReadSentences(self.model.tokenizer, self.settings, sentences, lines, encoded, begins, logprob_N, words, seen, self.search)
+        frequency_W = self.frequencies.of(shown.items, encoded.ids) if shown and self.frequencies else np.zeros(0)
+        return ReadSentences(
+            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen, frequency_W, self.search
+        )  # fmt: skip
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """How many tokens of each line are given, (lines,).
@@ -203,24 +220,31 @@ class _Scorer:
             counts[index] = end - start
         return counts
 
-    def _read_tokens(self, encoded: Encoded, words: WordSpans) -> tuple[np.ndarray, np.ndarray]:
-        """The scores of the tokens, and what was seen of distributions: log B at the places of `words`, or the likeliest tokens
-        at each token that is scored."""
-        settings, finder = self.settings, self.finder
+    def _read_tokens(self, encoded: Encoded, shown: ShownWords | None) -> tuple[np.ndarray, Seen]:
+        """The scores of the tokens, and what was seen of the predictions at the shown words."""
         spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
-        is_place_N = np.zeros(0, dtype=bool)
-        look: distributions.Look | None = None
-        if finder.tokens_are_words and settings.next_words:
-            is_place_N = np.zeros(len(encoded.ids), dtype=bool)
-            is_place_N[words.starts] = True
-            look = functools.partial(distributions.likeliest, count=settings.next_words)
-        elif settings.with_words and settings.word_surprisal == "exact" and words.is_place_N.any():
-            is_place_N = words.is_place_N
-            look = finder.log_boundary
-        if look is not None:
+        nothing = np.zeros(0)
+        looks = self._looks(shown) if shown else {}
+        if shown and looks:
+            is_place_N, log_boundary_N = shown.items.is_place_N, shown.items.is_place_N
+            if looks.keys() != {"log_boundary"}:
+                is_place_N = np.zeros(len(encoded.ids), dtype=bool)
+                is_place_N[shown.items.starts] = True
+            look = distributions.side_by_side(list(looks.values()))
             logprob_N, seen, self.state = distributions.score_and_look(self.model, encoded.ids, spans, is_place_N, look, self.state)
-            return logprob_N, seen
+            return logprob_N, Seen.of(seen, list(looks), log_boundary_N[is_place_N])
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
-            return logprob_N, np.zeros(0)
-        return span_scoring.score_spans(self.model, encoded.ids, spans), np.zeros(0)
+            return logprob_N, Seen(nothing, nothing, nothing)
+        return span_scoring.score_spans(self.model, encoded.ids, spans), Seen(nothing, nothing, nothing)
+
+    def _looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
+        """What is looked for in predictions, by the name that :class:`Seen` has for it."""
+        settings, looks = self.settings, dict[str, distributions.Look]()
+        if settings.word_surprisal == "exact" and shown.items.is_place_N.any():
+            looks["log_boundary"] = self.finder.log_boundary
+        if "entropy" in settings.measures:
+            looks["entropy_bits"] = distributions.entropy_bits
+        if self.finder.tokens_are_words and settings.next_words:
+            looks["likeliest"] = functools.partial(distributions.likeliest, count=settings.next_words)
+        return looks

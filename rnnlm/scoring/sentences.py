@@ -4,15 +4,18 @@ Nothing is left out: a blank line is a record, and so is a line that is not UTF-
 why it has no score. What is damaged as a table is an error.
 """
 
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, text_lines, undecoded
+from rnnlm.scoring.carried_columns import CarriedColumns
+from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.sources import SourceSettings
@@ -25,13 +28,15 @@ _BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("sur
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """One input record. given: what comes before it in the same line and is not scored. reason: why it has no score, where that
-    is known from reading it.
+    is known from reading it. columns: the others of its table, by name. regions: those that make up the text, if it has any.
     """
 
     text: str
     id: int | str
     given: str = ""
     reason: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
 
 
 class _Record(NamedTuple):
@@ -41,6 +46,8 @@ class _Record(NamedTuple):
     id: int | str | None
     given: str = ""
     reason: str | None = None
+    columns: Mapping[str, Any] = {}
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class SentenceSettings:
     column, id_column, given_column: of tables. id_column None: the column `id` where there is one, else the number of the record,
     over all sources, from 1. given: what comes before each sentence in its line, where no column says it.
     encoding_errors: "strict" makes a line that is not UTF-8 a record without a score, "replace" puts U+FFFD.
+    keep: the columns of tables that sentences carry with them; None: all but those of the text and of ids.
+    region_mark: what separates regions in a text. region_columns: the columns that hold them, instead of `column`.
     """
 
     column: str | None = None
@@ -58,10 +67,22 @@ class SentenceSettings:
     given: str = ""
     split: str = "train"
     encoding_errors: str = "strict"
+    keep: tuple[str, ...] | None = None
+    region_mark: str | None = None
+    region_columns: tuple[str, ...] = ()
 
     @property
     def wants_table(self) -> bool:
-        return bool(self.column or self.id_column or self.given_column)
+        return bool(self.column or self.id_column or self.given_column or self.keep or self.region_columns)
+
+    def check(self) -> None:
+        """Make sure that the settings do not contradict each other, else a UsageError says why."""
+        if self.given and self.given_column:
+            raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+        if self.region_columns and (self.column or self.region_mark is not None):
+            raise UsageError("columns of regions, and another text or a mark of regions", "the regions make up the text", hint="choose one")
+        if self.region_mark is not None:
+            check_mark(self.region_mark)
 
     @property
     def errors(self) -> str:
@@ -72,36 +93,60 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
     """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them.
 
     Raises:
-        TextError: a source is not there or cannot be read, or a column is not there. UsageError: both a given text and a column for it.
+        TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word.
+        UsageError: the settings contradict each other.
     """
-    if settings.given and settings.given_column:
-        raise UsageError("a given text for all, and a column of given texts", hint="choose one")
-    number, has_warned = 0, False
+    settings.check()
+    number, has_warned, carried = 0, False, CarriedColumns(settings.keep)
     seen: set[int | str] = set()
     for source in sources.expand(names):
-        for sentence in _read(source, settings):
+        for sentence in _read(source, settings, carried):
             number += 1
             if sentence.id in seen and not has_warned:
                 notice(f"several sentences have the id {sentence.id}: it does not identify their records")
                 has_warned = True
             if sentence.id is not None:
                 seen.add(sentence.id)
-            yield Sentence(sentence.text, number if sentence.id is None else sentence.id, sentence.given, sentence.reason)
+            id = number if sentence.id is None else sentence.id
+            yield Sentence(sentence.text, id, sentence.given, sentence.reason, sentence.columns, sentence.regions)
 
 
-def of_texts(texts: Iterable[str], given: str = "") -> Iterator[Sentence]:
-    """The sentences of texts at hand."""
-    for number, text in enumerate(texts, start=1):
-        yield Sentence(text, number, given)
+def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
+    """The names of the columns that the sentences carry, and all the sentences, of which those up to the first readable one were read."""
+    sentences, read = iter(sentences), []
+    for sentence in sentences:
+        read.append(sentence)
+        if sentence.columns or not sentence.reason:
+            break
+    return list(read[-1].columns) if read else [], itertools.chain(read, sentences)
 
 
-def _read(source: str, settings: SentenceSettings) -> Iterator[_Record]:
+def of_texts(texts: Iterable[str], given: str | Iterable[str] = "", region_mark: str | None = None) -> Iterator[Sentence]:
+    """The sentences of texts at hand. given: one for all, or one for each. region_mark: what separates regions in a text.
+
+    Raises:
+        TextError: it stands inside a word. UsageError: it cannot separate regions.
+    """
+    if region_mark is not None:
+        check_mark(region_mark)
+    before = itertools.repeat(given) if isinstance(given, str) else given
+    for number, (text, its) in enumerate(zip(texts, before, strict=False), start=1):
+        text, regions = _regions(text, region_mark, f"sentence {number}") if region_mark else (text, ())
+        yield Sentence(text, number, its, regions=regions)
+
+
+def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]:
+    regions = split_regions(text, mark, where)
+    return joined(regions), regions
+
+
+def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
     """The sentences of one source."""
     if source.startswith(sources.HUB) or os.path.isdir(source):
         return _dataset(source, settings)
     kind = tables.kind_of(source)
     if kind and (kind != tables.TSV or settings.wants_table):
-        return _table(source, kind, settings)
+        return _table(source, kind, settings, carried)
     if kind:
         notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
     if settings.wants_table:
@@ -111,45 +156,74 @@ def _read(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source) as stream:
-        for line in text_lines(source, stream, settings.errors):
-            yield _Record(line.removesuffix("\n").removesuffix("\r"), None, settings.given)
+        for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
+            text = line.removesuffix("\n").removesuffix("\r")
+            if settings.region_mark:
+                text, regions = _regions(text, settings.region_mark, f"{source}, line {number}")
+                yield _Record(text, None, settings.given, regions=regions)
+            else:
+                yield _Record(text, None, settings.given)
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
-    if settings.id_column or settings.given_column:
-        raise UsageError("columns for ids and given texts are those of tables", f"{source} is a data set", "name its files")
-    for records in sources.dataset_records(source, SourceSettings(settings.column, settings.split)):
-        for text in records:
-            yield _Record(text, None, settings.given)
+    if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
+        raise UsageError("columns beside the text are those of tables", f"{source} is a data set", "name its files")
+    texts = itertools.chain.from_iterable(sources.dataset_records(source, SourceSettings(settings.column, settings.split)))
+    for number, text in enumerate(texts, start=1):
+        regions: tuple[Region, ...] = ()
+        if settings.region_mark:
+            text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
+        yield _Record(text, None, settings.given, regions=regions)
 
 
-def _table(source: str, kind: str, settings: SentenceSettings) -> Iterator[_Record]:
+def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
-    column = id_column = None
+    texts: tuple[str, ...] = ()
+    id_column = None
     for row in tables.rows(source, kind, settings.errors, unreadable="report"):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue
-        if column is None:
+        if not texts:
             names = [str(name) for name in row.values if name is not None]
-            column = sources.column_of(names, row.where, SourceSettings(settings.column))
-            id_column = settings.id_column or (ID if ID in names and column != ID else None)
-            for name in (settings.id_column, settings.given_column):
+            texts = settings.region_columns or (sources.column_of(names, row.where, SourceSettings(settings.column)),)
+            id_column = settings.id_column or (ID if ID in names and ID not in texts else None)
+            for name in (settings.id_column, settings.given_column, *settings.region_columns):
                 if name and name not in names:
                     raise TextError(f"{row.where}: no column {name!r}", hint=nearest(name, names))
-        yield _sentence(row, column, id_column, settings)
+            carried.begin_table(source, names, {*texts, *([ID] if id_column == ID else [])})
+        yield _sentence(row, texts, id_column, settings, carried.of(row))
 
 
-def _sentence(row: tables.Row, column: str, id_column: str | None, settings: SentenceSettings) -> _Record:
-    values = row.values
-    text, given = values.get(column), values.get(settings.given_column) if settings.given_column else settings.given
-    reason = _why_no_text(column, text) or (_why_no_text(settings.given_column, given) if settings.given_column else None)
+def _sentence(
+    row: tables.Row, texts: tuple[str, ...], id_column: str | None, settings: SentenceSettings, columns: Mapping[str, Any]
+) -> _Record:
+    text, regions, reason = _text_of(row, texts, settings)
+    given = row.values.get(settings.given_column) if settings.given_column else settings.given
+    reason = reason or (_why_no_text(settings.given_column, given) if settings.given_column else None)
     reason = tables.TOO_LONG if row.is_too_long else reason
-    id = values.get(id_column) if id_column else None
+    id = row.values.get(id_column) if id_column else None
     if isinstance(id, (list, dict)):
         id = shown(id)
     id = id if id is None or (isinstance(id, (int, str)) and not isinstance(id, bool)) else str(id)
-    return _Record(text if isinstance(text, str) else "", id, given if isinstance(given, str) and not reason else "", reason)
+    return _Record(text, id, given if isinstance(given, str) and not reason else "", reason, columns, regions)
+
+
+def _text_of(row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings) -> tuple[str, tuple[Region, ...], str | None]:
+    """The text of a row, its regions, and why it has none."""
+    values = row.values
+    if settings.region_columns:
+        cells = [(name, "" if values.get(name) is None else values[name]) for name in texts]
+        if reason := next((why for name, cell in cells if (why := _why_no_text(name, cell))), None):
+            return "", (), reason
+        regions = tuple(Region(cell.strip(WORD_SPACE), index, name) for index, (name, cell) in enumerate(cells, start=1))
+        return joined(regions), regions, None
+    text = values.get(texts[0])
+    if not isinstance(text, str):
+        return "", (), _why_no_text(texts[0], text)
+    if settings.region_mark and not row.is_too_long:
+        return *_regions(text, settings.region_mark, row.where), None
+    return text, (), None
 
 
 def _why_no_text(column: str | None, value: Any) -> str | None:
@@ -163,7 +237,7 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
         TextError: one cannot be scored, unless there are to be `nulls`.
     """
     if _is_plain(sentences):
-        return [each if each.text.strip(WORD_SPACE) else Sentence("", each.id, each.given) for each in sentences], [None] * len(sentences)
+        return [each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=()) for each in sentences], [None] * len(sentences)
     checked: list[Sentence] = []
     reasons: list[str | None] = []
     for sentence in sentences:
@@ -171,12 +245,16 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
             if sentence.reason:
                 raise TextError(f"sentence {sentence.id}: {sentence.reason}")
             text, given = (_checked(part, sentence.id, special_symbols) for part in (sentence.text, sentence.given))
-            checked.append(Sentence("" if is_blank(text) else text, sentence.id, given))
+            regions = sentence.regions
+            if regions and text != sentence.text:
+                regions = tuple(replace(each, text=_checked(each.text, sentence.id, special_symbols)) for each in regions)
+                text = joined(regions)
+            checked.append(Sentence("" if is_blank(text) else text, sentence.id, given, None, sentence.columns, regions))
             reasons.append(None)
         except TextError as error:
             if not nulls:
                 raise
-            checked.append(Sentence(_SURROGATE.sub("\ufffd", sentence.text), sentence.id))
+            checked.append(Sentence(_SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
             reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
     return checked, reasons
 

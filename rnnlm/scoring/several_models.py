@@ -109,5 +109,5 @@ def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
     tokenizers = {name: model.tokenizer for name, model in models.items()}
     if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
         why = "their tokenizers differ: " + ", ".join(f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items())
-        hint = "words are the same for all models: --words; or --json, which keeps the tokens of each model apart"
+        hint = "rows of words (--words, without --split tokens) are the same for all models; --json keeps the tokens of each apart"
         raise ComparisonError("the tokens of these models do not stand side by side", why, hint)

@@ -1,11 +1,14 @@
 """`rnnlm score` with several models: their figures side by side."""
 
 import csv
+import functools
 import io
+import itertools
 import json
 from unittest.mock import Mock
 
 import pytest
+from pyarrow import parquet
 
 from rnnlm.cli import terminal
 from rnnlm.errors import RnnlmError
@@ -79,6 +82,51 @@ def test_folders_of_one_name_are_told_apart_and_the_environment_names_one(rnnlm,
     assert "models" not in record
 
 
+@pytest.mark.parametrize("form", ["tsv", "csv"])
+def test_rows_of_words_hold_what_is_about_the_text_once_then_the_figures_of_each_whatever_its_tokens(rnnlm, parts, form):
+    (parts / "s.csv").write_text("item,text\n7,It's the zorp!\n8,\n")
+    names = ("lower", "chars", "bytes")
+    asked = ("--input", "s.csv", "--column", "text", "--words", "--with", "entropy", "--format", form)
+    read = functools.partial(csv.DictReader, delimiter="\t" if form == "tsv" else ",")
+    shown = rnnlm("score", *itertools.chain.from_iterable(("-m", name) for name in names), *asked)
+    rows = list(read(io.StringIO(shown.out)))
+    assert [(row["item"], row["word"], row["start"], row["end"]) for row in rows] == [
+        ("7", "It's", "0", "4"), ("7", "the", "5", "8"), ("7", "zorp!", "9", "14"), ("7", "</s>", "14", "14"), ("8", "</s>", "0", "0")
+    ]  # fmt: skip
+    for name in names:
+        alone = list(read(io.StringIO(rnnlm("score", "-m", name, *asked).out)))
+        own = [column.removesuffix(f".{name}") for column in rows[0] if column.endswith(f".{name}")]
+        assert own[0] == "surprisal_bits" and {"tokens", "entropy_bits", "reason"} < set(own)
+        assert [[row[f"{column}.{name}"] for column in own] for row in rows] == [[row[column] for column in own] for row in alone]
+    shared = [column for column in rows[0] if "." not in column]
+    assert len(rows[0]) == len(shared) + len(names) * len(own) and [*rows[0]][: len(shared)] == shared
+
+
+def test_regions_and_parquet_have_the_figures_of_each_model_too(rnnlm, parts):
+    ended = rnnlm("score", "-m", "lower", "-m", "chars", "--regions", "|", "-o", "r.parquet", "the man | was here", "the day")
+    assert ended.code == 0, ended.err
+    rows = parquet.read_table("r.parquet").to_pylist()
+    assert [(row["id"], row["region_index"], row["text"], row["words"]) for row in rows] == [
+        (1, 1, "the man", 2), (1, 2, "was here", 2), (2, 1, "the day", 2)
+    ]  # fmt: skip
+    for name in ("lower", "chars"):
+        first, second, last = (row[f"surprisal_bits.{name}"] for row in rows)
+        assert rows[0][f"next_surprisal_bits.{name}"] == second > 0 and first > 0 and last > 0
+    assert rows[0]["tokens.lower"] < rows[0]["tokens.chars"]
+
+
+@pytest.mark.parametrize(
+    "options", [["--tokens"], ["--words", "--split", "tokens", "--format", "csv"], ["--plot", "x.svg", "--split", "tokens"]]
+)
+def test_rows_of_tokens_need_one_tokenizer_and_records_do_not(rnnlm, parts, options):
+    ended = rnnlm("score", "-m", "lower", "-m", "chars", *options, "The man")
+    assert (ended.code, ended.out) == (1, "") and not (parts / "x.svg").exists()
+    assert "lower word:" in ended.errors[1] and "chars char:" in ended.errors[1] and "--json" in ended.errors[2]
+    assert rnnlm("score", "-m", "uni", "-m", "kn", *options, "The man").code == 0
+    (record,) = records(rnnlm("score", "-m", "lower", "-m", "chars", "--tokens", "--json", "The man"))
+    assert [len(its["surprisals"]) for its in record["models"].values()] == [3, 8]
+
+
 def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     shown = rnnlm("score", *two, "--json", "--input", "-", stdin="\n".join(SENTENCES).encode() + b"\n\xff\n")
     assert [[each["reason"] for each in record["models"].values()] for record in records(shown)] == [
@@ -106,17 +154,20 @@ def test_a_run_of_several_models_is_resumed_with_the_same_models_only(rnnlm, mod
     assert written.count(b"\n") == 4 and expected.startswith(written)
     other = rnnlm("score", *two, "--input", "text", "--context", "carry", "--output", "s.jsonl", "--resume")
     assert other.code == 2 and "models was uni, uni+unigram, is tiny, uni" in other.err
-    assert rnnlm(*command, "s.jsonl", "--resume", "--plot", "plot.svg").code == 2  # that is another run: with words
-    assert rnnlm(*command, "s.jsonl", "--resume").code == 0 and (here / "s.jsonl").read_bytes() == expected
+    assert rnnlm(*command, "s.jsonl", "--resume", "--plot", "plot.svg").code == 0 and (here / "s.jsonl").read_bytes() == expected
+    assert all(f">{word}</text>" in (here / "plot.svg").read_text() for word in ("zorp", "here"))  # of those written before, too
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "scores.jsonl"], ["--json"]], ids=" ".join)
-def test_a_plot_of_surprisals_goes_with_every_way_of_output_and_means_words(rnnlm, two, here, options):
+def test_a_plot_of_surprisals_goes_with_every_way_of_output_and_changes_none(rnnlm, two, here, options):
+    without = rnnlm("score", *two, *options, "the man was here", "the zorp")
+    written = (here / "scores.jsonl").read_text() if "-o" in options else without.out
+    (here / "scores.jsonl").unlink(missing_ok=True)
     shown = rnnlm("score", *two, *options, "--plot", "plot.svg", "the man was here", "the zorp")
     assert shown.code == 0, shown.err
     svg = (here / "plot.svg").read_text()
     assert all(f">{text}</text>" in svg for text in ("man", "zorp", "tiny", "uni", "unknown word", "surprisal (bits)"))
-    assert "surprisal" in ((here / "scores.jsonl").read_text() if "-o" in options else shown.out)
+    assert written == ((here / "scores.jsonl").read_text() if "-o" in options else shown.out) != ""
     assert rnnlm("score", *two, "--plot", "plot.svg", "the").code == 1  # it is there
     assert rnnlm("score", *two, "--plot", "plot.svg", "--overwrite", "the").code == 0
 

@@ -106,7 +106,7 @@ def test_a_word_costs_the_same_whether_what_precedes_it_is_given_or_scored(kind)
 
 def test_of_word_models_words_are_tokens():
     model = fit("lstm", split_punctuation=True)
-    for score in score_sentences(model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True):
+    for score in score_sentences(model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"):
         assert [(w.word, w.surprisal_bits, w.is_oov) for w in score.word_scores] == [
             (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov) for t in score.token_scores
         ]
@@ -119,7 +119,7 @@ CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings, lowercase):
     model = fit("unigram", lowercase=lowercase, **settings)
-    whole, rest = score_sentences(model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True)
+    whole, rest = score_sentences(model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens")
     words = [word.word for word in whole.word_scores]
     assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
     assert [word.word for word in rest.word_scores] == words
@@ -132,7 +132,7 @@ def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings
 
 def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():
     model = fit("unigram", tokenizer="char", lowercase=True)
-    scores = score_sentences(model, ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True)
+    scores = score_sentences(model, ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True, split="tokens")
     assert [[word.word for word in score.word_scores] for score in scores] == [["The\tDOG", "ran", "</s>"], ["\u0130\tA", "b", "</s>"]]
     assert [score.words for score in scores] == [2, 2]
 

@@ -1,0 +1,66 @@
+"""Where the tokens of a line stand in the line itself, in code points, whatever a tokenizer makes of it.
+
+Everything that shows words or places of a line goes through :func:`token_spans`.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from rnnlm.interface import Tokenizer
+from rnnlm.text.lines import WORD_SPACE
+
+Span = tuple[int, int]  # first character, and the one behind the last
+
+_WRITTEN = re.compile(f"[^{WORD_SPACE}\n]+")
+_OF_BYTES = ("byte", "sentencepiece")  # tokenizers whose tokens are bytes of the line; the others' are characters
+
+
+def word_spans(text: str) -> list[Span]:
+    """Where the white-space words of `text` (:func:`rnnlm.text.lines.split_words`) stand."""
+    return [match.span() for match in _WRITTEN.finditer(text)]
+
+
+def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    """For each line (T, 2), the characters that each of its tokens was made of, `</s>` left out.
+
+    The white space between words belongs to no token of a word tokenizer. Tokens that share a character (its bytes; the two
+    characters that "\u0130" is in lower case) have the same span.
+    """
+    if tokenizer.name not in _OF_BYTES:
+        surfaces = tokenizer.surfaces(lines)
+        return [_of_characters(line, tokens[:-1], tokenizer.keeps_case) for line, tokens in zip(lines, surfaces, strict=True)]
+    size_V = np.array([len(data) for data in tokenizer.token_bytes()], dtype=np.int64)
+    encoded = tokenizer.encode(lines)
+    bounds = zip(encoded.offsets[:-1].tolist(), (encoded.offsets[1:] - 1).tolist(), strict=True)
+    prefix = int(tokenizer.name == "sentencepiece")  # it reads a space before the line
+    return [
+        _of_bytes(line, size_V[encoded.ids[start:end]], tokenizer.keeps_case, prefix)
+        for line, (start, end) in zip(lines, bounds, strict=True)
+    ]
+
+
+def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.ndarray:
+    read = line if keeps_case else line.lower()
+    spans, end = [], 0
+    for token in tokens:  # nothing but white space stands before it
+        start = read.find(token, end)
+        end = start + len(token)
+        spans.append((start, end))
+    spans_T2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    if len(read) == len(line):
+        return spans_T2
+    return _at_origin(spans_T2, np.repeat(np.arange(len(line)), [len(character.lower()) for character in line]))
+
+
+def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
+    end_T = np.cumsum(size_T)
+    characters = [character if keeps_case else character.lower() for character in line]
+    origin = np.repeat(np.arange(len(line)), [len(character.encode("utf-8")) for character in characters])
+    return _at_origin(np.stack([end_T - size_T, end_T], axis=1), np.concatenate([np.full(prefix, -1), origin]))
+
+
+def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Spans of what was read, as spans of the line; origin: the character that each unit of what was read comes from, -1 for none."""
+    return np.stack([np.maximum(origin[spans_T2[:, 0]], 0), origin[spans_T2[:, 1] - 1] + 1], axis=1)
