@@ -47,6 +47,7 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
@@ -63,6 +64,7 @@ _PUBLIC = {
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
+    "plot_surprisals": "rnnlm.scoring.plots",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
@@ -73,6 +75,7 @@ _PUBLIC = {
     "save_nbest": "rnnlm.rescoring.files",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
+    "score_models": "rnnlm.scoring.several_models",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
@@ -106,13 +109,15 @@ if TYPE_CHECKING:
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring.weights import Weights, read_weights, save_weights
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
+    from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
+    from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.several_models import score_models
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.prepared.preparation import Prepared, prepare

@@ -52,8 +52,11 @@ def short_name(name: str) -> str:
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
     """Name the series of `axes` above all panels of its figure."""
+    import matplotlib
+
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4), frameon=False)
+    with matplotlib.rc_context(_STYLE):
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
 
 
 def log_y(axes: "Axes") -> None:

@@ -84,6 +84,7 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
     for axes, by_model, its in zip(panels, shown, labels, strict=True):
         _draw(axes, by_model)
         axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if longest else 0)
+        axes.locator_params(axis="y", nbins=5, integer=True)
         axes.set(xlim=(-0.5, most - 0.5), ylim=(0, 1.08 * highest + 0.1))
     _name_marks(figure, panels[0], shown)
     return figure

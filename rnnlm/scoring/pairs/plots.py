@@ -57,7 +57,7 @@ def _draw_kinds(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], 
         axes.errorbar(accuracy_N, [groups.index(each.group) + shift for each in its], xerr=bars_2N, fmt=marker, capsize=3, label=name)
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.set_xlim(-0.02, 1.02)
-    axes.set_yticks(range(len(groups)), list(map(str, groups)))
+    axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
     axes.invert_yaxis()
 
 
