@@ -28,9 +28,9 @@ def show(
         else:
             scores += chunk.scores
     if not text and len(models) > 1:
-        score_side_by_side.show(scores, settings, rank, with_ids)
+        score_side_by_side.show(scores, settings, rank, with_ids, layout.layout.carried)
     elif not text:
-        score_table.show([score for each in scores for score in each.values()], settings, rank, with_ids)
+        score_table.show([score for each in scores for score in each.values()], settings, rank, with_ids, layout.layout.carried)
     about.say()
 
 

@@ -1,5 +1,6 @@
 """Scores of several models as tables for people: the columns of each model beside those of the others."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,13 +14,12 @@ from .side_by_side import Cell, own, print_columns, shared
 Scores = dict[str, Any]  # of one sentence, by model
 
 
-def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool) -> None:
-    """Print the scores, ranked by the first model: its log-probability as a whole, by word or by token."""
+def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+    """Print the scores, ranked by the first model: its log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
     by_model = {name: [each[name] for each in ranked] for name in ranked[0]}
-    carried = [*_first(ranked[0]).columns]
     columns = {"id": [str(_first(each).id) for each in ranked]} if with_ids else {}
     columns |= {name: [cell_text(_first(each).columns.get(name)) for each in ranked] for name in carried}
     columns |= shared({"words": lambda score: str(score.words) if score.is_read else "-"}, by_model)

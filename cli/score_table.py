@@ -12,13 +12,13 @@ from rnnlm.files.tables import cell_text
 from . import terminal
 
 
-def show(scores: list[Any], settings: Any, unit: str, with_ids: bool) -> None:
-    """Print the scores, ranked by their log-probability as a whole, by word or by token."""
+def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+    """Print the scores, ranked by their log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
-    cells = [_cells(score, unit, settings.eos) for score in ranked]
-    shown = [*scores[0].columns, "logprob_nats", "words", "ppl_word", "sentence"]
+    cells = [{name: cell_text(score.columns.get(name)) for name in carried} | _cells(score, unit, settings.eos) for score in ranked]
+    shown = [*carried, "logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
@@ -36,8 +36,7 @@ _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "p
 
 
 def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
-    carried = {name: cell_text(value) for name, value in score.columns.items()}
-    return carried | {
+    return {
         "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
         "logprob_nats": terminal.number(score.logprob_nats), "words": str(score.words) if score.is_read else "-",
         "ppl_word": terminal.number(score.ppl_word), "sentence": score.text, "unknown words": ", ".join(score.oov),

@@ -2,8 +2,6 @@
 table is TSV (:mod:`rnnlm.files.tsv`), in which tabs and line ends stay what they are, in quoted cells."""
 
 import contextlib
-import csv
-import io
 import json
 import sys
 import time
@@ -93,13 +91,6 @@ def json_text(value: Any) -> str:
 def tsv_line(cells: Iterable[str]) -> str:
     """A row of TSV. Programs read back its tabs and line ends; other control characters are written out, as it may end on a terminal."""
     return tsv.line(visible(cell, kept="\t\n") for cell in cells)
-
-
-def csv_line(cells: Iterable[str]) -> str:
-    """A row of CSV (RFC 4180), as :func:`tsv_line`."""
-    row = io.StringIO()
-    csv.writer(row, lineterminator="\n").writerow([visible(cell, kept="\t\n") for cell in cells])
-    return row.getvalue()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), break_at: str = "\n") -> None:

@@ -39,6 +39,7 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
+    "SentenceSettings": "rnnlm.scoring.sentences",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -77,6 +78,7 @@ _PUBLIC = {
     "score_chunks": "rnnlm.scoring.scorer",
     "score_models": "rnnlm.scoring.several_models",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
+    "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "train": "rnnlm.training.run",
@@ -115,8 +117,9 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.scoring import score_pairs
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
+    from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings

@@ -3,7 +3,6 @@
 Everything that shows words or places of a line goes through :func:`token_spans`.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,13 +12,19 @@ from rnnlm.text.lines import WORD_SPACE
 
 Span = tuple[int, int]  # first character, and the one behind the last
 
-_WRITTEN = re.compile(f"[^{WORD_SPACE}\n]+")
+_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 _OF_BYTES = ("byte", "sentencepiece")  # tokenizers whose tokens are bytes of the line; the others' are characters
 
 
 def word_spans(text: str) -> list[Span]:
     """Where the white-space words of `text` (:func:`rnnlm.text.lines.split_words`) stand."""
-    return [match.span() for match in _WRITTEN.finditer(text)]
+    spans, end = [], -1
+    for word in text.translate(_TO_SPACE).split(" "):
+        start = end + 1
+        end = start + len(word)
+        if word:
+            spans.append((start, end))
+    return spans
 
 
 def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ import msgspec
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.writing import check_file, replace_file, writing
+from rnnlm.scoring.carried_columns import in_json
 from rnnlm.scoring.sentences import Sentence
 
 JOURNAL = ".run"
@@ -51,6 +52,8 @@ class ScoreFile:
         self.sentences += len(sentences)
         for each in sentences:
             self._hash.update(msgspec.json.encode([each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]))
+            if each.columns or each.regions:
+                self._hash.update(msgspec.json.encode([in_json(each.columns), [[its.index, its.text] for its in each.regions]]))
         if not self._expected:
             _append(self.path, text, self.sentences, self._hash.hexdigest())
             return

@@ -39,12 +39,13 @@ _TYPES = {
 class RowLayout:
     """The columns of a table of scores. carried: those of the input; own: the others, between `id` and `reason`.
 
-    with_next: a row for each of the likely next words of a word.
+    measures: what words have beside their surprisal. with_next: a row for each of the likely next words of a word.
     """
 
     by: By
     carried: tuple[str, ...]
     own: tuple[str, ...]
+    measures: tuple[str, ...] = ()
     with_next: bool = False
 
     @property
@@ -63,7 +64,7 @@ class RowLayout:
         before, behind = {"id": score.id, **{name: score.columns.get(name) for name in self.carried}}, {"reason": score.reason}
         is_empty = True
         for own in self._own(score):
-            yield before | own | behind
+            yield {**before, **own, **behind}
             is_empty = False
         if is_empty:
             yield before | dict.fromkeys(self.own) | behind
@@ -75,18 +76,23 @@ class RowLayout:
             for position, token in enumerate(score.token_scores, start=1):
                 yield {"position": position, "token": token.token, "surprisal_bits": token.surprisal_bits, "oov": token.is_oov}
         elif self.by == "region":
-            yield from (self._chosen(region_cells(region)) for region in score.region_scores)
+            for cells in map(region_cells, score.region_scores):
+                yield {name: cells[name] for name in self.own}
         else:
-            for position, word in enumerate(score.word_scores, start=1):
-                cells = self._chosen({"position": position} | region_of(word, score.region_scores) | word_cells(word))
-                if not self.with_next:
-                    yield cells
-                    continue
-                for rank, each in enumerate(score.next_words[position - 1], start=1):
-                    yield cells | {"rank": rank, "next_word": each.word, "probability": each.probability}
+            yield from self._words(score)
 
-    def _chosen(self, cells: Row) -> Row:
-        return {name: cells[name] for name in self.own if name in cells}
+    def _words(self, score: SentenceScore) -> Iterator[Row]:
+        region_columns = [name for name in ("region_index", "region") if name in self.own]
+        for position, word in enumerate(score.word_scores, start=1):
+            cells = {"position": position, **word_cells(word, self.measures)}
+            if region_columns:
+                region = region_of(word, score.region_scores)
+                cells |= {name: region[name] for name in region_columns}
+            if not self.with_next:
+                yield cells
+                continue
+            for rank, each in enumerate(score.next_words[position - 1], start=1):
+                yield cells | {"rank": rank, "next_word": each.word, "probability": each.probability}
 
 
 @dataclass(frozen=True)
@@ -151,9 +157,9 @@ def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names:
     if settings.with_tokens:
         return RowLayout("token", tuple(carried), _TOKEN)
     if settings.with_words or settings.next_words:
-        measures = [column for name, column in _MEASURES.items() if name in settings.measures]
-        own = (*_WORD, *measures, *region, *(_NEXT if settings.next_words else ()))
-        return RowLayout("word", tuple(carried), own, settings.next_words > 0)
+        measures = tuple(name for name in _MEASURES if name in settings.measures)
+        own = (*_WORD, *(_MEASURES[name] for name in measures), *region, *(_NEXT if settings.next_words else ()))
+        return RowLayout("word", tuple(carried), own, measures, settings.next_words > 0)
     return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
 
 
@@ -173,14 +179,18 @@ def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by
     if not own:
         raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
     carried = tuple(next(iter(each[0].values())).columns) if each else ()
-    table = SideBySide(RowLayout(by, carried, own), tuple(each[0]) if each else ())
+    table = SideBySide(RowLayout(by, carried, own, tuple(_MEASURES)), tuple(each[0]) if each else ())
     return itertools.chain.from_iterable(map(table.rows, each))
 
 
 def record(score: SentenceScore, settings: ScoringSettings) -> Row:
     """A score as one object in JSON's types, with lists of what is asked for; the columns that the sentence carries are among its keys."""
-    sentence = sentence_cells(score) | {"oov": list(score.oov)}
-    made: Row = {"id": score.id, **in_json(score.columns), "text": sentence.pop("text"), **sentence, "reason": score.reason}
+    is_read = score.is_read
+    made: Row = {
+        "id": score.id, **in_json(score.columns), "text": score.text, "logprob_nats": score.logprob_nats,
+        "tokens": score.tokens if is_read else None, "words": score.words if is_read else None, "ppl_word": score.ppl_word,
+        "oov": list(score.oov), "reason": score.reason,
+    }  # fmt: skip
     if settings.with_tokens:
         made["surprisals"] = [{"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov} for t in score.token_scores]
     if settings.with_words or settings.next_words:
@@ -193,10 +203,7 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
 
 
 def _word_record(word: WordScore, score: SentenceScore, settings: ScoringSettings) -> Row:
-    cells = word_cells(word)
-    for name, column in _MEASURES.items():
-        if name not in settings.measures:
-            del cells[column]
+    cells = word_cells(word, settings.measures)
     return cells | region_of(word, score.region_scores) if settings.with_regions else cells
 
 
@@ -207,12 +214,15 @@ def sentence_cells(score: SentenceScore) -> Row:
     return dict(zip(_SENTENCE, figures, strict=True))
 
 
-def word_cells(word: WordScore) -> Row:
-    """All figures of a word."""
-    return {
+def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
+    """The figures of a word, and what `measures` name."""
+    cells: Row = {
         "word_index": word.index, "word": word.word, "start": word.start, "end": word.end, "surprisal_bits": word.surprisal_bits,
-        "oov": word.is_oov, "tokens": word.tokens, "entropy_bits": word.entropy_bits, "log10_frequency": word.log10_frequency,
+        "oov": word.is_oov, "tokens": word.tokens,
     }  # fmt: skip
+    for name in measures:
+        cells[_MEASURES[name]] = getattr(word, _MEASURES[name])
+    return cells
 
 
 def region_cells(region: RegionScore) -> Row:

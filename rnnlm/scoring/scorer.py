@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
@@ -147,6 +147,8 @@ class _Scorer:
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
+        if self.frequencies and not self.frequencies.are_known:
+            notice("the model's tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
         lines, read = LinesHash(), 0

@@ -1,16 +1,17 @@
 """The words of sentences that were read together, each with its surprisal and what else is asked for."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from rnnlm.inference.shown_words import ShownWords
 from rnnlm.interface import BOUNDARY, Encoded
 
 
-@dataclass(frozen=True, slots=True)
-class WordScore:
+class WordScore(msgspec.Struct, frozen=True):
     """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None where that is infinite.
 
     is_oov: it has a part that is unknown. index: its number in the line from 1, what is given counted. `text[start:end]` of the
@@ -70,13 +71,10 @@ class WordColumns:
         words = [text[start:end] for start, end in places]
         if eos:
             words, places = [*words, BOUNDARY], [*places, (len(text), len(text))]
-        columns = (each[first:last] for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency))
-        return tuple(
-            WordScore(word, bits, is_oov, number, start, end, tokens, entropy, frequency)
-            for number, (word, (start, end), bits, is_oov, tokens, entropy, frequency) in enumerate(
-                zip(words, places, *columns, strict=False), start=before + 1
-            )
-        )
+        if not places:
+            return ()
+        bits, is_oov, *others = (each[first:last] for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency))
+        return tuple(map(WordScore, words, bits, is_oov, itertools.count(before + 1), *zip(*places, strict=True), *others))
 
 
 def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:
