@@ -124,9 +124,9 @@ class SideBySide:
 
     def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         """The rows of a sentence that each of the models has scored."""
-        if len(self.models) == 1:
-            yield from self.layout.rows(scores[self.models[0]])
-            return
+        return self.layout.rows(scores[self.models[0]]) if len(self.models) == 1 else self._rows(scores)
+
+    def _rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         shared = [name for name in self.layout.own if name in _SHARED[self.layout.by]]
         made: dict[tuple[Any, ...], Row] = {}
         for model in self.models:

@@ -7,6 +7,7 @@ import pytest
 from rnnlm.errors import ComparisonError, TextError, UsageError
 from rnnlm.scoring import scorer
 from rnnlm.scoring.records import ScoringSettings
+from rnnlm.scoring.rows import score_rows
 from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.several_models import check_same_tokens, describe_run_of_models, score_chunks_of_models, score_models
@@ -70,6 +71,16 @@ def test_tokens_stand_side_by_side_where_tokenizers_are_the_same(two):
     check_same_tokens({"a": two["word"], "b": fit("ngram")})
     with pytest.raises(ComparisonError, match=re.escape("their tokenizers differ: word word:")):
         check_same_tokens(two)
+
+
+def test_rows_of_several_models_have_what_is_about_the_text_once(two):
+    scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
+    rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
+    assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [row["oov.word"] for row in rows] == [False, True, False]
+    assert [row["surprisal_bits.char"] for row in rows] == [word.surprisal_bits for word in words]
+    (sentence,) = score_rows(scores, by="sentence")
+    assert sentence["text"] == "the zebra" and sentence["logprob_nats.word"] == scores[0]["word"].logprob_nats
+    assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
 def test_wrong_requests_are_told(two):
