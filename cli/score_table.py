@@ -18,11 +18,12 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: S
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
     cells = [{name: cell_text(score.columns.get(name)) for name in carried} | _cells(score, unit, settings.eos) for score in ranked]
-    shown = [*carried, "logprob_nats", "words", "ppl_word", "sentence"]
+    shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
         shown.insert(0, "id")
+    shown = [*(name for name in carried if name not in shown), *shown]
     shown += [name for name in ("unknown words", "no score because") if any(row[name] for row in cells)]
     terminal.print_table(shown, [[row[name] for name in shown] for row in cells], right=[name for name in shown if name in _FIGURES])
     for score in ranked:

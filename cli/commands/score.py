@@ -35,9 +35,6 @@ input_options = options.stacked(
     click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
-    click.option("--split", "splits", multiple=True, metavar="NAME",
-                 help="For --words: whitespace, words as they are written, or tokens, the words of the tokenizer, marks apart. Any "
-                      "other name: the split of a data set. May be repeated.  [default: whitespace and train]"),
     options.encoding_option,
     click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
     click.option("--keep", metavar="A,B,...", callback=_names,
@@ -53,6 +50,9 @@ input_options = options.stacked(
 result_options = options.stacked(
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
     click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
+    click.option("--split", "splits", multiple=True, metavar="NAME",
+                 help="Words are those between white space (whitespace) or those of the tokenizer, marks apart (tokens). Any other "
+                      "NAME is about --input: the split of a data set. May be repeated.  [default: whitespace and train]"),
     click.option("--with", "measures", metavar="NAME,...", callback=_measures,
                  help="Beside surprisals of words: entropy of the prediction, frequency in training (log10)."),
     click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
@@ -68,7 +68,7 @@ output_options = options.stacked(
     click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]), default=None,
                  help="A ranked table; or rows or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write records there, as they come."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write rows or records there, as they come."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -98,13 +98,14 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input sentences.txt --words --format tsv
-    rnnlm score -m demo --input stimuli.csv --column sentence --words --output words.csv
+    rnnlm score -m demo --input stimuli.csv --words --with entropy,frequency --output words.csv
+    rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs near the old house bark" --words --plot surprisals.svg
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
-    that cannot be scored has none of the figures, and the reason. Words are those of the model's tokenizer: a mark that it splits off is
-    one. ppl_word counts the end as a word, as perplexities do.
+    that cannot be scored has none of the figures, and the reason. Counts of words are those of the model's tokenizer: a mark that it
+    splits off is one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
     options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")

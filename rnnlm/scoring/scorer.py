@@ -8,11 +8,11 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
@@ -132,6 +132,11 @@ def _signature(model: LanguageModel, settings: ScoringSettings, lines: LinesHash
 
 def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     check_context(settings.context)
+    if settings.split not in get_args(Split):
+        raise UsageError(f"words cannot be split by {settings.split!r}", hint=nearest(str(settings.split), get_args(Split)))
+    for name in settings.measures:
+        if name not in get_args(Measure):
+            raise UsageError(f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure)))
     if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
         raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import pyarrow.parquet
 import pytest
 
 from rnnlm.cli.score_table import times
@@ -108,6 +109,83 @@ def test_words_have_their_surprisals_in_every_format(rnnlm, models):
     assert "word\tsurprisal_bits" in rnnlm("score", "-m", models.lstm, "--words", "the zorp").out
 
 
+STIMULI = """item,cond,sentence
+1,sg,"The man | ""was"", here."
+2,pl,The men | were zorp
+"""
+PLACES = ["id", "item", "cond", "position", "word_index", "word", "start", "end", "surprisal_bits", "oov", "tokens"]
+
+
+def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm, models, here):
+    (here / "s.csv").write_text(STIMULI)
+    asked = ["score", "-m", models.lstm, "--input", "s.csv", "--words", "--regions", "|", "--with", "entropy,frequency"]
+    shown = rnnlm(*asked, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(shown.out, newline=""), strict=True))
+    assert [*rows[0]] == [*PLACES, "entropy_bits", "log10_frequency", "region_index", "reason"]
+    assert [[row[name] for name in PLACES[:8]] for row in rows[:4]] == [
+        ["1", "1", "sg", "1", "1", "The", "0", "3"], ["1", "1", "sg", "2", "2", "man", "4", "7"],
+        ["1", "1", "sg", "3", "3", '"was",', "8", "14"], ["1", "1", "sg", "4", "4", "here.", "15", "20"],
+    ]  # fmt: skip
+    assert [row["region_index"] for row in rows if row["id"] == "2"] == ["1", "1", "2", "2", ""]
+    assert "zorp" in [row["word"] for row in rows if row["oov"] == "1" and row["id"] == "2"]
+    assert table(rnnlm(*asked, "--format", "tsv").out) == rows
+    for suffix in ("csv", "tsv", "jsonl", "parquet"):
+        assert rnnlm(*asked, "-o", f"w.{suffix}").code == 0
+    assert (here / "w.csv").read_text() == shown.out
+    written = pyarrow.parquet.read_table(here / "w.parquet").to_pylist()
+    assert [{name: "" if cell is None else str(int(cell) if cell in (True, False) else cell) for name, cell in row.items()}
+            for row in written] == rows  # fmt: skip
+    records = [json.loads(line) for line in (here / "w.jsonl").read_text().splitlines()]
+    nested = [word for record in records for word in record["word_surprisals"]]
+    assert [word["surprisal_bits"] for word in nested] == [row["surprisal_bits"] for row in written]
+    assert [word["entropy_bits"] for word in nested] == [row["entropy_bits"] for row in written]
+    assert [(record["item"], record["cond"], record["text"]) for record in records] == [
+        ("1", "sg", 'The man "was", here.'), ("2", "pl", "The men were zorp")
+    ]  # fmt: skip
+    assert [[region["text"] for region in record["regions"]] for record in records][1] == ["The men", "were zorp"]
+
+
+def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models, here):
+    (here / "s.csv").write_text("cond,r1,r2,r3\na,The man,was,here\nb,The man,,here\n")
+    columns = ["--input", "s.csv", "--region-columns", "r1, r2,r3"]
+    rows = table(rnnlm("score", "-m", models.lstm, *columns, "--format", "tsv").out)
+    assert [(row["id"], row["cond"], row["region_index"], row["region"], row["text"], row["words"]) for row in rows] == [
+        ("1", "a", "1", "r1", "The man", "2"), ("1", "a", "2", "r2", "was", "1"), ("1", "a", "3", "r3", "here", "1"),
+        ("2", "b", "1", "r1", "The man", "2"), ("2", "b", "3", "r3", "here", "1"),
+    ]  # fmt: skip
+    assert [row["next_surprisal_bits"] for row in rows] == [
+        rows[1]["surprisal_bits"], rows[2]["surprisal_bits"], "", rows[4]["surprisal_bits"], ""
+    ]  # fmt: skip
+    marked = table(rnnlm("score", "-m", models.lstm, "The man / was / here", "--regions", "/", "--format", "tsv").out)
+    assert [row["surprisal_bits"] for row in marked] == [row["surprisal_bits"] for row in rows[:3]] and "region" not in marked[0]
+    assert "region\ttext\twords\tsurprisal_bits\tnext_surprisal_bits" in rnnlm("score", "-m", models.lstm, *columns).out
+    refused = rnnlm("score", "-m", models.lstm, "--regions", "|", stdin=b"the | man\nwas| here|now\n")
+    assert refused.code == 1 and "-, line 2: region mark 2 stands inside a word: here|now" in refused.err
+
+
+def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
+    (here / "s.csv").write_text(STIMULI.replace(" |", ""))
+    for keep, kept in (
+        ([], ["item", "cond"]),
+        (["--keep", "cond"], ["cond"]),
+        (["--keep", "none"], []),
+        (["--keep", "all"], ["item", "cond"]),
+    ):
+        (row, _) = table(rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--format", "tsv", *keep).out)
+        assert [*row] == ["id", *kept, "logprob_nats", "tokens", "words", "oov", "ppl_word", "text", "reason"]
+    assert rnnlm("score", "-m", models.unigram, "--input", "s.csv").out.startswith("id\tlogprob_nats")
+    assert rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cond").out.startswith("cond\tid\tlogprob_nats")
+    assert "did you mean 'cond'" in rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cnd").err
+
+
+def test_split_chooses_what_words_are(rnnlm, models):
+    assert rnnlm("train", models.text, "--model", "unigram", "--split-punctuation", "-o", "apart").code == 0
+    asked = ["score", "-m", "apart", "--json", "--words", "the man, here"]
+    for split, words in (([], ["the", "man,", "here"]), (["--split", "tokens"], ["the", "man", ",", "here"])):
+        (shown,) = records(rnnlm(*asked, *split))
+        assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
+
+
 def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_figure(rnnlm, models, here):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
     shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv")
@@ -189,10 +267,14 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
     assert scored == f"signature: {evaluated['signature']}"
 
 
-@pytest.mark.parametrize("name, options", [("s.jsonl", []), ("s.tsv", ["--tokens", "--context", "carry"])])
+@pytest.mark.parametrize("name, options", [
+    ("s.csv", ["--words", "--regions", "|"]), ("s.jsonl", ["--tokens", "--context", "carry"]),
+])  # fmt: skip
 def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, models, here, start, corpus_lines, name, options):
-    (here / "text").write_text("".join(f"{line}\n" for line in (corpus_lines * 10)[:10_000]))
-    command = ["score", "-m", models.unigram, "--input", "text", *options, "--output"]
+    (here / "text.jsonl").write_text(
+        "".join(json.dumps({"text": line, "item": number}) + "\n" for number, line in enumerate((corpus_lines * 10)[:10_000]))
+    )
+    command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
     process = start(*command, name)
@@ -215,6 +297,9 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
     ["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
     ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
+    ["--split", "tokens"], ["--split", "tokens", "--split", "whitespace", "--words"], ["--split", "test", "--split", "valid"],
+    ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"], ["--region-columns", "a,b"], ["--regions", " "],
+    ["--format", "parquet"], ["--output", "s.parquet", "--resume"], ["--output", "s.csv", "--tokens", "--regions", "|"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"],
 ], ids=" ".join)  # fmt: skip
 def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here, options):

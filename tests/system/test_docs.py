@@ -2,8 +2,10 @@
 
 Every command of an sh block and every python block runs. What a block marked `<!-- compared -->` prints, with the shipped model and
 the bundled corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
+`<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
 """
 
+import itertools
 import json
 import os
 import re
@@ -103,6 +105,8 @@ def folder(tmp_path_factory):
     for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+    for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
+        (folder / name).write_text(content, encoding="utf-8")
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")
     vectors = (f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split())))
@@ -130,7 +134,7 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
 
 
 def run_command(words: list[str], capsys) -> None:
-    if {"|", ">"} & set(words):
+    if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:  # "|" of --regions is no pipe
         run_in_shell(words)
     elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
         assert run([*words[1:], "--help"]) == 0

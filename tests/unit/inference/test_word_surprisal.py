@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from rnnlm.errors import RnnlmWarning
 from rnnlm.scoring.scorer import score_sentences
+from rnnlm.text.lines import split_words
 from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
 
@@ -128,6 +130,76 @@ def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings
         assert words[:7] == ["The", "DOG's", "(", "ran", ")", ",", "\u0130" if lowercase else "\u0130'x"]
     else:
         assert words[:-1] == CASED.split()
+
+
+MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
+
+
+@pytest.mark.parametrize("settings", [
+    {"split_punctuation": True, "lowercase": True}, {"split_punctuation": True}, {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 300},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("given", ["", "It's \u0130, so "])
+def test_written_words_are_those_between_white_space_and_add_up_with_the_end(settings, given):
+    model = fit("ngram", [*LINES, *MARKED], order=2, smoothing="witten-bell", **settings)
+    asked = {"given": given, "with_tokens": True, "with_words": True}
+    for score, apart in zip(score_sentences(model, MARKED, **asked), score_sentences(model, MARKED, split="tokens", **asked), strict=True):
+        assert [word.word for word in score.word_scores] == [*split_words(score.text), "</s>"]
+        for words in (score.word_scores, apart.word_scores):
+            assert [score.text[word.start : word.end] for word in words] == [*(word.word for word in words[:-1]), ""]
+            if not given or model.tokenizer.name == "word":  # else the first word costs what it costs behind white space
+                assert sum(word.surprisal_bits for word in words) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+            assert sum(word.tokens for word in words) == score.tokens == len(score.token_scores)
+            assert [word.is_oov for word in words if word.is_oov] == [True] * len({word.word for word in words if word.is_oov})
+        first = len(split_words(given)) + 1
+        assert [word.index for word in score.word_scores] == list(range(first, first + len(score.word_scores)))
+        assert (score.words, score.ppl_word) == (apart.words, apart.ppl_word)
+        for word in score.word_scores[:-1]:
+            parts = [part.surprisal_bits for part in apart.word_scores if word.start <= part.start < word.end]
+            assert word.surprisal_bits == pytest.approx(sum(parts), abs=1e-6)
+
+
+def test_a_written_word_begins_with_the_white_space_that_a_model_does_not_know():
+    (score,) = score_sentences(fit("unigram", tokenizer="char"), ["the\tdog sat"], with_words=True, with_tokens=True)
+    assert [(word.word, word.tokens, word.is_oov) for word in score.word_scores] == [
+        ("the", 3, False), ("dog", 4, True), ("sat", 4, False), ("</s>", 1, False)
+    ]  # fmt: skip
+    assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+
+
+def test_entropies_are_those_of_the_prediction_of_a_words_first_token(model):
+    for split in ("whitespace", "tokens"):
+        (score,) = score_sentences(model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split)
+        ids, at = model.tokenizer.encode(["the cat, sat  on"]).ids.tolist(), len(model.tokenizer.encode(["the"]).ids) - 1
+        for word in score.word_scores:
+            p = next_token_probabilities(model, ids[:at])
+            p = p[p > 0] / p.sum()
+            assert word.entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4) or not len(p)
+            at += word.tokens
+
+
+def test_likely_next_words_and_entropies_are_seen_at_the_first_token_of_a_written_word():
+    model = fit("lstm", [*LINES, "the dog, sat."], split_punctuation=True)
+    asked = {"with_words": True, "measures": ["entropy"], "next_words": 3}
+    (written,) = score_sentences(model, ["the dog, sat."], **asked)
+    (apart,) = score_sentences(model, ["the dog, sat."], split="tokens", **asked)
+    places = [0, 1, 3, 5]  # the dog sat </s>, of the dog , sat . </s>
+    assert written.next_words == tuple(apart.next_words[at] for at in places)
+    assert [word.entropy_bits for word in written.word_scores] == [apart.word_scores[at].entropy_bits for at in places]
+    ids = model.tokenizer.encode(["the dog, sat."]).ids.tolist()
+    for at, entropy_bits in zip(places, [word.entropy_bits for word in written.word_scores], strict=True):
+        p = next_token_probabilities(model, ids[:at])
+        assert entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4)
+
+
+def test_frequencies_are_shares_of_the_words_of_the_training_text():
+    model = fit("unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True)  # 8 words
+    (score,) = score_sentences(model, ["The ,dog. barked dog,barked , zebra. <unk>"], with_words=True, measures=["frequency"])
+    expected = [math.log10(3 / 8), math.log10(1 / 8), math.log10(1 / 8), None, math.log10(1 / 8), None, None, None]
+    assert [word.log10_frequency for word in score.word_scores] == [share and pytest.approx(share) for share in expected]
+    with pytest.warns(RnnlmWarning, match="no frequencies"):
+        (score,) = score_sentences(fit("unigram", tokenizer="char"), ["the"], with_words=True, measures=["frequency"])
+    assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
 
 def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():

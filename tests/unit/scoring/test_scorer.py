@@ -208,6 +208,10 @@ def test_requests_that_contradict_themselves_are_refused(lstm):
         score_sentences(lstm, ["a"], given="x", context="carry")
     with pytest.raises(UsageError, match="context"):
         score_sentences(lstm, ["a"], context="carried")
+    with pytest.raises(UsageError, match="'entropie'.*did you mean 'entropy'"):
+        score_sentences(lstm, ["a"], with_words=True, measures=["entropie"])
+    with pytest.raises(UsageError, match="'words'"):
+        score_sentences(lstm, ["a"], with_words=True, split="words")
 
 
 def test_a_line_of_a_megabyte_is_scored_in_windows(lstm, monkeypatch):

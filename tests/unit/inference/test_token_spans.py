@@ -1,0 +1,53 @@
+"""Where tokens stand in their line, for every kind of tokenizer."""
+
+import itertools
+
+import pytest
+
+from rnnlm.inference.token_spans import token_spans, word_spans
+from rnnlm.text.lines import split_words
+from support.tiny_models import LINES, make_tokenizer
+
+HARD = [
+    "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>",
+    " two  \t spaces ",
+    "na\u00efve \U0001f600\u2581 \u0130\u0130 \u03a3\u0391\u03a3",
+    "",
+    "a",
+]
+TOKENIZERS = [
+    {}, {"lowercase": True}, {"split_punctuation": True}, {"split_punctuation": True, "lowercase": True}, {"tokenizer": "char"},
+    {"tokenizer": "char", "lowercase": True}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 300},
+    {"tokenizer": "sentencepiece", "vocab_size": 300, "lowercase": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", TOKENIZERS, ids=str)
+def test_each_token_is_made_of_the_characters_it_spans_and_only_white_space_is_left_out(settings):
+    tokenizer = make_tokenizer([*LINES, *HARD], **settings)
+    for line, spans_T2, tokens in zip(HARD, token_spans(HARD, tokenizer), tokenizer.surfaces(HARD), strict=True):
+        spans = spans_T2.tolist()
+        assert len(spans) == len(tokens) - 1
+        assert spans == sorted(spans)
+        for token, (start, end) in zip(tokens, spans, strict=False):
+            part = line[start:end] if tokenizer.keeps_case else line[start:end].lower()
+            if tokenizer.name == "byte":
+                assert int(token[3:5], 16) in part.encode()
+            elif tokenizer.name == "sentencepiece":
+                assert token.replace("\u2581", " ").lstrip().casefold() in part.casefold() or token.startswith("<0x")
+            else:
+                assert token.casefold() == part.casefold() or (end == start + 1 and token in part)
+        inside = set(itertools.chain.from_iterable(range(start, end) for start, end in spans))
+        assert not "".join(c for at, c in enumerate(line) if at not in inside).strip(" \t")
+
+
+def test_spans_by_hand():
+    split = make_tokenizer(lowercase=True, split_punctuation=True)
+    assert token_spans(["\u0130'x, a"], split)[0].tolist() == [[0, 1], [1, 2], [2, 3], [3, 4], [5, 6]]
+    assert token_spans(["\u0130b"], make_tokenizer(tokenizer="char", lowercase=True))[0].tolist() == [[0, 1], [0, 1], [1, 2]]
+    assert token_spans(["\u00e9 a"], make_tokenizer(tokenizer="byte"))[0].tolist() == [[0, 1], [0, 1], [1, 2], [2, 3]]
+
+
+@pytest.mark.parametrize("text", [*HARD, "\ta\r\0b  ", "a\u00a0b c"])
+def test_written_words_are_those_between_white_space(text):
+    assert [text[start:end] for start, end in word_spans(text)] == split_words(text)
