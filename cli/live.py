@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,16 +15,18 @@ PLAIN_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay"]:
+def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
     """The display that suits this terminal and the family of models, for the time of a run."""
     if family == "ngram":
-        yield CountingDisplay()
+        with terminal.Progress() as progress:
+            yield CountingDisplay(progress)
         return
     from rich.console import Console
 
     console = Console(file=terminal.Unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
-        yield PlainDisplay()
+        with terminal.Progress() as progress:
+            yield PlainDisplay(progress)
         return
     display = LiveDisplay(console)
     with display.live:
@@ -35,52 +36,51 @@ def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay"]:
 class PlainDisplay:
     """One line per validation, and one now and then between them."""
 
-    def __init__(self) -> None:
-        self.last_line = time.monotonic()
+    def __init__(self, progress: terminal.Progress) -> None:
+        self.progress = progress
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
-            self._line(f"step {event.step:,}: validation {name} {figure:.2f} (best {event.best:.2f})")
+            best = f" (best {event.best:.2f})" if event.chooses else ""
+            self.progress.say(f"step {event.step:,}: validation {name} {figure:.2f}{best}")
         elif isinstance(event, events.CheckpointSaved):
-            self._line(f"step {event.step:,}: checkpoint")
+            self.progress.say(f"step {event.step:,}: checkpoint")
         elif line := news(event):
-            self._line(line)
-        elif isinstance(event, events.Step) and time.monotonic() - self.last_line >= PLAIN_SECONDS:
+            self.progress.say(line)
+        elif isinstance(event, events.Step) and self.progress.clock() - self.progress.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
-            self._line(
+            self.progress.say(
                 f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
             )
-
-    def _line(self, text: str) -> None:
-        terminal.say(text)
-        self.last_line = time.monotonic()
 
 
 class CountingDisplay:
     """A line for each order counted, then what was estimated."""
 
+    def __init__(self, progress: terminal.Progress) -> None:
+        self.progress = progress
+
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
-            terminal.say(started_line(event))
+            self.progress.say(started_line(event))
         elif isinstance(event, events.Counted):
-            terminal.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
+            self.progress.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
         elif isinstance(event, events.Estimated):
             for name, value in event.estimated.items():
-                terminal.say(f"{name}: {in_words(value)}")
+                self.progress.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
-            terminal.say(f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
+            self.progress.say(f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
         elif isinstance(event, events.Validated):
             ppl = f"{event.ppl_token:.3f}" if math.isfinite(event.ppl_token) else "infinite: a token has probability zero"
-            terminal.say(f"validation perplexity {ppl}")
+            self.progress.say(f"validation perplexity {ppl}")
 
 
-class LiveDisplay(PlainDisplay):
+class LiveDisplay:
     """A progress bar with the figures below it, redrawn in place."""
 
     def __init__(self, console: Any) -> None:
-        super().__init__()
         from rich.live import Live
 
         self.console = console
@@ -118,7 +118,8 @@ class LiveDisplay(PlainDisplay):
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
         validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
-        valid = [f"valid {criterion(validated)[1]:.2f}", f"best {validated.best:.2f}"] if validated else []
+        valid = [f"valid {criterion(validated)[1]:.2f}"] if validated else []
+        valid += [f"best {validated.best:.2f}"] if validated and validated.best is not None else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {saved.step:,}"] if saved else []

@@ -19,11 +19,16 @@ import click
 from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 
 from . import terminal
+from .help import write_sections
 
-COMMANDS = (
-    "bench", "compare", "corpora", "count", "doctor", "eval", "export", "generate", "import", "info", "mix", "prepare", "prune", "recipes",
-    "rescore", "score", "train", "tune",
-)  # fmt: skip
+GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
+    "Train and evaluate": ("train", "eval", "tune", "mix", "prepare", "recipes", "corpora"),
+    "Use": ("score", "generate", "rescore"),
+    "Measure": ("compare", "plot", "bench"),
+    "N-grams": ("count", "prune"),
+    "Models on disk": ("info", "doctor", "export", "import"),
+}
+COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
 
 
 class _Signalled(BaseException):
@@ -47,7 +52,7 @@ def _closed_pipe_told() -> Iterator[None]:
 
 
 class _Commands(click.Group):
-    """Finds commands by name in their files."""
+    """Finds commands by name in their files; shows them by group."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,6 +61,14 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         return importlib.import_module(f".commands.{name}", __package__).command
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        width = formatter.width - max(map(len, COMMANDS)) - 6
+        groups = {
+            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names] for title, names in GROUPS.items()
+        }
+        options = [option.get_help_record(context) for option in self.get_params(context)]
+        write_sections(formatter, groups | {"Options": options})
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:

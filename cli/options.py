@@ -1,6 +1,8 @@
 """Options that several commands share, and what they make of them."""
 
-from collections.abc import Callable
+import contextlib
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rnnlm.errors import TextError
 from . import terminal
 
 PATH = click.Path(path_type=Path)
+STANDARD_OUTPUT = Path("-")
 Decorator = Callable[[Callable], Callable]
 
 
@@ -26,10 +29,32 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
+def section(title: str, *decorators: Decorator) -> Decorator:
+    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command` shows below `title`: all of that title
+    together, wherever they stand. Options that have a section already stay in it."""
+
+    def apply(function: Callable) -> Callable:
+        before = len(getattr(function, "__click_params__", ()))
+        function = stacked(*decorators)(function)
+        for option in vars(function)["__click_params__"][before:]:
+            option.section = getattr(option, "section", title)
+        return function
+
+    return apply
+
+
 def refuse_if(wrong: Any, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
         raise click.UsageError(why)
+
+
+def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """Where one of the `outputs` is standard output (`-`), what is printed for people goes to stderr while this lasts; --json, or a
+    second one, is wrong usage."""
+    streams = [path for path in outputs if path == STANDARD_OUTPUT]
+    refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
+    return contextlib.redirect_stdout(sys.stderr) if streams else contextlib.nullcontext()
 
 
 class _ModelOption(click.Option):
@@ -70,7 +95,7 @@ models_or_demo_option = click.option(
 )  # fmt: skip
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
                               help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
     "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
@@ -82,12 +107,16 @@ special_symbols_option = click.option(
     help="What to do with <s> and </s> in the text.  [default: error]",
 )  # fmt: skip
 column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
+delimiter_option = click.option(
+    "--delimiter", metavar="CHARACTER", help="Of the cells of a table; tab for tabs.  [default: as its header has it]"
+)
 encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                                help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip
 source_options = stacked(
-    column_option, click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"), encoding_option
+    column_option, delimiter_option, click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"), encoding_option
 )
-text_options = stacked(
+text_options = section(
+    "Text",
     source_options,
     click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),
@@ -100,7 +129,7 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
     refuse_if(keep and documents, why)
-    flags = {name: given.pop(name) for name in ("column", "split", "encoding_errors", "special_symbols")}
+    flags = {name: given.pop(name) for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")}
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 

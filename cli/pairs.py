@@ -14,15 +14,16 @@ from click.core import ParameterSource
 from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
-from .options import PATH, refuse_if, stacked
+from .options import PATH, one_on_stdout, refuse_if, section
 
-pairs_options = stacked(
+pairs_options = section(
+    "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement templates, Winograd schemas, SyntaxGym suites."),
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
                  help="Compare whole sentences; what follows the part that differs; or that part itself, after the same beginning.  "
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
-    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines."),
+    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Plot surprisal by word (with --words or alone), or of pairs the accuracy by distance and attractors, or by kind; "
                       "each model beside the others; .svg, .png or .pdf."),
@@ -39,12 +40,18 @@ class PairsRequest:
     plot: Path | None
     special_symbols: str
     encoding_errors: str
+    delimiter: str | None
     as_json: bool
     overwrite: bool
 
+    @property
+    def outputs(self) -> list[Path]:
+        """The files to write."""
+        return list(filter(None, (self.details, self.plot)))
+
 
 _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
-           "device", "as_json"}  # fmt: skip
+           "delimiter", "device", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
@@ -57,7 +64,7 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
     _refuse_others()
     refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
-    request = PairsRequest(source, scoring, details, plot, policy, errors, as_json, overwrite)
+    request = PairsRequest(source, scoring, details, plot, policy, errors, given["delimiter"], as_json, overwrite)
     _check_files(request)  # before a model is loaded
     return request
 
@@ -77,7 +84,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
-    test_set = read_pairs(request.source, request.encoding_errors)
+    test_set = read_pairs(request.source, request.encoding_errors, request.delimiter)
     scores = _scores(models, test_set, request)
     accuracies = {name: pair_accuracies(its) for name, its in scores.items()}
     if request.details:
@@ -96,7 +103,8 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     (only,) = accuracies.values()
     if request.as_json:
         terminal.print_json(*map(asdict, only))
-    else:
+        return
+    with one_on_stdout(request.outputs, as_json=False):
         _show(only)
 
 
@@ -122,9 +130,9 @@ def _check_files(request: PairsRequest) -> None:
     from rnnlm.files.writing import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
 
-    outputs = list(filter(None, (request.details, request.plot)))
-    check_apart(outputs, files_of(request.source))
-    for path in outputs:
+    one_on_stdout(request.outputs, request.as_json)
+    check_apart(request.outputs, files_of(request.source))
+    for path in request.outputs:
         check_file(path, request.overwrite)
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
         refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")

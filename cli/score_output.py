@@ -18,11 +18,13 @@ def show(
 
     layout, sentences = _layout(models, sentences, settings, has_region_names)
     chunks, about = score_chunks_of_models(models, sentences, settings), _About(models, settings)
-    scores = []
+    scores, read, say = [], 0, terminal.Progress()
     header, text = score_text.form_of(form, settings, layout) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
         about.observe(chunk)
+        read += len(chunk)
+        say(f"{read:,} sentences scored")
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:

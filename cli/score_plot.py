@@ -1,9 +1,12 @@
 """The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rnnlm.errors import RnnlmWarning
 
 
 def check(path: Path, overwrite: bool) -> None:
@@ -15,8 +18,13 @@ def check(path: Path, overwrite: bool) -> None:
     check_file(path, overwrite)
 
 
-def keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
-    """All of `sentences`; of the first of them, as many are `kept` as the plot needs to know."""
+def keeping(sentences: Iterator[Any], plot: Path | None) -> tuple[Iterator[Any], list[Any]]:
+    """All of `sentences`, and a list that holds the first of them, as many as the plot needs to know, as soon as they are read."""
+    kept: list[Any] = []
+    return (_keeping(sentences, kept), kept) if plot else (sentences, kept)
+
+
+def _keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
     from rnnlm.scoring.plots import MOST_SENTENCES
 
     for sentence in sentences:
@@ -30,5 +38,7 @@ def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> 
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.several_models import score_chunks_of_models
 
-    chunks = score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True))
-    plot_surprisals((scores for chunk in chunks for scores in chunk), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)  # it was said before
+        chunks = list(score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True)))
+    plot_surprisals([scores for chunk in chunks for scores in chunk], path)

@@ -3,9 +3,11 @@ table is TSV (:mod:`rnnlm.files.tsv`), in which tabs and line ends stay what the
 
 import contextlib
 import json
+import re
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -15,7 +17,10 @@ from rnnlm.files import tsv
 
 NARROW_COLUMNS = 50
 HUGE = 1e9  # figures from there on are written with an exponent
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
+SILENT_SECONDS = 60.0
+_FIGURES = re.compile(r"\d+[smh]\b|[\d.,\s]+")
+_OF = re.compile(r"([\d,]+) of ([\d,]+)")
 
 
 def say(message: str) -> None:
@@ -50,15 +55,67 @@ class Unfailing:
 
 
 class Progress:
-    """Says how far the work is, now and then; nothing where it is done soon."""
+    """Says how far the work is, now and then, and how far each part of it has come in the end; nothing of what is done soon. Without a
+    terminal, where that is silent for a minute, a line says that the work goes on, until the command ends or the progress is closed.
 
-    def __init__(self) -> None:
-        self.last_line = time.monotonic()
+    Messages of one part differ in figures alone.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.began = self.last_line = clock()
+        self.message = self.part = ""
+        self.is_said = self.is_part_known = False  # whether the last message was said, and one of its part
+        self.closed = threading.Event()
+        if context := click.get_current_context(silent=True):
+            context.call_on_close(self.close)
+            if not sys.stderr.isatty():
+                threading.Thread(target=self._go_on_saying, daemon=True).start()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
 
     def __call__(self, message: str) -> None:
-        if time.monotonic() - self.last_line >= PROGRESS_SECONDS:
-            say(message)
-            self.last_line = time.monotonic()
+        if (part := _FIGURES.sub("", message)) != self.part:
+            self._end_part()
+            self.part, self.is_part_known = part, False
+        self.message, self.is_said = message, False
+        wait = min(PROGRESS_SECONDS * max(1.0, (self.clock() - self.began) / 50), MOST_PROGRESS_SECONDS)
+        if self.clock() - self.last_line >= wait or (self.is_part_known and _is_complete(message)):
+            self.say(message)
+            self.is_said = self.is_part_known = True
+
+    def say(self, line: str) -> None:
+        """A line that is said in any case."""
+        say(line)
+        self.last_line = self.clock()
+
+    def say_if_silent(self) -> None:
+        """That the work goes on, where nothing was said for a minute."""
+        if self.clock() - self.last_line >= SILENT_SECONDS:
+            self.say(f"still working after {duration(self.clock() - self.began)}" + (f"; {self.message}" if self.message else ""))
+
+    def close(self) -> None:
+        self._end_part()
+        self.part, self.is_part_known = "", False
+        self.closed.set()
+
+    def _end_part(self) -> None:
+        if self.is_part_known and not self.is_said:
+            self.say(self.message)
+
+    def _go_on_saying(self) -> None:
+        while not self.closed.wait(max(SILENT_SECONDS / 60, SILENT_SECONDS - (self.clock() - self.last_line))):
+            self.say_if_silent()
+
+
+def _is_complete(message: str) -> bool:
+    """Whether it ends in all of all: 1,479 of 1,479 segments."""
+    counts = _OF.findall(message)
+    return bool(counts) and counts[-1][0] == counts[-1][1]
 
 
 def show_error(what: str, why: str = "", hint: str = "") -> None:
@@ -93,9 +150,11 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tsv.line(visible(cell, kept="\t\n") for cell in cells)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), break_at: str = "\n") -> None:
-    """A table on a terminal (columns in `right` are right-aligned; one cell a line where it is narrow), TSV elsewhere. break_at: where the
-    name of a column may have a line end on a terminal."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, dense: bool = False, break_at: str = "\n"
+) -> None:
+    """A table on a terminal (columns in `right` are right-aligned; `dense` ones close together; one cell a line where it is narrow), TSV
+    elsewhere. break_at: where the name of a column may have a line end on a terminal."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -106,7 +165,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right, break_at))
+        console.print(_rich_table(columns, shown, right, dense, break_at))
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
@@ -118,12 +177,13 @@ def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> Non
     print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], break_at: str) -> Any:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], dense: bool, break_at: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    padding = (0, 1, 0, 0) if dense else (0, 1)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=not dense)
     for column in columns:
         table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:

@@ -19,6 +19,11 @@ def part(name: str, which: str) -> Path:
     return FOLDER / name / (which if "." in which else f"{which}.txt")
 
 
+def named(name: str) -> str:
+    """How a corpus as a whole is named in what is kept of a run."""
+    return f"bundled corpus {name}"
+
+
 def title(source: str) -> str:
     """How a text is named in a model's card: a bundled one by what it is, wherever it is installed; others as they are given."""
     path = Path(source)

@@ -7,6 +7,7 @@
 
 import functools
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -22,8 +23,12 @@ _PUBLIC = {
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
+    "GridFinished": "rnnlm.training.grid",
+    "GridRunEnded": "rnnlm.training.grid",
+    "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
     "LanguageModel": "rnnlm.interface",
+    "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
@@ -48,6 +53,8 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "WordPrefix": "rnnlm.inference.word_prefixes",
+    "WordScorer": "rnnlm.inference.word_prefixes",
     "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
     "audit": "rnnlm.evaluation.soundness",
@@ -58,13 +65,16 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "next_words": "rnnlm.generation.autocomplete",
+    "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
+    "plot_curves": "rnnlm.evaluation.learning_curves",
     "plot_surprisals": "rnnlm.scoring.plots",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
@@ -81,7 +91,9 @@ _PUBLIC = {
     "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
+    "scorer": "rnnlm.inference.word_prefixes",
     "train": "rnnlm.training.run",
+    "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -96,6 +108,7 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation, evaluate
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
@@ -103,6 +116,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inference.word_prefixes import WordPrefix, WordScorer, scorer
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
@@ -123,8 +137,10 @@ if TYPE_CHECKING:
     from rnnlm.scoring.several_models import score_models
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
+    from rnnlm.text.normalisation import normalise
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
+    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
 
 
@@ -137,7 +153,17 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    return _with_tokenizer_from(found) if name == "prepare" else found
+    if not inspect.isfunction(found):
+        return found
+    return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
+
+
+@functools.cache
+def _checked(function: Any, name: str) -> Any:
+    """A public function, which checks the types of its arguments."""
+    from rnnlm.arguments import checked
+
+    return checked(function, name)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +20,8 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 
+ASKED = ("--grid", "--set", "the command line")  # origins of what a person asks for with this very run
+ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
 RENAMED = {"output": "output_layer"}  # settings by the names that they had in models, runs and recipes of before
 
 Count = Annotated[int, Meta(ge=1)]
@@ -74,7 +76,8 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
             origins[name] = layer.origin
     resolved = Resolved(values, origins, classes)
     for cls in classes:
-        resolved.make(cls)
+        made: Any = resolved.make(cls)
+        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})  # a class may know one spelling of a value
     return resolved
 
 
@@ -128,6 +131,45 @@ def describe(cls: type) -> dict[str, str]:
     """The description of each field of a settings class."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {name: _description(kind) for name, kind in hints.items()}
+
+
+def needs_of(cls: Any) -> dict[str, Mapping[str, Collection[Any]]]:
+    """What settings of the class need to have an effect, by name: of another setting one of these values, or ANY; of several others,
+    one is enough. A class says so in its attribute NEEDS, if it has one."""
+    return {name: needed for name, needed in getattr(cls, "NEEDS", {}).items() if name in cls.__dataclass_fields__}
+
+
+def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
+    """Send a notice that names settings which somebody asked for, and which have no effect beside the others.
+
+    Asked for are those of `--set` and the command line, and those of the file `config` that differ from their defaults; not what is
+    switched off. beside: what is no setting, but needed by some, by name.
+    """
+    values, idle = {**resolved.values, **beside}, []
+    for name, needed in ((name, needed) for cls in resolved.classes for name, needed in needs_of(cls).items()):
+        value, origin = resolved.values[name], resolved.origins[name]
+        is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
+        if is_asked and value and not any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
+            wanted = " or ".join(_requirement(other, its) for other, its in needed.items())
+            have = ", ".join(_shown(values.get(other)) for other in needed)
+            idle.append(f"{name} = {_shown(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})")
+    if idle:
+        notice(f"without effect: {'; '.join(idle)}")
+
+
+def _is_met(value: Any, wanted: Collection[Any]) -> bool:
+    return value in wanted if wanted else bool(value)
+
+
+def _requirement(name: str, wanted: Collection[Any]) -> str:
+    if isinstance(wanted, range):
+        return f"{name} = {wanted.start} or more"
+    return f"{name} = {' or '.join(map(_shown, wanted))}" if wanted else name
+
+
+def _shown(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
@@ -190,7 +232,7 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if "pattern" in schema:
-        return "a list of whole numbers"
+        return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
     kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
     bounds = " and ".join(text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema)
     return f"{kinds[schema['type']]} {bounds}".rstrip()

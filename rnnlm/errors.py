@@ -60,6 +60,10 @@ class SettingsError(UsageError):
     """A setting is unknown, of the wrong type, or out of range."""
 
 
+class ArgumentTypeError(UsageError, TypeError):
+    """An argument from Python is of the wrong type: a :class:`RnnlmError` that is a TypeError, too."""
+
+
 class TextError(RnnlmError):
     """A text cannot be found, read, or decoded, or holds what it must not."""
 
@@ -108,6 +112,18 @@ def notice(message: str) -> None:
 def shown(value: Any) -> str:
     """A value from a file as messages show it, however long and however deeply nested it is."""
     return _REPR.repr(value)
+
+
+def given(value: Any) -> str:
+    """What an argument is, as messages name it: "an int"."""
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """The name of a class, a or an before it."""
+    return f"{'an' if name[0] in 'AEIOUaeiou' and not name.startswith('Uni') else 'a'} {name}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -103,7 +103,7 @@ class Step:
     is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
     gradient_norm: float = 0.0  # mean over those steps, before clipping
     gradient_norm_max: float = 0.0  # the largest of them
-    weight_norm: float = 0.0  # of all weights after the last of them
+    weight_norm: float = 0.0  # Euclidean, of all weights after the last of them but the biases of the output layer
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,21 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation text was read. `improved`: `model` holds the best weights so far and should be saved now."""
+    """The validation text was read. `improved`: `model` holds the best weights so far and should be saved now.
+
+    chooses: False where it only adds a point to the learning curve: its weights are not among those that the best are chosen from.
+    """
 
     kind: ClassVar = "validated"
     step: int
     epoch: float
     figures: dict[str, float]  # what was found, by name
-    best: float  # the best of the criterion so far
+    best: float | None  # the best of the criterion so far; None before the first validation that chooses
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
+    chooses: bool = True
 
     @property
     def ppl_token(self) -> float | None:
@@ -146,7 +150,7 @@ class Validated:
     def record(self) -> dict[str, Any]:
         """What metrics.jsonl tells of it."""
         shown = {"step": self.step, "epoch": self.epoch, **self.figures, f"best_{self.criterion}": self.best}
-        return {**shown, "improved": self.improved, "seconds": self.seconds}
+        return {**shown, "improved": self.improved, "chooses": self.chooses, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Tokenizer(Protocol):
     def starts_word_V(self) -> np.ndarray: ...  # bool: a new word begins with this piece
 
     @property
-    def keeps_text(self) -> bool: ...  # decode gives the text back, up to white space between words: no lower-casing, no splitting
+    def keeps_text(self) -> bool: ...  # decode gives the text back, up to white space between words: it is not changed before it is cut
 
     @property
     def keeps_case(self) -> bool: ...
@@ -75,6 +75,22 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str: ...  # of symbols and settings, not counts
+
+    @property
+    def seen_text(
+        self,
+    ) -> tuple[str, bytes]: ...  # the symbols that occur in the training text, one a line, and its single bytes among them
+
+    @property
+    def rewriting(self) -> str: ...  # what it does to a line besides its case, as a signature says it: "normalise=quotes"; "": nothing
+
+    def normalise(self, lines: Sequence[str]) -> Sequence[str]:
+        """The lines as they are read, but for the case: as they are where `rewriting` is empty. Done twice, it is as done once."""
+        ...
+
+    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+        """The N characters of the normalised line, and where in `line` what each was made of begins and ends, two arrays (N,)."""
+        ...
 
     def encode(self, lines: Sequence[str]) -> Encoded: ...
 
@@ -134,6 +150,20 @@ class State(Protocol):
 
 
 S = TypeVar("S", bound=State)
+
+
+class Device(Protocol):
+    """A torch.device, which may be given instead of its name."""
+
+    @property
+    def type(self) -> str:
+        """The kind of device: cpu, cuda or mps."""
+        ...
+
+    @property
+    def index(self) -> int | None:
+        """The number of the device, where it is named."""
+        ...
 
 
 class LanguageModel(Protocol[S]):

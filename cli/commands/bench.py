@@ -29,10 +29,14 @@ def command() -> None:
               help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")  # fmt: skip
 @json_option
 def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
-    """Tokens/s of training: ours, its matrix products alone, and a plain textbook loop, in turns.
+    """Tokens/s of training, beside a plain textbook loop.
 
-    On TEXT, or the bundled corpus. Nothing is saved. With weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA
-    also the share of time in which kernels run.
+    \b
+    rnnlm bench train
+    rnnlm bench train my.txt --recipe lstm --set hidden_size=1024
+
+    Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled corpus. Nothing is saved. With
+    weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA also the share of time in which kernels run.
     """
     from rnnlm.config import parse_assignments
 
@@ -82,10 +86,14 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of each size; medians are shown.")
 @json_option
 def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
-    """How time and memory of n-gram training grow: 1/16, a quarter and all of TEXT, or of the bundled corpus.
+    """How time and memory of n-gram training grow.
 
-    Whole processes, from text to a saved model, and of eval on that text; beside numpy's sort, and lmplz with build_binary
-    where they are on the PATH, in turns. Nothing is saved.
+    \b
+    rnnlm bench ngram
+    rnnlm bench ngram my.txt --order 3
+
+    Of 1/16, a quarter and all of TEXT, or of the bundled corpus. Whole processes, from text to a saved model, and of eval on that text;
+    beside numpy's sort, and lmplz with build_binary where they are on the PATH, in turns. Nothing is saved.
     """
     from rnnlm import corpora
     from rnnlm.benchmarks.ngram import Growth, bench_ngram
@@ -108,20 +116,53 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @command.command()
 @click.argument("text", nargs=-1)
 @model_or_demo_option
-@click.option("--tokens", type=click.IntRange(1), default=100_000, show_default=True, help="Of each mix of lengths, about.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up; medians are shown.")
+@click.option("--tokens", type=click.IntRange(1), help="Of each mix of lengths, about.  [default: 100,000; 2,000 in all with --latency]")
+@click.option("--rounds", type=click.IntRange(1),
+              help="Rounds after the one to warm up; medians are shown.  [default: 3; 20 with --latency]")  # fmt: skip
+@click.option("--latency", is_flag=True,
+              help="Milliseconds instead: to load the model, of the first call, of a sentence, of one more word.")  # fmt: skip
 @device_option
 @json_option
-def score(text: tuple[str, ...], model_name: str | None, tokens: int, rounds: int, device: str, as_json: bool) -> None:
-    """Tokens/s and words/s of scoring sentences, from text to records, for several mixes of lengths.
+def score(
+    text: tuple[str, ...], model_name: str | None, tokens: int | None, rounds: int | None, latency: bool, device: str, as_json: bool
+) -> None:
+    """Tokens/s and words/s of scoring sentences.
 
-    Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare matrix products of the same run, in turns.
+    \b
+    rnnlm bench score
+    rnnlm bench score -m my-model my.txt
+    rnnlm bench score --latency
+
+    From text to records, for several mixes of lengths. Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare
+    matrix products of the same run, in turns. With --latency, what a service waits for: medians and 95th percentiles, one line of TEXT a call, then word by word.
     """
+    if latency:
+        _bench_latency(text, or_demo(model_name), tokens or 2_000, rounds or 20, device, as_json)
+    else:
+        _bench_scoring(text, or_demo(model_name), tokens or 100_000, rounds or 3, device, as_json)
+
+
+def _bench_latency(text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool) -> None:
+    from rnnlm import corpora
+    from rnnlm.benchmarks.latency import bench_latency
+    from rnnlm.text.corpus import Corpus
+
+    corpus = Corpus(text or (str(corpora.part("english", "train")),))
+    done = list(bench_latency(lambda: load_model(model_name, device), corpus, tokens, rounds))
+    records = [
+        {"waited for": each.step, "times": f"{each.count:,}", "median ms": terminal.number(each.median_ms, 3),
+         "95 % within ms": terminal.number(each.p95_ms, 3)}
+        for each in done
+    ]  # fmt: skip
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["waited for"])
+
+
+def _bench_scoring(text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool) -> None:
     from rnnlm import corpora
     from rnnlm.benchmarks.scoring import bench_scoring
     from rnnlm.text.corpus import Corpus
 
-    model = load_model(or_demo(model_name), device)
+    model = load_model(model_name, device)
     done = []
     for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")

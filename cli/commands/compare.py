@@ -6,37 +6,52 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, context_option, corpus_of, device_option, json_option, text_flags, text_options
+from ..help import Command
+from ..options import PATH, context_option, corpus_of, device_option, json_option, section, text_flags, text_options
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
 COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
-@click.option("--on", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated.")
-@context_option
-@click.option("--train", multiple=True, metavar="TEXT", help="Training text, to tell n-grams it holds from unseen ones; may be repeated.")
-@click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
-              help="Lines resampled together.  [default: 1, more from 10,000 lines on]")  # fmt: skip
-@click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N", help="[default: bootstrap 2000, permutation test 9999]")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the resampling.")
-@click.option("--top", type=click.IntRange(0), metavar="N", help="Lines and words listed for each model.  [default: 3; report and JSON 20]")
-@click.option("--report", type=PATH, metavar="FILE.html", help="Write all of it, with plots, as one page.")
-@click.option("--overwrite", is_flag=True, help="Replace the report that is there.")
-@text_options
-@device_option
-@json_option
+@section(
+    "Text",
+    click.option("--on", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated."),
+    click.option("--train", multiple=True, metavar="TEXT",
+                 help="Training text, to tell n-grams it holds from unseen ones; may be repeated."),
+    context_option,
+    text_options,
+)  # fmt: skip
+@section(
+    "Intervals and tests",
+    click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
+                 help="Lines resampled together.  [default: 1, more from 10,000 lines on]"),
+    click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N",
+                 help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]"),
+    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the resampling."),
+)  # fmt: skip
+@section("Run", device_option)
+@section(
+    "Output",
+    click.option("--report", type=PATH, metavar="FILE.html", help="Write all of it, with plots, as one page."),
+    click.option("--overwrite", is_flag=True, help="Replace the report that is there."),
+    click.option("--top", type=click.IntRange(0), metavar="N",
+                 help="Lines and words listed for each model.  [default: 3; report and JSON 20]"),
+    json_option,
+)  # fmt: skip
 def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text: perplexities with 95 % intervals, differences with p-values, and where they differ.
+    """Compare models on a text: perplexities, and where they differ.
 
     \b
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
-    rnnlm compare demo demo+cache --on test.txt                and with what `rnnlm eval --adapt cache` does
+    rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
+
+    Perplexities and differences have 95 % intervals, differences also p-values.
 
     Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
     compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each

@@ -1,5 +1,7 @@
 """`rnnlm corpora`: the texts that come with rnnlm."""
 
+import sys
+
 import click
 
 from .. import terminal
@@ -22,4 +24,12 @@ def command(as_json: bool) -> None:
     if as_json:
         terminal.print_json(*rows)
         return
-    terminal.print_records([{name: terminal.cell(value) for name, value in row.items()} for row in rows], left=["corpus", "file", "path"])
+    records = [{name: terminal.cell(value) for name, value in row.items()} for row in rows]
+    if not sys.stdout.isatty():
+        terminal.print_records(records, left=["corpus", "file", "path"])
+        return
+    for record in records:  # paths are too long for a column
+        del record["path"]
+    terminal.print_records(records, left=["corpus", "file"])
+    for name in corpora.names():
+        click.echo(f"{name} is in {terminal.visible(str(corpora.FOLDER / name))}")

@@ -6,35 +6,47 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, corpus_of, one_model_option, refuse_if, stacked, text_flags, text_options
+from ..help import Command
+from ..options import PATH, corpus_of, one_model_option, refuse_if, section, text_flags, text_options
 
 DEFAULT_ORDER = 3
 
-tokenizer_options = stacked(
+tokenizer_options = section(
+    "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all."),
     click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
     one_model_option("Count the tokens of this model's tokenizer."),
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@click.option("--order", type=click.IntRange(1, 64), metavar="N", help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]")
-@click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone.")
-@click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least.")
-@click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up.")
-@click.option("-o", "--output", type=PATH, metavar="FILE",
-              help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: stdout]")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@section(
+    "Counts",
+    click.option("--order", type=click.IntRange(1, 64), metavar="N", help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]"),
+    click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone."),
+    click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least."),
+    click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up."),
+)
+@section(
+    "Output",
+    click.option("-o", "--output", type=PATH, metavar="FILE",
+                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]"),
+    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+)  # fmt: skip
 @tokenizer_options
 @text_options
 def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | None, overwrite: bool, **given: Any) -> None:
-    """Count the n-grams of TEXT (all of it one text): rows `n-gram TAB count`, n-grams sorted as LC_ALL=C sort sorts.
+    """Count the n-grams of TEXT.
 
     \b
     rnnlm count a.txt --order 5 -o a.counts.gz
     rnnlm count --merge a.counts.gz b.counts.gz       the counts of both texts
+
+    All of TEXT is one text. Rows are `n-gram TAB count`, the n-grams sorted as LC_ALL=C sort sorts.
 
     A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
     in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted as in CSV, so that Python's csv, pandas and R read it.
@@ -74,7 +86,8 @@ def _tokenizer(given: dict[str, Any]) -> Any:
         from rnnlm.text.tokenizers import TokenizerSettings
 
         return TokenizerSettings(**flags)
-    refuse_if(flags, "-m MODEL brings its own tokenizer: leave --tokenizer, --lowercase and --split-punctuation out.")
+    named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
+    refuse_if(flags, f"-m MODEL brings its own tokenizer: leave {named} out.")
     from rnnlm.models.loading import load_tokenizer
 
     return load_tokenizer(name)

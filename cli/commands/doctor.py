@@ -17,9 +17,13 @@ from ..options import argument_or_option, device_option, json_option, model_or_d
 @device_option
 @json_option
 def command(model: str | None, model_name: str | None, sample: int | None, seed: int, device: str, as_json: bool) -> None:
-    """Check a model: files, hashes, arrays, and that the probabilities after a context sum to one.
+    """Check a model: files, hashes, arrays, and that it sums to one.
 
-    Exit code 0 when all is well, 1 otherwise.
+    \b
+    rnnlm doctor my-model
+    rnnlm doctor my-model --sample 1000
+
+    Its probabilities of all tokens must sum to one after any context. Exit code 0 when all is well, 1 otherwise.
     """
     from rnnlm.evaluation.soundness import audit
 

@@ -5,22 +5,26 @@ from typing import Any
 import click
 
 from .. import options, terminal
+from ..help import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@options.model_option
-@options.context_option
-@options.adapt_option
-@options.settings_option
-@options.text_options
-@options.device_option
-@options.json_option
+@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section("Text", options.context_option, options.text_options)
+@options.section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Evaluate a model on TEXT: every token scored exactly once, in IEEE fp32.
+    """Evaluate a model on TEXT: perplexity and its companions.
+
+    \b
+    rnnlm eval -m my-model test.txt
+    rnnlm eval -m my-model test.txt --context reset     each line alone
+    rnnlm eval -m my-model test.txt --adapt cache       adapting as it reads
+
+    Every token is scored exactly once, in IEEE fp32.
 
     words, and with them ppl_word, are those of the text, split on white space, whatever the tokenizer takes for words (`rnnlm score` counts
     those of the tokenizer).

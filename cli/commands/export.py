@@ -19,13 +19,13 @@ from ..options import PATH, load_model, model_option, named, refuse_if
 def command(model_name: str | None, file: str | None, compact: Path | None, bits: str | None, test: str | None, overwrite: bool) -> None:
     """Write an ARPA file of n-grams, or a network in compact form.
 
-    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
-
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
+
+    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
     """
     refuse_if((file is None) == (compact is None), "say what to write: --arpa FILE or --compact DIR.")
     refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")
@@ -38,11 +38,6 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
     model = load_model(model_name, "cpu")
     from rnnlm.ngram.arpa import exchange
 
-    if file == "-":
-        stdout = click.get_binary_stream("stdout")
-        for piece in exchange.arpa(model):
-            stdout.write(piece)
-        stdout.flush()
-        return
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
-    terminal.say(f"written to {file}")
+    if file != "-":
+        terminal.say(f"written to {file}")

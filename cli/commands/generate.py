@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
+from ..help import Command
 
 CHECKED_SAMPLES = 500
 NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive", "prompt"}
@@ -14,33 +15,42 @@ _OF_BEAMS = {"beam", "length_power", "prompt", "num", "max_tokens", "unknown", "
 _OF_TYPING = {"interactive", "prompt"}
 
 
-@click.command()
-@options.model_or_demo_option
-@click.option("--prompt", default="", help="How each sample begins.")
-@click.option("--num", type=int, help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest.")
-@click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only.")
-@click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P.")
-@click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest.")
-@click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P.")
-@click.option("--repetition-penalty", type=float, default=1.0, show_default=True, metavar="R",
-              help="Multiplies the log-probability of tokens that are there already.")  # fmt: skip
-@click.option("--ban", multiple=True, metavar="WORD", help="A word not to be written; may be repeated.")
-@click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file.")
-@click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences.")
-@click.option("--max-tokens", type=int, default=100, show_default=True, help="Tokens per sample at most.")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed and number give the same sample.")
-@click.option("--unknown", is_flag=True, help="<unk> may be drawn.")
-@click.option("--as-finished", is_flag=True, help="Print samples as they finish, not in the order of their numbers.")
-@click.option("--beam", type=int, metavar="K", help="The likeliest texts instead of samples, by a beam of width K.")
-@click.option("--length-power", type=float, metavar="A", help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]")
-@click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
-              help="Statistics of samples beside those of TEXT (none: the bundled corpus) instead of samples.")  # fmt: skip
-@click.option("--interactive", is_flag=True, help="Type, and see the likeliest next words and continuations.")
-@options.adapt_option
-@options.settings_option
-@options.device_option
-@options.json_option
+@click.command(cls=Command)
+@options.section("Model", options.model_or_demo_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Samples",
+    click.option("--prompt", default="", help="How each sample begins."),
+    click.option("--num", type=int, metavar="N", help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]"),
+    click.option("--max-tokens", type=int, metavar="N", default=100, show_default=True, help="Tokens per sample at most."),
+    click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences."),
+    click.option("--seed", type=int, metavar="N", default=1, show_default=True, help="The same seed and number give the same sample."),
+)
+@options.section(
+    "What is drawn",
+    click.option("--temperature", type=float, metavar="X", default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest."),
+    click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
+    click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P."),
+    click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),
+    click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P."),
+    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, metavar="R",
+                 help="Multiplies the log-probability of tokens that are there already."),
+    click.option("--ban", multiple=True, metavar="WORD", help="A word not to be written; may be repeated."),
+    click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file."),
+    click.option("--unknown", is_flag=True, help="<unk> may be drawn."),
+)  # fmt: skip
+@options.section(
+    "Instead of samples",
+    click.option("--beam", type=int, metavar="K", help="The likeliest texts, by a beam of width K."),
+    click.option("--length-power", type=float, metavar="A", help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]"),
+    click.option("--interactive", is_flag=True, help="Type, and see the likeliest next words and continuations."),
+    click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
+                 help="Statistics of samples beside those of TEXT (none: the bundled corpus)."),
+)  # fmt: skip
+@options.section(
+    "Output",
+    click.option("--as-finished", is_flag=True, help="Print samples as they finish, not in the order of their numbers."),
+    options.json_option,
+)
 def command(model_name: str | None, device: str, kind: str | None, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Draw sentences from a model, one a line.
 

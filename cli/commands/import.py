@@ -16,13 +16,14 @@ from ..options import PATH, refuse_if
 @click.option("--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
 def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, tokenizer_from: str | None, overwrite: bool) -> None:
-    """Make a model of an ARPA file (.gz, .xz, .bz2, .zst too; - is stdin), as KenLM, SRILM and others write it.
+    """Make a model of an ARPA file, as KenLM and SRILM write it.
 
     \b
     rnnlm import my.arpa.gz -o my-model
     rnnlm eval -m my-model TEXT
 
-    Its probabilities are taken as they are; whether they sum to one is not known, so results are marked.
+    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are taken as they are; whether they sum to
+    one is not known, so results are marked.
     """
     why = "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
     refuse_if(tokenizer_from and (lowercase or split_punctuation), why)

@@ -11,17 +11,27 @@ from ..options import argument_or_option, json_option, model_or_demo_option, or_
 @click.command()
 @click.argument("model", required=False)
 @model_or_demo_option
+@click.option("--all", "wants_all", is_flag=True, help="Every setting, count and file.")
 @json_option
-def command(model: str | None, model_name: str | None, as_json: bool) -> None:
-    """Show what a model is: kind, size, tokenizer, training, numbers. Nothing is loaded."""
+def command(model: str | None, model_name: str | None, wants_all: bool, as_json: bool) -> None:
+    """Show what a model is: kind, size, tokenizer, training, numbers.
+
+    \b
+    rnnlm info my-model
+    rnnlm info my-model --all
+
+    Of settings, those that are not the defaults, as --set takes them. Nothing is loaded. --json holds all that --all shows.
+    """
     from rnnlm.models import info
 
-    description = info.describe(or_demo(argument_or_option(model, model_name)))
+    name = or_demo(argument_or_option(model, model_name))
     if as_json:
-        terminal.print_json(description)
-        return
-    rows = [[name, terminal.cell(value, ".6g")] for name, value in _flat(description) if value not in (None, {}, [])]
-    terminal.print_table(["what", "value"], rows)
+        terminal.print_json(info.describe(name))
+    elif wants_all:
+        rows = [[name, terminal.cell(value, ".6g")] for name, value in _flat(info.describe(name)) if value not in (None, {}, [])]
+        terminal.print_table(["what", "value"], rows)
+    else:
+        terminal.print_table(["what", "value"], info.summary(name), dense=True)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, context_option, corpus_of, device_option, json_option, text_flags, text_options
+from ..help import Command
+from ..options import PATH, context_option, corpus_of, device_option, json_option, section, text_flags, text_options
 
 
 def _numbers(text: str) -> list[float]:
@@ -17,27 +18,34 @@ def _numbers(text: str) -> list[float]:
         raise click.BadParameter(f"{text!r} is not understood: write 0.7,0.3.") from None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
-@click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated.")
-@click.option("--log-linear", is_flag=True, help="Multiply probabilities and normalise, instead of adding them up.")
-@click.option("--weights", type=_numbers, metavar="0.7,0.3", help="One weight for each model, instead of tuned ones.")
-@click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"), show_default=True,
-              help="Folder for the mixture.")  # fmt: skip
-@click.option("--bundle", is_flag=True, help="Copy the models into DIR, so that it can be moved and they can go.")
-@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@context_option
-@text_options
-@device_option
-@json_option
+@section(
+    "Weights",
+    click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated."),
+    click.option("--weights", type=_numbers, metavar="0.7,0.3", help="One weight for each model, instead of tuned ones."),
+    click.option("--log-linear", is_flag=True, help="Multiply probabilities and normalise, instead of adding them up."),
+    device_option,
+)
+@section(
+    "Saving",
+    click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"), show_default=True,
+                 help="Folder for the mixture."),
+    click.option("--bundle", is_flag=True, help="Copy the models into DIR, so that it can be moved and they can go."),
+    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+)  # fmt: skip
+@section("Text", context_option, text_options)
+@section("Output", json_option)
 def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, output: Path, as_json: bool, **given: Any) -> None:
-    """Mix models of any kind that share a tokenizer (rnnlm train --tokenizer-from).
+    """Mix models of any kind that share a tokenizer.
 
     \b
-    rnnlm mix lstm kn5 --on valid.txt                        weights tuned by EM
-    rnnlm mix lstm kn5 --on valid.txt --log-linear           probabilities multiplied, weights tuned by Newton's method
-    rnnlm mix lstm kn5 --weights 0.7,0.3                     weights as given
-    rnnlm mix lstm kn5 --on valid.txt -o both --bundle       both hold copies of the models
+    rnnlm mix lstm kn5 --on valid.txt                     weights tuned by EM
+    rnnlm mix lstm kn5 --on valid.txt --log-linear        probabilities multiplied
+    rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
+    rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
+
+    Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned by Newton's method.
 
     The mixture is a model like any other. Without --bundle it refers to the models where they lie; they must stay as they are.
     """

@@ -9,28 +9,37 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, json_option, text_flags, text_options
+from ..help import Command
+from ..options import PATH, json_option, section, text_flags, text_options
 from .train import tokenizer_options
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made.")
-@tokenizer_options
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated.")
-@click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]")
+@section(
+    "Run",
+    click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made."),
+    click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was."),
+    click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made."),
+    click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]"),
+)
 @text_options
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]")
-@click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was.")
-@click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made.")
-@json_option
+@tokenizer_options
+@section(
+    "Tokenizer",
+    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated."),
+    click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]"),
+)
+@section("Output", json_option)
 def command(as_json: bool, **given: Any) -> None:
-    """Make TEXT (files, globs, -, hf:OWNER/NAME) into token ids in DIR, once, for texts of any size.
+    """Make TEXT into token ids in DIR, once, for texts of any size.
 
     \b
     rnnlm prepare big.txt.xz -o big --max-vocab 50000
     rnnlm prepare valid.txt -o valid --tokenizer-from big
-    rnnlm train big --valid valid                     nothing is loaded: training reads from disk
+    rnnlm train big --valid valid             reads from disk, and loads nothing
+
+    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what can only be read from there (compressed
     files, tables, data sets, -). The bytes in DIR do not depend on the number of workers. What is done stays when the work is cut off.

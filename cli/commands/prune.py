@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, corpus_of, json_option, model_option, named, text_flags, text_options
+from ..help import Command
+from ..options import PATH, corpus_of, json_option, model_option, named, section, text_flags, text_options
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -20,22 +21,31 @@ def _amount(text: str) -> int:
     return round(float(found[1]) * _THOUSANDS[found[2]])
 
 
-@click.command()
-@model_option
-@click.option("-o", "--output", type=PATH, metavar="DIR", required=True, help="Folder for the smaller one.")
-@click.option("--threshold", type=float, metavar="1e-8",
-              help="Leave out n-grams without which perplexity rises by less than that share.")  # fmt: skip
-@click.option("--ngrams", type=_amount, metavar="1M", help="The same, leaving at most so many n-grams of all orders.")
-@click.option("--cutoffs", metavar="0,0,1",
-              help="Leave out n-grams seen at most so often in the text of --counts, by order; the last repeats.")  # fmt: skip
-@click.option("--counts", multiple=True, metavar="TEXT", help="The text to count, such as that of training; may be repeated.")
-@click.option("--max-order", type=int, metavar="N", help="Longest n-gram.")
-@click.option("--max-vocab", type=int, metavar="N", help="Keep the N most frequent words, </s> and <unk> included.")
-@click.option("--vocab", metavar="FILE", help="Keep the words of FILE, one a line.")
-@click.option("--on", multiple=True, metavar="TEXT", help="Tell perplexity before and after on TEXT; may be repeated.")
-@text_options
-@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@json_option
+@click.command(cls=Command)
+@section(
+    "Model",
+    model_option,
+    click.option("-o", "--output", type=PATH, metavar="DIR", required=True, help="Folder for the smaller one."),
+    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+)
+@section(
+    "What goes",
+    click.option("--threshold", type=float, metavar="1e-8",
+                 help="Leave out n-grams without which perplexity rises by less than that share."),
+    click.option("--ngrams", type=_amount, metavar="1M", help="The same, leaving at most so many n-grams of all orders."),
+    click.option("--cutoffs", metavar="0,0,1",
+                 help="Leave out n-grams seen at most so often in the text of --counts, by order; the last repeats."),
+    click.option("--counts", multiple=True, metavar="TEXT", help="The text to count, such as that of training; may be repeated."),
+    click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),
+    click.option("--max-vocab", type=int, metavar="N", help="Keep the N most frequent words, </s> and <unk> included."),
+    click.option("--vocab", metavar="FILE", help="Keep the words of FILE, one a line."),
+)  # fmt: skip
+@section(
+    "Text",
+    click.option("--on", multiple=True, metavar="TEXT", help="Tell perplexity before and after on TEXT; may be repeated."),
+    text_options,
+)
+@section("Output", json_option)
 def command(
     model_name: str | None, output: Path, counts: tuple[str, ...], on: tuple[str, ...],
     overwrite: bool, as_json: bool, **given: Any,
@@ -44,7 +54,7 @@ def command(
 
     \b
     rnnlm prune -m big -o small --ngrams 1M --on valid.txt
-    rnnlm prune -m big -o small --threshold 1e-8             as SRILM's -prune (Stolcke 1998)
+    rnnlm prune -m big -o small --threshold 1e-8     SRILM's -prune (Stolcke 1998)
     rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 
@@ -59,7 +69,8 @@ def command(
     from rnnlm.conversion.pruning import Limits, prune
 
     counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
-    reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
+    with terminal.Progress():
+        reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})

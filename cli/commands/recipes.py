@@ -1,35 +1,71 @@
 """`rnnlm recipes`: named settings for `rnnlm train --recipe NAME`."""
 
-from dataclasses import asdict
+from typing import Any
 
 import click
 
 from .. import terminal
 from ..options import json_option
 
-SHOWN = ("model", "about", "published", "measured", "time on 2 cores", "time on a GPU")
+MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled test": "demo"}  # what a figure is of, in a cell
+LEGEND = (
+    "perplexities on PTB (the Penn Treebank as prepared by Mikolov), its validation",
+    "text unless marked: test, its test text; WT2, WikiText-2; demo, the bundled",
+    "test text; bpc, bits per character of PTB's test text",
+    "time to our figure, on one or two CPU cores; ~: estimated, for a whole run",
+    "rnnlm recipes NAME tells the rest",
+)
 
 
 @click.command()
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the recipes, or show one: its settings, what it aims at and what it reached.
+    """List the recipes, or show one with all its settings.
 
-    Figures are perplexities unless they say otherwise; PTB is the Penn Treebank as prepared by Mikolov (not part of this
-    project). `rnnlm recipes NAME` names the source of a published figure.
+    \b
+    rnnlm recipes
+    rnnlm recipes zaremba-small
+
+    Of one, also what it aims at, what it reached, by which command, and the sources.
     """
     from rnnlm.recipes import recipe as recipes
 
-    chosen = [recipes.load(each) for each in ([name] if name else recipes.names())]
     if as_json:
-        terminal.print_json(*map(asdict, chosen))
-        return
-    if name:
-        about = {key.replace("_", " "): value for key, value in asdict(chosen[0]).items() if key not in ("name", "settings")}
-        terminal.print_table(["setting", "value"], [[key, str(value)] for key, value in chosen[0].settings.items()])
-        for key, value in about.items():
-            click.echo(f"{key}: {value}")
-        return
-    rows = [[r.name, str(r.settings["model"]), r.description, r.published, r.measured, r.cpu_time, r.gpu_time] for r in chosen]
-    terminal.print_table(["recipe", *SHOWN], rows)
+        terminal.print_json(*(recipes.load(each).to_dict() for each in ([name] if name else recipes.names())))
+    elif name:
+        _show(recipes.load(name).to_dict())
+    else:
+        rows = [_row(recipes.load(each), recipes.time_of) for each in recipes.names()]
+        terminal.print_table(["recipe", "kind", "what for", "published", "ours", "time"], rows, dense=True)
+        for line in LEGEND:
+            terminal.say(line)
+
+
+def _row(recipe: Any, time_of: Any) -> list[str]:
+    time = "-"
+    if recipe.measured and recipe.measured.minutes:
+        time = time_of(recipe.measured.minutes)
+    elif recipe.cpu_minutes:
+        time = "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes)
+    published = recipe.published[0] if recipe.published else None
+    return [recipe.name, recipe.settings["model"], recipe.summary, _figure(published), _figure(recipe.measured), time]
+
+
+def _figure(figure: Any) -> str:
+    if figure is None:
+        return "-"
+    mark = {"bits per character": "bpc"}.get(figure.unit, MARKS.get(figure.on, figure.on))
+    return f"{figure.value} {mark}".rstrip()
+
+
+def _show(recipe: dict[str, Any]) -> None:
+    names = {
+        "description": "about", "published": "published", "source": "source", "measured": "ours",
+        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text", "cpu_time": "time on 2 cores",
+        "gpu_time": "time on a GPU", "command": "to run it",
+    }  # fmt: skip
+    for key, shown in names.items():
+        if recipe[key]:
+            click.echo(f"{shown}: {recipe[key]}")
+    terminal.print_table(["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()])

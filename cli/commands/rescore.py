@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError
 
 from .. import terminal
-from ..options import device_option, json_option, refuse_if, special_symbols_option, stacked
+from ..help import Command
+from ..options import device_option, json_option, one_on_stdout, refuse_if, section, special_symbols_option
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
-list_options = stacked(
+list_options = section(
+    "Format of the lists",
     click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]), help="Format of the lists.  [default: by content]"),
     click.option("--ref", "references", multiple=True, metavar="FILE", help="References, `utt words...` a line; may be repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
@@ -22,45 +24,61 @@ list_options = stacked(
     click.option("--encoding-errors", type=click.Choice(["strict", "replace"]), default="strict", show_default=True,
                  help="Bad UTF-8: an error, or U+FFFD."),
 )  # fmt: skip
-mapping_options = stacked(
+mapping_options = section(
+    "Text",
     click.option("--lowercase", is_flag=True, help="The models read lower case."),
     click.option("--remove-punctuation", is_flag=True,
                  help="The models read no punctuation; it becomes a space, apostrophes inside words stay."),
     click.option("--normalise-wer", is_flag=True, help="Errors are counted on what the models read, not on the texts as they are."),
     special_symbols_option,
 )  # fmt: skip
-tuning_options = stacked(
+tuning_options = section(
+    "Weights",
     click.option("--no-words", is_flag=True, help="No weight for the number of words."),
     click.option("--no-oov", is_flag=True, help="No weight for the number of words unknown to a model."),
     click.option("--each", is_flag=True, help="Also with the first model alone, the first two, and so on: what each adds."),
-    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, help="Random starts of the search for weights."),
-    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of restarts and resampling."),
+    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
+                 help="Random starts of the search for weights."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Of restarts and resampling."),
 )  # fmt: skip
 
 
-@click.command()
-@click.option("-m", "--model", "names", multiple=True, metavar="MODEL", help="A language model; may be repeated. Default: $RNNLM_MODEL.")
-@click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references.")
-@click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]")
-@click.option("--weights", "weights_file", metavar="FILE", help="Weights of an earlier run, instead of --tune.")
-@click.option("--split", type=click.Choice(["even-odd"]), help="Tune on the even utterances of --tune, counted from 0, apply to the odd.")
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate on --tune: utterance i is in fold i modulo K.")
+@click.command(cls=Command)
+@section(
+    "Models and lists",
+    click.option("-m", "--model", "names", multiple=True, metavar="MODEL",
+                 help="A language model; may be repeated. Default: $RNNLM_MODEL."),
+    click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references."),
+    click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]"),
+    click.option("--weights", "weights_file", metavar="FILE", help="Weights of an earlier run, instead of --tune."),
+    click.option("--split", type=click.Choice(["even-odd"]),
+                 help="Tune on the even utterances of --tune, counted from 0, apply to the odd."),
+    click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate on --tune: utterance i is in fold i modulo K."),
+    device_option,
+)  # fmt: skip
 @mapping_options
 @tuning_options
 @list_options
-@click.option("--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line.")
-@click.option("--nbest-output", type=_OUTPUT, metavar="FILE", help="Write the reordered list: JSON-lines with all features, or .tsv.")
-@click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights.")
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@device_option
-@json_option
+@section(
+    "Output",
+    click.option("-o", "--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line; - is standard output."),
+    click.option(
+        "--nbest-output",
+        type=_OUTPUT,
+        metavar="FILE",
+        help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.",
+    ),
+    click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights; - is standard output."),
+    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+    json_option,
+)
 def command(names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any) -> None:
-    """Reorder n-best lists with language models, and count word errors before and after.
+    """Reorder n-best lists with language models. Word errors are counted before and after.
 
     \b
-    rnnlm rescore --tune dev.tsv --apply test.tsv -m kn -m lstm --lowercase --weights-output w.json
-    rnnlm rescore --weights w.json --apply test.tsv -m kn -m lstm --output best.txt
-    rnnlm rescore --tune list.tsv --split even-odd -m kn
+    rnnlm rescore --tune dev.tsv --apply test.tsv -m kn --weights-output w.json
+    rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
+    rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
 
     A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
     unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
@@ -68,9 +86,9 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     by resampling utterances.
 
     \b
-    tsv     utt TAB rank TAB score TAB text; a reference has the rank REF and no score
-    json    {"utt": ..., "ref": ..., "hypotheses": [{"text": ..., "score": ...}]}: lines, or one array
-    kaldi   a text of `utt-N words...`, or its folder; beside it scores, or ac_cost; ref
+    tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score
+    json    {"utt", "ref", "hypotheses": [{"text", "score"}]}: lines, or one array
+    kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
@@ -80,6 +98,7 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     from rnnlm.rescoring.rescorer import rescore
 
     outputs = _outputs(given, weights_file)
+    beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
         weights = _fixed_weights(weights_file, given)
         utterances = _read(given["apply_to"], given)
@@ -91,7 +110,8 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     _save(outputs, rescored, weights)
     from ..rescored import print_record, print_tables
 
-    (print_record if as_json else print_tables)(stages, rescored, weights)
+    with beside:
+        (print_record if as_json else print_tables)(stages, rescored, weights)
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
@@ -163,8 +183,6 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     models = {name: load(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
-    if apply_to is tune_on:
-        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
     stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
     return stages, stages[-1].rescored
 

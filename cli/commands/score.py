@@ -12,6 +12,7 @@ import click
 from rnnlm.errors import notice
 
 from .. import options, score_output, score_plot, terminal
+from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
 _SPLITS = ("whitespace", "tokens")
@@ -31,10 +32,12 @@ def _measures(context: click.Context, option: click.Parameter, value: str | None
     return names
 
 
-input_options = options.stacked(
+input_options = options.section(
+    "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
+    options.delimiter_option,
     options.encoding_option,
     click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
     click.option("--keep", metavar="A,B,...", callback=_names,
@@ -47,7 +50,8 @@ input_options = options.stacked(
     options.special_symbols_option,
     click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
-result_options = options.stacked(
+result_options = options.section(
+    "Scores",
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
     click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
     click.option("--split", "splits", multiple=True, metavar="NAME",
@@ -64,11 +68,12 @@ result_options = options.stacked(
     click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
                  help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
 )  # fmt: skip
-output_options = options.stacked(
+output_options = options.section(
+    "Output",
     click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]), default=None,
                  help="A ranked table; or rows or records in input order.  [default: table, with --output as its name says]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write rows or records there, as they come."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write rows or records there; - is standard output."),
     click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
@@ -76,6 +81,7 @@ output_options = options.stacked(
 
 _ABOUT_INPUT = {
     "column": "--column",
+    "delimiter": "--delimiter",
     "id_column": "--id-column",
     "given_column": "--given-column",
     "keep": "--keep",
@@ -83,21 +89,19 @@ _ABOUT_INPUT = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.models_or_demo_option
+@options.section("Model", options.models_or_demo_option, options.device_option)
 @input_options
 @result_options
 @pairs_options
 @output_options
-@options.device_option
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
-    rnnlm score -m demo --input sentences.txt --words --format tsv
     rnnlm score -m demo --input stimuli.csv --words --with entropy,frequency --output words.csv
     rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs near the old house bark" --words --plot surprisals.svg
@@ -108,6 +112,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     splits off is one. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
+    if output == options.STANDARD_OUTPUT:
+        output, form = None, form or "jsonl"
     options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
     split, given["split"] = _splits(given.pop("splits"))
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
@@ -122,8 +128,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         return
     settings = _settings(given, split or "whitespace")
     _check_side_by_side(models, settings, form, plot)
-    read = _sentences(sentences, inputs, given, form)
-    read = score_plot.keeping(read, plotted := []) if plot else read
+    read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
     has_names = bool(given["region_columns"])
     if output:
         score_output.write(output, models, read, settings, form, resume, overwrite, has_names)
@@ -209,5 +214,5 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
     keep = {("all",): None, ("none",): (), None: usual}.get(given["keep"], given["keep"])
     return read_sentences(inputs or ("-",), SentenceSettings(
         given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
-        given["encoding_errors"] or "strict", keep, given["region_mark"], given["region_columns"] or (),
+        given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"], given["region_columns"] or (),
     ))  # fmt: skip

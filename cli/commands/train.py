@@ -9,37 +9,52 @@ import click
 from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
-from ..options import PATH, json_option, stacked, text_flags, text_options
+from ..help import Command
+from ..options import PATH, json_option, refuse_if, section, text_flags, text_options
 
-tokenizer_options = stacked(
+tokenizer_options = section(
+    "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="One form of quotes,dashes,spaces,entities,nfc, or of all. [default: none]"),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, default=None,
+                 help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),
     click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
     click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
     click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
 )  # fmt: skip
-ngram_options = stacked(
+ngram_options = section(
+    "N-grams",
     click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
     click.option("--smoothing", metavar="NAME", help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
     click.option("--prune", metavar="0,0,1", help="N-grams seen at most so often are left out, by order; the last repeats."),
     click.option("--discounts", type=click.Choice(["exact", "lmplz"]), help="Of mkn: the paper's, or exactly lmplz's."),
     click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
 )  # fmt: skip
-run_options = stacked(
+run_options = section(
+    "Run",
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
     click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+    click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
     click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
-    click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
-    click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
                  help="Processes on this machine that share the work, each with batch_rows streams and its share of GPUs or CPU threads."),
 )  # fmt: skip
+saving_options = section(
+    "Saving",
+    click.option("-o", "--output", type=PATH, metavar="DIR", help="Model folder.  [default: checkpoints/NAME]"),
+    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+    click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
+                 help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start."),
+    click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
+)  # fmt: skip
 
 
-class _Command(click.Command):
+class _Command(Command):
     """Takes `--resume auto` beside `--resume`, which other words may follow."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
@@ -55,34 +70,50 @@ class _Command(click.Command):
 
 @click.command(cls=_Command)
 @click.argument("text", nargs=-1)
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Model folder.  [default: checkpoints/NAME]")
-@click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes.")
-@click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram.")
-@click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file.")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
-@click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
-@click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end.")
+@section(
+    "Text",
+    click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]"),
+    click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."),
+    text_options,
+)
+@section(
+    "Model",
+    click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram."),
+    click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
+    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."),
+    click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
+    click.option(
+        "--grid",
+        multiple=True,
+        metavar="NAME=V,V",
+        help="Several values of a setting, or of model or recipe: one run for each combination; may be repeated.",
+    ),
+    click.option(
+        "--equal",
+        type=click.Choice(["settings"]),
+        metavar="settings",
+        help="With --grid: where the recipes differ, all runs have the settings of the first.",
+    ),
+    click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
+    click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
+)
 @tokenizer_options
-@text_options
 @ngram_options
 @run_options
-@click.option("--init-from", metavar="MODEL", help="Start from the weights of another model.")
-@click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe.")
-@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-@click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
-              help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing.")
-@json_option
+@saving_options
+@section("Output", json_option)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
-    """Train a model on TEXT (files, globs, -, hf:OWNER/NAME); without TEXT, on the bundled corpus.
+    """Train a model on TEXT; without TEXT, on the bundled corpus.
 
     \b
-    rnnlm train                                       the demo, in about three minutes
-    rnnlm train my.txt --model gru --budget 10m       your own text
-    rnnlm train my.txt --model ngram --order 3        an n-gram model, in seconds
-    rnnlm train my.txt --recipe zaremba-small         a model of the literature; see rnnlm recipes
+    rnnlm train                                   the demo, in about three minutes
+    rnnlm train my.txt --model gru --budget 10m   your own text
+    rnnlm train my.txt --model ngram --order 3    an n-gram model, in seconds
+    rnnlm train my.txt --recipe zaremba-small     of the literature: rnnlm recipes
     rnnlm train my.txt --set hidden_size=512 --dry-run
+
+    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
     stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.
@@ -90,6 +121,13 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    grid, equal = given.pop("grid"), given.pop("equal")
+    refuse_if(equal and not grid, "--equal is about the runs of a grid: name its settings with --grid.")
+    if grid:
+        from ..grid import train_grid
+
+        refuse_if(count > 1, "a grid is trained by one process: leave --processes out.")
+        context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
     from ..processes import end_with_parent, launch, reported_once
 
     if _is_to_launch(count) and not dry_run:
@@ -115,7 +153,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     with planning_together():
         if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
             raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
-        plan = plan_of(request, silent if here.rank else terminal.Progress())
+        with terminal.Progress() as progress:
+            plan = plan_of(request, silent if here.rank else progress)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
@@ -224,7 +263,7 @@ def _show_plan(plan: Any, as_json: bool) -> None:
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(["setting", "value", "origin", "what it is"], rows)
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows, dense=True)
     for name, value in sizes.items():
         if value is None:
             value = "known once counted"

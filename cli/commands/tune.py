@@ -6,30 +6,34 @@ from typing import Any
 import click
 
 from .. import options, terminal
+from ..help import Command
 
 
-@click.command()
-@options.model_option
-@options.adapt_option
-@click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated.")
-@click.option("--statistics", multiple=True, metavar="TEXT",
-              help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms.")  # fmt: skip
-@options.settings_option
-@click.option("--tokens", type=int, metavar="N", help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]")
-@options.text_options
-@options.device_option
-@options.json_option
+@click.command(cls=Command)
+@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Text",
+    click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated."),
+    click.option("--statistics", multiple=True, metavar="TEXT",
+                 help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms."),
+    click.option("--tokens", type=int, metavar="N",
+                 help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]"),
+    options.text_options,
+)  # fmt: skip
+@options.section("Output", options.json_option)
 def command(
     model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Choose how a model adapts itself, on held-out text, and save that in the model's folder.
+    """Choose on held-out text how a model adapts itself.
 
     \b
     rnnlm tune -m demo --adapt cache --on valid.txt
     rnnlm tune -m demo --adapt dynamic --on valid.txt --set adaptation_decay=0
     rnnlm tune -m demo --adapt dynamic --on valid.txt --statistics train.txt
     rnnlm eval -m demo --adapt dynamic test.txt
+
+    What is found is saved in the model's folder.
 
     What --set gives stays as it is; the other settings go up and down while perplexity falls. --on is read as one stream. Dynamic
     evaluation has two rules: sgd needs nothing more; rms divides gradients by their root mean square on training text, which
@@ -41,14 +45,14 @@ def command(
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
-    say = terminal.Progress()
+    progress = terminal.Progress()
     texts = [options.corpus_of(each, flags) if each else None for each in (on, statistics)]
     for event in tune(
         name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
-        report=lambda done, segments: say(f"gradient statistics: {done:,} of {segments:,} segments"),
+        report=lambda done, segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),
     ):  # fmt: skip
         if isinstance(event, Trial):
-            terminal.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
+            progress.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
     result = dataclasses.asdict(event)
     if as_json:
         terminal.print_json(result)

@@ -4,24 +4,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rnnlm.arguments import check
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import check_hidden
 from rnnlm.combinations.settings import KINDS, OF_RMS, describe
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.interface import HiddenStateModel, LanguageModel
+from rnnlm.models.loading import model_of
 
 
-def adapt(model: LanguageModel, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
+def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
     """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
     settings: of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults. statistics: for the rule
-    rms of "dynamic", what :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
+    rms of "dynamic", what :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives. What `rnnlm tune` has found for a
+    named model is read by :func:`rnnlm.load_adapted`, or `rnnlm.load("NAME+KIND")`, not here.
 
     Raises:
-        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
+        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed. ModelError: there is no such model.
+            ArgumentTypeError (a TypeError): the settings are of another class.
     """
     settings = settings or settings_class(kind)()
+    check("adapt", {"settings": settings}, {"settings": settings_class(kind)})
+    model = model_of(model)
     if kind == "unigram":
         from rnnlm.combinations.unigram_cache import UnigramCache
 

@@ -30,6 +30,10 @@ class AdaptedModel:
         self.fingerprint = model.fingerprint
         self.also: dict[str, str] = {}  # what results depend on beside model and settings, for signatures
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The model within, as that pickles, and how it adapts."""
+        return type(self), (self.model, self.settings)
+
     @property
     def adaptation(self) -> str:
         return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])

@@ -14,12 +14,14 @@ For MS_g a segment is `segment_tokens` long in each of ROWS streams that are rea
 its loss the mean over all of its tokens: with one row, gradients would be larger, and a text would take up to a hundred times as long.
 """
 
+import contextlib
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,18 +31,18 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
 from rnnlm.combinations.settings import DynamicSettings
-from rnnlm.errors import UsageError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel
-from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
 
 ROWS = 100
 
 Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 
-# features (T, 1, E) of some places of a call, which those are, and the log-probability of the input after each where it
-# is known -> what the call gives for them
-Give = Callable[[Tensor, slice, Tensor | None], Tensor]
+# the network of a call, features (T, 1, E) of some places of it, which those are, and the log-probability of the input after each
+# where it is known -> what the call gives for them
+Give = Callable[[Network, Tensor, slice, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class DynamicState:
 
 
 class DynamicEvaluation(AdaptedModel):
-    """Around a neural network, one row at a time. The network it is made of keeps its weights."""
+    """Around a neural network, one row at a time. The network it is made of keeps its weights; each call computes with a copy, into
+    which it puts the weights of its state, so there are as many copies as threads have read at the same time."""
 
     kind = "dynamic"
     model: NeuralLanguageModel
@@ -69,33 +72,34 @@ class DynamicEvaluation(AdaptedModel):
     def __init__(self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None) -> None:
         super().__init__(check_hidden(model, NeuralLanguageModel), settings)
         self.max_rows = 1
-        self.reader = trainable_copy(self.model)
-        self.network = self.reader.network
-        self.weights = list(self.network.parameters())
-        self.start_P = torch.cat([weight.detach().flatten() for weight in self.weights])
+        self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
+        self.start_P = torch.cat([weight.detach().flatten() for weight in self.model.network.parameters()])
         self.rates, self.decays = self._steps(statistics)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.model, self.settings, self.also)
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
-        return DynamicState(self.start_P, self.model.initial_state(1), self.reader.ids(np.zeros(0, dtype=np.int64)))
+        return DynamicState(self.start_P, self.model.initial_state(1), self.model.ids(np.zeros(0, dtype=np.int64)))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
-        inputs_BT, targets_BT = self.reader.ids(inputs_BT), self.reader.ids(targets_BT)
+        inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
-        def give(features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+        def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
             if is_text and next_T1 is not None:
                 return next_T1
-            return self.network.score_features(features_T1E, targets_BT.t()[places])
+            return network.score_features(features_T1E, targets_BT.t()[places])
 
         logprob_T1, after = self._run(inputs_BT, state, give)
         return logprob_T1.t() * (targets_BT != PADDING), after
 
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
-        def give(features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
-            return self.network.predict_features(features_T1E)
+        def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+            return network.predict_features(features_T1E)
 
-        logprob_T1V, after = self._run(self.reader.ids(inputs_BT), state, give)
+        logprob_T1V, after = self._run(self.model.ids(inputs_BT), state, give)
         return logprob_T1V.transpose(0, 1), after
 
     def concat_states(self, states: Sequence[DynamicState]) -> DynamicState:
@@ -103,7 +107,7 @@ class DynamicEvaluation(AdaptedModel):
         return states[0]
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
-        weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.reader.device) for name in ("weights", "inputs"))
+        weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.model.device) for name in ("weights", "inputs"))
         return DynamicState(weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T)
 
     def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
@@ -112,55 +116,69 @@ class DynamicEvaluation(AdaptedModel):
         size, before = self.settings.segment_tokens, len(state.inputs_T)
         stream_S1 = torch.cat([state.inputs_T, inputs_BT[0]])[:, None]
         weights_P, hidden, parts = state.weights_P, state.hidden.tensors, []
-        with self.reader.reading():
-            self._use(weights_P)
+        with self._copy() as network:
+            weights = list(network.parameters())
+            _use(weights, weights_P)
             at = 0
             while at + size < len(stream_S1):
                 if weights_P is state.weights_P:  # the caller's state stays as it is
-                    self._use(weights_P := weights_P.clone())
+                    _use(weights, weights_P := weights_P.clone())
                 next_T1 = stream_S1[at + 1 : at + size + 1]
                 with torch.enable_grad():
-                    features_T1E, hidden = self.network.features(stream_S1[at : at + size], hidden)
-                    logprob_T1 = self.network.score_features(features_T1E, next_T1)
+                    features_T1E, hidden = network.features(stream_S1[at : at + size], hidden)
+                    logprob_T1 = network.score_features(features_T1E, next_T1)
                     loss = -logprob_T1.mean()
                 if (new := max(at, before)) < at + size:  # what comes earlier was given in calls before
                     places = slice(new - before, at + size - before)
-                    parts.append(give(features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
-                self._step(loss)
+                    parts.append(give(network, features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
+                self._step(weights, loss)
                 hidden = tuple(tensor.detach() for tensor in hidden)
                 at += size
-            features_T1E, _ = self.network.features(stream_S1[at:], hidden)
+            features_T1E, _ = network.features(stream_S1[at:], hidden)
             new = max(at, before)
-            parts.append(give(features_T1E[new - at :], slice(new - before, None), None))
+            parts.append(give(network, features_T1E[new - at :], slice(new - before, None), None))
         return torch.cat(parts), DynamicState(weights_P, NeuralState(hidden), stream_S1[at:, 0].clone())
 
-    def _use(self, weights_P: Tensor) -> None:
-        """Make the network compute with these weights, which it shares."""
-        for weight, part in zip(self.weights, weights_P.split([weight.numel() for weight in self.weights]), strict=True):
-            weight.data = part.view(weight.shape)
+    @contextlib.contextmanager
+    def _copy(self) -> Iterator[Network]:
+        """A copy of the network for one call, which no other thread uses meanwhile."""
+        try:
+            reader = self.idle.pop()
+        except IndexError:
+            reader = trainable_copy(self.model)
+        try:
+            with reader.reading():
+                yield reader.network
+        finally:
+            self.idle.append(reader)
 
-    def _step(self, loss: Tensor) -> None:
-        starts = self.start_P.split([weight.numel() for weight in self.weights])
-        for weight, start, gradient, rate, decay in zip(
-            self.weights, starts, gradients(loss, self.weights), self.rates, self.decays, strict=True
-        ):
+    def _step(self, weights: Sequence[Tensor], loss: Tensor) -> None:
+        starts = self.start_P.split([weight.numel() for weight in weights])
+        for weight, start, gradient, rate, decay in zip(weights, starts, gradients(loss, weights), self.rates, self.decays, strict=True):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
     def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
         """For each weight what its gradient is multiplied by, and the share of the way back that it goes."""
         rate, decay = self.start_P.new_tensor([self.settings.adaptation_rate, self.settings.adaptation_decay])
         if self.settings.adaptation_rule == "sgd":
-            return [rate] * len(self.weights), [decay] * len(self.weights)
+            count = len(list(self.model.network.parameters()))
+            return [rate] * count, [decay] * count
         if statistics is None:
             raise UsageError(
                 "rule rms needs gradient statistics", "none were gathered for this model",
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )  # fmt: skip
         self.also = {"statistics": _digest(statistics)}
-        roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.network.named_parameters()]
+        roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.model.network.named_parameters()]
         mean = torch.cat([root.flatten() for root in roots]).mean()
         rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]
         return rates, [(decay * root / mean).clamp_(max=1) for root in roots]
+
+
+def _use(weights: Sequence[Tensor], weights_P: Tensor) -> None:
+    """Make a network, whose parameters are `weights`, compute with `weights_P`, which it shares."""
+    for weight, part in zip(weights, weights_P.split([weight.numel() for weight in weights]), strict=True):
+        weight.data = part.view(weight.shape)
 
 
 def _digest(statistics: Statistics) -> str:
@@ -180,6 +198,21 @@ def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | No
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
     found = companions.read_statistics(folder, shapes, model.fingerprint)
     return None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def _unpickled(model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]) -> DynamicEvaluation:
+    """The model that was pickled; gradient statistics are those in the folder of `model`.
+
+    Raises:
+        ModelError: they are gone, damaged, or other ones.
+    """
+    folder = Path(model.origin[0]) if model.origin else Path()
+    statistics = load_statistics(folder, model) if also else None
+    if also and (statistics is None or also != {"statistics": _digest(statistics)}):
+        why = "a model that is pickled takes those in its folder, and these have changed or are not there"
+        hint = "load it with rnnlm.load_adapted, and pickle that"
+        raise ModelError(f"the gradient statistics in {folder} are not those of the model that was pickled", why, hint)
+    return DynamicEvaluation(model, settings, statistics)
 
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:

@@ -14,12 +14,12 @@ from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.inference import span_scoring
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import card, loading, model_folder, model_parts
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Mixed:
 
 
 def mix(
-    names: Sequence[str | Path], on: str | Path | list[str] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
+    names: Sequence[str | Path], on: str | Path | Sequence[str | Path] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
     kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
-    overwrite: bool = False, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
+    overwrite: bool = False, device: str | Device = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
@@ -142,7 +142,13 @@ def _measure(models: list[LanguageModel], text: Text, context: Context, report: 
     """
     began = time.perf_counter()
     encoded = text.encode(shared_tokenizer([model.tokenizer for model in models]), report)
-    scores_KN = np.stack([span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, context)) for model in models])
+    spans = perplexity.spans_of(encoded, context)
+    scores_KN = np.stack(
+        [
+            span_scoring.score_spans(model, encoded.ids, spans, report=prefixed(report, f"model {number} of {len(models)}"))
+            for number, model in enumerate(models, start=1)
+        ]
+    )
     span_scoring.check_scores(scores_KN)
     return _ScoredText(models, text, encoded, context, scores_KN, began)
 

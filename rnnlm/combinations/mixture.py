@@ -20,6 +20,7 @@ from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
 MixtureKind = Literal["linear", "log-linear"]
@@ -52,7 +53,7 @@ class MixtureState:
         return {name: array for part in parts for name, array in part.items()}
 
 
-class Mixture:
+class Mixture(PickledByOrigin):
     """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
 
     description = "a mixture"
@@ -71,6 +72,10 @@ class Mixture:
         check_weights(self.weights_K, len(self.parts), kind)
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._counting = np.flatnonzero(self.weights_K).tolist()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where it was loaded from, or the parts of one that was not."""
+        return super().__reduce__() if self.origin else (Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint))
 
     @property
     def normalised(self) -> bool:

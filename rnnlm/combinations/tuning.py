@@ -7,7 +7,7 @@ trial of dynamic evaluation reads the text again.
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from rnnlm.combinations.settings import OF_RMS
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.perplexity import as_text
 from rnnlm.inference import span_scoring
-from rnnlm.interface import HiddenStateModel, LanguageModel
+from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models import loading, model_folder
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
@@ -57,30 +58,31 @@ CacheShares = Callable[[Any], np.ndarray]  # settings of a cache -> its probabil
 
 
 def tune(
-    name: str, kind: str, on: Text, *, given: Mapping[str, Any] | None = None, statistics: Text | None = None,
-    tokens: int | None = None, device: str = "auto", report: Callable[[int, int], None] | None = None,
+    name: str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *, given: Mapping[str, Any] | None = None,
+    statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None, device: str | Device = "auto",
+    report: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial | TunedSettings]:  # fmt: skip
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
 
-    on: held-out text, read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given: settings that
-    are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the rule
-    rms is tuned then. report: called with the number of segments of that text done, and of all.
+    on: held-out text (a path, several, or a text), read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS).
+    given: settings that are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the
+    rule rms is tuned then. report: called with the number of segments of that text done, and of all.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.
         SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or is empty.
         ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder cannot be written to.
     """
-    folder, given = loading.find(name), given or {}
+    folder, given, on = loading.find(name), given or {}, as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
     companions.check_writable(folder)
     model, _ = model_folder.load(folder, device)
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = on.encode(model.tokenizer)
-    warn_if_trained_on(encoded.lines_hash, {name: folder}, "settings")
+    warn_if_trained_on(encoded.lines_hash, {str(name): folder}, "settings")
     if statistics is not None:
-        _save_statistics(folder, model, statistics.encode(model.tokenizer).ids, settings.segment_tokens, report)
+        _save_statistics(folder, model, as_text(statistics).encode(model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
     if kind == "dynamic":
         logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))

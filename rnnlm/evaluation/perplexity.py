@@ -6,21 +6,28 @@ context "reset": each line alone. With documents, the state is reset at each doc
 
 import dataclasses
 import math
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
+from rnnlm.models import loading
+from rnnlm.models.loading import model_of
+from rnnlm.models.manifest import read_manifest
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.marks import tell_unseen
 
 Context = Literal["carry", "reset"]
 
@@ -60,8 +67,8 @@ class Evaluation:
 
 
 def evaluate(
-    model: LanguageModel,
-    text: str | Path | list[str] | Text | EncodedText,
+    model: LanguageModel | str | Path,
+    text: str | Path | Sequence[str | Path] | Text | EncodedText | None = None,
     *,
     context: Context = "carry",
     text_settings: TextSettings | None = None,
@@ -69,17 +76,40 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
 
-    progress: called with how far reading is.
+    model: a language model, or the name of one, which is then loaded anew by each call.
+    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading and
+    scoring are.
 
     Raises:
-        UsageError: there is no such context. TextError: the text cannot be read or is empty. ModelError: the model's scores are not
-            numbers.
+        UsageError: there is no such context, or no text. TextError: the text cannot be read or is empty. ModelError: there is no such
+            model, or its scores are not numbers.
     """
     began = time.perf_counter()
     check_context(context)
-    encoded = text if isinstance(text, EncodedText) else as_text(text, text_settings).encode(model.tokenizer, progress)
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context))
+    text = _bundled_test(model) if text is None else text
+    model = model_of(model)
+    if isinstance(text, EncodedText):
+        encoded = text
+    else:
+        encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
+        tell_unseen(encoded.marks, {"the model": model.tokenizer})
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
+
+
+def _bundled_test(model: LanguageModel | str | Path) -> Path:
+    """The test part of the bundled corpus that the model of this name was trained on.
+
+    Raises:
+        UsageError: it was trained on another text, or is not given by its name. ModelError: there is no such model.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        base, _ = loading.without_adaptation(str(model))
+        trained_on = read_manifest(loading.find(base)).training.get("text")
+        for name in corpora.names():
+            if trained_on == [corpora.named(name)]:
+                return corpora.part(name, "test")
+    raise UsageError("no text to evaluate on", hint="name one: evaluate(model, 'test.txt')")
 
 
 def check_context(context: str) -> None:
@@ -92,11 +122,11 @@ def check_context(context: str) -> None:
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
 
 
-def as_text(text: str | Path | list[str] | Text, settings: TextSettings | None = None) -> Text:
+def as_text(text: str | Path | Sequence[str | Path] | Text, settings: TextSettings | None = None) -> Text:
     """A text, itself or by its path or paths; one that is prepared by its folder."""
     if isinstance(text, Text):
         return text
-    return open_text([text] if isinstance(text, (str, Path)) else text, settings or TextSettings())
+    return open_text([text] if isinstance(text, (str, os.PathLike)) else text, settings or TextSettings())
 
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:
@@ -109,7 +139,7 @@ def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_
     tokenizer = model.tokenizer
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}",
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import SENTENCE_START, LanguageModel
+from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.models import loading, model_folder, model_parts, registry
 from rnnlm.text.prepared.checks import problems
 from rnnlm.text.prepared.index import is_prepared
@@ -37,7 +37,7 @@ class Check:
     detail: str
 
 
-def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = "auto") -> Iterator[Check]:
+def audit(name: str | Path, *, sample: int | None = None, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
     """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
 
     sample: after how many contexts the sums are taken; None: after all, if that is not too much.
@@ -54,7 +54,7 @@ def audit(name: str, *, sample: int | None = None, seed: int = 0, device: str = 
     yield from _audit(loading.find(name), sample, seed, device)
 
 
-def _audit(folder: Path, sample: int | None, seed: int, device: str) -> Iterator[Check]:
+def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) -> Iterator[Check]:
     """The checks of the model in `folder`; those of the models it is made of come before what needs them."""
     try:
         manifest = model_folder.read_manifest(folder)

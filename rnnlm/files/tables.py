@@ -1,7 +1,8 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it, TSV as
-:mod:`rnnlm.files.tsv` says. What cannot be read or decoded, or is not the table it is said to be, raises TextError.
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it; its header says
+whether commas separate its cells, or semicolons, as spreadsheets write it in most of Europe. TSV is as :mod:`rnnlm.files.tsv` says. What
+cannot be read or decoded, or is not the table it is said to be, raises TextError.
 """
 
 import csv
@@ -23,6 +24,8 @@ SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".
 ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
 LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
+DELIMITERS = ",;\t|"  # that a CSV file's header may have
+USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,34 @@ def kind_of(source: str) -> str | None:
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
-def rows(source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise") -> Iterator[Row]:
+def rows(
+    source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise",
+    delimiter: str | None = None, columns: Sequence[str] = (),
+) -> Iterator[Row]:  # fmt: skip
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
-    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`.
+    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter: what
+    stands between the cells of CSV; None: the one whose header has the `columns` that are asked for, else the most columns.
     """
-    kind = kind or kind_of(source)
+    kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
         if kind == CSV:
-            yield from _csv(source, text_lines(source, stream, errors))
+            yield from _csv(source, text_lines(source, stream, errors), delimiter, columns)
         elif kind == TSV:
             yield from _tsv(source, text_lines(source, stream, errors))
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:
             raise TextError(f"{source} does not have a table suffix", "tables are " + ", ".join(SUFFIXES), "rename it")
+
+
+def kind_with(delimiter: str | None, kind: str | None) -> str | None:
+    """The kind of a table whose cells a `delimiter` is said to separate: CSV, where the name says nothing else, or TSV."""
+    if delimiter is None or kind in (JSON_LINES, PARQUET):
+        return kind
+    return TSV if kind == TSV and delimiter == "\t" else CSV
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -197,9 +211,12 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
         yield Row(f"{source}, line {number}", values)
 
 
-def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
+def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(LARGEST_VALUE)
-    table = csv.DictReader(lines, strict=True)
+    if delimiter is None:
+        first = next(lines, "")
+        delimiter, lines = delimiter_of(first, columns), itertools.chain([first], lines)
+    table = csv.DictReader(lines, strict=True, delimiter=delimiter)
     try:
         _check_columns(source, table.fieldnames or [])
         for values in table:
@@ -208,6 +225,23 @@ def _csv(source: str, lines: Iterator[str]) -> Iterator[Row]:
             yield Row(f"{source}, line {table.line_num}", values)
     except csv.Error as error:
         raise TextError(f"{source}, line {table.reader.line_num}: not readable as a table", str(error)) from None
+
+
+def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
+    """The delimiter of a CSV file by its first line: the first of DELIMITERS by which it has all `columns`, or where none are asked for,
+    one of USUAL_COLUMNS; else that by which it has the most."""
+    cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
+    for delimiter, names in cells.items():
+        if all(name in names for name in columns) if columns else any(name in names for name in USUAL_COLUMNS):
+            return delimiter
+    return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([header], strict=True, delimiter=delimiter), [])
+    except csv.Error:  # something else stands behind a quotation mark; or it has its end in another line, with any delimiter
+        return []
 
 
 def _check_columns(source: str, names: Sequence[str]) -> None:

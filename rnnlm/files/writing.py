@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.files.compression import compressed
 
+STANDARD_OUTPUT = Path("-")
 UNFINISHED = ".new"  # what the name of a file ends in until it is whole
 
 
@@ -25,26 +27,31 @@ class FileEntry:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns the errors of writing into an OutputError that names the folder."""
+def writing(place: Path) -> Iterator[None]:
+    """Turns the errors of writing into an OutputError that names `place`: the file or folder that a person asked for."""
     try:
         yield
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "make space, or choose another folder" if is_full else "choose another folder"
-        raise OutputError(f"cannot write to {folder}", error.strerror or str(error), hint) from None
+        why = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError) and not place.parent.is_dir():
+            why = f"there is no folder {place.parent}"
+        raise OutputError(f"cannot write to {place}", why, hint) from None
 
 
 def check_file(path: Path, overwrite: bool) -> None:
     """Make sure that a file may be written to `path`, before time goes into it.
 
     Raises:
-        OutputError: something is there that is not to be replaced, or there is no such folder.
+        OutputError: something is there that is not to be replaced, there is no such folder, or nothing can be written into it.
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
     if _is_stream(path):
         return
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"cannot write {path}", f"the folder {path.parent.absolute()} is read-only", "choose another folder")
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
@@ -62,12 +69,16 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
 
 
 def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe or a device as they come.
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a device or standard output (`-`) as they
+    come.
 
     Raises:
-        OutputError: it cannot be written; what was there is there still.
+        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody reads standard output any more.
     """
-    with writing(path.parent):
+    if path == STANDARD_OUTPUT:
+        _write_to_standard_output(pieces)
+        return
+    with writing(path):
         if _is_stream(path):
             with open(path, "wb") as stream:
                 stream.writelines(pieces)
@@ -75,8 +86,18 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         replace_file(path, compressed(pieces, path.suffix))
 
 
+def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
+    if not hasattr(sys.stdout, "buffer"):  # as in a notebook
+        raise OutputError("cannot write to standard output", "it takes no bytes here", "name a file")
+    sys.stdout.flush()
+    sys.stdout.buffer.writelines(pieces)
+    sys.stdout.buffer.flush()
+
+
 def _is_stream(path: Path) -> bool:
-    """Whether what is at `path` takes bytes without keeping them: a pipe, a terminal, a device."""
+    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a terminal, a device."""
+    if path == STANDARD_OUTPUT:
+        return True
     mode = path.stat().st_mode if path.exists() else 0
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 

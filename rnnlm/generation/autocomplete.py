@@ -5,22 +5,27 @@ model's tokens are words; other models go on from the text as it is.
 """
 
 from itertools import islice
+from pathlib import Path
 
 from rnnlm.generation.generator import encoded_prompt, generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 
-def next_words(model: LanguageModel, text: str, count: int = 10) -> list[NextWord]:
+def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) -> list[NextWord]:
     """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin like what is typed. Unknown ones
     are left out.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
+
     Raises:
-        TextError: the text holds a newline or `</s>`. ModelError: the model's scores are not numbers.
+        TextError: the text holds a newline or `</s>`. ModelError: there is no such model, or its scores are not numbers.
     """
+    model = model_of(model)
     before, begun = _split(model, text)
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
@@ -45,7 +50,8 @@ def continuations(model: LanguageModel, text: str, num: int, settings: SamplingS
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:
-    """The text up to the word that is begun, and that word."""
+    """The text as it is read, up to the word that is begun, and that word."""
+    text = model.tokenizer.normalise([text])[0]
     if not text or text[-1] in WORD_SPACE:
         return text, ""
     begun = model.tokenizer.surface(text)[-2] if model.tokenizer.starts_word_V.all() else split_words(text)[-1]

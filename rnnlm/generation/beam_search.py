@@ -8,6 +8,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -20,6 +21,7 @@ from rnnlm.generation.loop import read_prompt
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State
+from rnnlm.models.loading import model_of
 
 ROWS_PER_CALL = 128
 
@@ -46,18 +48,21 @@ class _Found:
 
 
 def likeliest(
-    model: LanguageModel, *, prompt: str = "", num: int = 1, settings: BeamSettings = BeamSettings(), ban: Sequence[str] = ()
+    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: BeamSettings = BeamSettings(), ban: Sequence[str] = ()
 ) -> list[Sample]:
     """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at max_tokens are ranked with the others.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
     ban: words that must not be there (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         UsageError: `num` is above the beam's width or below 1; the model reads one row at a time; what is banned is no word, or
-            stands in the prompt; nothing is left to write. TextError: the prompt holds a newline or `</s>`.
+            stands in the prompt; nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError: there is no such
+            model, or its scores are not numbers.
     """
     if not 1 <= num <= settings.beam:
         raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
+    model = model_of(model)
     if model.max_rows and model.max_rows < settings.beam:
         raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
     banned = Ban(model.tokenizer, ban, settings.unknown)

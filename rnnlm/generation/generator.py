@@ -6,6 +6,7 @@ whether 4 samples or 400 are drawn.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.text.lines import check_reserved
 
 
@@ -29,23 +31,25 @@ class Sample:
 
 
 def generate(
-    model: LanguageModel, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
+    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
     ban: Sequence[str] = (), as_finished: bool = False,
 ) -> Iterator[Sample]:  # fmt: skip
     """`num` samples that begin with `prompt`, in the order of their numbers, or else as they finish.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
     A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a newline. ban: words
     that are not drawn (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a newline or `</s>`.
         UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may be drawn.
-        ModelError: the model's scores are not numbers.
+        ModelError: there is no such model, or its scores are not numbers.
     """
     if num < 1:
         raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
     if settings.seed >= 1 << 64:
         raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
+    model = model_of(model)
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())

@@ -91,7 +91,12 @@ class WordSearch:
         for place in places:
             state, read = read_on(self.model, inputs_T[None, read : place + 1], state), place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
-            yield self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, after, place == 0, begun.encode())
+            yield self.after(logprob_V, after, place == 0, begun)
+
+    def after(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: str = "") -> Iterator[NextWord]:
+        """The words that may come next, likeliest first, where `logprob_V` (nats) is the distribution of the next token and `state` the
+        model's state there."""
+        return self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, state, is_line_start, begun.encode())
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
         for id in _sorted(logprob_V, self.finder.starters).tolist():

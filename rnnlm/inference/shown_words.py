@@ -23,12 +23,14 @@ Split = Literal["whitespace", "tokens"]
 class ShownWords:
     """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the end of each line.
 
-    places: for each line, where its words stand in the text that is scored. before: how many words of the line are given.
+    places: for each line, where its words stand in the text that is scored. before: how many words of the line are given. numbers: of the
+    words of a line and its `</s>` in the text, from 0, where not all written words are shown on their own.
     """
 
     items: WordSpans
     places: list[list[Span]]
     before: list[int]
+    numbers: dict[int, list[int]]
 
 
 def shown_words(
@@ -43,20 +45,21 @@ def shown_words(
     given = (begins - encoded.offsets[:-1]).tolist()
     are_tokens = split == "tokens" and tokenizer.name == "word"
     before = given if are_tokens else [_words_before(*each) if its else 0 for its, *each in zip(given, lines, texts, strict=True)]
-    differing = [index for index, its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1]
-    if not differing:
-        return ShownWords(words, places, before)
-    starts = {}
+    reads = tokenizer.normalise(lines)
+    differing = [
+        index for index, its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
+    ]  # fmt: skip
+    starts, numbers = {}, {}
     for index, spans_T2 in zip(differing, token_spans([lines[index] for index in differing], tokenizer), strict=True):
         spans_T2 = np.maximum(spans_T2[given[index] :] - (len(lines[index]) - len(texts[index])), 0)
         if split == "tokens":
             starts_W = words.starts[bounds[index] : bounds[index + 1]] - begins[index]
             places[index] = [_without_space(texts[index], spans_T2[start:end]) for start, end in itertools.pairwise(starts_W)]
         else:
-            places[index], starts_W = _written(places[index], spans_T2)
+            starts_W, numbers[index] = _written(places[index], spans_T2)
             starts[index] = starts_W + begins[index]
-    items = _with_starts(words, starts) if split == "whitespace" else words
-    return ShownWords(items, places, before)
+            places[index] = _joined(places[index], numbers[index])
+    return ShownWords(_with_starts(words, starts) if starts else words, places, before, numbers)
 
 
 def _words_before(line: str, text: str) -> int:
@@ -71,22 +74,28 @@ def _without_space(text: str, spans_T2: np.ndarray) -> Span:
     return start, max(start, end - len(word) + len(word.rstrip(WORD_SPACE)))
 
 
-def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[list[Span], np.ndarray]:
-    """Where written words stand, and the first token of each, then of `</s>`. White space belongs to the word behind it. Words that share a
-    token are one."""
+def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The first tokens of written words, then of `</s>`, and the numbers of these words, from 0. White space belongs to the word behind it.
+    A word without tokens of its own, of marks that were removed or for which it shares one with the word before, is a part of that."""
+    if not len(spans_T2):
+        return np.zeros(1, dtype=np.int64), [len(places)]
     ends = [end for _, end in places]
     behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()  # the first token that reaches behind each word
-    kept, firsts = places[:1], [0]
-    for (start, end), last_end, first in zip(places[1:], ends, behind, strict=False):
+    firsts, numbers = [0], [0]
+    for number, ((start, end), last_end, first) in enumerate(zip(places[1:], ends, behind, strict=False), start=1):
         if first < len(spans_T2) and spans_T2[first, 0] < last_end:  # a token of the last word: it holds white space
             first += 1
         if firsts[-1] < first < len(spans_T2) and spans_T2[first - 1, 1] <= start and spans_T2[first, 0] < end:
-            kept.append((start, end))
             firsts.append(first)
-        else:
-            kept[-1] = (kept[-1][0], end)
+            numbers.append(number)
     last = behind[-1]
-    return kept, np.array([*firsts, last + bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])])
+    last += bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])
+    return np.array([*firsts, last]), [*numbers, len(places)]
+
+
+def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
+    """The spans of the words that begin with those of these numbers, up to the next one."""
+    return [(places[first][0], places[behind - 1][1]) for first, behind in itertools.pairwise(numbers)]
 
 
 def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:

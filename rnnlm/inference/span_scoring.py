@@ -16,21 +16,30 @@ from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
+from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Any, Any]]  # the states are those of one model
 Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
 
 
-def score_spans(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None) -> np.ndarray:
+def score_spans(
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None, report: Progress = silent
+) -> np.ndarray:
     """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0.
 
-    initial: what spans begin with, such as the states of their conditions; None: the model's initial state.
+    initial: what spans begin with, such as the states of their conditions; None: the model's initial state. report: called with how many
+    tokens were read.
     """
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored = list(windows(model, ids, spans, model.score, initial=initial))  # copied from the device once all is computed
+    scored, done, wanted = [], 0, int((spans[:, 1] - spans[:, 0]).sum())
+    for window in windows(model, ids, spans, model.score, initial=initial):
+        scored.append(window)  # copied from the device once all is computed
+        if report is not silent:
+            done += int((window[1] - window[0]).sum())
+            report(f"{done:,} of {wanted:,} tokens scored")
     for start_B, end_B, logprob_BT in scored:
         place(logprob_N, start_B, end_B, logprob_BT)
     return logprob_N

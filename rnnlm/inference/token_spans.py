@@ -30,12 +30,36 @@ def word_spans(text: str) -> list[Span]:
 def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     """For each line (T, 2), the characters that each of its tokens was made of, `</s>` left out.
 
-    The white space between words belongs to no token of a word tokenizer. Tokens that share a character (its bytes; the two
-    characters that "\u0130" is in lower case) have the same span.
+    The white space between words belongs to no token of a word tokenizer, nor do marks that a tokenizer removes. Tokens that share
+    characters (the bytes of one, the two that "\u0130" is in lower case, what an entity stands for) have the same span.
     """
-    if tokenizer.name not in _OF_BYTES:
-        surfaces = tokenizer.surfaces(lines)
-        return [_of_characters(line, tokens[:-1], tokenizer.keeps_case) for line, tokens in zip(lines, surfaces, strict=True)]
+    reads = tokenizer.normalise(lines)
+    spans = _spans_by_size(reads, tokenizer) if tokenizer.name in _OF_BYTES else _spans_by_text(reads, tokenizer)
+    if not tokenizer.rewriting:
+        return spans
+    return [
+        its_T2 if read == line else _before_rewriting(its_T2, *tokenizer.normalise_with_offsets(line))
+        for line, read, its_T2 in zip(lines, reads, spans, strict=True)
+    ]
+
+
+def _before_rewriting(spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray) -> np.ndarray:
+    """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each character that was read was made. Of
+    the white space before a piece, its last character alone belongs to it: others may end a written word, such as U+200B."""
+    if not read:
+        return spans_T2
+    begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
+    begin_T = begin_N[np.minimum(spans_T2[:, 0], len(read) - 1)]
+    end_T = np.where(spans_T2[:, 0] < spans_T2[:, 1], end_N[np.maximum(spans_T2[:, 1] - 1, 0)], begin_T)
+    return np.stack([begin_T, end_T], axis=1)
+
+
+def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    surfaces = tokenizer.surfaces(lines)
+    return [_of_characters(line, tokens[:-1], tokenizer.keeps_case) for line, tokens in zip(lines, surfaces, strict=True)]
+
+
+def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     size_V = np.array([len(data) for data in tokenizer.token_bytes()], dtype=np.int64)
     encoded = tokenizer.encode(lines)
     bounds = zip(encoded.offsets[:-1].tolist(), (encoded.offsets[1:] - 1).tolist(), strict=True)

@@ -10,6 +10,8 @@ from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
 
+MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
+
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
     """Write or replace the card of the model in `folder`.
@@ -31,7 +33,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {what} | {value} |" for what, value in _facts(manifest, tokenizer)),
+        *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
         *_results(manifest.results),
         "## How to use it",
@@ -65,7 +67,8 @@ def _origin(training: dict[str, Any]) -> str:
     return f"imported from `{training['imported_from']}`" if "imported_from" in training else "trained with rnnlm"
 
 
-def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+    """What a model is made of and how, each with what it is called; what people and files call things stands between backticks."""
     training = manifest.training
     if "mixed" in training:
         for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
@@ -74,8 +77,10 @@ def _facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]
     elif "imported_from" not in training:
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} lines"
         yield "recipe", training.get("recipe") or "-"
-        yield "training text", f"{_listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
         yield "validation", training.get("validation", "none")
+        if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
+            yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
@@ -95,17 +100,19 @@ def _results(results: dict[str, dict[str, Any]]) -> list[str]:
         return []
     lines = ["## Numbers", "", "| text | tokens | ppl_token | ppl_token_no_oov | ppl_word | OOV words |", "|---|---|---|---|---|---|"]
     for name, result in results.items():
-        numbers = " | ".join(_number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word"))
+        numbers = " | ".join(number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word"))
         lines.append(f"| {name} | {result['tokens']:,} | {numbers} | {result['oov_words']:,} |")
     lines += ["", "Signatures:", "", *(f"* {name}: `{result['signature']}`" for name, result in results.items()), ""]
     return lines
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A figure; a dash where there is none."""
     return "-" if value is None else f"{value:.2f}"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first five names, each between backticks, and how many more there are."""
     shown = ", ".join(f"`{name}`" for name in names[:5])
     return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 

@@ -1,13 +1,23 @@
-"""What a model is, from its folder alone."""
+"""What a model is, from its folder alone: all of it, or the lines that matter."""
 
 import dataclasses
 import math
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm.models import card, loading, model_folder
+from rnnlm.config import resolve
+from rnnlm.errors import ModelError
+from rnnlm.models import card, loading, model_folder, registry
+from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import checks
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.tokenizers import TokenizerSettings
+
+MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
+_SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")  # told even where they are the defaults
+_UNTOLD = {"model", "tokenizer", "device", "threads", "save_every", "keep_checkpoints", "resumable", "rank_timeout"}
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -20,7 +30,10 @@ def describe(name: str) -> dict[str, Any]:
     if is_prepared(name):
         return checks.describe(Path(name))
     folder = loading.find(name)
-    manifest = model_folder.read_manifest(folder)
+    return _described(folder, model_folder.read_manifest(folder))
+
+
+def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, tokenizer, shapes = model_folder.content(folder, manifest)
     return {
         "folder": str(folder),
@@ -40,3 +53,111 @@ def describe(name: str) -> dict[str, Any]:
         "settings": card.settings_of(manifest),
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
+
+
+def summary(name: str) -> list[tuple[str, str]]:
+    """The lines of :func:`describe` that matter, 20 at most, each as what it is about and its text: kind, size, texts, tokenizer, settings
+    that are not the defaults, figures with their signatures, and how to use it.
+
+    Raises:
+        ModelError: there is none, or its config.json or index.json is damaged.
+    """
+    try:
+        if is_prepared(name):
+            return list(_prepared_text(name, checks.describe(Path(name))))
+        return list(_model(name, loading.find(name)))
+    except (AttributeError, KeyError, TypeError, ValueError):  # what a run or a tool wrote there is of another form
+        raise ModelError(f"what {name} says of itself is damaged", hint=f"rnnlm info {name} --all shows it as it is") from None
+
+
+def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
+    manifest = model_folder.read_manifest(folder)
+    about = _described(folder, manifest)
+    called = "demo" if folder == loading.SHIPPED == loading.find("demo") else shlex.quote(name)
+    yield "model", f"{about['model']}: {about['about']}"
+    yield "folder", about["folder"]
+    yield "size", f"{about['parameters']:,} parameters, {_size(about['bytes'])} in {len(manifest.files)} files"
+    yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
+    yield from _origin(folder, manifest)
+    yield from _run(manifest)
+    yield from _settings(manifest)
+    yield from _results(manifest.results)
+    for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", f"generate -m {called}"):
+        yield "use it", f"rnnlm {command}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
+
+
+def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
+    """What the model card says of texts, parts and tokenizer; of a combination of many parts the first ones."""
+    if source := manifest.training.get("imported_from"):
+        yield "imported from", source
+    told = {what: value.replace("`", "") for what, value in card.facts(manifest, model_folder.load_tokenizer(folder, manifest))}
+    told["tokenizer"] = ", ".join([told["tokenizer"], *_changed(manifest.tokenizer, TokenizerSettings)])
+    parts = [what for what in told if what.startswith("part ")]
+    untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
+    yield from ((what, value) for what, value in told.items() if what not in untold and value != "-")
+    if len(parts) > MOST_PARTS:
+        yield "more parts", f"{len(parts) - MOST_PARTS:,}"
+
+
+def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
+    """Of a network how far it was trained; how long it took."""
+    training = manifest.training
+    seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
+    if manifest.family == "neural":
+        of = f"of {training['steps']:,}, ended: {training['stopped']}" if "stopped" in training else "so far: its run has not ended"
+        yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
+    elif seconds:
+        yield "took", seconds
+
+
+def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
+    """Those of the model, then those of its training."""
+    own, *others = registry.kind_of(manifest.model).settings_classes()
+    for what, classes in (("settings", [own]), ("trained with", [*others, TextSettings])):
+        if told := _changed(card.settings_of(manifest), *classes):
+            yield what, " ".join(told)
+
+
+def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
+    """The settings of these classes with another value than the default, and all sizes, as --set takes them."""
+    defaults = resolve(classes, []).values
+    told = {name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD}
+    shown = {name: value for name, value in told.items() if value != defaults[name] or (name in _SIZES and value is not None)}
+    return [f"{name}={_text(value)}" for name, value in shown.items()]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for text, found in list(results.items())[-MOST_RESULTS:]:
+        per_token, per_word, known = (card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov"))
+        told = f"perplexity {per_token} per token, {per_word} per word"
+        told += f"; {known} without its {found['oov_words']:,} unknown words" if found["oov_words"] else ""
+        told += "" if found.get("normalised", True) else " (not normalised)"
+        yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
+        yield "signature", found["signature"]
+
+
+def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of a text as token ids, which is no model."""
+    counts, sample = about["counts"], about["vocabulary of"]
+    yield "prepared text", about["prepared text"]
+    yield "folder", about["folder"]
+    yield "text", card.listed(about["text"] or []).replace("`", "")
+    tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
+    yield "tokenizer", ", ".join([tokenizer, *_changed(about["settings"], TokenizerSettings)])
+    if sample:
+        yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
+    yield "counts", ", ".join(f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes"))
+    yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
+    if settings := _changed(about["settings"], TextSettings):
+        yield "read with", " ".join(settings)
+    yield "hash", f"{about['lines_hash']}, of its lines"
+    yield "files", f"{about['shards']:,}, {_size(about['file_bytes'])}"
+    yield "use it", f"rnnlm train {shlex.quote(name)}"

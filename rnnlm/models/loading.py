@@ -1,13 +1,13 @@
 """Opening a model by path or name: the door most callers come through."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
@@ -15,7 +15,7 @@ from rnnlm.text.prepared.index import is_prepared, read_index
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
-def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
+def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageModel:
     """The model in a folder, or of that name in ./checkpoints or among those shipped; without a name the shipped one, an LSTM of
     the bundled corpus. NAME+KIND is the model NAME adapting itself to what it reads, unless a folder has exactly that name.
 
@@ -29,7 +29,26 @@ def load(name: str | Path = SHIPPED, device: str = "auto") -> LanguageModel:
     return model
 
 
-def load_adapted(name: str, kind: str, given: Mapping[str, Any] | None = None, device: str = "auto") -> LanguageModel:
+def model_of(model: LanguageModel | str | Path) -> LanguageModel:
+    """The model itself, or the one of that name as :func:`load` opens it, anew each time.
+
+    Raises:
+        As :func:`load`.
+    """
+    return load(model) if isinstance(model, (str, os.PathLike)) else model
+
+
+def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:
+    """Models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
+
+    Raises:
+        As :func:`load`.
+    """
+    named = models if isinstance(models, Mapping) else {str(name): name for name in models}
+    return {name: model_of(model) for name, model in named.items()}
+
+
+def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:
     """The model called `name`, adapting itself with the settings tuned for it, or by default; `given` ones come first.
 
     kind: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
@@ -51,7 +70,7 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     return base, kind
 
 
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str | Path) -> Tokenizer:
     """The tokenizer of a model given as for :func:`load`, or of a prepared text; nothing else is read.
 
     Raises:
@@ -63,12 +82,13 @@ def load_tokenizer(name: str) -> Tokenizer:
     return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
 
 
-def find(name: str) -> Path:
+def find(name: str | Path) -> Path:
     """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped.
 
     Raises:
         ModelError: there is none.
     """
+    name = str(name)
     for place in _places(name):
         if model_folder.is_model(place):
             return place

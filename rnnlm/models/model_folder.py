@@ -18,8 +18,8 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
-from rnnlm.files.writing import replace_file, writing
-from rnnlm.interface import LanguageModel, Shapes, Tokenizer
+from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
+from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, model_parts, quantization, registry
 from rnnlm.models.manifest import (
     COMPANION,
@@ -112,7 +112,7 @@ def save_results(folder: Path, manifest: Manifest, results: dict[str, dict[str, 
     return manifest
 
 
-def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
+def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
     """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and shapes are checked, and the hashes of
     all files but weights that stay mapped; nothing is allocated beyond what the settings imply. depth: of how many models this one is
     a part of a part.
@@ -132,13 +132,15 @@ def load(folder: Path, device: str = "auto", depth: int = 0) -> tuple[LanguageMo
         return load(folder, device, depth)  # the model was replaced while we read
     try:
         made_of = {"parts": parts} if kind.family == "combination" else {}
-        return kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of), manifest
+        model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
+        model.origin = os.path.abspath(folder), device
+        return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
 
 
-def _load_parts(folder: Path, manifest: Manifest, device: str, depth: int) -> list[LanguageModel]:
+def _load_parts(folder: Path, manifest: Manifest, device: str | Device, depth: int) -> list[LanguageModel]:
     if manifest.parts and depth > DEEPEST:
         raise ModelError(f"the model at {folder} is damaged", f"it is made of models within models, more than {DEEPEST} deep")
     return [load(part, device, depth)[0] for part in model_parts.part_folders(folder, manifest)]
@@ -189,6 +191,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         OutputError: a model already exists, something else is, or it cannot be written.
     """
+    if folder == STANDARD_OUTPUT:
+        raise OutputError("a model cannot be written to standard output", "it is a folder of files", "name a folder")
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")

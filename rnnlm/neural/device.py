@@ -1,6 +1,7 @@
 """Devices and precisions: what was asked for, checked against what is available."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -70,16 +71,41 @@ def product_type(x: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if is_on and x.dtype != torch.float64 else x.dtype
 
 
+class _ExactProducts:
+    """torch's switches for TF32 belong to the whole process: the first of those who need exact products turns them off, the last one
+    brings back what was set before."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.before = True, True
+
+    def begin(self) -> None:
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        with self.lock:
+            if not self.users:
+                self.before = matmul.allow_tf32, cudnn.allow_tf32
+                matmul.allow_tf32 = cudnn.allow_tf32 = False
+            self.users += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
+
+
+_exact = _ExactProducts()
+
+
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
-    """IEEE fp32: no TF32 in cuBLAS or cuDNN while this lasts."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    """IEEE fp32: no TF32 in cuBLAS or cuDNN while this lasts, in any thread."""
+    _exact.begin()
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        _exact.end()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import Array, Shapes, Tokenizer
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.neural.network import Network, NetworkState
@@ -31,7 +32,7 @@ class NeuralState:
         return {f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)}
 
 
-class NeuralLanguageModel:
+class NeuralLanguageModel(PickledByOrigin):
     """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
 
     normalised = True
@@ -100,15 +101,21 @@ class NeuralLanguageModel:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Evaluation mode, no gradients, the model's precision; the network's mode comes back afterwards."""
+        """Evaluation mode, no gradients, the model's precision.
+
+        A network that is in evaluation mode, as every loaded one is, stays as it is, so that threads can read it side by side; one in
+        training goes back to that afterwards, and is its trainer's alone.
+        """
         was_training = self.network.training
-        self.network.eval()
+        if was_training:
+            self.network.eval()
         exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
         try:
             with torch.no_grad(), exact, training_products(self.precision, self.device):
                 yield
         finally:
-            self.network.train(was_training)
+            if was_training:
+                self.network.train()
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from rnnlm.config import Count, NonNegative, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
+from rnnlm.neural.needs import OF_NETWORKS, OWNERS
 
 # Bounds far above any use: the shapes in a damaged or hostile config.json are checked before anything is allocated.
 Depth = Annotated[int, Meta(ge=1, le=100)]
@@ -23,25 +24,12 @@ OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
 
-# Settings that only mean something under some choices of another one.
-OWNERS = {
-    "characters_beside": ("characters", ("cnn", "lstm")),
-    "character_size": ("characters", ("cnn", "lstm")),
-    "character_filters": ("characters", ("cnn",)),
-    "character_highways": ("characters", ("cnn",)),
-    "character_hidden_size": ("characters", ("lstm",)),
-    "samples": ("loss", ("sampled", "nce")),
-    "cutoffs": ("output_layer", ("adaptive",)),
-    "cluster_shrink": ("output_layer", ("adaptive",)),
-    "classes": ("output_layer", ("class",)),
-    "mixture_components": ("output_layer", ("mos",)),
-    "dropout_latent": ("output_layer", ("mos",)),
-}
-
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """What every neural network has."""
+
+    NEEDS = OF_NETWORKS
 
     model: Annotated[str, Meta(description="kind of model")] = "lstm"
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rnnlm.interface import State
 from rnnlm.ngram.tables import NOWHERE, damaged, word_bits
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class IncrementalScorer:
     """Scores growing prefixes under `model`. Words are token ids; logarithms in nats."""
 
     def __init__(self, model: "NgramModel") -> None:
+        self.model = model
         self.order = model.order
         self._size = model.size
         self._bits = word_bits(model.size)
@@ -82,6 +84,24 @@ class IncrementalScorer:
         """
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
         return logprob, length, self._after((*context.words, word), numbers, costs)
+
+    def extend_all(self, contexts: Sequence[NgramContext], words: Sequence[int]) -> list[tuple[float, int, NgramContext]]:
+        """One after the other."""
+        return [self.extend(context, word) for context, word in zip(contexts, words, strict=True)]
+
+    def distribution(self, context: NgramContext) -> tuple[np.ndarray, State]:
+        """log p of every word after `context`, (V,), and the model's state there.
+
+        Raises:
+            ModelError: the tables of the model are damaged.
+        """
+        state = self.model.initial_state(1)
+        if not context.words:
+            return self.model.values[0][: self._size, 0], state
+        *before, last = (self.model.tokenizer.boundary_id if word == self._size else word for word in context.words)
+        state.inputs_BN[0, self.order - 1 - len(before) :] = before
+        logprob_11V, state = self.model.predict(np.array([[last]]), state)
+        return logprob_11V[0, 0], state
 
     def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
         """What :meth:`extend` answers for one word after the other, without the contexts."""

@@ -18,6 +18,7 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.matching import longest_matches
@@ -42,7 +43,7 @@ class NgramState:
         return {"inputs": self.inputs_BN}
 
 
-class NgramModel:
+class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log p(w|h), log backoff, nats (the
     highest order has only the first).
 
@@ -61,8 +62,7 @@ class NgramModel:
         self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,
         unseen_context_logprob: float = 0.0, fingerprint: str | None = None,
     ) -> None:  # fmt: skip
-        self.keys = tuple(keys)
-        self.values = tuple(values)
+        self.keys, self.values = tuple(keys), tuple(values)
         self.tokenizer = tokenizer
         self.normalised = normalised
         self.unseen_context_logprob = unseen_context_logprob

@@ -1,6 +1,7 @@
 """What can be asked of a count-based model."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -23,6 +24,8 @@ class UnigramSettings:
 @dataclass(frozen=True)
 class NgramSettings:
     """An n-gram model with backoff."""
+
+    NEEDS = MappingProxyType({"backoff_factor": {"smoothing": ("stupid",)}})
 
     model: Annotated[Literal["ngram"], Meta(description="n-grams with backoff")] = "ngram"
     order: Annotated[int, Meta(ge=1, le=64, description="longest n-gram: N - 1 words of context and the next")] = 5

@@ -14,6 +14,7 @@ from rnnlm import arrays as array_types
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings
@@ -34,7 +35,7 @@ class EmptyState:
         return {"rows": np.array(self.rows)}
 
 
-class UnigramModel:
+class UnigramModel(PickledByOrigin):
     """logprob_V: natural logarithms, float64, sums to one as probabilities."""
 
     normalised = True

@@ -4,25 +4,111 @@ A file holds its settings flat, then a table [about].
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
 from rnnlm.errors import SettingsError, nearest
 
+# What to train, validate and test on, by the first word of a figure's text; PTB is the Penn Treebank as prepared by Mikolov.
+_TEXTS = {
+    "PTB": "ptb.train.txt --valid ptb.valid.txt --test ptb.test.txt ",
+    "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --test wiki.test.tokens --keep-blank-lines ",
+    "bundled": "",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A perplexity of a text, or what its unit says."""
+
+    on: str  # PTB valid
+    value: float
+    unit: str = ""  # bits per character; of perplexities none
+
+    def __str__(self) -> str:
+        return f"{self.on} {self.value} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Measured(Figure):
+    """A figure of ours."""
+
+    minutes: float | None = None  # on two cores, unless the note says otherwise
+    settings: dict[str, Any] = field(default_factory=dict)  # in the place of the recipe's, as --set takes them
+    note: str = ""
+
+    def __str__(self) -> str:
+        given = [f"{name}={value}" for name, value in self.settings.items() if name != "budget"]
+        after = f" after {time_of(self.minutes)}" if self.minutes else ""
+        return super().__str__() + after + (f" ({', '.join(given)})" if given else "") + (f"; {self.note}" if self.note else "")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings by name, and what a person should know of them. Figures are perplexities unless they say otherwise."""
+    """Settings by name, and what a person should know of them."""
 
     name: str
     settings: dict[str, Any]
-    description: str
-    published: str = "none"  # the figure it aims at
+    summary: str  # what for, in three words
+    description: str = ""
+    published: tuple[Figure, ...] = ()  # what it aims at
+    published_note: str = ""
     source: str = ""  # of the published figure and of the settings
-    measured: str = "not measured"
-    cpu_time: str = "not measured"  # on two cores, on the text that `measured` or `published` names
+    measured: Measured | None = None
+    cpu_minutes: float | None = None  # of all of it on two cores, on the text that the figures or the note name
+    cpu_is_estimated: bool = True
+    cpu_note: str = ""
     gpu_time: str = "not measured"
+
+    def command(self) -> str:
+        """What trains it on a text of one's own."""
+        figures = self._figures()
+        own = "" if figures and figures[0].on.startswith("bundled") else "my.txt "
+        return f"rnnlm train {own}--recipe {self.name}"
+
+    def command_of_figure(self) -> str | None:
+        """What repeats our figure, or tries for the published one; None where there is neither."""
+        if not (figures := self._figures()):
+            return None
+        settings = self.measured.settings if self.measured else {}
+        given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
+        return " ".join([f"rnnlm train {_TEXTS[figures[0].on.split()[0]]}--recipe {self.name}", *given])
+
+    def _figures(self) -> list[Figure]:
+        return [*([self.measured] if self.measured else []), *self.published]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for JSON: figures and times in words, then as numbers."""
+        published = "; ".join(filter(None, [", ".join(map(str, self.published)), self.published_note]))
+        estimated = "estimated: " if self.cpu_is_estimated else ""
+        whole = "not measured" if self.cpu_minutes is None else f"{estimated}{time_of(self.cpu_minutes)} {self.cpu_note}".rstrip()
+        return {
+            "name": self.name,
+            "settings": self.settings,
+            "summary": self.summary,
+            "description": self.description or self.summary,
+            "published": published or "none",
+            "source": self.source,
+            "measured": str(self.measured) if self.measured else "not measured",
+            "cpu_time": whole,
+            "gpu_time": self.gpu_time,
+            "command": self.command(),
+            "command_of_figure": self.command_of_figure(),
+            "published_figures": [asdict(figure) for figure in self.published],
+            "measured_figure": asdict(self.measured) if self.measured else None,
+            "cpu_minutes": self.cpu_minutes,
+        }
+
+
+def time_of(minutes: float) -> str:
+    """Minutes for people: 3.5 min, 14 h, 21 d."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes <= 90:
+        return f"{minutes:g} min"
+    hours = minutes / 60
+    return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} d"
 
 
 def names() -> list[str]:
@@ -40,4 +126,6 @@ def load(name: str) -> Recipe:
         raise SettingsError(f"unknown recipe {name!r}", hint=nearest(name, names()))
     settings = tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
     about = settings.pop("about")
-    return Recipe(name, settings, **about)
+    published = tuple(Figure(**figure) for figure in about.pop("published", ()))
+    measured = Measured(**about.pop("measured")) if "measured" in about else None
+    return Recipe(name, settings, published=published, measured=measured, **about)

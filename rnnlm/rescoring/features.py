@@ -2,8 +2,6 @@
 words, its words unknown to them. Each distinct text is scored once per model.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,16 +11,16 @@ import numpy as np
 from rnnlm.errors import UsageError, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.prefixes import score_trie
-from rnnlm.interface import UNKNOWN, LanguageModel
+from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentences import Sentence, check
-from rnnlm.text.lines import Progress, check_reserved, silent, split_words
+from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
+from rnnlm.text.marks import count_marks, tell_unseen
+from rnnlm.text.normalisation import without_punctuation
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
-_INSIDE_WORD = re.compile(r"(?<=\w)'(?=\w)")
-_KEPT = "\ue000"  # holds the place of an apostrophe; of private use, so no text means anything by it
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ class TextMapping:
         if self.lowercase:
             text = text.lower()  # first: <S> becomes a reserved symbol
         words = split_words(check_reserved(text, where, self.special_symbols))
-        if self.remove_punctuation:
-            words = [word if word == UNKNOWN else _without_punctuation(word) for word in words]
-        return " ".join(split_words(" ".join(words)))
+        mapped = " ".join(words)
+        return " ".join(split_words(without_punctuation(mapped))) if self.remove_punctuation else mapped
 
     def for_wer(self, text: str, where: str = "a text") -> str:
         """`text` as its words are compared with those of another.
@@ -59,11 +56,6 @@ class TextMapping:
             TextError: as :meth:`mapped`.
         """
         return self.mapped(text, where) if self.normalise_wer else text
-
-
-def _without_punctuation(word: str) -> str:
-    kept = _INSIDE_WORD.sub(_KEPT, word.replace("\u2019", "'"))
-    return "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept).replace(_KEPT, "'")
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,8 @@ def feature_table(
     """The features of `utterances` under `models` (by name).
 
     Models with the same tokenizer share the count of unknown words, which is called after the first of them. A hypothesis of
-    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice.
+    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice, and so
+    are hypotheses without words, which are scored as `</s>` alone.
 
     Raises:
         UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error.
@@ -106,6 +99,7 @@ def feature_table(
         raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
     texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
+    _warn_of_empty(utterances, texts)
     distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     numbers_H = np.array([distinct[text] for text in texts])
     columns: dict[str, np.ndarray] = {}
@@ -116,6 +110,7 @@ def feature_table(
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
+    tell_unseen(count_marks("\n".join(distinct)), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)
@@ -147,6 +142,15 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
     return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
+
+
+def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
+    """texts: what the models read of the hypotheses of all utterances, one after the other."""
+    of_utterance = (utterance.utt for utterance in utterances for _ in utterance.hypotheses)
+    if empty := [utt for utt, text in zip(of_utterance, texts, strict=True) if is_blank(text)]:
+        notice(
+            f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of utterance {empty[0]!r}: each is scored as </s> alone"
+        )
 
 
 def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:

@@ -34,7 +34,7 @@ _MIXED = "the formats of n-best lists are not mixed within one file"
 
 
 def read_nbest(
-    source: str, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (), references: Sequence[str] = ()
+    source: str | Path, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (), references: Sequence[str | Path] = ()
 ) -> list[Utterance]:
     """The utterances of an n-best list.
 
@@ -45,6 +45,7 @@ def read_nbest(
         TextError: it cannot be read; a score is missing or not finite; an utterance, rank or reference is there twice; an
             utterance has no hypothesis; references contradict each other. UsageError: the format is unknown, or needs no score_files.
     """
+    source = str(source)
     kind = settings.format or format_of(source, settings)
     if kind not in FORMATS:
         raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
@@ -57,7 +58,7 @@ def read_nbest(
         kaldi_espnet.read_espnet(builder)
     else:
         (_read_tsv if kind == "tsv" else _read_json)(builder)
-    return _with_references(builder.finished(), references, settings)
+    return _with_references(builder.finished(), list(map(str, references)), settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:

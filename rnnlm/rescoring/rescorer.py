@@ -6,18 +6,24 @@ the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The weight of a langua
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.rescoring.weights import Tuned, Weights, matched
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
 from rnnlm.text.lines import Progress, silent
+
+FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
+CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
+Models = Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -93,28 +99,31 @@ class Stage:
 
 
 def tune_weights(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], settings: RescoreSettings = RescoreSettings(),
+    utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models` by a name for each. `report` is called with how far scoring is.
+    """The weights with the fewest word errors on `utterances`; `models`, themselves or to be loaded, by a name for each, or a list of
+    the names that they are loaded by. `report` is called with how far scoring is. A notice says so where there are
+    fewer than FEW_UTTERANCES.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
-        ModelError: a model's scores are not numbers.
+        ModelError: there is no such model, or a model's scores are not numbers.
     """
-    table = feature_table(with_references(utterances, settings.skip_incomplete), models, settings.mapping, report)
+    utterances = with_references(utterances, settings.skip_incomplete)
+    _warn_of_few(len(utterances), CROSS_VALIDATE)
+    models = models_by_name(models)
+    table = feature_table(utterances, models, settings.mapping, report)
     return _tuned(table, models, settings)
 
 
-def rescore(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], weights: Weights, *, seed: int = 1, report: Progress = silent
-) -> Rescored:
-    """The list in the order of `weights`, with word-error rates where references are known.
+def rescore(utterances: Sequence[Utterance], models: Models, weights: Weights, *, seed: int = 1, report: Progress = silent) -> Rescored:
+    """The list in the order of `weights`, with word-error rates where references are known; `models` as for :func:`tune_weights`.
 
     Raises:
         ModelError: the weights were tuned for other models, or no tuning made them. TextError, UsageError: as :func:`tune_weights`.
     """
-    table = feature_table(utterances, matched(weights, models), weights.mapping, report)
+    table = feature_table(utterances, matched(weights, models_by_name(models)), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
         raise ModelError(
             f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune again"
@@ -123,15 +132,21 @@ def rescore(
 
 
 def tune_and_rescore(
-    tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Mapping[str, LanguageModel],
+    tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
     settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
-    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on.
+    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on. Notices say
+    where the lists are the same, and where there are fewer than FEW_UTTERANCES to tune on.
 
     Raises:
         As :func:`tune_weights`.
     """
-    dev = feature_table(with_references(tune_on, settings.skip_incomplete), models, settings.mapping, report)
+    references = with_references(tune_on, settings.skip_incomplete)
+    _warn_of_few(len(references), CROSS_VALIDATE)
+    if _texts(apply_to) == _texts(tune_on):
+        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
+    models = models_by_name(models)
+    dev = feature_table(references, models, settings.mapping, report)
     test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1 if each else len(models), len(models) + 1):
@@ -146,7 +161,7 @@ def tune_and_rescore(
 
 
 def cross_validate(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], folds: int,
+    utterances: Sequence[Utterance], models: Models, folds: int,
     settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
 ) -> Rescored:  # fmt: skip
     """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
@@ -157,6 +172,8 @@ def cross_validate(
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
+    _warn_of_few(len(utterances) - -(-len(utterances) // folds))
+    models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
     found: dict[int, RescoredUtterance] = {}
@@ -178,6 +195,17 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
         raise UsageError("a gain compares results of the same list, with its references")
     best = [[each.hypotheses[0] for each in result.utterances if each.reference is not None] for result in (before, after)]
     return _gain(_counted(best[0]), _counted(best[1]), seed)
+
+
+def _warn_of_few(utterances: int, advice: str = "") -> None:
+    if utterances < FEW_UTTERANCES:
+        notice(
+            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
+        )
+
+
+def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
+    return [(each.utt, [hypothesis.text for hypothesis in each.hypotheses]) for each in utterances]
 
 
 def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:

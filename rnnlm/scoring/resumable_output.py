@@ -84,7 +84,7 @@ def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False)
         OutputError: something is there, or it cannot be written.
     """
     _check(path, overwrite)
-    with writing(path.parent):
+    with writing(path):
         path.write_bytes(b"")
         _journal(path).write_bytes(msgspec.json.encode(run) + b"\n")
     _append(path, header, 0, hashlib.sha256().hexdigest())
@@ -112,7 +112,7 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
         raise OutputError(f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite")
-    with writing(path.parent):
+    with writing(path):
         os.truncate(path, kept[-1].bytes)
         replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
     return ScoreFile(path, kept[1:])
@@ -131,7 +131,7 @@ def _journal(path: Path) -> Path:
 
 
 def _append(path: Path, text: str, sentences: int, hash: str) -> None:
-    with writing(path.parent):
+    with writing(path):
         with open(path, "ab") as stream:
             stream.write(text.encode("utf-8"))
             end = stream.tell()

@@ -6,13 +6,15 @@ Lines are read a few thousand at a time, batched by length: scores depend neithe
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, nearest, notice
+from rnnlm.errors import ArgumentTypeError, TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
@@ -20,12 +22,14 @@ from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.shown_words import ShownWords, Split, shown_words
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentences import Sentence, check, line_of, of_texts
 from rnnlm.scoring.word_frequency import WordFrequencies
 from rnnlm.scoring.word_scores import Seen
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import is_blank
+from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
@@ -54,13 +58,14 @@ class Chunk:
 
 
 def score_sentences(
-    model: LanguageModel, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
+    model: LanguageModel | str | Path, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
     with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact", next_words: int = 0, eos: bool = True,
     context: Context = "reset", special_symbols: str = "error", unscorable: Literal["raise", "null"] = "raise",
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
 ) -> list[SentenceScore]:  # fmt: skip
     """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
     given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
     with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up
     a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
@@ -71,10 +76,11 @@ def score_sentences(
 
     Raises:
         TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError:
-            `sentences` is one text instead of several; the request contradicts itself. ModelError: scores are not numbers.
+            `sentences` is one text instead of several; the request contradicts itself. ModelError: there is no such model, or its
+            scores are not numbers.
     """
     if isinstance(sentences, str):
-        raise UsageError("sentences are given as a list", "a single text was given", "write [sentence]")
+        raise ArgumentTypeError("sentences are given as a list", "a single text was given", "write [sentence]")
     settings = ScoringSettings(
         with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable, split,
         tuple(measures), regions is not None,
@@ -88,19 +94,20 @@ def score_sentences(
 
 
 def score_chunks(
-    model: LanguageModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
-    most_lines: int | None = None,
+    model: LanguageModel | str | Path, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
+    most_lines: int | None = None, name: str = "the model",
 ) -> Iterator[Chunk]:  # fmt: skip
     """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
 
-    skip: so many sentences were scored before; their chunks are read only as far as what follows depends on them.
-    most_lines: of a chunk. None: as many as suit the model.
+    model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks are read only as far as what follows
+    depends on them. most_lines: of a chunk; None: as many as suit the model. name: what notices call the model.
 
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
+    model = model_of(model)
     _check_settings(model, settings)
-    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings)).chunks(sentences, skip)
+    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name).chunks(sentences, skip)
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
@@ -144,26 +151,30 @@ def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 class _Scorer:
     """Scores chunks of sentences, one after the other."""
 
-    def __init__(self, model: LanguageModel, settings: ScoringSettings, most_lines: int) -> None:
+    def __init__(self, model: LanguageModel, settings: ScoringSettings, most_lines: int, name: str) -> None:
         self.model = model
         self.settings = settings
         self.most_lines = most_lines
+        self.name = name
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
         if self.frequencies and not self.frequencies.are_known:
-            notice("the model's tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
+            notice(f"{name}'s tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
-        lines, read = LinesHash(), 0
+        lines, read, marks = LinesHash(), 0, Counter[str]()
         for chunk in self._cut(sentences):
             checked, reasons = self._check(chunk)
             readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
-            lines.update([f"{each.given}\t{each.text}" if each.given else each.text for each in readable])
+            texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
+            lines.update(texts)
+            marks.update(count_marks("\n".join(texts)))
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
+        tell_unseen(marks, {self.name: self.model.tokenizer})
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""

@@ -18,6 +18,7 @@ from rnnlm.scoring.carried_columns import CarriedColumns
 from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 ID = "id"
@@ -67,13 +68,18 @@ class SentenceSettings:
     given: str = ""
     split: str = "train"
     encoding_errors: str = "strict"
+    delimiter: str | None = None
     keep: tuple[str, ...] | None = None
     region_mark: str | None = None
     region_columns: tuple[str, ...] = ()
 
     @property
     def wants_table(self) -> bool:
-        return bool(self.column or self.id_column or self.given_column or self.keep or self.region_columns)
+        return bool(self.column or self.id_column or self.given_column or self.delimiter or self.keep or self.region_columns)
+
+    @property
+    def source(self) -> SourceSettings:
+        return SourceSettings(self.column, self.split, self.delimiter)
 
     def check(self) -> None:
         """Make sure that the settings do not contradict each other, else a UsageError says why."""
@@ -90,13 +96,14 @@ class SentenceSettings:
 
 
 def read_sentences(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[Sentence]:
-    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them.
+    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them. A notice names any that are the same.
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word.
         UsageError: the settings contradict each other.
     """
     settings.check()
+    warn_of_repeats(names)
     number, has_warned, carried = 0, False, CarriedColumns(settings.keep)
     seen: set[int | str] = set()
     for source in sources.expand(names):
@@ -144,7 +151,7 @@ def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> I
     """The sentences of one source."""
     if source.startswith(sources.HUB) or os.path.isdir(source):
         return _dataset(source, settings)
-    kind = tables.kind_of(source)
+    kind = settings.source.table_kind(source)
     if kind and (kind != tables.TSV or settings.wants_table):
         return _table(source, kind, settings, carried)
     if kind:
@@ -168,7 +175,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
         raise UsageError("columns beside the text are those of tables", f"{source} is a data set", "name its files")
-    texts = itertools.chain.from_iterable(sources.dataset_records(source, SourceSettings(settings.column, settings.split)))
+    texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
         regions: tuple[Region, ...] = ()
         if settings.region_mark:
@@ -180,13 +187,15 @@ def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedC
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
     texts: tuple[str, ...] = ()
     id_column = None
-    for row in tables.rows(source, kind, settings.errors, unreadable="report"):
+    named = (settings.column, settings.id_column, settings.given_column, *settings.region_columns, *(settings.keep or ()))
+    asked, delimiter = [name for name in named if name], settings.source.delimiter
+    for row in tables.rows(source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue
         if not texts:
             names = [str(name) for name in row.values if name is not None]
-            texts = settings.region_columns or (sources.column_of(names, row.where, SourceSettings(settings.column)),)
+            texts = settings.region_columns or (sources.column_of(names, row.where, settings.source),)
             id_column = settings.id_column or (ID if ID in names and ID not in texts else None)
             for name in (settings.id_column, settings.given_column, *settings.region_columns):
                 if name and name not in names:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm.errors import ComparisonError, UsageError
+from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
@@ -57,12 +57,13 @@ def score_models(
     settings: what is scored; see :class:`rnnlm.ScoringSettings`.
 
     Raises:
-        UsageError: there is no model, `sentences` is one text, or the settings contradict each other or a model. ModelError: a model is
-            missing or damaged, or its scores are not numbers. TextError: as :func:`rnnlm.score_sentences`, while iterating.
+        TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or the settings contradict each other or
+            a model. ModelError: a model is missing or damaged, or its scores are not numbers. TextError: as
+            :func:`rnnlm.score_sentences`, while iterating.
     """
     if isinstance(models, (str, Path)) or isinstance(sentences, str):
         what = "models" if isinstance(models, (str, Path)) else "sentences"
-        raise UsageError(f"{what} are given as a list", "a single one was given", f"write [{what.removesuffix('s')}]")
+        raise ArgumentTypeError(f"{what} are given as a list", "a single one was given", f"write [{what.removesuffix('s')}]")
     named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
     opened = {name: load(model, device) if isinstance(model, (str, Path)) else model for name, model in named.items()}
     each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
@@ -83,7 +84,10 @@ def score_chunks_of_models(
         raise UsageError("there is no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
     branches = itertools.tee(sentences, len(models))
-    read = [score_chunks(model, its, settings, skip, most_lines) for model, its in zip(models.values(), branches, strict=True)]
+    read = [
+        score_chunks(model, its, settings, skip, most_lines, name if len(models) > 1 else "the model")
+        for (name, model), its in zip(models.items(), branches, strict=True)
+    ]
     return (ModelsChunk.of(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
 
 

@@ -74,7 +74,9 @@ class WordColumns:
         if not places:
             return ()
         bits, is_oov, *others = (each[first:last] for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency))
-        return tuple(map(WordScore, words, bits, is_oov, itertools.count(before + 1), *zip(*places, strict=True), *others))
+        numbers = self.shown.numbers.get(index)
+        indices = [before + 1 + number for number in numbers] if numbers else itertools.count(before + 1)
+        return tuple(map(WordScore, words, bits, is_oov, indices, *zip(*places, strict=True), *others))
 
 
 def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from rnnlm.text.encoding import EncodedText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 
@@ -215,13 +216,15 @@ class _Border:
 def open_text(
     names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
 ) -> Text:
-    """The text of these names: sources, read as the settings say, or one folder with a prepared text.
+    """The text of these names: sources, read as the settings say, or one folder with a prepared text. A notice names sources that are the
+    same text.
 
     Raises:
         UsageError: a prepared text is named among others. ModelError: it is damaged, or not finished.
     """
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:
+        warn_of_repeats(list(map(str, names)))
         return Corpus(tuple(map(str, names)), settings, source_settings)
     if len(names) > 1:
         raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")

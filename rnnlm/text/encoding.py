@@ -2,8 +2,9 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnlm.files.chunked_array import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
 from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_words
+from rnnlm.text.marks import count_marks
 
 MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
 _NEWLINE = ord("\n")
@@ -57,8 +59,10 @@ class EncodedText:
 
     ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. line_offsets: (lines + 1,)
     int64. document_offsets: (documents + 1,) int64, or None where the text is one stream. Both are offsets into `ids`. oov: ascending
-    positions of unknown tokens. words_L: the words of each line, split on white space; oov_words_L: those that hold an unknown token.
-    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings.
+    positions of unknown tokens. words_L: the words of each line once it is normalised, split on white space; oov_words_L: those that hold
+    an unknown token.
+    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings. marks: how often each
+    of :mod:`rnnlm.text.marks` occurs; none are known of a prepared text.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -73,6 +77,7 @@ class EncodedText:
     bytes_L: Numbers
     lines_hash: str = ""
     blank_lines: str = "skip"
+    marks: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -158,6 +163,7 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
         lines_hash=lines_hash,
         blank_lines=blank_lines,
+        marks=sum((Counter(part.marks) for part in parts if part.marks), Counter()),
     )
 
 
@@ -182,20 +188,22 @@ def line_ends(data: bytes) -> np.ndarray:
 
 def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
     """The lines of `block`, whose bytes are `data`, as ids."""
-    encoded = tokenizer.encode(block.lines)
+    lines = tokenizer.normalise(block.lines)
+    encoded = tokenizer.encode(lines)
     end_L = line_ends(data)
     bytes_L = np.diff(end_L, prepend=0)
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
-    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(data)
+    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
     return EncodedText(
         ids=encoded.ids.astype(compact_type(tokenizer)),
         line_offsets=encoded.offsets,
         document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(np.int64),
         oov=encoded.oov,
         words_L=smallest(words_L),
-        oov_words_L=smallest(_oov_words(block.lines, words_L, encoded, tokenizer)),
+        oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
         characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
+        marks=count_marks("\n".join(block.lines)) if b"&" in data or not data.isascii() else {},
     )
 
 

@@ -61,6 +61,11 @@ def silent(message: str) -> None:
     """The progress that nobody watches."""
 
 
+def prefixed(progress: Progress, what: str) -> Progress:
+    """The progress of one of several things, which each message names."""
+    return lambda message: progress(f"{what}: {message}")
+
+
 def watched(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
     """`blocks`; `progress` is called with the number of lines read."""
     lines = 0

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.errors import TextError, UsageError, nearest
+from rnnlm.errors import SettingsError, TextError, UsageError, nearest, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened
@@ -28,6 +28,35 @@ class SourceSettings:
 
     column: Annotated[str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")] = None
     split: Annotated[str, Meta(description="split of a data set")] = "train"
+    delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
+
+    def table_kind(self, source: str) -> str | None:
+        """What table a file is read as, None where it is text.
+
+        Raises:
+            UsageError: a delimiter is given, and it is a table that has none.
+        """
+        kind = tables.kind_of(source)
+        if self.delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
+            raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
+        return tables.kind_with(self.delimiter, kind)
+
+
+def parse_delimiter(text: str | None) -> str | None:
+    """A delimiter as a person writes it: one character, or "tab" or "\\t".
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if text is None:
+        return None
+    character = "\t" if text in ("tab", "\\t") else text
+    if len(character) != 1 or character in '"\r\n\0':
+        raise SettingsError(f"delimiter = {shown(text)} is not valid", "one character is needed", "for instance ; or tab")
+    return character
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
@@ -62,7 +91,7 @@ def read(
     if source.startswith(HUB) or os.path.isdir(source):
         yield from dataset_records(source, settings)
         return
-    kind = tables.kind_of(source)
+    kind = settings.table_kind(source)
     if kind == tables.CSV and not settings.column:
         raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
     if kind and (kind != tables.TSV or settings.column):
@@ -75,7 +104,7 @@ def read(
 
 def is_plain(source: str, settings: SourceSettings) -> bool:
     """Whether the source is a file that holds its text as it is, neither compressed nor a table: one can begin to read it anywhere."""
-    kind = tables.kind_of(source)
+    kind = settings.table_kind(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
     return is_text and without_suffix(source) == source and os.path.isfile(source)
 
@@ -84,7 +113,7 @@ def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iter
     """The rows of a table; of a Parquet file the text column alone is read."""
     if kind == tables.PARQUET:
         return tables.parquet_rows(source, [column_of(tables.parquet_columns(source), source, settings)])
-    return tables.rows(source, kind, errors)
+    return tables.rows(source, kind, errors, delimiter=settings.delimiter, columns=[settings.column] if settings.column else ())
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
@@ -161,7 +190,7 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
         if settings.column in names:
             return settings.column
         raise TextError(f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names))
-    for usual in ("text", "sentence"):
+    for usual in tables.USUAL_COLUMNS:
         if usual in names:
             return usual
     if len(names) == 1:
@@ -173,7 +202,8 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
     """The text of each row, in the column that the first of them decides on."""
     for row in rows:
         if row.is_too_long:
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="in CSV a comma in a text needs quotation marks around it")
+            hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
         names = [str(name) for name in row.values]
         column = column_of(names, row.where, settings)
         settings = replace(settings, column=column)

@@ -1,13 +1,14 @@
 """What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnlm.config import Resolved, describe
+from rnnlm.config import ASKED, Resolved, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
@@ -15,13 +16,15 @@ from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
+from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
-from rnnlm.training.texts import held_out_share, open_texts
+from rnnlm.training.texts import Opener, held_out_share, open_texts
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A request made definite: every setting with its origin, the texts encoded, where the model goes."""
+    """A request made definite: every setting with its origin, the texts encoded, where the model goes. overlaps: how much of the
+    validation and the test text (valid, test) is in the training text."""
 
     request: Request
     recipe: str | None
@@ -33,6 +36,8 @@ class Plan:
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
+    overlaps: Mapping[str, Overlap] = field(default_factory=dict)
+    has_intervals: bool = False  # whether the exact evaluations at the end come with 95 % intervals
 
     def describe(self) -> list[tuple[str, Any, str, str]]:
         """(name, value, origin, description) of every setting."""
@@ -45,8 +50,9 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, progress: Progress = silent) -> Plan:
+def plan(request: Request, progress: Progress = silent, opener: Opener = open_texts) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written. `progress` is called with how far reading is.
+    opener: reads and encodes the texts.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -59,12 +65,13 @@ def plan(request: Request, progress: Progress = silent) -> Plan:
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = resolve_request(request)
-    _tell_without_effect(resolved)
+    warn_of_idle(resolved, str(request.config), valid=", ".join(request.valid) or (None if request.text else "the bundled one"))
+    _warn_of_replaced_start(resolved, request)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
     lock.check(output, checkpoints.FOLDER, "training")
-    texts = open_texts(request, resolved, kind, progress)
+    texts = opener(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
@@ -73,15 +80,17 @@ def plan(request: Request, progress: Progress = silent) -> Plan:
         initial = resuming.state_of(output, run, resolved.defaults, done)
     else:
         initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done)
+    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done, texts.overlaps)
 
 
-def _tell_without_effect(resolved: Resolved) -> None:
-    """A width that was asked for, where a recipe gives one for each layer."""
-    asked = {name for name, origin in resolved.origins.items() if origin in ("--set", "the command line")}
-    if resolved.values.get("layer_sizes") and "hidden_size" in asked and "layer_sizes" not in asked:
-        sizes = resolved.values["layer_sizes"]
-        notice(f"hidden_size has no effect: layer_sizes = {sizes} names the width of each layer; set that, or layer_sizes=none")
+def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
+    """Of two things that say how weights start, one has no effect."""
+    if not request.init_from:
+        return
+    if idle := [name for name in resolved.values if name.startswith("init_") and resolved.origins[name] in ASKED]:
+        notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
+    if file := resolved.values.get("embeddings"):
+        notice(f"for the words that {file} has, its vectors take the place of those of --init-from {request.init_from}")
 
 
 def _as_there_is_something(request: Request) -> Request:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -24,12 +25,17 @@ DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
 class HoldoutSettings:
     """What is done where no validation text is named."""
 
+    NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
+
     holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
+
+
+TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every kind of model
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks `train` for. Settings: recipe < config file < assignments (text, `--set`) < named flags."""
+    """What a person asks `train` for. Settings: recipe < config file < `extra_layers` < assignments (text, `--set`) < named flags."""
 
     text: tuple[str, ...] = ()  # none: the bundled corpus
     valid: tuple[str, ...] = ()
@@ -39,6 +45,7 @@ class Request:
     config: Path | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
+    extra_layers: tuple[Layer, ...] = ()  # more settings, between the config file and the assignments: those of a grid
     output: Path | None = None  # none: a new folder in ./checkpoints
     overwrite: bool = False
     resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
@@ -70,7 +77,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     else:
         layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     kind = registry.trained_kind(str(_topmost(layers, "model")))
-    classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+    classes = (*kind.settings_classes(), *TEXT_SETTINGS)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
     return recipe, kind, resolve(classes, layers)
@@ -94,6 +101,7 @@ def _own_layers(request: Request) -> list[Layer]:
     flags = {**request.flags, **({"model": request.model} if request.model else {})}
     layers = [
         Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
+        *request.extra_layers,
         Layer("--set", request.assignments, is_text=True),
         Layer("the command line", flags),
     ]

@@ -17,7 +17,7 @@ from rnnlm.text.encoding import TrainingData
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
-    "accumulation", "rank_timeout", "patience",
+    "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 

@@ -4,11 +4,13 @@ Knows no mathematics: the family's own fitting, found through the registry, yiel
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import rnnlm.corpora as corpora
 from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
+from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
@@ -25,7 +27,11 @@ FAR = 1.25  # between two ways of reading one text
 
 
 def train(
-    text: str | Path | list[str] | None = None, *, stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any
+    text: str | Path | Sequence[str | Path] | None = None,
+    *,
+    stop: Callable[[], bool] = never,
+    save: Callable[[], bool] = never,
+    **request: Any,
 ) -> Iterator[Event]:
     """Train a model; the events of the run, as it lasts. The keywords are those of :class:`Request`; other ones are
     settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
@@ -33,6 +39,17 @@ def train(
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.
+    """
+    with planning_together():
+        planned = plan(request_of(text, request))
+    yield from run(planned, stop, save)
+
+
+def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str, Any]) -> Request:
+    """What the text and the keywords of :func:`train` ask for.
+
+    Raises:
+        UsageError: the list of texts is empty.
     """
     texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
     if text is not None and not texts:
@@ -46,9 +63,7 @@ def train(
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    with planning_together():
-        planned = plan(Request(text=tuple(str(path) for path in texts), flags=flags, **known))
-    yield from run(planned, stop, save)
+    return Request(text=tuple(str(path) for path in texts), flags=flags, **known)
 
 
 def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
@@ -77,7 +92,8 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
                 facts = plan.initial.facts
                 position = facts.get("metrics_bytes")
-                log.go_on(position if isinstance(position, int) else 0, event.step, facts["validation"]["step"])
+                validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
+                log.go_on(position if isinstance(position, int) else 0, event.step, validated)
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
@@ -107,7 +123,7 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
     results = {}
     if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
         yield Evaluating(tuple(texts))
-        results = _results(event.model, manifest.fingerprint, texts)
+        results = _results(event.model, manifest.fingerprint, texts, plan.has_intervals)
         _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
@@ -122,7 +138,7 @@ def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(model, finished.fingerprint, texts)
+        results = _results(model, finished.fingerprint, texts, plan.has_intervals)
     manifest = storage.save_results(finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]})
     yield _finished(plan.output, manifest)
 
@@ -150,9 +166,11 @@ def _evaluated(plan: Plan) -> dict[str, EncodedText]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText]) -> dict[str, dict[str, Any]]:
+def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights: state carried, IEEE fp32."""
     model.fingerprint = fingerprint
+    if has_intervals:
+        return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
     return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
 
 
@@ -171,10 +189,11 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [f"bundled corpus {DEMO_CORPUS}"],
+        "text": list(plan.request.text) or [corpora.named(DEMO_CORPUS)],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
+        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},  # shares
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

@@ -1,10 +1,12 @@
 """The texts of a training run: read and encoded, or prepared before, with what is held out for validation and the tokenizer."""
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved
+from rnnlm.config import ASKED, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -12,24 +14,30 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
+from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
-
-ASKED = ("--set", "the command line")  # origins of what a person asks for with this very run
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on and evaluated on. valid_is: the validation text in words."""
+    """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how much of the text called valid or test is
+    in the training text."""
 
     data: TrainingData
     valid_is: str
     test: EncodedText | None
+    overlaps: dict[str, Overlap]
+
+
+Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 
 
 def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given.
+    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given. A notice says where
+    much of what is evaluated on is in the training text.
 
     Raises:
         TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what
@@ -54,7 +62,12 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
     elif share:
         valid_is = "none: the text is a single line"
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
-    return Texts(TrainingData(tokenizer, train, held_out), valid_is, test.encode(tokenizer) if test else None)
+    tested = test.encode(tokenizer) if test else None
+    tell_unseen(sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()), {"the model": tokenizer})
+    found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
+    for name, overlap in found.items():
+        warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)
+    return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
@@ -111,7 +124,8 @@ def _adopt(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str)
 def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
     if request.tokenizer_from is None:
         try:
-            return tokenizers.train(resolved.make(TokenizerSettings), watched(split.blocks(), progress))
+            settings = resolved.make(TokenizerSettings)
+            return tokenizers.train(settings, watch_forms(watched(split.blocks(), progress), settings))
         except SettingsError:
             if not any(True for _ in text.blocks()):
                 raise no_text(text.sources) from None
@@ -120,3 +134,25 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
     option = "--resume" if request.resume else "--tokenizer-from"
     _adopt(tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {request.tokenizer_from}")
     return tokenizer
+
+
+class SharedTexts:
+    """An Opener for runs of one text: what was read and encoded is handed to each run that would read and encode it alike. tokenizer_from:
+    of all runs."""
+
+    def __init__(self, tokenizer_from: str | None) -> None:
+        self.tokenizer_from = tokenizer_from
+        self.found: dict[str, tuple[Texts, dict[str, Any], dict[str, str]]] = {}
+
+    def __call__(self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+        names = [field.name for cls in (TokenizerSettings, TextSettings, SourceSettings) for field in fields(cls)]
+        share = held_out_share(kind, resolved), _is_share_asked(resolved), bool(resolved.values.get("characters"))
+        key = repr((request.text, request.valid, request.test, [resolved.values[name] for name in names], share))
+        if key not in self.found:
+            texts = open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
+            values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))
+            self.found[key] = texts, values, origins
+        texts, values, origins = self.found[key]
+        resolved.values.update(values)
+        resolved.origins.update(origins)
+        return texts

@@ -180,3 +180,28 @@ def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, mo
     shown = rnnlm("bench", "score", "-m", models.unigram, models.text, "--tokens", 1500, "--rounds", 1)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert len(rows) == 4 and columns[-1] == "time over products" and {row[-1] for row in rows} == {"-"}
+
+
+def test_latencies_are_those_of_loading_the_first_call_a_call_and_a_word(rnnlm, models):
+    asked = ("bench", "score", "--latency", "-m", f"{models.lstm}+cache", models.text, "--tokens", 60, "--rounds", 2)
+    ended = rnnlm(*asked, "--json")
+    found = [json.loads(line) for line in ended.out.splitlines()]
+    assert [each["step"] for each in found] == ["load", "first call", "one call", "one more word"]
+    lines, words = [], 0
+    for line in models.text.read_text().splitlines():
+        lines.append(line)
+        words += len(line.split())
+        if words + len(lines) >= 60:
+            break
+    assert [each["count"] for each in found] == [2, 2, len(lines), words]
+    assert all(0 < each["median_ms"] <= each["p95_ms"] for each in found)
+    assert ended.err.count("default settings") == 1
+    columns, *rows = [line.split("\t") for line in rnnlm(*asked).out.splitlines()]
+    assert columns == ["waited for", "times", "median ms", "95 % within ms"]
+    assert [row[0] for row in rows] == [each["step"] for each in found]
+
+
+def test_latencies_of_a_text_without_words_are_an_error(rnnlm, models, here):
+    (here / "blank").write_text("\n \n")
+    ended = rnnlm("bench", "score", "--latency", "-m", models.unigram, "blank")
+    assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")

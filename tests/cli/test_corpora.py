@@ -31,3 +31,10 @@ def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(rnnlm
     before = [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()]
     monkeypatch.setattr(corpora, "FOLDER", tmp_path)
     assert [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()] == before
+
+
+def test_on_a_terminal_the_folder_is_told_once_and_no_line_folds(rnnlm, terminal_of):
+    terminal_of(80)
+    lines = rnnlm("corpora").plain.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(corpora.FILES["english"])
+    assert lines[-1] == f"english is in {corpora.FOLDER / 'english'}"

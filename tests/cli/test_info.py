@@ -1,4 +1,10 @@
 import json
+from pathlib import Path
+
+import pytest
+
+from support.failures import checked_error
+from support.saved_models import edit_config
 
 
 def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
@@ -16,18 +22,75 @@ def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
 
 def test_of_mapped_n_grams_info_says_that_their_hash_is_not_checked(rnnlm, models):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
-    rows = [line.split("\t") for line in rnnlm("info", "bigram").out.splitlines()]
-    assert ["hash", "unchecked"] in rows
+    assert "; hash: unchecked\n" in rnnlm("info", "bigram").out
+    assert "hash\tunchecked\n" in rnnlm("info", "bigram", "--all").out
     assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
 
 
-def test_for_people_it_is_a_table_with_one_line_per_fact(rnnlm, models):
-    shown = rnnlm("info", "-m", models.lstm)
+def test_all_of_it_is_a_table_with_one_line_per_fact(rnnlm, models):
+    shown = rnnlm("info", "-m", models.lstm, "--all")
     rows = dict(line.split("\t", 1) for line in shown.out.splitlines())
     assert rows["settings.hidden_size"] == "8"
     assert rows["training.text"] == str(models.text)
     assert rows["results.test.signature"].startswith("rnnlm:0.1|data:")
     assert len(rows["results.test.ppl_token"]) < 10
+
+
+def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
+    told = json.loads(rnnlm("info", models.lstm, "--json").out)
+    rows = [line.split("\t") for line in rnnlm("info", models.lstm).out.splitlines()]
+    shown = dict(rows)
+    assert shown["model"] == "lstm: long short-term memory"
+    assert shown["size"].startswith(f"{told['parameters']:,} parameters, ")
+    assert shown["training text"].startswith(f"{models.text}; {told['training']['train_words']:,} words")
+    assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {told['tokenizer'].split(':')[1]}"
+    assert shown["settings"] == "embedding_size=8 hidden_size=8 layers=1"
+    assert "batch_rows=4" in shown["trained with"] and "budget=30steps" in shown["trained with"]
+    assert shown["test"].startswith(f"perplexity {told['results']['test']['ppl_token']:.2f} per token, ")
+    assert [row[1] for row in rows if row[0] == "signature"] == [result["signature"] for result in told["results"].values()]
+    assert [row[1].split()[1] for row in rows if row[0] == "use it"] == ["eval", "score", "generate"]
+
+
+def test_settings_are_shown_as_train_takes_them(rnnlm, models):
+    shown = dict(line.split("\t") for line in rnnlm("info").out.splitlines())
+    given = [*shown["settings"].split(), *shown["trained with"].split(), *shown["tokenizer"].split(", ")[3:]]
+    assert "lowercase=true" in given and "hidden_size=540" in given
+    assigned = [part for setting in given for part in ("--set", setting)]
+    settings = json.loads(rnnlm("train", models.text, "--model", "lstm", *assigned, "--dry-run", "--json").out)["settings"]
+    ours = json.loads(rnnlm("info", "--json").out)["settings"]
+    differing = {name for name in settings.keys() & ours.keys() if settings[name]["value"] != ours[name]}
+    assert {name for name in differing if not settings[name]["origin"].startswith("recipe")} == {"threads"}
+
+
+@pytest.fixture
+def of_many_parts(parts, rnnlm):
+    names = ["uni"] * 7 + ["kn"]
+    assert rnnlm("mix", *names, "--weights", ",".join(["0.125"] * 8), "-o", "many").code == 0
+    assert rnnlm("mix", "uni", "kn", "--on", "valid.txt", "-o", "tuned").code == 0
+    assert rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code == rnnlm("import", "kn.arpa", "-o", "imported").code == 0
+    return parts
+
+
+def test_whatever_a_model_is_it_has_20_lines_at_most(rnnlm, of_many_parts):
+    stored = sorted(path for path in (Path(__file__).parents[1] / "reference/data/stored").iterdir() if path.is_dir())
+    for name in ("demo", *stored, "many", "tuned", "imported", "lstm", "kn", "uni", "chars", "bytes"):
+        lines = rnnlm("info", name).out.splitlines()[1:]
+        assert 10 <= len(lines) <= 20, (name, lines)
+    many = rnnlm("info", "many").out
+    assert "part 4\t" in many and "part 5\t" not in many and "more parts\t4\n" in many
+    assert "imported from\tkn.arpa\n" in rnnlm("info", "imported").out
+
+
+def test_a_run_that_was_cut_off_says_so(rnnlm):
+    cut = Path(__file__).parents[1] / "reference/data/stored/lstm-cut"
+    assert "so far: its run has not ended" in rnnlm("info", cut).out
+
+
+@pytest.mark.parametrize("damage", [{"training": {"steps": "x", "stopped": 1}}, {"results": {"test": {"oov_words": None}}}])
+def test_what_a_model_says_of_itself_may_be_damaged(rnnlm, copied, damage):
+    edit_config(copied, lambda config: config.update(damage))
+    checked_error(rnnlm("info", copied), 1, f"what {copied} says of itself is damaged")
+    assert rnnlm("info", copied, "--all").code == 0
 
 
 def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatch):

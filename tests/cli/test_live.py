@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from rnnlm.cli import live
+from rnnlm.cli import live, terminal
 from rnnlm.events import Counted, Estimated, Fitted, ModelSaved, RolledBack, Started, Step, Validated
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
@@ -84,10 +84,10 @@ def test_without_a_terminal_there_is_one_line_per_validation(capsys):
 
 
 def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
-    display = live.PlainDisplay()
+    display = live.PlainDisplay(terminal.Progress())
     display.show(STEP)
     assert capsys.readouterr().err == ""
-    display.last_line -= live.PLAIN_SECONDS
+    display.progress.last_line -= live.PLAIN_SECONDS
     display.show(STEP)
     display.show(STEP)
     assert capsys.readouterr().err == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
@@ -95,7 +95,7 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
 
 def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
     line = "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the learning rate (1 more such attempt)"
-    live.PlainDisplay().show(ROLLED_BACK)
+    live.PlainDisplay(terminal.Progress()).show(ROLLED_BACK)
     assert capsys.readouterr().err == line + "\n"
     assert line in drawn(200, STARTED, STEP, ROLLED_BACK)
 

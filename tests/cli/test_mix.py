@@ -27,7 +27,7 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     for command in (["eval", "valid.txt"], ["score", "the man"], ["score", "--pairs", "pairs.tsv"], ["generate"], ["info"], ["doctor"]):
         ended = rnnlm(command[0], "-m", "both", *command[1:])
         assert ended.code == 0, ended.err
-    info = rnnlm("info", "both").out
+    info = rnnlm("info", "both", "--all").out
     assert "training.mixed.2.weight" in info and "parts.1.fingerprint" in info
     assert "part 2: tables\tok" in rnnlm("doctor", "both").out
 

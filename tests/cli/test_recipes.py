@@ -1,5 +1,4 @@
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -9,21 +8,50 @@ from rnnlm.recipes import recipe as recipes
 
 def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm):
     columns, *rows = [line.split("\t") for line in rnnlm("recipes").out.splitlines()]
-    assert columns == ["recipe", "model", "about", "published", "measured", "time on 2 cores", "time on a GPU"]
+    assert columns == ["recipe", "kind", "what for", "published", "ours", "time"]
     assert [row[0] for row in rows] == recipes.names()
     assert all(row[1] in registry.KINDS and all(row) for row in rows)
+    shown = {row[0]: row[3:] for row in rows}
+    assert shown["ffnn"] == ["140.2 test", "143.2", "3.5 min"]
+    assert shown["awd-lstm-char-ptb"] == ["1.175 bpc", "-", "~21 d"]
+    assert shown["demo"] == ["-", "38.3 demo", "3 min"]
+
+
+def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
+    piped = rnnlm("recipes")
+    assert [line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80] == []
+    terminal_of(80)
+    lines = rnnlm("recipes").plain.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == recipes.names()
+    assert max(map(len, lines)) <= 80
 
 
 def test_json_has_one_line_per_recipe(rnnlm):
     records = [json.loads(line) for line in rnnlm("recipes", "--json").out.splitlines()]
-    assert records == [asdict(recipes.load(name)) for name in recipes.names()]
+    assert records == [recipes.load(name).to_dict() for name in recipes.names()]
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
     recipe = recipes.load(name)
-    assert json.loads(rnnlm("recipes", name, "--json").out) == asdict(recipe)
+    record = json.loads(rnnlm("recipes", name, "--json").out)
+    assert record == recipe.to_dict()
     out = rnnlm("recipes", name).out
-    table = dict(line.split("\t") for line in out.splitlines()[1:] if "\t" in line)
-    assert table == {key: str(value) for key, value in recipe.settings.items()}
-    assert f"published: {recipe.published}\nsource: {recipe.source}\nmeasured: {recipe.measured}\n" in out
+    facts, _, table = out.partition("setting\tvalue\n")
+    assert dict(line.split("\t") for line in table.splitlines()) == {key: str(value) for key, value in recipe.settings.items()}
+    shown = dict(line.split(": ", 1) for line in facts.splitlines())
+    assert (shown["about"], shown["published"], shown["ours"]) == (recipe.description, record["published"], record["measured"])
+    assert shown.get("source", "") == recipe.source
+    assert shown["to run it"].endswith(f"--recipe {name}")
+
+
+def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
+    """What a recipe says of its figure resolves: texts of their own, the settings in the place of the recipe's, the budget."""
+    (here / "ptb.train.txt").symlink_to(models.text)
+    for part in ("valid", "test"):
+        (here / f"ptb.{part}.txt").symlink_to(models.valid)
+    told = dict(line.split(": ", 1) for line in rnnlm("recipes", "awd-lstm-fast").out.splitlines() if ": " in line)
+    assert told["measured by"].startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --test ptb.test.txt --recipe awd-lstm-fast ")
+    plan = json.loads(rnnlm(*told["measured by"].split()[1:], "--dry-run", "--json").out)
+    assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
+    assert plan["settings"]["budget"]["value"] == "60m"

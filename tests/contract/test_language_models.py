@@ -3,8 +3,12 @@
 The cases stand in support/model_cases.py.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+import torch
 
 from rnnlm import arrays
 from rnnlm.combinations.adapted_model import AdaptedModel
@@ -17,6 +21,10 @@ from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
 from support.model_cases import ADAPTED, CASES, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
+
+SAME_STATE = {  # settings that change numbers, and nothing that threads share
+    "smoothing", "tied", "reset_gate", "update_gate", "peepholes", "coupled_gates", "mogrifier_rank", "ema_decay", "optimizer", "pooling",
+}  # fmt: skip
 
 
 def adapted(kind: str, model):
@@ -55,6 +63,15 @@ def batch(model) -> tuple[np.ndarray, np.ndarray]:
     starts = [0, 7, 3][: model.max_rows]
     inputs_BT = np.stack([stream[start : start + 11] for start in starts])
     return inputs_BT, np.stack([stream[start + 1 : start + 12] for start in starts])
+
+
+@pytest.fixture
+def one_thread_each():
+    """Of torch, for each thread of ours: those of eight would wait for each other."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
 
 
 def score(model, inputs_BT, targets_BT, state=None):
@@ -202,6 +219,28 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
             parts.append(part)
         close(np.concatenate(parts, axis=1), whole)
         assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+
+
+def test_threads_read_side_by_side_to_the_same_bits(case, one_thread_each):
+    name, settings, model = case
+    if SAME_STATE & set(settings) or (isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)):
+        return  # one of them is tried without these settings
+    threads = 8
+    start = threading.Barrier(threads)
+
+    def read(number: int) -> np.ndarray:
+        """The scores of a line, with a word that no other line has."""
+        ids = model.tokenizer.encode([f"{LINES[number % 5]} zebra{number}"]).ids.astype(np.int64)
+        return score(model, np.roll(ids, 1)[None], ids[None])[0]
+
+    def read_with_others(number: int) -> np.ndarray:
+        start.wait()
+        return read(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(read_with_others, range(threads)))
+    for number, logprob_1T in enumerate(found):
+        assert np.array_equal(logprob_1T, read(number))
 
 
 def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_unknown_ones(case):

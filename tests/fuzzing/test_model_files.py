@@ -16,7 +16,7 @@ from rnnlm.files.tensor_files import DTYPES
 from rnnlm.generation.generator import generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import model_folder, quantization
-from rnnlm.models.info import describe
+from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest
 from rnnlm.scoring.scorer import score_sentences
 from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
@@ -40,6 +40,7 @@ def loads(folder):
     """All that opens a model folder."""
     value_or_error(lambda: read_manifest(folder).fingerprint)
     value_or_error(lambda: describe(str(folder)))
+    value_or_error(lambda: summary(str(folder)))
     value_or_error(lambda: model_folder.damaged_files(folder, read_manifest(folder)))
     return value_or_error(lambda: model_folder.load(folder, "cpu"))
 

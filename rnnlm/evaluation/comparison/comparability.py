@@ -46,7 +46,8 @@ class Subject:
     @classmethod
     def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
         settings: dict[str, Any] = tokenizer.to_settings()
-        cut = "punctuation split off" if settings.get("split_punctuation") else "as it stands"
+        changes = [tokenizer.rewriting, "punctuation split off" if settings.get("split_punctuation") else ""]
+        cut = ", ".join(filter(None, changes)) or "as it stands"
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 

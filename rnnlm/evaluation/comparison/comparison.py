@@ -30,12 +30,13 @@ from rnnlm.evaluation.comparison.units import Units
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.evaluation.resampling import RESAMPLES, Interval
 from rnnlm.inference import span_scoring
-from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
+from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
+from rnnlm.text.marks import tell_unseen
 
 TOP = 20
 
@@ -106,9 +107,10 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[LanguageModel | str | Path], text: str | Path | list[str] | Text, *,
-    train: str | Path | list[str] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
-    names: Sequence[str] | None = None, device: str = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
+    models: Sequence[LanguageModel | str | Path], text: str | Path | Sequence[str | Path] | Text, *,
+    train: str | Path | Sequence[str | Path] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
+    names: Sequence[str] | None = None, device: str | Device = "auto", text_settings: TextSettings | None = None,
+    report: Progress = silent,
 ) -> Comparison:  # fmt: skip
     """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
 
@@ -145,7 +147,7 @@ def compare(
     )  # fmt: skip
 
 
-def _opened(name: str, device: str) -> tuple[LanguageModel, Path]:
+def _opened(name: str, device: str | Device) -> tuple[LanguageModel, Path]:
     """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
     base, _ = loading.without_adaptation(name)
     return loading.load(name, device), loading.find(base)
@@ -180,6 +182,7 @@ class _Read:
         ComparisonError: nothing compares, which is found before anything is scored.
         """
         encoded = _encoded(text, [model.tokenizer for model in models])
+        tell_unseen(encoded[0].marks, {name: model.tokenizer for name, model in zip(names, models, strict=True)})
         subjects = [
             Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)
@@ -189,7 +192,7 @@ class _Read:
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")
-            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context)))
+            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)))
             span_scoring.check_scores(scores[-1])
         return cls(models, names, text, context, encoded, comparable, scores)
 

@@ -1,14 +1,18 @@
 """Bootstrap intervals of the figures of an evaluation, over the lines of its text or blocks of them."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.evaluation.perplexity import Evaluation
-from rnnlm.evaluation.resampling import Interval, by_block, ratio_interval
+from rnnlm.evaluation.perplexity import Evaluation, spans_of, summary
+from rnnlm.evaluation.resampling import RESAMPLES, Interval, by_block, ratio_interval
+from rnnlm.inference.span_scoring import score_spans
+from rnnlm.interface import LanguageModel
 from rnnlm.text.encoding import EncodedText
 
 MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
@@ -68,6 +72,18 @@ class LineSums:
             "bits_per_byte": self.bytes_S,
         }
         return counts[figure]
+
+
+def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[str, Any]:
+    """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state carried across lines, with the bounds
+    of the 95 % interval of its perplexity over lines: `ppl_token_low`, `ppl_token_high`; None where there is none."""
+    began = time.perf_counter()
+    logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"))
+    evaluation = summary(model, logprob_N, encoded, "carry", began)
+    sums = LineSums.of(encoded, logprob_N).blocks(lines_per_block(encoded.sentences, None))
+    interval = intervals_of(evaluation, sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
+    bounds = (interval.low, interval.high) if interval else (None, None)
+    return evaluation.to_dict() | dict(zip(("ppl_token_low", "ppl_token_high"), bounds, strict=True))
 
 
 def intervals_of(evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int) -> dict[str, Interval]:

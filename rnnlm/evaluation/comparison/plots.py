@@ -9,8 +9,9 @@ import numpy as np
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.comparison import Compared, Comparison
 from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.evaluation.plotting import MARKERS, short_name
-from rnnlm.models.metrics_log import read_events
+from rnnlm.models.metrics_log import is_of_a_run
 
 MOST_POINTS = 1000  # lines drawn
 
@@ -125,6 +126,6 @@ def _learning(comparison: Comparison) -> Plot | None:
 
 def _validations(model: Compared) -> list[tuple[float, float]]:
     """(seconds, perplexity) of each validation while the model was trained."""
-    events = read_events(Path(model.folder)) if model.folder else []
-    points = [(event.get("seconds"), event.get("ppl_token")) for event in events if event.get("event") == "validated"]
-    return [(seconds, ppl) for seconds, ppl in points if isinstance(seconds, int | float) and isinstance(ppl, int | float)]
+    if not model.folder or not is_of_a_run(Path(model.folder)):
+        return []
+    return [(point.seconds, point.ppl_token) for point in learning_curve(model.folder).points]

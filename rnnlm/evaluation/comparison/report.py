@@ -4,15 +4,17 @@ import importlib.metadata
 from dataclasses import fields
 from pathlib import Path
 
-from rnnlm.errors import visible
+from rnnlm.errors import UsageError, visible
 from rnnlm.evaluation.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.evaluation.comparison.comparison import Comparison
 from rnnlm.evaluation.comparison.plots import plots
 from rnnlm.evaluation.signature import Signature
 from rnnlm.files import writing
+from rnnlm.files.compression import without_suffix
 
 __all__ = ["CALIBRATION_TOKENS", "check", "render", "write"]
 
+SUFFIXES = (".html", ".htm", ".xhtml", "")
 TEMPLATE = "comparison.html"
 
 
@@ -20,17 +22,21 @@ def check(path: Path, overwrite: bool = False) -> None:
     """Make sure that a report can be made and written to `path`, before time goes into it.
 
     Raises:
-        OutputError: it cannot be written there.
+        UsageError: its name is that of something else than HTML. OutputError: it cannot be written there.
     """
     writing.check_file(path, overwrite)
+    suffix = Path(without_suffix(str(path))).suffix
+    if suffix.lower() not in SUFFIXES or path == writing.STANDARD_OUTPUT:
+        raise UsageError(f"a comparison cannot be written to {path}", "the report is a page of HTML", "name a FILE.html, or FILE.html.gz")
 
 
 def write(path: Path, comparison: Comparison) -> None:
     """Write the report, whole or not at all.
 
     Raises:
-        OutputError: it cannot be written.
+        UsageError, OutputError: as :func:`check`, but a file that is there is replaced.
     """
+    check(path, overwrite=True)
     writing.save_file(path, [render(comparison).encode("utf-8", "backslashreplace")])
 
 

@@ -46,7 +46,10 @@ def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedTex
         return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
     if words is None:
-        settings = TokenizerSettings(lowercase=not used[0].keeps_case)
+        read = used[0].to_settings()  # all read the text alike
+        settings = TokenizerSettings(
+            lowercase=not used[0].keeps_case, normalise=read["normalise"], remove_punctuation=read["remove_punctuation"]
+        )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
     else:

@@ -19,6 +19,7 @@ from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.files.compression import naming_errors, open_decompressed
 from rnnlm.text.lines import TextSettings, numbered_lines
 
+FEW = 0.2  # share of the vocabulary below which vectors change little
 _HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
 _FIRST_BYTES = 1 << 16
 _LARGEST = float(np.finfo(np.float32).max)
@@ -145,7 +146,10 @@ class _Reader:
         if not found:
             why = "its words are different ones, or written in another case"
             raise TextError(f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase")
-        notice(f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random")
+        message = f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random"
+        if found < FEW * size:
+            message += ", so that the file has little effect; its words may be written in another case (see --lowercase)"
+        notice(message)
         return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:

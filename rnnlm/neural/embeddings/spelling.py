@@ -53,7 +53,8 @@ class SpelledWords(nn.Module):
     """The characters of every word that has an id, looked up on the network's device.
 
     The table is not a weight, and is not stored. It is made when it is first needed and grows with the tokenizer's unseen words;
-    new words are spelled on the host, and nothing waits for the device.
+    new words are spelled on the host, and nothing waits for the device. Threads that need new words at the same time make a longer
+    table each, and read from their own: which of them stays makes no difference, as a word keeps its id.
     """
 
     characters_WL: Tensor
@@ -67,18 +68,20 @@ class SpelledWords(nn.Module):
 
     def forward(self, ids_N: Tensor) -> Tensor:
         """Characters (N, L) int32 of the words, -1 after their ends."""
-        self._grow()
-        return self.characters_WL.index_select(0, ids_N)
+        return self._grown().index_select(0, ids_N)
 
-    def _grow(self) -> None:
-        """Add rows for the words that are new."""
-        known, longest = self.characters_WL.shape
+    def _grown(self) -> Tensor:
+        """The table with rows for all words that have an id now."""
+        characters_WL = self.characters_WL
+        known, longest = characters_WL.shape
         if known >= self.tokenizer.input_size:
-            return
+            return characters_WL
         new = torch.from_numpy(self.alphabet.spell(self.tokenizer.spellings(known), known))
-        new_WL = new.to(self.characters_WL.device, non_blocking=True)
+        new_WL = new.to(characters_WL.device, non_blocking=True)
         width = max(longest, new_WL.shape[1])
-        self.characters_WL = torch.cat([_widened(part_WL, width) for part_WL in (self.characters_WL, new_WL)])
+        grown_WL = torch.cat([_widened(part_WL, width) for part_WL in (characters_WL, new_WL)])
+        self.characters_WL = grown_WL
+        return grown_WL
 
 
 def _widened(characters_WL: Tensor, width: int) -> Tensor:

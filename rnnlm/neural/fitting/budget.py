@@ -24,13 +24,13 @@ class BudgetClock:
         """Seconds since the start."""
         return self.now() - self.started_at
 
-    def progress(self, step: int, epochs: float) -> float:
-        """The share of the budget used after `step` steps, `epochs` of the text; 1 or more where it is spent."""
+    def progress(self, step: int, epochs: float, seconds: float | None = None) -> float:
+        """The share of the budget used after `step` steps, `epochs` of the text, `seconds` (None: now); 1 or more where it is spent."""
         if self.budget.steps:
             return step / self.budget.steps
         if self.budget.epochs:
             return epochs / self.budget.epochs
-        return self.elapsed() / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
+        return (self.elapsed() if seconds is None else seconds) / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.elapsed(), "set_aside": self.set_aside}

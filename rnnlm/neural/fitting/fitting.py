@@ -174,6 +174,8 @@ def _place_vectors(
         hint = "name a file with --embeddings, or a model with --init-from"
         raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
     if settings.embeddings:
+        if tokenizer.name != "word":
+            notice(f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words")
         found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
         load_vectors(weight_VE, found)
     weight_VE.requires_grad_(not settings.freeze_embeddings)

@@ -4,7 +4,6 @@ A step never waits for a report: the copy is begun when one is due, and read onc
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.neural.outputs.base import OutputLayer
 
 REPORT_SECONDS = 0.5
 
 
 class Meter:
-    """Gathers the figures of steps from one report to the next; `weights` are looked at once for each. Of several ranks each adds its rows'
-    part of the mean loss.
+    """Gathers the figures of steps from one report to the next; the weights of `network` are looked at once for each. Of several ranks each
+    adds its rows' part of the mean loss.
 
+    The norm of the weights leaves out the biases of the output layer: they start as logarithms of the tokens' frequencies, so their norm
+    is large from the start, grows with the vocabulary, and would hide the others. But it is no number where one of them is none.
     pending: whether there are steps that are not reported yet.
     """
 
@@ -33,12 +35,12 @@ class Meter:
     largest_norm: Tensor
 
     def __init__(
-        self, device: torch.device, tokens: int = 0, weights: Sequence[Tensor] = (), ranks: SingleProcess = SINGLE_PROCESS
+        self, device: torch.device, tokens: int = 0, network: nn.Module | None = None, ranks: SingleProcess = SINGLE_PROCESS
     ) -> None:
         self.device = device
         self.ranks = ranks
         self.now = ranks.now or time.perf_counter
-        self.weights = weights
+        self.weights, self.output_biases = ([], []) if network is None else _without_output_biases(network)
         self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
@@ -96,6 +98,7 @@ class Meter:
     def _send(self) -> "_Sent":
         """Steps from now on belong to the next report."""
         weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
+        weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)  # NaN if a bias is no number
         figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
         tokens, steps, at = self.tokens, self.steps, self.now()
         self._clear()
@@ -105,6 +108,14 @@ class Meter:
         arrival = torch.cuda.Event()
         arrival.record()
         return _Sent(host, arrival, tokens, steps, at)
+
+
+def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The parameters of a network without the biases of its output layer, of whatever kind; and these."""
+    layers = [layer for layer in network.modules() if isinstance(layer, OutputLayer)]
+    biases: list[Tensor] = [weight for layer in layers for weight in layer.parameters() if weight.dim() == 1]
+    apart = set(map(id, biases))
+    return [weight for weight in network.parameters() if id(weight) not in apart], biases
 
 
 @dataclass(frozen=True)

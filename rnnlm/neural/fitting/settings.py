@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
+from rnnlm.neural.needs import OF_FITTING, OF_RUNS
 from rnnlm.neural.settings import Width
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
@@ -19,6 +20,8 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 @dataclass(frozen=True)
 class FittingSettings:
     """How a network is trained with truncated back-propagation through time."""
+
+    NEEDS = OF_FITTING
 
     batch_rows: Annotated[Width, Meta(description="parallel streams of text (B), of each process")] = 32
     accumulation: Annotated[
@@ -95,6 +98,13 @@ class FittingSettings:
     validate_every_steps: Annotated[
         Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
     ] = None
+    min_validations: Annotated[
+        Natural,
+        Meta(
+            description="validations of a run at least, where validate_every_steps is none: those between epochs draw the learning curve "
+            "alone, and take 10 seconds or a tenth of the time at most; 0: no more than choose the model"
+        ),
+    ] = 20
     state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
     line_starts: Annotated[
         Share,
@@ -161,6 +171,8 @@ class FittingSettings:
 @dataclass(frozen=True)
 class RunSettings:
     """On what, how long and from which seed."""
+
+    NEEDS = OF_RUNS
 
     budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = "20epochs"
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N, mps")] = "auto"

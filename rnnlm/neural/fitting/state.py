@@ -73,9 +73,9 @@ def _parts(trainer: Any) -> dict[str, Part]:
     """By the keys they are stored under; an average may need the weights, which come before it."""
     return {
         "network": _Weights(trainer), "optimizer": _Moments(trainer), "averaging": trainer.averaging, "source": trainer.source,
-        "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation, "fine_tuning": trainer.fine_tuning,
-        "divergence": trainer.divergence, "clock": trainer.clock, "rollbacks": trainer.rollbacks, "carry": _Carried(trainer),
-        "random": _RandomStates(trainer),
+        "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation, "curve": trainer.curve,
+        "fine_tuning": trainer.fine_tuning, "divergence": trainer.divergence, "clock": trainer.clock, "rollbacks": trainer.rollbacks,
+        "carry": _Carried(trainer), "random": _RandomStates(trainer),
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep, with_graphs
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
+from rnnlm.neural.fitting.learning_curve import CurvePoints
 from rnnlm.neural.fitting.optimizers import make_optimizer
 from rnnlm.neural.fitting.progress import Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
@@ -39,12 +40,8 @@ class Trainer:
         self, objective: Objective, source: BatchSource, validation: Validation | None, settings: FittingSettings, run: RunSettings,
         precision: str, ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
-        self.objective = objective
-        self.network = objective.network
-        self.source = source
-        self.settings = settings
-        self.precision = precision
-        self.ranks = ranks
+        self.objective, self.network = objective, objective.network
+        self.source, self.settings, self.precision, self.ranks = source, settings, precision, ranks
         self.device = next(self.network.parameters()).device
         self.optimizer = make_optimizer(settings, self.network, self.device)
         self.schedule = LearningRate(settings)
@@ -54,6 +51,7 @@ class Trainer:
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
         self.validation = ModelSelection(validation, self.best, settings, self.clock)
+        self.curve = CurvePoints(self.validation)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.resumable = run.resumable
@@ -80,6 +78,8 @@ class Trainer:
                     if verdict := self.validate(stop):
                         yield self.validated(verdict)
                 self.after_validation(verdict, is_good)
+            elif self.curve.due(self.step_count, self.source.epochs):
+                yield from self.curve_point(stop)
             if reason := self.reason_to_stop(stop):
                 yield from self.pending_reports()
                 self.judge_end(reason)
@@ -104,7 +104,7 @@ class Trainer:
 
     def begin(self) -> None:
         """What is counted and timed counts from here."""
-        self.meter = Meter(self.device, self.source.tokens, list(self.network.parameters()), self.ranks)
+        self.meter = Meter(self.device, self.source.tokens, self.network, self.ranks)
         for interval in (self.saving, self.rollbacks.interval):
             interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
@@ -117,10 +117,19 @@ class Trainer:
         """None where `stop` cut it off, or the run has diverged."""
         return None if self.divergence.fault else self.validation.run(self.step_count, stop)
 
-    def validated(self, verdict: Verdict) -> Validated:
-        best = verdict.figure if self.best.figure is None else self.best.figure
-        improved, model, figures = self.validation.improved, self.objective.model(), {verdict.name: verdict.figure, **verdict.figures}
-        return Validated(self.step_count, self.source.epochs, figures, best, improved, self.clock.elapsed(), model, verdict.name)
+    def validated(self, verdict: Verdict, chooses: bool = True) -> Validated:
+        best = verdict.figure if chooses and self.best.figure is None else self.best.figure
+        improved, figures = chooses and self.validation.improved, {verdict.name: verdict.figure, **verdict.figures}
+        step, epochs, seconds, model = self.step_count, self.source.epochs, self.clock.elapsed(), self.objective.model()
+        return Validated(step, epochs, figures, best, improved, seconds, model, verdict.name, chooses)
+
+    def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
+        """A validation for the learning curve alone."""
+        yield from self.pending_reports()
+        with self.averaging.in_place():
+            if not self.divergence.fault and (verdict := self.curve.run(self.step_count, self.source.epochs, stop)):
+                yield self.validated(verdict, chooses=False)
+        self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
         """What follows for the steps to come. Where the schedule says so, the weights go back to the best ones. What the optimizer
@@ -128,6 +137,7 @@ class Trainer:
         self.meter.restart(self.source.tokens)
         if verdict is None:
             return
+        self.curve.observe(self.step_count, self.source.epochs)
         self.divergence.observe_validation(verdict.loss_nats, self.step_count)
         self.averaging.after_validation(verdict.cost, self.step_count)
         if self.schedule.after_validation(verdict.loss_nats, self.validation.improved):
@@ -247,8 +257,8 @@ class Trainer:
         self.batch = None
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
-        seconds = self.clock.elapsed()
-        return RolledBack(step, self.step_count, rollbacks.fault, rollbacks.count, rollbacks.left, rollbacks.rate_factor, seconds)
+        count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor
+        return RolledBack(step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed())
 
     def load_good_state(self) -> None:
         """But time has gone on, the best weights stay, and rollbacks stay counted."""
@@ -280,8 +290,7 @@ class Trainer:
             reason, kept, facts["divergence"] = "diverged", None, f"{fault}{found}"
             if found.good and not self.best.weights:
                 self.load_good_state()
-        best = self.best
-        if best.weights:
+        if (best := self.best).weights:
             best.restore()
             step = best.step
         else:

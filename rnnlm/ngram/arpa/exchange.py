@@ -23,13 +23,16 @@ from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 
-def export_arpa(model: LanguageModel, path: str | Path, overwrite: bool = False, report: Progress = silent) -> None:
+def export_arpa(model: LanguageModel | str | Path, path: str | Path, overwrite: bool = False, report: Progress = silent) -> None:
     """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2, .zst); whole or not at all.
 
+    model: an n-gram model, or the name of one.
+
     Raises:
-        UsageError: it is no n-gram model. OutputError: a file is there and `overwrite` is not given, or it cannot be written.
+        UsageError: it is no n-gram model. ModelError: there is no such model. OutputError: a file is there and `overwrite` is not
+            given, or it cannot be written.
     """
-    text, path = arpa(model), Path(path)
+    text, path = arpa(loading.model_of(model)), Path(path)
     writing.check_file(path, overwrite)
     writing.save_file(path, _with_progress(text, report))
 
@@ -65,7 +68,7 @@ def import_arpa(
     overwrite: bool = False,
     *,
     settings: TokenizerSettings = TokenizerSettings(),
-    tokenizer_from: str | None = None,
+    tokenizer_from: str | Path | None = None,
     report: Progress = silent,
 ) -> NgramModel:
     """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder `output`.

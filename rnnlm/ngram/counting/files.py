@@ -16,6 +16,7 @@ from rnnlm.files.writing import save_file
 from rnnlm.ngram.counting.strings import NgramCount
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 LINES_AT_ONCE = 1 << 16
@@ -25,11 +26,12 @@ HINT = "make it with rnnlm count"
 
 
 def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
-    """The sums over files of counts, in byte order; a few megabytes of memory a file.
+    """The sums over files of counts, in byte order; a few megabytes of memory a file. A notice names files that are the same.
 
     Raises:
         TextError: a file cannot be read, or a line is damaged or out of order.
     """
+    warn_of_repeats(files)
     merged = heapq.merge(*map(_read_counts, sources.expand(tuple(files))))
     for ngram, same in itertools.groupby(merged, itemgetter(0)):
         total = sum(count for _, count in same)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from rnnlm.evaluation.perplexity import signature_of
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
@@ -160,15 +162,18 @@ class TestSet:
 
 
 def score_set(
-    model: LanguageModel, test_set: TestSet, special_symbols: str = "error", scoring: str | None = None
+    model: LanguageModel | str | Path, test_set: TestSet, special_symbols: str = "error", scoring: str | None = None
 ) -> list[PairScore | PredictionScore]:
     """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is compared. What cannot be scored, and
     pairs of one and the same sentence, are counted in a notice.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
+
     Raises:
         UsageError: there is no such scoring, or one is asked for where there are suites. TextError: nothing could be scored.
-        ModelError: the model's scores are not numbers.
+        ModelError: there is no such model, or its scores are not numbers.
     """
+    model = model_of(model)
     scores: list[PairScore | PredictionScore] = []
     if test_set.suites and scoring:
         raise UsageError("test suites have no scoring to choose", "their predictions say what is compared")

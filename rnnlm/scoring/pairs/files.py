@@ -13,6 +13,7 @@ from rnnlm.scoring.pairs.formats import SENTENCES, TEMPLATES, RowFormat, pair_of
 from rnnlm.scoring.pairs.suites import is_suite, suite_of
 from rnnlm.scoring.pairs.winograd import WINOGRAD
 from rnnlm.text import sources
+from rnnlm.text.sources import SourceSettings
 
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 SUITES = "SyntaxGym suites"
@@ -24,15 +25,16 @@ _HINT = (
 )
 
 
-def read_pairs(source: str | Path, encoding_errors: str = "strict") -> TestSet:
+def read_pairs(source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None) -> TestSet:
     """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row that gives no pair is a pair that
-    says why (`problem`).
+    says why (`problem`). delimiter: what separates the cells of tables; None: as their headers have it.
 
     Raises:
         TextError: there is no such file, it cannot be read, or is not what it says it is; or files of different formats are mixed.
+        SettingsError: there is no such delimiter.
     """
-    names = files_of(str(source))
-    read = [_read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors) for name in names]
+    names, settings = files_of(str(source)), SourceSettings(delimiter=delimiter)
+    read = [_read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors, settings) for name in names]
     format = read[0].format
     for name, each in zip(names, read, strict=True):
         if each.format != format:
@@ -63,14 +65,16 @@ def _stem(name: str) -> str:
     return Path(without_suffix(name)).stem
 
 
-def _read(source: str, kind: str, errors: str) -> TestSet:
-    table = tables.kind_of(source) or _sniffed(source)
+def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> TestSet:
+    table = settings.table_kind(source) or _sniffed(source)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
     if is_suite(value) or (isinstance(value, list) and value and all(map(is_suite, value))):
         listed = value if isinstance(value, list) else [value]
         suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
         return TestSet(SUITES, suites=suites)
-    rows = [tables.Row(source, value)] if isinstance(value, dict) else list(tables.rows(source, table, errors))
+    rows = (
+        [tables.Row(source, value)] if isinstance(value, dict) else list(tables.rows(source, table, errors, delimiter=settings.delimiter))
+    )
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)

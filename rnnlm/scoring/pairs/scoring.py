@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import score_and_look
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
+from rnnlm.models.loading import model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.text.marks import count_marks, tell_unseen
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 PAIRS_PER_CHUNK = 2048
@@ -156,20 +159,26 @@ class PairScore:
         return self.point is not None and self.pair.good == self.pair.bad
 
 
-def score_pairs(model: LanguageModel, pairs: Sequence[Pair], special_symbols: str = "error", scoring: str | None = None) -> list[PairScore]:
+def score_pairs(
+    model: LanguageModel | str | Path, pairs: Sequence[Pair], special_symbols: str = "error", scoring: str | None = None
+) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason in its place.
 
+    model: a language model, or the name of one, which is then loaded anew by each call.
     scoring: "full", the whole sentences with their ends. "partial", what follows the part in which they differ, each given its
     own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the part in which they differ, given the beginning
     they share (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as each pair says.
 
     Raises:
-        UsageError: there is no such scoring. ModelError: the model's scores are not numbers.
+        UsageError: there is no such scoring. ModelError: there is no such model, or its scores are not numbers.
     """
+    model = model_of(model)
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
+    texts = "\n".join(text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
+    tell_unseen(count_marks(texts), {"the model": model.tokenizer})
     partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
     ends = sum(good.tokens == 1 for good in partial)
     if ends:

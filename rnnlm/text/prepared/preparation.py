@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ Steps = Generator[Event, None, Index]  # events, and in the end the index
 
 
 def prepare(
-    text: str | Path | list[str], output: str | Path, *, tokenizer: Tokenizer | str | None = None, **request: Any
+    text: str | Path | Sequence[str | Path], output: str | Path, *, tokenizer: Tokenizer | str | None = None, **request: Any
 ) -> Iterator[Event]:
     """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the events of the work, as it lasts.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import system
-from rnnlm.config import Layer, Resolved, resolve
+from rnnlm.config import Layer, Resolved, resolve, warn_of_idle
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.system import processors
@@ -14,6 +14,7 @@ from rnnlm.text import sources
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import SHARD_BYTES
 from rnnlm.text.prepared.pieces import Position
+from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 
@@ -82,9 +83,11 @@ def resolve_request(request: Request) -> Task:
         raise SettingsError(f"workers = {request.workers} is not valid", f"a natural number up to {MOST_WORKERS} is needed")
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
+    warn_of_idle(resolved)
     if request.shared_tokenizer is not None:
         _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
     names = sources.expand(request.text)
+    warn_of_repeats(names)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     settings = resolved.make(TokenizerSettings)

@@ -14,6 +14,7 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block, TextSettings
+from rnnlm.text.marks import watch_forms
 from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
@@ -134,6 +135,6 @@ def learn(sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettin
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
-        tokenizer = tokenizers.train(settings, blocks())
+        tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings))
     notices = [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
     return TokenizerFiles.of(tokenizer, notices, read[0])

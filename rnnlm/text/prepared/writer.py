@@ -13,7 +13,7 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.files import tensor_files
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
-from rnnlm.files.writing import FileEntry, replace_file, writing
+from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
@@ -26,6 +26,8 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
     Raises:
         OutputError: one is there, something else is, or it cannot be written.
     """
+    if folder == STANDARD_OUTPUT:
+        raise OutputError("a prepared text cannot be written to standard output", "it is a folder of files", "name a folder")
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", "it is a file")
@@ -64,7 +66,8 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
         return None
     name = INDEX if is_finished(folder) else JOURNAL
     index = read_index(folder, name)
-    differing = [key for key in request.keys() | index.request.keys() if request.get(key) != index.request.get(key)]
+    keys = request.keys() | index.request.keys()
+    differing = [key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)]  # what came later was off
     if differing:
         key = min(differing)
         why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"

@@ -1,18 +1,22 @@
 """What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
 
 import dataclasses
+import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError, SettingsError, TextError
+from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import Encoded
+from rnnlm.text import normalisation
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
 class VocabularyTokenizer:
@@ -47,7 +51,19 @@ class VocabularyTokenizer:
 
     @property
     def keeps_text(self) -> bool:
-        return not self.settings.lowercase and not self.settings.split_punctuation
+        return not (self.settings.lowercase or self.settings.split_punctuation or self.rewriting)
+
+    @property
+    def rewriting(self) -> str:
+        forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
+        return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
+
+    @functools.cached_property
+    def seen_text(self) -> tuple[str, bytes]:
+        counts = [1] * self.size if self.counts_V is None else self.counts_V.tolist()
+        symbols = [symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count]
+        single = {symbol: match for symbol in symbols if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")}
+        return "\n".join(each for each in symbols if each not in single), bytes(int(match[1], 16) for match in single.values())
 
     @property
     def literal_unk(self) -> str:
@@ -56,8 +72,18 @@ class VocabularyTokenizer:
     @property
     def fingerprint(self) -> str:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
+        shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+
+    def normalise(self, lines: Sequence[str]) -> Sequence[str]:
+        return rewritten(lines, self.settings)
+
+    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+        traced = normalisation.trace(line, self.settings.normalise)
+        if self.settings.remove_punctuation:
+            traced = normalisation.trace_without_punctuation(traced)
+        return normalisation.untraced(traced)
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         raise NotImplementedError
@@ -102,6 +128,49 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
     if vocabulary.symbols[: len(specials)] != specials:
         raise ModelError("the vocabulary is damaged", f"it does not begin with {' '.join(specials)}")
     return vocabulary
+
+
+def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
+    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed.
+
+    Raises:
+        ArgumentTypeError: they are not several, each a str.
+    """
+    check_lines(lines)
+    if not lines or not (settings.normalise or settings.remove_punctuation):
+        return lines
+    lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")  # a newline in a line makes two, which shows later
+    return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
+
+
+def check_lines(lines: Sequence[str]) -> None:
+    """Check that a tokenizer was given several lines, each a str.
+
+    Raises:
+        ArgumentTypeError: it was given a single one, or what is not text.
+    """
+    if isinstance(lines, (str, bytes)) or not hasattr(lines, "__len__"):
+        raise ArgumentTypeError(f"a tokenizer's lines must be a list of str, not {given(lines)}", hint="a single line is [line]")
+    if set(map(type, lines)) - {str}:  # quicker than line by line
+        for number, line in enumerate(lines):
+            if not isinstance(line, str):
+                raise ArgumentTypeError(f"a tokenizer's lines[{number}] must be a str, not {given(line)}")
+
+
+def check_ids(ids: Sequence[int] | np.ndarray) -> None:
+    """Check that the ids of tokens are whole numbers, one after the other.
+
+    Raises:
+        ArgumentTypeError: they are not.
+    """
+    if isinstance(ids, np.ndarray):
+        wrong = None if ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size) else f"a {ids.ndim}-d array of {ids.dtype}"
+    elif not hasattr(ids, "__iter__"):
+        wrong = given(ids)
+    else:
+        wrong = next((f"a {type(ids).__name__} of {kind.__name__}" for kind in set(map(type, ids)) if not hasattr(kind, "__index__")), None)
+    if wrong:
+        raise ArgumentTypeError(f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}")
 
 
 def newline_error() -> TextError:

@@ -1,11 +1,11 @@
-"""One token per byte of UTF-8: nothing is unknown, and every text comes back as it was."""
+"""One token per byte of UTF-8: nothing is unknown, and every text comes back as it was, or as it was normalised."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -24,7 +24,7 @@ class ByteTokenizer(VocabularyTokenizer):
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "ByteTokenizer":
         counts_V = np.zeros(len(_SYMBOLS), dtype=np.int64)
         for lines in blocks:
-            counts_V += np.bincount(_ids(lines), minlength=len(_SYMBOLS))
+            counts_V += np.bincount(_ids(rewritten(lines, settings)), minlength=len(_SYMBOLS))
         return cls(settings, Vocabulary(_SYMBOLS, counts_V))
 
     @classmethod
@@ -41,9 +41,10 @@ class ByteTokenizer(VocabularyTokenizer):
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        return cut_into_lines(_ids(lines), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+        return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
         return data.decode("utf-8", "replace").removesuffix("\n")
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -67,13 +67,14 @@ class CharTokenizer(VocabularyTokenizer):
         return [*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in points), BOUNDARY]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         text = "".join("\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids)
         return text.removesuffix("\n")
 
 
 def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarray:
     """The code points of `lines`, a newline after each."""
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{line}\n" for line in rewritten(lines, settings))
     if settings.lowercase:
         text = text.lower()
     if settings.literal_unk == "symbol":

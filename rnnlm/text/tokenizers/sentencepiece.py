@@ -1,7 +1,7 @@
 """Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding, losslessly.
 
-No normalisation, white space kept, byte fallback: decode(encode(line)) is the line. A space is put before every line,
-so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
+White space kept, byte fallback, no normalisation of its own: decode(encode(line)) is the line, as it is asked to be normalised. A space
+is put before every line, so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
 itself therefore goes through its bytes.
 """
 
@@ -17,7 +17,15 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    VOCABULARY_FILE,
+    VocabularyTokenizer,
+    check_ids,
+    cut_into_lines,
+    newline_error,
+    rewritten,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -49,7 +57,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "SentencePieceTokenizer":
-        held = list(blocks)  # sentencepiece itself holds the text it trains on
+        held = [rewritten(lines, settings) for lines in blocks]  # sentencepiece itself holds the text it trains on
         model = _train(settings, itertools.chain.from_iterable(held))
         processor = _processor(model)
         pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
@@ -85,7 +93,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return self  # every text is made of its pieces: none is unseen
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        prepared = [_prepared(line, self.settings) for line in lines]
+        prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
         else:
@@ -110,6 +118,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return ids
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
         return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
 

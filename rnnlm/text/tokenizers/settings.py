@@ -1,17 +1,24 @@
 """What can be asked of a tokenizer."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from rnnlm.config import Count
 from rnnlm.errors import SettingsError
+from rnnlm.text.normalisation import parse_forms
 
 
 @dataclass(frozen=True)
 class TokenizerSettings:
     """Settings of all tokenizers; each uses those that concern it."""
+
+    NEEDS = MappingProxyType({
+        "min_count": {"tokenizer": ("word", "char")}, "max_vocab": {"tokenizer": ("word", "char")},
+        "sentencepiece_model": {"tokenizer": ("sentencepiece",)}, "vocab_size": {"tokenizer": ("sentencepiece",)},
+    })  # fmt: skip
 
     tokenizer: Annotated[Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")] = "word"
     lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
@@ -25,8 +32,14 @@ class TokenizerSettings:
     )
     sentencepiece_model: Annotated[Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")] = "unigram"
     vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
+    normalise: Annotated[
+        Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
+        Meta(description="one form of quotes, dashes, spaces, entities, nfc, or of all"),
+    ] = None
+    remove_punctuation: Annotated[bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")] = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "normalise", parse_forms(self.normalise))  # in one spelling, whatever was asked for
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError("lowercase does not go with the byte tokenizer", "it keeps every byte as it is")
         if self.split_punctuation and self.tokenizer != "word":

@@ -17,7 +17,7 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -90,6 +90,7 @@ class WordTokenizer(VocabularyTokenizer):
         return [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
         words = ["\n" if id == self.boundary_id else self._word(id) for id in ids]
         if words and words[-1] == "\n":
             words.pop()
@@ -135,6 +136,7 @@ class SpellingWordTokenizer(WordTokenizer):
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
     """The different words of `lines`, and the number among them of each word, the line-end byte after each line."""
+    lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
     text = "\n".join(lines) + "\n"

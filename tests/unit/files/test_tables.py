@@ -50,6 +50,27 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
     assert [row.is_too_long for row in tables.rows(str(path))] == [True]
 
 
+@pytest.mark.parametrize(("header", "columns", "delimiter"), [
+    ("item;text", (), ";"), ("item\ttext", (), "\t"), ("a|b", (), "|"), ("a,b", (), ","), ("text", (), ","), ("", (), ","),
+    ("a,b;c", (), ","),
+    ("nr;text, German;a, b, c", (), ","), ("nr;text, German;a, b, c", ("nr",), ";"), ("nr;text;a, b, c, d, e", (), ";"),
+    ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","), ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
+])  # fmt: skip
+def test_a_csv_file_has_the_delimiter_by_which_its_header_has_the_columns(header, columns, delimiter):
+    assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
+
+
+def test_a_csv_file_with_semicolons_as_spreadsheets_write_it_and_a_delimiter_that_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
+    assert values(path) == [{"item": "1", "text": "Ja; nein, vielleicht"}, {"item": "2", "text": "10,5"}]
+    path.write_text("a:b,c\n1:2,3\n")
+    assert [row.values for row in tables.rows(str(path), delimiter=":")] == [{"a": "1", "b,c": "2,3"}]
+    path = tmp_path / "a.tsv"
+    path.write_text("a;b\n1;2\n")
+    assert [row.values for row in tables.rows(str(path), delimiter=";")] == [{"a": "1", "b": "2"}]
+
+
 def test_places_are_told(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('\n{"a": 1}\n')

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,18 @@ def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
     model.network.train()
     np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
     assert model.network.training
+
+
+def test_a_training_ends_in_the_same_weights_while_another_model_is_read():
+    model = fit("lstm", dropout_output=0.5)
+    ids = TEXT.encode(model.tokenizer).ids
+    usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    with ThreadPoolExecutor(1) as pool:
+        trained = pool.submit(fit, "lstm", dropout_output=0.5)
+        while not trained.done():
+            np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
+    for name, array in trained.result().to_arrays().items():
+        np.testing.assert_array_equal(array, model.to_arrays()[name])
 
 
 def test_spans_are_read_from_the_states_that_are_asked_for_by_their_numbers(monkeypatch):

@@ -167,6 +167,32 @@ def test_a_written_word_begins_with_the_white_space_that_a_model_does_not_know()
     assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
 
 
+MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014"]
+
+
+@pytest.mark.parametrize("settings", [
+    {"split_punctuation": True}, {}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 320},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("removes", [False, True])
+def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(settings, removes):
+    model = fit("unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings)
+    for split in ("whitespace", "tokens"):
+        for score in score_sentences(model, MESSY, with_words=True, split=split):
+            assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [word.word for word in score.word_scores[:-1]]
+            assert sum(word.tokens for word in score.word_scores) == score.tokens
+            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+    first, marks, last = (
+        [(word.index, word.word) for word in score.word_scores] for score in score_sentences(model, MESSY, with_words=True)
+    )
+    if removes:
+        assert first == [(1, "The"), (2, "\u201ccat\u201d &amp;"), (4, "a\u00a0dog \u2014 \u2026"), (7, "</s>")]
+        assert marks == [(3, "</s>")]
+    else:
+        words = ["The", "\u201ccat\u201d", "&amp;", "a\u00a0dog", "\u2014", "\u2026", "</s>"]
+        assert first == list(enumerate(words, start=1)) and marks == [(1, "\u2014"), (2, "\u2014"), (3, "</s>")]
+        assert last == list(enumerate(["10\u00a0km,\u200b", "caf\u0065\u0301", "\u2014", "</s>"], start=1))
+
+
 def test_entropies_are_those_of_the_prediction_of_a_words_first_token(model):
     for split in ("whitespace", "tokens"):
         (score,) = score_sentences(model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split)

@@ -92,6 +92,22 @@ def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
         matmul.allow_tf32, cudnn.allow_tf32 = kept
 
 
+def test_products_are_exact_until_the_last_thread_that_needs_them_has_ended():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    kept = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+        one, other = exact_products(), exact_products()
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)
+        assert not matmul.allow_tf32 and not cudnn.allow_tf32
+        other.__exit__(None, None, None)
+        assert matmul.allow_tf32 and cudnn.allow_tf32
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = kept
+
+
 def test_memory_that_runs_out_is_an_error_with_a_way_out():
     lower = "out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"
     with pytest.raises(TrainingError, match=lower), memory_errors(CPU):

@@ -120,3 +120,9 @@ def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
         feature_table([], {"m": halves}, TextMapping())
     with pytest.raises(UsageError, match="no language model"):
         feature_table([utterance("a")], {}, TextMapping())
+
+
+def test_hypotheses_without_words_are_counted_and_scored_as_the_end_alone(halves):
+    with pytest.warns(RnnlmWarning, match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is scored as </s> alone"):
+        table = feature_table([utterance("a b", ""), utterance(" . ")], {"m": halves}, TextMapping(remove_punctuation=True))
+    assert (table.features_KSN[0] / math.log(2)).tolist() == [pytest.approx([-6, -2]), pytest.approx([-2, 0])]

@@ -233,3 +233,30 @@ class TestOutput:
                 [read] = read_nbest(str(tmp_path / file))
             assert (read.utt, read.reference) == (name, 'a "b" a')
             assert sorted(each.text for each in read.hypotheses) == ["a", 'a "a" "b']
+
+
+def told(work) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        work()
+    return [str(each.message) for each in caught]
+
+
+QUICK = RescoreSettings(words=False, oov=False, restarts=0)
+UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
+
+
+def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes):
+    few, enough = misheard(499), misheard(500)
+    advice = ": cross-validation (--folds 5) tells what such weights do on other utterances"
+    assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
+    assert told(lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)) == [UNCERTAIN.format(499) + advice]
+    assert told(lambda: cross_validate(enough, {"m": likes}, 5, QUICK)) == [UNCERTAIN.format(400)]
+    assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
+
+
+def test_errors_counted_where_weights_were_tuned_are_told_however_the_list_was_named(likes):
+    same = "errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere"
+    dev = misheard(500)
+    assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]
+    assert told(lambda: tune_and_rescore(dev, misheard(501), {"m": likes}, QUICK)) == []

@@ -83,7 +83,7 @@ def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
 
 
 def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
-    with pytest.warns(RnnlmWarning, match="hidden_size has no effect: layer_sizes = 1150,1150,400"):
+    with pytest.warns(RnnlmWarning, match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400"):
         plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
 
 

@@ -42,8 +42,16 @@ def failing(tmp_path, content, kind=TextError, **options):
 def test_vectors_of_glove_and_of_word2vec(tmp_path):
     vectors, (notice,) = read(tmp_path, GLOVE)
     assert vectors == {"the": [0.1, -0.2, 0.3], "m\u00e4t": [1, 2, 3]}
-    assert "vectors for 2 of 6 words (33.3%)" in notice
+    assert notice.endswith("vectors for 2 of 6 words (33.3%); the others start at random")
     assert read(tmp_path, WORD2VEC)[0] == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
+
+
+def test_vectors_of_few_words_have_little_effect_and_that_is_told(tmp_path):
+    _, (notice,) = read(tmp_path, "the 0.1 -0.2 0.3\nThe 1 2 3\n")
+    assert notice.endswith(
+        "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has little effect; "
+        "its words may be written in another case (see --lowercase)"
+    )
 
 
 def test_vectors_land_in_their_rows_and_others_stay(tmp_path):

@@ -37,6 +37,22 @@ def test_unseen_words_are_spelled_and_new_characters_unknown():
     assert spelled(make(), ["cab", "xa", "</s>x"]) == [[0, 7, 5, 6, 1], [0, 2, 5, 1], [0, 2, 2, 2, 2, 2, 1]]
 
 
+def test_words_that_two_threads_meet_at_once_leave_the_rows_of_later_words_in_their_place(monkeypatch):
+    tokenizer = make()
+    words, spell = SpelledWords(tokenizer), Alphabet.spell
+    ids = torch.from_numpy(tokenizer.encode(["cab ba"]).ids[:-1]).long()
+
+    def spell_while_another_thread_reads(*given):
+        monkeypatch.setattr(words.alphabet, "spell", lambda *its: spell(words.alphabet, *its))
+        words(ids)
+        return spell(words.alphabet, *given)
+
+    monkeypatch.setattr(words.alphabet, "spell", spell_while_another_thread_reads)
+    words(ids)
+    later = torch.from_numpy(tokenizer.encode(["bb", "cab"]).ids).long()
+    assert words(later).tolist() == SpelledWords(tokenizer)(later).tolist()
+
+
 def test_the_sizes_follow_from_the_vocabulary_alone():
     tokenizer = make()
     before = Alphabet(tokenizer).size

@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from rnnlm.neural.fitting import progress
 from rnnlm.neural.fitting.progress import Meter
+from support.output_layers import LAYERS, E, V, ready
 
 NORM = torch.tensor(1.0)
 
@@ -56,19 +58,34 @@ def test_what_happens_in_a_pause_does_not_count(clock):
 
 
 def test_gradient_norms_are_told_as_mean_and_largest_of_the_steps_reported(clock):
-    weight = torch.full((3, 3), 2.0)
-    meter = Meter(torch.device("cpu"), weights=[weight, torch.tensor([8.0])])
+    network = nn.Linear(3, 3)
+    for weight, value in ((network.weight, 2.0), (network.bias, 8 / math.sqrt(3))):
+        nn.init.constant_(weight, value)
+    meter = Meter(torch.device("cpu"), network=network)
     for tokens, norm in ((10, 3.0), (40, 6.0)):
         meter.add(torch.tensor(1.0), torch.tensor(norm), tokens)
     clock.now += 1
     assert meter.due()
     meter.add(torch.tensor(1.0), torch.tensor(5.0), 50)
     figures = meter.read()
-    assert (figures["gradient_norm"], figures["gradient_norm_max"], figures["weight_norm"]) == (4.5, 6.0, 10.0)
-    weight[1, 1] = math.nan
+    assert (figures["gradient_norm"], figures["gradient_norm_max"], figures["weight_norm"]) == (4.5, 6.0, pytest.approx(10.0))
+    network.weight.data[1, 1] = math.nan
     figures = meter.read()
     assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (5.0, 5.0) and math.isnan(figures["weight_norm"])
     assert not meter.pending
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_norm_of_the_weights_leaves_out_the_output_biases_which_must_be_numbers_all_the_same(name):
+    layer = ready(LAYERS[name](V, False, E))
+    network = nn.ModuleDict({"body": nn.Linear(E, E), "output": layer})
+    weights = {name: weight for name, weight in network.named_parameters() if "bias" not in name or name.startswith("body")}
+    assert len(weights) < len(list(network.parameters()))
+    expected = math.sqrt(sum(weight.double().square().sum().item() for weight in weights.values()))
+    meter = Meter(torch.device("cpu"), network=network)
+    assert meter.read()["weight_norm"] == pytest.approx(expected)
+    next(weight for name, weight in layer.named_parameters() if "bias" in name).data[0] = math.inf
+    assert not math.isfinite(meter.read()["weight_norm"])
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])

@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
 from rnnlm.text import tokenizers
+from rnnlm.text.normalisation import normalise, remove_punctuation
 from support.tiny_models import LINES, make_tokenizer
 
 AWKWARD = [*LINES, "It's an a\u2028b </s> <s>\x0b", "", "\u00e4\u20ac\u2581\U0001f600 ."]
@@ -56,3 +57,46 @@ def test_a_text_of_unk_alone_leaves_no_word_either():
     with pytest.warns(RnnlmWarning, match="alone"):
         make_tokenizer(["<unk> <unk>"])
     assert make_tokenizer(LINES).size > 2
+
+
+MESSY = ["it\u2019s  a \u201ccafe\u0301\u201d &amp;\u00a0more", "&lt;unk&gt; <unk> \u2013 x", *LINES]
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", [each for each in KINDS if "tokenizer" in each] + [{}], ids=str)
+@pytest.mark.parametrize("forms", ["all", "dashes,quotes"])
+def test_a_text_is_normalised_wherever_it_is_read(kind, forms):
+    plain, tokenizer = (make_tokenizer(MESSY, **kind, **more) for more in ({}, {"normalise": forms}))
+    clean = make_tokenizer([normalise(line, forms) for line in MESSY], **kind)
+    assert tokenizer.symbols() == clean.symbols() and tokenizer.counts_V.tolist() == clean.counts_V.tolist()
+    ids = tokenizer.encode(MESSY).ids.tolist()
+    assert ids == clean.encode([normalise(line, forms) for line in MESSY]).ids.tolist()
+    assert tokenizer.surfaces(MESSY) == clean.surfaces([normalise(line, forms) for line in MESSY])
+    read = "\n".join(normalise(line, forms) for line in MESSY)
+    assert tokenizer.decode(ids) == (read if kind else read.replace("  ", " "))
+    again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
+    assert again.fingerprint == tokenizer.fingerprint and again.encode(MESSY).ids.tolist() == ids
+    assert plain.keeps_text and not tokenizer.keeps_text and not plain.rewriting
+    with pytest.raises(TextError, match="newline"):
+        tokenizer.encode(["a,\nb"])
+
+
+def test_a_fingerprint_says_what_is_normalised_and_without_it_is_as_it_was():
+    before = make_tokenizer(["a b"]).to_settings()
+    del before["normalise"], before["remove_punctuation"]
+    assert tokenizers.load(before, make_tokenizer(["a b"]).to_files()).fingerprint == make_tokenizer(["a b"]).fingerprint == "c9e29bf0c299"
+    more = ({"normalise": "quotes"}, {"normalise": "all"}, {"remove_punctuation": True}, {"normalise": "all", "remove_punctuation": True})
+    assert len({make_tokenizer(["a b"], **each).fingerprint for each in ({}, *more)}) == 5
+    assert make_tokenizer(["a b"], normalise="quotes,dashes").fingerprint == make_tokenizer(["a b"], normalise="dashes, quotes").fingerprint
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", [each for each in KINDS if "tokenizer" in each] + [{}], ids=str)
+def test_punctuation_is_removed_wherever_a_text_is_read(kind):
+    lines = [*LINES, "\u201cThe cat,\u201d a dog\u2019s cat - sat.", "..."]
+    removed = [remove_punctuation(line) for line in lines]
+    tokenizer, clean = make_tokenizer(lines, **kind, remove_punctuation=True), make_tokenizer(removed, **kind)
+    assert removed[-2:] == ["The cat a dog's cat sat", ""]
+    assert tokenizer.encode(lines).ids.tolist() == clean.encode(removed).ids.tolist() and tokenizer.symbols() == clean.symbols()
+    with pytest.raises(TextError, match="newline"):
+        tokenizer.encode(["a,\nb"])

@@ -1,0 +1,178 @@
+"""`rnnlm train --grid`: the runs of a grid as they go on, and the table of what came of them."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rnnlm.errors import UsageError
+
+from . import terminal
+from .live import display_for
+from .signals import Signals, saving_ignored
+
+
+def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool) -> int:
+    """Plan and train a grid, or show what it would be; the exit code."""
+    from rnnlm.training.grid import plan_grid
+    from rnnlm.training.grid_request import GridRequest, parse_axes
+
+    if "-" in (*request.valid, *request.test):
+        raise UsageError("a grid cannot read validation or test text from standard input", hint="write it to a file and name the file")
+    with saving_ignored():
+        planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), terminal.Progress())
+        if dry_run:
+            _show_plan(planned, as_json)
+            return 0
+        _announce(planned)
+        with _going_on_explained(planned):
+            finished, failed, ending = _train(planned)
+    _show_results(planned, finished, as_json)
+    return 128 + ending if ending else int(failed)
+
+
+def _announce(planned: Any) -> None:
+    """What is going to be trained, and in what the runs are not alike."""
+    terminal.say(f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on where it is cut off")
+    for line in _differences(planned):
+        terminal.say(line)
+
+
+def _differences(planned: Any) -> list[str]:
+    from rnnlm.training.grid_request import as_text
+
+    lines = []
+    if planned.shared:
+        settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
+        lines.append(f"taken from the first run that has it: {settings}")
+    if planned.differing:
+        equal = "" if planned.request.equal_settings else " (--equal settings takes them from the first run)"
+        lines.append(f"besides the grid, the recipes and kinds differ in{equal}:")
+        texts = {name: {run: as_text(value) for run, value in values.items()} for name, values in planned.differing.items()}
+        lines += [f"  {name}: {_by_value(planned, values)}" for name, values in texts.items()]
+    return lines
+
+
+def _by_value(planned: Any, values: dict[str, str]) -> str:
+    """Each value of a setting with the runs that have it: by the setting of the grid that it follows, if there is one."""
+    having = [run for run in planned.runs if run.name in values]
+    for axis in planned.request.axes:
+        if len({(run.values[axis], values[run.name]) for run in having}) == len({run.values[axis] for run in having}):
+            labels = {run.name: f"{axis}={run.values[axis]}" for run in having}
+            break
+    else:
+        labels = {run.name: run.name for run in having}
+    found: dict[str, dict[str, None]] = {}
+    for run in having:
+        found.setdefault(values[run.name], {})[labels[run.name]] = None
+    return "; ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
+
+
+def _train(planned: Any) -> tuple[Any, bool, int]:
+    """The end of the grid, whether a run failed, and the signal that ended it, or 0."""
+    from rnnlm.events import Evaluating
+    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
+
+    current, display, failed, began = [Signals()], None, False, time.monotonic()
+    with contextlib.ExitStack() as shown:
+        for event in run_grid(planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving()):
+            if isinstance(event, GridRunStarted):
+                terminal.say(f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}")
+                current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
+                shown.enter_context(current[-1])
+                display = shown.enter_context(display_for(event.plan.kind.family))
+            elif isinstance(event, GridRunEnded):
+                shown.close()
+                failed |= event.error is not None
+                _say_ended(event)
+            elif isinstance(event, GridFinished):
+                return event, failed, current[-1].ending
+            else:
+                display.show(event)
+                if isinstance(event, Evaluating):
+                    current[-1].restore()
+    raise AssertionError("run_grid ends with GridFinished")
+
+
+def _left(event: Any, seconds: float) -> str:
+    """What is over already, or about how long the rest will take."""
+    if event.plan.finished:
+        return " has ended already"
+    if event.number == 1 or seconds < 1:
+        return ""
+    return f"; about {terminal.duration(seconds / (event.number - 1) * (event.count - event.number + 1))} left"
+
+
+def _say_ended(event: Any) -> None:
+    if event.error:
+        terminal.show_error(f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint)
+    else:
+        figure = f"validation perplexity {terminal.number(event.result.valid_ppl)}, " if event.result.valid_ppl else ""
+        terminal.say(f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters")
+
+
+@contextlib.contextmanager
+def _going_on_explained(planned: Any) -> Iterator[None]:
+    """A signal that ends a run at once ends the grid, too: what is to be done to go on."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _say_how_to_go_on(planned)
+        raise
+
+
+def _say_how_to_go_on(planned: Any) -> None:
+    without = " without --overwrite" if planned.request.request.overwrite else ""
+    terminal.say(f"the grid in {planned.folder} is not complete; to go on: run the same command again{without}")
+
+
+def _show_plan(planned: Any, as_json: bool) -> None:
+    states = ["ended" if plan.finished else "goes on" if plan.request.resume else "new" for plan in planned.plans]
+    records = [
+        {"run": run.name, **run.values, "parameters": plan.parameters(), "train_tokens": plan.data.train.tokens, "state": state}
+        for run, plan, state in zip(planned.runs, planned.plans, states, strict=True)
+    ]
+    if as_json:
+        terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})
+        return
+    columns = list(records[0])[1:]
+    terminal.print_table(columns, [[terminal.cell(record[name]) for name in columns] for record in records], right=columns[-3:-1])
+    for line in [*_differences(planned), f"folder: {planned.folder}"]:
+        terminal.say(line)
+
+
+def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
+    if finished.stopped == "request":
+        _say_how_to_go_on(planned)
+    if as_json:
+        results = [result.to_dict() for result in finished.results]
+        files = {name: getattr(finished, name) for name in ("folder", "stopped", "table", "curves")}
+        terminal.print_json({**files, "runs": results, **_settings(planned)})
+    elif finished.results:
+        rows = [_row(result, has_test=any(each.test_signature for each in finished.results)) for result in finished.results]
+        terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
+    if finished.table:
+        terminal.say(f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else ""))
+        _warn_of_several_texts(finished.results)
+
+
+def _row(result: Any, has_test: bool) -> dict[str, str]:
+    figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
+    row = dict(result.values) | {name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()}
+    for text in ("valid", *(["test"] if has_test else [])):
+        low, high = (getattr(result, f"{text}_ppl_{bound}") for bound in ("low", "high"))
+        row[f"{text}_ppl"] = terminal.number(getattr(result, f"{text}_ppl"))
+        row[f"{text}_95%"] = "-" if low is None else f"[{terminal.number(low)}, {terminal.number(high)}]"
+    return row
+
+
+def _settings(planned: Any) -> dict[str, Any]:
+    return {"shared": dict(planned.shared), "differing": {name: dict(values) for name, values in planned.differing.items()}}
+
+
+def _warn_of_several_texts(results: Any) -> None:
+    events = {tuple(part for part in result.valid_signature.split("|") if part.startswith(("data:", "tok:")))
+              for result in results if result.valid_signature}  # fmt: skip
+    if len(events) > 1:
+        terminal.say("note: the runs differ in tokenizer or text: perplexities per token do not compare (rnnlm compare says what does)")

@@ -1,0 +1,217 @@
+"""Arguments of public functions, checked against the functions' annotations before anything is done.
+
+A wrong type is an :class:`rnnlm.errors.ArgumentTypeError` that names the parameter, what it takes and what it was given. The items of a
+collection are checked with it, those of an iterator as they come, the fields of settings with their settings. Ranges and known names are
+the functions' own matter.
+"""
+
+import dataclasses
+import functools
+import inspect
+import numbers
+import os
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, Union
+
+import numpy as np
+
+from rnnlm.errors import ArgumentTypeError, given, with_article
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ACCEPTED: dict[Any, tuple[type[Any], ...]] = {  # where an annotation means more than its class
+    int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral, np.bool_), Path: (os.PathLike,),
+}  # fmt: skip
+_NAMED = {
+    str: ("a str", "str"), int: ("an int", "int"), float: ("a number", "numbers"), bool: ("True or False", "True or False"),
+    types.NoneType: ("None", "None"), Path: ("a Path", "Path"), "LanguageModel": ("a language model", "language models"),
+    "Tokenizer": ("a tokenizer", "tokenizers"), "Text": ("a text such as rnnlm.Corpus", "texts"),
+    "EncodedText": ("an encoded text", "encoded texts"),
+}  # fmt: skip
+_KNOWN: set[tuple[type[Any], Any]] = set()  # classes that keep a protocol, which takes a while to find out
+_NAME_OR_PATH = ("a name or path", "names or paths")
+_MODEL_OR_NAME = ("a language model or its name", "language models or their names")
+
+
+class _Mismatch(NamedTuple):
+    """A value at a place (`sentences[0]`) that is not what the annotation there says."""
+
+    where: str
+    hint: Any
+    value: Any
+
+    def error(self, function: str) -> ArgumentTypeError:
+        what = f"{function}: {self.where} must be {_words(self.hint)}, not {given(self.value)}"
+        if isinstance(self.value, str) and "a list of" in what:
+            return ArgumentTypeError(what, hint="put it in a list, even if it is the only one")
+        return ArgumentTypeError(what, hint="decode the bytes first" if isinstance(self.value, bytes) and "str" in what else "")
+
+
+def checked(function: F, name: str) -> F:
+    """`function`, called `name` in :mod:`rnnlm`, which checks the types of its arguments when it is called."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def with_checks(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            bound = signature.bind(*arguments, **keywords)
+        except TypeError:
+            return function(*arguments, **keywords)  # Python says itself what is missing, or too much
+        hints = _hints(function)
+        for parameter, value in bound.arguments.items():
+            if parameter in hints and signature.parameters[parameter].kind is not inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[parameter] = _checked(value, hints[parameter], parameter, name)
+        return function(*bound.args, **bound.kwargs)
+
+    with_checks.__module__, with_checks.__qualname__ = "rnnlm", name  # where pickle finds it
+    return typing.cast(F, with_checks)
+
+
+def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Check `values` of parameters of that function by name, where `hints` has an annotation for them.
+
+    Raises:
+        ArgumentTypeError: one is of another type.
+    """
+    for name in values.keys() & hints.keys():
+        _checked(values[name], hints[name], name, function)
+
+
+@functools.cache
+def _hints(source: Any) -> dict[str, Any]:
+    return typing.get_type_hints(source)
+
+
+def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
+    """`value`; an iterator as a list where several reads are expected, else as one that checks its items.
+
+    Raises:
+        ArgumentTypeError: it is not what `hint` says.
+    """
+    if isinstance(value, Iterator) and (several := [each for each in _alternatives(hint) if _item_hint(each)]):
+        if typing.get_origin(several[0]) is Iterable:
+            return _items_as_they_come(value, several[0], where, function)
+        value = list(value)
+    if found := _mismatch(value, hint, where) or _mismatch_of_fields(value, where):
+        raise found.error(function)
+    return value
+
+
+def _items_as_they_come(items: Iterator[Any], hint: Any, where: str, function: str) -> Iterator[Any]:
+    [known] = typing.get_args(hint)
+    for index, item in enumerate(items):
+        if type(item) is not known and (found := _mismatch(item, known, f"{where}[{index}]")):
+            raise found.error(function)
+        yield item
+
+
+@functools.cache
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the annotation alone."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+@functools.cache
+def _item_hint(hint: Any) -> Any:
+    """What the items of a collection are, where the annotation is of one that is not a mapping."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    is_several = isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping)
+    return arguments[0] if is_several and arguments[1:] in ((), (...,)) else None
+
+
+def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
+    """What of `value` does not match the annotation."""
+    if type(value) in _alternatives(hint):
+        return None
+    found = [_mismatch_of_one(value, each, where) for each in _alternatives(hint)]
+    if None in found:
+        return None
+    inside = next((each for each in found if each and each.where != where), None)  # the right kind of collection
+    return inside or _Mismatch(where, hint, value)
+
+
+def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
+    origin = typing.get_origin(hint)
+    if item_hint := _item_hint(hint):
+        is_right = isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike))
+        inside = _mismatch_inside(value, item_hint, where) if is_right else None
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        is_right = isinstance(value, Mapping)
+        found = (_mismatch(each, typing.get_args(hint)[-1], f"{where}[{key!r}]") for key, each in (value.items() if is_right else ()))
+        inside = next(filter(None, found), None)
+    else:
+        is_right, inside = _is_a(value, hint, origin), None
+    return inside if is_right else _Mismatch(where, hint, value)
+
+
+def _mismatch_inside(items: Iterable[Any], hint: Any, where: str) -> _Mismatch | None:
+    if not isinstance(items, Collection) or hint in (Any, Ellipsis):
+        return None
+    unseen = set(map(type, items))
+    for index, item in enumerate(items):
+        if not unseen:
+            break
+        if type(item) in unseen and (found := _mismatch(item, hint, f"{where}[{index}]")):
+            return found
+        unseen.discard(type(item))
+    return None
+
+
+def _is_a(value: Any, kind: Any, origin: Any) -> bool:
+    """Whether `value` is of that class, or has the methods of that protocol."""
+    if kind in (Any, object) or isinstance(kind, TypeVar):
+        return True
+    if origin is Literal:
+        return isinstance(value, tuple(map(type, typing.get_args(kind))))
+    if origin is Callable:
+        return callable(value)
+    kind = origin or kind
+    if getattr(kind, "_is_protocol", False):
+        if (type(value), kind) not in _KNOWN and (isinstance(value, type) or not _has_parts(value, kind)):
+            return False
+        _KNOWN.add((type(value), kind))
+        return True
+    return isinstance(value, _ACCEPTED.get(kind, kind))
+
+
+def _has_parts(value: Any, protocol: Any) -> bool:
+    return all(hasattr(value, part) for part in vars(protocol) if not part.startswith("_"))
+
+
+def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
+    """The first wrong field of settings, or of settings in them."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return None
+    places = [(getattr(value, field.name), _hints(type(value))[field.name], f"{where}.{field.name}") for field in dataclasses.fields(value)]
+    return next((found for each in places if (found := _mismatch(*each) or _mismatch_of_fields(each[0], each[2]))), None)
+
+
+def _words(hint: Any, several: bool = False) -> str:
+    """What an annotation takes, in words; `several`: of such things."""
+    named = list(_alternatives(hint))
+    words: list[tuple[str, str]] = []
+    names = [kind for kind in named if getattr(kind, "__name__", "") == "LanguageModel"]
+    if str in named and (Path in named or names):
+        words.append(_MODEL_OR_NAME if names else _NAME_OR_PATH)
+        named = [kind for kind in named if kind not in (str, Path, *names)]
+    words += [_words_of_one(kind) for kind in named]
+    chosen = [each[several] for each in words]
+    return " or ".join([*([", ".join(chosen[:-1])] if chosen[1:] else []), chosen[-1]])
+
+
+def _words_of_one(hint: Any) -> tuple[str, str]:
+    """One of it, and several."""
+    origin = typing.get_origin(hint)
+    if item_hint := _item_hint(hint):
+        return f"a list of {_words(item_hint, several=True)}", f"lists of {_words(item_hint, several=True)}"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a dict of {_words(typing.get_args(hint)[-1], several=True)}", "dicts"
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint))), "names"
+    if origin is Callable:
+        return "a function", "functions"
+    name = getattr(origin or hint, "__name__", str(hint))
+    return _NAMED.get(hint) or _NAMED.get(name) or (with_article(name), name)

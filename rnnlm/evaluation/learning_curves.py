@@ -1,0 +1,188 @@
+"""Learning curves: what validations found while models were trained, as their folders tell it, and a picture of several."""
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from rnnlm.errors import ModelError, UsageError, nearest, notice, visible
+from rnnlm.evaluation import plotting
+from rnnlm.events import PERPLEXITY
+from rnnlm.files import tables
+from rnnlm.models import loading, registry
+from rnnlm.models.manifest import is_model, read_manifest
+from rnnlm.models.metrics_log import METRICS, read_events
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GRID_TABLE = "grid.tsv"  # in the folder of a grid: its runs, with their folders
+By = Literal["steps", "tokens", "epochs", "seconds"]
+_AXES = {"steps": "steps", "tokens": "tokens read", "epochs": "epochs", "seconds": "seconds of training"}
+_LINES = ("-", "--", ":", "-.")  # where there are more runs than colours
+_LONGEST_NAME = 48  # characters in a legend
+MOST_NATS = 50.0  # per token, in a picture
+_MARKED = 60  # curves of at most so many points show each
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What was found after so many steps. tokens: read by then. ppl_token: perplexity per token, of the validation text, or of the training
+    text since the point before (with dropout, so it may be the higher one). chooses: whether the weights might have been kept."""
+
+    steps: int
+    tokens: int
+    epochs: float
+    seconds: float
+    ppl_token: float
+    chooses: bool = True
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The curve of one run. model: its kind. points: validations, in order. training: figures of the training text, one in ten seconds or
+    so; none where the loss is not the cross-entropy."""
+
+    name: str
+    folder: str
+    model: str
+    points: tuple[CurvePoint, ...]
+    training: tuple[CurvePoint, ...]
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the model is made of counts, which are not learned step by step: its one figure is no curve."""
+        return self.model in registry.KINDS and registry.KINDS[self.model].family == "ngram"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+
+def learning_curve(run: str | Path) -> LearningCurve:
+    """The curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. A run that goes on, or that diverged, has one, too.
+
+    Raises:
+        ModelError: there is none, or it has no metrics.jsonl.
+    """
+    folder = Path(run) if (Path(run) / METRICS).is_file() else loading.find(str(run))
+    events = read_events(folder)
+    started = next((event for event in events if event.get("event") == "started"), None)
+    if started is None:
+        raise ModelError(f"{folder} has no learning curve", f"no {METRICS} of a training run is there", "name the folder of a run")
+    points: list[CurvePoint] = []
+    training: list[CurvePoint] = []
+    for event in events:
+        if event.get("event") == "rolledback":  # what came after the good state was given up
+            points, training = ([each for each in part if each.steps <= event["to_step"]] for part in (points, training))
+        elif event.get("event") == "validated":
+            points += _point(event, event.get(PERPLEXITY), started)
+        elif event.get("event") == "step" and event.get("is_exact"):
+            training += _point(event, _perplexity(event.get("loss_nats")), started)
+    return LearningCurve(str(run), str(folder), str(started.get("model")), tuple(points), tuple(training))
+
+
+def _perplexity(nats: Any) -> float | None:
+    """None where there is no loss, or too large a one."""
+    return math.exp(nats) if isinstance(nats, int | float) and nats < MOST_NATS else None
+
+
+def _point(event: dict[str, Any], ppl: Any, started: dict[str, Any]) -> list[CurvePoint]:
+    """The point of an event; none where it has no figure."""
+    step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
+    if not (isinstance(step, int) and isinstance(epoch, float) and isinstance(seconds, float) and isinstance(ppl, int | float)):
+        return []
+    tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
+    return [CurvePoint(step, tokens, epoch, seconds, ppl, event.get("chooses", True))]
+
+
+def runs_of(name: str | Path) -> list[str | Path]:
+    """The folders of the runs of a grid, in its order, if `name` is the folder of one; else `name` itself.
+
+    Raises:
+        TextError: the table of the grid is damaged.
+    """
+    table = Path(name) / GRID_TABLE
+    if not table.is_file():
+        return [name]
+    return [Path(name) / str(row.values.get("folder")) for row in tables.rows(str(table))]
+
+
+def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
+    """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a file, SVG, PNG or PDF as its suffix says.
+
+    Returns the curves. Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
+    perplexity of the training text, too, as a thin line.
+
+    Raises:
+        UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run is not there. OutputError: the file
+            cannot be written.
+    """
+    plotting.check_path(Path(path))
+    if not runs:
+        raise UsageError("there is nothing to draw", "no run is named")
+    curves = [learning_curve(run) for name in runs for run in runs_of(name)]
+    plotting.save(curves_figure(curves, by, training), Path(path))
+    return curves
+
+
+def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: bool = False) -> "Figure":
+    """The picture of :func:`plot_curves`. Notices name what it does not show.
+
+    Raises:
+        UsageError: there is no such axis, or none of the runs has a point.
+    """
+    if by not in get_args(By):
+        raise UsageError(f"curves by {by!r} are not known", hint=nearest(by, get_args(By)))
+    drawn = [curve for curve in curves if curve.points]
+    _notice_what_is_missing(curves, drawn)
+    figure, axes = plotting.new_figure("", _AXES[by], "validation perplexity per token", width=7.2, height=4.4)
+    styles = itertools.product(_LINES, plotting.COLOURS)
+    for name, curve, (line, colour) in zip(names_of(drawn), drawn, itertools.cycle(styles), strict=False):
+        if curve.is_counted:
+            axes.axhline(curve.points[-1].ppl_token, color=colour, linestyle=line, linewidth=1, label=f"{name} (counted)")
+            continue
+        marker = "o" if len(curve.points) <= _MARKED else ""
+        _draw(axes, curve.points, by, color=colour, linestyle=line, marker=marker, markersize=3, label=name)
+        if training and len(curve.training) > 1:
+            _draw(axes, curve.training, by, color=colour, linestyle=line, linewidth=0.8, alpha=0.5)
+    plotting.log_y(axes)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> None:
+    axes.plot([getattr(point, by) for point in points], [point.ppl_token for point in points], **style)
+
+
+def names_of(curves: Sequence[LearningCurve]) -> list[str]:
+    """What a picture calls the runs: their folders' own names, where these differ; cut where they are long."""
+    short = [Path(curve.folder).resolve().name for curve in curves]
+    names = short if len(set(short)) == len(short) else [curve.name for curve in curves]
+    shown = map(visible, names)
+    return [name if len(name) <= _LONGEST_NAME else "\u2026" + name[1 - _LONGEST_NAME :] for name in shown]
+
+
+def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]) -> None:
+    """Raises UsageError: nothing can be drawn."""
+    if not drawn:
+        raise UsageError("there is nothing to draw", "no validation of these runs has a perplexity", "train with a validation text")
+    for curve in curves:
+        if not curve.points:
+            notice(f"{curve.name} is not drawn: its run has no validation")
+        elif curve.is_counted:
+            notice(f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity")
+    if len({_measured_on(Path(curve.folder)) for curve in drawn} - {""}) > 1:
+        notice("the runs differ in validation text or tokenizer: their curves show how training went, not which model is better")
+
+
+def _measured_on(folder: Path) -> str:
+    """The validation text and tokenizer in the signature of a run; "" where it has none yet."""
+    results = read_manifest(folder).results if is_model(folder) else {}
+    found = re.search(r"\|data:[^|]*\|tok:[^|]*\|", results.get("valid", {}).get("signature", ""))
+    return found[0] if found else ""

@@ -1,0 +1,125 @@
+"""Word by word through a model of any kind, for decoders and services: what comes next depends on what they have so far.
+
+    scorer = rnnlm.scorer(model)
+    logprob_nats, state = scorer.extend(scorer.begin(), "the")
+
+A word counts with all its tokens, as they are in a line where one space stands between two words; so the words of such a line and its
+`</s>` add up to the line's log-probability.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from rnnlm.errors import TextError, UsageError
+from rnnlm.inference.next_word import NextWord, WordSearch
+from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
+from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.inference.word_tokens import WordTokens
+from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.text.lines import split_words
+
+
+@dataclass(frozen=True, slots=True)
+class WordPrefix:
+    """The words of a line so far. A value: it can be kept, extended in several ways, and handed to other threads.
+
+    Two are equal, with the same hash, where the model makes no difference between what was read: for decoders that merge hypotheses.
+    """
+
+    _read: Any
+    _begins_line: bool = False  # where that makes a difference
+    _scorer: PrefixScorer | None = field(default=None, compare=False, repr=False)
+
+
+class WordScorer:
+    """Scores growing lines, word by word; made by :func:`scorer`. Several threads may share one.
+
+    What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be asked for there at the price of one.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._prefixes = prefix_scorer(model)
+        self._tokens = WordTokens(model.tokenizer)
+        self._search = WordSearch(self._prefixes.model, WordFinder(model.tokenizer))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WordScorer, (self.model,)
+
+    def begin(self) -> WordPrefix:
+        """The start of a line: nothing has been read."""
+        return self._prefix(self._prefixes.begin(), begins_line=True)
+
+    def extend(self, state: WordPrefix, word: str) -> tuple[float, WordPrefix]:
+        """log p(word | state) in nats, -inf where it is impossible, and the state after the word. `</s>` ends the line, and the next
+        one begins after it, with nothing remembered.
+
+        A word may be several tokens, as it is in a line; where tokens are characters or bytes the space before it is one of them. Where
+        words are made of pieces, log p is that of the pieces, so it includes longer words that begin with them.
+
+        Raises:
+            TextError: `word` is empty, holds white space, or is `<s>`. UsageError: `state` is of another scorer. ModelError: the
+                model's scores are not numbers.
+        """
+        [answer] = self.extend_all([state], [word])
+        return answer
+
+    def extend_all(self, states: Sequence[WordPrefix], words: Sequence[str]) -> list[tuple[float, WordPrefix]]:
+        """:meth:`extend` of each state with the word beside it. A network reads the states side by side, in a fraction of the time; log p
+        may differ by rounding.
+
+        Raises:
+            UsageError: there are more of one than of the other, or a state is of another scorer. Else as :meth:`extend`.
+        """
+        if len(states) != len(words):
+            raise UsageError(f"{len(states)} states and {len(words)} words", "each state is extended by one word", "give as many of both")
+        tokens = [self._tokens_of(state, word) for state, word in zip(states, words, strict=True)]
+        prefixes, totals = [state._read for state in states], [0.0] * len(states)
+        for place in range(max(map(len, tokens), default=0)):
+            having = [number for number, its in enumerate(tokens) if place < len(its)]
+            answers = self._prefixes.extend_all([prefixes[number] for number in having], [tokens[number][place] for number in having])
+            for number, (logprob_nats, _, prefix) in zip(having, answers, strict=True):
+                totals[number] += logprob_nats
+                prefixes[number] = prefix
+        after = (self.begin() if word == BOUNDARY else self._prefix(prefix) for prefix, word in zip(prefixes, words, strict=True))
+        return list(zip(totals, after, strict=True))
+
+    def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
+        """The `count` likeliest next words after `state`, `</s>` among them, each with its probability, likeliest first; unknown ones
+        are left out.
+
+        Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of pieces it is the probability of the
+        whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.word_surprisal`).
+
+        Raises:
+            UsageError: `state` is of another scorer. ModelError: the model's scores are not numbers.
+        """
+        self._check(state)
+        logprob_V, after = self._prefixes.distribution(state._read)
+        found = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
+        return list(islice(self._known(found), count))
+
+    def _known(self, words: Iterable[NextWord]) -> Iterable[NextWord]:
+        unk_id = self.model.tokenizer.unk_id
+        return (each for each in words if unk_id is None or self._search.symbols[unk_id] not in each.word)
+
+    def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
+        self._check(state)
+        if split_words(word) != [word] or "\n" in word:
+            what = "the empty word" if not word else f"{word!r} is not one word"
+            raise TextError(f"{what} cannot be scored", "words have no white space, and at least one character", "extend word by word")
+        return self._tokens.of(word, state._begins_line)[0]
+
+    def _check(self, state: WordPrefix) -> None:
+        if state._scorer is not self._prefixes:
+            raise UsageError("this state is of another scorer", "states of two models have nothing in common", "begin with begin()")
+
+    def _prefix(self, read: Any, begins_line: bool = False) -> WordPrefix:
+        return WordPrefix(read, begins_line and not self._search.tokens_are_words, self._prefixes)
+
+
+def scorer(model: LanguageModel) -> WordScorer:
+    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks, mixtures, models that adapt themselves."""
+    return WordScorer(model)

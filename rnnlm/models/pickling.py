@@ -1,0 +1,43 @@
+"""Models through pickle, for other processes and other machines: where a model lies and its fingerprint, never its weights.
+
+Whoever unpickles it loads it from there, on the device that was asked for when it was loaded ("auto" is decided anew), and gets the
+model that was pickled or an error. On disk nothing is ever a pickle.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.models import model_folder
+
+
+class PickledByOrigin:
+    """A model that pickles as the place it was loaded from.
+
+    origin: its folder and the device that was asked for, set by :func:`rnnlm.models.model_folder.load`; None: it was made in memory.
+    """
+
+    origin: tuple[str, str] | None = None
+    fingerprint: str | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Raises:
+        UsageError: the model was not loaded from a folder.
+        """
+        if self.origin is None:
+            why, hint = "it was not loaded from a folder, and a pickle holds no weights", "save it first, and load it with rnnlm.load"
+            raise UsageError("this model cannot be pickled", why, hint)
+        return _unpickled, (*self.origin, self.fingerprint)
+
+
+def _unpickled(folder: str, device: str, fingerprint: str) -> Any:
+    """The model that was pickled.
+
+    Raises:
+        ModelError: it is gone or damaged, or another one lies there now. DeviceError: its device is not here.
+    """
+    model, manifest = model_folder.load(Path(folder), device)
+    if manifest.fingerprint != fingerprint:
+        why = f"its fingerprint is {manifest.fingerprint} now, and was {fingerprint}"
+        raise ModelError(f"the model at {folder} has changed since it was pickled", why, "load it with rnnlm.load, and pickle that")
+    return model

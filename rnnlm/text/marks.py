@@ -1,0 +1,126 @@
+"""Characters of which messy text writes several forms, counted in a text; and what is worth saying about them, before training and after.
+
+A mark is a curly quotation mark, a dash, a space that is not plain, an HTML entity, or a letter with its accent beside it.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from rnnlm.errors import notice
+from rnnlm.interface import Tokenizer
+from rnnlm.text.lines import Block
+from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, WIDE_SPACES, meaning
+from rnnlm.text.tokenizers.settings import TokenizerSettings
+
+LEAST, LEAST_SHARE = 3, 0.001  # so often, and in such a share of both, the rarer form must occur to be told of
+MOST_SHOWN = 4
+_CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES, "spaces")}
+_MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}\u0300-\u036f]")
+_DECOMPOSED = re.compile("[^\\W\\d_][\u0300-\u036f]")
+_PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}  # how the plain form of a mark is written where it is no hyphen
+
+
+def count_marks(text: str) -> Counter[str]:
+    """How often each mark occurs in `text`."""
+    counts: Counter[str] = Counter()
+    if not text.isascii():
+        counts.update(_MARKS.findall(text))
+        accents = [mark for mark in counts if mark not in _CHARACTERS]
+        if accents:
+            counts.update(pair for pair in _DECOMPOSED.findall(text) if not unicodedata.is_normalized("NFC", pair))
+        for accent in accents:
+            del counts[accent]
+    if "&" in text:
+        counts.update(entity for entity in ENTITY.findall(text) if meaning(entity))
+    return counts
+
+
+def form_of(mark: str) -> str:
+    """Which of the forms of :mod:`rnnlm.text.normalisation` reads a mark as its plain form."""
+    return _CHARACTERS.get(mark) or ("entities" if mark[0] == "&" else "nfc")
+
+
+def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
+    """A notice of those `marks` of a text that a model never saw, if there are any. tokenizers: by what their models are called."""
+    unseen: Counter[str] = Counter()
+    models = []
+    for name, tokenizer in tokenizers.items() if marks else ():
+        found = {mark: count for mark, count in marks.items() if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)}
+        unseen |= Counter(found)
+        models += [name] if found else []
+    if unseen:
+        forms = ",".join(sorted({form_of(mark) for mark in unseen}))
+        notice(
+            f"{_listed(unseen)}: unknown to {' and '.join(models)}. A model trained with --normalise {forms} reads their plain forms; "
+            "for this one, normalise the text first"
+        )
+
+
+def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer reads the mark as another character."""
+    settings = tokenizer.to_settings()
+    is_removed = settings.get("remove_punctuation") and form_of(mark) in ("quotes", "dashes")
+    return bool(is_removed) or form_of(mark) in (settings.get("normalise") or "").split(",")
+
+
+def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
+    """Whether the mark stands in a symbol that occurs in the training text; of pieces that it could be put together of, each does."""
+    text, data = tokenizer.seen_text
+    mark = mark if tokenizer.keeps_case else mark.lower()
+    if mark in text:
+        return True
+    return tokenizer.name != "word" and all(part in text or all(byte in data for byte in part.encode("utf-8")) for part in mark)
+
+
+def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterator[Block]:
+    """The blocks of a training text; at its end a notice tells of characters that it writes in two forms, which `settings` leave apart."""
+    marks: Counter[str] = Counter()
+    plain: Counter[str] = Counter()
+    for block in blocks:
+        yield block
+        text = "\n".join(block.lines)
+        marks.update(count_marks(text))
+        plain.update({character: sum(map(text.count, ways)) for character, ways in _PLAIN.items()})
+    _tell_mixed(marks, plain, settings)
+
+
+def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSettings) -> None:
+    apart = {"dashes", "entities", "nfc", "quotes", "spaces"} - {*(settings.normalise or "").split(",")}
+    apart -= {"dashes", "quotes"} if settings.remove_punctuation else set()
+    mixed, forms = [], set()
+    for character, others in _by_plain_form(marks).items():
+        counts = Counter({mark: marks[mark] for mark in others if form_of(mark) in apart})
+        rarer, total = counts.total(), counts.total()
+        if character in _PLAIN:
+            rarer, total = min(rarer, plain[character]), total + plain[character]
+        if rarer >= LEAST and rarer >= LEAST_SHARE * total:
+            mixed.append((f"{character} {plain[character]:,} times and " if character in _PLAIN else "") + _listed(counts))
+            forms |= {form_of(mark) for mark in counts}
+    if mixed:
+        notice(
+            f"the training text writes characters in two forms, which are different ones to the model: {'; '.join(mixed)}. "
+            f"--normalise {','.join(sorted(forms))} makes them one"
+        )
+
+
+def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
+    """The marks by ', " and -, which they are other forms of; spaces, entities and letters each by their own kind."""
+    by: dict[str, list[str]] = {}
+    for mark in marks:
+        by.setdefault(QUOTES.get(mark) or DASHES.get(mark) or form_of(mark), []).append(mark)
+    return by
+
+
+def _listed(counts: Counter[str]) -> str:
+    """The most frequent marks with how often they occur."""
+    shown = [f"{_shown(mark)} {count:,} {'time' if count == 1 else 'times'}" for mark, count in counts.most_common(MOST_SHOWN)]
+    others = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {others} {'other' if others == 1 else 'others'}" if others else "")
+
+
+def _shown(mark: str) -> str:
+    if form_of(mark) == "spaces":
+        return f"U+{ord(mark):04X} ({unicodedata.name(mark, 'a control character').lower()})"
+    return f"{mark[0]} + U+{ord(mark[1]):04X}" if form_of(mark) == "nfc" else mark

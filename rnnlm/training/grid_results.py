@@ -1,0 +1,93 @@
+"""What came of the runs of a grid, as their folders tell it, and the table of it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnlm.errors import RnnlmError
+from rnnlm.files import tsv
+from rnnlm.files.writing import replace_file
+from rnnlm.models import model_folder
+from rnnlm.models.metrics_log import read_events
+from rnnlm.training.grid_request import Combination
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of one run. values: its settings of the grid. stopped: how it ended, as :class:`rnnlm.events.Fitted` has it. parameters:
+    numbers in the model. step: of the weights that were kept, of `steps`. seconds: of training, with its validations, and tokens read in
+    each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines. Figures are None where there are none."""
+
+    run: str
+    folder: str
+    values: dict[str, str]
+    stopped: str
+    parameters: int | None = None
+    steps: int | None = None
+    step: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    valid_ppl: float | None = None
+    valid_ppl_low: float | None = None
+    valid_ppl_high: float | None = None
+    test_ppl: float | None = None
+    test_ppl_low: float | None = None
+    test_ppl_high: float | None = None
+    valid_signature: str | None = None
+    test_signature: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    def row(self) -> dict[str, Any]:
+        """Its row in the table: the settings of the grid have columns of their own, and its folder is named within the grid's."""
+        shown = self.to_dict()
+        return {"run": shown.pop("run"), **shown.pop("values"), **shown, "folder": Path(self.folder).name}
+
+
+def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
+    """What the folder of `run`, which has ended, tells of it. error: what made it fail.
+
+    Raises:
+        ModelError: the model there is damaged.
+    """
+    folder = run.request.output
+    assert folder is not None
+    fitted: dict[str, Any] = next((event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {})
+    known = {"steps": fitted.get("steps"), "seconds": fitted.get("seconds"), "stopped": fitted.get("stopped", "error")}
+    if known["seconds"]:
+        known["tokens_per_second"] = fitted["tokens"] / known["seconds"]
+    if model_folder.is_model(folder):
+        manifest = model_folder.read_manifest(folder)
+        shapes = model_folder.content(folder, manifest)[2]
+        known |= {"step": manifest.step, "parameters": sum(math.prod(shape) for _, shape in shapes.values())}
+        for text, result in manifest.results.items():
+            known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
+            known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high")}
+    return RunResult(run.name, str(folder), run.values, **known)
+
+
+def columns(results: Sequence[RunResult]) -> list[str]:
+    """The columns of the table: those of texts that no run was evaluated on are left out."""
+    rows = [result.row() for result in results]
+    texts = [text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)]
+    return [name for name in rows[0] if not name.startswith(tuple(f"{text}_" for text in texts))]
+
+
+def write_table(path: Path, results: Sequence[RunResult]) -> None:
+    """Write the table: a row for each run, figures in full, empty cells where there are none.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    names = columns(results)
+    rows = ([_cell(result.row().get(name)) for name in names] for result in results)
+    replace_file(path, "".join(map(tsv.line, [names, *rows])).encode("utf-8", "backslashreplace"))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)

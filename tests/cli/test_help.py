@@ -1,0 +1,92 @@
+"""`--help`: what is used most first, in sections, on a terminal of 80 columns."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from rnnlm.cli import main as entry
+from rnnlm.cli import options
+from rnnlm.cli.help import Command
+
+LONG = 15  # more options than this in one list are not found
+
+
+def commands_below(group: click.Group, name: str) -> dict[str, click.Command]:
+    """All commands by their full names, those of groups within `group` too."""
+    found = {}
+    for word in group.list_commands(None):
+        command, full = group.get_command(None, word), f"{name}{word}"
+        found |= {full: command} | (commands_below(command, f"{full} ") if isinstance(command, click.Group) else {})
+    return found
+
+
+COMMANDS = commands_below(entry.cli, "")
+
+
+def options_of(command: click.Command) -> list[click.Option]:
+    return [option for option in command.params if isinstance(option, click.Option)]
+
+
+def sections_of(shown: str) -> dict[str, list[str]]:
+    """The first words of the lines below each title."""
+    found = re.findall(r"^([A-Z][^\n:]*):\n((?:  .*\n)+)", shown, re.MULTILINE)
+    return {title: re.findall(r"^  (\S+)", lines, re.MULTILINE) for title, lines in found}
+
+
+def test_commands_are_shown_by_group_each_in_one(rnnlm):
+    shown = sections_of(rnnlm("--help").out)
+    assert list(shown) == [*entry.GROUPS, "Options"]
+    assert [name for title in entry.GROUPS for name in shown[title]] == [name for names in entry.GROUPS.values() for name in names]
+    files = {path.stem for path in Path(entry.__file__).with_name("commands").glob("[a-z]*.py")}
+    assert sorted(name for names in entry.GROUPS.values() for name in names) == sorted(files) == list(entry.COMMANDS)
+
+
+def test_no_long_list_of_options_is_without_sections_and_none_has_gaps():
+    sectioned = {name: [option for option in options_of(command) if hasattr(option, "section")] for name, command in COMMANDS.items()}
+    assert [name for name, found in sectioned.items() if len(options_of(COMMANDS[name])) > LONG and not found] == []
+    gaps = {name: [each.opts[0] for each in options_of(COMMANDS[name]) if each not in found] for name, found in sectioned.items() if found}
+    assert {name: without for name, without in gaps.items() if without} == {}
+    assert [name for name, found in sectioned.items() if found and not isinstance(COMMANDS[name], Command)] == []
+
+
+def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
+    shown = sections_of(rnnlm("train", "--help").out)
+    assert list(shown) == ["Text", "Model", "Tokenizer", "N-grams", "Run", "Saving", "Output", "Other options"]
+    assert [words[0].rstrip(",") for words in shown.values()] == [
+        "--valid", "--model", "--tokenizer", "--order", "--budget", "-o", "--json", "-h",
+    ]  # fmt: skip
+
+
+def test_options_of_one_title_stand_together_and_those_without_come_last(capsys):
+    @click.command(cls=Command)
+    @options.section("Text", click.option("--valid"), options.section("Tokenizer", click.option("--lowercase")))
+    @click.option("--loose")
+    @options.section("Text", click.option("--test"))
+    def command() -> None:
+        pass
+
+    command.main(["--help"], standalone_mode=False)
+    expected = {"Text": ["--valid", "--test"], "Tokenizer": ["--lowercase"], "Other options": ["--loose", "--help"]}
+    assert sections_of(capsys.readouterr().out) == expected
+    with click.Context(command) as context:
+        assert [option.name for option in command.params] == ["valid", "lowercase", "loose", "test"]
+        assert "Options:" not in command.get_help(context)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_80_columns(rnnlm, name):
+    lines = rnnlm(*name.split(), "--help").out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_the_first_sentence_of_each_command_says_in_a_line_what_it_does(rnnlm):
+    lines = rnnlm("--help").out.splitlines() + rnnlm("bench", "--help").out.splitlines()
+    assert [line for line in lines if line.endswith("...") and "[OPTIONS]" not in line] == []
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "corpora")])
+def test_help_has_an_example_before_anything_is_explained(rnnlm, name):
+    usage, first, example, *_ = rnnlm(*name.split(), "--help").out.split("\n\n")
+    assert example.startswith(f"  rnnlm {name}")

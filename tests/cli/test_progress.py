@@ -1,0 +1,107 @@
+"""What a log without a terminal holds: how far the work is, that it goes on, and that it came to its end."""
+
+import itertools
+import threading
+
+import click
+import pytest
+
+from rnnlm.cli import live, terminal
+from rnnlm.events import Step
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def said(capsys):
+    return lambda: capsys.readouterr().err.splitlines()
+
+
+def test_the_last_of_all_is_said_at_once_where_one_of_its_part_was(clock, said):
+    progress = terminal.Progress(clock)
+    clock.now += 6  # loading
+    for number in range(1, 1480):
+        progress(f"gradient statistics: {number:,} of 1,479 segments")
+    assert said() == ["gradient statistics: 1 of 1,479 segments", "gradient statistics: 1,479 of 1,479 segments"]
+    progress.close()
+    assert said() == []
+
+
+def test_a_part_that_was_said_is_said_to_its_end_when_another_begins_or_the_work_ends(clock, said):
+    progress = terminal.Progress(clock)
+    for lines in (1000, 2000, 3000):
+        progress(f"{lines:,} lines read")
+        clock.now += 3
+    assert said() == ["3,000 lines read"]
+    progress("3,500 lines read")
+    progress("12 n-grams written")
+    assert said() == ["3,500 lines read"]
+    progress("4,000 n-grams written")
+    progress.close()
+    progress.close()
+    assert said() == []  # it was soon done
+
+
+def test_lines_become_rarer_in_long_work_but_not_rarer_than_one_in_half_a_minute(clock, said):
+    progress, times = terminal.Progress(clock), []
+    for second in range(600):
+        clock.now += 1
+        progress(f"{second} lines read")
+        times += [second + 1 for _ in said()]
+    assert times[:3] == [5, 10, 15] and times[-1] > 570
+    gaps = {b - a for a, b in itertools.pairwise(times)}
+    assert min(gaps) == 5 and max(gaps) == 30
+
+
+def test_a_silent_minute_ends_in_a_line_that_the_work_goes_on(clock, said):
+    progress = terminal.Progress(clock)
+    clock.now += 59
+    progress.say_if_silent()
+    assert said() == []
+    clock.now += 1
+    progress.say_if_silent()
+    progress("lstm: 5 of 10 tokens scored")
+    assert said() == ["still working after 1m 00s"]
+    clock.now += 60
+    progress.say_if_silent()
+    assert said() == ["still working after 2m 00s; lstm: 5 of 10 tokens scored"]
+
+
+def test_a_command_says_so_by_itself_until_it_ends(monkeypatch):
+    monkeypatch.setattr(terminal, "SILENT_SECONDS", 0.01)
+    lines, heard = [], threading.Event()
+    monkeypatch.setattr(terminal, "say", lambda line: (lines.append(line), heard.set()))
+    with click.Context(click.Command("eval")):
+        progress = terminal.Progress()
+        assert heard.wait(10) and lines[0] == "still working after 0s"
+    assert progress.closed.is_set()
+
+
+@pytest.mark.parametrize("command", ["eval {0} -m {1}", "compare {1} {2} --on {0}", "mix {1} {2} --on {0} -o both"])
+def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command):
+    monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
+    ended = rnnlm(*command.format(models.valid, models.lstm, models.lstm).split())
+    assert ended.code == 0, ended.err
+    scored = [line.split(": ")[-1].split() for line in ended.err.splitlines() if line.endswith("tokens scored")]
+    assert scored and scored[-1][0] == scored[-1][2]
+
+
+def test_a_run_without_a_terminal_has_a_line_in_a_quarter_of_a_minute(clock, said):
+    display = live.PlainDisplay(terminal.Progress(clock))
+    for number in range(40):
+        clock.now += 1
+        display.show(Step(number, 0.5, 10, 2.0, 0.1, 100.0, number / 40, float(number)))
+    assert [line.split(",")[0] for line in said()] == ["step 14", "step 29"]

@@ -1,0 +1,61 @@
+"""`-` is standard output wherever one FILE is written: what it then takes is what the file would have held."""
+
+import pytest
+
+from support.hostile.lists import GOOD
+
+PAIRS = "good\tbad\nthe man\tthe zorp\n"
+
+
+@pytest.fixture
+def inputs(here):
+    (here / "nbest.tsv").write_bytes(GOOD)
+    (here / "pairs.tsv").write_text(PAIRS)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("score the,man -o", "s.jsonl"),
+        ("score the,man --format tsv -o", "s.tsv"),
+        ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
+        ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
+        ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
+        ("score --pairs pairs.tsv --pairs-details", "p.jsonl"),
+    ],
+)
+def test_a_dash_gives_the_bytes_of_the_file_and_no_file(rnnlm, models, inputs, command, name):
+    verb, *options = command.split()
+    arguments = (verb, "-m", models.unigram, *options)
+    written, piped = rnnlm(*arguments, name), rnnlm(*arguments, "-")
+    assert written.code == piped.code == 0, piped.err
+    assert piped.out == (inputs / name).read_text() != ""
+    assert not (inputs / "-").exists()
+    assert [line for line in written.out.splitlines() if line not in piped.err] == []  # the tables for people
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["rescore -m {0} --tune nbest.tsv -o - --json", "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
+     "score -m {0} --pairs pairs.tsv --pairs-details - --json"],
+)  # fmt: skip
+def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, command):
+    ended = rnnlm(*command.format(models.unigram).split())
+    assert (ended.code, ended.out) == (2, "") and "standard output takes one result" in ended.err
+
+
+@pytest.mark.parametrize("command", ["train {0} --model unigram", "prepare {0}"])
+def test_a_folder_cannot_be_standard_output(rnnlm, models, here, command):
+    ended = rnnlm(*command.format(models.text).split(), "-o", "-")
+    assert ended.code == 1 and "cannot be written to standard output" in ended.err and not list(here.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x.html.pdf", "x.PNG", "-"])
+def test_a_report_that_is_not_a_page_is_refused_before_any_work(rnnlm, models, here, name):
+    ended = rnnlm("compare", "nowhere", models.unigram, "--on", "missing.txt", "--report", name)
+    assert ended.code == 2 and ended.errors == [
+        f"error: a comparison cannot be written to {name}", "  why: the report is a page of HTML",
+        "  try: name a FILE.html, or FILE.html.gz",
+    ]  # fmt: skip
+    assert not list(here.iterdir())

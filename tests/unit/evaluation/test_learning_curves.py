@@ -1,0 +1,83 @@
+"""Learning curves: read from what runs have left, and drawn."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from rnnlm.errors import ModelError, RnnlmWarning, UsageError
+from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, plot_curves
+
+STARTED = {"event": "started", "model": "lstm", "train_tokens": 1000}
+NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event": "counted"},
+         {"event": "validated", "step": 1, "epoch": 1.0, "ppl_token": 90.5, "seconds": 0.5}]  # fmt: skip
+
+
+def validated(step, ppl, **more):
+    return {"event": "validated", "step": step, "epoch": step / 10, "ppl_token": ppl, "seconds": step / 2, **more}
+
+
+def loss(step, nats, **more):
+    return {"event": "step", "step": step, "epoch": step / 10, "tokens": 95 * step, "seconds": step / 2, "loss_nats": nats, **more}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Makes the folder of a run with these events."""
+
+    def make(name, *events):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+        return tmp_path / name
+
+    return make
+
+
+def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
+    curve = learning_curve(run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0, chooses=False)))
+    assert [tuple(vars(point).values()) for point in curve.points] == [(5, 500, 0.5, 2.5, 80.0, True), (10, 1000, 1.0, 5.0, 70.0, False)]
+
+
+def test_the_training_text_has_a_perplexity_where_the_loss_is_exact(run):
+    events = [loss(1, 0.0, is_exact=True), loss(2, 1.0, is_exact=False), loss(3, 800.0, is_exact=True), loss(4, None, is_exact=True)]
+    (point,) = learning_curve(run("a", STARTED, *events)).training
+    assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
+
+
+def test_what_a_run_gave_up_is_not_of_its_curve(run):
+    back = {"event": "rolledback", "step": 30, "to_step": 10}
+    curve = learning_curve(run("a", STARTED, validated(10, 80.0), validated(20, 9e9), back, STARTED, validated(20, 60.0)))
+    assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
+
+
+@pytest.mark.parametrize("by, places", [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])])
+def test_curves_are_drawn_by_each_axis_and_counted_models_as_level_lines(run, by, places):
+    curves = [learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))), learning_curve(run("n", *NGRAM))]
+    with pytest.warns(RnnlmWarning, match="n has no learning curve, as a model of kind ngram is counted"):
+        (axes,) = curves_figure(curves, by).axes
+    curve, level = axes.lines
+    assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
+    assert set(level.get_ydata()) == {90.5} and axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["b", "n (counted)"]
+
+
+def test_the_same_runs_give_the_same_svg(run, tmp_path):
+    folder = run("$a<b>", STARTED, *(validated(step, 100 / step) for step in range(1, 30)), loss(1, 3.0, is_exact=True))
+    for name in ("one.svg", "two.svg"):
+        plot_curves([folder], tmp_path / name, by="epochs", training=True)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert "$a<b>" in "".join(ElementTree.parse(tmp_path / "one.svg").getroot().itertext())
+
+
+def test_what_cannot_be_drawn_is_named(run, tmp_path):
+    empty = run("empty", STARTED)
+    with pytest.raises(ModelError, match="elsewhere"):
+        learning_curve(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="has no learning curve"):
+        learning_curve(run("other", {"event": "mixed"}))
+    with pytest.raises(UsageError, match="nothing to draw"):
+        plot_curves([empty], tmp_path / "x.svg")
+    with pytest.raises(UsageError, match="plot suffix"):
+        plot_curves([empty], tmp_path / "x.jpg")
+    with pytest.raises(UsageError, match="did you mean 'steps'"):
+        curves_figure([learning_curve(empty)], "step")

@@ -1,0 +1,162 @@
+"""Arguments of public functions: of a wrong type, they are named at once; models and texts may be given by name."""
+
+import dataclasses
+import inspect
+import pickle
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.arguments import checked
+from support.tiny_models import LINES, fit, save
+
+FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))}
+
+
+class Odd:
+    """Nothing that any function takes."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("models")
+    save(place / "trigrams", fit("ngram", order=3), "ngram", order=3)
+    (place / "text.txt").write_text("\n".join(LINES) + "\n")
+    return place
+
+
+def example(hint, model):
+    """Something of the type of an annotation."""
+    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return arguments[0]
+    if arguments and not (isinstance(kind, type) and issubclass(kind, Iterable)):  # of a union
+        return example(arguments[0], model)
+    if kind is rnnlm.LanguageModel:
+        return model
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(*(example(hints[field.name], model) for field in dataclasses.fields(kind)))
+    if kind in (str, int, float, bool, Path):
+        return kind("1")
+    return {} if isinstance(kind, type) and issubclass(kind, Mapping) else ()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(name, folder):
+    function, model, found = FUNCTIONS[name], rnnlm.load(folder / "trigrams"), []
+    hints, parameters = typing.get_type_hints(function), inspect.signature(function).parameters
+    needed = {each.name: example(hints[each.name], model) for each in parameters.values() if each.default is each.empty}
+    for each in parameters.values():
+        if each.kind is each.VAR_KEYWORD or hints[each.name] is typing.Any:
+            continue
+        with pytest.raises(TypeError) as raised:
+            function(**{key: value for key, value in needed.items() if key not in parameters or parameters[key].kind != each.VAR_KEYWORD}
+                     | {each.name: Odd()})  # fmt: skip
+        assert isinstance(raised.value, rnnlm.RnnlmError)
+        found.append(str(raised.value))
+        assert found[-1].startswith(f"{name}: {each.name} must be ") and found[-1].endswith(", not an Odd")
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda model: rnnlm.score_sentences(model, [None]), "score_sentences: sentences[0] must be a str, not None"),
+        (lambda model: rnnlm.score_sentences(model, iter(["a", 3.0])), "score_sentences: sentences[1] must be a str, not a float"),
+        (lambda model: rnnlm.score_sentences(model, ["a", b"b"]), "sentences[1] must be a str, not a bytes; decode the bytes first"),
+        (lambda model: rnnlm.score_sentences(model, "one"), "sentences must be a list of str, not a str; put it in a list"),
+        (lambda model: rnnlm.score_sentences(model, {"one": 1}), "sentences must be a list of str, not a dict"),
+        (lambda model: rnnlm.score_sentences(model, ["a"], given=[None]), "given[0] must be a str, not None"),
+        (lambda model: next(rnnlm.score_chunks(model, iter(["a"]))), "sentences[0] must be a Sentence, not a str"),
+        (lambda model: rnnlm.evaluate([model], "x"), "evaluate: model must be a language model or its name, not a list"),
+        (lambda model: rnnlm.evaluate(rnnlm.LanguageModel, "x"), "model must be a language model or its name, not the class LanguageModel"),
+        (lambda model: rnnlm.evaluate(model, [3]), "evaluate: text[0] must be a name or path, not an int"),
+        (lambda model: rnnlm.evaluate(model, "x", context=3), "context must be one of 'carry', 'reset', not an int"),
+        (lambda model: rnnlm.load(model), "load: name must be a name or path, not a NgramModel"),
+        (lambda model: rnnlm.load(None), "load: name must be a name or path, not None"),
+        (lambda model: rnnlm.generate(model, ban="the"), "ban must be a list of str, not a str; put it in a list"),
+        (lambda model: rnnlm.generate(model, settings=rnnlm.SamplingSettings(top_k="3")), "settings.top_k must be an int or None, not a"),
+        (lambda model: rnnlm.generate(model, settings=rnnlm.BeamSettings()), "settings must be a SamplingSettings, not a BeamSettings"),
+        (lambda model: rnnlm.adapt(model, "unigram", rnnlm.BeamSettings()), "adapt: settings must be a UnigramCacheSettings, not a Beam"),
+        (lambda model: rnnlm.compare([model, 3], "x"), "compare: models[1] must be a language model or its name, not an int"),
+        (lambda model: rnnlm.rescore([], {"a": 3}, {}), "rescore: models['a'] must be a language model or its name, not an int"),
+        (lambda model: rnnlm.tune_weights([], model), "must be a dict of language models or their names or a list of names or paths, not"),
+        (lambda model: rnnlm.mix("demo"), "mix: names must be a list of names or paths, not a str; put it in a list"),
+        (lambda model: rnnlm.mix(["a", "b"], weights=["1", "2"]), "mix: weights[0] must be a number, not a str"),
+        (lambda model: rnnlm.pair_accuracies([3]), "pair_accuracies: scores[0] must be a Judged, not an int"),
+    ],
+)  # fmt: skip
+def test_the_message_says_which_part_of_an_argument_is_wrong(call, message, folder):
+    with pytest.raises(TypeError) as raised:
+        call(rnnlm.load(folder / "trigrams"))
+    assert message in str(raised.value)
+
+
+def test_what_python_itself_finds_wrong_is_said_as_python_says_it():
+    with pytest.raises(TypeError, match=r"score_sentences\(\) missing 1 required positional argument: 'sentences'"):
+        rnnlm.score_sentences("demo")
+
+
+def test_what_means_the_same_as_an_annotation_says_is_taken():
+    def function(count: int, share: float, place: Path, several: typing.Sequence[str], is_so: bool = False) -> tuple:
+        return count, share, place, several, is_so
+
+    taken = checked(function, "function")(np.int64(3), np.float32(0.5), Path("x"), (str(n) for n in range(2)), is_so=np.bool_(True))
+    assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
+
+
+def test_public_functions_can_be_pickled():
+    assert [name for name, function in FUNCTIONS.items() if pickle.loads(pickle.dumps(function)) is not function] == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: rnnlm.evaluate(model, "text.txt").signature,
+        lambda model: rnnlm.evaluate(model, [Path("text.txt")]).ppl_token,
+        lambda model: rnnlm.score_sentences(model, ["the cat sat"]),
+        lambda model: [list(chunk) for chunk in rnnlm.score_chunks(model, [rnnlm.Sentence("a cat", 1)])],
+        lambda model: rnnlm.score_pairs(model, [rnnlm.Pair("order", "the cat sat", "cat the sat")]),
+        lambda model: list(rnnlm.generate(model, num=2)),
+        lambda model: rnnlm.likeliest(model, num=2, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
+        lambda model: rnnlm.next_words(model, "the "),
+        lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
+        lambda model: rnnlm.compare([model, model], "text.txt", names=["one", "two"]).differences,
+        lambda model: rnnlm.export_arpa(model, "out.arpa", overwrite=True) or Path("out.arpa").read_bytes(),
+        lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
+        lambda model: rnnlm.rescore([utterance()], {"trigrams": model}, rnnlm.tune_weights([utterance()], ["trigrams"])),
+    ],
+)  # fmt: skip
+def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    itself = ask(rnnlm.load("trigrams"))
+    assert ask("trigrams") == itself == ask(folder / "trigrams")
+
+
+def utterance():
+    return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
+
+
+def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    *_, tuned = rnnlm.tune("trigrams", "unigram", "text.txt")
+    assert rnnlm.evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(tuned.ppl_after)
+
+
+def test_without_a_text_a_named_model_of_the_bundled_corpus_reads_its_test_part(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on; name one"):
+        rnnlm.evaluate(folder / "trigrams")
+    from rnnlm import corpora
+
+    save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
+    config = tmp_path / "bundled" / "config.json"
+    config.write_text(config.read_text().replace('"training": {}', '"training": {"text": ["bundled corpus english"]}'))
+    test = corpora.part("english", "test")
+    assert rnnlm.evaluate("bundled").signature == rnnlm.evaluate("bundled", test).signature
+    with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on"):
+        rnnlm.evaluate(rnnlm.load("bundled"))

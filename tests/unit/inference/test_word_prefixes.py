@@ -1,0 +1,138 @@
+"""Lines that grow word by word."""
+
+import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.errors import TextError, UsageError
+from rnnlm.inference import prefixes
+from rnnlm.inference.next_word import NextWord
+from support.model_cases import SPELLING
+from support.saved_models import save_unigram
+from support.tiny_models import LINES, fit
+
+MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
+MARKS = ["Don't go, he said.", '"The cat" (sat) on it!', *LINES]
+MODELS = {
+    "unigram": ("unigram", {}), "ngram": ("ngram", {"order": 3}), "lstm": ("lstm", {}), "characters": ("lstm", SPELLING),
+    "char": ("lstm", {"tokenizer": "char"}), "char unigram": ("unigram", {"tokenizer": "char"}),
+    "byte ngram": ("ngram", {"tokenizer": "byte", "order": 4}), "char ngram": ("ngram", {"tokenizer": "char", "order": 3}),
+    "pieces": ("gru", {"tokenizer": "sentencepiece", "vocab_size": 290}),
+    "pairs": ("ngram", {"tokenizer": "sentencepiece", "sentencepiece_model": "bpe", "vocab_size": 300, "order": 3}),
+    "marks": ("gru", {"lines": MARKS, "split_punctuation": True, "lowercase": True}),
+    "mixture": ("mixture", MIXTURE), "unigram cache": ("lstm", {}), "cache": ("lstm", {}), "dynamic": ("gru", {}),
+}  # fmt: skip
+TEXT = ["the cat sat", "a dog sees the zebra on it", "Don't go, the cat!", "the <unk> saw speech"]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    name, settings = MODELS[request.param]
+    model = fit(name, **settings)
+    adaptation = {"unigram cache": "unigram"}.get(request.param, request.param)
+    return rnnlm.adapt(model, adaptation) if adaptation in ("unigram", "cache", "dynamic") and name != "unigram" else model
+
+
+@pytest.fixture(scope="module")
+def scorer(model):
+    return rnnlm.scorer(model)
+
+
+def read(scorer, line: str, state=None):
+    """What the words add up to, and the state after them."""
+    state, total = state or scorer.begin(), 0.0
+    for word in line.split():
+        logprob_nats, state = scorer.extend(state, word)
+        total += logprob_nats
+    return total, state
+
+
+def test_the_words_of_a_line_and_its_end_add_up_to_its_score(model, scorer):
+    state = scorer.begin()
+    for score in rnnlm.score_sentences(model, TEXT):
+        total, state = read(scorer, f"{score.text} </s>", state)  # the next line begins anew
+        assert total == pytest.approx(score.logprob_nats, rel=1e-6)
+    assert state == scorer.begin()
+
+
+def test_states_extended_side_by_side_are_those_extended_one_by_one(model, scorer):
+    texts, words = ["", "the dog", "a cat saw the", ""], ["the", "zebra", "mat", "</s>"]
+    alone = [scorer.extend(read(scorer, text)[1], word) for text, word in zip(texts, words, strict=True)]
+    fresh = rnnlm.scorer(model)
+    together = fresh.extend_all([read(fresh, text)[1] for text in texts], words)
+    assert [logprob for logprob, _ in together] == pytest.approx([logprob for logprob, _ in alone], abs=1e-5)
+    assert [state for _, state in together] == [state for _, state in alone]
+    assert fresh.extend_all([], []) == []
+
+
+def test_a_network_reads_states_side_by_side_in_one_call(monkeypatch):
+    model = fit("lstm")
+    scorer, rows = rnnlm.scorer(model), []
+    states = [read(scorer, text)[1] for text in ("the", "a", "the dog", "the")]
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda inputs_BT, state: rows.append(len(inputs_BT)) or predict(inputs_BT, state))
+    scorer.extend_all(states, ["cat", "cat", "sat", "dog"])
+    assert rows == [3 - 1]  # "the" is known from the way to "the dog"
+
+
+def test_the_next_words_are_those_after_the_same_text(model, scorer):
+    for text in ("", "the cat", "a dog saw the"):
+        found = scorer.next(read(scorer, text)[1], 4)
+        expected = rnnlm.next_words(model, f"{text} " if text else "", 4)
+        assert [each.word for each in found] == [each.word for each in expected]
+        assert [each.probability for each in found] == pytest.approx([each.probability for each in expected], rel=1e-4)
+
+
+def test_where_tokens_are_words_the_next_ones_have_the_probability_of_being_read():
+    scorer = rnnlm.scorer(fit("ngram", order=3))
+    state = read(scorer, "the cat")[1]
+    found = scorer.next(state, 3)
+    assert found == [NextWord(each.word, pytest.approx(math.exp(scorer.extend(state, each.word)[0]))) for each in found]
+
+
+def test_states_are_equal_where_the_model_makes_no_difference():
+    bigrams = rnnlm.scorer(fit("ngram", order=2))
+    one, other, third = (read(bigrams, text)[1] for text in ("a dog saw the", "on the", "on"))
+    assert one == other != third and hash(one) == hash(other)
+    network = rnnlm.scorer(fit("lstm"))
+    one, other, third = (read(network, text)[1] for text in ("on the", "on the", "a dog saw the"))
+    assert one == other != third and hash(one) == hash(other)
+
+
+@pytest.mark.parametrize("word", ["", "the cat", " cat", "cat\n", "a\tb"])
+def test_what_is_not_one_word_is_an_error(word):
+    scorer = rnnlm.scorer(fit("unigram"))
+    with pytest.raises(TextError, match=r"cannot be scored; words have no white space.*extend word by word"):
+        scorer.extend(scorer.begin(), word)
+
+
+def test_states_of_other_scorers_and_words_without_states_are_errors():
+    one, other = rnnlm.scorer(fit("unigram")), rnnlm.scorer(fit("unigram"))
+    with pytest.raises(UsageError, match="this state is of another scorer"):
+        one.extend(other.begin(), "the")
+    with pytest.raises(UsageError, match="this state is of another scorer"):
+        one.next(other.begin())
+    with pytest.raises(UsageError, match="2 states and 1 words"):
+        one.extend_all([one.begin()] * 2, ["the"])
+    with pytest.raises(TextError, match="<s> has no probability"):
+        one.extend(one.begin(), "<s>")
+
+
+def test_threads_share_a_scorer_whose_cache_is_too_small_for_them(monkeypatch):
+    monkeypatch.setattr(prefixes, "CACHED_BYTES", 1)
+    scorer = rnnlm.scorer(fit("lstm"))
+    lines = [f"{line} </s>" for line in LINES] * 8
+    expected = [read(scorer, line)[0] for line in lines]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda line: read(scorer, line)[0], lines)) == expected
+
+
+def test_a_scorer_pickles_as_its_model_does(tmp_path):
+    save_unigram(tmp_path / "model")
+    scorer = rnnlm.scorer(rnnlm.load(tmp_path / "model"))
+    again = pickle.loads(pickle.dumps(scorer))
+    assert np.isclose(read(again, "the cat")[0], read(scorer, "the cat")[0])

@@ -1,0 +1,117 @@
+"""Models in other processes: as pickles, which hold a path and a fingerprint, and forked."""
+
+import multiprocessing
+import pickle
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.combinations import companions
+from rnnlm.combinations.dynamic_evaluation import gather_statistics
+from rnnlm.combinations.settings import DynamicSettings
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.inference import span_scoring
+from support.tiny_models import LINES, Lines, fit, save
+
+KINDS = {
+    "unigram": {}, "ngram": {"order": 3}, "lstm": {}, "mixture": {"parts": (("ngram", {"order": 2}), ("gru", {})), "weights": (0.4, 0.6)},
+}  # fmt: skip
+LONGEST_PICKLE = 2000  # bytes: no weights are in it
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a saved model of each of KINDS, under its name."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, settings in KINDS.items():
+        save(folder / name, fit(name, **settings), name, **settings)
+    return folder
+
+
+def scores(model) -> np.ndarray:
+    ids = Lines(LINES).encode(model.tokenizer).ids
+    return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+
+
+def again(model):
+    data = pickle.dumps(model)
+    assert len(data) < LONGEST_PICKLE
+    return pickle.loads(data)
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
+@pytest.mark.parametrize("name", [*KINDS, "ngram+unigram", "lstm+cache", "lstm+dynamic"])
+def test_a_loaded_model_comes_out_of_a_pickle_as_it_was_wherever_one_works(folder, name, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    model = rnnlm.load(f"./{name}", "cpu")
+    data = pickle.dumps(model)
+    assert len(data) < LONGEST_PICKLE
+    monkeypatch.chdir(tmp_path)
+    found = pickle.loads(data)
+    assert (found.fingerprint, found.adaptation) == (model.fingerprint, model.adaptation)
+    assert np.array_equal(scores(found), scores(model))
+
+
+def test_what_is_made_of_loaded_models_in_memory_pickles_by_them(folder):
+    one, other = rnnlm.load(folder / "ngram", "cpu"), rnnlm.load(folder / "lstm", "cpu")
+    mixture = rnnlm.adapt(rnnlm.Mixture([one, other], [0.3, 0.7]), "unigram")
+    assert np.array_equal(scores(again(mixture)), scores(mixture))
+
+
+def test_a_model_that_was_not_loaded_cannot_be_pickled():
+    for model in (fit("unigram"), rnnlm.adapt(fit("lstm"), "cache"), rnnlm.Mixture([fit("unigram")], [1])):
+        with pytest.raises(UsageError, match=r"cannot be pickled; it was not loaded from a folder.*save it first"):
+            pickle.dumps(model)
+
+
+def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, tmp_path):
+    place = shutil.copytree(folder / "unigram", tmp_path / "mine")
+    data = pickle.dumps(rnnlm.load(place))
+    save(place, fit("unigram", additive_k=3.0), "unigram", additive_k=3.0)
+    with pytest.raises(ModelError, match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and was \w{12}"):
+        pickle.loads(data)
+    shutil.rmtree(place)
+    with pytest.raises(ModelError, match=r"no model at .*mine"):
+        pickle.loads(data)
+
+
+def test_gradient_statistics_are_those_in_the_folder_or_an_error(folder, tmp_path):
+    place = shutil.copytree(folder / "lstm", tmp_path / "mine")
+    model = rnnlm.load(place, "cpu")
+    statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
+    adapted = rnnlm.adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
+    companions.save_statistics(place, {name: each.numpy() for name, each in statistics.items()}, model.fingerprint)
+    data = pickle.dumps(adapted)
+    assert len(data) < LONGEST_PICKLE
+    assert np.array_equal(scores(pickle.loads(data)), scores(adapted))
+    companions.save_statistics(place, {name: 2 * each.numpy() for name, each in statistics.items()}, model.fingerprint)
+    with pytest.raises(ModelError, match="gradient statistics in .*mine are not those of the model that was pickled"):
+        pickle.loads(data)
+
+
+def test_a_spawned_worker_scores_as_its_parent_does(folder):
+    model = rnnlm.load(folder / "ngram")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(rnnlm.score_sentences, model, LINES).result(60) == rnnlm.score_sentences(model, LINES)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_worker_with_one_thread_scores_what_its_parent_loaded(folder):
+    model = rnnlm.load(folder / "lstm", "cpu")
+    expected = rnnlm.score_sentences(model, LINES)
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+
+    def work():
+        torch.set_num_threads(1)
+        theirs.send(rnnlm.score_sentences(model, LINES))
+
+    worker = fork.Process(target=work, daemon=True)
+    worker.start()
+    assert ours.poll(60) and ours.recv() == expected
+    worker.join()

@@ -1,0 +1,100 @@
+"""Normalisation: what becomes of each form, the same when done twice, and where each character comes from."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.errors import SettingsError
+from rnnlm.text.normalisation import (
+    FORMS,
+    normalise,
+    normalise_with_offsets,
+    parse_forms,
+    remove_punctuation,
+    trace,
+    trace_without_punctuation,
+    untraced,
+)
+
+HOSTILE = [
+    "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>", ";", "\u037e", "&semi;", "&#97;",
+    "mp", "K", "\u212a", "e", "\u0301", "\u0308", "&#769;", "\u0344", "\u0338", "\u1100", "\u1161", "\u11a8", "\u09c7", "\u09be", "\u2019",
+    "\u201c", "\u00b4", "'", "\u2014", " ", "\u00a0", "\u200b", "\t", "\0", "&nbsp;", "&#10;", "&#0;", "&#1;", "&#xD800;", "&#146;",
+    "&nvlt;", "\u200d", ".", "&bogus;", "\n",
+]  # fmt: skip
+hostile_text = st.one_of(st.lists(st.sampled_from(HOSTILE), max_size=12).map("".join), st.text(st.characters(codec="utf-8"), max_size=12))
+some_forms = st.sets(st.sampled_from(FORMS)).map(",".join)
+
+
+@pytest.mark.parametrize(("forms", "text", "expected"), [
+    ("quotes", "\u201eJa\u201c, don\u2019t \u2018x\u2019 5\u2032 2\u2033 l\u00b4eau", "\"Ja\", don't 'x' 5' 2\" l'eau"),
+    ("quotes", "\u00abnon\u00bb \u2039oui\u203a", "\u00abnon\u00bb \u2039oui\u203a"),
+    ("dashes", "a\u2013b \u2014 c \u2212 1 non\u2011stop", "a-b - c - 1 non-stop"),
+    ("spaces", " 10\u202f000\u00a0km\t\u200b x\u2060y\ufeff \u3000z  ", " 10 000 km x y z "),
+    ("spaces", "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb"),
+    ("entities", "Q&amp;A &quot;caf&eacute;&quot; it&#8217;s &#x2014;", "Q&A \"caf\u00e9\" it\u2019s \u2014"),
+    ("entities", "AT&T x&y; &copy 1 ?a=1&lang=en", "AT&T x&y; &copy 1 ?a=1&lang=en"),
+    ("entities", "&amp;amp;lt; &#38;#38;#60; &&#97;mp;", "< < &"),
+    ("entities", "a&#10;b&NewLine;c&#13;d&#0;e&#1;", "a b c d\ufffde&#1;"),
+    ("entities", "&lt;s&gt; &lt;/s> &amp;lt;UNK&gt; <unk> &lt;b&gt;", "&lt;s> &lt;/s> &lt;UNK> <unk> <b>"),
+    ("nfc", "cafe\u0301 \u212b \u1100\u1161", "caf\u00e9 \u00c5 \uac00"),
+    ("all", "it&rsquo;s&nbsp;a &ldquo;cafe&#769;&rdquo; &ndash; \u2019", "it's a \"caf\u00e9\" - '"),
+    (None, "\u2019 &amp; \u00a0", "\u2019 &amp; \u00a0"),
+])  # fmt: skip
+def test_what_becomes_of_each_form(forms, text, expected):
+    assert normalise(text, forms) == expected
+
+
+@given(text=hostile_text, forms=some_forms)
+def test_what_is_normalised_stays_as_it_is_keeps_its_lines_and_gains_no_special_symbol(text, forms):
+    once = normalise(text, forms)
+    assert normalise(once, forms) == once
+    assert once == "\n".join(normalise(line, forms) for line in text.split("\n"))
+    for symbol in ("<s>", "</s>", "<unk>"):
+        assert once.lower().count(symbol) <= text.lower().count(symbol)
+
+
+@given(text=hostile_text, forms=some_forms)
+def test_offsets_are_those_of_the_normalised_text_ascend_and_cover_the_line(text, forms):
+    read, starts, ends = normalise_with_offsets(text, forms)
+    assert read == normalise(text, forms) and len(starts) == len(ends) == len(read)
+    if text:
+        assert starts[0] == 0 and ends[-1] == len(text)
+        assert (starts < ends).all() and (starts[1:] <= ends[:-1]).all()
+        assert (starts[1:] >= starts[:-1]).all() and (ends[1:] >= ends[:-1]).all()
+
+
+def test_offsets_of_entities_accents_and_runs_of_spaces_by_hand():
+    read, starts, ends = normalise_with_offsets("a&amp;\u00a0 e\u0301&lt;s>", "all")
+    assert read == "a& \u00e9&lt;s>"
+    assert starts.tolist() == [0, 1, 6, 8, 10, 10, 10, 10, 14, 15]
+    assert ends.tolist() == [1, 6, 8, 10, 14, 14, 14, 14, 15, 16]
+
+
+def test_a_long_line_of_nested_entities_takes_no_long_time():
+    assert normalise("&amp;" + "amp;" * 50_000, "entities") == "&"
+
+
+def test_forms_have_one_spelling():
+    assert parse_forms("all") == ",".join(FORMS) == parse_forms(reversed(FORMS))
+    assert parse_forms("quotes, dashes") == parse_forms(["dashes", "quotes", "dashes"]) == "dashes,quotes"
+    assert parse_forms("none") is parse_forms("") is parse_forms(None) is None
+    with pytest.raises(SettingsError, match="no form 'quote'") as failure:
+        parse_forms("quote,dashes")
+    assert failure.value.hint == "did you mean 'quotes'?"
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("\u201cHello,\u201d she said \u2013 don\u2019t!", "Hello she said don't"),
+    ("(a) well-known 'x' <unk> <unk>, 3.5 ", "a well known x <unk> unk 3 5 "),
+    (" - ", " "), ("...", ""), ("a  b", "a  b"), ("\U0001f600a\U00010400", "a\U00010400"),
+])  # fmt: skip
+def test_punctuation_becomes_white_space_but_apostrophes_inside_words(line, expected):
+    assert remove_punctuation(line) == remove_punctuation(expected) == expected
+
+
+@given(text=hostile_text.map(lambda text: text.replace("\n", "")), forms=some_forms)
+def test_what_is_left_without_punctuation_is_traced_too(text, forms):
+    read, starts, ends = untraced(trace_without_punctuation(trace(text, parse_forms(forms))))
+    assert read == remove_punctuation(normalise(text, forms)) and remove_punctuation(read) == read
+    assert (starts[1:] >= starts[:-1]).all() and (starts < ends).all()

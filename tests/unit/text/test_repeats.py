@@ -1,0 +1,79 @@
+"""The same text given more than once is told, however it is named, and no other text is."""
+
+import os
+import warnings
+
+import pytest
+
+from rnnlm.errors import RnnlmWarning
+from rnnlm.ngram.counting.files import merge_counts
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.text import repeats
+from rnnlm.text.corpus import open_text
+from rnnlm.text.prepared.request import Request, resolve_request
+
+TOLD = "the same text is given more than once, and read as often: "
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"a.txt": "one\n", "copy.txt": "one\n", "b.txt": "two\n", "long.txt": "one two\n"}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "empty1").touch()
+    (tmp_path / "empty2").touch()
+    os.link("b.txt", "hard.txt")
+    os.symlink("long.txt", "soft.txt")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a.txt", "a.txt", "a.txt"], "a.txt (3 times)"),
+        (["a.txt", "./a.txt"], "a.txt and ./a.txt"),
+        (["b.txt", "hard.txt", "a.txt"], "b.txt and hard.txt"),
+        (["long.txt", "soft.txt"], "long.txt and soft.txt"),
+        (["copy.txt", "b.txt", "a.txt"], "copy.txt and a.txt"),
+        (["a*.txt", "*a.txt"], "a.txt (2 times)"),
+        (["-", "a.txt", "-"], "- (2 times)"),
+        (["*.txt"], "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt"),
+        (["*.txt", "hf:o/n", "hf:o/n"], "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt; and 1 more"),
+        (["a.txt", "b.txt", "long.txt", "-", "hf:o/n", "empty1", "empty2"], None),
+        (["a.txt", "a.txt", "missing.txt"], None),
+    ],
+)
+def test_repeats_are_named(there, names, told):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_text(names)
+    assert [str(each.message) for each in caught] == ([TOLD + told] if told else [])
+
+
+def test_large_files_differ_by_a_byte_in_any_piece_that_is_compared(there, monkeypatch):
+    monkeypatch.setattr(repeats, "PIECES", 4)
+    monkeypatch.setattr(repeats, "PIECE_BYTES", 10)
+    text = bytearray(b"abcdefghi\n" * 100)
+    for number, place in enumerate([None, None, 0, 9, 330, 999, 500]):  # the last one is in no piece
+        changed = bytearray(text)
+        if place is not None:
+            changed[place] ^= 1
+        (there / f"{number}.bin").write_bytes(changed)
+    assert repeats.repeated([f"{number}.bin" for number in range(7)]) == [["0.bin", "1.bin", "6.bin"]]
+    monkeypatch.setattr(repeats, "MOST_COMPARED", 6)
+    assert repeats.repeated([f"{number}.bin" for number in range(7)] + ["0.bin"]) == [["0.bin", "0.bin"]]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: list(read_sentences(("a.txt", "copy.txt"))),
+        lambda: resolve_request(Request(("a.txt", "copy.txt"), None)),
+        lambda: list(merge_counts(("c1", "c1"))),
+    ],
+    ids=["score", "prepare", "count --merge"],
+)
+def test_whatever_reads_sources_tells_of_repeats(there, work):
+    (there / "c1").write_text("one\t1\n")
+    with pytest.warns(RnnlmWarning, match="the same text is given more than once"):
+        work()

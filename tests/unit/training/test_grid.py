@@ -1,0 +1,76 @@
+"""A grid of tiny runs: each is the run that `train` gives, and what is there already is not trained again."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.evaluation.learning_curves import plot_curves
+from rnnlm.events import Fitted, Validated
+from rnnlm.text import tokenizers
+from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
+from rnnlm.training.run import train
+from support.small_runs import SMALL, numbers
+
+pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+
+
+def grid(text, stop=lambda: False, **settings):
+    """The events of a grid of two kinds."""
+    return list(train_grid(text, grid={"model": ["gru", "unigram"]}, output="lesson", test=text, stop=stop, **{**SMALL, **settings}))
+
+
+def of_kind(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatch):
+    made = []
+    monkeypatch.setattr(tokenizers, "train", lambda *given, train=tokenizers.train: made.append(given) or train(*given))
+    steps = []
+    cut = grid(text, stop=lambda: steps.append(1) or len(steps) > 4, min_validations=2)
+    assert (cut[-1].stopped, cut[-1].results, cut[-1].table) == ("request", (), None)
+    assert of_kind(cut, Fitted)[0].steps < 6
+    events = grid(text, min_validations=2)
+    assert len(made) == 2  # tokenizers: one a grid
+    started, ended, finished = (of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished))
+    assert [(event.number, event.run.name) for event in started] == [(1, "model=gru"), (2, "model=unigram")]
+    assert [event.result for event in ended] == list(finished[0].results) and finished[0].stopped == "complete"
+    *_, single = train(text, output="alone", model="gru", test=text, holdout=0.05, **SMALL)
+    for name, array in numbers("alone").items():
+        np.testing.assert_array_equal(array, numbers("lesson/model=gru")[name])
+    gru, unigram = finished[0].results
+    assert (gru.test_ppl, gru.steps, gru.stopped) == (single.results["test"]["ppl_token"], 6, "budget")
+    assert all(each.test_ppl_low < each.test_ppl < each.test_ppl_high for each in (gru, unigram))
+    assert gru.valid_signature.split("|")[:3] == unigram.valid_signature.split("|")[:3]  # the same text, held out, and tokenizer
+
+    with open("lesson/grid.tsv", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == [(each.run, each.values["model"], each.test_ppl)
+                                                                                   for each in finished[0].results]  # fmt: skip
+    assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
+
+    assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == ["gru", "unigram"]
+
+    again = grid(text, min_validations=2)
+    assert of_kind(again, Validated) == [] and again[-1] == finished[0]
+    with pytest.raises(OutputError, match="model=gru: .*another run; hidden_size differs; repeat the settings"):
+        grid(text, hidden_size=9)
+
+
+def test_a_run_that_diverges_does_not_end_the_grid(text):
+    wild = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0, "activation": "elu", "model": "rnn"}
+    events = list(train_grid(text, grid={"learning_rate": [1e30, 0.01]}, output="lesson", **{**SMALL, **wild, "budget": "2steps"}))
+    first, second = of_kind(events, GridRunEnded)
+    assert "diverged" in first.error.what and (first.result.stopped, first.result.valid_ppl) == ("diverged", None)
+    assert second.error is None and second.result.valid_ppl > 1 and events[-1].stopped == "complete"
+
+
+def test_a_model_is_no_folder_of_a_grid(text, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not the folder of a grid"):
+        list(train_grid(text, grid={"seed": [1, 2]}, output="model", **SMALL))
+    with pytest.raises(UsageError, match="the list of texts is empty"):
+        list(train_grid([], grid={"seed": [1, 2]}))

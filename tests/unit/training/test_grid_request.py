@@ -1,0 +1,96 @@
+"""The runs that a grid asks for: which there are, what they have in common, in what they differ, and what cannot be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
+from rnnlm.training.grid_request import GridRequest, axes_of, combinations, differing, folder_name, parse_axes, usual_folder
+from rnnlm.training.request import Request
+
+ASKED = Request(text=("my.txt",), output=Path("lesson"))
+
+
+def runs_of(*grid, equal=False, **request):
+    return combinations(GridRequest(replace(ASKED, **request), parse_axes(grid), equal))[0]
+
+
+def settings(runs, name):
+    return [run.resolved.values.get(name) for run in runs]
+
+
+def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
+    runs = runs_of("model=rnn,gru", "hidden_size=8, 16")
+    assert [run.name for run in runs] == [
+        "model=rnn,hidden_size=8", "model=rnn,hidden_size=16", "model=gru,hidden_size=8", "model=gru,hidden_size=16",
+    ]  # fmt: skip
+    assert [run.request.output for run in runs] == [Path("lesson") / run.name for run in runs]
+    assert (settings(runs, "model"), settings(runs, "hidden_size")) == (["rnn", "rnn", "gru", "gru"], [8, 16, 8, 16])
+    assert settings(runs, "learning_rate") == [0.001, 0.001, 0.003, 0.003]  # of their recipes
+
+
+def test_values_with_commas_are_separated_by_semicolons_and_python_gives_them_as_they_are():
+    assert parse_axes(["layer-sizes=400,400;650,650"]) == {"layer_sizes": ("400,400", "650,650")}
+    assert axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru", "learning_rate": 0.5}) == {
+        "seed": ("1", "2"), "tied": ("true", "none"), "model": ("gru",), "learning_rate": ("0.5",),
+    }  # fmt: skip
+
+
+def test_budget_tokenizer_and_seed_are_those_of_the_first_run_unless_the_grid_names_them():
+    runs = runs_of("recipe=ffnn,demo", "seed=3,4")
+    assert settings(runs, "budget") == ["15epochs"] * 4 and settings(runs, "lowercase") == [False] * 4
+    assert settings(runs, "seed") == [3, 4, 3, 4]
+    assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == ["1epochs", "9epochs"]
+    given = runs_of("recipe=ffnn,demo", assignments={"lowercase": "true"}, flags={"budget": "5m"})
+    assert settings(given, "lowercase") == [True, True] and settings(given, "budget") == ["5m", "5m"]
+
+
+def test_other_settings_of_the_recipes_differ_unless_they_are_to_be_equal():
+    runs, equal = runs_of("model=rnn,gru,lstm"), runs_of("model=rnn,gru,lstm", equal=True)
+    assert differing(runs)["learning_rate"] == {"model=rnn": 0.001, "model=gru": 0.003, "model=lstm": 0.005}
+    assert "model" not in differing(runs) and "forget_bias" not in differing(runs)  # a setting of the LSTM alone
+    assert differing(equal) == {} and settings(equal, "learning_rate") == [0.001] * 3
+
+
+def test_settings_for_all_are_left_out_where_a_kind_lacks_them_and_all_hold_out_the_same_text():
+    with pytest.warns(RnnlmWarning, match="a model of kind ngram has no budget, hidden_size: it is trained without"):
+        runs = runs_of("model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2})
+    assert (settings(runs, "hidden_size"), settings(runs, "order"), settings(runs, "budget")) == ([None, 8], [2, None], [None, "5m"])
+    assert [run.resolved.origins["holdout"] for run in runs] != ["default", "default"] and settings(runs, "holdout") == [0.05] * 2
+
+
+@pytest.mark.parametrize("grid, request_of, says", [
+    (["hidden_sise=3,4"], {}, "hidden_sise=3: unknown setting 'hidden_sise' in --grid; did you mean 'hidden_size'"),
+    (["hidden_size=3,x"], {}, "hidden_size=x: setting hidden_size = 'x' is not valid"),
+    (["model=gru,ngram", "hidden_size=3,4"], {}, "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
+    (["model=grru"], {}, "model=grru: unknown model 'grru'; did you mean 'gru'"),
+    (["recipe=lstm,nothing"], {}, "recipe=nothing: "),
+    (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed is in the grid and in --set"),
+    (["seed=1,2"], {"flags": {"seed": 3}}, "seed is in the grid and in a named option"),
+    (["model=gru,rnn"], {"model": "gru"}, "model is in the grid and in a named option"),
+    (["seed=1"], {"resume": "auto"}, "a grid needs no --resume"),
+    (["hidden_size"], {}, "'hidden_size' is not of the form"),
+    (["seed=1,1"], {}, "a value stands there twice"),
+    (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),
+    (["seed=1,"], {}, "a value is empty"),
+    ([], {}, "a grid needs a setting"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_by_its_name(grid, request_of, says):
+    with pytest.raises(UsageError) as refused:
+        runs_of(*grid, **request_of)
+    assert says in str(refused.value)
+    assert isinstance(refused.value, SettingsError) or "unknown" not in says
+
+
+def test_folders_have_names_that_every_disk_takes():
+    assert folder_name("model=gru,learning_rate=0.1") == "model=gru,learning_rate=0.1"
+    odd, other = folder_name("embeddings=/a/b.vec"), folder_name("embeddings=/a:b.vec")
+    assert odd.startswith("embeddings=_a_b.vec-") and odd != other and len(folder_name("x=" + 500 * "1")) < 200
+
+
+def test_a_grid_without_a_folder_has_one_after_its_text():
+    names = [(), ("data/my.corpus.txt",), ("-",), ("hf:owner/some-text@main",)]
+    assert [usual_folder(replace(ASKED, text=text)).name for text in names] == [
+        "english-grid", "my-grid", "text-grid", "some-text-main-grid",
+    ]  # fmt: skip
