@@ -1,6 +1,7 @@
 """Options that several commands share, and what they make of them."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -54,7 +55,7 @@ def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.Abstra
     second one, is wrong usage."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
-    return contextlib.redirect_stdout(sys.stderr) if streams else contextlib.nullcontext()
+    return contextlib.redirect_stdout(sys.stderr or io.StringIO()) if streams else contextlib.nullcontext()
 
 
 class _ModelOption(click.Option):

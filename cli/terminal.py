@@ -69,7 +69,7 @@ class Progress:
         self.closed = threading.Event()
         if context := click.get_current_context(silent=True):
             context.call_on_close(self.close)
-            if not sys.stderr.isatty():
+            if sys.stderr is not None and not sys.stderr.isatty():  # None: the process was started with it closed
                 threading.Thread(target=self._go_on_saying, daemon=True).start()
 
     def __enter__(self) -> "Progress":

@@ -7,7 +7,7 @@
 
 import functools
 import importlib
-import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -53,10 +53,11 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
-    "WordPrefix": "rnnlm.inference.word_prefixes",
-    "WordScorer": "rnnlm.inference.word_prefixes",
+    "WordPrefix": "rnnlm.scoring.word_scorer",
+    "WordScorer": "rnnlm.scoring.word_scorer",
     "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
+    "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
@@ -91,7 +92,7 @@ _PUBLIC = {
     "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
-    "scorer": "rnnlm.inference.word_prefixes",
+    "scorer": "rnnlm.scoring.word_scorer",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -102,6 +103,7 @@ _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for on
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
+    from rnnlm.arrays import as_numpy
     from rnnlm.combinations.adaptation import adapt
     from rnnlm.combinations.mixing import Mixed, mix
     from rnnlm.combinations.mixture import Mixture
@@ -116,7 +118,6 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.inference.word_prefixes import WordPrefix, WordScorer, scorer
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
+    from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise
@@ -153,7 +155,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    if not inspect.isfunction(found):
+    if not isinstance(found, types.FunctionType):
         return found
     return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
 

@@ -5,6 +5,7 @@ collection are checked with it, those of an iterator as they come, the fields of
 the functions' own matter.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -19,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, given, with_article
+from rnnlm.interface import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +33,7 @@ _NAMED = {
     "Tokenizer": ("a tokenizer", "tokenizers"), "Text": ("a text such as rnnlm.Corpus", "texts"),
     "EncodedText": ("an encoded text", "encoded texts"),
 }  # fmt: skip
+_NEEDED = {"LanguageModel": ("tokenizer", "initial_state", "score", "predict"), "Tokenizer": ("boundary_id", "encode", "decode")}
 _KNOWN: set[tuple[type[Any], Any]] = set()  # classes that keep a protocol, which takes a while to find out
 _NAME_OR_PATH = ("a name or path", "names or paths")
 _MODEL_OR_NAME = ("a language model or its name", "language models or their names")
@@ -78,6 +81,34 @@ def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) ->
     """
     for name in values.keys() & hints.keys():
         _checked(values[name], hints[name], name, function)
+
+
+def token_ids(ids_BT: Any) -> Array:
+    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in each of B rows.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if not hasattr(ids_BT, "dtype"):
+        with contextlib.suppress(ValueError):  # lists of different lengths
+            ids_BT = np.asarray(ids_BT)
+    numbers_are = getattr(ids_BT, "dtype", None)
+    is_whole = numbers_are.kind in "iu" if isinstance(numbers_are, np.dtype) else str(numbers_are).startswith(("torch.int", "torch.uint"))
+    if is_whole and ids_BT.ndim == 2:
+        return ids_BT
+    found = given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
+    raise ArgumentTypeError(f"token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not {found}")
+
+
+def check_state(state: Any, kind: type[Any]) -> None:
+    """Check that a model was given a state of its own kind.
+
+    Raises:
+        ArgumentTypeError: it was not.
+    """
+    if not isinstance(state, kind):
+        what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
+        raise ArgumentTypeError(what, hint="the first one is model.initial_state(rows), the next ones are what score and predict return")
 
 
 @functools.cache
@@ -136,15 +167,21 @@ def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
 def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
-        is_right = isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike))
+        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")  # of a table
+        is_right = isinstance(value, Iterable) and not is_whole
         inside = _mismatch_inside(value, item_hint, where) if is_right else None
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         is_right = isinstance(value, Mapping)
-        found = (_mismatch(each, typing.get_args(hint)[-1], f"{where}[{key!r}]") for key, each in (value.items() if is_right else ()))
-        inside = next(filter(None, found), None)
+        inside = _mismatch_of_items(value, typing.get_args(hint), where) if is_right else None
     else:
         is_right, inside = _is_a(value, hint, origin), None
     return inside if is_right else _Mismatch(where, hint, value)
+
+
+def _mismatch_of_items(value: Mapping[Any, Any], hints: tuple[Any, ...], where: str) -> _Mismatch | None:
+    keys = (_mismatch(key, hints[0], f"a key of {where}") for key in value)
+    values = (_mismatch(each, hints[-1], f"{where}[{key!r}]") for key, each in value.items())
+    return next(filter(None, (*keys, *values)), None)
 
 
 def _mismatch_inside(items: Iterable[Any], hint: Any, where: str) -> _Mismatch | None:
@@ -178,7 +215,9 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
 
 
 def _has_parts(value: Any, protocol: Any) -> bool:
-    return all(hasattr(value, part) for part in vars(protocol) if not part.startswith("_"))
+    """Whether `value` has what every function needs of the protocol; which parts it can do without is its own matter."""
+    needed = _NEEDED.get(protocol.__name__) or [part for part in vars(protocol) if not part.startswith("_")]
+    return all(hasattr(value, part) for part in needed)
 
 
 def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
@@ -208,7 +247,8 @@ def _words_of_one(hint: Any) -> tuple[str, str]:
     if item_hint := _item_hint(hint):
         return f"a list of {_words(item_hint, several=True)}", f"lists of {_words(item_hint, several=True)}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a dict of {_words(typing.get_args(hint)[-1], several=True)}", "dicts"
+        values = typing.get_args(hint)[-1]
+        return "a dict" if values is Any else f"a dict of {_words(values, several=True)}", "dicts"
     if origin is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint))), "names"
     if origin is Callable:

@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.errors import ArgumentTypeError, given
 from rnnlm.interface import Array
 
 
 def as_numpy(values: Array) -> np.ndarray:
-    """`values` as a numpy array on the host; waits for the device."""
+    """`values`, an array of numpy or torch such as a model's `score` and `predict` give, as a numpy array of the same shape and type on the
+    host: itself where it is one, else a copy or a view, without gradients. Waits for the device.
+
+    Raises:
+        ArgumentTypeError (a TypeError): it is neither.
+    """
     if isinstance(values, np.ndarray):
         return values
+    if not hasattr(values, "detach"):
+        raise ArgumentTypeError(f"values must be an array of numpy or torch, not {given(values)}")
     return values.detach().cpu().numpy()
 
 

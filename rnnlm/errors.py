@@ -9,6 +9,7 @@ import difflib
 import importlib
 import re
 import reprlib
+import sys
 import warnings
 from collections.abc import Iterable
 from types import ModuleType
@@ -106,7 +107,9 @@ class RnnlmWarning(UserWarning):
 
 def notice(message: str) -> None:
     """Tell the caller something that is no failure, as an :class:`RnnlmWarning`."""
-    warnings.warn(_cut(message), RnnlmWarning, stacklevel=3)
+    caller = sys._getframe(1).f_back
+    is_checked = caller is not None and caller.f_code.co_name == "with_checks"  # of rnnlm.arguments, which its own caller does not see
+    warnings.warn(_cut(message), RnnlmWarning, stacklevel=4 if is_checked else 3)
 
 
 def shown(value: Any) -> str:

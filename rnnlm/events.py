@@ -145,6 +145,7 @@ class Validated:
 
     @property
     def best_ppl_token(self) -> float | None:
+        """`best`; None where the best weights are chosen by another figure than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
     def record(self) -> dict[str, Any]:
@@ -184,6 +185,7 @@ class Fitted:
 
     @property
     def best_ppl_token(self) -> float | None:
+        """`best`; None where the best weights are chosen by another figure than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
 

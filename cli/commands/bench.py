@@ -126,7 +126,7 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 def score(
     text: tuple[str, ...], model_name: str | None, tokens: int | None, rounds: int | None, latency: bool, device: str, as_json: bool
 ) -> None:
-    """Tokens/s and words/s of scoring sentences.
+    """Tokens/s and words/s of scoring sentences, or its latency.
 
     \b
     rnnlm bench score
@@ -134,7 +134,8 @@ def score(
     rnnlm bench score --latency
 
     From text to records, for several mixes of lengths. Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare
-    matrix products of the same run, in turns. With --latency, what a service waits for: medians and 95th percentiles, one line of TEXT a call, then word by word.
+    matrix products of the same run, in turns. With --latency, what a service waits for: medians and 95th percentiles, one line of TEXT a
+    call, then word by word.
     """
     if latency:
         _bench_latency(text, or_demo(model_name), tokens or 2_000, rounds or 20, device, as_json)

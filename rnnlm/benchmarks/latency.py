@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.inference.word_prefixes import scorer
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.scorer import score_sentences
+from rnnlm.scoring.word_scorer import scorer
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import no_text, split_words
 

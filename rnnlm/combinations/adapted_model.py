@@ -7,11 +7,12 @@ import numpy as np
 
 from rnnlm.combinations.settings import describe, joined
 from rnnlm.errors import UsageError
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, keeps
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 
 
+@keeps(LanguageModel)
 class AdaptedModel:
     """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
 

@@ -27,12 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.arguments import check_state
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import PADDING, Array, LanguageModel
+from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
 
@@ -45,6 +46,7 @@ Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 Give = Callable[[Network, Tensor, slice, Tensor | None], Tensor]
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class DynamicState:
     """The weights (P,) as adapted so far, the unfinished segment's inputs, and the hidden state before them."""
@@ -62,6 +64,7 @@ class DynamicState:
         return {**with_prefix(PART, self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
 
 
+@keeps(LanguageModel)
 class DynamicEvaluation(AdaptedModel):
     """Around a neural network, one row at a time. The network it is made of keeps its weights; each call computes with a copy, into
     which it puts the weights of its state, so there are as many copies as threads have read at the same time."""
@@ -81,9 +84,10 @@ class DynamicEvaluation(AdaptedModel):
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
-        return DynamicState(self.start_P, self.model.initial_state(1), self.model.ids(np.zeros(0, dtype=np.int64)))
+        return DynamicState(self.start_P, self.model.initial_state(1), torch.zeros(0, dtype=torch.int64, device=self.model.device))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
+        """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
         inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
@@ -96,6 +100,8 @@ class DynamicEvaluation(AdaptedModel):
         return logprob_T1.t() * (targets_BT != PADDING), after
 
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
+        """:meth:`rnnlm.LanguageModel.predict` in torch, on the model's device."""
+
         def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
             return network.predict_features(features_T1E)
 
@@ -112,6 +118,7 @@ class DynamicEvaluation(AdaptedModel):
 
     def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
         """What `give` gives for all places, side by side, and the state after the inputs."""
+        check_state(state, DynamicState)
         one_row(len(inputs_BT))
         size, before = self.settings.segment_tokens, len(state.inputs_T)
         stream_S1 = torch.cat([state.inputs_T, inputs_BT[0]])[:, None]

@@ -44,22 +44,22 @@ class Mixed:
 
 
 def mix(
-    names: Sequence[str | Path], on: str | Path | Sequence[str | Path] | Text | None = None, output: str | Path = "checkpoints/mixture", *,
+    names: Sequence[LanguageModel | str | Path], on: str | Path | Sequence[str | Path] | Text | None = None,
+    output: str | Path = "checkpoints/mixture", *,
     kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
     overwrite: bool = False, device: str | Device = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
-    kind: "linear" (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the models are copied into the
-    folder `output`; else they are referred to, and must stay what they are. report: called with the progress of tuning.
+    names: or models that were loaded from their folders. kind: "linear" (probabilities are added up) or "log-linear" (multiplied and
+    normalised). bundle: the folder `output` holds copies of the models; else it refers to them. report: called with tuning's progress.
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
-            a text nor weights. TextError: the text cannot be read. ModelError: a model is missing or damaged.
-            OutputError: `output` cannot be written.
+            a text nor weights. TextError: the text cannot be read. ModelError: a model is missing or damaged. OutputError.
     """
     began = time.perf_counter()
-    output, called = Path(output), [str(name) for name in names]
+    output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
     folders = [loading.find(name) for name in called]
     model_folder.check_output(output, overwrite)

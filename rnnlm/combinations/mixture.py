@@ -16,10 +16,11 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays as array_types
+from rnnlm.arguments import check_state, token_ids
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer
+from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
@@ -38,6 +39,7 @@ class MixtureSettings:
     mixing: Annotated[MixtureKind, Meta(description="probabilities are added up, or multiplied and normalised")] = "linear"
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class MixtureState:
     """The states of the parts."""
@@ -53,6 +55,7 @@ class MixtureState:
         return {name: array for part in parts for name, array in part.items()}
 
 
+@keeps(LanguageModel)
 class Mixture(PickledByOrigin):
     """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
 
@@ -106,8 +109,9 @@ class Mixture(PickledByOrigin):
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
-        """Of a log-linear mixture by predicting all tokens, in pieces of the time."""
-        inputs_BT, targets_BT = array_types.as_numpy(inputs_BT), array_types.as_numpy(targets_BT)  # which every model takes
+        """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on the network's device. A log-linear
+        mixture predicts all tokens for it, in pieces of the time."""
+        inputs_BT, targets_BT = map(array_types.as_numpy, map(token_ids, (inputs_BT, targets_BT)))  # numpy's: every model takes these
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)
@@ -116,13 +120,14 @@ class Mixture(PickledByOrigin):
         return _without_padding(logprob_BT, targets_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
+        """:meth:`rnnlm.LanguageModel.predict` in numpy where all parts are numpy's, else in torch on the network's device."""
         predicted_KBTV, after = self.predict_parts(inputs_BT, state)
         combine = added if self.kind == "linear" else multiplied
         return combine(predicted_KBTV, self.weights_K[self._counting]), after
 
     def predict_parts(self, inputs_BT: Array, state: MixtureState) -> tuple[list[Array], MixtureState]:
         """What each part that counts predicts, (B, T, V) each, and the state after the last input."""
-        ids_BT = array_types.as_numpy(inputs_BT)
+        ids_BT = array_types.as_numpy(token_ids(inputs_BT))
         return self._asked(lambda part, its: part.predict(ids_BT, its), state)
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
@@ -143,6 +148,7 @@ class Mixture(PickledByOrigin):
 
     def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs afterwards."""
+        check_state(state, MixtureState)
         answers, states = [], list(state.parts)
         for k in self._counting:
             answer, states[k] = ask(self.parts[k], states[k])

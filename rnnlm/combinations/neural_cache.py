@@ -18,15 +18,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm import arrays
+from rnnlm.arguments import check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden
 from rnnlm.combinations.settings import NeuralCacheSettings
-from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State
+from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
 
 NO_WORD = -1
 CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what stays in the processor's cache
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class NeuralCacheState:
     """The model's state; hidden states (B, R + 1, H), latest last, and the words (B, R) that followed all but the last of them.
@@ -48,6 +50,7 @@ class NeuralCacheState:
         return {**with_prefix(PART, self.model.to_arrays()), **{name: arrays.as_numpy(tensor) for name, tensor in own.items()}}
 
 
+@keeps(LanguageModel)
 class NeuralCache(AdaptedModel):
     """Around a model with hidden states; the network runs once."""
 
@@ -66,6 +69,9 @@ class NeuralCache(AdaptedModel):
         return NeuralCacheState(self.model.initial_state(rows), hidden_B1H, words_B0, has_read_B)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralCacheState) -> tuple[Tensor, NeuralCacheState]:
+        """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
+        check_state(state, NeuralCacheState)
+        inputs_BT = token_ids(inputs_BT)
         hidden_BTH, inner = self.model.hidden(inputs_BT, state.model)
         logprob_BT = self.model.score_hidden(hidden_BTH, targets_BT)
         seen = self._read(hidden_BTH, inputs_BT, state, inner)
@@ -74,6 +80,9 @@ class NeuralCache(AdaptedModel):
         return self._mixed(logprob_BT, share_BT, is_filled_BT) * (targets != PADDING), self._cut(seen)
 
     def predict(self, inputs_BT: Array, state: NeuralCacheState) -> tuple[Tensor, NeuralCacheState]:
+        """:meth:`rnnlm.LanguageModel.predict` in torch, on the model's device."""
+        check_state(state, NeuralCacheState)
+        inputs_BT = token_ids(inputs_BT)
         hidden_BTH, inner = self.model.hidden(inputs_BT, state.model)
         logprob_BTV = self.model.predict_hidden(hidden_BTH)
         seen = self._read(hidden_BTH, inputs_BT, state, inner)

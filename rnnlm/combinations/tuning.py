@@ -58,15 +58,15 @@ CacheShares = Callable[[Any], np.ndarray]  # settings of a cache -> its probabil
 
 
 def tune(
-    name: str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *, given: Mapping[str, Any] | None = None,
+    name: LanguageModel | str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *, given: Mapping[str, Any] | None = None,
     statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None, device: str | Device = "auto",
     report: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial | TunedSettings]:  # fmt: skip
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
 
-    on: held-out text (a path, several, or a text), read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS).
-    given: settings that are not to be chosen. statistics: training text on which gradient statistics are gathered first, and saved; the
-    rule rms is tuned then. report: called with the number of segments of that text done, and of all.
+    name: or a model that was loaded from its folder. on: held-out text (a path, several, or a text), read as one stream, of which the
+    first `tokens` are used (None: DEFAULT_TOKENS). given: settings that are not to be chosen. statistics: training text on which
+    gradient statistics are gathered first, and saved; the rule rms is tuned then. report: called with its segments done, and all.
 
     Raises:
         UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.
@@ -80,7 +80,7 @@ def tune(
     if kind != "unigram":
         check_hidden(model, HiddenStateModel)
     encoded = on.encode(model.tokenizer)
-    warn_if_trained_on(encoded.lines_hash, {str(name): folder}, "settings")
+    warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
     if statistics is not None:
         _save_statistics(folder, model, as_text(statistics).encode(model.tokenizer).ids, settings.segment_tokens, report)
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]

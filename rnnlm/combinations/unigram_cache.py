@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.arguments import check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations.adapted_model import PART, AdaptedModel
 from rnnlm.combinations.settings import UnigramCacheSettings
-from rnnlm.interface import PADDING, Array, LanguageModel, State
+from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.text.encoding import known_ids
 
 NO_WORD = -1
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class UnigramCacheState:
     """The model's state, and the words read last, (B, R), latest last; NO_WORD before a row's first."""
@@ -32,6 +34,7 @@ class UnigramCacheState:
         return {**with_prefix(PART, self.model.to_arrays()), "words": self.words_BR}
 
 
+@keeps(LanguageModel)
 class UnigramCache(AdaptedModel):
     """Around any model; numbers are of its type, on its device."""
 
@@ -44,6 +47,9 @@ class UnigramCache(AdaptedModel):
         return UnigramCacheState(self.model.initial_state(rows), np.zeros((rows, 0), dtype=np.int64))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+        """:meth:`rnnlm.LanguageModel.score` in the array type of the model that it adapts."""
+        check_state(state, UnigramCacheState)
+        inputs_BT = token_ids(inputs_BT)
         logprob_BT, after = self.model.score(inputs_BT, targets_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
         targets = self._known(targets_BT)
@@ -51,6 +57,9 @@ class UnigramCache(AdaptedModel):
         return arrays.mixed(logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight) * is_target_BT, after
 
     def predict(self, inputs_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+        """:meth:`rnnlm.LanguageModel.predict` in the array type of the model that it adapts."""
+        check_state(state, UnigramCacheState)
+        inputs_BT = token_ids(inputs_BT)
         logprob_BTV, after = self.model.predict(inputs_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
         return arrays.mixed(logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight), after
@@ -80,7 +89,7 @@ class UnigramCache(AdaptedModel):
         return seen_BM, UnigramCacheState(after, seen_BM[:, -self.settings.cache_tokens :])
 
     def _known(self, ids_BT: Array) -> np.ndarray:
-        return known_ids(arrays.as_numpy(ids_BT).astype(np.int64), self.tokenizer)
+        return known_ids(arrays.as_numpy(token_ids(ids_BT)).astype(np.int64), self.tokenizer)
 
     def _lengths(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
         """How many words the cache holds at each of the last T places, (B, T)."""

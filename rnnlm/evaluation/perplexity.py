@@ -63,6 +63,7 @@ class Evaluation:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """The figures by name, in JSON's types."""
         return dataclasses.asdict(self)
 
 

@@ -37,16 +37,19 @@ class Check:
     detail: str
 
 
-def audit(name: str | Path, *, sample: int | None = None, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
+def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
     """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
 
+    name: or a model that was loaded, whose folder is checked.
     sample: after how many contexts the sums are taken; None: after all, if that is not too much.
 
     Raises:
-        UsageError: the sample is empty. ModelError: there is no such model. DeviceError: `device` is not available.
+        UsageError: the sample is empty, or the model was not loaded from a folder. ModelError: there is no such model. DeviceError:
+            `device` is not available.
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
+    name = loading.name_of(name)
     if is_prepared(name):
         checks = problems(Path(name))
         yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)

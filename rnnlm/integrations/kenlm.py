@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError, given
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.inference.word_tokens import WordTokens
 from rnnlm.interface import BOUNDARY, SENTENCE_START
@@ -115,10 +115,14 @@ class Model:
         self._set(model, os.path.abspath(path))
 
     @classmethod
-    def of(cls, model: AnyModel, path: str | Path = "") -> "Model":
-        """A model that is there already, such as a mixture or one that adapts itself. `path`: shown as its place."""
+    def of(cls, model: AnyModel | str | Path, path: str | Path = "") -> "Model":
+        """A model that is there already, such as a mixture or one that adapts itself, or its name. `path`: shown as its place.
+
+        Raises:
+            ModelError: there is no model of that name.
+        """
         made = cls.__new__(cls)
-        made._set(model, str(path))
+        made._set(loading.model_of(model), str(path))
         return made
 
     def _set(self, model: AnyModel, path: str) -> None:
@@ -129,6 +133,7 @@ class Model:
 
     @property
     def order(self) -> int:
+        """The number of words of its longest n-grams."""
         return self._scorer.order
 
     @property
@@ -210,6 +215,8 @@ class Model:
         return self._scorer.line(self._scorer.begin() if bos else self._scorer.null(), tokens)
 
     def _advance(self, in_state: State, word: str, out_state: State) -> tuple[float, int, bool]:
+        if not isinstance(in_state, State):
+            raise ArgumentTypeError(f"in_state must be a State, not {given(in_state)}")
         if in_state._scorer is not self._scorer:
             whose = "no model has written it" if in_state._scorer is None else "another model has written it"
             raise UsageError("this state cannot be used", whose, "write it first: BeginSentenceWrite, or BaseScore of this model")
@@ -233,8 +240,10 @@ class LanguageModel(Model):
 
 def _text(text: str | bytes) -> str:
     """Raises:
-    TextError: it is bytes, but not UTF-8.
+    TextError: it is bytes, but not UTF-8. ArgumentTypeError (a TypeError): it is neither str nor bytes.
     """
+    if not isinstance(text, (str, bytes)):
+        raise ArgumentTypeError(f"a sentence or word must be a str, not {given(text)}")
     try:
         return text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.text.prepared import prepared_text
@@ -82,13 +82,13 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
 
 
-def find(name: str | Path) -> Path:
-    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped.
+def find(name: LanguageModel | str | Path) -> Path:
+    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped; or of one that was loaded.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none. UsageError: the model was not loaded from a folder.
     """
-    name = str(name)
+    name = name_of(name)
     for place in _places(name):
         if model_folder.is_model(place):
             return place
@@ -98,6 +98,19 @@ def find(name: str | Path) -> Path:
     known = {folder.name for folder in (*mine, *shipped()) if model_folder.is_model(folder)}
     hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
+
+
+def name_of(model: LanguageModel | str | Path) -> str:
+    """The name that a model is given by, or the folder that it was loaded from.
+
+    Raises:
+        UsageError: it was not loaded from a folder.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return str(model)
+    if (origin := getattr(model, "origin", None)) is None:
+        raise UsageError("this model has no folder", "it was made in memory, or adapts another one", "give the name of a saved model")
+    return str(origin[0])
 
 
 def _places(name: str) -> list[Path]:

@@ -133,7 +133,7 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
     try:
         made_of = {"parts": parts} if kind.family == "combination" else {}
         model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
-        model.origin = os.path.abspath(folder), device
+        model.origin = os.path.abspath(folder), str(device)
         return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):

@@ -25,6 +25,7 @@ class Kind:
     made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
 
     def settings_classes(self) -> tuple[type[Any], ...]:
+        """The classes of its settings."""
         return tuple(resolve_name(path) for path in self.settings)
 
     def check(self, resolved: Any, has_valid: bool) -> None:
@@ -42,14 +43,17 @@ class Kind:
         resolve_name(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:
+        """Train a model; the events of the run."""
         return resolve_name(f"{self.fitting}:fit")(*arguments)
 
     @property
     def array_shapes(self) -> Callable[..., Any]:
+        """The function that says which arrays a stored model has."""
         return resolve_name(f"{self.loading}:array_shapes")
 
     @property
     def from_arrays(self) -> Callable[..., Any]:
+        """The function that makes a model of its arrays."""
         return resolve_name(f"{self.loading}:from_arrays")
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.interface import Array, Shapes, Tokenizer
+from rnnlm.arguments import check_state, token_ids
+from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, resolve_device, training_products
@@ -18,6 +19,7 @@ from rnnlm.neural.network import Network, NetworkState
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class NeuralState:
     """What the network's body remembers: tensors of shape (places, B, width)."""
@@ -32,6 +34,7 @@ class NeuralState:
         return {f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)}
 
 
+@keeps(HiddenStateModel)
 class NeuralLanguageModel(PickledByOrigin):
     """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
 
@@ -55,16 +58,21 @@ class NeuralLanguageModel(PickledByOrigin):
         return NeuralState(self.network.initial_state(rows))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without gradients."""
+        check_state(state, NeuralState)
         with self.reading():
             logprob_TB, after = self.network.score(self.ids(inputs_BT).t(), self.ids(targets_BT).t(), state.tensors)
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        """:meth:`rnnlm.LanguageModel.predict` in torch, float32, on the model's device, without gradients."""
+        check_state(state, NeuralState)
         with self.reading():
             logprob_TBV, after = self.network.predict(self.ids(inputs_BT).t(), state.tensors)
         return logprob_TBV.transpose(0, 1), NeuralState(after)
 
     def hidden(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+        check_state(state, NeuralState)
         with self.reading():
             features_TBE, after = self.network.features(self.ids(inputs_BT).t(), state.tensors)
         return features_TBE.transpose(0, 1), NeuralState(after)
@@ -97,7 +105,7 @@ class NeuralLanguageModel(PickledByOrigin):
 
     def ids(self, ids: Array) -> Tensor:
         """Token ids as a tensor on the model's device."""
-        return torch.as_tensor(ids, dtype=torch.int64, device=self.device)
+        return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

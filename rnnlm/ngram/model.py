@@ -6,7 +6,6 @@ The state is the last N-1 ids since the line began, shortened to what the model 
 scored at once: the number of the n-gram that ends at a position comes from that of the (n-1)-gram before it and the word.
 """
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm.arguments import check_state, token_ids
 from rnnlm.errors import ModelError
-from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.matching import longest_matches
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, damaged, find_many, make_keys, split_keys, word_bits
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, naming_damage, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids
 
@@ -30,6 +30,7 @@ SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
 OUTSIDE = -2  # number of a context that reaches back beyond the start of the line
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class NgramState:
     """The last inputs of each row, (B, N-1), latest last; -1 where there are fewer, or more would change nothing."""
@@ -43,6 +44,7 @@ class NgramState:
         return {"inputs": self.inputs_BN}
 
 
+@keeps(LanguageModel, OptionalMethods)
 class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log p(w|h), log backoff, nats (the
     highest order has only the first).
@@ -80,10 +82,12 @@ class NgramModel(PickledByOrigin):
 
     @property
     def order(self) -> int:
+        """N, the number of words of its longest n-grams."""
         return len(self.values)
 
     @property
     def size(self) -> int:
+        """V, the number of words that it predicts, the boundary included."""
         return self.tokenizer.size
 
     def levels(self) -> Iterator[BackoffLevel]:
@@ -103,14 +107,15 @@ class NgramModel(PickledByOrigin):
         return NgramState(np.full((rows, self.order - 1), PADDING, dtype=self._index))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
-        inputs_BL = self._with_state(inputs_BT, state)
-        targets_BT = known_ids(array_types.as_numpy(targets_BT), self.tokenizer)
+        """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
+        inputs_BL = self._with_state(token_ids(inputs_BT), state)
+        targets_BT = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         if not targets_BT.size:
             return np.zeros(targets_BT.shape), state
         length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
         starts = range(0, targets_BT.shape[1], length)  # each piece reads the N - 1 inputs before it again
         pieces = [(inputs_BL[:, start : start + length + self.order - 1], targets_BT[:, start : start + length]) for start in starts]
-        with _naming_damage():
+        with naming_damage():
             *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))
         return np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1), self._state(inputs_BL, last)
 
@@ -144,10 +149,12 @@ class NgramModel(PickledByOrigin):
         return IncrementalScorer(self)
 
     def predict(self, inputs_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
+        """:meth:`rnnlm.LanguageModel.predict` in numpy, float32."""
+        inputs_BT = token_ids(inputs_BT)
         if not np.size(inputs_BT):
             return np.zeros((*np.shape(inputs_BT), self.size), dtype=np.float32), state
         inputs_BL = self._with_state(inputs_BT, state)
-        with _naming_damage():
+        with naming_damage():
             read = [(contexts_BT, cost_BT) for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL)]
             logprob_RV = self._predict([(contexts_BT.ravel(), cost_BT.ravel()) for contexts_BT, cost_BT in read], np.size(inputs_BT))
         after = self._state(inputs_BL, [(contexts_BT[:, -1], cost_BT[:, -1]) for contexts_BT, cost_BT in read])
@@ -177,6 +184,7 @@ class NgramModel(PickledByOrigin):
 
     def _with_state(self, inputs_BT: Array, state: NgramState) -> np.ndarray:
         """The inputs after those that the state remembers, (B, L)."""
+        check_state(state, NgramState)
         inputs_BT = known_ids(array_types.as_numpy(inputs_BT), self.tokenizer).astype(state.inputs_BN.dtype)
         return np.concatenate([state.inputs_BN, inputs_BT], axis=1)
 
@@ -248,15 +256,6 @@ class NgramModel(PickledByOrigin):
         inputs_BN = inputs_BL[:, inputs_BL.shape[1] - (self.order - 1) :].copy()
         inputs_BN[np.arange(self.order - 1, 0, -1) > kept_B[:, None]] = PADDING
         return NgramState(inputs_BN)
-
-
-@contextlib.contextmanager
-def _naming_damage() -> Iterator[None]:
-    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows in use."""
-    try:
-        yield
-    except IndexError:
-        raise damaged() from None
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:

@@ -5,7 +5,8 @@ keys are sorted, so n-grams run by context, then by word, and those that follow 
 by word; `<s>` is word V, context only.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,6 +132,19 @@ def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) ->
     places_Q[places_Q == len(keys_M)] = 0
     places_Q[keys_M[places_Q] != wanted_Q] = NOWHERE
     return places_Q
+
+
+@contextlib.contextmanager
+def naming_damage() -> Iterator[None]:
+    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows in use.
+
+    Raises:
+        ModelError: an index in them points to what is not there.
+    """
+    try:
+        yield
+    except IndexError:
+        raise damaged() from None
 
 
 def damaged() -> ModelError:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm.arguments import check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
-from rnnlm.interface import PADDING, Array, Shapes, Tokenizer
+from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
@@ -22,6 +23,7 @@ from rnnlm.ngram.validation import stream_perplexity
 from rnnlm.text.encoding import TrainingData, known_ids
 
 
+@keeps(State)
 @dataclass(frozen=True)
 class EmptyState:
     """Nothing is remembered; only the number of rows is."""
@@ -35,6 +37,7 @@ class EmptyState:
         return {"rows": np.array(self.rows)}
 
 
+@keeps(LanguageModel, OptionalMethods)
 class UnigramModel(PickledByOrigin):
     """logprob_V: natural logarithms, float64, sums to one as probabilities."""
 
@@ -61,11 +64,16 @@ class UnigramModel(PickledByOrigin):
         return EmptyState(rows)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
-        targets = known_ids(array_types.as_numpy(targets_BT), self.tokenizer)
+        """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
+        check_state(state, EmptyState)
+        token_ids(inputs_BT)
+        targets = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
-        return np.broadcast_to(self.logprob_V, (*inputs_BT.shape, len(self.logprob_V))), state
+        """:meth:`rnnlm.LanguageModel.predict` in numpy, float64; one read-only row stands for all places."""
+        check_state(state, EmptyState)
+        return np.broadcast_to(self.logprob_V, (*token_ids(inputs_BT).shape, len(self.logprob_V))), state
 
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""

@@ -110,7 +110,7 @@ def feature_table(
         if model.tokenizer.fingerprint not in oov:
             oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
-    tell_unseen(count_marks("\n".join(distinct)), {name: model.tokenizer for name, model in models.items()})
+    tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)

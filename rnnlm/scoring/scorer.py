@@ -170,7 +170,7 @@ class _Scorer:
             readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
             texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
             lines.update(texts)
-            marks.update(count_marks("\n".join(texts)))
+            marks.update(count_marks(texts))
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))

@@ -75,10 +75,12 @@ class SentenceSettings:
 
     @property
     def wants_table(self) -> bool:
+        """Whether a column or its separator is named, which only tables have."""
         return bool(self.column or self.id_column or self.given_column or self.delimiter or self.keep or self.region_columns)
 
     @property
     def source(self) -> SourceSettings:
+        """How its texts are taken out of tables and data sets."""
         return SourceSettings(self.column, self.split, self.delimiter)
 
     def check(self) -> None:
@@ -92,6 +94,7 @@ class SentenceSettings:
 
     @property
     def errors(self) -> str:
+        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
         return "replace" if self.encoding_errors == "replace" else "surrogateescape"
 
 

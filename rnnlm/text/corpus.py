@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from rnnlm.errors import UsageError
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import sources
 from rnnlm.text.encoding import EncodedText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
@@ -27,10 +27,12 @@ class Text(Protocol):
     """What a model is trained on or evaluated on. Reading happens in its methods, as often as one likes."""
 
     @property
-    def sources(self) -> tuple[str, ...]: ...
+    def sources(self) -> tuple[str, ...]:
+        """Where it comes from: paths, globs, `-`, data sets; or the folder where it is prepared."""
 
     @property
-    def settings(self) -> TextSettings: ...
+    def settings(self) -> TextSettings:
+        """How its lines are read."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -77,6 +79,7 @@ class Split(Protocol):
         ...
 
 
+@keeps(Text)
 class BlockText:
     """What texts that are read block by block have in common."""
 
@@ -128,6 +131,7 @@ class TextInMemory(BlockText):
         yield from self.held
 
 
+@keeps(Split)
 class ReadSplit:
     """A text that is read block by block, in two parts. Where the second begins is kept once all of the text has been read."""
 

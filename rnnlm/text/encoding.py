@@ -81,26 +81,32 @@ class EncodedText:
 
     @property
     def tokens(self) -> int:
+        """How many tokens, each line's `</s>` among them."""
         return len(self.ids)
 
     @property
     def sentences(self) -> int:
+        """How many lines."""
         return len(self.line_offsets) - 1
 
     @property
     def words(self) -> int:
+        """How many words, split on white space."""
         return total(self.words_L)
 
     @property
     def oov_words(self) -> int:
+        """How many of them hold an unknown token."""
         return total(self.oov_words_L)
 
     @property
     def characters(self) -> int:
+        """How many characters, one for the end of each line."""
         return total(self.characters_L)
 
     @property
     def bytes(self) -> int:
+        """How many bytes of UTF-8, one for the end of each line."""
         return total(self.bytes_L)
 
 
@@ -203,7 +209,7 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
         oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
         characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
         bytes_L=smallest(bytes_L),
-        marks=count_marks("\n".join(block.lines)) if b"&" in data or not data.isascii() else {},
+        marks=count_marks(block.lines),
     )
 
 

@@ -18,18 +18,17 @@ LEAST, LEAST_SHARE = 3, 0.001  # so often, and in such a share of both, the rare
 MOST_SHOWN = 4
 _CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES, "spaces")}
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}\u0300-\u036f]")
-_DECOMPOSED = re.compile("[^\\W\\d_][\u0300-\u036f]")
+_ACCENT = re.compile("[\u0300-\u036f]")
 _PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}  # how the plain form of a mark is written where it is no hyphen
 
 
-def count_marks(text: str) -> Counter[str]:
-    """How often each mark occurs in `text`."""
-    counts: Counter[str] = Counter()
-    if not text.isascii():
-        counts.update(_MARKS.findall(text))
-        accents = [mark for mark in counts if mark not in _CHARACTERS]
-        if accents:
-            counts.update(pair for pair in _DECOMPOSED.findall(text) if not unicodedata.is_normalized("NFC", pair))
+def count_marks(lines: Iterable[str]) -> Counter[str]:
+    """How often each mark occurs in `lines`."""
+    text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
+    counts = Counter(_MARKS.findall(text))
+    if accents := [mark for mark in counts if mark not in _CHARACTERS]:
+        pairs = (text[match.start() - 1 : match.end()] for match in _ACCENT.finditer(text, 1))
+        counts.update(pair for pair in pairs if not unicodedata.is_normalized("NFC", pair))
         for accent in accents:
             del counts[accent]
     if "&" in text:
@@ -81,7 +80,7 @@ def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterato
     for block in blocks:
         yield block
         text = "\n".join(block.lines)
-        marks.update(count_marks(text))
+        marks.update(count_marks(block.lines))
         plain.update({character: sum(map(text.count, ways)) for character, ways in _PLAIN.items()})
     _tell_mixed(marks, plain, settings)
 

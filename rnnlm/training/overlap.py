@@ -34,6 +34,7 @@ class Overlap:
 
     @property
     def share(self) -> float:
+        """The share of its lines that is repeated, 0 to 1."""
         return self.repeated / self.lines if self.lines else 0.0
 
 

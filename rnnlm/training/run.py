@@ -6,9 +6,10 @@ Knows no mathematics: the family's own fitting, found through the registry, yiel
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import rnnlm.corpora as corpora
+from rnnlm.arguments import check
 from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
 from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
 from rnnlm.evaluation.perplexity import evaluate
@@ -23,6 +24,10 @@ from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import DEMO_CORPUS, Request
 from rnnlm.training.storage import RunStorage
 
+_PATHS = {
+    **dict.fromkeys(("valid", "test"), str | Path | Sequence[str | Path] | None),
+    **dict.fromkeys(("output", "config", "tokenizer_from", "init_from"), str | Path | None),
+}
 FAR = 1.25  # between two ways of reading one text
 
 
@@ -55,6 +60,7 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
     if text is not None and not texts:
         raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    check("train", known, get_type_hints(Request) | _PATHS)
     for name in ("valid", "test"):
         if isinstance(known.get(name), (str, Path)):
             known[name] = (known[name],)

@@ -13,6 +13,7 @@ import torch
 from rnnlm import arrays
 from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
+from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.neural_cache import NeuralCache
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
@@ -110,6 +111,35 @@ def test_scores_are_the_predictions_at_the_targets(model, batch):
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
     assert not model.normalised or (logprob_BT < 0).all()
     close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
+
+
+def is_torch(model) -> bool:
+    """Whether a network has a part in the model."""
+    if isinstance(model, AdaptedModel):
+        return is_torch(model.model)
+    if isinstance(model, Mixture):
+        return any(is_torch(part) and weight for part, weight in zip(model.parts, model.weights_K, strict=True))
+    return isinstance(model, HiddenStateModel)
+
+
+def test_arrays_are_torchs_where_a_network_has_a_part_and_numpys_elsewhere(model, batch):
+    inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
+    state = model.initial_state(len(inputs_B1))
+    for values in (model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0]):
+        assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
+
+
+def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
+    inputs_BT, targets_BT = batch
+    state = model.initial_state(len(inputs_BT))
+    for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
+        with pytest.raises(TypeError, match=r"token ids must be whole numbers in an array of numpy or torch, of shape \(B, T\), not "):
+            model.score(wrong, targets_BT, state)
+        with pytest.raises(TypeError, match="token ids must be whole numbers"):
+            model.predict(wrong, state)
+    for ask in (lambda: model.score(inputs_BT, targets_BT, None), lambda: model.predict(inputs_BT, "state")):
+        with pytest.raises(TypeError, match="the state must be an? .*State of this model, not .*; the first one is model.initial_state"):
+            ask()
 
 
 def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):

@@ -29,16 +29,20 @@ class Judged(Protocol):
     point: float | None
 
     @property
-    def labels(self) -> Any: ...
+    def labels(self) -> Any:
+        """What it is grouped by, as attributes: `kind`, `phenomenon` and so on."""
 
     @property
-    def is_tie(self) -> bool: ...
+    def is_tie(self) -> bool:
+        """Whether nothing tells the two sides apart."""
 
     @property
-    def has_oov(self) -> bool: ...
+    def has_oov(self) -> bool:
+        """Whether a word of it is unknown to the model."""
 
     @property
-    def is_identical(self) -> bool: ...
+    def is_identical(self) -> bool:
+        """Whether both sentences are the same."""
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,12 @@ class PairScore:
 
     @property
     def has_oov(self) -> bool:
+        """Whether a word that was read is unknown to the model."""
         return any(side.oov for side in (self.good, self.bad) if side)
 
     @property
     def is_tie(self) -> bool:
+        """Whether both sides are equally likely."""
         return self.point == 0.5
 
     @property
@@ -177,7 +179,7 @@ def score_pairs(
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
-    texts = "\n".join(text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
+    texts = (text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
     tell_unseen(count_marks(texts), {"the model": model.tokenizer})
     partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
     ends = sum(good.tokens == 1 for good in partial)

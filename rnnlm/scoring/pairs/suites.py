@@ -98,6 +98,7 @@ class PredictionScore:
 
     @property
     def is_identical(self) -> bool:
+        """Never: regions are compared, not sentences."""
         return False
 
 

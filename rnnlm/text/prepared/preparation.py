@@ -7,8 +7,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from rnnlm.arguments import check
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.files import lock
 from rnnlm.interface import Tokenizer
@@ -95,6 +96,7 @@ def prepare(
     """
     names = (str(text),) if isinstance(text, (str, Path)) else tuple(map(str, text))
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    check("prepare", known, get_type_hints(Request))
     flags = {**known.pop("flags", {}), **request}
     if isinstance(tokenizer, str):
         flags["tokenizer"] = tokenizer

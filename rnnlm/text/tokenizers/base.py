@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
-from rnnlm.interface import Encoded
+from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.text import normalisation
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -19,6 +19,7 @@ VOCABULARY_FILE = "vocab.txt"
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
+@keeps(Tokenizer)
 class VocabularyTokenizer:
     """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `encode` and `decode`."""
 
@@ -92,6 +93,7 @@ class VocabularyTokenizer:
         return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        check_lines(lines)
         return [self.surface(line) for line in lines]
 
     def symbols(self) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rnnlm.interface import BOUNDARY, Encoded
+from rnnlm.interface import BOUNDARY, Encoded, Tokenizer, keeps
 from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -13,6 +13,7 @@ _NEWLINE = 0x0A
 _SYMBOLS = (BOUNDARY, *(f"<0x{byte:02X}>" for byte in range(256)))
 
 
+@keeps(Tokenizer)
 class ByteTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, then byte b is b + 1."""
 
@@ -22,6 +23,7 @@ class ByteTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "ByteTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
         counts_V = np.zeros(len(_SYMBOLS), dtype=np.int64)
         for lines in blocks:
             counts_V += np.bincount(_ids(rewritten(lines, settings)), minlength=len(_SYMBOLS))
@@ -29,6 +31,11 @@ class ByteTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "ByteTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         return cls(settings, stored_vocabulary(files, _SYMBOLS))
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -15,6 +15,7 @@ _LITERAL_UNK = "\ud800"  # a lone surrogate: no text holds it
 _CODE_POINTS = 0x110000
 
 
+@keeps(Tokenizer)
 class CharTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, `<unk>` 1, then characters by descending count."""
 
@@ -33,6 +34,7 @@ class CharTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "CharTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
         counts_by_point = np.zeros(_CODE_POINTS, dtype=np.int64)
         for lines in blocks:
             points = _code_points(lines, settings)
@@ -45,6 +47,11 @@ class CharTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "CharTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         vocabulary = stored_vocabulary(files, (BOUNDARY, UNKNOWN))
         if any(len(symbol) != 1 for symbol in vocabulary.symbols[2:]):
             raise ModelError("the vocabulary is damaged", "a symbol is not one character")

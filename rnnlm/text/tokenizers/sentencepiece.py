@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, notice
-from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.tokenizers.base import (
     VOCABULARY_FILE,
@@ -36,6 +36,7 @@ _SPACE = "\u2581"
 _WORD_SPACE = WORD_SPACE.encode()
 
 
+@keeps(Tokenizer)
 class SentencePieceTokenizer(VocabularyTokenizer):
     """Ids are sentencepiece's, with `<unk>` 0 (only a literal one) and `</s>` 1."""
 
@@ -57,6 +58,11 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "SentencePieceTokenizer":
+        """The tokenizer whose pieces are found in these lines, a block after the other.
+
+        Raises:
+            SettingsError: the vocabulary asked for cannot be had from this text.
+        """
         held = [rewritten(lines, settings) for lines in blocks]  # sentencepiece itself holds the text it trains on
         model = _train(settings, itertools.chain.from_iterable(held))
         processor = _processor(model)
@@ -69,6 +75,11 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "SentencePieceTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         if MODEL_FILE not in files:
             raise ModelError("the model has no tokenizer", f"{MODEL_FILE} is missing")
         vocabulary = stored_vocabulary(files, (UNKNOWN, BOUNDARY))

@@ -16,7 +16,7 @@ from itertools import repeat
 
 import numpy as np
 
-from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
@@ -29,6 +29,7 @@ _SPACE = ord(" ")
 _APOSTROPHES = "'\u2019"
 
 
+@keeps(Tokenizer)
 class WordTokenizer(VocabularyTokenizer):
     """Ids: `</s>` 0, `<unk>` 1, then words by descending count."""
 
@@ -43,6 +44,7 @@ class WordTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "WordTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
         counts: Counter[bytes] = Counter()
         for lines in blocks:
             words, numbers = _split(lines, settings)
@@ -58,6 +60,11 @@ class WordTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "WordTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
         return cls(settings, stored_vocabulary(files, (BOUNDARY, UNKNOWN)))
 
     @property
@@ -81,9 +88,9 @@ class WordTokenizer(VocabularyTokenizer):
         return self.surfaces([line])[0]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        if not lines:
-            return []
         words, numbers = _split(lines, self.settings)
+        if not words:
+            return []
         shown = [BOUNDARY if word == _LINE_END else word.decode("utf-8") for word in words]
         tokens = [shown[number] for number in numbers.tolist()]
         ends = (np.flatnonzero(numbers == words.index(_LINE_END)) + 1).tolist()

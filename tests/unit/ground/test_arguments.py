@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import pickle
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,15 @@ FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isf
 
 class Odd:
     """Nothing that any function takes."""
+
+
+class Frame:
+    """A table as pandas has them: iterated, it gives the names of its columns."""
+
+    columns = ("text",)
+
+    def __iter__(self):
+        return iter(self.columns)
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +58,15 @@ def example(hint, model):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(name, folder):
-    function, model, found = FUNCTIONS[name], rnnlm.load(folder / "trigrams"), []
-    hints, parameters = typing.get_type_hints(function), inspect.signature(function).parameters
-    needed = {each.name: example(hints[each.name], model) for each in parameters.values() if each.default is each.empty}
-    for each in parameters.values():
-        if each.kind is each.VAR_KEYWORD or hints[each.name] is typing.Any:
-            continue
+    function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
+    hints = typing.get_type_hints(function)
+    parameters = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    needed = {each.name: example(hints[each.name], model) for each in parameters if each.default is each.empty}
+    for parameter in [each.name for each in parameters if hints[each.name] is not typing.Any]:
         with pytest.raises(TypeError) as raised:
-            function(**{key: value for key, value in needed.items() if key not in parameters or parameters[key].kind != each.VAR_KEYWORD}
-                     | {each.name: Odd()})  # fmt: skip
+            function(**needed | {parameter: Odd()})
         assert isinstance(raised.value, rnnlm.RnnlmError)
-        found.append(str(raised.value))
-        assert found[-1].startswith(f"{name}: {each.name} must be ") and found[-1].endswith(", not an Odd")
+        assert re.fullmatch(rf"{name}: {parameter} must be .+, not an Odd", str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,7 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
         (lambda model: rnnlm.score_sentences(model, ["a", b"b"]), "sentences[1] must be a str, not a bytes; decode the bytes first"),
         (lambda model: rnnlm.score_sentences(model, "one"), "sentences must be a list of str, not a str; put it in a list"),
         (lambda model: rnnlm.score_sentences(model, {"one": 1}), "sentences must be a list of str, not a dict"),
+        (lambda model: rnnlm.score_sentences(model, Frame()), "sentences must be a list of str, not a Frame"),
         (lambda model: rnnlm.score_sentences(model, ["a"], given=[None]), "given[0] must be a str, not None"),
         (lambda model: next(rnnlm.score_chunks(model, iter(["a"]))), "sentences[0] must be a Sentence, not a str"),
         (lambda model: rnnlm.evaluate([model], "x"), "evaluate: model must be a language model or its name, not a list"),
@@ -85,8 +93,10 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
         (lambda model: rnnlm.compare([model, 3], "x"), "compare: models[1] must be a language model or its name, not an int"),
         (lambda model: rnnlm.rescore([], {"a": 3}, {}), "rescore: models['a'] must be a language model or its name, not an int"),
         (lambda model: rnnlm.tune_weights([], model), "must be a dict of language models or their names or a list of names or paths, not"),
-        (lambda model: rnnlm.mix("demo"), "mix: names must be a list of names or paths, not a str; put it in a list"),
+        (lambda model: rnnlm.mix("demo"), "mix: names must be a list of language models or their names, not a str; put it in"),
         (lambda model: rnnlm.mix(["a", "b"], weights=["1", "2"]), "mix: weights[0] must be a number, not a str"),
+        (lambda model: rnnlm.scorer(model).extend(None, "a"), "the state must be a WordPrefix, not None; begin with begin()"),
+        (lambda model: (scorer := rnnlm.scorer(model)).extend(scorer.begin(), 3), "the word must be a str, not an int"),
         (lambda model: rnnlm.pair_accuracies([3]), "pair_accuracies: scores[0] must be a Judged, not an int"),
     ],
 )  # fmt: skip
@@ -109,6 +119,13 @@ def test_what_means_the_same_as_an_annotation_says_is_taken():
     assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
 
 
+def test_a_notice_points_to_the_line_that_called_the_function(folder):
+    pair = rnnlm.Pair("end", "the cat sat", "the cat saw")
+    with pytest.warns(rnnlm.RnnlmWarning, match="nothing follows the part that differs") as told:
+        rnnlm.score_pairs(folder / "trigrams", [pair], scoring="partial")
+    assert [each.filename for each in told] == [__file__]
+
+
 def test_public_functions_can_be_pickled():
     assert [name for name, function in FUNCTIONS.items() if pickle.loads(pickle.dumps(function)) is not function] == []
 
@@ -122,10 +139,10 @@ def test_public_functions_can_be_pickled():
         lambda model: [list(chunk) for chunk in rnnlm.score_chunks(model, [rnnlm.Sentence("a cat", 1)])],
         lambda model: rnnlm.score_pairs(model, [rnnlm.Pair("order", "the cat sat", "cat the sat")]),
         lambda model: list(rnnlm.generate(model, num=2)),
+        lambda model: (scorer := rnnlm.scorer(model)).next(scorer.extend(scorer.begin(), "the")[1], 3),
         lambda model: rnnlm.likeliest(model, num=2, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)),
         lambda model: rnnlm.next_words(model, "the "),
         lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), "text.txt").ppl_token,
-        lambda model: rnnlm.compare([model, model], "text.txt", names=["one", "two"]).differences,
         lambda model: rnnlm.export_arpa(model, "out.arpa", overwrite=True) or Path("out.arpa").read_bytes(),
         lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
         lambda model: rnnlm.rescore([utterance()], {"trigrams": model}, rnnlm.tune_weights([utterance()], ["trigrams"])),
@@ -139,6 +156,16 @@ def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch)
 
 def utterance():
     return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
+
+
+def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    model = rnnlm.load("trigrams")
+    assert [*rnnlm.audit(model)] == [*rnnlm.audit("trigrams")]
+    mixed = rnnlm.mix([model, "trigrams"], "text.txt", "mixed")
+    assert [part.name for part in mixed.parts] == [str(folder / "trigrams"), "trigrams"]
+    with pytest.raises(rnnlm.RnnlmError, match="this model has no folder; it was made in memory, or adapts another one"):
+        next(rnnlm.tune(rnnlm.adapt(model, "unigram"), "unigram", "text.txt"))
 
 
 def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder, monkeypatch):

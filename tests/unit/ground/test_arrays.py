@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from rnnlm import arrays
@@ -9,6 +10,8 @@ def test_values_of_a_model_come_to_the_host():
     assert isinstance(arrays.as_numpy(tensor), np.ndarray) and arrays.as_numpy(tensor).shape == (2, 3)
     own = np.ones(3)
     assert arrays.as_numpy(own) is own
+    with pytest.raises(TypeError, match="values must be an array of numpy or torch, not a list"):
+        arrays.as_numpy([1.0])
 
 
 def test_totals_are_taken_in_float64():

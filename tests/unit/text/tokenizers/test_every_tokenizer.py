@@ -30,6 +30,30 @@ def test_files_and_settings_make_the_same_tokenizer_again_and_a_newline_is_an_er
         tokenizer.encode(["a\nb"])
 
 
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_what_is_not_lines_of_text_or_ids_is_refused_with_what_is_needed(settings):
+    tokenizer = make_tokenizer(AWKWARD, **settings)
+    for read in (tokenizer.encode, tokenizer.surfaces):
+        for lines, message in [
+            ("one string", "lines must be a list of str, not a str; a single line is"), (b"bytes", "must be a list of str, not a bytes"),
+            (None, "lines must be a list of str, not None"), (iter(["a"]), "lines must be a list of str, not a list_iterator"),
+            (["a", None], r"lines\[1\] must be a str, not None"), ([b"a"], r"lines\[0\] must be a str, not a bytes"),
+            (["a", ""] * 50 + [0], r"lines\[100\] must be a str, not an int"),
+        ]:  # fmt: skip
+            with pytest.raises(TypeError, match=message):
+                read(lines)
+    for ids, message in [
+        ("text", "ids must be a list of int or a 1-d array of them, not a str"), (3, "not an int"), ([1, 2.5], "not a list of float"),
+        (np.array([1.0]), "not a 1-d array of float64"), (np.array([[1]]), "not a 2-d array of int64"), ([[1]], "not a list of list"),
+    ]:  # fmt: skip
+        with pytest.raises(TypeError, match=message):
+            tokenizer.decode(ids)
+    ids = tokenizer.encode([LINES[0]]).ids
+    assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == tokenizer.decode(tuple(map(np.int64, ids))) != ""
+    assert tokenizer.decode([]) == tokenizer.decode(np.array([])) == ""
+
+
 @pytest.mark.parametrize("tokenizer", ["sentencepiece", "byte"])
 @pytest.mark.parametrize("limits", [{"min_count": 2}, {"max_vocab": 50}, {"min_count": 2, "max_vocab": 50}])
 def test_limits_that_a_tokenizer_does_not_have_are_refused(tokenizer, limits):

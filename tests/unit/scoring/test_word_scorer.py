@@ -24,9 +24,15 @@ MODELS = {
     "pieces": ("gru", {"tokenizer": "sentencepiece", "vocab_size": 290}),
     "pairs": ("ngram", {"tokenizer": "sentencepiece", "sentencepiece_model": "bpe", "vocab_size": 300, "order": 3}),
     "marks": ("gru", {"lines": MARKS, "split_punctuation": True, "lowercase": True}),
+    "normalised": ("ngram", {"normalise": "all", "remove_punctuation": True, "order": 3}),
+    "normalised char": ("ngram", {"normalise": "all", "tokenizer": "char", "order": 3}),
     "mixture": ("mixture", MIXTURE), "unigram cache": ("lstm", {}), "cache": ("lstm", {}), "dynamic": ("gru", {}),
 }  # fmt: skip
-TEXT = ["the cat sat", "a dog sees the zebra on it", "Don't go, the cat!", "the <unk> saw speech"]
+TEXT = [
+    "the cat sat", "a dog sees the zebra on it", "Don't go, the cat!", "the <unk> saw speech",
+    "\u201cthe\u201d \u2013 caf\u00e9 &amp; cat",
+]  # fmt: skip
+pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -120,6 +126,10 @@ def test_states_of_other_scorers_and_words_without_states_are_errors():
         one.extend_all([one.begin()] * 2, ["the"])
     with pytest.raises(TextError, match="<s> has no probability"):
         one.extend(one.begin(), "<s>")
+    with pytest.raises(TypeError, match="a word must be a str, not an int"):
+        one.extend(one.begin(), 3)
+    with pytest.raises(UsageError, match="this state is of another scorer"):
+        one.extend(None, "the")
 
 
 def test_threads_share_a_scorer_whose_cache_is_too_small_for_them(monkeypatch):

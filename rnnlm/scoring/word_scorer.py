@@ -10,14 +10,16 @@ A word counts with all its tokens, as they are in a line where one space stands 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.inference.next_word import NextWord, WordSearch
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.inference.word_tokens import WordTokens
 from rnnlm.interface import BOUNDARY, LanguageModel
+from rnnlm.models.loading import model_of
 from rnnlm.text.lines import split_words
 
 
@@ -34,7 +36,7 @@ class WordPrefix:
 
 
 class WordScorer:
-    """Scores growing lines, word by word; made by :func:`scorer`. Several threads may share one.
+    """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share one.
 
     What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be asked for there at the price of one.
     """
@@ -60,8 +62,8 @@ class WordScorer:
         words are made of pieces, log p is that of the pieces, so it includes longer words that begin with them.
 
         Raises:
-            TextError: `word` is empty, holds white space, or is `<s>`. UsageError: `state` is of another scorer. ModelError: the
-                model's scores are not numbers.
+            TextError: `word` is empty, holds white space, or is `<s>`. ArgumentTypeError: it is no str. UsageError: `state` is of another
+                scorer. ModelError: the model's scores are not numbers.
         """
         [answer] = self.extend_all([state], [word])
         return answer
@@ -83,8 +85,10 @@ class WordScorer:
             for number, (logprob_nats, _, prefix) in zip(having, answers, strict=True):
                 totals[number] += logprob_nats
                 prefixes[number] = prefix
-        after = (self.begin() if word == BOUNDARY else self._prefix(prefix) for prefix, word in zip(prefixes, words, strict=True))
-        return list(zip(totals, after, strict=True))
+        return [
+            (total, self.begin() if word == BOUNDARY else self._prefix(prefix) if its else state)  # one that is removed changes nothing
+            for total, prefix, word, its, state in zip(totals, prefixes, words, tokens, states, strict=True)
+        ]
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
         """The `count` likeliest next words after `state`, `</s>` among them, each with its probability, likeliest first; unknown ones
@@ -107,12 +111,16 @@ class WordScorer:
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)
+        if not isinstance(word, str):
+            raise ArgumentTypeError(f"the word must be a str, not {given(word)}")
         if split_words(word) != [word] or "\n" in word:
             what = "the empty word" if not word else f"{word!r} is not one word"
             raise TextError(f"{what} cannot be scored", "words have no white space, and at least one character", "extend word by word")
         return self._tokens.of(word, state._begins_line)[0]
 
     def _check(self, state: WordPrefix) -> None:
+        if not isinstance(state, WordPrefix):
+            raise ArgumentTypeError(f"the state must be a WordPrefix, not {given(state)}", hint="begin with begin()")
         if state._scorer is not self._prefixes:
             raise UsageError("this state is of another scorer", "states of two models have nothing in common", "begin with begin()")
 
@@ -120,6 +128,12 @@ class WordScorer:
         return WordPrefix(read, begins_line and not self._search.tokens_are_words, self._prefixes)
 
 
-def scorer(model: LanguageModel) -> WordScorer:
-    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks, mixtures, models that adapt themselves."""
-    return WordScorer(model)
+def scorer(model: LanguageModel | str | Path) -> WordScorer:
+    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks, mixtures, models that adapt themselves.
+
+    model: a language model, or the name of one, which is loaded.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged.
+    """
+    return WordScorer(model_of(model))

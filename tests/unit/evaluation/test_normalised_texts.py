@@ -1,0 +1,70 @@
+"""Figures of models that normalise: those of a model of clean text on clean text, and not compared with others."""
+
+import pytest
+
+from rnnlm.errors import ComparisonError
+from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.evaluation.signature import Signature
+from rnnlm.generation.autocomplete import next_words, with_word
+from rnnlm.scoring.scorer import score_sentences
+from rnnlm.text.normalisation import normalise, remove_punctuation
+from support.tiny_models import LINES, Lines, fit, save
+
+TRAIN = [*LINES, "it's a cat - a dog's mat"]
+MESSY = ["the cat sat on  the\u00a0mat", "it\u2019s a cat \u2013 a dog&rsquo;s mat", "it is hard"]
+CLEAN = [normalise(line) for line in MESSY]
+KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 290}]
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_they_are_those_of_clean_text_with_a_closed_vocabulary_and_a_signature_that_says_so(kind):
+    plain, normalising = (fit("ngram", TRAIN, order=2, **kind, **more) for more in ({}, {"normalise": "all"}))
+    of_messy, of_clean = evaluate(normalising, Lines(MESSY)), evaluate(plain, Lines(CLEAN))
+    for figure in ("tokens", "words", "oov_words", "logprob_nats", "ppl_token", "ppl_word"):
+        assert getattr(of_messy, figure) == getattr(of_clean, figure), figure
+    assert (of_messy.characters, of_messy.words) == (sum(map(len, MESSY)) + 3, 16)
+    assert of_messy.closed_vocabulary and of_messy.bits_per_char is None and of_clean.bits_per_char
+    assert Signature.parse(of_messy.signature).tok.endswith(",normalise=dashes+entities+nfc+quotes+spaces")
+    assert Signature.parse(of_clean.signature).tok.endswith(f",V={plain.tokenizer.size}")
+
+
+def test_only_models_that_normalise_alike_are_compared():
+    kinds = ({}, {"normalise": "all", "tokenizer": "char"}, {"normalise": "all", "tokenizer": "byte"})
+    plain, char, byte = (fit("unigram", TRAIN, **each) for each in kinds)
+    with pytest.raises(ComparisonError, match="the part tok") as refused:
+        compare([plain, char], Lines(CLEAN))
+    assert "as it stands for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2" in refused.value.why
+    found = compare([char, byte], Lines(MESSY), settings=ComparisonSettings(resamples=2))
+    assert found.figure == "ppl_word" and "bits_per_char" not in found.figures
+    assert (found.unit, found.units, found.unaligned_lines) == ("word", 19, 0)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, {"split_punctuation": True}, {"tokenizer": "byte"}], ids=str)
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_words_are_shown_as_they_stand_in_the_line(kind):
+    model = fit("unigram", TRAIN, normalise="all", **kind)
+    (score,) = score_sentences(model, ["It&rsquo;s  a\u00a0cafe\u0301\u2009mat"], given="the\u00a0dog", with_words=True)
+    assert [word.word for word in score.word_scores] == ["It&rsquo;s", "a", "cafe\u0301", "mat", "</s>"]
+
+
+def test_without_punctuation_words_are_those_that_are_read():
+    model = fit("unigram", TRAIN, remove_punctuation=True)
+    line = "\u201cThe cat\u2019s mat,\u201d \u2013 sat!"
+    (score,) = score_sentences(model, [line], with_words=True)
+    assert [word.word for word in score.word_scores] == ["The", "cat\u2019s", "mat", "sat", "</s>"]
+    assert evaluate(model, Lines([line])).words == len(remove_punctuation(line).split()) == 4
+
+
+def test_what_is_begun_is_read_as_it_is_normalised():
+    model = fit("ngram", ["it's a cat"] * 3, order=2, normalise="quotes")
+    (found,) = next_words(model, "it\u2019", 1)
+    assert found.word == "it's" and with_word(model, "a it\u2019", found.word) == "a it's"
+
+
+def test_a_models_fingerprint_says_what_its_tokenizer_rewrites(tmp_path):
+    settings = ({}, {"normalise": "all"}, {"remove_punctuation": True})
+    saved = [save(tmp_path / str(number), fit("unigram", LINES, **each), "unigram", **each) for number, each in enumerate(settings)]
+    assert len({manifest.fingerprint for manifest in saved}) == 3
+    assert len({tuple(sorted(entry.sha256 for entry in manifest.files.values())) for manifest in saved}) == 1
