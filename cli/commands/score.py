@@ -81,6 +81,7 @@ output_options = options.section(
 
 _ABOUT_INPUT = {
     "column": "--column",
+    "split": "--split",
     "delimiter": "--delimiter",
     "id_column": "--id-column",
     "given_column": "--given-column",
@@ -102,9 +103,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
-    rnnlm score -m demo --input stimuli.csv --words --with entropy,frequency --output words.csv
+    rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
     rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
-    rnnlm score -m demo -m kn5 "the dogs near the old house bark" --words --plot surprisals.svg
+    rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
