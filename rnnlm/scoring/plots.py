@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,9 @@ PANEL_INCHES = 2.4
 _ByModel = Mapping[str, Sequence[WordScore]]
 
 
-def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None) -> "Figure":
-    """The surprisal of each word, in bits, of sentences scored with words: a panel for each sentence, a line for each model.
+def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None) -> Any:
+    """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a panel for each sentence, a line for
+    each model.
 
     scores: those of one model (:func:`rnnlm.score_sentences`), or by model (:func:`rnnlm.score_models`). The first 12 sentences are
     drawn, and the first 80 words of each, without `</s>`; a notice says so where there are more. A hollow mark is a word unknown to

@@ -5,7 +5,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.scoring.plots import MOST_SENTENCES, MOST_WORDS, plot_surprisals
+from rnnlm.scoring import plots
+from rnnlm.scoring.plots import plot_surprisals
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import halves_model
 
@@ -44,13 +45,15 @@ def test_words_of_one_model_are_drawn_as_they_are_written_without_a_legend_and_p
     assert plotting.as_svg(plot_surprisals(scores(text))) == plotting.as_svg(plot_surprisals(scores(text)))
 
 
-def test_more_than_a_picture_holds_is_left_out_with_a_notice():
+def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
+    monkeypatch.setattr(plots, "MOST_SENTENCES", 2)
+    monkeypatch.setattr(plots, "MOST_WORDS", 3)
     with pytest.warns(RnnlmWarning) as said:
-        figure = plot_surprisals(scores(*["a " * (MOST_WORDS + 1)] * (MOST_SENTENCES + 1)))
+        figure = plot_surprisals(scores("a b", "a b a b", "b"))
     assert [str(each.message) for each in said] == [
-        "the plot shows the first 12 sentences", "the plot shows the first 80 words of a sentence; the longest has 81"
+        "the plot shows the first 2 sentences", "the plot shows the first 3 words of a sentence; the longest has 4"
     ]  # fmt: skip
-    assert len(figure.axes) == MOST_SENTENCES and len(labels(figure.axes[0])) == MOST_WORDS
+    assert [labels(axes) for axes in figure.axes] == [["a", "b"], ["a", "b", "a"]]
 
 
 @pytest.mark.parametrize("suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
