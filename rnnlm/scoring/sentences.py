@@ -84,7 +84,11 @@ class SentenceSettings:
         return SourceSettings(self.column, self.split, self.delimiter)
 
     def check(self) -> None:
-        """Make sure that the settings do not contradict each other, else a UsageError says why."""
+        """Make sure that the settings do not contradict each other.
+
+        Raises:
+            UsageError: they do, or what is to separate regions is white space.
+        """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
         if self.region_columns and (self.column or self.region_mark is not None):
