@@ -13,7 +13,8 @@ from rnnlm.inference import span_scoring
 from rnnlm.inference.prefixes import score_trie
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
-from rnnlm.scoring.sentences import Sentence, check
+from rnnlm.scoring.sentence_checks import check
+from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.normalisation import without_punctuation

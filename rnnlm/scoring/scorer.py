@@ -24,7 +24,8 @@ from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel
 from rnnlm.models.loading import model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
-from rnnlm.scoring.sentences import Sentence, check, line_of, of_texts
+from rnnlm.scoring.sentence_checks import check
+from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.word_frequency import WordFrequencies
 from rnnlm.scoring.word_scores import Seen
 from rnnlm.text.encoding import LinesHash

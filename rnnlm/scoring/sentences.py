@@ -6,24 +6,21 @@ why it has no score. What is damaged as a table is an error.
 
 import itertools
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
-from rnnlm.files.reading import opened, text_lines, undecoded
+from rnnlm.files.reading import opened, text_lines
 from rnnlm.scoring.carried_columns import CarriedColumns
 from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
 from rnnlm.text import sources
-from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import WORD_SPACE, is_blank
 from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 
 ID = "id"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,11 @@ class SentenceSettings:
         return SourceSettings(self.column, self.split, self.delimiter)
 
     def check(self) -> None:
-        """Make sure that the settings do not contradict each other, else a UsageError says why."""
+        """Make sure that the settings do not contradict each other.
+
+        Raises:
+            UsageError: they do, or what is to separate regions is white space.
+        """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
         if self.region_columns and (self.column or self.region_mark is not None):
@@ -240,53 +241,6 @@ def _text_of(row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings
 
 def _why_no_text(column: str | None, value: Any) -> str | None:
     return None if isinstance(value, str) else f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not text"
-
-
-def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> tuple[list[Sentence], list[str | None]]:
-    """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each has no score, or None.
-
-    Raises:
-        TextError: one cannot be scored, unless there are to be `nulls`.
-    """
-    if _is_plain(sentences):
-        return [each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=()) for each in sentences], [None] * len(sentences)
-    checked: list[Sentence] = []
-    reasons: list[str | None] = []
-    for sentence in sentences:
-        try:
-            if sentence.reason:
-                raise TextError(f"sentence {sentence.id}: {sentence.reason}")
-            text, given = (_checked(part, sentence.id, special_symbols) for part in (sentence.text, sentence.given))
-            regions = sentence.regions
-            if regions and text != sentence.text:
-                regions = tuple(replace(each, text=_checked(each.text, sentence.id, special_symbols)) for each in regions)
-                text = joined(regions)
-            checked.append(Sentence("" if is_blank(text) else text, sentence.id, given, None, sentence.columns, regions))
-            reasons.append(None)
-        except TextError as error:
-            if not nulls:
-                raise
-            checked.append(Sentence(_SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
-            reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
-    return checked, reasons
-
-
-def _is_plain(sentences: Sequence[Sentence]) -> bool:
-    """Whether no sentence has anything to find fault with: found out for all at once."""
-    text = "\n".join([f"{each.given}{each.text}" if each.given else each.text for each in sentences])
-    if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1 or any(each.reason for each in sentences):
-        return False
-    return text.isascii() or not _SURROGATE.search(text)
-
-
-def _checked(text: str, id: int | str, special_symbols: str) -> str:
-    where = f"sentence {id}"
-    if found := _SURROGATE.search(text):
-        why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
-        raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")
-    if "\n" in text:
-        raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")
-    return check_reserved(text, where, special_symbols)
 
 
 def line_of(sentence: Sentence) -> str:
