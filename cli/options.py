@@ -186,7 +186,7 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     from rnnlm.evaluation.comparison.comparability import names_of
     from rnnlm.models.loading import load
 
-    given = names or (or_demo(None),)
+    given = tuple(filter(None, names)) or (or_demo(None),)
     return {short: load(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
 
 
