@@ -84,7 +84,9 @@ class SentenceSettings:
         return SourceSettings(self.column, self.split, self.delimiter)
 
     def check(self) -> None:
-        """Make sure that the settings do not contradict each other, else a UsageError says why."""
+        """Raises:
+        UsageError: the settings contradict each other.
+        """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
         if self.region_columns and (self.column or self.region_mark is not None):

@@ -126,9 +126,9 @@ def test_states_of_other_scorers_and_words_without_states_are_errors():
         one.extend_all([one.begin()] * 2, ["the"])
     with pytest.raises(TextError, match="<s> has no probability"):
         one.extend(one.begin(), "<s>")
-    with pytest.raises(TypeError, match="a word must be a str, not an int"):
+    with pytest.raises(TypeError, match="the word must be a str, not an int"):
         one.extend(one.begin(), 3)
-    with pytest.raises(UsageError, match="this state is of another scorer"):
+    with pytest.raises(TypeError, match="the state must be a WordPrefix, not None; begin with begin\\(\\)"):
         one.extend(None, "the")
 
 
