@@ -158,6 +158,16 @@ def utterance():
     return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
 
 
+def test_every_function_that_takes_a_model_takes_its_name():
+    taken = [
+        (name, hint) for name, function in FUNCTIONS.items() for each, hint in typing.get_type_hints(function).items() if each != "return"
+    ]
+    without = [
+        name for name, hint in taken if "interface.LanguageModel" in str(hint) and "LanguageModel | str | pathlib.Path" not in str(hint)
+    ]
+    assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
+
+
 def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monkeypatch):
     monkeypatch.chdir(folder)
     model = rnnlm.load("trigrams")
