@@ -59,10 +59,10 @@ def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.Abstra
 
 
 class _ModelOption(click.Option):
-    """`-m MODEL` of a command that takes one model: a second one is refused, not taken in the place of the first."""
+    """`-m MODEL`, however often it stands there; by default the one model that its environment variable names."""
 
     def __init__(self, *names: str, **more: Any) -> None:
-        super().__init__(*names, multiple=True, callback=_only_one, **more)
+        super().__init__(*names, multiple=True, **more)
 
     def value_from_envvar(self, context: click.Context) -> tuple[str, ...] | None:
         name = self.resolve_envvar_value(context)  # one name, whatever white space it holds
@@ -76,19 +76,24 @@ def _only_one(context: click.Context, option: click.Parameter, names: tuple[str,
 
 
 def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
-    several = "rnnlm compare, mix and rescore take several"
+    several = "rnnlm compare, mix, rescore and score take several"
     return click.UsageError(f"{context.command_path} takes one model, but was given {given}; {several}.", context)
 
 
 def one_model_option(help: str, **more: Any) -> Decorator:
-    """`-m MODEL`, as `model_name`, for a command that takes one model."""
-    return click.option("-m", "--model", "model_name", cls=_ModelOption, metavar="MODEL", help=help, **more)
+    """`-m MODEL`, as `model_name`, for a command that takes one model: a second one is refused, not taken in the place of the first."""
+    return click.option("-m", "--model", "model_name", cls=_ModelOption, callback=_only_one, metavar="MODEL", help=help, **more)
 
 
 model_option = one_model_option("Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL")
 model_or_demo_option = one_model_option(
     "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.", envvar="RNNLM_MODEL"
 )
+models_or_demo_option = click.option(
+    "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
+    help="Model folder, or a name in ./checkpoints; may be repeated, and figures stand side by side. Default: $RNNLM_MODEL, else the "
+         "shipped model of plain English.",
+)  # fmt: skip
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
                               help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
 device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
@@ -174,6 +179,15 @@ def or_demo(name: str | None) -> str:
 
     terminal.say("note: the shipped model of plain English (rnnlm info demo); -m names another")
     return str(SHIPPED)
+
+
+def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
+    """The models of a repeatable `-m` by the names that results call them; without any, the shipped one."""
+    from rnnlm.evaluation.comparison.comparability import names_of
+    from rnnlm.models.loading import load
+
+    given = names or (or_demo(None),)
+    return {short: load(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:

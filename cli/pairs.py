@@ -1,6 +1,8 @@
 """What `rnnlm score --pairs` reads, prints and writes."""
 
 import json
+import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+
+from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
 from .options import PATH, one_on_stdout, refuse_if, section
@@ -21,7 +25,8 @@ pairs_options = section(
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
     click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot accuracy by distance and attractors, or by kind; .svg, .png or .pdf."),
+                 help="Plot surprisal by word (with --words or alone), or of pairs the accuracy by distance and attractors, or by kind; "
+                      "each model beside the others; .svg, .png or .pdf."),
 )  # fmt: skip
 
 
@@ -45,16 +50,16 @@ class PairsRequest:
         return list(filter(None, (self.details, self.plot)))
 
 
-_BESIDE = {"model_name", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
+_BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
            "delimiter", "device", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
     """Takes the values of `pairs_options` out of `given`; None where no pairs are named."""
     source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
-    details, plot = given.pop("pairs_details"), given.pop("plot")
+    details, plot = given.pop("pairs_details"), given["plot"]
     if source is None:
-        refuse_if(scoring or details or plot, "--pairs-scoring, --pairs-details and --plot are for --pairs.")
+        refuse_if(scoring or details, "--pairs-scoring and --pairs-details are for --pairs.")
         return None
     _refuse_others()
     refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")
@@ -74,14 +79,14 @@ def _refuse_others() -> None:
             raise click.UsageError(f"{name} is not for --pairs; see --pairs-scoring and --pairs-details.")
 
 
-def show_pairs(model: Any, request: PairsRequest) -> None:
-    """Score the pairs of a file or folder, print their accuracies, write what else is asked for."""
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
+def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
+    """Score the pairs of a file or folder with each model, print their accuracies, write what else is asked for."""
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
     test_set = read_pairs(request.source, request.encoding_errors, request.delimiter)
-    scores = score_set(model, test_set, request.special_symbols, request.scoring)
-    accuracies = pair_accuracies(scores)
+    scores = _scores(models, test_set, request)
+    accuracies = {name: pair_accuracies(its) for name, its in scores.items()}
     if request.details:
         _write_details(request.details, scores)
     if request.plot:
@@ -89,11 +94,34 @@ def show_pairs(model: Any, request: PairsRequest) -> None:
         from rnnlm.scoring.pairs.plots import accuracy_figure
 
         plotting.save(accuracy_figure(accuracies), request.plot)
+    if len(models) > 1:
+        from .pairs_side_by_side import print_records, print_tables
+
+        (print_records if request.as_json else print_tables)(scores, accuracies)
+        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+        return
+    (only,) = accuracies.values()
     if request.as_json:
-        terminal.print_json(*map(asdict, accuracies))
+        terminal.print_json(*map(asdict, only))
         return
     with one_on_stdout(request.outputs, as_json=False):
-        _show(accuracies)
+        _show(only)
+
+
+def _scores(models: dict[str, Any], test_set: Any, request: PairsRequest) -> dict[str, list[Any]]:
+    """The scores of a set by each model. What is to be said of them is said once, with the models that it is about, unless of all."""
+    from rnnlm.scoring.pairs.accuracy import score_set
+
+    scores, said = {}, defaultdict(list)
+    for name, model in models.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            scores[name] = score_set(model, test_set, request.special_symbols, request.scoring)
+        for message in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)):
+            said[message].append(name)
+    for message, names in said.items():
+        notice(message if len(names) == len(models) else f"{', '.join(names)}: {message}")
+    return scores
 
 
 def _check_files(request: PairsRequest) -> None:
@@ -112,11 +140,15 @@ def _check_files(request: PairsRequest) -> None:
         plotting.check_path(request.plot)
 
 
-def _write_details(path: Path, scores: Sequence[Any]) -> None:
+def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
     from rnnlm.files.writing import save_file
-    from rnnlm.scoring.pairs.accuracy import record_of
+    from rnnlm.scoring.pairs.accuracy import record_of, record_of_models
 
-    lines = (json.dumps(record_of(score), ensure_ascii=False, allow_nan=False) + "\n" for score in scores)
+    if len(scores) == 1:
+        records = (record_of(score) for its in scores.values() for score in its)
+    else:
+        records = (record_of_models(dict(zip(scores, each, strict=True))) for each in zip(*scores.values(), strict=True))
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8
 
 
@@ -124,8 +156,21 @@ def _show(accuracies: Sequence[Any]) -> None:
     columns = ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]
     rows = []
     for each in accuracies:
-        interval = "-" if each.low is None else f"{100 * each.low:.1f} to {100 * each.high:.1f}"
-        share = each.oov_pairs / each.pairs if each.pairs else None
-        accuracy, unknown, known = (terminal.cell(value, ".1%") for value in (each.accuracy, share, each.known_accuracy))
-        rows.append([each.by, str(each.group), f"{each.pairs:,}", accuracy, interval, f"{each.ties:,}", unknown, known])
+        accuracy, unknown, known = (share(value) for value in (each.accuracy, unknown_share(each), each.known_accuracy))
+        rows.append([each.by, str(each.group), f"{each.pairs:,}", accuracy, interval(each), f"{each.ties:,}", unknown, known])
     terminal.print_table(columns, rows, right=columns[2:])
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage."""
+    return terminal.cell(value, ".1%")
+
+
+def interval(accuracy: Any) -> str:
+    """The bounds of an accuracy's interval."""
+    return "-" if accuracy.low is None else f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}"
+
+
+def unknown_share(accuracy: Any) -> float | None:
+    """The share of the pairs of a group that hold an unknown word."""
+    return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None

@@ -16,7 +16,7 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: S
     """Print the scores, ranked by their log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
-    ranked = sorted(scores, key=lambda score: _rank(score.logprob_by(unit, settings.eos)), reverse=True)
+    ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
     cells = [{name: cell_text(score.columns.get(name)) for name in carried} | _cells(score, unit, settings.eos) for score in ranked]
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
@@ -28,11 +28,11 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: S
     terminal.print_table(shown, [[row[name] for name in shown] for row in cells], right=[name for name in shown if name in _FIGURES])
     for score in ranked:
         _show_surprisals(score, settings)
-    if len(ranked) == 2 and unit == "logprob":
-        _show_odds(*ranked, settings.eos)
+    if len(ranked) == 2 and unit == "logprob" and (said := odds(*ranked, settings.eos)):
+        click.echo(said)
 
 
-_MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 
@@ -45,12 +45,13 @@ def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _rank(logprob_nats: float | None) -> float:
+def rank(logprob_nats: float | None) -> float:
+    """What a sentence is ranked by: last where it has no score."""
     return -math.inf if logprob_nats is None else logprob_nats
 
 
 def _show_surprisals(score: Any, settings: Any) -> None:
-    measures = [column for name, column in _MEASURES.items() if name in settings.measures]
+    measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, items, more in (("token", score.token_scores, []), ("word", score.word_scores, measures)):
         if not items:
             continue
@@ -59,7 +60,7 @@ def _show_surprisals(score: Any, settings: Any) -> None:
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
-                row.append(", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest))
+                row.append(words_there(likeliest))
         click.echo()
         terminal.print_table(columns, rows, right=["surprisal_bits", *more])
     if score.region_scores:
@@ -82,20 +83,24 @@ def _show_regions(regions: Any) -> None:
     terminal.print_table(["region", "text", *right, ""], rows, right)
 
 
-def _show_odds(better: Any, worse: Any, eos: bool) -> None:
-    """How many times likelier the first of two sentences is, in total and per word."""
+def words_there(likeliest: Sequence[Any]) -> str:
+    """The likeliest words at one place, with their probabilities."""
+    return ", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest)
+
+
+def odds(better: Any, worse: Any, eos: bool) -> str | None:
+    """How many times likelier the first of two sentences is, in total and per word; None where one has no score."""
     from rnnlm.scoring.records import likelihood_ratio
 
     ratio = likelihood_ratio(better, worse, eos)
     if ratio is None:
-        return
+        return None
     total, per_word = ratio
     if total == 0:
-        click.echo("Both are equally likely.")
-        return
+        return "Both are equally likely."
     text = f'"{terminal.visible(better.text)}" is {times(total)} likelier'
     direction = f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
-    click.echo(f"{text} in total; per word, {direction}.")
+    return f"{text} in total; per word, {direction}."
 
 
 def times(log10: float) -> str:

@@ -15,17 +15,15 @@ from rnnlm.files.tables import cell_text
 
 from . import terminal
 
-Form = tuple[str, Callable[[Any], str]]  # what stands before all scores, and what makes the text of one
+Form = tuple[str, Callable[[Any], str]]  # what stands before all scores, and what makes the text of a sentence
 
 
 def form_of(name: str, settings: Any, layout: Any) -> Form:
-    """How `name` (jsonl, tsv, csv) writes scores. layout: the rows of a table."""
+    """How `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: rows of a table, and records."""
     if name == "jsonl":
-        from rnnlm.scoring.rows import record
-
-        return "", lambda score: terminal.json_text(record(score, settings)) + "\n"
+        return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
     lines = _tsv_lines if name == "tsv" else _csv_lines
-    return lines([layout.columns]), lambda score: lines(row.values() for row in layout.rows(score))
+    return lines([layout.columns]), lambda scores: lines(row.values() for row in layout.rows(scores))
 
 
 def _tsv_lines(rows: Iterable[Iterable[Any]]) -> str:

@@ -29,6 +29,12 @@ def say(message: str) -> None:
         click.echo(visible(message), err=True)
 
 
+def say_signatures(signatures: dict[str, Any]) -> None:
+    """What each model's figures were measured on, and how: a line each, which names the model where there are several."""
+    for name, signature in signatures.items():
+        say(f"signature of {name}: {signature}" if len(signatures) > 1 else f"signature: {signature}")
+
+
 class Unfailing:
     """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and nothing else."""
 
@@ -144,9 +150,11 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tsv.line(visible(cell, kept="\t\n") for cell in cells)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, dense: bool = False) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, dense: bool = False, break_at: str = "\n"
+) -> None:
     """A table on a terminal (columns in `right` are right-aligned; `dense` ones close together; one cell a line where it is narrow), TSV
-    elsewhere."""
+    elsewhere. break_at: where the name of a column may have a line end on a terminal."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -157,7 +165,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
 
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right, dense))
+        console.print(_rich_table(columns, shown, right, dense, break_at))
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
@@ -169,7 +177,7 @@ def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> Non
     print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], dense: bool) -> Any:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], dense: bool, break_at: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -177,7 +185,7 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     padding = (0, 1, 0, 0) if dense else (0, 1)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=not dense)
     for column in columns:
-        table.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
+        table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

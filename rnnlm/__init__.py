@@ -55,6 +55,7 @@ _PUBLIC = {
     "Weights": "rnnlm.rescoring.weights",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
+    "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
@@ -75,6 +76,7 @@ _PUBLIC = {
     "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
     "plot_curves": "rnnlm.evaluation.learning_curves",
+    "plot_surprisals": "rnnlm.scoring.plots",
     "prepare": "rnnlm.text.prepared.preparation",
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
@@ -85,6 +87,7 @@ _PUBLIC = {
     "save_nbest": "rnnlm.rescoring.files",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
+    "score_models": "rnnlm.scoring.several_models",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
     "score_rows": "rnnlm.scoring.rows",
     "score_sentences": "rnnlm.scoring.scorer",
@@ -123,14 +126,16 @@ if TYPE_CHECKING:
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
     from rnnlm.rescoring.weights import Weights, read_weights, save_weights
-    from rnnlm.scoring.pairs.accuracy import pair_accuracies, score_set
+    from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
+    from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+    from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings

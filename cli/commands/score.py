@@ -11,7 +11,7 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import options, score_output, terminal
+from .. import options, score_output, score_plot, terminal
 from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
@@ -81,6 +81,7 @@ output_options = options.section(
 
 _ABOUT_INPUT = {
     "column": "--column",
+    "split": "--split",
     "delimiter": "--delimiter",
     "id_column": "--id-column",
     "given_column": "--given-column",
@@ -91,20 +92,20 @@ _ABOUT_INPUT = {
 
 @click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.section("Model", options.model_or_demo_option, options.device_option)
+@options.section("Model", options.models_or_demo_option, options.device_option)
 @input_options
 @result_options
 @pairs_options
 @output_options
-def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[str, ...], device: str, form: str | None,
+def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
     """Score sentences: the likeliest first, or records in input order.
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
-    rnnlm score -m demo --input sentences.txt --words --format tsv
-    rnnlm score -m demo --input stimuli.csv --words --with entropy,frequency --output words.csv
+    rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
     rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
+    rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
@@ -120,30 +121,43 @@ def command(sentences: tuple[str, ...], model_name: str | None, inputs: tuple[st
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form = _format(form, as_json, output)
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
-    _check_files(sentences, inputs, output)
-    model = options.load_model(options.or_demo(model_name), device)
+    plot = None if pairs else given["plot"]
+    _check_files(sentences, inputs, output, plot, overwrite)
+    models = options.load_models(model_names, device)
     if pairs:
-        show_pairs(model, pairs)
+        show_pairs(models, pairs)
         return
     settings = _settings(given, split or "whitespace")
-    read = _sentences(sentences, inputs, given, form)
+    _check_side_by_side(models, settings, form, plot)
+    read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
     has_names = bool(given["region_columns"])
-    if output and form == "parquet":
-        score_output.write_parquet(output, model, read, settings, overwrite, has_names)
-    elif output:
-        score_output.write(output, model, read, settings, form, resume, overwrite, has_names)
-    else:
-        score_output.show(model, read, settings, form, rank or "logprob", bool(inputs), has_names)
-
-
-def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:
     if output:
+        score_output.write(output, models, read, settings, form, resume, overwrite, has_names)
+    else:
+        score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), has_names)
+    if plot:
+        score_plot.draw(plot, models, plotted, settings)
+
+
+def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None, plot: Path | None, overwrite: bool) -> None:
+    if plot:
+        score_plot.check(plot, overwrite)
+    if output or plot:
         from rnnlm.files import writing
         from rnnlm.text import sources
 
-        writing.check_apart([output], sources.expand(inputs))
+        writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
+
+
+def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: Path | None) -> None:
+    """Make sure that what several models have a row for is the same for all: tokens are, where their tokenizers are."""
+    rows = form != "jsonl" and (settings.with_tokens or (settings.with_words and settings.split == "tokens"))
+    if len(models) > 1 and (rows or (plot and settings.split == "tokens")):
+        from rnnlm.scoring.several_models import check_same_tokens
+
+        check_same_tokens(models)
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
@@ -157,7 +171,8 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
 def _check_options(
     form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, split: str | None, given: dict[str, Any]
 ) -> None:
-    options.refuse_if((resume or overwrite) and not output, "--resume and --overwrite are about a file: name it with --output.")
+    options.refuse_if(resume and not output, "--resume is about a file: name it with --output.")
+    options.refuse_if(overwrite and not (output or given["plot"]), "--overwrite is about a file: name it with --output or --plot.")
     options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
     options.refuse_if(rank and form != "table", "--rank sorts the table; records keep the order of the input.")
     options.refuse_if(form == "parquet" and not output, "a Parquet file is written whole: name it with --output.")
@@ -167,7 +182,7 @@ def _check_options(
     is_one_table = form in ("tsv", "csv", "parquet") and given["with_tokens"] and (has_words or has_regions)
     options.refuse_if(is_one_table, "--tokens and words or regions are two tables: choose one, or --format jsonl.")
     options.refuse_if(given["measures"] and not has_words, "--with is about words: add --words.")
-    options.refuse_if(split and not (has_words or has_regions), f"--split {split} is about words: add --words.")
+    options.refuse_if(split and not (has_words or has_regions or given["plot"]), f"--split {split} is about words: add --words.")
 
 
 def _splits(values: tuple[str, ...]) -> tuple[str | None, str | None]:

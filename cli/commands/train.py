@@ -111,9 +111,13 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train my.txt --model gru --budget 10m   your own text
     rnnlm train my.txt --model ngram --order 3    an n-gram model, in seconds
     rnnlm train my.txt --recipe zaremba-small     of the literature: rnnlm recipes
+    rnnlm train my.txt --grid model=rnn,gru,lstm  compare networks, in a table
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
+
+    With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and seed, and DIR/grid.tsv and
+    DIR/curves.svg tell what came of them. The same command again trains only what is missing.
 
     The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
     stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.

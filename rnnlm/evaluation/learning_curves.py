@@ -95,8 +95,9 @@ def _perplexity(nats: Any) -> float | None:
 def _point(event: dict[str, Any], ppl: Any, started: dict[str, Any]) -> list[CurvePoint]:
     """The point of an event; none where it has no figure."""
     step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
-    if not (isinstance(step, int) and isinstance(epoch, float) and isinstance(seconds, float) and isinstance(ppl, int | float)):
+    if not isinstance(step, int) or any(not isinstance(each, int | float) for each in (epoch, seconds, ppl)):
         return []
+    epoch, seconds = float(epoch or 0), float(seconds or 0)
     tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
     return [CurvePoint(step, tokens, epoch, seconds, ppl, event.get("chooses", True))]
 
@@ -116,7 +117,9 @@ def runs_of(name: str | Path) -> list[str | Path]:
 def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
     """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a file, SVG, PNG or PDF as its suffix says.
 
-    Returns the curves. Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
+    Returns the curves.
+
+    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds. A model of counts is a level line. training: draw the
     perplexity of the training text, too, as a thin line.
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, nearest, visible
 from rnnlm.files.writing import save_file
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png", ".pdf")
+MARKERS = "osD^vP"
+LONGEST_NAME = 32  # characters of a model's name in a plot
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito: colour-blind readers can distinguish them
 _STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
           "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False, "text.parse_math": False}  # fmt: skip
@@ -24,8 +26,10 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
     return figure, axes
 
 
-def new_panels(labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0) -> "tuple[Figure, list[Axes]]":
-    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side."""
+def new_panels(
+    labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0, stacked: bool = False
+) -> "tuple[Figure, list[Axes]]":
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side or `stacked`."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -33,10 +37,26 @@ def new_panels(labels: Sequence[tuple[str, str, str]], width: float = 6.4, heigh
         figure = Figure(figsize=(width, height), layout="constrained")
         panels = []
         for number, (title, x_label, y_label) in enumerate(labels, start=1):
-            axes = figure.add_subplot(1, len(labels), number, xlabel=x_label, ylabel=y_label, title=title)
+            place = (len(labels), 1, number) if stacked else (1, len(labels), number)
+            axes = figure.add_subplot(*place, xlabel=x_label, ylabel=y_label, title=title)
             axes.set_prop_cycle(color=list(COLOURS))
             panels.append(axes)
     return figure, panels
+
+
+def short_name(name: str) -> str:
+    """A model's name that fits into a plot: the end of a long path."""
+    name = visible(name)
+    return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]
+
+
+def legend_above(figure: "Figure", axes: "Axes") -> None:
+    """Name the series of `axes` above all panels of its figure."""
+    import matplotlib
+
+    handles, labels = axes.get_legend_handles_labels()
+    with matplotlib.rc_context(_STYLE):
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
 
 
 def log_y(axes: "Axes") -> None:
@@ -45,7 +65,9 @@ def log_y(axes: "Axes") -> None:
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    subs = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    subs: Sequence[float] = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    if high < 2.5 * low:
+        subs = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
     axes.yaxis.set_minor_locator(ticker.NullLocator())

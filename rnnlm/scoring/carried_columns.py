@@ -11,7 +11,7 @@ from rnnlm.files.tables import Row
 OWN = frozenset({
     "id", "text", "logprob_nats", "tokens", "words", "oov", "ppl_word", "reason", "surprisals", "word_surprisals", "regions", "position",
     "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits", "entropy_bits", "log10_frequency", "region",
-    "region_index", "next", "rank", "next_word", "probability",
+    "region_index", "next", "rank", "next_word", "probability", "models",
 })  # fmt: skip
 PREFIX = "input_"  # of a carried column that has the name of one of ours
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -4,8 +4,9 @@ A row is a dict from column to value, all of a table with the same columns in th
 tokens, words or regions (with likely next words: one of those). A sentence that could not be read has one row, with its reason.
 """
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +25,10 @@ _WORD = ("position", "word_index", "word", "start", "end", "surprisal_bits", "oo
 _REGION = ("text", "start", "end", "words", "tokens", "oov", "surprisal_bits", "next_surprisal_bits")
 _NEXT = ("rank", "next_word", "probability")
 _MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+_SHARED = {  # by models: what is about the text, and not about one of them
+    "sentence": ("text",), "token": ("position", "token"), "region": ("region_index", "region", "text", "start", "end", "words"),
+    "word": ("position", "word_index", "word", "start", "end", "region_index", "region", "rank"),
+}  # fmt: skip
 _TYPES = {
     **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", *_MEASURES.values(), "probability"), "double"),
     **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"), "oov": "bool",
@@ -90,6 +95,59 @@ class RowLayout:
                 yield cells | {"rank": rank, "next_word": each.word, "probability": each.probability}
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """Rows and records of sentences that several models have scored. In a table, what is about the text stands once, then come the
+    figures of each model, its name behind a dot; of one model alone, they are as `layout` has them."""
+
+    layout: RowLayout
+    models: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return list(self.types)
+
+    @functools.cached_property
+    def types(self) -> dict[str, str | None]:
+        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        types = self.layout.types
+        if len(self.models) == 1:
+            return types
+        figures = {f"{name}.{model}": types[name] for model in self.models for name in self._figures}
+        return {name: types[name] for name in types if name not in self._figures} | figures
+
+    @functools.cached_property
+    def _figures(self) -> list[str]:
+        """The columns of each model."""
+        return [*(name for name in self.layout.own if name not in _SHARED[self.layout.by]), "reason"]
+
+    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
+        """The rows of a sentence that each of the models has scored."""
+        return self.layout.rows(scores[self.models[0]]) if len(self.models) == 1 else self._rows(scores)
+
+    def _rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
+        shared = [name for name in self.layout.own if name in _SHARED[self.layout.by]]
+        made: dict[tuple[Any, ...], Row] = {}
+        for model in self.models:
+            for row in self.layout.rows(scores[model]):
+                place = tuple(row[name] for name in shared)
+                if place not in made:
+                    made[place] = dict.fromkeys(self.types) | {name: row[name] for name in ("id", *self.layout.carried, *shared)}
+                made[place] |= {f"{name}.{model}": row[name] for name in self._figures}
+        yield from made.values()
+
+    def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
+        """A sentence as :func:`record`; by several models, what is about the text, and under `models` the scores by the model's name."""
+        records = {model: record(scores[model], settings) for model in self.models}
+        first = records[self.models[0]]
+        if len(self.models) == 1:
+            return first
+        shared = ("id", *scores[self.models[0]].columns, "text")
+        of_model = {model: {name: value for name, value in each.items() if name not in shared} for model, each in records.items()}
+        return {name: first[name] for name in shared} | {"models": of_model}
+
+
 def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
     """The layout of the scores that `settings` ask for: of tokens, else of words, else of regions, else of sentences.
 
@@ -105,21 +163,24 @@ def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names:
     return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
 
 
-def score_rows(scores: Sequence[SentenceScore], by: By = "word") -> Iterator[Row]:
+def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word") -> Iterator[Row]:
     """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence, token, word or region, whichever `by`
-    says and the scores were asked for (`with_words=True` and so on). Columns of the input are those of the first score.
+    says and the scores were asked for (`with_words=True` and so on). Columns of the input are those of the first score. Of scores by
+    model (:func:`rnnlm.score_models`), what is about the text stands once, and a model's figures have its name behind a dot.
 
     Raises:
         UsageError: there is no such table.
     """
     own = {"sentence": _SENTENCE, "token": _TOKEN, "region": ("region_index", "region", *_REGION)}.get(by, ())
+    each = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
     if by == "word":
-        region = ("region_index", "region") if any(score.region_scores for score in scores) else ()
+        region = ("region_index", "region") if any(score.region_scores for its in each for score in its.values()) else ()
         own = (*_WORD, *_MEASURES.values(), *region)
     if not own:
         raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
-    chosen = RowLayout(by, tuple(scores[0].columns) if scores else (), own, tuple(_MEASURES))
-    return itertools.chain.from_iterable(map(chosen.rows, scores))
+    carried = tuple(next(iter(each[0].values())).columns) if each else ()
+    table = SideBySide(RowLayout(by, carried, own, tuple(_MEASURES)), tuple(each[0]) if each else ())
+    return itertools.chain.from_iterable(map(table.rows, each))
 
 
 def record(score: SentenceScore, settings: ScoringSettings) -> Row:

@@ -94,19 +94,26 @@ def score_sentences(
 
 
 def score_chunks(
-    model: LanguageModel | str | Path, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
-) -> Iterator[Chunk]:
+    model: LanguageModel | str | Path, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
+    most_lines: int | None = None, name: str = "the model",
+) -> Iterator[Chunk]:  # fmt: skip
     """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
 
     model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks are read only as far as what follows
-    depends on them.
+    depends on them. most_lines: of a chunk; None: as many as suit the model. name: what notices call the model.
 
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
     model = model_of(model)
     _check_settings(model, settings)
-    return _Scorer(model, settings).chunks(sentences, skip)
+    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name).chunks(sentences, skip)
+
+
+def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
+    """How many sentences the model reads together: fewer where next words are looked for place by place, which takes its time."""
+    is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
+    return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
 
 
 def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
@@ -144,16 +151,17 @@ def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 class _Scorer:
     """Scores chunks of sentences, one after the other."""
 
-    def __init__(self, model: LanguageModel, settings: ScoringSettings) -> None:
+    def __init__(self, model: LanguageModel, settings: ScoringSettings, most_lines: int, name: str) -> None:
         self.model = model
         self.settings = settings
+        self.most_lines = most_lines
+        self.name = name
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
         if self.frequencies and not self.frequencies.are_known:
-            notice("the model's tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
-        self.is_searched = self.search is not None and not self.finder.tokens_are_words  # place by place, which takes its time
+            notice(f"{name}'s tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
         lines, read, marks = LinesHash(), 0, Counter[str]()
@@ -166,17 +174,16 @@ class _Scorer:
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
-        tell_unseen(marks, {"the model": self.model.tokenizer})
+        tell_unseen(marks, {self.name: self.model.tokenizer})
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""
-        most_lines = min(LINES_PER_CHUNK, SEARCHED_LINES_PER_CHUNK) if self.is_searched else LINES_PER_CHUNK
         chunk: list[Sentence] = []
         characters = 0
         for sentence in sentences:
             chunk.append(sentence)
             characters += len(sentence.text) + len(sentence.given)
-            if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK:
+            if len(chunk) >= self.most_lines or characters >= CHARACTERS_PER_CHUNK:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:

@@ -1,1 +1,1 @@
-"""One training run: request, texts, plan, run, storage, resume."""
+"""One training run: request, texts, plan, run, storage, resume; and a grid of them."""

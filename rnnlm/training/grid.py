@@ -142,7 +142,7 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
         try:
             for event in run(run_plan, stop, save):
                 yield event
-            is_asked = isinstance(event, Finished) and event.stopped == "request"
+            is_asked = isinstance(event, Finished) and (event.stopped == "request" or stop())
         except TrainingError as failure:
             error, is_asked = failure, stop()
         if not is_asked:
@@ -151,7 +151,7 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
             yield GridRunEnded(number, len(planned.runs), result, error)
             with writing(planned.folder):
                 grid_results.write_table(planned.folder / GRID_TABLE, results)
-        if is_asked or stop():
+        if is_asked:
             break
     stopped = "request" if len(results) < len(planned.runs) else "complete"
     table = str(planned.folder / GRID_TABLE) if results else None

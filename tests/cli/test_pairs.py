@@ -89,7 +89,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--plot", "x.svg"], "are for --pairs"),
+        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--pairs-scoring", "word"], "are for --pairs"),
         (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"), (["--pairs", "pairs.tsv", "the man"],
             "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
         (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"),

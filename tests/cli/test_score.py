@@ -298,6 +298,7 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
     ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
     ["--split", "tokens"], ["--split", "tokens", "--split", "whitespace", "--words"], ["--split", "test", "--split", "valid"],
+    ["--split", "test"],
     ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"], ["--region-columns", "a,b"], ["--regions", " "],
     ["--format", "parquet"], ["--output", "s.parquet", "--resume"], ["--output", "s.csv", "--tokens", "--regions", "|"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"],

@@ -86,7 +86,9 @@ def made_small(arguments: list[str]) -> list[str]:
     if "--processes" in arguments:  # several are proven by test_ranks.py
         at = arguments.index("--processes")
         arguments = [*arguments[:at], *arguments[at + 2 :]]
-    return [*arguments, *SMALL]
+    in_grid = {word.partition("=")[0] for before, word in itertools.pairwise(arguments) if before == "--grid"}
+    small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
+    return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
 
 
 def nbest_record(number: int, line: str) -> str:

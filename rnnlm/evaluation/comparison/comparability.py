@@ -118,7 +118,7 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
 
 
 def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, all different: the last part of its folder, where that is enough.
+    """A name for each model, all different: the last part of its folder, or as many parts as tell it from the others.
 
     Raises:
         UsageError: the number of names is not that of the models.
@@ -126,7 +126,9 @@ def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] 
     if names is not None and len(names) != len(models):
         raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")
     given = list(names or (str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)))
-    short = [os.path.basename(os.path.normpath(name)) for name in given]
-    if names is None and len(set(short)) == len(short):
-        return short
+    parts = [os.path.normpath(name).split(os.sep) for name in given]
+    for depth in range(1, 1 + max(map(len, parts), default=0) if names is None else 0):
+        short = [os.sep.join(each[-depth:]) for each in parts]
+        if len(set(short)) == len(short):
+            return short
     return [name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})" for k, name in enumerate(given)]

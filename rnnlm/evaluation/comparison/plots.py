@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import visible
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.comparison import Compared, Comparison
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.evaluation.learning_curves import learning_curve
+from rnnlm.evaluation.plotting import MARKERS, short_name
 from rnnlm.models.metrics_log import is_of_a_run
 
 MOST_POINTS = 1000  # lines drawn
-LONGEST_NAME = 32  # characters in a plot
-MARKERS = "osD^vP"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def _differences(comparison: Comparison) -> Plot | None:
             color=plotting.COLOURS[0],
         )
     axes.axvline(0, color="#888888", linewidth=1)
-    axes.set_yticks(range(len(known)), [_short(f"{each.second} \u2212 {each.first}") for each, _ in known])
+    axes.set_yticks(range(len(known)), [short_name(f"{each.second} \u2212 {each.first}") for each, _ in known])
     axes.set_ylim(len(known) - 0.5, -0.5)
     return Plot("Differences", "With 95 % paired bootstrap intervals; left of 0 the first-named is better.", plotting.as_svg(figure))
 
@@ -69,7 +67,7 @@ def _groups(title: str, label: str, table: Sequence[GroupRow], names: Sequence[s
     places = np.arange(len(table))
     for k, name in enumerate(names):
         ppl = [np.nan if each is None else each for each in (row.ppl[k] for row in table)]
-        axes.plot(places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=_short(name))
+        axes.plot(places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=short_name(name))
     if any(each for row in table for each in row.ppl):
         plotting.log_y(axes)
     axes.set_xticks(places, [row.group for row in table], rotation=35, ha="right")
@@ -83,7 +81,7 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
     if not len(finite):
         return None
     chosen = finite[np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)]
-    figure, axes = plotting.new_figure("", f"bits under {_short(first)}", f"bits under {_short(other)}", height=5.0)
+    figure, axes = plotting.new_figure("", f"bits under {short_name(first)}", f"bits under {short_name(other)}", height=5.0)
     bits_2S = comparison.bits_KS[[0, k]][:, chosen]
     axes.plot(*bits_2S, ".", markersize=4, alpha=0.5)
     end = float(bits_2S.max()) * 1.03
@@ -100,7 +98,7 @@ def _calibration(comparison: Comparison) -> Plot | None:
     figure, axes = plotting.new_figure("", "probability of the likeliest token", "share of them that were right", height=5.0)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)
     for k, (name, calibration) in enumerate(measured):
-        label = f"{_short(name)}: ECE {calibration.expected_error:.3f}"
+        label = f"{short_name(name)}: ECE {calibration.expected_error:.3f}"
         filled = [(each.mean_probability, each.accuracy) for each in calibration.bins if each.tokens]
         axes.plot(*np.array(filled, dtype=np.float64).T, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1))
@@ -118,7 +116,7 @@ def _learning(comparison: Comparison) -> Plot | None:
         return None
     figure, axes = plotting.new_figure("", "seconds of training", "validation perplexity per token")
     for k, (name, curve) in enumerate(curves):
-        axes.plot(*zip(*curve, strict=True), marker=MARKERS[k % len(MARKERS)], markersize=3, label=_short(name))
+        axes.plot(*zip(*curve, strict=True), marker=MARKERS[k % len(MARKERS)], markersize=3, label=short_name(name))
     plotting.log_y(axes)
     axes.legend()
     note = "Each on its own validation text, as its training read it: how training went, not which model is better."
@@ -131,9 +129,3 @@ def _validations(model: Compared) -> list[tuple[float, float]]:
     if not model.folder or not is_of_a_run(Path(model.folder)):
         return []
     return [(point.seconds, point.ppl_token) for point in learning_curve(model.folder).points]
-
-
-def _short(name: str) -> str:
-    """A name that fits into a plot: the end of a long path."""
-    name = visible(name)
-    return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]

@@ -8,8 +8,8 @@ from typing import Any
 from rnnlm.neural.fitting.contracts import Numbers, Verdict
 from rnnlm.neural.fitting.validation import COST_SHARE, ModelSelection
 
-ALLOWED_SECONDS = 10.0  # that they may take in any run
-ALLOWED_SHARE = 0.1  # of the time that has passed: what they may take in a long one
+ALLOWED_SHARE = 0.1  # of the time that has passed: what they may take
+ALLOWED_SECONDS = 60.0  # that they may take in any case, unless the budget is in time: short runs have all of theirs
 
 
 class CurvePoints(Numbers):
@@ -36,7 +36,9 @@ class CurvePoints(Numbers):
         seconds = self.clock.elapsed()
         progress = self.clock.progress(step, epochs, seconds)
         is_passed = self._mark(progress, epochs) > self._mark(self.clock.progress(self.step, self.epochs, self.seconds), self.epochs)
-        return is_passed and progress < 1 and self.spent + self.cost <= max(ALLOWED_SECONDS, ALLOWED_SHARE * seconds)
+        in_any_case = ALLOWED_SECONDS if self.clock.budget.seconds is None else 0.0
+        is_affordable = not self.cost or self.spent + self.cost <= max(in_any_case, ALLOWED_SHARE * seconds)
+        return is_passed and progress < 1 and is_affordable
 
     def run(self, step: int, epochs: float, stop: Callable[[], bool]) -> Verdict | None:
         """Validate after `step` steps; None where `stop` cut it off, which leaves no trace."""

@@ -102,7 +102,7 @@ class FittingSettings:
         Natural,
         Meta(
             description="validations of a run at least, where validate_every_steps is none: those between epochs draw the learning curve "
-            "alone, and take 10 seconds or a tenth of the time at most; 0: no more than choose the model"
+            "alone, and take a minute or a tenth of the time at most; 0: no more than choose the model"
         ),
     ] = 20
     state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0

@@ -1,19 +1,22 @@
 """A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by kind and other groups, with intervals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from rnnlm.errors import TextError, UsageError, notice
-from rnnlm.evaluation.resampling import ratio_interval
+from rnnlm.evaluation.perplexity import signature_of
+from rnnlm.evaluation.resampling import permutation_p, ratio_interval
+from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import model_of
-from rnnlm.scoring.pairs.pair import Pair
+from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
+from rnnlm.text.encoding import LinesHash
 
 ALL, KIND = "all", "kind"
 COUNTED = ("distance", "attractors")  # groups that are numbers
@@ -66,23 +69,69 @@ class PairAccuracy:
     known_accuracy: float | None
 
 
+@dataclass(frozen=True)
+class AccuracyDifference:
+    """By how much a second model's accuracy over a group is above the first one's (-1 to 1), with the bounds of its 95 % interval
+    (paired bootstrap over pairs) and its two-sided p-value (permutation of signs: without ties, that is McNemar's exact test).
+
+    by, group: as of :class:`PairAccuracy`. pairs: those that both models have scored; the figures are None where there are none.
+    """
+
+    by: str
+    group: str | int
+    pairs: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+_SHARED = {"id", "kind", "phenomenon", "field", "number", "distance", "attractors", "scoring", "good", "bad", "identical", "where",
+           "suite", "item", "prediction"}  # fmt: skip
+_Item = TypeVar("_Item")
+
+
 def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
     """Accuracy by kind, in order of appearance; by any other grouping that divides the pairs; over all where there are several kinds.
 
     A pair without a label (no distance, say) is in no group of that grouping.
     """
-    found = []
+    return [_accuracy(*group) for group in _groups(scores, lambda score: score.labels)]
+
+
+def accuracy_differences(first: Sequence[Judged], second: Sequence[Judged]) -> list[AccuracyDifference]:
+    """How the accuracies of two models differ on the same pairs, group by group as in :func:`pair_accuracies`.
+
+    Raises:
+        UsageError: the scores are not of the same pairs in the same order.
+    """
+    if [score.labels for score in first] != [score.labels for score in second]:
+        raise UsageError("the scores of two models are not of the same pairs", hint="score one set with both: rnnlm.score_set")
+    return [_difference(*group) for group in _groups(list(zip(first, second, strict=True)), lambda both: both[0].labels)]
+
+
+def _groups(items: Sequence[_Item], labels_of: Callable[[_Item], Any]) -> Iterator[tuple[str, str | int, Sequence[_Item]]]:
+    """The groups that labels make: what each is of, its name, and its items."""
     for by in GROUPINGS:
-        groups: dict[Any, list[Judged]] = {}
-        for score in scores:
-            groups.setdefault(getattr(score.labels, by, None), []).append(score)
+        groups: dict[Any, list[_Item]] = {}
+        for item in items:
+            groups.setdefault(getattr(labels_of(item), by, None), []).append(item)
         groups.pop(None, None)
         if by == KIND or len(groups) > 1:
-            order = sorted(groups) if by in COUNTED else groups
-            found += [_accuracy(by, name, groups[name]) for name in order]
-    if len({score.labels.kind for score in scores}) > 1:
-        found.append(_accuracy(ALL, ALL, scores))
-    return found
+            for name in sorted(groups) if by in COUNTED else groups:
+                yield by, name, groups[name]
+    if len({labels_of(item).kind for item in items}) > 1:
+        yield ALL, ALL, items
+
+
+def _difference(by: str, group: str | int, scores: Iterable[tuple[Judged, Judged]]) -> AccuracyDifference:
+    points = [(first.point, second.point) for first, second in scores if first.point is not None and second.point is not None]
+    if not points:
+        return AccuracyDifference(by, group, 0, None, None, None, None)
+    first_N, second_N = np.array(points, dtype=np.float64).T
+    interval = ratio_interval(second_N - first_N)
+    p = permutation_p(second_N - first_N)
+    return AccuracyDifference(by, group, len(points), interval.estimate, interval.low, interval.high, p)
 
 
 def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccuracy:
@@ -139,6 +188,17 @@ def score_set(
     return scores
 
 
+def signature_of_set(model: LanguageModel, test_set: TestSet, scoring: str | None = None) -> Signature:
+    """What accuracies of `model` on a set are measured on, and how: a pair counts as two lines, a region of a suite as one."""
+    lines = LinesHash()
+    for pair in test_set.pairs:
+        lines.update((pair.good, pair.bad))
+    for suite in test_set.suites:
+        lines.update(text for item in suite.items for regions in item.conditions.values() for text in regions.values())
+    with_ends = any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
+    return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if with_ends else "no")
+
+
 def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
     """Notices of what is left out, and of pairs that no model can tell apart.
 
@@ -159,6 +219,16 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
 def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
     """What is known of a score, in JSON's types; what is not known is None."""
     return _pair_record(score) if isinstance(score, PairScore) else _prediction_record(score)
+
+
+def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[str, Any]:
+    """What is known of a pair or prediction that several models have scored, in JSON's types: what it is, and under `models` the scores
+    by the model's name."""
+    records = {name: record_of(score) for name, score in scores.items()}
+    of_model = {
+        name: {key: value for key, value in record.items() if key not in _SHARED} for name, record in records.items()
+    }  # fmt: skip
+    return {key: value for key, value in next(iter(records.values())).items() if key in _SHARED} | {"models": of_model}
 
 
 def _pair_record(score: PairScore) -> dict[str, Any]:

@@ -89,3 +89,20 @@ def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, conte
     path.write_bytes(content)
     with pytest.raises(TextError, match=message):
         values(path)
+
+
+def test_columns_of_a_parquet_file_have_the_types_of_their_values_and_text_where_these_differ(tmp_path):
+    types = {"n": None, "mixed": None, "large": None, "list": None, "bits": "double", "none": None}
+    rows = [
+        {"n": 1, "mixed": 1.5, "large": 1 << 70, "list": [1, {"a": None}], "bits": None, "none": None},
+        {"n": None, "mixed": "x", "large": None, "list": None, "bits": 2.0, "none": None},
+        {"n": 3, "mixed": True, "large": 2, "list": [], "bits": None, "none": None},
+    ]
+    tables.save_parquet(tmp_path / "t.parquet", types, [rows[:1], [], rows[1:]])
+    assert [row.values for row in tables.rows(str(tmp_path / "t.parquet"))] == [
+        {"n": 1, "mixed": "1.5", "large": str(1 << 70), "list": '[1, {"a": null}]', "bits": None, "none": None},
+        {"n": None, "mixed": "x", "large": None, "list": None, "bits": 2.0, "none": None},
+        {"n": 3, "mixed": "1", "large": "2", "list": "[]", "bits": None, "none": None},
+    ]
+    tables.save_parquet(tmp_path / "empty.parquet", types, [])
+    assert tables.parquet_columns(str(tmp_path / "empty.parquet")) == list(types)

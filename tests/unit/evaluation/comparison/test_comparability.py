@@ -74,8 +74,8 @@ def test_one_of_several_is_enough_to_differ_and_every_main_figure_has_its_unit()
     assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
 
 
-def test_folders_are_called_by_their_last_part_where_that_is_unique():
+def test_folders_are_called_by_their_last_part_or_by_as_many_as_tell_them_apart():
     assert names_of(["runs/a", "b+cache", "c/"], None) == ["a", "b+cache", "c"]
-    assert names_of(["x/a", "y/a"], None) == ["x/a", "y/a"]
+    assert names_of(["runs/x/a", "/home/y/a", "b"], None) == ["x/a", "y/a", "b"]
     assert names_of(["a", "a"], None) == ["a (1)", "a (2)"]
     assert names_of(["x/a", "y/b"], ["x/1", "y/2"]) == ["x/1", "y/2"]

@@ -21,7 +21,7 @@ def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     (folder / "text.txt").write_text("\n".join([*LINES, NASTY, "the mat sat"]) + "\n", encoding="utf-8")
     save(folder / "lstm", fit("lstm"), "lstm")
-    events = [{"event": "validated", "seconds": s, "ppl_token": 90.0 - s} for s in range(1, 4)]
+    events = [{"event": "validated", "step": s, "epoch": s, "seconds": s, "ppl_token": 90.0 - s} for s in range(1, 4)]
     lines = [json.dumps(event) for event in [{"event": "started"}, *events]]
     (folder / "lstm" / "metrics.jsonl").write_text("\n".join([*lines, '{"event": "valid']))
     settings = ComparisonSettings(calibration_tokens=1000)

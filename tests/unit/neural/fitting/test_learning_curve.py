@@ -81,10 +81,19 @@ def test_validations_that_come_by_steps_are_all_there_are(data, make_trainer):
 
 
 def test_costly_ones_take_a_tenth_of_a_long_run(data, make_trainer, monkeypatch):
-    """On a clock that goes on by 8 seconds with each look at it, a validation takes 8 seconds at least."""
-    ticks = itertools.count(step=8)
+    """On a clock that goes on by 40 seconds with each look at it, a validation takes 40 seconds at least."""
+    ticks = itertools.count(step=40)
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     trainer = make_trainer(data, budget="60steps", **TINY)
     *events, fitted = trainer.train(never)
     assert 1 < len(points(events, chooses=False)) < 20
+    assert trainer.curve.spent <= 0.1 * fitted.seconds
+
+
+def test_a_budget_in_time_has_them_too_for_a_tenth_of_it(data, make_trainer, monkeypatch):
+    ticks = itertools.count(step=0.01)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    trainer = make_trainer(data, budget="8s", **TINY)
+    *events, fitted = trainer.train(never)
+    assert len(points(events)) >= 20 and fitted.stopped == "budget"
     assert trainer.curve.spent <= 0.1 * fitted.seconds

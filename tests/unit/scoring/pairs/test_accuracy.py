@@ -3,7 +3,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from rnnlm.scoring.pairs.accuracy import pair_accuracies
+from rnnlm.errors import UsageError
+from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies
 from rnnlm.scoring.pairs.pair import Pair
 
 
@@ -56,3 +57,15 @@ def test_intervals_are_those_of_a_proportion():
     half = 1.96 * np.sqrt(found.accuracy * (1 - found.accuracy) / 2000)
     assert found.low == pytest.approx(found.accuracy - half, abs=0.15 * half)
     assert found.high == pytest.approx(found.accuracy + half, abs=0.15 * half)
+
+
+def test_the_difference_of_two_models_is_over_the_pairs_that_both_scored_with_mcnemars_p_value():
+    first = [*scored("x", [1, 1, 1, 1, 1, 1, 0, 0, 1, None]), *scored("y", [None])]
+    second = [*scored("x", [0, 0, 0, 0, 0, 0, 1, 0, 1, 1]), *scored("y", [1])]
+    x, y, both = accuracy_differences(first, second)
+    assert (x.by, x.group, x.pairs, x.difference) == ("kind", "x", 9, pytest.approx(-5 / 9)) and x.low < x.difference < x.high
+    assert x.p == pytest.approx(2 * (1 + 7) / 2**7)  # seven pairs differ, one of them the other way: the binomial test
+    assert (y.pairs, y.difference, y.low, y.high, y.p) == (0, None, None, None, None)
+    assert (both.by, both.pairs, both.difference) == ("all", 9, x.difference)
+    with pytest.raises(UsageError, match="not of the same pairs"):
+        accuracy_differences(first, second[1:])

@@ -38,3 +38,16 @@ def test_without_them_kinds_are_shown_from_the_top():
 def test_nothing_to_show_is_an_error():
     with pytest.raises(UsageError, match="nothing to plot"):
         accuracy_figure([accuracy("kind", "none", None)])
+
+
+def test_models_stand_beside_each_other_with_a_legend():
+    one = [accuracy("kind", "$a$", 0.7), accuracy("kind", "b", 0.5)]
+    other = [accuracy("kind", "$a$", 0.6), accuracy("kind", "b", None)]
+    figure = accuracy_figure({"one": one, "other": other})
+    (axes,) = figure.axes
+    first, second = (line.get_xydata().tolist() for line in axes.lines if line.get_marker() in "os")
+    assert [x for x, _ in first] == [pytest.approx(0.7), pytest.approx(0.5)] and [x for x, _ in second] == [pytest.approx(0.6)]
+    assert first[0][1] < 0 < second[0][1] and first[0][1] == pytest.approx(-second[0][1])
+    assert all(text in shown(figure) for text in ("one", "other", "$a$"))
+    by_count = accuracy_figure({"one": [accuracy("distance", 0, 0.9)], "other": [accuracy("distance", 1, 0.8)]})
+    assert "other" in shown(by_count) and not accuracy_figure(one).legends

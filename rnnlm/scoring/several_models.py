@@ -1,0 +1,120 @@
+"""Sentences scored by several models, whose figures stand side by side."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError
+from rnnlm.evaluation.comparison.comparability import names_of
+from rnnlm.evaluation.signature import Signature
+from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import load
+from rnnlm.scoring.records import ScoringSettings, SentenceScore
+from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
+from rnnlm.scoring.sentences import Sentence
+
+NamedModels = Mapping[str, LanguageModel | str | Path]
+
+
+@dataclass(frozen=True)
+class ModelsChunk:
+    """Sentences that several models have read, as a sequence of their scores by model. scores: one for each sentence; none where
+    the chunk was skipped.
+
+    signatures: by model, what all its scores so far were measured on, and how.
+    """
+
+    sentences: list[Sentence]
+    scores: list[dict[str, SentenceScore]]
+    signatures: dict[str, Signature]
+
+    @classmethod
+    def of(cls, chunks: Mapping[str, Chunk]) -> "ModelsChunk":
+        """What each model made of the same sentences."""
+        if len(chunks) == 1:  # three times as fast
+            scores = [{name: score} for name, chunk in chunks.items() for score in chunk]
+        else:
+            scores = [dict(zip(chunks, its, strict=True)) for its in zip(*chunks.values(), strict=True)]
+        signatures = {name: chunk.signature for name, chunk in chunks.items()}
+        return cls(next(iter(chunks.values())).sentences, scores, signatures)
+
+    def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
+        return iter(self.scores)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def score_models(
+    models: NamedModels | Sequence[LanguageModel | str | Path], sentences: Iterable[str | Sentence],
+    settings: ScoringSettings = ScoringSettings(), *, device: str = "auto",
+) -> Iterator[dict[str, SentenceScore]]:  # fmt: skip
+    """The scores of each of `sentences`, in their order, by the names of the models. Sentences are read once, a few thousand at a time.
+
+    models: models, or their folders or names (opened on `device`), with the names that the scores are to have; without names, a folder
+    is called by its last part, or by as many as tell it from the others, a model in memory "model 1", "model 2" and so on.
+    settings: what is scored; see :class:`rnnlm.ScoringSettings`.
+
+    Raises:
+        TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or the settings contradict each other or
+            a model. ModelError: a model is missing or damaged, or its scores are not numbers. TextError: as
+            :func:`rnnlm.score_sentences`, while iterating.
+    """
+    if isinstance(models, (str, Path)) or isinstance(sentences, str):
+        what = "models" if isinstance(models, (str, Path)) else "sentences"
+        raise ArgumentTypeError(f"{what} are given as a list", "a single one was given", f"write [{what.removesuffix('s')}]")
+    named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
+    opened = {name: load(model, device) if isinstance(model, (str, Path)) else model for name, model in named.items()}
+    each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
+    chunks = score_chunks_of_models(opened, each, settings)
+    return (scores for chunk in chunks for scores in chunk)
+
+
+def score_chunks_of_models(
+    models: Mapping[str, LanguageModel], sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
+) -> Iterator[ModelsChunk]:
+    """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before the next one is taken, so that no more
+    than a chunk is held.
+
+    Raises:
+        UsageError: there is no model, or the settings contradict each other or a model. TextError, ModelError: while iterating.
+    """
+    if not models:
+        raise UsageError("there is no model to score with", hint="name at least one")
+    most_lines = min(lines_per_chunk(model, settings) for model in models.values())
+    branches = itertools.tee(sentences, len(models))
+    read = [
+        score_chunks(model, its, settings, skip, most_lines, name if len(models) > 1 else "the model")
+        for (name, model), its in zip(models.items(), branches, strict=True)
+    ]
+    return (ModelsChunk.of(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
+
+
+def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
+    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model; of several, what is each one's own
+    with its name behind.
+
+    Raises:
+        UsageError: the settings contradict each other or a model.
+    """
+    runs = {name: describe_run(model, settings) for name, model in models.items()}
+    first = next(iter(runs.values()))
+    if len(models) == 1:
+        return first
+    shared = {key: value for key, value in first.items() if all(run[key] == value for run in runs.values())}
+    own = {f"{key}.{name}": value for name, run in runs.items() for key, value in run.items() if key not in shared}
+    return {"models": ", ".join(models)} | shared | own
+
+
+def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
+    """Make sure that the tokens of a line are the same for all models.
+
+    Raises:
+        ComparisonError: their tokenizers differ.
+    """
+    tokenizers = {name: model.tokenizer for name, model in models.items()}
+    if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
+        why = "their tokenizers differ: " + ", ".join(f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items())
+        hint = "rows of words (--words, without --split tokens) are the same for all models; --json keeps the tokens of each apart"
+        raise ComparisonError("the tokens of these models do not stand side by side", why, hint)

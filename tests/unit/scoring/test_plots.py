@@ -1,0 +1,68 @@
+import math
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from rnnlm.errors import RnnlmWarning, UsageError
+from rnnlm.evaluation import plotting
+from rnnlm.scoring.plots import MOST_SENTENCES, MOST_WORDS, plot_surprisals
+from rnnlm.scoring.scorer import score_sentences
+from support.tiny_models import halves_model
+
+
+def scores(*sentences: str):
+    return score_sentences(halves_model(), list(sentences), with_words=True)
+
+
+def shown(figure) -> str:
+    return "".join(ElementTree.fromstring(plotting.as_svg(figure)).itertext())
+
+
+def labels(axes) -> list[str]:
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_a_sentence_has_a_panel_a_model_a_line_and_an_unknown_word_a_hollow_mark():
+    first, second = scores("a zorp b", "b a")
+    upper, lower = plot_surprisals([{"one": first, "other/model": first}, {"one": second, "other/model": second}]).axes
+    one, one_unknown, other, other_unknown, _ = upper.lines
+    assert labels(upper) == ["a", "zorp", "b"] and labels(lower) == ["b", "a"]
+    assert one.get_xydata().tolist() == other.get_xydata().tolist() == [[0, pytest.approx(1)], [1, pytest.approx(3)], [2, pytest.approx(3)]]
+    assert one_unknown.get_xydata().tolist() == [[1, pytest.approx(3)]] and one_unknown.get_markerfacecolor() == "white"
+    assert one_unknown.get_color() == one.get_color() != other.get_color() == other_unknown.get_color()
+    assert len(lower.lines) == 2 and upper.get_ylim() == lower.get_ylim()
+
+
+def test_words_of_one_model_are_drawn_as_they_are_written_without_a_legend_and_probability_zero_is_a_gap():
+    text = "$a$ <b> never a^2"
+    figure = plot_surprisals(scores(text))
+    (axes,) = figure.axes
+    assert labels(axes) == text.split() and not figure.axes[0].get_title()
+    assert [math.isnan(y) for y in axes.lines[0].get_ydata()] == [False, False, True, False]
+    assert "unknown word" in shown(figure) and "$a$" in shown(figure)
+    assert not plot_surprisals(scores("a b")).legends
+    assert plotting.as_svg(plot_surprisals(scores(text))) == plotting.as_svg(plot_surprisals(scores(text)))
+
+
+def test_more_than_a_picture_holds_is_left_out_with_a_notice():
+    with pytest.warns(RnnlmWarning) as said:
+        figure = plot_surprisals(scores(*["a " * (MOST_WORDS + 1)] * (MOST_SENTENCES + 1)))
+    assert [str(each.message) for each in said] == [
+        "the plot shows the first 12 sentences", "the plot shows the first 80 words of a sentence; the longest has 81"
+    ]  # fmt: skip
+    assert len(figure.axes) == MOST_SENTENCES and len(labels(figure.axes[0])) == MOST_WORDS
+
+
+@pytest.mark.parametrize("suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_the_figure_is_written_in_the_format_of_the_suffix(tmp_path, suffix, begins):
+    plot_surprisals(scores("a b"), tmp_path / f"plot{suffix}")
+    assert (tmp_path / f"plot{suffix}").read_bytes().startswith(begins)
+
+
+def test_without_words_there_is_nothing_to_plot(tmp_path):
+    for empty in ([], scores(""), score_sentences(halves_model(), ["a b"])):
+        with pytest.raises(UsageError, match="nothing to plot"):
+            plot_surprisals(empty, tmp_path / "plot.svg")
+    with pytest.raises(UsageError, match="plot suffix"):
+        plot_surprisals(scores("a"), tmp_path / "plot.doc")
+    assert not list(tmp_path.iterdir())

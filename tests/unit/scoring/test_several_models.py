@@ -1,0 +1,94 @@
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from rnnlm.errors import ComparisonError, TextError, UsageError
+from rnnlm.scoring import scorer
+from rnnlm.scoring.records import ScoringSettings
+from rnnlm.scoring.rows import score_rows
+from rnnlm.scoring.scorer import describe_run, score_sentences
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.several_models import check_same_tokens, describe_run_of_models, score_chunks_of_models, score_models
+from support.tiny_models import LINES, fit, halves_model, save
+
+SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the zebra sat on a yak"]
+
+
+@pytest.fixture(scope="module")
+def two():
+    return {"word": fit("unigram"), "char": fit("unigram", tokenizer="char")}
+
+
+def test_each_model_gives_the_scores_that_it_gives_alone(two):
+    settings = ScoringSettings(with_words=True)
+    found = list(score_models(two, SENTENCES, settings))
+    assert [list(each) for each in found] == [["word", "char"]] * len(SENTENCES)
+    for name, model in two.items():
+        assert [each[name] for each in found] == score_sentences(model, SENTENCES, with_words=True)
+    assert list(score_models({"only": two["word"]}, [])) == []
+
+
+def test_models_are_named_by_their_folders_or_numbered_and_opened_once_each(two, tmp_path):
+    for folder in ("x/best", "y/best"):
+        (tmp_path / folder).parent.mkdir()
+        save(tmp_path / folder, two["word"], "unigram")
+    (scores,) = score_models([str(tmp_path / "x/best"), tmp_path / "y/best", two["char"]], ["the cat"])
+    assert list(scores) == ["x/best", "y/best", "model 3"]
+    assert scores["x/best"].logprob_nats == scores["y/best"].logprob_nats
+
+
+def test_sentences_are_read_once_and_no_further_than_a_chunk(two, monkeypatch):
+    monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 3)
+    read = []
+
+    def endless() -> Iterator[str]:
+        for number in itertools.count():
+            read.append(number)
+            yield LINES[number % len(LINES)].replace("<unk>", "it")
+
+    found = list(itertools.islice(score_models(two, endless()), 4))
+    assert read == list(range(6)) and [each["word"].id for each in found] == [1, 2, 3, 4]
+
+
+def test_chunks_are_cut_alike_for_all_and_skipped_for_all(two):
+    each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
+    chunks = list(score_chunks_of_models(two, each, ScoringSettings(with_words=True, next_words=1), skip=64))
+    assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]  # as the one that is slower cuts them
+    assert {name: signature.tok.partition(":")[0] for name, signature in chunks[1].signatures.items()} == {"word": "word", "char": "char"}
+
+
+def test_a_run_is_that_of_its_models_in_their_order(two):
+    settings = ScoringSettings()
+    assert describe_run_of_models({"word": two["word"]}, settings) == describe_run(two["word"], settings)
+    run = describe_run_of_models(two, settings)
+    assert run["models"] == "word, char" and run["tok.char"] != run["tok.word"] and run["context"] == "reset"
+    assert run != describe_run_of_models(dict(reversed(two.items())), settings)
+
+
+def test_tokens_stand_side_by_side_where_tokenizers_are_the_same(two):
+    check_same_tokens({"a": two["word"], "b": fit("ngram")})
+    with pytest.raises(ComparisonError, match=re.escape("their tokenizers differ: word word:")):
+        check_same_tokens(two)
+
+
+def test_rows_of_several_models_have_what_is_about_the_text_once(two):
+    scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
+    rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
+    assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [row["oov.word"] for row in rows] == [False, True, False]
+    assert [row["surprisal_bits.char"] for row in rows] == [word.surprisal_bits for word in words]
+    (sentence,) = score_rows(scores, by="sentence")
+    assert sentence["text"] == "the zebra" and sentence["logprob_nats.word"] == scores[0]["word"].logprob_nats
+    assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
+
+
+def test_wrong_requests_are_told(two):
+    with pytest.raises(UsageError, match="there is no model"):
+        score_models([], ["a"])
+    with pytest.raises(UsageError, match="sentences are given as a list"):
+        score_models(two, "the cat")
+    with pytest.raises(UsageError, match="models are given as a list"):
+        score_models("demo", ["the cat"])
+    with pytest.raises(TextError, match="sentence 2"):
+        list(score_models({"halves": halves_model()}, ["a", "a\nb"]))
