@@ -63,7 +63,7 @@ def checked(function: F, name: str) -> F:
             bound = signature.bind(*arguments, **keywords)
         except TypeError:
             return function(*arguments, **keywords)  # Python says itself what is missing, or too much
-        hints = _hints(function)
+        hints = hints_of(function)
         for parameter, value in bound.arguments.items():
             if parameter in hints and signature.parameters[parameter].kind is not inspect.Parameter.VAR_KEYWORD:
                 bound.arguments[parameter] = _checked(value, hints[parameter], parameter, name)
@@ -112,8 +112,14 @@ def check_state(state: Any, kind: type[Any]) -> None:
 
 
 @functools.cache
-def _hints(source: Any) -> dict[str, Any]:
-    return typing.get_type_hints(source)
+def hints_of(source: Any) -> dict[str, Any]:
+    """The annotations of a function or a class; a name in them that only type checkers know is Any."""
+    unknown: dict[str, Any] = {}
+    while True:
+        try:
+            return typing.get_type_hints(source, localns=unknown or None)
+        except NameError as error:
+            unknown[str(error.name)] = Any
 
 
 def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
@@ -224,7 +230,8 @@ def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
     """The first wrong field of settings, or of settings in them."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return None
-    places = [(getattr(value, field.name), _hints(type(value))[field.name], f"{where}.{field.name}") for field in dataclasses.fields(value)]
+    hints = hints_of(type(value))
+    places = [(getattr(value, field.name), hints[field.name], f"{where}.{field.name}") for field in dataclasses.fields(value)]
     return next((found for each in places if (found := _mismatch(*each) or _mismatch_of_fields(each[0], each[2]))), None)
 
 

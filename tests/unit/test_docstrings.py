@@ -11,6 +11,7 @@ from typing import Any
 import rnnlm
 import rnnlm.kenlm
 import rnnlm.neural.language_model
+from rnnlm.arguments import hints_of as annotations_of
 
 PUBLIC = [getattr(rnnlm, name) for name in rnnlm.__all__ if name != "__version__"]
 PROTOCOLS = {"LanguageModel": ("initial_state", "predict"), "State": ("select", "to_arrays"), "Tokenizer": ("encode", "decode")}
@@ -29,8 +30,8 @@ def implementations() -> list[type]:
 def hints_of(value: Any) -> list[Any]:
     """The types of what a function takes and returns, or of a class's fields and of what its methods return."""
     if not inspect.isclass(value):
-        return [*typing.get_type_hints(value).values()]
-    return [*typing.get_type_hints(value).values(), *(typing.get_type_hints(part).get("return") for _, part in parts_of(value))]
+        return [*annotations_of(value).values()]
+    return [*annotations_of(value).values(), *(annotations_of(part).get("return") for _, part in parts_of(value))]
 
 
 def classes_in(hint: Any) -> Iterator[type]:

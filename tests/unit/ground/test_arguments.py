@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.arguments import checked
+from rnnlm.arguments import checked, hints_of
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))}
@@ -49,7 +49,7 @@ def example(hint, model):
     if kind is rnnlm.LanguageModel:
         return model
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = hints_of(kind)
         return kind(*(example(hints[field.name], model) for field in dataclasses.fields(kind)))
     if kind in (str, int, float, bool, Path):
         return kind("1")
@@ -59,7 +59,7 @@ def example(hint, model):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(name, folder):
     function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
-    hints = typing.get_type_hints(function)
+    hints = hints_of(function)
     parameters = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.VAR_KEYWORD]
     needed = {each.name: example(hints[each.name], model) for each in parameters if each.default is each.empty}
     for parameter in [each.name for each in parameters if hints[each.name] is not typing.Any]:
@@ -126,6 +126,15 @@ def test_a_notice_points_to_the_line_that_called_the_function(folder):
     assert [each.filename for each in told] == [__file__]
 
 
+def test_an_annotation_that_only_type_checkers_know_is_not_checked():
+    def function(count: int, figure: "Figure | None" = None) -> "Figure | None":  # noqa: F821
+        return figure
+
+    assert checked(function, "function")(1, figure="anything") == "anything"
+    with pytest.raises(TypeError, match="function: count must be an int, not a str"):
+        checked(function, "function")("1")
+
+
 def test_public_functions_can_be_pickled():
     assert [name for name, function in FUNCTIONS.items() if pickle.loads(pickle.dumps(function)) is not function] == []
 
@@ -156,6 +165,14 @@ def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch)
 
 def utterance():
     return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
+
+
+def test_every_function_that_takes_a_model_takes_its_name():
+    taken = [(name, hint) for name, function in FUNCTIONS.items() for each, hint in hints_of(function).items() if each != "return"]
+    without = [
+        name for name, hint in taken if "interface.LanguageModel" in str(hint) and "LanguageModel | str | pathlib.Path" not in str(hint)
+    ]
+    assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
 
 
 def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monkeypatch):
