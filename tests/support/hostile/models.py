@@ -351,7 +351,7 @@ ROWS += [
           "a path with terminal escapes")),
     Bad("doctor: missing", "doctor nothere", "no model at nothere"),
     Bad("plot: missing", "plot nothere", "no model at nothere"),
-    Bad("plot: a suffix of no picture", "plot {lstm} -o curves.txt", "known are: .pdf, .png, .svg", code=2),
+    Bad("plot: a suffix of no picture", "plot {lstm} -o curves.txt", "curves.txt does not have a plot suffix", code=2),
     Bad("model: missing", "score -m nothere x", "no model at nothere"),
     Bad("model: a file", "score -m a.txt x", "no model at a.txt", {"a.txt": b"the man\n"}),
     Bad("model: an empty name", "score -m '' x --no-eos", None, code=0),
