@@ -99,7 +99,7 @@ def nbest_record(number: int, line: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with small files of the names that the pages and the corpus have, and a tiny model called demo."""
+    """A folder with small files of the names that the pages and the corpus have, and tiny models called demo and kn-demo."""
     folder = tmp_path_factory.mktemp("docs")
     lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
@@ -116,6 +116,8 @@ def folder(tmp_path_factory):
     for name, some in (("dev-nbest.jsonl", lines[:20]), ("test-nbest.jsonl", lines[20:30])):
         (folder / name).write_text("".join(nbest_record(number, line) for number, line in enumerate(some)), encoding="utf-8")
     assert run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")]) == 0
+    beside = ["--model", "ngram", "--tokenizer-from", str(folder / "checkpoints" / "demo")]
+    assert run(["train", str(folder / "demo.txt"), *beside, "-o", str(folder / "checkpoints" / "kn-demo")]) == 0
     return folder
 
 
