@@ -99,11 +99,14 @@ class BlockText:
 
 @dataclass(frozen=True)
 class Corpus(BlockText):
-    """A text in files or other sources, and how to read them."""
+    """A text in files or other sources, and how to read them. A notice names text files where a column is named, as they have none."""
 
     sources: tuple[str, ...]
     settings: TextSettings = TextSettings()
     source_settings: SourceSettings = SourceSettings()
+
+    def __post_init__(self) -> None:
+        sources.tell_of_text_files(self.sources, self.source_settings)
 
     def blocks(self) -> Iterator[Block]:
         for source in sources.expand(self.sources):
@@ -220,8 +223,8 @@ class _Border:
 def open_text(
     names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
 ) -> Text:
-    """The text of these names: sources, read as the settings say, or one folder with a prepared text. Notices name sources that are
-    the same text, and those of which no column is read.
+    """The text of these names: sources, read as the settings say, or one folder with a prepared text. A notice names sources that are the
+    same text.
 
     Raises:
         UsageError: a prepared text is named among others. ModelError: it is damaged, or not finished.
@@ -229,7 +232,6 @@ def open_text(
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:
         warn_of_repeats(list(map(str, names)))
-        sources.tell_of_text_files(list(map(str, names)), source_settings)
         return Corpus(tuple(map(str, names)), settings, source_settings)
     if len(names) > 1:
         raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")

@@ -109,11 +109,11 @@ def is_plain(source: str, settings: SourceSettings) -> bool:
     return is_text and without_suffix(source) == source and os.path.isfile(source)
 
 
-def tell_of_text_files(names: Sequence[str], settings: SourceSettings) -> None:
+def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:
     """A notice of sources that are no tables, if a column is named: their lines are read whole."""
     if not settings.column or settings.delimiter:
         return
-    if found := [name for name in names if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
+    if found := [name for name in map(str, names) if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
         shown_names = " and ".join("standard input" if name == "-" else name for name in found)
         notice(
             f"{shown_names}: read line by line as text, without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
