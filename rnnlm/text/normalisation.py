@@ -61,8 +61,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 
     quotes: curly and low quotation marks, primes and the acute accent as a character of its own become ' and "; guillemets stay. dashes:
     hyphens, en and em dashes and the minus sign become -. spaces: tabs, no-break, zero-width and all other spaces become a space, and a run
-    of spaces one, and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named and numbered HTML entities with their semicolon
-    become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
+    of spaces one, and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named and numbered HTML entities
+    with their semicolon become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single
+    characters.
 
     Raises:
         SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no names.
