@@ -11,7 +11,7 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import options, score_output, score_plot, terminal
+from .. import options, score_plot, terminal
 from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
@@ -131,6 +131,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     _check_side_by_side(models, settings, form, plot)
     read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
     has_names = bool(given["region_columns"])
+    from .. import score_output
+
     if output:
         score_output.write(output, models, read, settings, form, resume, overwrite, has_names)
     else:
