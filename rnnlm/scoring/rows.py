@@ -6,6 +6,7 @@ tokens, words or regions (with likely next words: one of those). A sentence that
 
 import functools
 import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,11 +111,18 @@ class SideBySide:
 
     @functools.cached_property
     def types(self) -> dict[str, str | None]:
-        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them.
+
+        Raises:
+            UsageError: a column of the input has the name of a figure.
+        """
         types = self.layout.types
         if len(self.models) == 1:
             return types
         figures = {f"{name}.{model}": types[name] for model in self.models for name in self._figures}
+        if clash := [name for name in self.layout.carried if name in figures]:
+            hint = "rename it in the input, or leave it out: --keep names the columns that go along"
+            raise UsageError(f"the input has a column {clash[0]!r}", "it is the name of a figure in the result", hint)
         return {name: types[name] for name in types if name not in self._figures} | figures
 
     @functools.cached_property
@@ -236,7 +244,6 @@ def region_cells(region: RegionScore) -> Row:
 
 def region_of(word: WordScore, regions: Sequence[RegionScore]) -> Row:
     """The region that a word stands in; none for `</s>`."""
-    for region in regions:
-        if region.start <= word.start < region.end:
-            return {"region_index": region.index, "region": region.name}
-    return {"region_index": None, "region": None}
+    at = bisect_right(regions, word.start, key=lambda region: region.start) - 1
+    its = regions[at] if at >= 0 and word.start < regions[at].end else None
+    return {"region_index": its and its.index, "region": its and its.name}

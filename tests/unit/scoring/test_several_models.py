@@ -83,6 +83,14 @@ def test_rows_of_several_models_have_what_is_about_the_text_once(two):
     assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
+def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
+    sentences = [Sentence("the cat", 1, columns={"item": 3, "logprob_nats.char": 4})]
+    scores = list(score_models(two, sentences))
+    assert next(score_rows([{"char": scores[0]["char"]}], by="sentence"))["logprob_nats.char"] == 4
+    with pytest.raises(UsageError, match="the input has a column 'logprob_nats.char'"):
+        list(score_rows(scores, by="sentence"))
+
+
 def test_wrong_requests_are_told(two):
     with pytest.raises(UsageError, match="there is no model"):
         score_models([], ["a"])
