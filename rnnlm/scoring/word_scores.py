@@ -4,14 +4,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from rnnlm.inference.shown_words import ShownWords
 from rnnlm.interface import BOUNDARY, Encoded
 
 
-class WordScore(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class WordScore:
     """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None where that is infinite.
 
     is_oov: it has a part that is unknown. index: its number in the line from 1, what is given counted. `text[start:end]` of the

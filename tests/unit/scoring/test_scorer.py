@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import math
 import random
 
@@ -35,6 +37,12 @@ def test_scores_of_small_sentences(halves):
     assert second.oov == ("x",) and second.words == 3
     assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(-2 * math.log(2))
     assert [token.token for token in empty.token_scores] == ["</s>"]
+
+
+def test_a_score_is_plain_data_for_json_and_data_frames(halves):
+    [score] = score_sentences(halves, ["a b"], with_words=True)
+    stored = json.loads(json.dumps(dataclasses.asdict(score)))
+    assert [word["word"] for word in stored["word_scores"]] == ["a", "b", "</s>"]
 
 
 def test_there_is_one_score_for_each_line_in_their_order(lstm):
