@@ -82,8 +82,8 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
     scores = []
     for (region, begin, its), bits_here, bits_next in zip(found, bits, [*bits[1:], None], strict=True):
         text, tokens, is_oov = region.text.strip(WORD_SPACE), sum(word.tokens for word in its), any(word.is_oov for word in its)
-        place = (begin, begin + len(text))
-        scores.append(RegionScore(text, region.index, region.name, *place, len(its), tokens, is_oov, bits_here, bits_next))
+        place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))  # a mark that is removed is a word, too
+        scores.append(RegionScore(text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next))
     return tuple(scores)
 
 

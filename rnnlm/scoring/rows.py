@@ -7,7 +7,7 @@ tokens, words or regions (with likely next words: one of those). A sentence that
 import functools
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,11 +139,11 @@ class SideBySide:
         made: dict[tuple[Any, ...], Row] = {}
         for model in self.models:
             for row in self.layout.rows(scores[model]):
-                place = tuple(row[name] for name in shared)
+                place = tuple(row[name] for name in shared if name != "position" or self.layout.by == "token")
                 if place not in made:
                     made[place] = dict.fromkeys(self.types) | {name: row[name] for name in ("id", *self.layout.carried, *shared)}
                 made[place] |= {f"{name}.{model}": row[name] for name in self._figures}
-        yield from made.values()
+        return _in_order(made.values()) if self.layout.by == "word" else iter(made.values())
 
     def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
         """A sentence as :func:`record`; by several models, what is about the text, and under `models` the scores by the model's name."""
@@ -154,6 +154,17 @@ class SideBySide:
         shared = ("id", *scores[self.models[0]].columns, "text")
         of_model = {model: {name: value for name, value in each.items() if name not in shared} for model, each in records.items()}
         return {name: first[name] for name in shared} | {"models": of_model}
+
+
+def _in_order(words: Iterable[Row]) -> Iterator[Row]:
+    """Rows of words in the order of the text, numbered: a model that removes marks has fewer words, which end elsewhere."""
+    ordered = sorted(words, key=_place)
+    for position, (_, its) in enumerate(itertools.groupby(ordered, _place), start=1):
+        yield from (row if row["position"] is None else row | {"position": position} for row in its)
+
+
+def _place(word: Row) -> tuple[int, int, int]:
+    return word["start"] or 0, word["end"] or 0, word["word_index"] or 0
 
 
 def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
