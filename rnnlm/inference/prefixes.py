@@ -112,22 +112,16 @@ class CachedPrefixes:
     def extend_all(self, prefixes: Sequence[Prefix], tokens: Sequence[int]) -> list[tuple[float, int, Prefix]]:
         """The prefixes that are not in the cache are read side by side."""
         at_once = min(LINES_AT_ONCE, max(1, MOST_CELLS // self.model.tokenizer.size), self.model.max_rows or LINES_AT_ONCE)
-        asked, extended = list(zip(prefixes, tokens, strict=True)), []
-        for first in range(0, len(asked), at_once):
-            some = asked[first : first + at_once]
-            known = self._distributions([prefix for prefix, _ in some])
-            extended += [self._extended(prefix, token, *known[prefix.words]) for prefix, token in some]
-        return extended
-
-    def _distributions(self, prefixes: Sequence[Prefix]) -> dict[tuple[int, ...], tuple[np.ndarray, State]]:
-        """:meth:`distribution` of each, by its words."""
+        if len(prefixes) > at_once:
+            blocks = [slice(first, first + at_once) for first in range(0, len(prefixes), at_once)]
+            return [each for block in blocks for each in self.extend_all(prefixes[block], tokens[block])]
         known = {prefix.words: found for prefix in prefixes if (found := self._cached(prefix))}
         if new := list({prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values()):
             state = self.model.concat_states([prefix.before for prefix in new])
             logprob_BV, after_B = predict(self.model, np.array([prefix.words[-1] for prefix in new]), state)
             for row, prefix in enumerate(new):
                 known[prefix.words] = self._keep(prefix, logprob_BV[row].copy(), after_B.select([row]))
-        return known
+        return [self._extended(prefix, token, *known[prefix.words]) for prefix, token in zip(prefixes, tokens, strict=True)]
 
     def _extended(self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State) -> tuple[float, int, Prefix]:
         tokenizer = self.model.tokenizer

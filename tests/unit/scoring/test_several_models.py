@@ -108,9 +108,5 @@ def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
 def test_wrong_requests_are_told(two):
     with pytest.raises(UsageError, match="there is no model"):
         score_models([], ["a"])
-    with pytest.raises(UsageError, match="sentences are given as a list"):
-        score_models(two, "the cat")
-    with pytest.raises(UsageError, match="models are given as a list"):
-        score_models("demo", ["the cat"])
     with pytest.raises(TextError, match="sentence 2"):
         list(score_models({"halves": halves_model()}, ["a", "a\nb"]))
