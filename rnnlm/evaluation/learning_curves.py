@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from rnnlm.errors import ModelError, UsageError, nearest, notice, visible
+from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.files import tables
 from rnnlm.models import loading, registry
@@ -146,7 +147,9 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
     _notice_what_is_missing(curves, drawn)
     figure, axes = plotting.new_figure("", _AXES[by], "validation perplexity per token", width=7.2, height=4.4)
     styles = itertools.product(_LINES, plotting.COLOURS)
-    for name, curve, (line, colour) in zip(names_of(drawn), drawn, itertools.cycle(styles), strict=False):
+    names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
+    for full_name, curve, (line, colour) in zip(names, drawn, itertools.cycle(styles), strict=False):
+        name = plotting.short_name(full_name, _LONGEST_NAME)
         if curve.is_counted:
             axes.axhline(curve.points[-1].ppl_token, color=colour, linestyle=line, linewidth=1, label=f"{name} (counted)")
             continue
@@ -161,14 +164,6 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
 
 def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> None:
     axes.plot([getattr(point, by) for point in points], [point.ppl_token for point in points], **style)
-
-
-def names_of(curves: Sequence[LearningCurve]) -> list[str]:
-    """What a picture calls the runs: their folders' own names, where these differ; cut where they are long."""
-    short = [Path(curve.folder).resolve().name for curve in curves]
-    names = short if len(set(short)) == len(short) else [curve.name for curve in curves]
-    shown = map(visible, names)
-    return [name if len(name) <= _LONGEST_NAME else "\u2026" + name[1 - _LONGEST_NAME :] for name in shown]
 
 
 def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]) -> None:
