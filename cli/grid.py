@@ -39,7 +39,7 @@ def _announce(planned: Any) -> None:
 
 
 def _differences(planned: Any) -> list[str]:
-    from rnnlm.training.grid_request import as_text
+    from rnnlm.config import as_text
 
     lines = []
     if planned.shared:
@@ -154,7 +154,6 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
         terminal.say(f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else ""))
-        _warn_of_several_texts(finished.results)
 
 
 def _row(result: Any, has_test: bool) -> dict[str, str]:
@@ -169,10 +168,3 @@ def _row(result: Any, has_test: bool) -> dict[str, str]:
 
 def _settings(planned: Any) -> dict[str, Any]:
     return {"shared": dict(planned.shared), "differing": {name: dict(values) for name, values in planned.differing.items()}}
-
-
-def _warn_of_several_texts(results: Any) -> None:
-    events = {tuple(part for part in result.valid_signature.split("|") if part.startswith(("data:", "tok:")))
-              for result in results if result.valid_signature}  # fmt: skip
-    if len(events) > 1:
-        terminal.say("note: the runs differ in tokenizer or text: perplexities per token do not compare (rnnlm compare says what does)")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from rnnlm.errors import ModelError, UsageError, nearest, notice, visible
+from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.files import tables
 from rnnlm.models import loading, registry
@@ -145,8 +146,10 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
     figure, axes = plotting.new_figure("", _AXES[by], "validation perplexity per token", width=7.2, height=4.4)
+    names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     styles = itertools.product(_LINES, plotting.COLOURS)
-    for name, curve, (line, colour) in zip(names_of(drawn), drawn, itertools.cycle(styles), strict=False):
+    for full_name, curve, (line, colour) in zip(names, drawn, itertools.cycle(styles), strict=False):
+        name = plotting.short_name(full_name, _LONGEST_NAME)
         if curve.is_counted:
             axes.axhline(curve.points[-1].ppl_token, color=colour, linestyle=line, linewidth=1, label=f"{name} (counted)")
             continue
@@ -163,14 +166,6 @@ def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> N
     axes.plot([getattr(point, by) for point in points], [point.ppl_token for point in points], **style)
 
 
-def names_of(curves: Sequence[LearningCurve]) -> list[str]:
-    """What a picture calls the runs: their folders' own names, where these differ; cut where they are long."""
-    short = [Path(curve.folder).resolve().name for curve in curves]
-    names = short if len(set(short)) == len(short) else [curve.name for curve in curves]
-    shown = map(visible, names)
-    return [name if len(name) <= _LONGEST_NAME else "\u2026" + name[1 - _LONGEST_NAME :] for name in shown]
-
-
 def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]) -> None:
     """Raises UsageError: nothing can be drawn."""
     if not drawn:
@@ -181,7 +176,7 @@ def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[Lea
         elif curve.is_counted:
             notice(f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity")
     if len({_measured_on(Path(curve.folder)) for curve in drawn} - {""}) > 1:
-        notice("the runs differ in validation text or tokenizer: their curves show how training went, not which model is better")
+        notice("the runs differ in validation text or tokenizer: their perplexities do not compare (rnnlm compare says what does)")
 
 
 def _measured_on(folder: Path) -> str:

@@ -44,10 +44,10 @@ def new_panels(
     return figure, panels
 
 
-def short_name(name: str) -> str:
-    """A model's name that fits into a plot: the end of a long path."""
+def short_name(name: str, longest: int = LONGEST_NAME) -> str:
+    """A model's name that fits into a plot: the end of a long path, `longest` characters at most."""
     name = visible(name)
-    return name if len(name) <= LONGEST_NAME else "\u2026" + name[1 - LONGEST_NAME :]
+    return name if len(name) <= longest else "\u2026" + name[1 - longest :]
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
