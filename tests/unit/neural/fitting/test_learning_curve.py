@@ -20,7 +20,7 @@ FOLLOWERS = [
 
 @pytest.fixture
 def data(make_data, sentences):
-    return make_data(sentences[:60], sentences[60:70])
+    return make_data(sentences[:30], sentences[30:36])
 
 
 def points(events, chooses=None):
