@@ -29,6 +29,7 @@ def show(
             click.echo("".join(map(text, chunk)), nl=False)
         else:
             scores += chunk.scores
+    say.close()
     if not text and len(models) > 1:
         score_side_by_side.show(scores, settings, rank, with_ids, layout.layout.carried)
     elif not text:
@@ -66,6 +67,7 @@ def write(
         if chunk.scores:
             say(f"{file.sentences:,} sentences written")
     file.finish()
+    say.close()
     _say_written(file.sentences, path)
     about.say()
 
@@ -90,6 +92,7 @@ def _write_parquet(
             say(f"{written:,} sentences scored")
 
     save_parquet(path, layout.types, batches())
+    say.close()
     _say_written(written, path)
     about.say()
 
