@@ -20,7 +20,8 @@ def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: 
     if "-" in (*request.valid, *request.test):
         raise UsageError("a grid cannot read validation or test text from standard input", hint="write it to a file and name the file")
     with saving_ignored():
-        planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), terminal.Progress())
+        with terminal.Progress() as progress:
+            planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), progress)
         if dry_run:
             _show_plan(planned, as_json)
             return 0

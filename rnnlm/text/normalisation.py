@@ -71,19 +71,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     return _normalised(text, asked) if asked else text
 
 
-def normalise_with_offsets(line: str, forms: str | Iterable[str] | None = ALL) -> tuple[str, np.ndarray, np.ndarray]:
-    """The N characters of :func:`normalise`, and of each where what it was made of begins and ends in `line`: two arrays (N,), int64.
-
-    The spans ascend and cover the line. Characters that were made together have the same span.
-
-    Raises:
-        SettingsError: there is no such form.
-    """
-    return untraced(trace(line, parse_forms(forms)))
-
-
 def trace(line: str, forms: str | None) -> Traced:
-    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin."""
+    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin. These ascend and cover the line;
+    characters that were made together have the same one."""
     traced = _untouched(line)
     asked = (forms or "").split(",")
     if "nfc" in asked:
@@ -102,7 +92,7 @@ def _untouched(line: str) -> Traced:
 
 
 def untraced(traced: Traced) -> tuple[str, np.ndarray, np.ndarray]:
-    """The text of `traced`, and where its characters begin and end."""
+    """The N characters of `traced`, and of each where what it was made of begins and ends in the original: two arrays (N,), int64."""
     starts, ends = (np.array([each[part] for each in traced], dtype=np.int64) for part in (1, 2))
     return "".join(character for character, _, _ in traced), starts, ends
 
