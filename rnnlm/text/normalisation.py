@@ -165,11 +165,13 @@ def _trace_entities(line: str) -> Traced:
 
 def _with_special_symbols_as_text(traced: Traced) -> Traced:
     text = "".join(character for character, _, _ in traced)
-    for match in reversed(list(_SPECIAL.finditer(text))):
+    done, at = [], 0
+    for match in _SPECIAL.finditer(text):
         _, start, end = traced[match.start()]
         if traced[match.end() - 1][2] - start > len(match[0]):  # it does not stand there in the original
-            traced[match.start() : match.start() + 1] = [(part, start, end) for part in "&lt;"]
-    return traced
+            done += [*traced[at : match.start()], *((part, start, end) for part in "&lt;")]
+            at = match.start() + 1
+    return [*done, *traced[at:]]
 
 
 def _trace_nfc(traced: Traced) -> Traced:
