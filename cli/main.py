@@ -142,11 +142,11 @@ def run(arguments: Sequence[str]) -> int:
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
-            return _exit_code(error)
+            return _exit_code(error, " ".join(["rnnlm", *(word for word in arguments[:1] if word in COMMANDS)]))
 
 
-def _exit_code(error: BaseException) -> int:
-    """Say what went wrong, and give its exit code."""
+def _exit_code(error: BaseException, command: str) -> int:
+    """Say what went wrong, and give its exit code. command: whose help to see where click does not say it."""
     if isinstance(error, RnnlmError):
         terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
@@ -154,8 +154,7 @@ def _exit_code(error: BaseException) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     if isinstance(error, click.UsageError):
-        context = error.ctx.command_path if error.ctx else "rnnlm"
-        terminal.show_error(error.format_message(), "", f"see {context} --help")
+        terminal.show_error(error.format_message(), "", f"see {error.ctx.command_path if error.ctx else command} --help")
         return 2
     if isinstance(error, click.ClickException):
         terminal.show_error(error.format_message())

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 import numpy as np
 
-from rnnlm.errors import ArgumentTypeError, given, with_article
+from rnnlm.errors import ArgumentTypeError, UsageError, given, with_article
 from rnnlm.interface import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,6 +109,20 @@ def check_state(state: Any, kind: type[Any]) -> None:
     if not isinstance(state, kind):
         what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
         raise ArgumentTypeError(what, hint="the first one is model.initial_state(rows), the next ones are what score and predict return")
+
+
+def check_shapes(inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None) -> None:
+    """Check that a model scores as many targets as it reads, and reads as many rows as its state has: kernels take that for granted.
+
+    Raises:
+        UsageError: it would not.
+    """
+    if targets_BT is not None and inputs_BT.shape != targets_BT.shape:
+        shapes = f"{tuple(inputs_BT.shape)} and {tuple(targets_BT.shape)}"
+        raise UsageError(f"inputs and targets have different shapes, {shapes}", "each input has one target, the token after it")
+    if rows is not None and len(inputs_BT) != rows:
+        what = f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}"
+        raise UsageError(what, hint="begin with model.initial_state(rows), or choose its rows with select")
 
 
 @functools.cache

@@ -106,10 +106,11 @@ class RnnlmWarning(UserWarning):
 
 
 def notice(message: str) -> None:
-    """Tell the caller something that is no failure, as an :class:`RnnlmWarning`."""
-    caller = sys._getframe(1).f_back
-    is_checked = caller is not None and caller.f_code.co_name == "with_checks"  # of rnnlm.arguments, which its own caller does not see
-    warnings.warn(_cut(message), RnnlmWarning, stacklevel=4 if is_checked else 3)
+    """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the line outside of rnnlm that led to it."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "rnnlm":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
 
 
 def shown(value: Any) -> str:

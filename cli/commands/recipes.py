@@ -12,6 +12,7 @@ LEGEND = (
     "perplexities on PTB (the Penn Treebank as prepared by Mikolov), its validation",
     "text unless marked: test, its test text; WT2, WikiText-2; demo, the bundled",
     "test text; bpc, bits per character of PTB's test text",
+    "*: with other settings than the recipe's, which rnnlm recipes NAME shows",
     "time to our figure, on one or two CPU cores; ~: estimated, for a whole run",
     "rnnlm recipes NAME tells the rest",
 )
@@ -56,7 +57,8 @@ def _figure(figure: Any) -> str:
     if figure is None:
         return "-"
     mark = {"bits per character": "bpc"}.get(figure.unit, MARKS.get(figure.on, figure.on))
-    return f"{figure.value} {mark}".rstrip()
+    is_of_others = getattr(figure, "settings", {}).keys() - {"budget"}
+    return f"{figure.value}{'*' if is_of_others else ''} {mark}".rstrip()
 
 
 def _show(recipe: dict[str, Any]) -> None:

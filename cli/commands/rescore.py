@@ -10,7 +10,7 @@ from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..help import Command
-from ..options import device_option, json_option, one_on_stdout, refuse_if, section, special_symbols_option
+from ..options import STANDARD_OUTPUT, device_option, json_option, one_on_stdout, refuse_if, section, special_symbols_option
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -95,16 +95,10 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
     refuse_if(not names, "which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     _check(given, weights_file)
-    from rnnlm.models.loading import load
-    from rnnlm.rescoring.rescorer import rescore
-
     outputs = _outputs(given, weights_file)
     beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
-        weights = _fixed_weights(weights_file, given)
-        utterances = _read(given["apply_to"], given)
-        models = {name: load(name, device) for name in dict.fromkeys(names)}
-        stages, rescored = [], rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
+        stages, (weights, rescored) = [], _applied(weights_file, dict.fromkeys(names), device, given)
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
         weights = stages[-1].weights if stages else None
@@ -113,6 +107,7 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
 
     with beside:
         (print_record if as_json else print_tables)(stages, rescored, weights)
+    _say_written(outputs, len(rescored.utterances))
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
@@ -150,6 +145,14 @@ def _read(source: str, given: dict[str, Any]) -> list[Any]:
     return utterances
 
 
+def _say_written(outputs: dict[str, Path], utterances: int) -> None:
+    """What a log ends with."""
+    for name, path in outputs.items():
+        if path != STANDARD_OUTPUT:
+            what = "weights" if name == "weights_output" else f"{utterances:,} utterance{'' if utterances == 1 else 's'}"
+            terminal.say(f"{what} written to {path}")
+
+
 def _mapping(given: dict[str, Any]) -> Any:
     from rnnlm.rescoring.features import TextMapping
 
@@ -166,6 +169,17 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
         why = "the text is treated as it was when they were tuned"
         raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune again")
     return weights
+
+
+def _applied(weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[Any, Any]:
+    """The weights in the file, and the list rescored with them."""
+    from rnnlm.models.loading import load
+    from rnnlm.rescoring.rescorer import rescore
+
+    weights = _fixed_weights(weights_file, given)
+    utterances = _read(given["apply_to"], given)
+    models = {name: load(name, device) for name in names}
+    return weights, rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
 
 
 def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.arguments import check_state
+from rnnlm.arguments import check_shapes, check_state
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
@@ -89,6 +89,7 @@ class DynamicEvaluation(AdaptedModel):
     def score(self, inputs_BT: Array, targets_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
         """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
         inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
+        check_shapes(inputs_BT, targets_BT)
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
         def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:

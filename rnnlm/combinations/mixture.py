@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_state, token_ids
+from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
@@ -112,6 +112,7 @@ class Mixture(PickledByOrigin):
         """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on the network's device. A log-linear
         mixture predicts all tokens for it, in pieces of the time."""
         inputs_BT, targets_BT = map(array_types.as_numpy, map(token_ids, (inputs_BT, targets_BT)))  # numpy's: every model takes these
+        check_shapes(inputs_BT, targets_BT)
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm import arrays
-from rnnlm.arguments import check_state, token_ids
+from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden
 from rnnlm.combinations.settings import NeuralCacheSettings
@@ -72,6 +72,7 @@ class NeuralCache(AdaptedModel):
         """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
         check_state(state, NeuralCacheState)
         inputs_BT = token_ids(inputs_BT)
+        check_shapes(inputs_BT, token_ids(targets_BT))
         hidden_BTH, inner = self.model.hidden(inputs_BT, state.model)
         logprob_BT = self.model.score_hidden(hidden_BTH, targets_BT)
         seen = self._read(hidden_BTH, inputs_BT, state, inner)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnnlm.generation.generator import encoded_prompt, generate
 from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.inference.next_word import NextWord, WordSearch
+from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
 from rnnlm.models.loading import model_of
@@ -23,8 +23,10 @@ def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) ->
     model: a language model, or the name of one, which is then loaded anew by each call.
 
     Raises:
-        TextError: the text holds a newline or `</s>`. ModelError: there is no such model, or its scores are not numbers.
+        TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0. ModelError: there is no such model, or its scores
+            are not numbers.
     """
+    check_count(count)
     model = model_of(model)
     before, begun = _split(model, text)
     search = WordSearch(model, WordFinder(model.tokenizer))

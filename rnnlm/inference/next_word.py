@@ -11,9 +11,11 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 
+from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.inference.word_surprisal import WordFinder
@@ -32,6 +34,18 @@ class NextWord:
 
     word: str
     probability: float
+
+
+def check_count(count: int) -> None:
+    """Check how many words are asked for.
+
+    Raises:
+        ArgumentTypeError: `count` is no whole number. UsageError: it is below 0.
+    """
+    if not isinstance(count, Integral):
+        raise ArgumentTypeError(f"count must be an int, not {given(count)}")
+    if count < 0:
+        raise UsageError(f"{count} words cannot be found", hint="ask for one or more")
 
 
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:

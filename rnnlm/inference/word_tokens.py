@@ -31,7 +31,7 @@ class WordTokens:
         """
         tokenizer = self._tokenizer
         if word == SENTENCE_START:
-            raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: it is meant where bos is true")
+            raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: a line begins so")
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True
         if self._is_plain:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, UsageError, nearest
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.text.prepared import prepared_text
@@ -97,6 +97,9 @@ def find(name: LanguageModel | str | Path) -> Path:
     mine = Path("checkpoints").iterdir() if Path("checkpoints").is_dir() else ()
     known = {folder.name for folder in (*mine, *shipped()) if model_folder.is_model(folder)}
     hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
+    base, _, kind = name.rpartition("+")
+    if base and any(model_folder.is_model(place) for place in _places(base)):
+        raise ModelError(f"no model at {name}", f"{base} does not adapt itself by {kind!r}", nearest(kind, registry.ADAPTATIONS))
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.arguments import check_state, token_ids
-from rnnlm.errors import UsageError
+from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
@@ -60,9 +59,10 @@ class NeuralLanguageModel(PickledByOrigin):
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without gradients."""
-        inputs_BT = self._inputs(inputs_BT, state)
+        inputs_BT, targets_BT = self._inputs(inputs_BT, state), self.ids(targets_BT)
+        check_shapes(inputs_BT, targets_BT)
         with self.reading():
-            logprob_TB, after = self.network.score(inputs_BT.t(), self.ids(targets_BT).t(), state.tensors)
+            logprob_TB, after = self.network.score(inputs_BT.t(), targets_BT.t(), state.tensors)
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
@@ -112,9 +112,7 @@ class NeuralLanguageModel(PickledByOrigin):
         """The inputs, which `state` has a row for each of: kernels would read beyond a state of fewer rows."""
         check_state(state, NeuralState)
         ids_BT = self.ids(inputs_BT)
-        if state.tensors and state.tensors[0].shape[1] != len(ids_BT):
-            what = f"inputs of {len(ids_BT):,} rows, and a state of {state.tensors[0].shape[1]:,}"
-            raise UsageError(what, hint="begin with model.initial_state(rows), or choose its rows with select")
+        check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
         return ids_BT
 
     @contextlib.contextmanager

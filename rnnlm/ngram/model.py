@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_state, token_ids
+from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
@@ -108,7 +108,7 @@ class NgramModel(PickledByOrigin):
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
-        inputs_BL = self._with_state(token_ids(inputs_BT), state)
+        inputs_BL = self._with_state(token_ids(inputs_BT), token_ids(targets_BT), state)
         targets_BT = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         if not targets_BT.size:
             return np.zeros(targets_BT.shape), state
@@ -153,7 +153,7 @@ class NgramModel(PickledByOrigin):
         inputs_BT = token_ids(inputs_BT)
         if not np.size(inputs_BT):
             return np.zeros((*np.shape(inputs_BT), self.size), dtype=np.float32), state
-        inputs_BL = self._with_state(inputs_BT, state)
+        inputs_BL = self._with_state(inputs_BT, None, state)
         with naming_damage():
             read = [(contexts_BT, cost_BT) for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL)]
             logprob_RV = self._predict([(contexts_BT.ravel(), cost_BT.ravel()) for contexts_BT, cost_BT in read], np.size(inputs_BT))
@@ -182,9 +182,10 @@ class NgramModel(PickledByOrigin):
         facts = np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64)
         return {"facts": facts, **keys, **values}
 
-    def _with_state(self, inputs_BT: Array, state: NgramState) -> np.ndarray:
+    def _with_state(self, inputs_BT: Array, targets_BT: Array | None, state: NgramState) -> np.ndarray:
         """The inputs after those that the state remembers, (B, L)."""
         check_state(state, NgramState)
+        check_shapes(inputs_BT, targets_BT, len(state.inputs_BN))
         inputs_BT = known_ids(array_types.as_numpy(inputs_BT), self.tokenizer).astype(state.inputs_BN.dtype)
         return np.concatenate([state.inputs_BN, inputs_BT], axis=1)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_state, token_ids
+from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
@@ -66,14 +66,15 @@ class UnigramModel(PickledByOrigin):
     def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
         check_state(state, EmptyState)
-        token_ids(inputs_BT)
+        check_shapes(token_ids(inputs_BT), token_ids(targets_BT), state.rows)
         targets = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
         """:meth:`rnnlm.LanguageModel.predict` in numpy, float64; one read-only row stands for all places."""
         check_state(state, EmptyState)
-        return np.broadcast_to(self.logprob_V, (*token_ids(inputs_BT).shape, len(self.logprob_V))), state
+        check_shapes(inputs := token_ids(inputs_BT), None, state.rows)
+        return np.broadcast_to(self.logprob_V, (*inputs.shape, len(self.logprob_V))), state
 
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""

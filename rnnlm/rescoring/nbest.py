@@ -7,31 +7,53 @@ called its 1-best is the first of them, whatever the scores say.
 
 import itertools
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.arguments import check, hints_of
+from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 
 LONGEST_RANK = 9  # digits
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One text that the first pass offers. where: "FILE, line 3", for messages."""
+    """One text that the first pass offers. where: "FILE, line 3", for messages.
+
+    Raises:
+        ArgumentTypeError: the text is no str, or the score no number. TextError: the score is not finite.
+    """
 
     text: str
     score: float
-    where: str = ""
+    where: str = "a hypothesis"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise ArgumentTypeError(f"Hypothesis: text must be a str, not {given(self.text)}")
+        if not isinstance(self.score, numbers.Real):
+            raise ArgumentTypeError(f"Hypothesis: score must be a number, not {given(self.score)}")
+        check_score(self.score, self.where)
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said once. hypotheses: at least one, best first; reference: None where it is not known."""
+    """What was said once. hypotheses: at least one, best first; reference: None where it is not known.
+
+    Raises:
+        ArgumentTypeError: a part is of another type. TextError: there are no hypotheses.
+    """
 
     utt: str
     hypotheses: tuple[Hypothesis, ...]
     reference: str | None = None
-    where: str = ""
+    where: str = "the list"
+
+    def __post_init__(self) -> None:
+        check("Utterance", vars(self), hints_of(Utterance))
+        if not self.hypotheses:
+            raise TextError(f"utterance {self.utt!r} has no hypotheses", hint="leave it out")
 
 
 @dataclass(frozen=True)
@@ -60,9 +82,18 @@ def parse_score(text: str, where: str, costs: bool) -> float:
         value = float(number.replace("_", "?"))  # Python would read 1_000 as a number
     except ValueError:
         raise TextError(f"{where}: {text!r} is not a number", "a score is a number") from None
+    check_score(value, where)
+    return -value if costs else value
+
+
+def check_score(value: float, where: str) -> None:
+    """Check that a score is finite.
+
+    Raises:
+        TextError: it is not.
+    """
     if not math.isfinite(value):
         raise TextError(f"{where}: the score is {value}", "scores are finite numbers", "leave the hypothesis out")
-    return -value if costs else value
 
 
 def parse_rank(text: str) -> int | None:

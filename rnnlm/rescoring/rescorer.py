@@ -17,11 +17,10 @@ from rnnlm.models.loading import models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
-from rnnlm.rescoring.weights import Tuned, Weights, matched
+from rnnlm.rescoring.weights import Tuned, Weights, matched, warn_of_few
 from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
 from rnnlm.text.lines import Progress, silent
 
-FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]
 
@@ -111,7 +110,7 @@ def tune_weights(
         ModelError: there is no such model, or a model's scores are not numbers.
     """
     utterances = with_references(utterances, settings.skip_incomplete)
-    _warn_of_few(len(utterances), CROSS_VALIDATE)
+    warn_of_few(len(utterances), CROSS_VALIDATE)
     models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     return _tuned(table, models, settings)
@@ -142,7 +141,7 @@ def tune_and_rescore(
         As :func:`tune_weights`.
     """
     references = with_references(tune_on, settings.skip_incomplete)
-    _warn_of_few(len(references), CROSS_VALIDATE)
+    warn_of_few(len(references), CROSS_VALIDATE)
     if _texts(apply_to) == _texts(tune_on):
         notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
     models = models_by_name(models)
@@ -172,7 +171,7 @@ def cross_validate(
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
         raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
-    _warn_of_few(len(utterances) - -(-len(utterances) // folds))
+    warn_of_few(len(utterances) - -(-len(utterances) // folds))
     models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
@@ -195,13 +194,6 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
         raise UsageError("a gain compares results of the same list, with its references")
     best = [[each.hypotheses[0] for each in result.utterances if each.reference is not None] for result in (before, after)]
     return _gain(_counted(best[0]), _counted(best[1]), seed)
-
-
-def _warn_of_few(utterances: int, advice: str = "") -> None:
-    if utterances < FEW_UTTERANCES:
-        notice(
-            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
-        )
 
 
 def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:

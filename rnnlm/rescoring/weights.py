@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import ModelError, TextError, notice
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import save_file
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping
+
+FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def save_weights(weights: Weights, path: str | Path) -> None:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """The weights in a file of :func:`save_weights`.
+    """The weights in a file of :func:`save_weights`. A notice says so where they were tuned on fewer than FEW_UTTERANCES.
 
     Raises:
         TextError: it cannot be read, or does not hold weights.
@@ -60,7 +62,17 @@ def read_weights(path: str | Path) -> Weights:
         raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune again")
     if missing := sorted({LM + name for name in weights.models} - weights.weights.keys()):
         raise TextError(f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune again")
+    if weights.tuned:
+        warn_of_few(weights.tuned.utterances)
     return weights
+
+
+def warn_of_few(utterances: int, advice: str = "") -> None:
+    """A notice where weights were tuned on so few utterances that they differ from sample to sample."""
+    if utterances < FEW_UTTERANCES:
+        notice(
+            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
+        )
 
 
 def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
@@ -74,7 +86,7 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     for name, fingerprint in weights.models.items():
         same = [own for own, model in left.items() if model.fingerprint == fingerprint and (fingerprint or own == name)]
         if not same:
-            given = ", ".join(f"{own} ({model.fingerprint})" for own, model in left.items()) or "none"
+            given = ", ".join(f"{own} ({model.fingerprint})" for own, model in models.items())
             raise ModelError(
                 "the weights were tuned for other models", f"for {name} ({fingerprint}); given: {given}",
                 "name those models, or tune again",

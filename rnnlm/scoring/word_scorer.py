@@ -13,9 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rnnlm.arguments import check
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
-from rnnlm.inference.next_word import NextWord, WordSearch
+from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.inference.word_tokens import WordTokens
@@ -66,16 +65,22 @@ class WordScorer:
             TextError: `word` is empty, holds white space, or is `<s>`. ArgumentTypeError: it is no str. UsageError: `state` is of another
                 scorer. ModelError: the model's scores are not numbers.
         """
-        [answer] = self.extend_all([state], [word])
+        [answer] = self._extended([state], [word])
         return answer
 
-    def extend_all(self, states: Sequence[WordPrefix], words: Sequence[str]) -> list[tuple[float, WordPrefix]]:
+    def extend_all(self, states: Iterable[WordPrefix], words: Iterable[str]) -> list[tuple[float, WordPrefix]]:
         """:meth:`extend` of each state with the word beside it. A network reads the states side by side, in a fraction of the time; log p
         may differ by rounding.
 
         Raises:
             UsageError: there are more of one than of the other, or a state is of another scorer. Else as :meth:`extend`.
         """
+        if isinstance(states, WordPrefix) or isinstance(words, (str, bytes)):
+            name, one = ("states", states) if isinstance(states, WordPrefix) else ("words", words)
+            raise ArgumentTypeError(f"extend_all: {name} must be a list, not {given(one)}", hint="extend takes one state and one word")
+        return self._extended(list(states), list(words))
+
+    def _extended(self, states: Sequence[WordPrefix], words: Sequence[str]) -> list[tuple[float, WordPrefix]]:
         if len(states) != len(words):
             raise UsageError(f"{len(states)} states and {len(words)} words", "each state is extended by one word", "give as many of both")
         tokens = [self._tokens_of(state, word) for state, word in zip(states, words, strict=True)]
@@ -99,12 +104,11 @@ class WordScorer:
         whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.word_surprisal`).
 
         Raises:
-            UsageError: `state` is of another scorer, or `count` is negative. ModelError: the model's scores are not numbers.
+            UsageError: `state` is of another scorer, or `count` below 0. ArgumentTypeError: `count` is no whole number. ModelError: the
+                model's scores are not numbers.
         """
         self._check(state)
-        check("next", {"count": count}, {"count": int})
-        if count < 0:
-            raise UsageError(f"{count} words cannot be found", hint="ask for one or more")
+        check_count(count)
         logprob_V, after = self._prefixes.distribution(state._read)
         found = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
         return list(islice(self._known(found), count))

@@ -47,6 +47,10 @@ def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, argum
     assert hint in ended.err
 
 
+def test_an_option_without_its_value_points_to_the_help_of_its_command(rnnlm):
+    assert "see rnnlm score --help" in rnnlm("score", "--model").err
+
+
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(rnnlm):
     plain, debug = rnnlm("eval", "-m", "nothere", "x"), rnnlm("eval", "--debug", "-m", "nothere", "x")
     assert plain.code == debug.code == 1

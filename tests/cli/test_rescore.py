@@ -54,6 +54,7 @@ def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models,
     first, second = json.loads(tuned.out), json.loads(applied.out)
     for key in ("first", "rescored", "oracle", "gain", "weights"):
         assert first[key] == second[key]
+    assert tuned.err.endswith("30 utterances written to one.txt\nweights written to w.json\n")
     assert (listed / "one.txt").read_bytes() == (listed / "two.txt").read_bytes()
     assert (listed / "one.txt").read_text().splitlines()[0].startswith("u30 ")
     assert first["weights"]["mapping"]["lowercase"] and first["rescored"]["words"] > 0
@@ -61,6 +62,9 @@ def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models,
     assert contradicting.code == 2 and "differ from those of w.json" in contradicting.err
     other = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.lstm)
     assert other.code == 1 and "tuned for other models" in other.errors[0]
+    both = rnnlm("rescore", "--tune", "dev.tsv", "--weights-output", "both.json", "-m", models.lstm, "-m", models.unigram)
+    fewer = rnnlm("rescore", "--weights", "both.json", "--apply", "test.tsv", "-m", models.lstm)
+    assert both.code == 0 and fewer.code == 1 and f"for {models.unigram} (" in fewer.err and f"given: {models.lstm} (" in fewer.err
 
 
 def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):

@@ -21,7 +21,6 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
-from rnnlm.neural.language_model import NeuralLanguageModel
 from support.model_cases import ADAPTED, CASES, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
@@ -142,9 +141,18 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     for ask in (lambda: model.score(inputs_BT, targets_BT, None), lambda: model.predict(inputs_BT, "state")):
         with pytest.raises(TypeError, match="the state must be an? .*State of this model, not .*; the first one is model.initial_state"):
             ask()
-    if isinstance(model, NeuralLanguageModel) and model.initial_state(1).tensors:  # kernels would read beyond it
-        with pytest.raises(UsageError, match=f"inputs of {len(inputs_BT)} rows, and a state of 1"):
-            model.predict(inputs_BT, model.initial_state(1))
+
+
+def test_rows_and_targets_that_do_not_fit_are_refused(model, batch):
+    inputs_BT, targets_BT = batch
+    state = model.initial_state(len(inputs_BT))
+    with pytest.raises(UsageError, match="inputs and targets have different shapes"):
+        model.score(inputs_BT, targets_BT[:, 1:], state)
+    if model.max_rows is None:
+        twice = np.concatenate([inputs_BT, inputs_BT])
+        for ask in (lambda: model.score(twice, twice, state), lambda: model.predict(twice[:, :1], state)):
+            with pytest.raises(UsageError, match=f"inputs of {len(twice)} rows, and a state of {len(inputs_BT)}"):
+                ask()
 
 
 def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):

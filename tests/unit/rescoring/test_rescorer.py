@@ -12,7 +12,7 @@ from rnnlm.rescoring.features import TextMapping
 from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
-from rnnlm.rescoring.weights import Weights, read_weights, save_weights
+from rnnlm.rescoring.weights import Tuned, Weights, read_weights, save_weights
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -246,6 +246,24 @@ QUICK = RescoreSettings(words=False, oov=False, restarts=0)
 UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
 
 
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: Hypothesis(None, -1.0), TypeError, "Hypothesis: text must be a str, not None"),
+        (lambda: Hypothesis("a", "-1"), TypeError, "Hypothesis: score must be a number, not a str"),
+        (lambda: Hypothesis("a", math.nan), TextError, "a hypothesis: the score is nan"),
+        (lambda: Utterance("u", ("a", "b")), TypeError, "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
+        (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError, "Utterance: reference must be a str or None, not an int"),
+        (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
+    ],
+)  # fmt: skip
+def test_a_list_made_in_python_is_checked_as_one_in_a_file_is(make, error, message):
+    with pytest.raises(error) as raised:
+        make()
+    assert message in str(raised.value)
+    assert Hypothesis("a", np.float32(-1)).score == -1
+
+
 def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes):
     few, enough = misheard(499), misheard(500)
     advice = ": cross-validation (--folds 5) tells what such weights do on other utterances"
@@ -253,6 +271,12 @@ def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes
     assert told(lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)) == [UNCERTAIN.format(499) + advice]
     assert told(lambda: cross_validate(enough, {"m": likes}, 5, QUICK)) == [UNCERTAIN.format(400)]
     assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
+
+
+def test_a_file_of_weights_says_that_they_were_tuned_on_few_utterances(tmp_path):
+    for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
+        save_weights(Weights({"lm:m": 1.0}, {"m": "1a"}, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json")
+        assert told(lambda: read_weights(tmp_path / "w.json")) == notices
 
 
 def test_errors_counted_where_weights_were_tuned_are_told_however_the_list_was_named(likes):

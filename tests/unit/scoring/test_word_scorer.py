@@ -130,6 +130,21 @@ def test_states_of_other_scorers_and_words_without_states_are_errors():
         one.extend(one.begin(), 3)
     with pytest.raises(TypeError, match="the state must be a WordPrefix, not None"):
         one.extend(None, "the")
+    with pytest.raises(TypeError, match="words must be a list, not a str; extend takes one state and one word"):
+        one.extend_all([one.begin()] * 3, "the")
+    with pytest.raises(TypeError, match="states must be a list, not a WordPrefix"):
+        one.extend_all(one.begin(), ["the"])
+    assert one.extend_all((state for state in [one.begin()]), iter(["the"])) == [one.extend(one.begin(), "the")]
+
+
+@pytest.mark.parametrize(("count", "message"), [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")])
+def test_a_number_of_next_words_is_0_or_more(count, message):
+    scorer = rnnlm.scorer(fit("unigram"))
+    with pytest.raises(UsageError, match=message):
+        scorer.next(scorer.begin(), count)
+    with pytest.raises(UsageError, match=message):
+        rnnlm.next_words(scorer.model, "the ", count)
+    assert scorer.next(scorer.begin(), 0) == []
 
 
 def test_threads_share_a_scorer_whose_cache_is_too_small_for_them(monkeypatch):
