@@ -91,7 +91,7 @@ model_or_demo_option = one_model_option(
 )
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints; may be repeated, and figures stand side by side. Default: $RNNLM_MODEL, else the "
+    help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: $RNNLM_MODEL, else the "
          "shipped model of plain English.",
 )  # fmt: skip
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
@@ -109,7 +109,7 @@ special_symbols_option = click.option(
 )  # fmt: skip
 column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
 delimiter_option = click.option(
-    "--delimiter", metavar="CHARACTER", help="Of the cells of a table; tab for tabs.  [default: as its header has it]"
+    "--delimiter", metavar="CHARACTER", help="What separates the cells of a table; tab for tabs.  [default: found in its header]"
 )
 encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                                help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip

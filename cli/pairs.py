@@ -25,8 +25,8 @@ pairs_options = section(
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
     click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot surprisal by word (with --words or alone), or of pairs the accuracy by distance and attractors, or by kind; "
-                      "each model beside the others; .svg, .png or .pdf."),
+                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by distance and attractors, or by kind. "
+                      "Several models are drawn side by side; .svg, .png or .pdf."),
 )  # fmt: skip
 
 
