@@ -94,17 +94,22 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
         from rnnlm.scoring.pairs.plots import accuracy_figure
 
         plotting.save(accuracy_figure(accuracies), request.plot)
+    with one_on_stdout(request.outputs, request.as_json):
+        _print(scores, accuracies, request.as_json)
     if len(models) > 1:
+        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+
+
+def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_json: bool) -> None:
+    if len(scores) > 1:
         from .pairs_side_by_side import print_records, print_tables
 
-        (print_records if request.as_json else print_tables)(scores, accuracies)
-        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+        (print_records if as_json else print_tables)(scores, accuracies)
         return
     (only,) = accuracies.values()
-    if request.as_json:
+    if as_json:
         terminal.print_json(*map(asdict, only))
-        return
-    with one_on_stdout(request.outputs, as_json=False):
+    else:
         _show(only)
 
 
