@@ -162,7 +162,7 @@ def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
     options.refuse_if(as_json and form not in (None, "jsonl"), f"--json and --format {form} contradict each other.")
-    chosen = "jsonl" if as_json else form or (_SUFFIXES.get(output.suffix) if output else "table")
+    chosen = "jsonl" if as_json else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
     why = "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or add --format csv, tsv, jsonl or parquet."
     options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
