@@ -20,7 +20,8 @@ def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: 
     if "-" in (*request.valid, *request.test):
         raise UsageError("a grid cannot read validation or test text from standard input", hint="write it to a file and name the file")
     with saving_ignored():
-        planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), terminal.Progress())
+        with terminal.Progress() as progress:
+            planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), progress)
         if dry_run:
             _show_plan(planned, as_json)
             return 0
@@ -39,7 +40,7 @@ def _announce(planned: Any) -> None:
 
 
 def _differences(planned: Any) -> list[str]:
-    from rnnlm.training.grid_request import as_text
+    from rnnlm.config import as_text
 
     lines = []
     if planned.shared:
@@ -154,7 +155,6 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
         terminal.say(f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else ""))
-        _warn_of_several_texts(finished.results)
 
 
 def _row(result: Any, has_test: bool) -> dict[str, str]:
@@ -169,10 +169,3 @@ def _row(result: Any, has_test: bool) -> dict[str, str]:
 
 def _settings(planned: Any) -> dict[str, Any]:
     return {"shared": dict(planned.shared), "differing": {name: dict(values) for name, values in planned.differing.items()}}
-
-
-def _warn_of_several_texts(results: Any) -> None:
-    events = {tuple(part for part in result.valid_signature.split("|") if part.startswith(("data:", "tok:")))
-              for result in results if result.valid_signature}  # fmt: skip
-    if len(events) > 1:
-        terminal.say("note: the runs differ in tokenizer or text: perplexities per token do not compare (rnnlm compare says what does)")

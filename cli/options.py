@@ -109,7 +109,7 @@ special_symbols_option = click.option(
 )  # fmt: skip
 column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
 delimiter_option = click.option(
-    "--delimiter", metavar="CHARACTER", help="What separates the cells of a table; tab for tabs.  [default: found in its header]"
+    "--delimiter", metavar="CHARACTER", help="What separates the cells of a table; tab for tabs.  [default: as its header has it]"
 )
 encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
                                help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip

@@ -151,8 +151,8 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
         is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
         if is_asked and value and not any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
             wanted = " or ".join(_requirement(other, its) for other, its in needed.items())
-            have = ", ".join(_shown(values.get(other)) for other in needed)
-            idle.append(f"{name} = {_shown(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})")
+            have = ", ".join(as_text(values.get(other)) for other in needed)
+            idle.append(f"{name} = {as_text(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})")
     if idle:
         notice(f"without effect: {'; '.join(idle)}")
 
@@ -164,10 +164,10 @@ def _is_met(value: Any, wanted: Collection[Any]) -> bool:
 def _requirement(name: str, wanted: Collection[Any]) -> str:
     if isinstance(wanted, range):
         return f"{name} = {wanted.start} or more"
-    return f"{name} = {' or '.join(map(_shown, wanted))}" if wanted else name
+    return f"{name} = {' or '.join(map(as_text, wanted))}" if wanted else name
 
 
-def _shown(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A setting's value as `--set` takes it."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 

@@ -155,8 +155,8 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
     figure, axes = plotting.new_figure("", _AXES[by], "validation perplexity per token", width=7.2, height=4.4)
-    styles = itertools.product(_LINES, plotting.COLOURS)
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
+    styles = itertools.product(_LINES, plotting.COLOURS)
     for full_name, curve, (line, colour) in zip(names, drawn, itertools.cycle(styles), strict=False):
         name = plotting.short_name(full_name, _LONGEST_NAME)
         if curve.is_counted:
@@ -185,7 +185,7 @@ def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[Lea
         elif curve.is_counted:
             notice(f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity")
     if len({_measured_on(Path(curve.folder)) for curve in drawn} - {""}) > 1:
-        notice("the runs differ in validation text or tokenizer: their curves show how training went, not which model is better")
+        notice("the runs differ in validation text or tokenizer: their perplexities do not compare (rnnlm compare says what does)")
 
 
 def _measured_on(folder: Path) -> str:

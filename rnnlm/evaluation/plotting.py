@@ -45,7 +45,7 @@ def new_panels(
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:
-    """A model's name that fits into a plot: the end of a long path."""
+    """A model's name that fits into a plot: the end of a long path, `longest` characters at most."""
     name = visible(name)
     return name if len(name) <= longest else "\u2026" + name[1 - longest :]
 

@@ -46,5 +46,6 @@ OF_FITTING = {
     "rollback_factor": {"rollbacks": ANY},
     "patience": {"valid": ANY, "holdout": ANY},
     "validate_every_steps": {"valid": ANY, "holdout": ANY},
+    "min_validations": {"validate_every_steps": (None,)},
 }
 OF_RUNS = {"save_every": {"resumable": ANY}, "keep_checkpoints": {"resumable": ANY}}

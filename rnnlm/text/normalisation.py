@@ -74,19 +74,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
     return _normalised(text, asked) if asked else text
 
 
-def normalise_with_offsets(line: str, forms: str | Iterable[str] | None = ALL) -> tuple[str, np.ndarray, np.ndarray]:
-    """The N characters of :func:`normalise`, and of each where what it was made of begins and ends in `line`: two arrays (N,), int64.
-
-    The spans ascend and cover the line. Characters that were made together have the same span.
-
-    Raises:
-        SettingsError: there is no such form.
-    """
-    return untraced(trace(line, parse_forms(forms)))
-
-
 def trace(line: str, forms: str | None) -> Traced:
-    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin."""
+    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin. These ascend and cover the line;
+    characters that were made together have the same one."""
     asked = (forms or "").split(",")
     traced = _untouched(line) if "spaces" not in asked else _trace_soft_hyphens(line)
     if "nfc" in asked:
@@ -105,7 +95,7 @@ def _untouched(line: str) -> Traced:
 
 
 def untraced(traced: Traced) -> tuple[str, np.ndarray, np.ndarray]:
-    """The text of `traced`, and where its characters begin and end."""
+    """The N characters of `traced`, and of each where what it was made of begins and ends in the original: two arrays (N,), int64."""
     starts, ends = (np.array([each[part] for each in traced], dtype=np.int64) for part in (1, 2))
     return "".join(character for character, _, _ in traced), starts, ends
 
@@ -191,11 +181,13 @@ def _trace_entities(line: str, drops_soft_hyphens: bool) -> Traced:
 
 def _with_special_symbols_as_text(traced: Traced) -> Traced:
     text = "".join(character for character, _, _ in traced)
-    for match in reversed(list(_SPECIAL.finditer(text))):
+    done, at = [], 0
+    for match in _SPECIAL.finditer(text):
         _, start, end = traced[match.start()]
         if traced[match.end() - 1][2] - start > len(match[0]):  # it does not stand there in the original
-            traced[match.start() : match.start() + 1] = [(part, start, end) for part in "&lt;"]
-    return traced
+            done += [*traced[at : match.start()], *((part, start, end) for part in "&lt;")]
+            at = match.start() + 1
+    return [*done, *traced[at:]]
 
 
 def _trace_nfc(traced: Traced) -> Traced:

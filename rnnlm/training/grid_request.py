@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import Layer, Resolved, renamed
+from rnnlm.config import Layer, Resolved, as_text, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
@@ -75,7 +75,7 @@ def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> None:
-    texts = tuple(as_text(value) for value in values)
+    texts = tuple(as_text(value).strip() for value in values)
     if name in axes:
         raise UsageError(f"{ORIGIN} names {name} twice", hint=f"give all its values at once: {name}={','.join((*axes[name], *texts))}")
     if not all(texts):
@@ -83,11 +83,6 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> 
     if len(set(texts)) < len(texts):
         raise UsageError(f"{ORIGIN} {name}: a value stands there twice", ", ".join(texts), "leave one out")
     axes[name] = texts
-
-
-def as_text(value: Any) -> str:
-    """A value as `--set` has it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
 def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tsv
+from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
@@ -85,9 +86,5 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
         OSError: it cannot be written.
     """
     names = columns(results)
-    rows = ([_cell(result.row().get(name)) for name in names] for result in results)
+    rows = ([cell_text(result.row().get(name)) for name in names] for result in results)
     replace_file(path, "".join(map(tsv.line, [names, *rows])).encode("utf-8", "backslashreplace"))
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)

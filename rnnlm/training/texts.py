@@ -146,8 +146,10 @@ class SharedTexts:
 
     def __call__(self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
         names = [field.name for cls in (TokenizerSettings, TextSettings, SourceSettings) for field in fields(cls)]
-        share = held_out_share(kind, resolved), _is_share_asked(resolved), bool(resolved.values.get("characters"))
-        key = repr((request.text, request.valid, request.test, [resolved.values[name] for name in names], share))
+        has_valid = request.valid or not request.text  # so that nothing is held out
+        share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
+        parts = [resolved.values[name] for name in names], share, bool(resolved.values.get("characters"))
+        key = repr((request.text, request.valid, request.test, parts))
         if key not in self.found:
             texts = open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
             values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))

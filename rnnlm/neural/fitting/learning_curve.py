@@ -27,7 +27,7 @@ class CurvePoints(Numbers):
         asked = selection.validation is not None and not settings.validate_every_steps
         self.wanted = settings.min_validations if asked else 0
         self.step, self.epochs, self.seconds, self.spent = 0, 0.0, 0.0, 0.0
-        self.cost = 0.0  # seconds that the last one took
+        self.cost = 0.0  # seconds that the last one took; 0 before the first
 
     def due(self, step: int, epochs: float) -> bool:
         """Whether to validate after `step` steps, `epochs` of the training text. The last validation is not one of these."""
@@ -36,9 +36,7 @@ class CurvePoints(Numbers):
         seconds = self.clock.elapsed()
         progress = self.clock.progress(step, epochs, seconds)
         is_passed = self._mark(progress, epochs) > self._mark(self.clock.progress(self.step, self.epochs, self.seconds), self.epochs)
-        in_any_case = ALLOWED_SECONDS if self.clock.budget.seconds is None else 0.0
-        is_affordable = not self.cost or self.spent + self.cost <= max(in_any_case, ALLOWED_SHARE * seconds)
-        return is_passed and progress < 1 and is_affordable
+        return is_passed and progress < 1 and self._is_affordable(seconds)
 
     def run(self, step: int, epochs: float, stop: Callable[[], bool]) -> Verdict | None:
         """Validate after `step` steps; None where `stop` cut it off, which leaves no trace."""
@@ -57,6 +55,13 @@ class CurvePoints(Numbers):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Checkpoints of before hold none."""
         super().load_state_dict({**self.state_dict(), **state})
+
+    def _is_affordable(self, seconds: float) -> bool:
+        """Whether another one after so many seconds would stay within what they may take."""
+        cost = self.cost or self.selection.cost
+        if self.clock.budget.seconds is not None:
+            return cost > 0 and self.spent + cost <= ALLOWED_SHARE * seconds  # what one costs is not found out at the budget's expense
+        return self.spent + cost <= max(ALLOWED_SECONDS, ALLOWED_SHARE * seconds)
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
         """Whether the validations that choose are as many as are wanted: one an epoch, or under a budget in time by their cost."""

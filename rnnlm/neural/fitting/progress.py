@@ -21,7 +21,7 @@ class Meter:
     adds its rows' part of the mean loss.
 
     The norm of the weights leaves out the biases of the output layer: they start as logarithms of the tokens' frequencies, so their norm
-    is large from the start, grows with the vocabulary, and would hide the others. But it is no number where one of them is none.
+    is large from the start, grows with the vocabulary, and would hide the others. If one of them is NaN, so is the norm.
     pending: whether there are steps that are not reported yet.
     """
 

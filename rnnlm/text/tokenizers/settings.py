@@ -34,7 +34,7 @@ class TokenizerSettings:
     vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
-        Meta(description="one form of quotes, dashes, spaces, entities, nfc, or of all"),
+        Meta(description="what is written in one form: quotes, dashes, spaces, entities, nfc, or all"),
     ] = None
     remove_punctuation: Annotated[bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")] = False
 

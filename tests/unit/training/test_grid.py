@@ -9,7 +9,9 @@ from rnnlm.errors import OutputError, UsageError
 from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.text import tokenizers
-from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
+from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, plan_grid, train_grid
+from rnnlm.training.grid_request import GridRequest
+from rnnlm.training.request import Request
 from rnnlm.training.run import train
 from support.small_runs import SMALL, numbers
 
@@ -65,6 +67,12 @@ def test_a_run_that_diverges_does_not_end_the_grid(text):
     first, second = of_kind(events, GridRunEnded)
     assert "diverged" in first.error.what and (first.result.stopped, first.result.valid_ppl) == ("diverged", None)
     assert second.error is None and second.result.valid_ppl > 1 and events[-1].stopped == "complete"
+
+
+def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validation_text_is_named(text):
+    asked = Request(text=(str(text),), valid=(str(text),), flags=SMALL)
+    first, second = plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
+    assert first.data is second.data
 
 
 def test_a_model_is_no_folder_of_a_grid(text, tmp_path):

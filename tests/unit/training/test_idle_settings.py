@@ -65,6 +65,8 @@ def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_
     assert of(model="ngram", flags={"backoff_factor": 0.3}, assignments={"vocab_size": "300", "min_count": "2"}) == [smoothing + pieces]
     assert of(flags={"patience": 3, "holdout": 0.0}) == ["without effect: patience = 3 needs valid or holdout (they are none, 0.0)"]
     assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == ["without effect: holdout = 0.2 needs valid = none (it is text.txt)"]
+    by_steps = "without effect: min_validations = 40 needs validate_every_steps = none (it is 5)"
+    assert of(flags={"min_validations": 40, "validate_every_steps": 5}) == [by_steps]
     assert of(flags={"dropout_between": 0.3}) == ["without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"]
     config = write(tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n")
     assert of(config=config) == ["without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"]  # beta2 is as it always is

@@ -20,7 +20,7 @@ FOLLOWERS = [
 
 @pytest.fixture
 def data(make_data, sentences):
-    return make_data(sentences[:60], sentences[60:70])
+    return make_data(sentences[:30], sentences[30:36])
 
 
 def points(events, chooses=None):
@@ -96,4 +96,5 @@ def test_a_budget_in_time_has_them_too_for_a_tenth_of_it(data, make_trainer, mon
     trainer = make_trainer(data, budget="8s", **TINY)
     *events, fitted = trainer.train(never)
     assert len(points(events)) >= 20 and fitted.stopped == "budget"
+    assert points(events)[0].chooses  # which finds out what one costs
     assert trainer.curve.spent <= 0.1 * fitted.seconds
