@@ -91,7 +91,7 @@ model_or_demo_option = one_model_option(
 )
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints; may be repeated, and figures stand side by side. Default: $RNNLM_MODEL, else the "
+    help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: $RNNLM_MODEL, else the "
          "shipped model of plain English.",
 )  # fmt: skip
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,

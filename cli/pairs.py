@@ -25,8 +25,8 @@ pairs_options = section(
                       "[default: word for agreement templates, partial for Winograd schemas, else full]"),
     click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot surprisal by word (with --words or alone), or of pairs the accuracy by distance and attractors, or by kind; "
-                      "each model beside the others; .svg, .png or .pdf."),
+                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by distance and attractors, or by kind. "
+                      "Several models are drawn side by side; .svg, .png or .pdf."),
 )  # fmt: skip
 
 
@@ -94,17 +94,22 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
         from rnnlm.scoring.pairs.plots import accuracy_figure
 
         plotting.save(accuracy_figure(accuracies), request.plot)
+    with one_on_stdout(request.outputs, request.as_json):
+        _print(scores, accuracies, request.as_json)
     if len(models) > 1:
+        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+
+
+def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_json: bool) -> None:
+    if len(scores) > 1:
         from .pairs_side_by_side import print_records, print_tables
 
-        (print_records if request.as_json else print_tables)(scores, accuracies)
-        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+        (print_records if as_json else print_tables)(scores, accuracies)
         return
     (only,) = accuracies.values()
-    if request.as_json:
+    if as_json:
         terminal.print_json(*map(asdict, only))
-        return
-    with one_on_stdout(request.outputs, as_json=False):
+    else:
         _show(only)
 
 

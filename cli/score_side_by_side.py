@@ -7,6 +7,7 @@ import click
 
 from rnnlm.errors import TextError
 from rnnlm.files.tables import cell_text
+from rnnlm.scoring.rows import MEASURES
 
 from . import score_table, terminal
 from .side_by_side import Cell, own, print_columns, shared
@@ -50,7 +51,7 @@ def _figures(unit: str, eos: bool) -> dict[str, Cell]:
 
 
 def _show_surprisals(scores: Scores, settings: Any) -> None:
-    measures = [column for name, column in score_table.MEASURES.items() if name in settings.measures]
+    measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
         items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]

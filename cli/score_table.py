@@ -8,6 +8,7 @@ import click
 
 from rnnlm.errors import TextError
 from rnnlm.files.tables import cell_text
+from rnnlm.scoring.rows import MEASURES
 
 from . import terminal
 
@@ -32,7 +33,6 @@ def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: S
         click.echo(said)
 
 
-MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 

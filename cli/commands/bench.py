@@ -120,7 +120,7 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @click.option("--rounds", type=click.IntRange(1),
               help="Rounds after the one to warm up; medians are shown.  [default: 3; 20 with --latency]")  # fmt: skip
 @click.option("--latency", is_flag=True,
-              help="Milliseconds instead: to load the model, of the first call, of a sentence, of one more word.")  # fmt: skip
+              help="Measure milliseconds instead: to load the model, for the first call, a sentence, one more word.")  # fmt: skip
 @device_option
 @json_option
 def score(
@@ -133,8 +133,8 @@ def score(
     rnnlm bench score -m my-model my.txt
     rnnlm bench score --latency
 
-    From text to records, for several mixes of lengths. Lines are cut out of TEXT, or of the bundled corpus. Of networks, beside the bare
-    matrix products of the same run, in turns. With --latency, what a service waits for: medians and 95th percentiles, one line of TEXT a
+    Measured from text to records, for several mixes of lengths; lines are cut out of TEXT, or of the bundled corpus. Networks are timed in
+    turns with their bare matrix products. With --latency: medians and 95th percentiles of what a service waits for, one line of TEXT a
     call, then word by word.
     """
     if latency:

@@ -41,12 +41,12 @@ input_options = options.section(
     options.encoding_option,
     click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
     click.option("--keep", metavar="A,B,...", callback=_names,
-                 help="Columns of a table that go along into the result; or all, or none.  [default: all; for a ranked table none]"),
-    click.option("--regions", "region_mark", metavar="MARK", help='Regions are separated by this mark in the text, such as "|".'),
+                 help="Columns of a table to carry into the result; or all, or none.  [default: all; for a ranked table none]"),
+    click.option("--regions", "region_mark", metavar="MARK", help='Mark that separates regions in the text, such as "|".'),
     click.option("--region-columns", metavar="A,B,...", callback=_names,
-                 help="Regions are in these columns of a table, which make up the text."),
-    click.option("--given", default="", metavar="TEXT", help="Text before each sentence in its line: the score is conditional on it."),
-    click.option("--given-column", metavar="NAME", help="Column of a table that holds what is given."),
+                 help="Columns of a table that hold the regions; joined, they are the text."),
+    click.option("--given", default="", metavar="TEXT", help="Text that comes before each sentence: the score is conditional on it."),
+    click.option("--given-column", metavar="NAME", help="Column of a table that holds the given text."),
     options.special_symbols_option,
     click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
@@ -56,11 +56,11 @@ result_options = options.section(
     click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
     click.option("--split", "splits", multiple=True, metavar="NAME",
                  help="Words are those between white space (whitespace) or those of the tokenizer, marks apart (tokens). Any other "
-                      "NAME is about --input: the split of a data set. May be repeated.  [default: whitespace and train]"),
+                      "NAME is the split of a data set in --input. May be repeated.  [default: whitespace and train]"),
     click.option("--with", "measures", metavar="NAME,...", callback=_measures,
-                 help="Beside surprisals of words: entropy of the prediction, frequency in training (log10)."),
+                 help="Also, for each word, the entropy of the prediction or its frequency in training (log10)."),
     click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
-                 help="Of models of subwords, characters, bytes: that the word ends is a part of it; or the sum of its pieces."),
+                 help="For models of subwords, characters or bytes: exact counts that the word ends there; naive adds up its pieces."),
     click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K", help="The K likeliest words at each place."),
     click.option("--no-eos", "eos", flag_value=False, default=True, type=bool, help="Score sentences without their end."),
     click.option("--context", type=click.Choice(["reset", "carry"]), default="reset", show_default=True,
@@ -71,10 +71,10 @@ result_options = options.section(
 output_options = options.section(
     "Output",
     click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]), default=None,
-                 help="A ranked table; or rows or records in input order.  [default: table, with --output as its name says]"),
+                 help="A ranked table; or rows or records in input order.  [default: table; with --output, by its suffix]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
     click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write rows or records there; - is standard output."),
-    click.option("--resume", is_flag=True, help="Go on with the --output of a run that was broken off."),
+    click.option("--resume", is_flag=True, help="Continue the --output of a run that was interrupted."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
 
@@ -108,9 +108,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
 
-    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has its record; one
-    that cannot be scored has none of the figures, and the reason. Counts of words are those of the model's tokenizer: a mark that it
-    splits off is one. ppl_word counts the end as a word, as perplexities do.
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line
+    that cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits
+    off is a word. ppl_word counts the end as a word, as perplexities do.
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
@@ -162,7 +162,7 @@ def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
     options.refuse_if(as_json and form not in (None, "jsonl"), f"--json and --format {form} contradict each other.")
-    chosen = "jsonl" if as_json else form or (_SUFFIXES.get(output.suffix) if output else "table")
+    chosen = "jsonl" if as_json else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
     why = "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or add --format csv, tsv, jsonl or parquet."
     options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen

@@ -69,13 +69,22 @@ def learning_curve(run: str | Path) -> LearningCurve:
     """The curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. A run that goes on, or that diverged, has one, too.
 
     Raises:
-        ModelError: there is none, or it has no metrics.jsonl.
+        ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
     """
     folder = Path(run) if (Path(run) / METRICS).is_file() else loading.find(str(run))
     events = read_events(folder)
     started = next((event for event in events if event.get("event") == "started"), None)
     if started is None:
         raise ModelError(f"{folder} has no learning curve", f"no {METRICS} of a training run is there", "name the folder of a run")
+    try:
+        points, training = _points(events, started)
+    except (KeyError, TypeError, ValueError, OverflowError):  # what another tool wrote there
+        raise ModelError(f"the {METRICS} in {folder} is damaged") from None
+    return LearningCurve(str(run), str(folder), str(started.get("model")), tuple(points), tuple(training))
+
+
+def _points(events: Sequence[dict[str, Any]], started: dict[str, Any]) -> tuple[list[CurvePoint], list[CurvePoint]]:
+    """Those of the validation text, and those of the training text."""
     points: list[CurvePoint] = []
     training: list[CurvePoint] = []
     for event in events:
@@ -85,7 +94,7 @@ def learning_curve(run: str | Path) -> LearningCurve:
             points += _point(event, event.get(PERPLEXITY), started)
         elif event.get("event") == "step" and event.get("is_exact"):
             training += _point(event, _perplexity(event.get("loss_nats")), started)
-    return LearningCurve(str(run), str(folder), str(started.get("model")), tuple(points), tuple(training))
+    return points, training
 
 
 def _perplexity(nats: Any) -> float | None:

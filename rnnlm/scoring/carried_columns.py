@@ -14,7 +14,7 @@ OWN = frozenset({
     "region_index", "next", "rank", "next_word", "probability", "models",
 })  # fmt: skip
 PREFIX = "input_"  # of a carried column that has the name of one of ours
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class CarriedColumns:
@@ -72,7 +72,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
 def _clean(value: Any) -> Any:
     """`value` with U+FFFD for what is not UTF-8."""
     if isinstance(value, str):
-        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+        return value if value.isascii() else SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {_clean(name): _clean(its) for name, its in value.items()}
     return [_clean(its) for its in value] if isinstance(value, list) else value

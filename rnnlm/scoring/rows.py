@@ -25,13 +25,13 @@ _TOKEN = ("position", "token", "surprisal_bits", "oov")
 _WORD = ("position", "word_index", "word", "start", "end", "surprisal_bits", "oov", "tokens")
 _REGION = ("text", "start", "end", "words", "tokens", "oov", "surprisal_bits", "next_surprisal_bits")
 _NEXT = ("rank", "next_word", "probability")
-_MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _SHARED = {  # by models: what is about the text, and not about one of them
     "sentence": ("text",), "token": ("position", "token"), "region": ("region_index", "region", "text", "start", "end", "words"),
     "word": ("position", "word_index", "word", "start", "end", "region_index", "region", "rank"),
 }  # fmt: skip
 _TYPES = {
-    **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", *_MEASURES.values(), "probability"), "double"),
+    **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", *MEASURES.values(), "probability"), "double"),
     **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"), "oov": "bool",
 }  # fmt: skip
 
@@ -176,8 +176,8 @@ def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names:
     if settings.with_tokens:
         return RowLayout("token", tuple(carried), _TOKEN)
     if settings.with_words or settings.next_words:
-        measures = tuple(name for name in _MEASURES if name in settings.measures)
-        own = (*_WORD, *(_MEASURES[name] for name in measures), *region, *(_NEXT if settings.next_words else ()))
+        measures = tuple(name for name in MEASURES if name in settings.measures)
+        own = (*_WORD, *(MEASURES[name] for name in measures), *region, *(_NEXT if settings.next_words else ()))
         return RowLayout("word", tuple(carried), own, measures, settings.next_words > 0)
     return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
 
@@ -194,11 +194,11 @@ def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by
     each = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
     if by == "word":
         region = ("region_index", "region") if any(score.region_scores for its in each for score in its.values()) else ()
-        own = (*_WORD, *_MEASURES.values(), *region)
+        own = (*_WORD, *MEASURES.values(), *region)
     if not own:
         raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
     carried = tuple(next(iter(each[0].values())).columns) if each else ()
-    table = SideBySide(RowLayout(by, carried, own, tuple(_MEASURES)), tuple(each[0]) if each else ())
+    table = SideBySide(RowLayout(by, carried, own, tuple(MEASURES)), tuple(each[0]) if each else ())
     return itertools.chain.from_iterable(map(table.rows, each))
 
 
@@ -240,7 +240,7 @@ def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
         "oov": word.is_oov, "tokens": word.tokens,
     }  # fmt: skip
     for name in measures:
-        cells[_MEASURES[name]] = getattr(word, _MEASURES[name])
+        cells[MEASURES[name]] = getattr(word, MEASURES[name])
     return cells
 
 

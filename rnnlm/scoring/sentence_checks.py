@@ -1,16 +1,15 @@
 """Whether sentences can be scored: what is not UTF-8, holds a line end or a reserved symbol has no score, and the reason why."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rnnlm.errors import TextError
 from rnnlm.files.reading import undecoded
+from rnnlm.scoring.carried_columns import SURROGATE
 from rnnlm.scoring.regions import joined
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("surrogateescape")
 
 
@@ -38,7 +37,7 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
         except TextError as error:
             if not nulls:
                 raise
-            checked.append(Sentence(_SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
+            checked.append(Sentence(SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
             reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
     return checked, reasons
 
@@ -48,12 +47,12 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
     text = "\n".join([f"{each.given}{each.text}" if each.given else each.text for each in sentences])
     if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1 or any(each.reason for each in sentences):
         return False
-    return text.isascii() or not _SURROGATE.search(text)
+    return text.isascii() or not SURROGATE.search(text)
 
 
 def _checked(text: str, id: int | str, special_symbols: str) -> str:
     where = f"sentence {id}"
-    if found := _SURROGATE.search(text):
+    if found := SURROGATE.search(text):
         why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
         raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")
     if "\n" in text:

@@ -23,10 +23,11 @@ def inputs(here):
         ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
         ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
         ("score --pairs pairs.tsv --pairs-details", "p.jsonl"),
+        ("score -m {0} --pairs pairs.tsv --pairs-details", "both.jsonl"),
     ],
 )
 def test_a_dash_gives_the_bytes_of_the_file_and_no_file(rnnlm, models, inputs, command, name):
-    verb, *options = command.split()
+    verb, *options = command.format(models.lstm).split()
     arguments = (verb, "-m", models.unigram, *options)
     written, piped = rnnlm(*arguments, name), rnnlm(*arguments, "-")
     assert written.code == piped.code == 0, piped.err

@@ -75,6 +75,9 @@ def test_what_cannot_be_drawn_is_named(run, tmp_path):
         learning_curve(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="has no learning curve"):
         learning_curve(run("other", {"event": "mixed"}))
+    for number, event in enumerate([{"event": "rolledback"}, validated(1, 9.0) | {"epoch": 1e400}]):
+        with pytest.raises(ModelError, match=r"the metrics.jsonl in .* is damaged"):
+            learning_curve(run(f"damaged{number}", STARTED, validated(1, 9.0), event))
     with pytest.raises(UsageError, match="nothing to draw"):
         plot_curves([empty], tmp_path / "x.svg")
     with pytest.raises(UsageError, match="plot suffix"):
