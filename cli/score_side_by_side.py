@@ -52,18 +52,30 @@ def _figures(unit: str, eos: bool) -> dict[str, Cell]:
 def _show_surprisals(scores: Scores, settings: Any) -> None:
     measures = [column for name, column in score_table.MEASURES.items() if name in settings.measures]
     for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
-        by_model = {name: getattr(score, of) for name, score in scores.items()}
-        items = next(iter(by_model.values()))
+        by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
+        items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]
         if not items:
             continue
         columns = {unit: [getattr(item, unit) for item in items]} | own(_numbers("surprisal_bits", *figures), by_model)
-        columns |= shared({"unknown": lambda item: "unknown" if item.is_oov else ""}, by_model)
+        columns |= shared({"unknown": lambda item: "unknown" if item and item.is_oov else ""}, by_model)
         if unit == "word" and settings.next_words:
-            columns |= own({"likeliest here": score_table.words_there}, {name: score.next_words for name, score in scores.items()})
+            there = {name: dict(zip(score.word_scores, score.next_words, strict=True)) for name, score in scores.items()}
+            likeliest = {name: [there[name].get(word, ()) for word in its] for name, its in by_model.items()}
+            columns |= own({"likeliest here": score_table.words_there}, likeliest)
         click.echo()
         print_columns(columns, left=(unit, "unknown", "likeliest"))
     if _first(scores).region_scores:
         _show_regions({name: score.region_scores for name, score in scores.items()})
+
+
+def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
+    """The tokens or words of each model, in the order of the text; None for a word that it does not have: one that removes marks has
+    fewer words, which end elsewhere. Tokens are the same for all."""
+    if unit == "token":
+        return by_model
+    placed = {name: {(item.start, item.end, item.index): item for item in its} for name, its in by_model.items()}
+    places = sorted(set().union(*placed.values()))
+    return {name: [its.get(place) for place in places] for name, its in placed.items()}
 
 
 def _show_regions(by_model: dict[str, Any]) -> None:
@@ -80,4 +92,4 @@ def _show_regions(by_model: dict[str, Any]) -> None:
 
 def _numbers(*names: str) -> dict[str, Cell]:
     """The columns of figures that have the names of what holds them."""
-    return {name: lambda item, name=name: terminal.number(getattr(item, name)) for name in names}
+    return {name: lambda item, name=name: terminal.number(item and getattr(item, name)) for name in names}

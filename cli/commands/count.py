@@ -15,7 +15,7 @@ tokenizer_options = section(
     "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS", help="Write quotes,dashes,spaces,entities,nfc or all in one form."),
+    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
     click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
     click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
     one_model_option("Count the tokens of this model's tokenizer."),

@@ -29,7 +29,8 @@ mapping_options = section(
     click.option("--lowercase", is_flag=True, help="The models read lower case."),
     click.option("--remove-punctuation", is_flag=True,
                  help="The models read no punctuation; it becomes a space, apostrophes inside words stay."),
-    click.option("--normalise-wer", is_flag=True, help="Errors are counted on what the models read, not on the texts as they are."),
+    click.option("--normalise-wer", is_flag=True,
+                 help="Errors are counted on texts as --lowercase and --remove-punctuation change them."),
     special_symbols_option,
 )  # fmt: skip
 tuning_options = section(

@@ -11,7 +11,7 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import options, score_output, score_plot, terminal
+from .. import options, score_plot, terminal
 from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
@@ -119,9 +119,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     split, given["split"] = _splits(given.pop("splits"))
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
-    form = _format(form, as_json, output)
+    form, plot = _format(form, as_json, output), None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
-    plot = None if pairs else given["plot"]
     _check_files(sentences, inputs, output, plot, overwrite)
     models = options.load_models(model_names, device)
     if pairs:
@@ -130,11 +129,12 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     settings = _settings(given, split or "whitespace")
     _check_side_by_side(models, settings, form, plot)
     read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
-    has_names = bool(given["region_columns"])
+    from .. import score_output
+
     if output:
-        score_output.write(output, models, read, settings, form, resume, overwrite, has_names)
+        score_output.write(output, models, read, settings, form, resume, overwrite, bool(given["region_columns"]))
     else:
-        score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), has_names)
+        score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), bool(given["region_columns"]))
     if plot:
         score_plot.draw(plot, models, plotted, settings)
 

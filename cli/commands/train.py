@@ -16,7 +16,7 @@ tokenizer_options = section(
     "Tokenizer",
     click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS", help="Write quotes,dashes,spaces,entities,nfc or all in one form.  [default: none]"),
+    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all. [default: none]"),
     click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
     click.option("--remove-punctuation", is_flag=True, default=None,
                  help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),

@@ -53,7 +53,7 @@ def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
         before = data[: error.start]
         line = first_line + before.count(b"\n")
         byte = error.start - (before.rfind(b"\n") + 1) + 1
-        hint = "convert it to UTF-8, or use --encoding-errors replace"
+        hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8), or use --encoding-errors replace"
         if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
         raise TextError(f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint) from None

@@ -8,6 +8,7 @@ cannot be read or decoded, or is not the table it is said to be, raises TextErro
 import csv
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 byte
 LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
+_SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')  # above the header, by which programs tell Excel the delimiter
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
@@ -213,18 +215,19 @@ def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
 
 def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(LARGEST_VALUE)
-    if delimiter is None:
-        first = next(lines, "")
-        delimiter, lines = delimiter_of(first, columns), itertools.chain([first], lines)
-    table = csv.DictReader(lines, strict=True, delimiter=delimiter)
+    first, above = next(lines, ""), 0
+    if named := _SEPARATOR_LINE.fullmatch(first):
+        delimiter, first, above = delimiter or named[1], next(lines, ""), 1
+    lines = itertools.chain([first], lines)
+    table = csv.DictReader(lines, strict=True, delimiter=delimiter or delimiter_of(first, columns))
     try:
         _check_columns(source, table.fieldnames or [])
         for values in table:
             if not any(values.get(None, ())):
                 values.pop(None, None)
-            yield Row(f"{source}, line {table.line_num}", values)
+            yield Row(f"{source}, line {above + table.line_num}", values)
     except csv.Error as error:
-        raise TextError(f"{source}, line {table.reader.line_num}: not readable as a table", str(error)) from None
+        raise TextError(f"{source}, line {above + table.reader.line_num}: not readable as a table", str(error)) from None
 
 
 def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:

@@ -111,14 +111,15 @@ class CachedPrefixes:
 
     def extend_all(self, prefixes: Sequence[Prefix], tokens: Sequence[int]) -> list[tuple[float, int, Prefix]]:
         """The prefixes that are not in the cache are read side by side."""
-        known = {prefix.words: found for prefix in prefixes if (found := self._cached(prefix))}
-        new = list({prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values())
         at_once = min(LINES_AT_ONCE, max(1, MOST_CELLS // self.model.tokenizer.size), self.model.max_rows or LINES_AT_ONCE)
-        for first in range(0, len(new), at_once):
-            some = new[first : first + at_once]
-            state = self.model.concat_states([prefix.before for prefix in some])
-            logprob_BV, after_B = predict(self.model, np.array([prefix.words[-1] for prefix in some]), state)
-            for row, prefix in enumerate(some):
+        if len(prefixes) > at_once:
+            blocks = [slice(first, first + at_once) for first in range(0, len(prefixes), at_once)]
+            return [each for block in blocks for each in self.extend_all(prefixes[block], tokens[block])]
+        known = {prefix.words: found for prefix in prefixes if (found := self._cached(prefix))}
+        if new := list({prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values()):
+            state = self.model.concat_states([prefix.before for prefix in new])
+            logprob_BV, after_B = predict(self.model, np.array([prefix.words[-1] for prefix in new]), state)
+            for row, prefix in enumerate(new):
                 known[prefix.words] = self._keep(prefix, logprob_BV[row].copy(), after_B.select([row]))
         return [self._extended(prefix, token, *known[prefix.words]) for prefix, token in zip(prefixes, tokens, strict=True)]
 

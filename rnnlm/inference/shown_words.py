@@ -90,7 +90,7 @@ def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list
             numbers.append(number)
     last = behind[-1]
     last += bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])
-    return np.array([*firsts, last]), [*numbers, len(places)]
+    return np.array([*firsts, max(last, firsts[-1] + 1)]), [*numbers, len(places)]  # a line of white space alone has it for its word
 
 
 def _joined(places: list[Span], numbers: list[int]) -> list[Span]:

@@ -29,13 +29,13 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     return model
 
 
-def model_of(model: LanguageModel | str | Path) -> LanguageModel:
+def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
     """The model itself, or the one of that name as :func:`load` opens it, anew each time.
 
     Raises:
         As :func:`load`.
     """
-    return load(model) if isinstance(model, (str, os.PathLike)) else model
+    return load(model, device) if isinstance(model, (str, os.PathLike)) else model
 
 
 def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:

@@ -4,8 +4,9 @@ Whoever unpickles it loads it from there, on the device that was asked for when 
 model that was pickled or an error. On disk nothing is ever a pickle.
 """
 
+import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.models import model_folder
@@ -28,6 +29,18 @@ class PickledByOrigin:
             why, hint = "it was not loaded from a folder, and a pickle holds no weights", "save it first, and load it with rnnlm.load"
             raise UsageError("this model cannot be pickled", why, hint)
         return _unpickled, (*self.origin, self.fingerprint)
+
+    def __copy__(self) -> Self:
+        return self._copied(vars(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """The model as it is in memory, which may differ from that on disk."""
+        return self._copied(copy.deepcopy(vars(self), memo))
+
+    def _copied(self, attributes: dict[str, Any]) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(attributes)
+        return copied
 
 
 def _unpickled(folder: str, device: str, fingerprint: str) -> Any:

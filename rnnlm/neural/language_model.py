@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.arguments import check_state, token_ids
+from rnnlm.errors import UsageError
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
@@ -59,22 +60,22 @@ class NeuralLanguageModel(PickledByOrigin):
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without gradients."""
-        check_state(state, NeuralState)
+        inputs_BT = self._inputs(inputs_BT, state)
         with self.reading():
-            logprob_TB, after = self.network.score(self.ids(inputs_BT).t(), self.ids(targets_BT).t(), state.tensors)
+            logprob_TB, after = self.network.score(inputs_BT.t(), self.ids(targets_BT).t(), state.tensors)
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
         """:meth:`rnnlm.LanguageModel.predict` in torch, float32, on the model's device, without gradients."""
-        check_state(state, NeuralState)
+        inputs_BT = self._inputs(inputs_BT, state)
         with self.reading():
-            logprob_TBV, after = self.network.predict(self.ids(inputs_BT).t(), state.tensors)
+            logprob_TBV, after = self.network.predict(inputs_BT.t(), state.tensors)
         return logprob_TBV.transpose(0, 1), NeuralState(after)
 
     def hidden(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        check_state(state, NeuralState)
+        inputs_BT = self._inputs(inputs_BT, state)
         with self.reading():
-            features_TBE, after = self.network.features(self.ids(inputs_BT).t(), state.tensors)
+            features_TBE, after = self.network.features(inputs_BT.t(), state.tensors)
         return features_TBE.transpose(0, 1), NeuralState(after)
 
     @property
@@ -106,6 +107,15 @@ class NeuralLanguageModel(PickledByOrigin):
     def ids(self, ids: Array) -> Tensor:
         """Token ids as a tensor on the model's device."""
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
+
+    def _inputs(self, inputs_BT: Array, state: NeuralState) -> Tensor:
+        """The inputs, which `state` has a row for each of: kernels would read beyond a state of fewer rows."""
+        check_state(state, NeuralState)
+        ids_BT = self.ids(inputs_BT)
+        if state.tensors and state.tensors[0].shape[1] != len(ids_BT):
+            what = f"inputs of {len(ids_BT):,} rows, and a state of {state.tensors[0].shape[1]:,}"
+            raise UsageError(what, hint="begin with model.initial_state(rows), or choose its rows with select")
+        return ids_BT
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

@@ -58,7 +58,9 @@ def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
     found = {name: words for name, words in found.items() if words}
     if len({tuple(each.word for each in words) for words in found.values()}) > 1:
         raise UsageError(
-            "the words of these models do not stand side by side", "they are not the same words", "score with split whitespace"
+            "the words of these models cannot be drawn side by side",
+            "they are not the same words",
+            "score with split whitespace; a model that removes marks needs a plot of its own",
         )
     return found
 

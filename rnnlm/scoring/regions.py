@@ -5,6 +5,7 @@ marks: the regions joined by a space. A region without words adds nothing to it 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,18 +71,19 @@ def joined(regions: Sequence[Region]) -> str:
 
 def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tuple[RegionScore, ...]:
     """The scores of the regions of a sentence, out of those of its words (`</s>` belongs to no region)."""
+    starts = [word.start for word in words]
     found, start = [], 0
     for region in regions:
         if not is_blank(region.text):
             end = start + len(region.text)
-            found.append((region, end - len(region.text.lstrip(WORD_SPACE)), [word for word in words if start <= word.start < end]))
+            found.append((region, end - len(region.text.lstrip(WORD_SPACE)), words[bisect_left(starts, start) : bisect_left(starts, end)]))
             start = end + 1
     bits = [_sum([word.surprisal_bits for word in its]) for _, _, its in found]
     scores = []
     for (region, begin, its), bits_here, bits_next in zip(found, bits, [*bits[1:], None], strict=True):
         text, tokens, is_oov = region.text.strip(WORD_SPACE), sum(word.tokens for word in its), any(word.is_oov for word in its)
-        place = (begin, begin + len(text))
-        scores.append(RegionScore(text, region.index, region.name, *place, len(its), tokens, is_oov, bits_here, bits_next))
+        place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))  # a mark that is removed is a word, too
+        scores.append(RegionScore(text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next))
     return tuple(scores)
 
 

@@ -6,7 +6,8 @@ tokens, words or regions (with likely next words: one of those). A sentence that
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -110,11 +111,18 @@ class SideBySide:
 
     @functools.cached_property
     def types(self) -> dict[str, str | None]:
-        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them.
+
+        Raises:
+            UsageError: a column of the input has the name of a figure.
+        """
         types = self.layout.types
         if len(self.models) == 1:
             return types
         figures = {f"{name}.{model}": types[name] for model in self.models for name in self._figures}
+        if clash := [name for name in self.layout.carried if name in figures]:
+            hint = "rename it in the input, or leave it out: --keep names the columns that go along"
+            raise UsageError(f"the input has a column {clash[0]!r}", "it is the name of a figure in the result", hint)
         return {name: types[name] for name in types if name not in self._figures} | figures
 
     @functools.cached_property
@@ -131,11 +139,11 @@ class SideBySide:
         made: dict[tuple[Any, ...], Row] = {}
         for model in self.models:
             for row in self.layout.rows(scores[model]):
-                place = tuple(row[name] for name in shared)
+                place = tuple(row[name] for name in shared if name != "position" or self.layout.by == "token")
                 if place not in made:
                     made[place] = dict.fromkeys(self.types) | {name: row[name] for name in ("id", *self.layout.carried, *shared)}
                 made[place] |= {f"{name}.{model}": row[name] for name in self._figures}
-        yield from made.values()
+        return _in_order(made.values()) if self.layout.by == "word" else iter(made.values())
 
     def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
         """A sentence as :func:`record`; by several models, what is about the text, and under `models` the scores by the model's name."""
@@ -146,6 +154,17 @@ class SideBySide:
         shared = ("id", *scores[self.models[0]].columns, "text")
         of_model = {model: {name: value for name, value in each.items() if name not in shared} for model, each in records.items()}
         return {name: first[name] for name in shared} | {"models": of_model}
+
+
+def _in_order(words: Iterable[Row]) -> Iterator[Row]:
+    """Rows of words in the order of the text, numbered: a model that removes marks has fewer words, which end elsewhere."""
+    ordered = sorted(words, key=_place)
+    for position, (_, its) in enumerate(itertools.groupby(ordered, _place), start=1):
+        yield from (row if row["position"] is None else row | {"position": position} for row in its)
+
+
+def _place(word: Row) -> tuple[int, int, int]:
+    return word["start"] or 0, word["end"] or 0, word["word_index"] or 0
 
 
 def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
@@ -236,7 +255,6 @@ def region_cells(region: RegionScore) -> Row:
 
 def region_of(word: WordScore, regions: Sequence[RegionScore]) -> Row:
     """The region that a word stands in; none for `</s>`."""
-    for region in regions:
-        if region.start <= word.start < region.end:
-            return {"region_index": region.index, "region": region.name}
-    return {"region_index": None, "region": None}
+    at = bisect_right(regions, word.start, key=lambda region: region.start) - 1
+    its = regions[at] if at >= 0 and word.start < regions[at].end else None
+    return {"region_index": its and its.index, "region": its and its.name}

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from rnnlm.errors import ArgumentTypeError, TextError, UsageError, nearest, notice
+from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
@@ -76,12 +76,10 @@ def score_sentences(
     the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.regions`).
 
     Raises:
-        TextError: a sentence holds a newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError:
-            `sentences` is one text instead of several; the request contradicts itself. ModelError: there is no such model, or its
+        TypeError: `sentences` is one text instead of several. TextError: a sentence holds a newline, or `<s>` or `</s>` (see
+            `special_symbols`), and is to raise. UsageError: the request contradicts itself. ModelError: there is no such model, or its
             scores are not numbers.
     """
-    if isinstance(sentences, str):
-        raise ArgumentTypeError("sentences are given as a list", "a single text was given", "write [sentence]")
     settings = ScoringSettings(
         with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable, split,
         tuple(measures), regions is not None,

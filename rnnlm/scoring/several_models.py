@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError
+from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import load
+from rnnlm.models.loading import model_of
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
 from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
 from rnnlm.scoring.sentences import Sentence
@@ -61,11 +61,8 @@ def score_models(
             a model. ModelError: a model is missing or damaged, or its scores are not numbers. TextError: as
             :func:`rnnlm.score_sentences`, while iterating.
     """
-    if isinstance(models, (str, Path)) or isinstance(sentences, str):
-        what = "models" if isinstance(models, (str, Path)) else "sentences"
-        raise ArgumentTypeError(f"{what} are given as a list", "a single one was given", f"write [{what.removesuffix('s')}]")
     named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
-    opened = {name: load(model, device) if isinstance(model, (str, Path)) else model for name, model in named.items()}
+    opened = {name: model_of(model, device) for name, model in named.items()}
     each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
     chunks = score_chunks_of_models(opened, each, settings)
     return (scores for chunk in chunks for scores in chunk)
@@ -117,4 +114,4 @@ def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
     if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
         why = "their tokenizers differ: " + ", ".join(f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items())
         hint = "rows of words (--words, without --split tokens) are the same for all models; --json keeps the tokens of each apart"
-        raise ComparisonError("the tokens of these models do not stand side by side", why, hint)
+        raise ComparisonError("the tokens of these models cannot be shown side by side", why, hint)

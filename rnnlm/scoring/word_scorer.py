@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rnnlm.arguments import check
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.inference.next_word import NextWord, WordSearch
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
@@ -98,9 +99,12 @@ class WordScorer:
         whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.word_surprisal`).
 
         Raises:
-            UsageError: `state` is of another scorer. ModelError: the model's scores are not numbers.
+            UsageError: `state` is of another scorer, or `count` is negative. ModelError: the model's scores are not numbers.
         """
         self._check(state)
+        check("next", {"count": count}, {"count": int})
+        if count < 0:
+            raise UsageError(f"{count} words cannot be found", hint="ask for one or more")
         logprob_V, after = self._prefixes.distribution(state._read)
         found = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
         return list(islice(self._known(found), count))
@@ -114,8 +118,7 @@ class WordScorer:
         if not isinstance(word, str):
             raise ArgumentTypeError(f"the word must be a str, not {given(word)}")
         if split_words(word) != [word] or "\n" in word:
-            what = "the empty word" if not word else f"{word!r} is not one word"
-            raise TextError(f"{what} cannot be scored", "words have no white space, and at least one character", "extend word by word")
+            raise TextError(f"{word!r} is not one word", "a word has at least one character, and no white space", "extend word by word")
         return self._tokens.of(word, state._begins_line)[0]
 
     def _check(self, state: WordPrefix) -> None:

@@ -99,11 +99,14 @@ class BlockText:
 
 @dataclass(frozen=True)
 class Corpus(BlockText):
-    """A text in files or other sources, and how to read them."""
+    """A text in files or other sources, and how to read them. A notice names text files where a column is named, as they have none."""
 
     sources: tuple[str, ...]
     settings: TextSettings = TextSettings()
     source_settings: SourceSettings = SourceSettings()
+
+    def __post_init__(self) -> None:
+        sources.tell_of_text_files(self.sources, self.source_settings)
 
     def blocks(self) -> Iterator[Block]:
         for source in sources.expand(self.sources):

@@ -1,6 +1,6 @@
 """Characters of which messy text writes several forms, counted in a text; and what is worth saying about them, before training and after.
 
-A mark is a curly quotation mark, a dash, a space that is not plain, an HTML entity, or a letter with its accent beside it.
+A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity, or a letter with its accent beside it.
 """
 
 import re
@@ -13,12 +13,12 @@ import numpy as np
 from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import Block
-from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, WIDE_SPACES, meaning
+from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 LEAST, LEAST_SHARE = 3, 0.001  # so often, and in such a share of both, the rarer form must occur to be told of
 MOST_SHOWN = 4
-_CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES, "spaces")}
+_CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES + SOFT_HYPHEN, "spaces")}
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
 _PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}  # how the plain form of a mark is written where it is no hyphen
@@ -73,8 +73,10 @@ def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
 
 
 def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
-    """Whether the mark stands in a symbol that occurs in the training text; of pieces that it could be put together of, each does."""
+    """Whether the mark, as the tokenizer reads it, stands in a symbol that occurs in the training text; of pieces that it could be put
+    together of, each does."""
     text, data = tokenizer.seen_text
+    mark = tokenizer.normalise([mark])[0].strip(" ")
     mark = mark if tokenizer.keeps_case else mark.lower()
     if mark in text:
         return True

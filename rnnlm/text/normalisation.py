@@ -1,7 +1,8 @@
 """One form of what messy text writes in several: quotes and dashes in ASCII, single plain spaces, characters for HTML entities, NFC.
 
-The order is fixed: NFC, entities, NFC again, then quotes, dashes and spaces. An entity is decoded until nothing is left to decode, and what
-it stands for is in NFC. No step makes work for a step before it, so a text that is normalised stays as it is when it is normalised again.
+The order is fixed: soft hyphens go, then NFC, entities, NFC again, quotes, dashes and spaces. An entity is decoded until nothing is left to
+decode, and what it stands for is in NFC, a soft hyphen nothing. No step makes work for a step before it, so a text that is normalised stays
+as it is when it is normalised again.
 """
 
 import functools
@@ -24,6 +25,7 @@ ALL = "all"
 QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'") | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
 DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
 WIDE_SPACES = "".join(map(chr, [0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF]))
+SOFT_HYPHEN = "\u00ad"  # where a word may be divided; readers do not see it
 _ASCII_SPACES = "\t\r\0\v\f"
 _CHARACTERS = {"quotes": QUOTES, "dashes": DASHES, "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " ")}
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")
@@ -59,8 +61,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 
     quotes: curly and low quotation marks, primes and the acute accent as a character of its own become ' and "; guillemets stay. dashes:
     hyphens, en and em dashes and the minus sign become -. spaces: tabs, no-break, zero-width and all other spaces become a space, and a run
-    of spaces one; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named and numbered HTML entities with their semicolon
-    become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
+    of spaces one, and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named and numbered HTML entities
+    with their semicolon become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single
+    characters.
 
     Raises:
         SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no names.
@@ -74,17 +77,17 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 def trace(line: str, forms: str | None) -> Traced:
     """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin. These ascend and cover the line;
     characters that were made together have the same one."""
-    traced = _untouched(line)
     asked = (forms or "").split(",")
+    traced = _untouched(line) if "spaces" not in asked else _trace_soft_hyphens(line)
     if "nfc" in asked:
         traced = _trace_nfc(traced)
     if "entities" in asked:
-        decoded = _trace_entities("".join(character for character, _, _ in traced))
+        decoded = _trace_entities("".join(character for character, _, _ in traced), "spaces" in asked)
         traced = [(character, traced[start][1], traced[end - 1][2]) for character, start, end in decoded]
         traced = _trace_nfc(traced) if "nfc" in asked else traced
     _, replacements = _translation(forms or "")
     traced = [(replacements.get(character, character), start, end) for character, start, end in traced]
-    return _trace_spaces(traced) if "spaces" in asked else traced
+    return _covering(_trace_spaces(traced), len(line)) if "spaces" in asked else traced
 
 
 def _untouched(line: str) -> Traced:
@@ -106,16 +109,19 @@ def _translation(forms: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
 
 def _normalised(text: str, forms: str) -> str:
     is_ascii = text.isascii()
+    drops = "spaces" in forms
+    if drops and SOFT_HYPHEN in text:
+        text = "\n".join(_without_soft_hyphens(line) if SOFT_HYPHEN in line else line for line in text.split("\n"))
     if "nfc" in forms and not is_ascii:
         text = _composed(text)
     if "entities" in forms and "&" in text:
-        text = "\n".join(_without_entities(line) if "&" in line else line for line in text.split("\n"))
+        text = "\n".join(_without_entities(line, drops) if "&" in line else line for line in text.split("\n"))
         is_ascii = text.isascii()
         text = _composed(text) if "nfc" in forms and not is_ascii else text
     pattern, replacements = _translation(forms)
     if pattern and (not is_ascii or any(space in text for space in _ASCII_SPACES)):  # which is quicker than the pattern
         text = pattern.sub(lambda match: replacements[match[0]], text)
-    return _SPACES.sub(" ", text) if "spaces" in forms and "  " in text else text
+    return _SPACES.sub(" ", text) if drops and "  " in text else text
 
 
 def _composed(text: str) -> str:
@@ -135,16 +141,26 @@ def _decoded(line: str) -> str:
     return ENTITY.sub(lambda match: meaning(match[0]) or match[0], line)
 
 
-def _without_entities(line: str) -> str:
+def _without_soft_hyphens(line: str) -> str:
+    return "".join(character for character, _, _ in _trace_soft_hyphens(line))
+
+
+def _trace_soft_hyphens(line: str) -> Traced:
+    """The line without its soft hyphens. A special symbol that comes of it gets an entity: it was text."""
+    return _with_special_symbols_as_text([each for each in _untouched(line) if each[0] != SOFT_HYPHEN])
+
+
+def _without_entities(line: str, drops_soft_hyphens: bool) -> str:
     once = _decoded(line)
-    if once == line or (_decoded(once) == once and not _SPECIAL.search(once)):
+    is_done = _decoded(once) == once and not _SPECIAL.search(once) and not (drops_soft_hyphens and SOFT_HYPHEN in once)
+    if once == line or is_done:
         return once
-    return "".join(character for character, _, _ in _trace_entities(line))
+    return "".join(character for character, _, _ in _trace_entities(line, drops_soft_hyphens))
 
 
-def _trace_entities(line: str) -> Traced:
+def _trace_entities(line: str, drops_soft_hyphens: bool) -> Traced:
     """All entities decoded, those that come of decoding too, from left to right: `&amp;lt;` is `<`. A special symbol that comes of it keeps
-    an entity: it was text."""
+    an entity: it was text. Of `&shy;` nothing is left where soft hyphens go."""
     done: Traced = []
     ampersands: list[int] = []  # where they are
     for each in _untouched(line):
@@ -159,7 +175,7 @@ def _trace_entities(line: str) -> Traced:
                 if ENTITY.fullmatch(entity) and (decoded := meaning(entity)):
                     start = done[ampersands[-1]][1]
                     del done[ampersands.pop() :]
-                    pending += [(part, start, end) for part in reversed(decoded)]
+                    pending += [(part, start, end) for part in reversed(decoded) if not (drops_soft_hyphens and part == SOFT_HYPHEN)]
     return _with_special_symbols_as_text(done)
 
 
@@ -200,6 +216,13 @@ def _trace_spaces(traced: Traced) -> Traced:
         else:
             done.append((character, start, end))
     return done
+
+
+def _covering(traced: Traced, length: int) -> Traced:
+    """`traced`, whose spans cover a line of that many characters: what is gone belongs to the character before it, else to the first."""
+    starts = [0, *(start for _, start, _ in traced[1:])]
+    ends = [max(end, behind) for (_, _, end), behind in zip(traced, [*starts[1:], length], strict=True)] if traced else []
+    return [(character, start, end) for (character, _, _), start, end in zip(traced, starts, ends, strict=False)]
 
 
 def without_punctuation(text: str) -> str:

@@ -6,14 +6,14 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.errors import SettingsError, TextError, UsageError, nearest, shown
+from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened
@@ -107,6 +107,18 @@ def is_plain(source: str, settings: SourceSettings) -> bool:
     kind = settings.table_kind(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
     return is_text and without_suffix(source) == source and os.path.isfile(source)
+
+
+def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:
+    """A notice of sources that are no tables, if a column is named: their lines are read whole."""
+    if not settings.column or settings.delimiter:
+        return
+    if found := [name for name in map(str, names) if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
+        shown_names = " and ".join("standard input" if name == "-" else name for name in found)
+        notice(
+            f"{shown_names}: read line by line as text, without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
+            "--delimiter reads any file as a table"
+        )
 
 
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
@@ -217,7 +229,8 @@ def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:
 
 def _as_text(value: Any, where: str, column: str) -> str:
     if not isinstance(value, str):
-        raise TextError(f"{where}: column {column!r} holds {type(value).__name__}, not text")
+        held = "nothing" if value is None else type(value).__name__
+        raise TextError(f"{where}: column {column!r} holds {held}, not text")
     return value
 
 

@@ -93,6 +93,13 @@ def test_csv_with_semicolons_is_read_by_every_command_that_reads_tables(rnnlm, t
     stdin = (texts / "table.csv").read_bytes()
     piped = rnnlm("score", "-m", "model", "--input", "-", *column, "--delimiter", ";", "--id-column", "item", "--json", stdin=stdin)
     assert [json.loads(line) for line in piped.out.splitlines()] == scores
+    (texts / "table.txt").write_bytes(stdin)  # neither it nor standard input is told to be a table
+    for name in ("table.txt", "-"):
+        shown = rnnlm("eval", "-m", "model", name, *column, stdin=stdin)
+        assert shown.err.count("note:") == 1 and "read line by line as text, without regard to --column" in shown.err
+        assert "note:" not in rnnlm("eval", "-m", "model", name, *column, "--delimiter", ";", stdin=stdin).err
+    with pytest.warns(RnnlmWarning, match="without regard to --column"):
+        list(library.prepare("table.txt", "of-table", workers=0, column=column[1]))
     for more in ([], ["--delimiter", ";"]):
         assert json.loads(rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out)["pairs"] == 1
     assert "no column 'Satz'" in rnnlm("eval", "-m", "model", "table.csv", "--column", "Satz", "--delimiter", ",").err

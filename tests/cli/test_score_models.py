@@ -13,6 +13,7 @@ from pyarrow import parquet
 from rnnlm.cli import terminal
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring import scorer
+from support.tiny_models import fit, save
 
 SENTENCES = ["the man was in the house", "the zorp", ""]
 
@@ -42,6 +43,16 @@ def test_a_record_holds_the_sentence_once_and_what_each_model_gives_it_alone(rnn
         assert {name: {"id": record["id"], "text": record["text"], **its} for name, its in record["models"].items()} == {
             name: its[number] for name, its in alone.items()
         }
+
+
+def test_a_word_that_a_model_does_not_have_as_it_removes_marks_is_a_dash(rnnlm, tmp_path):
+    for name, removes in (("all", False), ("few", True)):
+        save(tmp_path / name, fit("unigram", remove_punctuation=removes), "unigram", remove_punctuation=removes)
+    shown = rnnlm("score", "-m", tmp_path / "all", "-m", tmp_path / "few", "--words", "--next", 1, "the cat , sat")
+    rows = table(shown.out.split("\n\n")[1])
+    assert [row["word"] for row in rows] == ["the", "cat", "cat ,", ",", "sat", "</s>"]
+    assert [row["surprisal_bits.few"] == "-" for row in rows] == [False, True, False, True, False, False]
+    assert [bool(row["likeliest here.all"]) for row in rows] == [True, True, False, True, True, True]
 
 
 def test_the_table_is_ranked_by_the_first_model_with_the_columns_of_each_and_a_signature_of_each_below(rnnlm, models, two):

@@ -17,9 +17,11 @@ from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.neural_cache import NeuralCache
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
+from rnnlm.neural.language_model import NeuralLanguageModel
 from support.model_cases import ADAPTED, CASES, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
@@ -140,6 +142,9 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     for ask in (lambda: model.score(inputs_BT, targets_BT, None), lambda: model.predict(inputs_BT, "state")):
         with pytest.raises(TypeError, match="the state must be an? .*State of this model, not .*; the first one is model.initial_state"):
             ask()
+    if isinstance(model, NeuralLanguageModel) and model.initial_state(1).tensors:  # kernels would read beyond it
+        with pytest.raises(UsageError, match=f"inputs of {len(inputs_BT)} rows, and a state of 1"):
+            model.predict(inputs_BT, model.initial_state(1))
 
 
 def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):

@@ -47,7 +47,7 @@ class Subject:
     def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
         settings: dict[str, Any] = tokenizer.to_settings()
         changes = [tokenizer.rewriting, "punctuation split off" if settings.get("split_punctuation") else ""]
-        cut = ", ".join(filter(None, changes)) or "as it stands"
+        cut = ", ".join(filter(None, changes)) or "the text as it stands"
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 

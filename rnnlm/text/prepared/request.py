@@ -90,10 +90,11 @@ def resolve_request(request: Request) -> Task:
     warn_of_repeats(names)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
-    settings = resolved.make(TokenizerSettings)
+    settings, source = resolved.make(TokenizerSettings), resolved.make(SourceSettings)
+    sources.tell_of_text_files(names, source)
     sample = system.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
     return Task(
-        request, names, resolved.make(TextSettings), resolved.make(SourceSettings), settings, sample,
+        request, names, resolved.make(TextSettings), source, settings, sample,
         processors() if request.workers is None else request.workers,
     )  # fmt: skip
 

@@ -64,6 +64,8 @@ def test_a_csv_file_with_semicolons_as_spreadsheets_write_it_and_a_delimiter_tha
     path = tmp_path / "a.csv"
     path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
     assert values(path) == [{"item": "1", "text": "Ja; nein, vielleicht"}, {"item": "2", "text": "10,5"}]
+    path.write_bytes("\ufeffsep=;\r\na;b,c,d\r\n1;2\r\n".encode())
+    assert [(row.where, row.values) for row in tables.rows(str(path))] == [(f"{path}, line 3", {"a": "1", "b,c,d": "2"})]
     path.write_text("a:b,c\n1:2,3\n")
     assert [row.values for row in tables.rows(str(path), delimiter=":")] == [{"a": "1", "b,c": "2,3"}]
     path = tmp_path / "a.tsv"

@@ -167,7 +167,7 @@ def test_a_written_word_begins_with_the_white_space_that_a_model_does_not_know()
     assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
 
 
-MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014"]
+MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014", "\u00a0\t"]
 
 
 @pytest.mark.parametrize("settings", [
@@ -181,7 +181,7 @@ def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(set
             assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [word.word for word in score.word_scores[:-1]]
             assert sum(word.tokens for word in score.word_scores) == score.tokens
             assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
-    first, marks, last = (
+    first, marks, last, _ = (
         [(word.index, word.word) for word in score.word_scores] for score in score_sentences(model, MESSY, with_words=True)
     )
     if removes:

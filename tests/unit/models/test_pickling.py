@@ -1,5 +1,6 @@
 """Models in other processes: as pickles, which hold a path and a fingerprint, and forked."""
 
+import copy
 import multiprocessing
 import pickle
 import shutil
@@ -15,6 +16,7 @@ from rnnlm.combinations.dynamic_evaluation import gather_statistics
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
+from rnnlm.neural.language_model import NeuralLanguageModel
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {
@@ -66,6 +68,15 @@ def test_a_model_that_was_not_loaded_cannot_be_pickled():
     for model in (fit("unigram"), rnnlm.adapt(fit("lstm"), "cache"), rnnlm.Mixture([fit("unigram")], [1])):
         with pytest.raises(UsageError, match=r"cannot be pickled; it was not loaded from a folder.*save it first"):
             pickle.dumps(model)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_is_the_model_as_it_is_in_memory(folder, copied):
+    for model in (rnnlm.load(folder / "lstm", "cpu"), fit("unigram")):
+        if isinstance(model, NeuralLanguageModel):
+            with torch.no_grad():
+                next(model.network.parameters()).mul_(2)
+        assert np.array_equal(scores(copied(model)), scores(model))
 
 
 def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, tmp_path):

@@ -116,11 +116,6 @@ def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
     assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
 
 
-def test_a_single_text_instead_of_a_list_is_an_error(halves):
-    with pytest.raises(UsageError, match="list"):
-        score_sentences(halves, "a b")
-
-
 def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
     better, worse, never = score_sentences(halves, ["a a", "b b b", "never"])
     total, per_word = likelihood_ratio(better, worse)

@@ -7,12 +7,14 @@ import pytest
 from rnnlm.errors import ComparisonError, TextError, UsageError
 from rnnlm.scoring import scorer
 from rnnlm.scoring.records import ScoringSettings
+from rnnlm.scoring.regions import Region
 from rnnlm.scoring.rows import score_rows
 from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.several_models import check_same_tokens, describe_run_of_models, score_chunks_of_models, score_models
 from support.tiny_models import LINES, fit, halves_model, save
 
+REGIONS = ScoringSettings(with_words=True, with_regions=True)
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the zebra sat on a yak"]
 
 
@@ -83,12 +85,28 @@ def test_rows_of_several_models_have_what_is_about_the_text_once(two):
     assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
+def test_rows_of_a_model_that_removes_marks_stand_in_the_order_of_the_text():
+    models = {"all": fit("unigram"), "few": fit("unigram", remove_punctuation=True)}
+    scores = list(score_models(models, [Sentence("the dog , sat", 1, regions=(Region("the dog ,", 1), Region("sat", 2)))], REGIONS))
+    rows = [[row[name] for name in ("position", "word_index", "word", "tokens.all", "tokens.few")] for row in score_rows(scores)]
+    assert rows == [
+        [1, 1, "the", 1, 1], [2, 2, "dog", 1, None], [3, 2, "dog ,", None, 1], [4, 3, ",", 1, None], [5, 4, "sat", 1, 1],
+        [6, 5, "</s>", 1, 1],
+    ]  # fmt: skip
+    regions = [(row["text"], row["words"], row["tokens.few"]) for row in score_rows(scores, by="region")]
+    assert regions == [("the dog ,", 3, 2), ("sat", 1, 1)]
+
+
+def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
+    sentences = [Sentence("the cat", 1, columns={"item": 3, "logprob_nats.char": 4})]
+    scores = list(score_models(two, sentences))
+    assert next(score_rows([{"char": scores[0]["char"]}], by="sentence"))["logprob_nats.char"] == 4
+    with pytest.raises(UsageError, match="the input has a column 'logprob_nats.char'"):
+        list(score_rows(scores, by="sentence"))
+
+
 def test_wrong_requests_are_told(two):
     with pytest.raises(UsageError, match="there is no model"):
         score_models([], ["a"])
-    with pytest.raises(UsageError, match="sentences are given as a list"):
-        score_models(two, "the cat")
-    with pytest.raises(UsageError, match="models are given as a list"):
-        score_models("demo", ["the cat"])
     with pytest.raises(TextError, match="sentence 2"):
         list(score_models({"halves": halves_model()}, ["a", "a\nb"]))

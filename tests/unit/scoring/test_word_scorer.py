@@ -112,7 +112,7 @@ def test_states_are_equal_where_the_model_makes_no_difference():
 @pytest.mark.parametrize("word", ["", "the cat", " cat", "cat\n", "a\tb"])
 def test_what_is_not_one_word_is_an_error(word):
     scorer = rnnlm.scorer(fit("unigram"))
-    with pytest.raises(TextError, match=r"cannot be scored; words have no white space.*extend word by word"):
+    with pytest.raises(TextError, match=r"is not one word; a word has at least one character.*extend word by word"):
         scorer.extend(scorer.begin(), word)
 
 

@@ -42,7 +42,8 @@ def mixed(lines: list[str], **settings) -> list[str]:
 def test_a_training_text_of_two_forms_is_told_of_once_with_their_counts():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
     assert "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told and "--normalise dashes,quotes" in told
-    (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301"] * 2)
+    (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301", "Sil\u00adbe"] * 2)
+    assert "U+00AD (soft hyphen) 4 times" in told
     assert "U+00A0 (no-break space) 4 times" in told and "&amp; 4 times" in told and "e + U+0301 4 times" in told
 
 
@@ -72,5 +73,7 @@ def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_norma
     assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
     normalising = make_tokenizer(LINES, normalise="all", **kind)
     assert notices_of(lambda: tell_unseen(marks, {"the model": normalising})) == []
+    spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)  # which reads `caf eacute`
+    assert notices_of(lambda: tell_unseen({"&eacute;": 3}, {"the model": spoken})) == []
     (told,) = notices_of(lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain}))
     assert "unknown to a and c." in told
