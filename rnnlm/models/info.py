@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import resolve
+from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.text.lines import TextSettings
@@ -127,11 +127,7 @@ def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
     defaults = resolve(classes, []).values
     told = {name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD}
     shown = {name: value for name, value in told.items() if value != defaults[name] or (name in _SIZES and value is not None)}
-    return [f"{name}={_text(value)}" for name, value in shown.items()]
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    return [f"{name}={as_text(value)}" for name, value in shown.items()]
 
 
 def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@
 (text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as records (one string per row of a table).
 """
 
+import contextlib
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -113,7 +114,10 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     """A notice of sources that are no tables, if a column is named: their lines are read whole."""
     if not settings.column or settings.delimiter:
         return
-    if found := [name for name in map(str, names) if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
+    expanded: list[str] = []
+    with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
+        expanded = expand(tuple(map(str, names)))
+    if found := [name for name in expanded if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
         shown_names = " and ".join("standard input" if name == "-" else name for name in found)
         notice(
             f"{shown_names}: read line by line as text, without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "

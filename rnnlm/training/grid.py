@@ -118,12 +118,11 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
 
 @contextmanager
 def _own_hint() -> Iterator[None]:
-    """A folder that holds another run is refused in the words of --resume, which a grid does without."""
+    """What to do about a folder that holds another run: a grid does without --resume."""
     try:
         yield
     except (OutputError, UsageError) as error:
-        if "--resume" in f"{error.what} {error.hint}":
-            error.what = error.what.replace("--resume continues only the run in", "another run has begun in")
+        if "another run" in error.what:
             error.hint = "repeat the settings and texts of the grid there, choose another folder with -o, or replace it with --overwrite"
         raise
 

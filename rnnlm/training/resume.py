@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import arrays
-from rnnlm.config import Layer, Resolved
+from rnnlm.config import Layer, Resolved, as_text
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
@@ -47,7 +47,7 @@ def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | 
     for name in sorted(run.settings.keys() | stored.settings.keys()):
         before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
         if before != now and name not in MAY_CHANGE:
-            raise _another(folder, f"{name} is {_text(before)} there, {_text(now)} was asked for")
+            raise _another(folder, f"{name} is {as_text(before)} there, {as_text(now)} was asked for")
     parts = {"recipe": "recipe", "training text": "train_data", "validation text": "valid_data", "tokenizer": "tokenizer"}
     differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
     if differing:
@@ -115,8 +115,4 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _another(folder: Path, why: str) -> UsageError:
     hint = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
-    return UsageError(f"--resume continues only the run in {folder}", why, hint)
-
-
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return UsageError(f"{folder} holds another run", why, hint)

@@ -98,6 +98,7 @@ def test_csv_with_semicolons_is_read_by_every_command_that_reads_tables(rnnlm, t
         shown = rnnlm("eval", "-m", "model", name, *column, stdin=stdin)
         assert shown.err.count("note:") == 1 and "read line by line as text, without regard to --column" in shown.err
         assert "note:" not in rnnlm("eval", "-m", "model", name, *column, "--delimiter", ";", stdin=stdin).err
+    assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *column).err
     with pytest.warns(RnnlmWarning, match="without regard to --column"):
         list(library.prepare("table.txt", "of-table", workers=0, column=column[1]))
     for more in ([], ["--delimiter", ";"]):

@@ -74,7 +74,7 @@ def clock(monkeypatch):
 
 
 def test_a_budget_in_time_ends_in_time_with_a_last_validation(data, make_trainer, clock):
-    clock(0.01)
+    clock(0.005)
     trainer = make_trainer(data, budget="2s", batch_rows=4)
     *_, validated, fitted = trainer.train(never)
     assert isinstance(validated, Validated) and validated.step == fitted.steps
