@@ -28,7 +28,7 @@ def show(
         if text:
             click.echo("".join(map(text, chunk)), nl=False)
         else:
-            scores += chunk.scores
+            scores += chunk
     say.close()
     if not text and len(models) > 1:
         score_side_by_side.show(scores, settings, rank, with_ids, layout.layout.carried)
@@ -64,7 +64,7 @@ def write(
     for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
         file.write(chunk.sentences, "".join(map(text, chunk)))
         about.observe(chunk)
-        if chunk.scores:
+        if len(chunk):
             say(f"{file.sentences:,} sentences written")
     file.finish()
     say.close()

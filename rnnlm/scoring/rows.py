@@ -147,10 +147,10 @@ class SideBySide:
 
     def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
         """A sentence as :func:`record`; by several models, what is about the text, and under `models` the scores by the model's name."""
+        if len(self.models) == 1:
+            return record(scores[self.models[0]], settings)
         records = {model: record(scores[model], settings) for model in self.models}
         first = records[self.models[0]]
-        if len(self.models) == 1:
-            return first
         shared = ("id", *scores[self.models[0]].columns, "text")
         of_model = {model: {name: value for name, value in each.items() if name not in shared} for model, each in records.items()}
         return {name: first[name] for name in shared} | {"models": of_model}
@@ -206,7 +206,7 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
     """A score as one object in JSON's types, with lists of what is asked for; the columns that the sentence carries are among its keys."""
     is_read = score.is_read
     made: Row = {
-        "id": score.id, **in_json(score.columns), "text": score.text, "logprob_nats": score.logprob_nats,
+        "id": score.id, **(score.columns and in_json(score.columns)), "text": score.text, "logprob_nats": score.logprob_nats,
         "tokens": score.tokens if is_read else None, "words": score.words if is_read else None, "ppl_word": score.ppl_word,
         "oov": list(score.oov), "reason": score.reason,
     }  # fmt: skip

@@ -19,31 +19,25 @@ NamedModels = Mapping[str, LanguageModel | str | Path]
 
 @dataclass(frozen=True)
 class ModelsChunk:
-    """Sentences that several models have read, as a sequence of their scores by model. scores: one for each sentence; none where
-    the chunk was skipped.
+    """What several models, by name, made of the same sentences: a collection of their scores by model, one for each sentence; none
+    where the chunk was skipped."""
 
-    signatures: by model, what all its scores so far were measured on, and how.
-    """
+    chunks: Mapping[str, Chunk]
 
-    sentences: list[Sentence]
-    scores: list[dict[str, SentenceScore]]
-    signatures: dict[str, Signature]
+    @property
+    def sentences(self) -> list[Sentence]:
+        return next(iter(self.chunks.values())).sentences
 
-    @classmethod
-    def of(cls, chunks: Mapping[str, Chunk]) -> "ModelsChunk":
-        """What each model made of the same sentences."""
-        if len(chunks) == 1:  # three times as fast
-            scores = [{name: score} for name, chunk in chunks.items() for score in chunk]
-        else:
-            scores = [dict(zip(chunks, its, strict=True)) for its in zip(*chunks.values(), strict=True)]
-        signatures = {name: chunk.signature for name, chunk in chunks.items()}
-        return cls(next(iter(chunks.values())).sentences, scores, signatures)
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """By model, what all its scores so far were measured on, and how."""
+        return {name: chunk.signature for name, chunk in self.chunks.items()}
 
     def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
-        return iter(self.scores)
+        return (dict(zip(self.chunks, scores, strict=True)) for scores in zip(*self.chunks.values(), strict=True))
 
     def __len__(self) -> int:
-        return len(self.scores)
+        return len(next(iter(self.chunks.values())))
 
 
 def score_models(
@@ -85,7 +79,7 @@ def score_chunks_of_models(
         score_chunks(model, its, settings, skip, most_lines, name if len(models) > 1 else "the model")
         for (name, model), its in zip(models.items(), branches, strict=True)
     ]
-    return (ModelsChunk.of(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
+    return (ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
 
 
 def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
