@@ -182,13 +182,20 @@ def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names:
     return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
 
 
+_ASK_FOR = {
+    "token": "score with with_tokens=True",
+    "word": "score with with_words=True",
+    "region": 'score_sentences takes regions="|"; a Sentence has its regions, and ScoringSettings(with_regions=True) asks for them',
+}
+
+
 def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word") -> Iterator[Row]:
     """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence, token, word or region, whichever `by`
     says and the scores were asked for (`with_words=True` and so on). Columns of the input are those of the first score. Of scores by
     model (:func:`rnnlm.score_models`), what is about the text stands once, and a model's figures have its name behind a dot.
 
     Raises:
-        UsageError: there is no such table.
+        UsageError: there is no such table, or a score was not asked for what its rows are of.
     """
     own = {"sentence": _SENTENCE, "token": _TOKEN, "region": ("region_index", "region", *_REGION)}.get(by, ())
     each = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
@@ -197,9 +204,20 @@ def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by
         own = (*_WORD, *MEASURES.values(), *region)
     if not own:
         raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
+    if lacking := [score for its in each for score in its.values() if not _has_rows(score, by)]:
+        raise UsageError(f"sentence {lacking[0].id} was scored without its {by}s", hint=_ASK_FOR[by])
     carried = tuple(next(iter(each[0].values())).columns) if each else ()
     table = SideBySide(RowLayout(by, carried, own, tuple(MEASURES)), tuple(each[0]) if each else ())
     return itertools.chain.from_iterable(map(table.rows, each))
+
+
+def _has_rows(score: SentenceScore, by: By) -> bool:
+    """Whether a score has what rows of that kind are made of, or its sentence has none of them."""
+    if score.reason or by == "sentence":
+        return True
+    if by == "region":
+        return bool(score.region_scores) or not score.text.strip()
+    return bool(score.token_scores) or not score.tokens if by == "token" else bool(score.word_scores) or not score.words
 
 
 def record(score: SentenceScore, settings: ScoringSettings) -> Row:

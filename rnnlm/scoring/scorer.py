@@ -7,7 +7,7 @@ Lines are read a few thousand at a time, batched by length: scores depend neithe
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,7 +21,7 @@ from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.shown_words import ShownWords, Split, shown_words
 from rnnlm.inference.word_surprisal import WordFinder
-from rnnlm.interface import Encoded, LanguageModel
+from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentence_checks import check
@@ -94,19 +94,21 @@ def score_sentences(
 
 def score_chunks(
     model: LanguageModel | str | Path, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
-    most_lines: int | None = None, name: str = "the model",
+    most_lines: int | None = None, name: str = "the model", unseen_by: Mapping[str, Tokenizer] | None = None,
 ) -> Iterator[Chunk]:  # fmt: skip
     """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
 
     model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks are read only as far as what follows
     depends on them. most_lines: of a chunk; None: as many as suit the model. name: what notices call the model.
+    unseen_by: tokenizers, by the names of their models; a notice at the end names marks that they have never seen. None: the model's own.
 
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
     model = model_of(model)
     _check_settings(model, settings)
-    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name).chunks(sentences, skip)
+    unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
+    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by).chunks(sentences, skip)
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
@@ -143,6 +145,8 @@ def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     for name in settings.measures:
         if name not in get_args(Measure):
             raise UsageError(f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure)))
+    if settings.measures and not (settings.with_words or settings.next_words):
+        raise UsageError(f"{' and '.join(settings.measures)}: a measure of words", "words are not asked for", "score with with_words=True")
     if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
         raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
 
@@ -150,11 +154,13 @@ def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 class _Scorer:
     """Scores chunks of sentences, one after the other."""
 
-    def __init__(self, model: LanguageModel, settings: ScoringSettings, most_lines: int, name: str) -> None:
+    def __init__(
+        self, model: LanguageModel, settings: ScoringSettings, most_lines: int, name: str, unseen_by: Mapping[str, Tokenizer]
+    ) -> None:
         self.model = model
         self.settings = settings
         self.most_lines = most_lines
-        self.name = name
+        self.unseen_by = unseen_by
         self.finder = WordFinder(model.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
@@ -169,11 +175,11 @@ class _Scorer:
             readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
             texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
             lines.update(texts)
-            marks.update(count_marks(texts))
+            marks.update(count_marks(texts) if self.unseen_by else ())
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
-        tell_unseen(marks, {self.name: self.model.tokenizer})
+        tell_unseen(marks, self.unseen_by)
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""

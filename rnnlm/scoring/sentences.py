@@ -89,7 +89,8 @@ class SentenceSettings:
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
         if self.region_columns and (self.column or self.region_mark is not None):
-            raise UsageError("columns of regions, and another text or a mark of regions", "the regions make up the text", hint="choose one")
+            other = "a text column" if self.column else "a mark between regions"
+            raise UsageError(f"columns of regions, and {other}", "the columns of regions, joined, are the text", hint="choose one of them")
         if self.region_mark is not None:
             check_mark(self.region_mark)
 
@@ -100,7 +101,8 @@ class SentenceSettings:
 
 
 def read_sentences(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[Sentence]:
-    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them. A notice names any that are the same.
+    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them. Notices name ids that are the
+    same, and tell of `|` as a word, which may be meant to separate regions.
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word.
@@ -108,11 +110,12 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
     """
     settings.check()
     warn_of_repeats(names)
-    number, has_warned, carried = 0, False, CarriedColumns(settings.keep)
+    number, has_warned, carried, with_bars = 0, False, CarriedColumns(settings.keep), 0
     seen: set[int | str] = set()
     for source in sources.expand(names):
         for sentence in _read(source, settings, carried):
             number += 1
+            with_bars += settings.region_mark is None and "|" in sentence.text and "|" in sentence.text.split()
             if sentence.id in seen and not has_warned:
                 notice(f"several sentences have the id {sentence.id}: it does not identify their records")
                 has_warned = True
@@ -120,6 +123,9 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
                 seen.add(sentence.id)
             id = number if sentence.id is None else sentence.id
             yield Sentence(sentence.text, id, sentence.given, sentence.reason, sentence.columns, sentence.regions)
+    if with_bars:
+        which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
+        notice(f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out')
 
 
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:

@@ -75,9 +75,11 @@ def score_chunks_of_models(
         raise UsageError("there is no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
     branches = itertools.tee(sentences, len(models))
+    names = list(models) if len(models) > 1 else ["the model"]
+    tokenizers = {name: model.tokenizer for name, model in zip(names, models.values(), strict=True)}
     read = [
-        score_chunks(model, its, settings, skip, most_lines, name if len(models) > 1 else "the model")
-        for (name, model), its in zip(models.items(), branches, strict=True)
+        score_chunks(model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {})  # one notice for all
+        for name, model, its in zip(names, models.values(), branches, strict=True)
     ]
     return (ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
 

@@ -59,9 +59,10 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
         models += [name] if found else []
     if unseen:
         forms = ",".join(sorted({form_of(mark) for mark in unseen}))
+        others = f"{', '.join(models[:-1])} and " if models[1:] else ""
         notice(
-            f"{_listed(unseen)}: unknown to {' and '.join(models)}. A model trained with --normalise {forms} reads their plain forms; "
-            "for this one, normalise the text first (rnnlm.normalise)"
+            f"{_listed(unseen)}: unknown to {others}{models[-1]}. A model trained with --normalise {forms} reads their plain forms; "
+            f"for {'these' if others else 'this one'}, normalise the text first (rnnlm.normalise)"
         )
 
 

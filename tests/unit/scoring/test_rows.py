@@ -47,6 +47,18 @@ def test_rows_from_python_are_dicts_for_a_data_frame():
         score_rows(scores, by="letter")
 
 
+@pytest.mark.parametrize("by, asked, fitting", [
+    ("token", "with_tokens=True", {"with_tokens": True}), ("word", "with_words=True", {"with_words": True}),
+    ("region", 'regions="|"', {"regions": "|"}),
+])  # fmt: skip
+def test_rows_of_what_was_not_asked_for_are_an_error_rather_than_empty_rows(by, asked, fitting):
+    sentences = ["", "the cat | sat"]
+    with pytest.raises(UsageError, match=f"sentence 2 was scored without its {by}s") as error:
+        score_rows(score_sentences(fit("unigram"), sentences, eos=False), by=by)
+    assert asked in error.value.hint
+    assert len(list(score_rows(score_sentences(fit("unigram"), sentences, eos=False, **fitting), by=by))) > 2
+
+
 def read(*names, **settings):
     return [dict(s.columns) for s in read_sentences(tuple(map(str, names)), SentenceSettings(column="sentence", **settings))]
 

@@ -213,6 +213,8 @@ def test_requests_that_contradict_themselves_are_refused(lstm):
         score_sentences(lstm, ["a"], context="carried")
     with pytest.raises(UsageError, match="'entropie'.*did you mean 'entropy'"):
         score_sentences(lstm, ["a"], with_words=True, measures=["entropie"])
+    with pytest.raises(UsageError, match="entropy and frequency: a measure of words"):
+        score_sentences(lstm, ["a"], measures=["entropy", "frequency"])
     with pytest.raises(UsageError, match="'words'"):
         score_sentences(lstm, ["a"], with_words=True, split="words")
 

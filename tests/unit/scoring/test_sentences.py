@@ -112,3 +112,19 @@ def test_ids_that_stand_twice_and_tables_read_as_text_are_told(tmp_path):
     assert len(told) == 1
     with pytest.warns(RnnlmWarning, match="s.tsv is read line by line"):
         assert len(list(read_sentences((str(path),)))) == 5
+
+
+def test_bars_that_may_separate_regions_are_told_unless_they_do(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("sentence\nthe door | was open\na|b\nthe door\n| the cat | sat\n")
+    with pytest.warns(RnnlmWarning, match=r'2 sentences have "\|" as a word.*--regions') as told:
+        assert len(list(read_sentences((str(path),)))) == 4
+    assert len(told) == 1
+    path.write_text("sentence\nthe door | was open\n")
+    assert [its.text for its in read_sentences((str(path),), SentenceSettings(region_mark="|"))] == ["the door was open"]
+
+
+@pytest.mark.parametrize("other, what", [({"column": "a"}, "a text column"), ({"region_mark": "|"}, "a mark between regions")])
+def test_columns_of_regions_are_the_text_themselves(other, what):
+    with pytest.raises(UsageError, match=f"columns of regions, and {what}"):
+        SentenceSettings(region_columns=("b",), **other).check()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rnnlm.errors import ComparisonError, TextError, UsageError
+from rnnlm.errors import ComparisonError, RnnlmWarning, TextError, UsageError
 from rnnlm.scoring import scorer
 from rnnlm.scoring.records import ScoringSettings
 from rnnlm.scoring.regions import Region
@@ -103,6 +103,13 @@ def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
     assert next(score_rows([{"char": scores[0]["char"]}], by="sentence"))["logprob_nats.char"] == 4
     with pytest.raises(UsageError, match="the input has a column 'logprob_nats.char'"):
         list(score_rows(scores, by="sentence"))
+
+
+def test_marks_unknown_to_several_models_are_told_once(two):
+    with pytest.warns(RnnlmWarning) as told:
+        assert len(list(score_models({**two, "third": two["word"]}, ["the cat\u2019s", "the \u2014 cat"]))) == 2
+    (text,) = [str(each.message) for each in told]
+    assert "unknown to word, char and third. " in text and "for these, normalise the text first" in text
 
 
 def test_wrong_requests_are_told(two):
