@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: 
     if "-" in (*request.valid, *request.test):
         raise UsageError("a grid cannot read validation or test text from standard input", hint="write it to a file and name the file")
     with saving_ignored():
-        with terminal.Progress() as progress:
+        with terminal.Progress() as progress, _notes_once():
             planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), progress)
         if dry_run:
             _show_plan(planned, as_json)
@@ -30,6 +31,22 @@ def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: 
             finished, failed, ending = _train(planned)
     _show_results(planned, finished, as_json)
     return 128 + ending if ending else int(failed)
+
+
+@contextlib.contextmanager
+def _notes_once() -> Iterator[None]:
+    """Show a note that holds for several runs once."""
+    shown: set[str] = set()
+    show = warnings.showwarning
+
+    def show_new(message: Warning | str, *where: Any, **more: Any) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            show(message, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show_new
+        yield
 
 
 def _announce(planned: Any) -> None:

@@ -154,7 +154,8 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
         raise UsageError(f"curves by {by!r} are not known", hint=nearest(by, get_args(By)))
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
-    figure, axes = plotting.new_figure("", _AXES[by], "validation perplexity per token", width=7.2, height=4.4)
+    label = "perplexity per token (thin lines: training text)" if training else "validation perplexity per token"
+    figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4)
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     styles = itertools.product(_LINES, plotting.COLOURS)
     for full_name, curve, (line, colour) in zip(names, drawn, itertools.cycle(styles), strict=False):

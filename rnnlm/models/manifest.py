@@ -73,7 +73,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
-        raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}")
+        inner = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
+        hint = f"name one of the models in it: {', '.join(inner[:3])}{', ...' if inner[3:] else ''}" if inner else ""
+        raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}", hint)
     damaged = f"the model at {folder} is damaged"
     manifest = read_json(path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION))
     for name in manifest.files:

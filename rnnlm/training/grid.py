@@ -154,6 +154,7 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
             break
     stopped = "request" if len(results) < len(planned.runs) else "complete"
     table = str(planned.folder / GRID_TABLE) if results else None
+    grid_results.notice_unknown_words(results)
     yield GridFinished(str(planned.folder), tuple(results), stopped, table, _draw(planned.folder, results))
 
 

@@ -66,7 +66,7 @@ def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The axes of settings and their values, each a sequence or a single one.
 
     Raises:
-        UsageError: there is no setting, or a value stands there twice.
+        UsageError: a setting has no value, or a value stands there twice.
     """
     axes: dict[str, tuple[str, ...]] = {}
     for name, values in grid.items():
@@ -78,6 +78,8 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> 
     texts = tuple(as_text(value).strip() for value in values)
     if name in axes:
         raise UsageError(f"{ORIGIN} names {name} twice", hint=f"give all its values at once: {name}={','.join((*axes[name], *texts))}")
+    if not texts:
+        raise UsageError(f"{ORIGIN} {name}: there is no value", hint=f"leave {name} out, or give it values")
     if not all(texts):
         raise UsageError(f"{ORIGIN} {name}: a value is empty", hint="write none for no value")
     if len(set(texts)) < len(texts):

@@ -4,10 +4,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from rnnlm.errors import RnnlmError
+from rnnlm.errors import RnnlmError, notice
 from rnnlm.files import tsv
 from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file
@@ -15,12 +16,15 @@ from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.grid_request import Combination
 
+CLEARLY = 1.01  # a perplexity as many times another is not just about the same
+
 
 @dataclass(frozen=True)
 class RunResult:
     """What came of one run. values: its settings of the grid. stopped: how it ended, as :class:`rnnlm.events.Fitted` has it. parameters:
     numbers in the model. step: of the weights that were kept, of `steps`. seconds: of training, with its validations, and tokens read in
-    each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines. Figures are None where there are none."""
+    each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. Figures are None
+    where there are none."""
 
     run: str
     folder: str
@@ -34,9 +38,11 @@ class RunResult:
     valid_ppl: float | None = None
     valid_ppl_low: float | None = None
     valid_ppl_high: float | None = None
+    valid_ppl_no_oov: float | None = None
     test_ppl: float | None = None
     test_ppl_low: float | None = None
     test_ppl_high: float | None = None
+    test_ppl_no_oov: float | None = None
     valid_signature: str | None = None
     test_signature: str | None = None
 
@@ -68,8 +74,23 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
         known |= {"step": manifest.step, "parameters": sum(math.prod(shape) for _, shape in shapes.values())}
         for text, result in manifest.results.items():
             known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
-            known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high")}
+            known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high", "no_oov")}
     return RunResult(run.name, str(folder), run.values, **known)
+
+
+def notice_unknown_words(results: Sequence[RunResult]) -> None:
+    """Send a notice for each text on which another run is clearly the best without unknown words, which are one, often easy, token."""
+    for text, name in (("valid", "validation"), ("test", "test")):
+        found = [each for each in results if getattr(each, f"{text}_ppl_no_oov") is not None]
+        if len({getattr(each, f"{text}_signature").rpartition("|model:")[0] for each in found}) != 1:
+            continue  # other texts or tokenizers: the figures do not compare
+        best, known = (min(found, key=attrgetter(f"{text}_ppl{end}")) for end in ("", "_no_oov"))
+        low, high = (getattr(each, f"{text}_ppl_no_oov") for each in (known, best))
+        if high > CLEARLY * low and getattr(known, f"{text}_ppl") > CLEARLY * getattr(best, f"{text}_ppl"):
+            notice(
+                f"on the {name} text, {best.run} is the best with its unknown words, {known.run} without them "
+                f"({low:,.2f} to {high:,.2f}): only the latter is about words that the models know"
+            )
 
 
 def columns(results: Sequence[RunResult]) -> list[str]:

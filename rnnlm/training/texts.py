@@ -67,6 +67,8 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
     found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
     for name, overlap in found.items():
         warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)
+    if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
+        notice("the test text is the validation text itself: its figures are no second opinion")
     return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 

@@ -26,6 +26,7 @@ def test_a_dry_run_shows_the_runs_and_in_what_they_differ(grid, here):
     assert [(row["model"], row["state"]) for row in rows] == [("rnn", "new"), ("gru", "new"), ("unigram", "new")]
     assert "  learning_rate: 0.001 (model=rnn); 0.003 (model=gru)" in shown.err.splitlines()
     assert "a model of kind unigram has no batch_rows, budget" in shown.err and not (here / "lesson").exists()
+    assert grid("--grid", "model=rnn,gru", "--grid", "decay_factor=0.4,0.5", "--dry-run").err.count("without effect") == 2
     plan = json.loads(grid("--grid", "model=rnn,gru", "--equal", "settings", "--dry-run", "--json").out)
     assert plan["differing"] == {} and plan["shared"]["learning_rate"] == 0.001
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]

@@ -17,7 +17,8 @@ def test_a_picture_names_its_runs_and_is_not_replaced_unasked(rnnlm, models, her
     shown = rnnlm(*arguments)
     assert (shown.code, shown.out) == (0, "") and "saved in curves.svg" in shown.err
     assert "kind unigram is counted" in shown.err or "uni is not drawn" in shown.err
-    assert ">tiny<" in (here / "curves.svg").read_text(encoding="utf-8")
+    picture = (here / "curves.svg").read_text(encoding="utf-8")
+    assert ">tiny<" in picture and ">perplexity per token (thin lines: training text)<" in picture
     assert rnnlm(*arguments).errors[0].startswith("error: ") and rnnlm(*arguments, "--overwrite").code == 0
 
 

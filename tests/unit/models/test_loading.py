@@ -47,6 +47,8 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     save_unigram(tmp_path / "checkpoints" / "mine")
     with pytest.raises(ModelError, match="no model at yours; .*there are: .*mine"):
         loading.find("yours")
+    with pytest.raises(ModelError, match="holds no config.json; name one of the models in it: checkpoints/mine"):
+        loading.find("./checkpoints")
     with pytest.raises(ModelError, match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'"):
         loading.load("mine+cach")
 

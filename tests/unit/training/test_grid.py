@@ -1,16 +1,18 @@
 """A grid of tiny runs: each is the run that `train` gives, and what is there already is not trained again."""
 
 import csv
+import warnings
 
 import numpy as np
 import pytest
 
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.text import tokenizers
 from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, plan_grid, train_grid
 from rnnlm.training.grid_request import GridRequest
+from rnnlm.training.grid_results import RunResult, notice_unknown_words
 from rnnlm.training.request import Request
 from rnnlm.training.run import train
 from support.small_runs import SMALL, numbers
@@ -54,6 +56,7 @@ def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatc
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 
     assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == ["gru", "unigram"]
+    assert gru.test_ppl_no_oov == single.results["test"]["ppl_token_no_oov"]
 
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
@@ -75,10 +78,27 @@ def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validati
     assert first.data is second.data
 
 
+def test_a_grid_tells_where_another_run_is_the_best_without_unknown_words():
+    def result(run, ppl, known, tokenizer="word"):
+        return RunResult(run, run, {}, "budget", valid_ppl=ppl, valid_ppl_no_oov=known, valid_signature=f"tok:{tokenizer}|model:{run}")
+
+    failed = RunResult("failed", "failed", {}, "diverged")
+    with pytest.warns(RnnlmWarning, match=r"on the validation text, b is the best with .*, a without them \(20.00 to 25.00\)"):
+        notice_unknown_words([result("a", 50.0, 20.0), failed, result("b", 40.0, 25.0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notice_unknown_words([result("a", 50.0, 20.0), result("b", 60.0, 25.0)])
+        notice_unknown_words([result("a", 50.0, 20.0), result("b", 40.0, 25.0, tokenizer="char")])
+        notice_unknown_words([result("a", 50.0, 20.0), result("b", 49.9, 25.0)])
+        notice_unknown_words([failed])
+
+
 def test_a_model_is_no_folder_of_a_grid(text, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OutputError, match="is not the folder of a grid"):
         list(train_grid(text, grid={"seed": [1, 2]}, output="model", **SMALL))
+    with pytest.raises(UsageError, match="model: there is no value"):
+        list(train_grid(text, grid={"model": []}, output="lesson", **SMALL))
     with pytest.raises(UsageError, match="the list of texts is empty"):
         list(train_grid([], grid={"seed": [1, 2]}))
