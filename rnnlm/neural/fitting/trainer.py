@@ -1,9 +1,8 @@
 """The training loop, as a generator of events: for any objective, over batches from any source.
 
 Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010) where batches carry a state on: it is
-detached, so gradients reach back to the beginning of a batch. Validation happens at intervals, the best weights are kept, and
-the run ends with its budget, without improvement (early stopping), or when the caller asks. When it diverges, it goes back
-to its last good state, a limited number of times.
+detached, so gradients reach back to the beginning of a batch. Validation happens at intervals, the best weights are kept, and the run ends
+with its budget, without improvement (early stopping), or when the caller asks. When it diverges, it goes back to its last good state.
 """
 
 import contextlib
