@@ -9,7 +9,7 @@ from rnnlm.config import Budget, Count, NonNegative, Probability
 from rnnlm.errors import SettingsError
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings, Share
 from rnnlm.neural.needs import OF_RUNS
-from rnnlm.neural.settings import Width
+from rnnlm.neural.input_settings import Width
 
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
