@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from rnnlm.config import Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
-from rnnlm.neural.needs import OF_FITTING
 from rnnlm.neural.input_settings import Width
+from rnnlm.neural.needs import OF_FITTING
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Factor = Annotated[float, Meta(gt=0, le=1)]

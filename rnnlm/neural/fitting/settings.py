@@ -8,8 +8,8 @@ from msgspec import Meta
 from rnnlm.config import Budget, Count, NonNegative, Probability
 from rnnlm.errors import SettingsError
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings, Share
-from rnnlm.neural.needs import OF_RUNS
 from rnnlm.neural.input_settings import Width
+from rnnlm.neural.needs import OF_RUNS
 
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
