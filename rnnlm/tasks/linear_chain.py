@@ -49,7 +49,7 @@ class LinearChain(nn.Module):
         scores_TBK = _widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         labels_TB = labels_TB.clamp(min=0)
-        is_word_TB = _is_word(labels_TB, lengths_B)
+        is_word_TB = is_word(labels_TB, lengths_B)
         each_TB = scores_TBK.gather(2, labels_TB.unsqueeze(2)).squeeze(2)
         each_TB = each_TB + torch.cat([start_K[labels_TB[:1]], transitions_KK[labels_TB[:-1], labels_TB[1:]]])
         last_1B = labels_TB.gather(0, (lengths_B - 1).clamp(min=0).unsqueeze(0))
@@ -64,7 +64,7 @@ class LinearChain(nn.Module):
         """
         scores_TBK = _widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
-        is_word_TB = _is_word(scores_TBK, lengths_B)
+        is_word_TB = is_word(scores_TBK, lengths_B)
         scores_TBK = scores_TBK.masked_fill(~is_word_TB.unsqueeze(2), 0)
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
         with _without_autocast(scores_TBK):
@@ -95,13 +95,13 @@ def _widened(scores_TBK: Tensor) -> Tensor:
     return scores_TBK.to(torch.promote_types(scores_TBK.dtype, torch.float32))
 
 
-def _is_word(like_TB: Tensor, lengths_B: Tensor) -> Tensor:
+def is_word(like_TB: Tensor, lengths_B: Tensor) -> Tensor:
     """Which places are a row's own, (T, B)."""
     return torch.arange(len(like_TB), device=lengths_B.device).unsqueeze(1) < lengths_B
 
 
 def _has_unknown(labels_TB: Tensor, lengths_B: Tensor) -> bool:
-    return bool(((labels_TB == PADDING) & _is_word(labels_TB, lengths_B)).any())
+    return bool(((labels_TB == PADDING) & is_word(labels_TB, lengths_B)).any())
 
 
 def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:

@@ -43,8 +43,8 @@ class Paths:
 
 
 def no_chain(scores_TBK: Tensor) -> Chain:
-    """The chain of zeros: labels are independent of each other."""
-    K = scores_TBK.shape[2]
+    """The chain of zeros, for scores (..., K): labels are independent of each other."""
+    K = scores_TBK.shape[-1]
     return Chain(scores_TBK.new_zeros(K), scores_TBK.new_zeros(K), scores_TBK.new_zeros(K, K))
 
 
@@ -79,8 +79,7 @@ def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain, n: int) -> 
         after_Bn, score_Bn = torch.where(is_word_B1, after, after_Bn), torch.where(is_word_B1, found_Bn, score_Bn)
         next_Bn = torch.where(is_word_B1, label_Bn, next_Bn)
         steps.append((torch.where(is_word_B1, label_Bn, PADDING), torch.where(is_word_B1, index_Bn // K, same_Bn)))
-    labels_nTB = _follow(steps[::-1], same_Bn).permute(2, 0, 1)
-    return labels_nTB.masked_fill(torch.isneginf(score_Bn.t()).unsqueeze(1), PADDING), score_Bn.t()
+    return paths_first(follow(steps[::-1], same_Bn), score_Bn)
 
 
 def _best_beginnings(scores_TBK: Tensor, chain: Chain) -> Tensor:
@@ -92,10 +91,17 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain) -> Tensor:
     return torch.stack(best)
 
 
-def _follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
-    """The labels (T, B, n) along pointers to the path that each path goes on with: `steps` are (labels_Bn, pointers_Bn), first to last."""
+def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
+    """The labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn, pointers_Bn), the last one of the search first; a
+    pointer is the number that its path has in the step after it in the list."""
     labels = []
     for label_Bn, pointer_Bn in steps:
         labels.append(label_Bn.gather(1, path_Bn))
         path_Bn = pointer_Bn.gather(1, path_Bn)
     return torch.stack(labels)
+
+
+def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path: its score is -inf."""
+    score_nB = score_Bn.t()
+    return labels_TBn.permute(2, 0, 1).masked_fill(torch.isneginf(score_nB).unsqueeze(1), PADDING), score_nB
