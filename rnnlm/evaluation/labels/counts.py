@@ -15,6 +15,7 @@ import numpy as np
 from rnnlm.errors import UsageError
 
 Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or those of a text
+Numbers = Sequence[float] | np.ndarray
 Figure = Callable[[np.ndarray], np.ndarray]  # of sums (K, R, C), a figure for each of R
 RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
 
@@ -32,22 +33,24 @@ class Counts:
         counters = [Counter(events) for events in kinds]
         classes = tuple(sorted({name for counter in counters for _, name in counter}))
         number_of = {name: number for number, name in enumerate(classes)}
-        tables = []
-        for counter in counters:
-            rows = np.fromiter((sentence for sentence, _ in counter), dtype=np.int64, count=len(counter))
-            columns = np.fromiter((number_of[name] for _, name in counter), dtype=np.int64, count=len(counter))
-            values = np.fromiter(counter.values(), dtype=np.float64, count=len(counter))
-            tables.append(_sparse(values, rows, columns, (sentences, len(classes))))
-        return cls(classes, tuple(tables))
+        places = sorted({place for counter in counters for place in counter})
+        rows_E, columns_E = [sentence for sentence, _ in places], [number_of[name] for _, name in places]
+        return cls.of_places(sentences, classes, rows_E, columns_E, *([counter[place] for place in places] for counter in counters))
 
     @classmethod
-    def of_numbers(cls, *kinds_N: Sequence[float] | np.ndarray) -> "Counts":
+    def of_numbers(cls, *kinds_N: Numbers) -> "Counts":
         """Counts of a single class: one number for each sentence and kind."""
-        tables = []
-        for values in kinds_N:
-            values_N = np.asarray(values, dtype=np.float64)
-            tables.append(_sparse(values_N, np.arange(len(values_N)), np.zeros(len(values_N), dtype=np.int64), (len(values_N), 1)))
-        return cls(("all",), tuple(tables))
+        sentences = len(kinds_N[0])
+        return cls.of_places(sentences, ("all",), np.arange(sentences), np.zeros(sentences, dtype=np.int64), *kinds_N)
+
+    @classmethod
+    def of_places(cls, sentences: int, classes: Sequence[str], rows_E: Numbers, columns_E: Numbers, *kinds_E: Numbers) -> "Counts":
+        """Counts that lie in rows (sentences) and columns (classes), each place with a value of each kind; values of one place add up."""
+        from scipy.sparse import csr_array
+
+        places = (np.asarray(rows_E, dtype=np.int64), np.asarray(columns_E, dtype=np.int64))
+        shape = (sentences, len(classes))
+        return cls(tuple(classes), tuple(csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape) for values_E in kinds_E))
 
     @property
     def sentences(self) -> int:
@@ -61,13 +64,12 @@ class Counts:
 
     def with_classes(self, classes: Sequence[str]) -> "Counts":
         """The same counts with columns for `classes`, which hold all of its own."""
+        from scipy.sparse import csr_array
+
         number_of = {name: number for number, name in enumerate(classes)}
         to_C = np.array([number_of[name] for name in self.classes], dtype=np.int64)
-        tables = []
-        for table in self.by_kind:
-            found = table.tocoo()
-            tables.append(_sparse(found.data, found.coords[0], to_C[found.coords[1]], (self.sentences, len(classes))))
-        return Counts(tuple(classes), tuple(tables))
+        moved = [(table.data, to_C[table.indices], table.indptr) for table in self.by_kind]
+        return Counts(tuple(classes), tuple(csr_array(parts, shape=(self.sentences, len(classes))) for parts in moved))
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,3 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, 0 where nothing is there: as conlleval and seqeval have it."""
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
-
-
-def _sparse(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
-    from scipy.sparse import csr_array
-
-    return csr_array((values, (rows, columns)), shape=shape)
