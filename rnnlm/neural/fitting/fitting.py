@@ -66,7 +66,7 @@ def fit(
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = make_trainer(resolved, data, initial, ranks)
-        yield started(trainer, resolved.values["model"], data)
+        yield started(trainer, resolved.values["model"], data, resolved.values["bptt_tokens"])
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
         elif isinstance(initial, TrainingState) and trainer.is_over:
@@ -120,7 +120,7 @@ def language_model_trainer(
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
 
 
-def started(trainer: Trainer, model: str, data: TrainingData) -> Started:
+def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int = 0) -> Started:
     """What the run is that `trainer` is about to begin."""
     return Started(
         model=model,
@@ -132,7 +132,7 @@ def started(trainer: Trainer, model: str, data: TrainingData) -> Started:
         precision=trainer.precision,
         rows=trainer.source.rows,
         processes=trainer.ranks.count,
-        bptt_tokens=trainer.settings.bptt_tokens,
+        bptt_tokens=bptt_tokens,
         validation=str(trainer.validation.validation or "none"),
         step=trainer.step_count,
     )
