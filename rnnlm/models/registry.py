@@ -125,15 +125,16 @@ def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
     )  # fmt: skip
 
 
+ABOUT = {"tagging": "tags words", "classification": "classifies texts"}
 _RECURRENT = {"rnn": "Elman", "gru": "Gru", "lstm": "Lstm", "qrnn": "Qrnn"}
 TASK_KINDS = (
     *(
-        _of_task(task, name, f"{what}: {KINDS[name].about}", f"{cell}{task.title()}Settings")
-        for task, what in (("tagging", "tags words"), ("classification", "classifies texts"))
+        _of_task(task, name, f"{ABOUT[task]}: {KINDS[name].about}", f"{cell}{what}")
+        for task, what in (("tagging", "Tagger"), ("classification", "Classifier"))
         for name, cell in _RECURRENT.items()
     ),
-    _of_task("classification", "bag", "classifies texts: the mean of their word vectors", "BagSettings"),
-    _of_task("classification", "cnn", "classifies texts: convolutions over their words", "CnnSettings"),
+    _of_task("classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"),
+    _of_task("classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"),
 )
 
 
@@ -149,7 +150,7 @@ def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
     if name in kinds:
         return kinds[name]
     if name in KINDS or any(kind.name == name for kind in TASK_KINDS):
-        raise SettingsError(*resolve_name("rnnlm.tasks.settings:refusal")(task, name))
+        raise SettingsError(*resolve_name("rnnlm.tasks.refusals:refusal")(task, name))
     raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
 
 

@@ -30,6 +30,8 @@ class TaskSettings(InputSettings):
 
     NEEDS = OF_TASKS
 
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "tagging"
+
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 100
     hidden_size: Annotated[Width, Meta(description="width of the hidden layers, in each direction")] = 200
     characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = True
@@ -90,6 +92,8 @@ class TaggingSettings(TaskSettings):
 @dataclass(frozen=True)
 class ClassificationSettings(TaskSettings):
     """What classifiers have: a label for a text."""
+
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "classification"
 
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.5
 

@@ -188,13 +188,13 @@ def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
     """The layers of one direction, the lowest first; each reads what all directions of those below give."""
     below, layers = settings.input_width, nn.ModuleList()
     for number, width in enumerate(settings.widths):
-        layers.append(_layer(settings, number, below, width))
+        layers.append(make_layer(settings, number, below, width))
         given = settings.directions * width
         below = below + given if settings.connections == "dense" else given
     return layers
 
 
-def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
+def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
     if isinstance(settings, QrnnCell):
         return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
     if isinstance(settings, LstmCell):
