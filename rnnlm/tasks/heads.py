@@ -15,7 +15,7 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer
 from rnnlm.tasks.label_feedback import LabelFeedback
 from rnnlm.tasks.linear_chain import LinearChain, is_word
-from rnnlm.tasks.paths import Constraints, Paths, nbest_paths, no_chain
+from rnnlm.tasks.paths import Constraints, Paths, constraint_chain, nbest_paths
 
 
 class TaggingHead(nn.Module):
@@ -50,6 +50,7 @@ class TaggingHead(nn.Module):
         paths.labels_nTB[:, :, lost_B], paths.logprob_nB[:, lost_B] = free.labels_nTB, free.logprob_nB
         return paths
 
+    @torch.no_grad()
     def label_probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         """The probability of each label at each place, (T, B, K), zeros in padding. No constraints apply."""
         p_TBK = self._probabilities(features_TBH, lengths_B)
@@ -93,7 +94,7 @@ class SoftmaxHead(TaggingHead):
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
             labels_TB, logprob_TB = labels_TB.masked_fill(is_padding_TB, PADDING), logprob_TB.masked_fill(is_padding_TB, 0)
             return Paths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
-        return Paths(*nbest_paths(logprob_TBK, lengths_B, no_chain(logprob_TBK).constrained(constraints), nbest))
+        return Paths(*nbest_paths(logprob_TBK, lengths_B, constraint_chain(constraints, logprob_TBK), nbest))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.softmax(_scores(self.output, features_TBH), dim=2)
@@ -170,6 +171,7 @@ class TextHead(nn.Module):
             return nats, labels.new_full((), len(labels), dtype=torch.long)
         return _cross_entropy(scores_BK, labels), (labels != PADDING).sum()
 
+    @torch.no_grad()
     def label_probabilities(self, features_BH: Tensor) -> Tensor:
         """(B, K): they sum to one over the labels, or with `multi_label` are each label's own."""
         scores_BK = _scores(self.output, features_BH)

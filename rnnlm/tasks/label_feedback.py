@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer, State
-from rnnlm.tasks.paths import Chain, Constraints, Paths, follow, no_chain, paths_first
+from rnnlm.tasks.paths import Chain, Constraints, Paths, constraint_chain, follow, paths_first
 
 INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
 
@@ -40,9 +40,7 @@ class LabelFeedback(nn.Module):
         """
         (T, B), W, K = features_TBH.shape[:2], beam, self.labels
         state, device = self._state(B * W), features_TBH.device
-        chain = no_chain(features_TBH.new_zeros(K)).constrained(constraints)
-        allowed_YK = torch.cat([chain.transitions_KK, chain.start_K.unsqueeze(0)])  # after each label, and after the beginning, K
-        can_end_TK = _can_end(chain, T)
+        after_YK, to_go_TK = _allowed(constraint_chain(constraints, self.vectors_KE), self.vectors_KE, T)
         before_BW = torch.full((B, W), K, device=device)
         score_BW = torch.full((B, W), -torch.inf, device=device)
         score_BW[:, 0] = 0
@@ -51,7 +49,7 @@ class LabelFeedback(nn.Module):
             is_word_B1 = (t < lengths_B).unsqueeze(1)
             features_1NH = features_TBH[t : t + 1].repeat_interleave(W, dim=1)
             scores_1NK, state = self._read(features_1NH, before_BW.view(1, -1), state)
-            allowed_BWK = allowed_YK[before_BW] + can_end_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
+            allowed_BWK = after_YK[before_BW] + to_go_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
             total_BWK = score_BW.unsqueeze(2) + torch.log_softmax(scores_1NK, dim=2).view(B, W, K) + allowed_BWK
             found_BW, index_BW = total_BWK.flatten(1).topk(W)
             from_BW = torch.where(is_word_B1, index_BW // K, same_BW)
@@ -73,9 +71,13 @@ class LabelFeedback(nn.Module):
         return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in self.layer.state_shapes())
 
 
-def _can_end(chain: Chain, T: int) -> Tensor:
-    """0 where a row can come to an allowed end from a label with r words to go, else -inf: (r, K), r = 0..T-1."""
-    can_end = [chain.end_K]
+def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tensor]:
+    """Zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the beginning, (K + 1, K); and where a label
+    with t words to go can come to no end, (T, K)."""
+    if chain is None:
+        K = len(like_KE) - 1
+        return like_KE.new_zeros(1).expand(K + 1, K), like_KE.new_zeros(1).expand(T, K)
+    to_go = [chain.end_K]
     for _ in range(T - 1):
-        can_end.append((chain.transitions_KK + can_end[-1]).amax(1))
-    return torch.stack(can_end)
+        to_go.append((chain.transitions_KK + to_go[-1]).amax(1))
+    return torch.cat([chain.transitions_KK, chain.start_K.unsqueeze(0)]), torch.stack(to_go)

@@ -59,8 +59,8 @@ class LinearChain(nn.Module):
         """log Z of each row, in nats, shape (B,); 0 for a row of length 0.
 
         The forward recursion in the linear domain, each step's weights divided by their sum (Rabiner 1989, section V.A), so that a step
-        is a matrix product. Exact while the transition scores lie within 80 nats of each other (700 in float64); training stays far
-        from that. A score of -inf excludes a label at its place.
+        is a matrix product. Exact while the transition scores lie within 80 nats of each other, and start and end scores within 80 nats
+        of zero (700 in float64); training stays far from that. A score of -inf excludes a label at its place.
         """
         scores_TBK = _widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)

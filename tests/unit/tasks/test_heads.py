@@ -86,6 +86,7 @@ def test_a_row_with_no_sequence_allowed_is_labelled_without_constraints(head, fe
     assert paths.labels_nTB[0, 0].tolist()[::2] == [0, 0] and paths.labels_nTB[0, [2, 1], [0, 2]].tolist() == [1, 1]
 
 
+@torch.no_grad()
 def test_padding_and_labels_that_are_not_known_do_not_count(head, features_TBH):
     labels_TB = torch.tensor([[0, 1, 2], [-1, 2, 2], [1, 0, 0]])
     padded_TB = labels_TB.masked_fill(torch.arange(T).unsqueeze(1) >= LENGTHS, -1)
