@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import NonNegative, Probability
+from rnnlm.config import Probability
 from rnnlm.errors import SettingsError
 from rnnlm.neural.input_settings import Depth, InputSettings, Sizes, Width, sizes
 
@@ -28,12 +28,6 @@ class RecurrentSettings(InputSettings):
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
     weight_drop: Annotated[
         Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")
-    ] = 0.0
-    activation_penalty: Annotated[
-        NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")
-    ] = 0.0
-    temporal_penalty: Annotated[
-        NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
     ] = 0.0
 
     def __post_init__(self) -> None:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Probability, from_stored
+from rnnlm.config import Count, NonNegative, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.input_settings import InputSettings, Sizes, Width
-from rnnlm.neural.recurrent_settings import OF_ACTIVATIONS, Activation, ElmanCell, GruCell, LstmCell, QrnnCell
+from rnnlm.neural.recurrent_settings import OF_ACTIVATIONS, Activation, ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,34 @@ class NetworkSettings(InputSettings):
 
 
 @dataclass(frozen=True)
-class ElmanSettings(ElmanCell, NetworkSettings):
+class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
+    """What RNN, GRU, LSTM and QRNN share."""
+
+    activation_penalty: Annotated[
+        NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")
+    ] = 0.0
+    temporal_penalty: Annotated[
+        NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
+    ] = 0.0
+
+
+@dataclass(frozen=True)
+class ElmanSettings(ElmanCell, RecurrentModelSettings):
     """Of `rnn`."""
 
 
 @dataclass(frozen=True)
-class GruSettings(GruCell, NetworkSettings):
+class GruSettings(GruCell, RecurrentModelSettings):
     """Of `gru`."""
 
 
 @dataclass(frozen=True)
-class LstmSettings(LstmCell, NetworkSettings):
+class LstmSettings(LstmCell, RecurrentModelSettings):
     """Of `lstm`."""
 
 
 @dataclass(frozen=True)
-class QrnnSettings(QrnnCell, NetworkSettings):
+class QrnnSettings(QrnnCell, RecurrentModelSettings):
     """Of `qrnn`."""
 
 
