@@ -21,7 +21,18 @@ _USE = {
     "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
     "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
 }
-FIGURES = ("f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1", "word_error_rate", "symbol_error_rate", "ece")
+FIGURES = (
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "accuracy_known",
+    "accuracy_unknown",
+    "macro_f1",
+    "word_error_rate",
+    "symbol_error_rate",
+    "ece",
+)
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
 
 

@@ -47,6 +47,17 @@ class Pooling(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B: Tensor, settings: RecurrentTaskSettings) -> Tensor:
+    """Features (T, B, H) of words that have several tokens: of what the forward direction gives the vector at a word's last token, of what
+    the backward one gives that at its first. Zeros in padding."""
+    parts, start = [], 0
+    for width, is_backward in _ends(settings):
+        at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
+        parts.append(features_SBH[:, :, start : start + width].gather(0, at_TBH))
+        start += width
+    return torch.cat(parts, dim=2) * words_of(len(first_TB), lengths_B).unsqueeze(2)
+
+
 def _ends(settings: RecurrentTaskSettings) -> list[tuple[int, bool]]:
     """(width, whether the backward direction gives it) of each part of the features, in their order."""
     directions = [False, True][: settings.directions]

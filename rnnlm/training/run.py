@@ -161,7 +161,7 @@ def _unevaluated(plan: Plan, finished: Manifest) -> bool:
 
 def _is_of(result: dict[str, Any] | None, text: Counted) -> bool:
     """Whether `result` is an exact evaluation of `text`."""
-    return result is not None and f"|data:{text.lines_hash}|" in result["signature"]
+    return result is not None and f"|data:{text.lines_hash}|" in f"{result['signature']}|"
 
 
 def _evaluated(plan: Plan) -> dict[str, Counted]:

@@ -30,29 +30,43 @@ class Counted(Protocol):
     """A text that a model is trained or evaluated on, whatever the task."""
 
     @property
-    def lines_hash(self) -> str: ...
+    def lines_hash(self) -> str:
+        """By which a run knows its text again."""
+        ...
 
     @property
-    def tokens(self) -> int: ...
+    def tokens(self) -> int:
+        """How many a network reads."""
+        ...
 
     @property
-    def words(self) -> int: ...
+    def words(self) -> int:
+        """How many."""
+        ...
 
     @property
-    def sentences(self) -> int: ...
+    def sentences(self) -> int:
+        """How many lines or examples."""
+        ...
 
 
 class Data(Protocol):
     """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the training text, what is held out."""
 
     @property
-    def tokenizer(self) -> Any: ...
+    def tokenizer(self) -> Any:
+        """What makes words into ids."""
+        ...
 
     @property
-    def train(self) -> Counted: ...
+    def train(self) -> Counted:
+        """What the weights are learned from."""
+        ...
 
     @property
-    def valid(self) -> Counted | None: ...
+    def valid(self) -> Counted | None:
+        """What chooses the best weights."""
+        ...
 
 
 @dataclass(frozen=True)
