@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentSettings
+from rnnlm.neural.recurrent_settings import RecurrentSettings
+from rnnlm.neural.settings import ElmanSettings, NetworkSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
+from rnnlm.neural.input_settings import InputSettings
+from rnnlm.neural.recurrent_settings import RecurrentSettings
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
@@ -27,7 +28,7 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
     return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
 
 
-def activation_penalty(settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor) -> Tensor | float:
+def activation_penalty(settings: InputSettings, y_TBE: Tensor, dropped_TBE: Tensor) -> Tensor | float:
     """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et al. 2018, section 4.6):
     alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout left, TAR on what there was before; 0.0 where
     neither is asked for."""
