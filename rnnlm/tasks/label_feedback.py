@@ -30,7 +30,8 @@ class LabelFeedback(nn.Module):
     def forward(self, features_TBH: Tensor, labels_TB: Tensor) -> Tensor:
         """Scores of all labels at each place, given the labels before it, (T, B, K), whose softmax is p: one pass of the layer."""
         first_1B = torch.full_like(labels_TB[:1], self.labels)
-        return self._read(features_TBH, torch.cat([first_1B, labels_TB[:-1]]), self._state(features_TBH.shape[1]))[0]
+        inputs_TBE = self._input(features_TBH, torch.cat([first_1B, labels_TB[:-1]]))
+        return self._scores(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0])
 
     @torch.no_grad()
     def search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, n: int) -> Paths:
@@ -47,10 +48,11 @@ class LabelFeedback(nn.Module):
         same_BW, row_B1, steps = torch.arange(W, device=device).expand(B, W), torch.arange(B, device=device).unsqueeze(1), []
         for t in range(T):
             is_word_B1 = (t < lengths_B).unsqueeze(1)
-            features_1NH = features_TBH[t : t + 1].repeat_interleave(W, dim=1)
-            scores_1NK, state = self._read(features_1NH, before_BW.view(1, -1), state)
+            inputs_NE = self._input(features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten())
+            step, state = self.layer.step(inputs_NE, state)  # takes half the time of a kernel, whose call pays for longer windows alone
+            logprob_BWK = torch.log_softmax(self._scores(step.hidden_BH), dim=1).view(B, W, K)
             allowed_BWK = after_YK[before_BW] + to_go_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
-            total_BWK = score_BW.unsqueeze(2) + torch.log_softmax(scores_1NK, dim=2).view(B, W, K) + allowed_BWK
+            total_BWK = score_BW.unsqueeze(2) + logprob_BWK + allowed_BWK
             found_BW, index_BW = total_BWK.flatten(1).topk(W)
             from_BW = torch.where(is_word_B1, index_BW // K, same_BW)
             before_BW = torch.where(is_word_B1, index_BW % K, before_BW)
@@ -60,12 +62,15 @@ class LabelFeedback(nn.Module):
         labels_WTB, score_WB = paths_first(follow(steps[::-1], same_BW).flip(0), score_BW)
         return Paths(labels_WTB[:n], score_WB[:n])
 
-    def _read(self, features_TBH: Tensor, before_TB: Tensor, state: State) -> tuple[Tensor, State]:
-        """Scores of all labels at each place after those of `before_TB`, in fp32 or wider, and the state after the last place."""
-        vectors_TBE = F.embedding(before_TB.clamp(min=0), self.vectors_KE) * (before_TB != PADDING).unsqueeze(2)
-        y_TBH, state = self.layer(torch.cat([features_TBH, vectors_TBE.to(features_TBH.dtype)], dim=2), state)
-        scores_TBK = self.output(y_TBH)
-        return scores_TBK.to(torch.promote_types(scores_TBK.dtype, torch.float32)), state
+    def _input(self, features: Tensor, before: Tensor) -> Tensor:
+        """What the layer reads: features (..., H) and the vectors of the labels before, (...), side by side."""
+        vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(-1)
+        return torch.cat([features, vectors.to(features.dtype)], dim=-1)
+
+    def _scores(self, y: Tensor) -> Tensor:
+        """In fp32 or wider."""
+        scores = self.output(y)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
     def _state(self, rows: int) -> State:
         return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in self.layer.state_shapes())

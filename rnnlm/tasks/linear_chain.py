@@ -36,10 +36,11 @@ class LinearChain(nn.Module):
         A label of -1 before a row's end is unknown: the probability is then the sum over all labels at that place.
         """
         scores_TBK = _widened(scores_TBK)
-        if labels_TB.device.type == "cpu" and not _has_unknown(labels_TB, lengths_B):  # where looking waits for no device
+        is_unknown_TB = (labels_TB == PADDING) & is_word(labels_TB, lengths_B)
+        if labels_TB.device.type == "cpu" and not is_unknown_TB.any():  # where looking waits for no device
             return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(scores_TBK, lengths_B)
         is_other_TBK = torch.arange(scores_TBK.shape[2], device=labels_TB.device) != labels_TB.unsqueeze(2)
-        fitting_TBK = scores_TBK.masked_fill(is_other_TBK & (labels_TB != PADDING).unsqueeze(2), -torch.inf)
+        fitting_TBK = scores_TBK.masked_fill(is_other_TBK & ~is_unknown_TB.unsqueeze(2), -torch.inf)
         both_TBK = torch.cat([fitting_TBK, scores_TBK], dim=1)  # one pass over time for both sums
         fitting_B, all_B = self.log_partition(both_TBK, lengths_B.repeat(2)).chunk(2)
         return fitting_B - all_B
@@ -98,10 +99,6 @@ def _widened(scores_TBK: Tensor) -> Tensor:
 def is_word(like_TB: Tensor, lengths_B: Tensor) -> Tensor:
     """Which places are a row's own, (T, B)."""
     return torch.arange(len(like_TB), device=lengths_B.device).unsqueeze(1) < lengths_B
-
-
-def _has_unknown(labels_TB: Tensor, lengths_B: Tensor) -> bool:
-    return bool(((labels_TB == PADDING) & is_word(labels_TB, lengths_B)).any())
 
 
 def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:

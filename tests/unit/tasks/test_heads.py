@@ -140,6 +140,7 @@ def test_heads_train_in_bf16_and_on_meta(name, features_TBH):
         assert all(weight.grad is not None for weight in head.parameters())
 
 
+@torch.no_grad()
 def test_a_text_has_one_label_or_any_number():
     torch.manual_seed(3)
     features_BH, scores = torch.randn(4, H), torch.tensor([0, 2, -1, 1])

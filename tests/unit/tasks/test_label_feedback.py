@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
 from rnnlm.neural.layers.stack import GruLayer, LstmLayer
-from rnnlm.neural.settings import GruSettings, LstmSettings
+from rnnlm.neural.settings import GruSettings, LstmSettings, QrnnSettings
 from rnnlm.tasks.label_feedback import LabelFeedback
 
 T, B, H, K, E = 4, 3, 3, 3, 2
@@ -15,10 +16,13 @@ LENGTHS = torch.tensor([4, 1, 3])
 ALLOWED = (np.array([1, 1, 0], bool), np.array([1, 0, 1], bool), np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]], bool))
 
 
-@pytest.fixture(params=["lstm", "gru"])
+@pytest.fixture(params=["lstm", "gru", "qrnn"])
 def feedback(request) -> LabelFeedback:
     torch.manual_seed(1)
-    layer = LstmLayer(LstmSettings(), H + E, 4) if request.param == "lstm" else GruLayer(GruSettings(), H + E, 4)
+    layer = {
+        "lstm": LstmLayer(LstmSettings(), H + E, 4), "gru": GruLayer(GruSettings(), H + E, 4),
+        "qrnn": QuasiRecurrentLayer(QrnnSettings(), H + E, 4, 2),
+    }[request.param]  # fmt: skip
     feedback = LabelFeedback(layer, K, E).double()
     for weight in feedback.parameters():
         torch.nn.init.normal_(weight, std=2)
