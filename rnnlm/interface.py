@@ -95,12 +95,19 @@ class Tokenizer(Protocol):
         """Whether upper and lower case are told apart."""
 
     @property
+    def is_reversed(self) -> bool:
+        """Whether each line is read from its end: `encode` gives its tokens from the last to the first, then the boundary."""
+
+    def in_direction(self, is_reversed: bool) -> "Tokenizer":
+        """This tokenizer, reading lines from their end or, if not `is_reversed`, from their beginning; itself where it does so."""
+
+    @property
     def literal_unk(self) -> str:
         """What `<unk>` in a text is: "symbol", the unknown symbol; "spell", ordinary text."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids."""
+        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids, in the same order."""
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
@@ -124,7 +131,7 @@ class Tokenizer(Protocol):
         """
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """The text of `ids`; a boundary becomes a newline, one at the end is dropped.
+        """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end is dropped.
 
         Raises:
             ArgumentTypeError (a TypeError): they are not whole numbers in one row.

@@ -41,7 +41,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "```",
         f'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
         f"rnnlm eval -m {name} TEXT",
-        f"rnnlm generate -m {name}",
+        *([] if tokenizer.is_reversed else [f"rnnlm generate -m {name}"]),
         "```",
         "",
         "## Settings",
@@ -82,6 +82,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    if tokenizer.is_reversed:
+        yield "direction", "reads each line from its end"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
