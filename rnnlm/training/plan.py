@@ -132,6 +132,8 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     why = ""
     if manifest.model != kind.name:
         why = f"it is of kind {manifest.model}, not {kind.name}"
+    elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
+        why = f"it reads lines from their {'end' if model.tokenizer.is_reversed else 'beginning'}"
     elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
         why = "its tokenizer is another one"
     elif differing:
