@@ -113,7 +113,7 @@ def test_both_directions_may_share_a_vocabulary_but_no_weights(folder, tmp_path)
     taken = {"valid": folder / "train", "tokenizer_from": str(folder / "forward"), "blank_lines": "documents"}
     list(train(folder / "train", output=tmp_path / "m", reversed=True, **taken, **NGRAM))
     assert model_folder.read_manifest(tmp_path / "m").fingerprint == model_folder.read_manifest(folder / "ngram").fingerprint
-    with pytest.raises(UsageError, match="it reads lines from their beginning"):
+    with pytest.raises(UsageError, match="it reads lines from their beginning: --set reversed=false"):
         begun = {"init_from": str(folder / "lstm.turned"), "tokenizer_from": str(folder / "lstm.turned")}
         list(train(folder / "train", output=tmp_path / "n", reversed=True, **begun, **NETWORK))
 
