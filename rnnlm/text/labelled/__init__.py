@@ -1,0 +1,1 @@
+"""Text with labels: readers, schemes of spans, alignment."""

@@ -1,0 +1,147 @@
+"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns of each word, comments above a sentence.
+
+Words are numbered from 1 in each sentence. Before the first word of a multiword form stands its range (`3-4 don't`); empty nodes
+(`8.1`) are words of the enhanced graph alone. Neither bears labels: both are kept where a file is written again.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from sys import intern
+
+from rnnlm.errors import TextError
+from rnnlm.text.labelled.example import Example, LabelledText
+from rnnlm.text.labelled.lines import Line, blocks, no_column, no_words, numbered_lines
+from rnnlm.text.labelled.settings import LabelledSettings
+
+FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+DEFAULT_LABEL = "upos"
+EMPTY = "_"
+_NUMBER = "[1-9][0-9]{0,8}"
+_OTHER_ID = re.compile(rf"({_NUMBER})-({_NUMBER})|(?:0|{_NUMBER})\.{_NUMBER}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConlluSentence:
+    """A sentence. comments: its lines before the first word. cells: the ten of each word; places: at which of the block's lines each word
+    stands. ranges: of each multiword form its first word (from 0), the one behind its last, and its form. line: where it begins."""
+
+    comments: tuple[str, ...]
+    cells: list[list[str]]
+    places: list[int]
+    ranges: list[tuple[int, int, str]]
+    line: int
+
+    def comment(self, key: str) -> str | None:
+        """The value of a comment `# key = value`."""
+        return next((value for comment in self.comments if (value := comment_of(comment, key)) is not None), None)
+
+
+def comment_of(line: str, key: str) -> str | None:
+    """The value of a comment `# key = value`; None where the line is another comment."""
+    name, equals, value = line[1:].partition("=")
+    return value.strip() if equals and name.strip() == key else None
+
+
+def sentences(source: str, lines: Iterable[Line]) -> Iterator[ConlluSentence]:
+    """The sentences of the `lines` of a file.
+
+    Raises:
+        TextError: a line is not as the format has it, or a sentence has no words.
+    """
+    return (parse_block(source, block) for block in blocks(lines))
+
+
+def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
+    """The sentence of the lines between two blank ones, as :func:`sentences`."""
+    comments: list[str] = []
+    cells: list[list[str]] = []
+    places: list[int] = []
+    ranges: list[tuple[int, int, str]] = []
+    for place, (number, line) in enumerate(block):
+        if line[0] == "#" and not cells:
+            comments.append(line)
+            continue
+        row = line.split("\t")
+        if len(row) != len(FIELDS):
+            raise TextError(f"{source}, line {number}: {len(row)} columns, not 10", "CoNLL-U has ten, with tabs between them")
+        if row[0] == str(len(cells) + 1):
+            cells.append(row)
+            places.append(place)
+        elif span := _other_line(source, number, row, len(cells), ranges):
+            ranges.append((*span, row[1]))
+    where = f"{source}, line {block[0][0]}"
+    if not cells:
+        raise no_words(where)
+    if ranges and ranges[-1][1] > len(cells):
+        raise TextError(f"{where}: a multiword form ends with word {ranges[-1][1]:,}", f"the sentence has {len(cells):,}")
+    return ConlluSentence(tuple(comments), cells, places, ranges, block[0][0])
+
+
+def _other_line(source: str, number: int, row: list[str], words: int, ranges: list[tuple[int, int, str]]) -> tuple[int, int] | None:
+    """The words that a range stands for, None of an empty node."""
+    match = _OTHER_ID.fullmatch(row[0])
+    where = f"{source}, line {number}"
+    if not match:
+        raise TextError(f"{where}: {row[0]!r} is not the number of a word", f"the next word of the sentence has number {words + 1:,}")
+    if not match[1]:
+        return None
+    first, last = int(match[1]), int(match[2])
+    if first != words + 1 or last < first or (ranges and ranges[-1][1] >= first):
+        raise TextError(f"{where}: {row[0]} is no range of words that begins here", f"the next word has number {words + 1:,}")
+    return first - 1, last
+
+
+def set_field(row: list[str], name: str, label: str) -> None:
+    """Put a label into the cell of that name, else into MISC, in place of one that stands there."""
+    if name in FIELDS[1:]:
+        row[FIELDS.index(name)] = label or EMPTY
+        return
+    key = "Label" if name.isdigit() else name
+    pairs = [] if row[-1] == EMPTY else row[-1].split("|")
+    others = [pair for pair in pairs if pair.partition("=")[0] != key]
+    row[-1] = "|".join([*others, f"{key}={label}"])
+
+
+def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int, ...]]:
+    """At which place among FIELDS the words and each label column stand.
+
+    Raises:
+        TextError: there is no such column.
+    """
+    asked = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
+    if unknown := next((name for name in asked if name not in FIELDS[1:]), None):
+        raise no_column(source, unknown, FIELDS[1:])
+    words, *labels = map(FIELDS.index, asked)
+    return words, tuple(labels)
+
+
+def read(source: str, settings: LabelledSettings) -> LabelledText:
+    """A CoNLL-U file.
+
+    Raises:
+        TextError: it is not as the format has it, lacks a column or a comment of that name, or a column holds nothing at all.
+    """
+    word_column, label_columns = columns_of(source, settings)
+    text_columns = settings.sentence_label_columns
+    examples = []
+    for sentence in sentences(source, numbered_lines(source, settings.encoding_errors)):
+        rows = sentence.cells
+        words = tuple(intern(row[word_column]) for row in rows)
+        labels = tuple(tuple(intern(row[column]) for row in rows) for column in label_columns)
+        text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
+        if not all(words) or not all(map(all, labels)):
+            raise TextError(f"{source}, line {sentence.line}: an empty cell in this sentence", f"CoNLL-U writes {EMPTY} for nothing")
+        examples.append(Example(words, labels, text_labels, sentence.line, source))
+    names = tuple(FIELDS[column] for column in label_columns)
+    for place, name in enumerate(names):
+        if examples and all(label == EMPTY for example in examples for label in example.word_labels[place]):
+            raise TextError(f"{source}: column {name!r} holds {EMPTY} alone", "it has no labels", "name another one with --label-column")
+    return LabelledText(tuple(examples), names, text_columns, "conllu")
+
+
+def _commented(source: str, sentence: ConlluSentence, key: str) -> str:
+    value = sentence.comment(key)
+    if not value:
+        raise TextError(f"{source}, line {sentence.line}: no comment '# {key} = ...' above this sentence")
+    return value

@@ -1,0 +1,187 @@
+"""Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label of each word, or a text with labels of its own.
+
+Labels of words are split at white space, or a list. In TSV and CSV such a list is JSON; the words beside it may be one, too.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from sys import intern
+from typing import Any
+
+from rnnlm.errors import TextError, given
+from rnnlm.files import tables
+from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
+from rnnlm.text.labelled.lines import no_column, no_words, unequal
+from rnnlm.text.labelled.settings import LabelledSettings, Task
+from rnnlm.text.lines import split_words
+
+KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}  # by format
+USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
+USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
+USUAL_LABELS = {
+    "tagging": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
+    "classification": ("label", "labels", "class", "intent"),
+}
+_NUMBER = re.compile("[0-9]+$")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table: that of the text, those of labels of words, and those of labels of the whole text."""
+
+    text: str
+    words: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def read(source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True) -> LabelledText:
+    """A table of one of the KINDS. aligned: whether each word has one label.
+
+    Raises:
+        TextError: it cannot be read, lacks a column, or a row lacks words or labels.
+    """
+    columns: Columns | None = None
+    examples = []
+    asked = [name for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns) if name]
+    for row in tables.rows(source, KINDS[kind], settings.encoding_errors, delimiter=settings.delimiter, columns=asked):
+        if row.is_too_long:
+            hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
+        columns = columns or columns_of([str(name) for name in row.values], row.where, settings, task)
+        examples.append(_example(row, columns, settings, source, aligned))
+    columns = columns or Columns("", (), ())
+    return LabelledText(tuple(examples), columns.words, columns.texts, kind)
+
+
+def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, task: Task) -> Columns:
+    """The columns that are read of a table which has those `names`.
+
+    Raises:
+        TextError: one does not exist, or it is not clear which are meant.
+    """
+    text = text_column(names, where, settings, task)
+    labels = settings.label_columns
+    if not labels and not (task == "classification" and settings.sentence_label_columns):
+        others = [name for name in names if name not in (text, *settings.sentence_label_columns)]
+        labels = (_usual(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
+    for name in (*labels, *settings.sentence_label_columns):
+        if name not in names:
+            raise no_column(where, name, names)
+    if task == "tagging":
+        return Columns(text, labels, settings.sentence_label_columns)
+    return Columns(text, (), (*labels, *settings.sentence_label_columns))
+
+
+def text_column(names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging") -> str:
+    """The column of the text; for tagging rather one in which it is split into words.
+
+    Raises:
+        TextError: it does not exist, or it is not clear which it is.
+    """
+    if settings.column and settings.column not in names:
+        raise no_column(where, settings.column, names)
+    return settings.column or _usual(names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column")
+
+
+def number_of(where: str) -> int:
+    """The line, row or element of a table's row, from 1."""
+    number = _NUMBER.search(where)
+    return int(number[0]) if number else 0
+
+
+def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str) -> str:
+    """The column of `names` that is usually called so, or the only one."""
+    for name in usual:
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    raise TextError(f"{where}: which column holds {what}?", "it has " + (", ".join(names) or "no other column"), f"name it with {option}")
+
+
+def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[str]:
+    """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where `lists` says that it may be.
+
+    Raises:
+        TextError: it holds something else.
+    """
+    if isinstance(value, str):
+        as_list = json_list(value) if lists else None
+        if as_list is None:
+            return split_words(value)
+        value = as_list
+    if not isinstance(value, list):
+        raise TextError(f"{where}: column {column!r} holds {given(value)}", "a text or a list of texts is needed")
+    words = [_label(word, where, column) for word in value]
+    if not all(words):
+        raise TextError(f"{where}: column {column!r} holds an empty text in its list")
+    return words
+
+
+def json_list(cell: str) -> list[Any] | None:
+    """The list that a cell holds as JSON, None where it holds text."""
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
+
+
+def _example(row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool) -> Example:
+    cells, where = row.values, row.where
+    if missing := next((name for name in (columns.text, *columns.words, *columns.texts) if name not in cells), None):
+        raise no_column(where, missing, map(str, cells))
+    label_cells = [cells[name] for name in columns.words]
+    lists = any(isinstance(cell, str) and json_list(cell) is not None for cell in label_cells)
+    words = words_of(cells[columns.text], where, columns.text, lists)
+    if not words:
+        raise no_words(where)
+    word_labels = []
+    for name, cell in zip(columns.words, label_cells, strict=True):
+        labels = words_of(cell, where, name, lists=True)
+        if aligned and len(labels) != len(words):
+            raise unequal(where, len(labels), len(words), name)
+        word_labels.append(tuple(map(intern, labels)))
+    text_labels = tuple(text_label(cells[name], where, name, settings) for name in columns.texts)
+    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, number_of(where), source)
+
+
+def text_label(value: Any, where: str, column: str, settings: LabelledSettings) -> str:
+    """The label of a text, or its labels, joined.
+
+    Raises:
+        TextError: there is none, or there are several where one is needed.
+    """
+    if isinstance(value, list):
+        labels = [_label(label, where, column) for label in value]
+        if not settings.multi_label:
+            raise several_labels(where, labels)
+        if any(not label or LABEL_SEPARATOR in label for label in labels):
+            raise TextError(f"{where}: a label in {column!r} is empty or holds {LABEL_SEPARATOR}")
+        return intern(joined_labels(labels))
+    if value is None and settings.multi_label:
+        return ""
+    label = _label(value, where, column).strip()
+    if settings.multi_label:
+        return intern(joined_labels(filter(None, map(str.strip, label.split(LABEL_SEPARATOR)))))
+    if not label:
+        raise TextError(f"{where}: no label in {column!r}")
+    return intern(label)
+
+
+def several_labels(where: str, labels: Sequence[str]) -> TextError:
+    """The error for a text with a list of labels where one is needed."""
+    return TextError(f"{where}: {len(labels):,} labels of one text", "it needs one", "--multi-label learns any number of them")
+
+
+def _label(value: Any, where: str, column: str) -> str:
+    """A word or a label as text: numbers and truth values as JSON writes them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int)):
+        raise TextError(f"{where}: column {column!r} holds {given(value)}", "words and labels are texts or whole numbers")
+    return str(value)

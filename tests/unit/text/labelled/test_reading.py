@@ -1,0 +1,201 @@
+"""Files with labels: each format read and told by its content; each fault is one error with its file and line."""
+
+import gzip
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from rnnlm.errors import RnnlmError, SettingsError, TextError, UsageError
+from rnnlm.text.labelled.example import labels_in
+from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.text.labelled.settings import LabelledSettings
+
+WORDS, TAGS = ("We", "do", "n't", "fly", "."), ("PRON", "AUX", "PART", "VERB", "PUNCT")
+CONLLU = (
+    "# sent_id = 1\n# text = We don't fly.\n# mood = plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\t_\n"
+    "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n4\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
+    "4.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n5\t.\t.\tPUNCT\t.\t_\t_\t_\t_\t_\n\n"
+)
+ROWS = [{"id": 7, "text": "fly to Rome", "slots": "O O B-city", "intent": "flight"}, {"id": 8, "text": "hi", "slots": "O", "intent": "a#b"}]
+TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row in ROWS)]) + "\n"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def of(content, task="tagging", name="data.txt", labels=None, aligned=True, **settings):
+        files = []
+        for file, text in ((name, content), *([("labels.txt", labels)] if labels is not None else [])):
+            files.append(tmp_path / file)
+            files[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_labelled(files[:1], LabelledSettings(**settings), task, files[1:], aligned)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "content, format",
+    [
+        (CONLLU, "conllu"),
+        ("We PRON\ndo AUX\nn't PART\nfly VERB\n. PUNCT\n", "columns"),
+        ("\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n", "columns"),
+        ("\ufeffWe/PRON do/AUX n't/PART  fly/VERB ./PUNCT\n\n", "slashes"),
+        ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
+        ('{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", "VERB", "PUNCT"]}\n', "jsonl"),
+        ('text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", "PART", "VERB", "PUNCT"]\n', "tsv"),
+    ],
+)
+def test_each_format_of_labels_of_words_is_told_by_its_content(read, content, format):
+    text = read(content)
+    assert [(each.words, each.word_labels, each.text_labels) for each in text.examples] == [(WORDS, (TAGS,), ())]
+    assert (text.format, [*text.scheme.values()]) == (format, ["none"])
+    assert text.content_hash == read(CONLLU).content_hash
+
+
+@pytest.mark.parametrize(
+    "content, format, name",
+    [
+        ("b\ta text\n\na\t other  text\n", "label-first", "x"),
+        ("__label__b a text\nother __label__a text\n", "fasttext", "x"),
+        ("sentence\tlabel\na text\tb\nother text\ta\n", "tsv", "x"),
+        ("label;text\nb;a text\na;other text\n", "csv", "x.csv"),
+        ('[{"text": "a text", "label": "b"},\n {"text": "other text", "label": "a"}]', "jsonl", "x"),
+    ],
+)
+def test_each_format_of_labels_of_texts_is_told_by_its_content(read, content, format, name):
+    text = read(content, "classification", name)
+    found = [(each.words, each.word_labels, each.text_labels) for each in text.examples]
+    assert found == [(("a", "text"), (), ("b",)), (("other", "text"), (), ("a",))]
+    assert text.format == format
+
+
+def test_a_text_behind_its_label_and_a_space_is_a_format_to_be_named(read):
+    with pytest.raises(TextError, match="cannot tell.*label-first"):
+        read("1 good\n0 bad\n", "classification")
+    assert [each.text_labels for each in read("1 good\n0 bad film\n", "classification", format="label-first").examples] == [("1",), ("0",)]
+
+
+def test_the_fields_of_conllu_and_its_comments_are_label_columns(read):
+    text = read(CONLLU, column="lemma", label_column="xpos,feats", sentence_label_column="mood")
+    (example,) = text.examples
+    assert (text.word_columns, text.text_columns) == (("xpos", "feats"), ("mood",))
+    assert (example.words, example.text_labels, example.line) == (("we", "do", "not", "fly", "."), ("plain",), 1)
+    assert example.word_labels == (("PRP", "VBP", "RB", "VB", "."), ("Case=Nom", "_", "_", "_", "_"))
+
+
+def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_shows_them(read):
+    content = "-DOCSTART- -X- O 0\n\nEU NNP B-ORG 0\nrejects VBZ O 0\n\nall DT O 0\nBritish JJ B-MISC 0\nlamb NN O 0\n"
+    text = read(content, label_column="3,2")
+    assert text.examples[0].word_labels == (("B-ORG", "O"), ("NNP", "VBZ"))
+    assert text.scheme == {"3": "bio", "2": "none"}
+    assert [each.line for each in text.examples] == [3, 6]
+    with pytest.raises(TextError) as caught:
+        read(content)
+    assert caught.value.why == "its columns are 1: EU rejects all ...; 2: NNP VBZ DT ...; 3: B-ORG O B-MISC; 4: 0"
+
+
+def test_a_slash_in_a_word_is_not_the_one_before_its_tag(read):
+    (example,) = read(r"1\/2/CD and/or/CC //SYM a\\/b a\b/c").examples
+    assert example.words == ("1/2", "and/or", "/", "a\\", "a\\b")
+    assert example.word_labels == (("CD", "CC", "SYM", "b", "c"),)
+
+
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz", "x.jsonl", "x.csv", "x.parquet"])
+def test_slots_stand_beside_intents_in_every_table(read, tmp_path, name):
+    content = TSV.encode()
+    if name == "x.parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+    elif name == "x.jsonl":
+        content = "\n".join(map(json.dumps, ROWS)).encode()
+    elif name == "x.csv":
+        content = TSV.replace("\t", ",").encode()
+    text = read(gzip.compress(content) if name.endswith("gz") else content, name=name, sentence_label_column="intent")
+    assert (text.word_columns, text.text_columns, text.scheme) == (("slots",), ("intent",), {"slots": "bio"})
+    assert [each.text_labels for each in text.examples] == [("flight",), ("a#b",)]
+    assert text.examples[0].word_labels == (("O", "O", "B-city"),)
+    intents = read(content, "classification", name=name.removesuffix(".gz"), label_column="intent")
+    assert [(each.word_labels, each.text_labels) for each in intents.examples] == [((), ("flight",)), ((), ("a#b",))]
+
+
+def test_labels_in_a_file_of_their_own(read):
+    (example,) = read("a b\n", labels="x y\n").examples
+    assert (example.words, example.word_labels) == (("a", "b"), (("x", "y"),))
+    assert read("a b\nc\n", "classification", labels="x y\nz\n").examples[0].text_labels == ("x y",)
+    assert read("s c h u h\n", labels="S U\n", aligned=False).examples[0].word_labels == (("S", "U"),)
+
+
+def test_a_text_may_have_several_labels_where_that_is_asked_for(read):
+    assert [each.text_labels[0] for each in read("b|a|b\tx\n\ty\n", "classification", multi_label=True).examples] == ["b|a", ""]
+    fast = "__label__b __label__a x\n"
+    assert read(fast, "classification", multi_label=True).examples[0].text_labels == ("b|a",)
+    row = '{"text": "x", "labels": ["b", "a"]}'
+    assert labels_in(read(row, "classification", multi_label=True).examples[0].text_labels[0]) == ("b", "a")
+    for content in (fast, row):
+        with pytest.raises(TextError, match="line 1: 2 labels of one text.*multi-label"):
+            read(content, "classification")
+
+
+FAULTS = [  # content, what the message holds, settings
+    (CONLLU.replace("\tRB", " RB"), "line 7: 9 columns, not 10", {}),
+    (CONLLU.replace("\n3\tn't", "\n4\tn't"), "line 7: '4' is not the number of a word.*number 3", {}),
+    (CONLLU.replace("2-3", "1-3"), "line 5: 1-3 is no range", {}),
+    (CONLLU.replace("2-3", "2-9"), "line 1: a multiword form ends with word 9.*has 5", {}),
+    (CONLLU + "# text = x\n\n", "line 12: no words", {}),
+    (CONLLU, "no column 'upso'.*form, lemma, upos.*did you mean 'upos'", {"label_column": "upso"}),
+    (CONLLU, "line 1: no comment '# tone", {"sentence_label_column": "tone"}),
+    (CONLLU, "'deprel' holds _ alone", {"label_column": "deprel"}),
+    ("a X\nb\n", "line 2: 1 column.*line 1 has 2", {"format": "columns"}),
+    ("a\nb\n", "line 1: one column", {"format": "columns"}),
+    ("a\tX\n\tY\n", "begins in line 1: word 2 or its label is empty", {}),
+    ("a X\nb Y\n", "line 1: no column '3'.*it has 1, 2", {"label_column": "3"}),
+    ("a/X b/\n", r"line 1: 'b/' is not a word and its tag", {"format": "slashes"}),
+    (b"a X\nb \xff\n", "line 2, byte 3: not UTF-8", {}),
+    (TSV.replace("O O B-city", "O O"), "line 2: 3 words and 2 labels in 'slots'", {}),
+    (TSV.replace("O O B-city", "O O O O"), "line 2: 3 words and 4 labels in 'slots'", {}),
+    (TSV.replace("\thi\t", "\t \t"), "line 3: no words", {}),
+    (TSV, "line 2: no column 'slot'.*id, text, slots, intent.*did you mean 'slots'", {"label_column": "slot"}),
+    ('{"text": "a", "tags": ["X"]}\n[1]\n', "line 2: not a JSON object", {}),
+    ('{"text": "a", "tags": ["X"]}\n{"text": "a"}\n', "line 2: no column 'tags'", {}),
+    ('{"text": "a", "tags": [[]]}\n', "line 1: column 'tags' holds a list", {}),
+    ('{"text": "a", "x": "X", "y": "Y"}\n', "line 1: which column holds the labels.*x, y", {}),
+    ("just a text\nand one more of them\n", "cannot tell how its labels are written", {}),
+    ("\n \n", "no sentences", {}),
+    ("a B-X\nb E-X\n", "line 1: 'E-X' is not a label of bio", {"scheme": "bio"}),
+]
+
+
+@pytest.mark.parametrize("content, message, settings", FAULTS)
+def test_each_fault_is_one_error_with_its_file_and_line(read, content, message, settings):
+    with pytest.raises(TextError, match=message) as caught:
+        read(content, **settings)
+    assert "data.txt" in caught.value.what
+
+
+def test_files_of_labels_must_be_as_long_and_as_many(read, tmp_path):
+    with pytest.raises(TextError, match=r"labels.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"):
+        read("a\nb\n", labels="X\n")
+    with pytest.raises(TextError, match=r"labels.txt, line 1: 2 words and 1 label in"):
+        read("a b\n", labels="X\n")
+    with pytest.raises(UsageError, match="2 files of text and 1 of labels"):
+        read_labelled([tmp_path / "data.txt"] * 2, LabelledSettings(), "tagging", [tmp_path / "labels.txt"])
+
+
+def test_what_does_not_go_together_is_wrong_usage(read):
+    with pytest.raises(UsageError, match="conllu labels words.*--task tagging"):
+        read(CONLLU, "classification", format="conllu")
+    with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
+        read("__label__a b", format="fasttext")
+    with pytest.raises(SettingsError, match="names a column twice"):
+        LabelledSettings(label_column="upos, upos")
+
+
+@pytest.mark.parametrize("word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "/" * 100_000, "[" * 100_000])
+def test_a_word_of_any_length_is_read_or_refused_at_once(read, word):
+    for content in (f"{word}/X\n", f"{word} X\nb Y\n", CONLLU.replace("fly", word), json.dumps({"text": word, "tags": word})):
+        try:
+            assert all(example.words for example in read(content).examples)
+        except RnnlmError as error:
+            assert len(str(error)) < 5000

@@ -1,0 +1,94 @@
+"""Schemes of spans are told apart and converted into each other without loss; what breaks them is read as conlleval reads it."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.errors import RnnlmWarning
+from rnnlm.text.labelled.schemes import LETTERS, allowed, convert, spans, tell_scheme, written
+
+BY_HAND = {  # two names side by side, one of three words, one of another type behind it
+    "iob1": "I-P B-P O I-L I-L I-L I-P O",
+    "bio": "B-P B-P O B-L I-L I-L B-P O",
+    "bioes": "S-P S-P O B-L I-L E-L S-P O",
+    "bilou": "U-P U-P O B-L I-L L-L U-P O",
+    "bmewo": "W-P W-P O B-L M-L E-L W-P O",
+    "bmes": "S-P S-P O B-L M-L E-L S-P O",
+}
+SPANS = [(0, 1, "P"), (1, 2, "P"), (3, 6, "L"), (6, 7, "P")]
+
+
+@st.composite
+def some_spans(draw):
+    length, found, place = draw(st.integers(1, 8)), [], 0
+    while place < length:
+        end = draw(st.integers(place, length))
+        if end > place:
+            found.append((place, end, draw(st.sampled_from(["", "X", "Y-Z"]))))
+        place = max(end, place + draw(st.integers(0, 1)), place)
+        if end == place and not draw(st.booleans()):
+            place += 1
+    return found, length
+
+
+@pytest.mark.parametrize("scheme", LETTERS)
+def test_a_sentence_by_hand(scheme):
+    labels = BY_HAND[scheme].split()
+    assert spans(labels, scheme) == SPANS
+    assert tell_scheme([labels]) == scheme
+    for other in LETTERS:
+        assert convert(labels, scheme, other) == BY_HAND[other].split()
+    assert convert(labels, scheme, "none") == labels
+
+
+@given(some_spans(), st.sampled_from(list(LETTERS)), st.sampled_from(list(LETTERS)))
+def test_converting_keeps_the_spans_and_comes_back(drawn, one, other):
+    found, length = drawn
+    labels = written(found, length, one)
+    assert spans(labels, one) == found
+    converted = convert(labels, one, other)
+    assert spans(converted, other) == found
+    assert convert(converted, other, one) == labels
+
+
+@given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou", "bmewo"]))
+def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
+    """Labels that are allowed to follow each other are those that a conversion leaves as they are."""
+    found, length = drawn
+    symbols = sorted({"O", *written(found, length, scheme), *written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)})
+    start, end, transitions = allowed(symbols, scheme)
+    for ids in itertools.islice(itertools.product(range(len(symbols)), repeat=3), 400):
+        labels = [symbols[id] for id in ids]
+        is_allowed = start[ids[0]] and end[ids[-1]] and all(transitions[pair] for pair in itertools.pairwise(ids))
+        assert is_allowed == (convert(labels, scheme, scheme) == labels), labels
+
+
+@pytest.mark.parametrize("labels", ["NN VB", "O O", "B I N", "S M L", "B AW T", "B-", "O B-X -", "I"])
+def test_other_labels_are_no_spans(labels):
+    assert tell_scheme([labels.split()]) == "none"
+    assert spans(labels.split(), "none") == []
+    assert all(mask.all() for mask in allowed(labels.split(), "none"))
+
+
+def test_names_of_one_kind_need_no_type():
+    assert tell_scheme(["B I O".split()]) == "bio"
+    assert convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
+
+
+def test_an_inside_behind_nothing_begins_a_span_and_the_most_decide_which_scheme_it_is():
+    rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
+    with pytest.warns(RnnlmWarning, match="1 of 4 spans are not as in BIO"):
+        assert tell_scheme(rows) == "bio"
+    assert spans(rows[2], "bio") == [(1, 2, "X")]
+    assert convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]
+    assert tell_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
+    assert spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes") == [(0, 1, "X"), (1, 3, "Y"), (3, 4, "Y"), (5, 6, "Z"), (6, 7, "Z")]
+
+
+def test_symbols_that_are_no_labels_of_the_scheme_stand_for_outside():
+    start, end, transitions = allowed(["<unk>", "I-X", "B-X"], "bio")
+    assert start.tolist() == [True, False, True] and end.all()
+    np.testing.assert_array_equal(transitions, [[True, False, True], [True, True, True], [True, True, True]])
