@@ -42,8 +42,8 @@ class PlainDisplay:
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
-            best = f" (best {event.best:.2f})" if event.chooses else ""
-            self.progress.say(f"step {event.step:,}: validation {name} {figure:.2f}{best}")
+            best = f" (best {shown_figure(event, event.best)})" if event.chooses else ""
+            self.progress.say(f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{best}")
         elif isinstance(event, events.CheckpointSaved):
             self.progress.say(f"step {event.step:,}: checkpoint")
         elif line := news(event):
@@ -118,13 +118,18 @@ class LiveDisplay:
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
         train = f"train {training_figure(step).removeprefix('perplexity ')}"
         validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
-        valid = [f"valid {criterion(validated)[1]:.2f}"] if validated else []
-        valid += [f"best {validated.best:.2f}"] if validated and validated.best is not None else []
+        valid = [f"valid {shown_figure(validated, criterion(validated)[1])}"] if validated else []
+        valid += [f"best {shown_figure(validated, validated.best)}"] if validated and validated.best is not None else []
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {saved.step:,}"] if saved else []
         kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
         return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
+
+
+def shown_figure(event: events.Validated, figure: float) -> str:
+    """A perplexity or a loss as it is, a share of what is labelled in percent."""
+    return f"{figure:.2f}" if event.criterion in (events.PERPLEXITY, "loss_nats") else f"{figure:.2%}"
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:

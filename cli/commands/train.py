@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
+from rnnlm.models.registry import LANGUAGE_MODEL
 
 from .. import terminal
 from ..help import Command
@@ -77,8 +78,21 @@ class _Command(Command):
     text_options,
 )
 @section(
+    "Task",
+    click.option("--task", metavar="TASK", help="tagging or classification instead of a language model: rnnlm tag, rnnlm classify."),
+    click.option("--label-column", metavar="NAME,...", help="Columns of the labels that are learned, by name or number."),
+    click.option("--sentence-label-column", metavar="NAME,...", help="With tagging: columns of labels of the whole sentence."),
+    click.option("--labels", multiple=True, metavar="FILE", help="Labels of TEXT, in a file of their own; line by line."),
+    click.option("--valid-labels", multiple=True, metavar="FILE", help="Those of --valid."),
+    click.option("--test-labels", multiple=True, metavar="FILE", help="Those of --test."),
+    click.option("--format", metavar="FORMAT", help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
+    click.option("--scheme", metavar="SCHEME", help="How labels write spans: none, iob1, bio, bioes, ...  [default: told by the labels]"),
+    click.option("--multi-label", is_flag=True, default=None, help="With classification: a text has any number of labels, joined by |."),
+    click.option("--align", is_flag=True, default=None, help="With tagging: labels are the sounds of letters, and are aligned first."),
+)
+@section(
     "Model",
-    click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram."),
+    click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; of tasks also bag and cnn."),
     click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."),
     click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
@@ -244,6 +258,11 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         terminal.print_json(shown | {"seconds": round(finished.seconds, 2)})
         return
     if not finished.results:
+        return
+    if plan.kind.task != LANGUAGE_MODEL:
+        from ..label_figures import show
+
+        show(finished.results)
         return
     keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
     rows = [[name, *(terminal.cell(result[key]) for key in keys)] for name, result in finished.results.items()]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentSettings
+from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentModelSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {
@@ -27,7 +27,7 @@ States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
 def is_in_torch(settings: NetworkSettings) -> bool:
     """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal widths (or, under weight-drop,
     a kernel for each layer), a softmax."""
-    if not isinstance(settings, RecurrentSettings) or settings.model not in KERNELS:
+    if not isinstance(settings, RecurrentModelSettings) or settings.model not in KERNELS:
         return False
     if settings.characters or settings.output_layer != "softmax":
         return False
@@ -38,7 +38,7 @@ def is_in_torch(settings: NetworkSettings) -> bool:
 class _Network(nn.Module):
     """Word vectors and the layer of logits; tied where `settings` tie, through a projection if widths differ."""
 
-    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+    def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__()
         E, H = settings.embedding_size, settings.widths[-1]
         self.settings = settings
@@ -57,7 +57,7 @@ class _Network(nn.Module):
 class TextbookNetwork(_Network):
     """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear, for settings that are :func:`is_in_torch`, without weight-drop."""
 
-    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+    def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         between = settings.dropout_between if settings.layers > 1 else 0.0
         self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
@@ -87,7 +87,7 @@ class WeightDropLayer(nn.Module):
 class WeightDropNetwork(_Network):
     """Layers of any widths, with the dropouts and penalties that `settings` ask for."""
 
-    def __init__(self, settings: RecurrentSettings, size: int) -> None:
+    def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         widths = (settings.embedding_size, *settings.widths)
         self.layers = nn.ModuleList(WeightDropLayer(self._kernel(*shape), settings.weight_drop) for shape in itertools.pairwise(widths))
@@ -119,7 +119,7 @@ class WeightDropNetwork(_Network):
 
 
 def make_loop(
-    settings: RecurrentSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, ...]],
+    settings: RecurrentModelSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, ...]],
     precision: str, device: torch.device,
 ) -> Callable[[], int]:  # fmt: skip
     """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were; with AdamW, or with

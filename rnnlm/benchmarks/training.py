@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from rnnlm.errors import UsageError
 from rnnlm.system import peak_bytes
-from rnnlm.text.encoding import TrainingData
+from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.training.plan import Plan
 
 Batches = list[tuple[Any, Any]]  # inputs_TB, targets_TB
@@ -116,7 +116,7 @@ def _trainer(plan: Plan, steps: int) -> Any:
     from rnnlm.config import Budget
     from rnnlm.neural.fitting.fitting import make_trainer
 
-    trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, plan.data.train, None))
+    trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, cast(EncodedText, plan.data.train), None))
     trainer.clock.budget = Budget(steps=steps)
     trainer.resumable = False
     trainer.rollbacks.limit = 0
@@ -174,6 +174,6 @@ def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     if not is_in_torch(settings):
         return None
     of_rows = replace(trainer.settings, batch_rows=rows)
-    streams = TextStreams(plan.data.train, plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
+    streams = TextStreams(cast(EncodedText, plan.data.train), plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
     batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
     return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)

@@ -9,7 +9,30 @@ from rnnlm.errors import visible
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
+from rnnlm.models.registry import LANGUAGE_MODEL
 
+_WHAT = {LANGUAGE_MODEL: "A language model", "tagging": "A tagger of words", "classification": "A classifier of texts"}
+_USE = {
+    LANGUAGE_MODEL: (
+        'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
+        "rnnlm eval -m {name} TEXT",
+        "rnnlm generate -m {name}",
+    ),
+    "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
+    "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
+}
+FIGURES = (
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "accuracy_known",
+    "accuracy_unknown",
+    "macro_f1",
+    "word_error_rate",
+    "symbol_error_rate",
+    "ece",
+)
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
 
 
@@ -29,19 +52,17 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines = [
         f"# {name}",
         "",
-        f"A language model of kind `{manifest.model}`, {_origin(manifest.training)}.",
+        f"{_WHAT[_task(manifest)]} of kind `{manifest.model}`, {_origin(manifest.training)}.",
         "",
         "| | |",
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
-        *_results(manifest.results),
+        *(_results if _task(manifest) == LANGUAGE_MODEL else _figures)(manifest.results),
         "## How to use it",
         "",
         "```",
-        f'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
-        f"rnnlm eval -m {name} TEXT",
-        f"rnnlm generate -m {name}",
+        *(command.format(name=name) for command in _USE[_task(manifest)] if not (tokenizer.is_reversed and "generate" in command)),
         "```",
         "",
         "## Settings",
@@ -59,6 +80,10 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     if "imported_from" not in manifest.training:
         return manifest.settings
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
+
+
+def _task(manifest: Manifest) -> str:
+    return str(manifest.settings.get("task", LANGUAGE_MODEL))
 
 
 def _origin(training: dict[str, Any]) -> str:
@@ -82,6 +107,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    if tokenizer.is_reversed:
+        yield "direction", "reads each line from its end"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
@@ -104,6 +131,19 @@ def _results(results: dict[str, dict[str, Any]]) -> list[str]:
         lines.append(f"| {name} | {result['tokens']:,} | {numbers} | {result['oov_words']:,} |")
     lines += ["", "Signatures:", "", *(f"* {name}: `{result['signature']}`" for name, result in results.items()), ""]
     return lines
+
+
+def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
+    """The figures of a task, of each text and column of labels."""
+    if not results:
+        return []
+    lines = ["## Numbers", "", "| text | labels | figure | value |", "|---|---|---|---|"]
+    for name, result in results.items():
+        for column in result["columns"]:
+            shown = {key: column[key] for key in FIGURES if column.get(key) is not None}
+            lines += [f"| {name} | {column['column']} | {key} | {value:.4f} |" for key, value in shown.items()]
+    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, result in results.items() for each in result["columns"]]
+    return [*lines, "", "Signatures:", "", *signatures, ""]
 
 
 def number(value: float | None) -> str:

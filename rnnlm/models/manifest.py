@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 HINT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model)"
+    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
     rf"({re.escape(UNFINISHED)})?"
 )
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept beside a model for adapting it
@@ -52,10 +52,10 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files, and over what its tokenizer rewrites; of a combination also over its
-        settings and parts, wherever these lie."""
+        """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer rewrites, and over its direction; of a
+        combination also over its settings and parts, wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation") if (value := self.tokenizer.get(name))]
+        hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation", "reversed") if (value := self.tokenizer.get(name))]
         if self.parts:
             hashed += [json.dumps(self.settings, sort_keys=True), *(f"part:{part.fingerprint}" for part in self.parts)]
         return hashlib.sha256("\n".join(hashed).encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -59,7 +59,7 @@ def save(
             replace one of its parts.
     """
     files: dict[str, FileEntry] = {}
-    family = registry.kind_of(name).family
+    family = registry.kind_of(name, settings.get("task", registry.LANGUAGE_MODEL)).family
     with writing(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,10 +153,12 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         ModelError: its settings are not valid, or its files are missing or damaged.
     """
     with _naming(folder):
-        kind = registry.kind_of(manifest.model)
+        kind = registry.kind_of(manifest.model, manifest.settings.get("task", registry.LANGUAGE_MODEL))
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
             raise ModelError("the kind of model is not clear", f"{CONFIG} names {manifest.model} in one place and another kind in another")
         tokenizer = load_tokenizer(folder, manifest)
+        if kind.labels:
+            tokenizer = kind.codec(tokenizer, _tokenizer_files(folder, manifest))
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
             shapes = kind.array_shapes(manifest.settings, tokenizer, tensor_files.shapes(next(iter(_files(folder, manifest, "weights")))))

@@ -9,10 +9,13 @@ from typing import Any
 from rnnlm.errors import SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
+LANGUAGE_MODEL = "language-model"
+TASKS = ("tagging", "classification")  # what networks are trained for, beside language models
+
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model. `settings` and the functions are given as "module:name" and imported when asked for."""
+    """One kind of model for one task. `settings` and the functions are given as "module:name" and imported when asked for."""
 
     name: str
     family: str
@@ -23,6 +26,9 @@ class Kind:
     holds_out: bool  # without validation text, part of the training text is held out
     mapped: bool = False  # its arrays stay in the file, mapped into memory
     made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
+    task: str = LANGUAGE_MODEL
+    texts: str = "rnnlm.training.texts"  # module with open_texts, which reads what it is trained on, and results, its figures
+    labels: str | None = None  # module with codec(tokenizer, files), which adds the labels that a model writes to what it reads
 
     def settings_classes(self) -> tuple[type[Any], ...]:
         """The classes of its settings."""
@@ -45,6 +51,27 @@ class Kind:
     def fit(self, *arguments: Any) -> Any:
         """Train a model; the events of the run."""
         return resolve_name(f"{self.fitting}:fit")(*arguments)
+
+    @property
+    def text_settings(self) -> tuple[type[Any], ...]:
+        """The classes of settings that say how what it is trained on is read."""
+        return tuple(resolve_name(f"{self.texts}:TEXT_SETTINGS"))
+
+    def open_texts(self, *arguments: Any) -> Any:
+        """Read and encode what is asked for; what it raises is as for :func:`rnnlm.training.texts.open_texts`."""
+        return resolve_name(f"{self.texts}:open_texts")(*arguments)
+
+    def results(self, *arguments: Any) -> dict[str, dict[str, Any]]:
+        """The figures of a trained model on its validation and test texts."""
+        return resolve_name(f"{self.texts}:results")(*arguments)
+
+    def codec(self, tokenizer: Any, files: dict[str, bytes]) -> Any:
+        """The tokenizer of a model and, for a task, the labels that its folder's `files` hold."""
+        return tokenizer if self.labels is None else resolve_name(f"{self.labels}:codec")(tokenizer, files)
+
+    def initial_weights(self, *arguments: Any) -> Any:
+        """The weights that a task's network starts from, by name; None where all are random."""
+        return resolve_name(f"{self.fitting}:initial_weights")(*arguments)
 
     @property
     def array_shapes(self) -> Callable[..., Any]:
@@ -90,24 +117,50 @@ KINDS = {
 }  # fmt: skip
 
 
-def kind_of(name: str) -> Kind:
-    """The kind of model called `name`.
+def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
+    classes = tuple(f"rnnlm.tasks.{each}" for each in (f"settings:{settings}", "fitting_settings:TaskFittingSettings"))
+    return Kind(
+        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.fitting", "rnnlm.tasks.model", holds_out=True, task=task,
+        texts="rnnlm.tasks.texts", labels="rnnlm.tasks.codec",
+    )  # fmt: skip
+
+
+ABOUT = {"tagging": "tags words", "classification": "classifies texts"}
+_RECURRENT = {"rnn": "Elman", "gru": "Gru", "lstm": "Lstm", "qrnn": "Qrnn"}
+TASK_KINDS = (
+    *(
+        _of_task(task, name, f"{ABOUT[task]}: {KINDS[name].about}", f"{cell}{what}")
+        for task, what in (("tagging", "Tagger"), ("classification", "Classifier"))
+        for name, cell in _RECURRENT.items()
+    ),
+    _of_task("classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"),
+    _of_task("classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"),
+)
+
+
+def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
+    """The kind of model called `name`, for a task.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is none of that name, or none of that task.
     """
-    if name not in KINDS:
-        raise SettingsError(f"unknown model {name!r}", hint=nearest(name, KINDS))
-    return KINDS[name]
+    if task not in (LANGUAGE_MODEL, *TASKS):
+        raise SettingsError(f"unknown task {task!r}", hint=nearest(task, TASKS))
+    kinds = KINDS if task == LANGUAGE_MODEL else {kind.name: kind for kind in TASK_KINDS if kind.task == task}
+    if name in kinds:
+        return kinds[name]
+    if name in KINDS or any(kind.name == name for kind in TASK_KINDS):
+        raise SettingsError(*resolve_name("rnnlm.tasks.refusals:refusal")(task, name))
+    raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
 
 
-def trained_kind(name: str) -> Kind:
+def trained_kind(name: str, task: str = LANGUAGE_MODEL) -> Kind:
     """The kind of model called `name`, which is fitted to a text.
 
     Raises:
-        SettingsError: there is none of that name, or it is made of other models.
+        SettingsError: there is none of that name, none of that task, or it is made of other models.
     """
-    kind = kind_of(name)
+    kind = kind_of(name, task)
     if kind.fitting is None:
         raise SettingsError(f"a model of kind {name} is not trained", "it is made of models that are", f"{kind.made_with} makes one")
     return kind

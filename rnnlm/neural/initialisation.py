@@ -1,12 +1,13 @@
 """How weights start, by name."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import Initialisation
+from rnnlm.neural.input_settings import Initialisation, InputSettings
 
 
 @torch.no_grad()
@@ -35,6 +36,28 @@ def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain:
         return
     for block in weight.chunk(blocks):
         _fill(block, name, init_range, gain, width)
+
+
+def start_weights(
+    settings: InputSettings, hidden: Iterable[tuple[Tensor, str, int]], outputs: Iterable[Tensor], vectors_VE: Tensor | None
+) -> None:
+    """Fill a network's weights as its settings ask for: those of hidden layers, with what they multiply ("input" or "recurrent") and
+    the blocks stacked in them; those of output layers; the word vectors, if there are any.
+
+    Raises:
+        SettingsError: an initialisation does not fit its weights.
+    """
+
+    def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
+        initialise(weight, name, init_range=settings.init_range, gain=settings.init_gain, width=width, blocks=blocks)
+
+    names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
+    for weight, kind, blocks in hidden:
+        start(weight, names[kind], len(weight) // blocks, blocks)
+    for weight in outputs:
+        start(weight, settings.init_output, weight.shape[1])
+    if vectors_VE is not None:
+        start(vectors_VE, settings.init_embedding, settings.embedding_size)
 
 
 def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, width: int) -> None:

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.word_input import WordInput
-from rnnlm.neural.initialisation import initialise
+from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.feedforward import WordWindow
 from rnnlm.neural.layers.jordan import FedBack, JordanLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.outputs.choice import make_output
+from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.neural.regularization import activation_penalty, dropout
-from rnnlm.neural.settings import FeedForwardSettings, Initialisation, JordanSettings, NetworkSettings, RecurrentSettings
+from rnnlm.neural.settings import FeedForwardSettings, JordanSettings, NetworkSettings
 from rnnlm.neural.trace import Trace, trace
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
@@ -134,23 +135,8 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
             f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts", "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
-    _initialise(network)
+    start_weights(settings, network.body.matrices(), network.output.matrices(), network.input.weight)
     return network.prepare()
-
-
-def _initialise(network: Network) -> None:
-    settings = network.settings
-
-    def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
-        initialise(weight, name, init_range=settings.init_range, gain=settings.init_gain, width=width, blocks=blocks)
-
-    names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
-    for weight, kind, blocks in network.body.matrices():
-        start(weight, names[kind], len(weight) // blocks, blocks)
-    for weight in network.output.matrices():
-        start(weight, settings.init_output, weight.shape[1])
-    if network.input.weight is not None:
-        start(network.input.weight, settings.init_embedding, settings.embedding_size)
 
 
 def _body(settings: NetworkSettings, size: int) -> RecurrentStack | JordanLayer | WordWindow:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
+from rnnlm.neural.settings import NetworkSettings, RecurrentModelSettings
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
@@ -31,7 +31,7 @@ def activation_penalty(settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Te
     """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et al. 2018, section 4.6):
     alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout left, TAR on what there was before; 0.0 where
     neither is asked for."""
-    if not isinstance(settings, RecurrentSettings):
+    if not isinstance(settings, RecurrentModelSettings):
         return 0.0
     penalty: Tensor | float = 0.0
     if settings.activation_penalty:

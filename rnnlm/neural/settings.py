@@ -1,52 +1,23 @@
-"""The shape of each kind of network: what can be set, and what contradicts itself. It does not import torch.
+"""The shape of each kind of language model: what can be set, and what contradicts itself. It does not import torch.
 
-One class a kind of model, each with what all networks have (word vectors, dropout, initialisation, output layer).
+One class a kind of model, each with what all networks have (input_settings.py), the output layer, and what is its own; the recurrent
+ones have the settings of their layers (recurrent_settings.py).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative, Positive, Probability, from_stored
+from rnnlm.config import Count, NonNegative, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.needs import OF_NETWORKS, OWNERS
-
-# Bounds far above any use: the shapes in a damaged or hostile config.json are checked before anything is allocated.
-Depth = Annotated[int, Meta(ge=1, le=100)]
-Width = Annotated[int, Meta(ge=1, le=1 << 20)]
-
-Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
-ResetGate = Literal["after", "before"]
-UpdateGate = Literal["keep", "renew"]
-Pooling = Literal["f", "fo", "ifo"]
-OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
-Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
-Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
+from rnnlm.neural.input_settings import InputSettings, Sizes, Width
+from rnnlm.neural.recurrent_settings import OF_ACTIVATIONS, Activation, ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
-    """What every neural network has."""
-
-    NEEDS = OF_NETWORKS
-
-    model: Annotated[str, Meta(description="kind of model")] = "lstm"
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
-    hidden_size: Annotated[Width, Meta(description="width of the hidden layers")] = 256
-
-    characters: Annotated[
-        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
-    ] = None
-    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = False
-    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
-    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = (
-        "25,50,75,100,125,150"
-    )
-    character_highways: Annotated[
-        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
-    ] = 1
-    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
+class NetworkSettings(InputSettings):
+    """What every neural language model has: an output layer that predicts words."""
 
     output_layer: Annotated[
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
@@ -65,21 +36,7 @@ class NetworkSettings:
     ] = 4.0
     classes: Annotated[Count | None, Meta(description="output_layer=class: number of classes; none: the square root of V")] = None
     mixture_components: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")] = 15
-
-    dropout_embedding: Annotated[
-        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a window")
-    ] = 0.0
-    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
     dropout_latent: Annotated[Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")] = 0.0
-    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a window")] = False
-
-    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
-    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers start")] = "torch"
-    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = "torch"
-    init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
-    init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1
-    init_gain: Annotated[Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")] = 1.0
 
     def __post_init__(self) -> None:
         if self.tied and (why := self._cannot_tie()):
@@ -87,9 +44,7 @@ class NetworkSettings:
         if self.loss != "full" and self.output_layer != "softmax":
             what, why = f"loss = {self.loss} trains a full softmax on noise words", f"output_layer is {self.output_layer}"
             raise SettingsError(what, why, "set output_layer=softmax")
-        self._check_owners()
-        if not any(sizes(self.character_filters)):
-            raise SettingsError(f"character_filters = {self.character_filters} has no filters")
+        super().__post_init__()
 
     @property
     def is_tied(self) -> bool:
@@ -97,35 +52,10 @@ class NetworkSettings:
         return self.tied is not False and not self._cannot_tie()
 
     @property
-    def has_word_vectors(self) -> bool:
-        return not self.characters or self.characters_beside
-
-    @property
-    def input_width(self) -> int:
-        """Width of what the body reads for each word: its vector, what its characters say, or both."""
-        words = self.embedding_size if self.has_word_vectors else 0
-        spelled = {"cnn": sum(sizes(self.character_filters)), "lstm": 2 * self.character_hidden_size, None: 0}
-        return words + spelled[self.characters]
-
-    @property
-    def output_width(self) -> int:
-        """Width of what the body hands to the output layer, before a projection."""
-        return self.hidden_size
-
-    @property
     def features_width(self) -> int:
         """Width of what the output layer reads: that of the word vectors it is tied to, else the body's. A mixture of softmaxes
         maps the body's width itself."""
         return self.embedding_size if self.is_tied and self.output_layer != "mos" else self.output_width
-
-    def _check_owners(self) -> None:
-        """A setting that differs from its default belongs to what was chosen."""
-        defaults = {field.name: field.default for field in fields(self)}
-        for name, (owner, choices) in OWNERS.items():
-            if getattr(self, name) != defaults[name] and getattr(self, owner) not in choices:
-                what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
-                hint = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
-                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
 
     def _cannot_tie(self) -> str:
         """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
@@ -137,18 +67,9 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
-class RecurrentSettings(NetworkSettings):
-    """What RNN, GRU and LSTM share: a stack of recurrent layers."""
+class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
+    """What RNN, GRU, LSTM and QRNN share."""
 
-    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
-    layer_sizes: Annotated[Sizes | None, Meta(description="width of each layer: 650,650,400; none: hidden_size for all")] = None
-    connections: Annotated[Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")] = (
-        "plain"
-    )
-    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
-    weight_drop: Annotated[
-        Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")
-    ] = 0.0
     activation_penalty: Annotated[
         NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")
     ] = 0.0
@@ -156,79 +77,25 @@ class RecurrentSettings(NetworkSettings):
         NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
     ] = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.layer_sizes is not None and len(self.widths) != self.layers:
-            raise SettingsError(
-                f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths", f"layers is {self.layers}",
-                f"set layers={len(self.widths)}",
-            )  # fmt: skip
-        if not all(self.widths):
-            raise SettingsError(f"layer_sizes = {self.layer_sizes}: a layer has a width of 0")
-        if self.connections in ("residual", "highway") and len(set(self.widths)) > 1:
-            raise SettingsError(
-                f"{self.connections} connections need layers of equal width", f"layer_sizes is {self.layer_sizes}",
-                "set connections=dense or plain, or equal widths",
-            )  # fmt: skip
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The width of each recurrent layer."""
-        return sizes(self.layer_sizes) if self.layer_sizes else (self.hidden_size,) * self.layers
-
-    @property
-    def output_width(self) -> int:
-        return self.input_width + sum(self.widths) if self.connections == "dense" else self.widths[-1]
-
 
 @dataclass(frozen=True)
-class ElmanSettings(RecurrentSettings):
+class ElmanSettings(ElmanCell, RecurrentModelSettings):
     """Of `rnn`."""
 
-    activation: Annotated[Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")] = "tanh"
-
 
 @dataclass(frozen=True)
-class GruSettings(RecurrentSettings):
+class GruSettings(GruCell, RecurrentModelSettings):
     """Of `gru`."""
 
-    reset_gate: Annotated[
-        ResetGate, Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)")
-    ] = "after"
-    update_gate: Annotated[
-        UpdateGate, Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
-    ] = "keep"
-
 
 @dataclass(frozen=True)
-class LstmSettings(RecurrentSettings):
+class LstmSettings(LstmCell, RecurrentModelSettings):
     """Of `lstm`."""
 
-    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
-    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
-    coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
-    mogrifier_rounds: Annotated[
-        Annotated[int, Meta(ge=0, le=100)], Meta(description="rounds in which input and last output gate each other (Melis et al. 2020)")
-    ] = 0
-    mogrifier_rank: Annotated[Width | None, Meta(description="rank of the matrices of these gates; none: full")] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
-            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
-            raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
-
 
 @dataclass(frozen=True)
-class QrnnSettings(RecurrentSettings):
+class QrnnSettings(QrnnCell, RecurrentModelSettings):
     """Of `qrnn`."""
-
-    convolution_words: Annotated[
-        Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
-    ] = 2
-    pooling: Annotated[
-        Pooling, Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise")
-    ] = "fo"
 
 
 @dataclass(frozen=True)
@@ -280,8 +147,3 @@ def stored(settings: dict[str, Any]) -> NetworkSettings:
     if not isinstance(kind, str) or kind not in KINDS:
         raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of network")
     return from_stored(KINDS[kind], settings)
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """The numbers of a list such as 650,650,400."""
-    return tuple(int(number) for number in text.split(","))

@@ -17,7 +17,9 @@ from rnnlm.config import Layer, Resolved, as_text, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.training.request import DEMO_CORPUS, TEXT_SETTINGS, HoldoutSettings, Request, resolve_request
+from rnnlm.text.holdout import HoldoutSettings
+from rnnlm.training.request import DEMO_CORPUS, Request, resolve_request
+from rnnlm.training.texts import TEXT_SETTINGS
 
 ORIGIN = "--grid"
 FIRST = "the first run of the grid"
@@ -177,7 +179,7 @@ def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
 
 
 def _settings_of(kind: registry.Kind) -> set[str]:
-    return {field.name for cls in (*kind.settings_classes(), *TEXT_SETTINGS) for field in fields(cls)}
+    return {field.name for cls in (*kind.settings_classes(), *kind.text_settings) for field in fields(cls)}
 
 
 def _placed(request: Request, values: Mapping[str, str]) -> Request:

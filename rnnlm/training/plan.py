@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import ASKED, Resolved, describe, warn_of_idle
+from rnnlm.config import ASKED, Resolved, as_text, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
-from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
-from rnnlm.training.texts import Opener, held_out_share, open_texts
+from rnnlm.training.texts import Counted, Data, Opener, held_out_share
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Plan:
     recipe: str | None
     kind: registry.Kind
     resolved: Resolved
-    data: TrainingData
+    data: Data
     initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
-    test: EncodedText | None
+    test: Counted | None
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
@@ -50,9 +49,9 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, progress: Progress = silent, opener: Opener = open_texts) -> Plan:
+def plan(request: Request, progress: Progress = silent, opener: Opener | None = None) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written. `progress` is called with how far reading is.
-    opener: reads and encodes the texts.
+    opener: reads and encodes the texts; None: as the kind of model does.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
@@ -71,7 +70,7 @@ def plan(request: Request, progress: Progress = silent, opener: Opener = open_te
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
     lock.check(output, checkpoints.FOLDER, "training")
-    texts = opener(request, resolved, kind, progress)
+    texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
@@ -117,8 +116,10 @@ def _of_the_run(request: Request) -> Request:
     return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
 
 
-def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, data: TrainingData) -> dict[str, np.ndarray] | None:
+def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, data: Data) -> dict[str, np.ndarray] | None:
     """The weights of `--init-from`, if they fit."""
+    if kind.task != registry.LANGUAGE_MODEL:
+        return kind.initial_weights(request, resolved, data)
     if request.init_from is None:
         return None
     model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
@@ -132,6 +133,9 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     why = ""
     if manifest.model != kind.name:
         why = f"it is of kind {manifest.model}, not {kind.name}"
+    elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
+        its = model.tokenizer.is_reversed
+        why = f"it reads lines from their {'end' if its else 'beginning'}: --set reversed={as_text(its)}"
     elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
         why = "its tokenizer is another one"
     elif differing:

@@ -3,34 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta
-
-from rnnlm.config import Layer, Probability, Resolved, renamed, resolve
+from rnnlm.config import Layer, Resolved, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import registry
 from rnnlm.recipes import recipe as recipes
-from rnnlm.text.lines import TextSettings
-from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
 
 DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
-
-
-@dataclass(frozen=True)
-class HoldoutSettings:
-    """What is done where no validation text is named."""
-
-    NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
-
-    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
-
-
-TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every kind of model
 
 
 @dataclass(frozen=True)
@@ -51,6 +34,10 @@ class Request:
     resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
     tokenizer_from: str | None = None
     init_from: str | None = None
+    task: str | None = None  # of TASKS; none: a language model
+    labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
+    valid_labels: tuple[str, ...] = ()
+    test_labels: tuple[str, ...] = ()
 
 
 def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
@@ -68,7 +55,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
         own = [resuming.settings_layer(request.output), *own]
     named = _topmost(own, "model")
     recipe = request.recipe or (named if named in recipes.names() else None)
-    if recipe is None and named is None:
+    if recipe is None and named is None and not _topmost(own, "task"):
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", hint=f"use --recipe {named}")
@@ -76,8 +63,10 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
         layers = own
     else:
         layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    kind = registry.trained_kind(str(_topmost(layers, "model")))
-    classes = (*kind.settings_classes(), *TEXT_SETTINGS)
+    kind = registry.trained_kind(str(_topmost(layers, "model") or DEFAULT_RECIPE), _topmost(layers, "task") or registry.LANGUAGE_MODEL)
+    if kind.task == registry.LANGUAGE_MODEL:
+        layers = [replace(layer, values={name: value for name, value in layer.values.items() if name != "task"}) for layer in layers]
+    classes = (*kind.settings_classes(), *kind.text_settings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
     return recipe, kind, resolve(classes, layers)
@@ -98,7 +87,7 @@ def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: regi
 
 def _own_layers(request: Request) -> list[Layer]:
     """What the request itself sets: config file < `--set` < named flags."""
-    flags = {**request.flags, **({"model": request.model} if request.model else {})}
+    flags = {**request.flags, **{name: value for name, value in (("model", request.model), ("task", request.task)) if value}}
     layers = [
         Layer(str(request.config or "--config"), read_toml(request.config) if request.config else {}),
         *request.extra_layers,

@@ -13,7 +13,6 @@ from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import Manifest
-from rnnlm.text.encoding import TrainingData
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
@@ -22,7 +21,7 @@ MAY_CHANGE = {
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
 
 
-def run_of(recipe: str | None, resolved: Resolved, data: TrainingData) -> Run:
+def run_of(recipe: str | None, resolved: Resolved, data: Any) -> Run:
     """Which run a plan's settings, text and tokenizer make."""
     valid = data.valid.lines_hash if data.valid else None
     return Run(recipe, resolved.values, data.train.lines_hash, valid, data.tokenizer.fingerprint)

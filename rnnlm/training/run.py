@@ -11,23 +11,22 @@ from typing import Any, get_type_hints
 import rnnlm.corpora as corpora
 from rnnlm.arguments import check
 from rnnlm.errors import ReportedElsewhere, TrainingError, UsageError, notice
-from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
-from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Evaluating, Event, Finished, Fitted, Started, TrainingState, never
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.system import current_rank, planning_together
-from rnnlm.text.encoding import EncodedText
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import DEMO_CORPUS, Request
 from rnnlm.training.storage import RunStorage
+from rnnlm.training.texts import Counted
 
 _PATHS = {
-    **dict.fromkeys(("valid", "test"), str | Path | Sequence[str | Path] | None),
+    **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels"), str | Path | Sequence[str | Path] | None),
     **dict.fromkeys(("output", "config", "tokenizer_from", "init_from"), str | Path | None),
 }
+BUNDLED = {"language-model": DEMO_CORPUS, "tagging": "travel", "classification": "opinions"}  # where no text is named
 FAR = 1.25  # between two ways of reading one text
 
 
@@ -61,7 +60,7 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
         raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     check("train", known, get_type_hints(Request) | _PATHS)
-    for name in ("valid", "test"):
+    for name in ("valid", "test", "labels", "valid_labels", "test_labels"):
         if isinstance(known.get(name), (str, Path)):
             known[name] = (known[name],)
         known[name] = tuple(str(path) for path in known.get(name) or ())
@@ -129,7 +128,7 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
     results = {}
     if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
         yield Evaluating(tuple(texts))
-        results = _results(event.model, manifest.fingerprint, texts, plan.has_intervals)
+        results = _results(plan, event.model, manifest.fingerprint, texts)
         _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
@@ -144,7 +143,7 @@ def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(model, finished.fingerprint, texts, plan.has_intervals)
+        results = _results(plan, model, finished.fingerprint, texts)
     manifest = storage.save_results(finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]})
     yield _finished(plan.output, manifest)
 
@@ -161,23 +160,21 @@ def _unevaluated(plan: Plan, finished: Manifest) -> bool:
     return any(not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items())
 
 
-def _is_of(result: dict[str, Any] | None, text: EncodedText) -> bool:
+def _is_of(result: dict[str, Any] | None, text: Counted) -> bool:
     """Whether `result` is an exact evaluation of `text`."""
-    return result is not None and f"|data:{text.lines_hash}|" in result["signature"]
+    return result is not None and f"|data:{text.lines_hash}|" in f"{result['signature']}|"
 
 
-def _evaluated(plan: Plan) -> dict[str, EncodedText]:
+def _evaluated(plan: Plan) -> dict[str, Counted]:
     """The texts that the model is evaluated on at the end."""
     texts = {"valid": plan.data.valid, "test": plan.test}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(model: Any, fingerprint: str, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
-    """The exact evaluations of the best weights: state carried, IEEE fp32."""
+def _results(plan: Plan, model: Any, fingerprint: str, texts: dict[str, Counted]) -> dict[str, dict[str, Any]]:
+    """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
-    if has_intervals:
-        return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
-    return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
+    return plan.kind.results(model, texts, plan.has_intervals)
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
@@ -195,7 +192,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [corpora.named(DEMO_CORPUS)],
+        "text": list(plan.request.text) or [corpora.named(BUNDLED[plan.kind.task])],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,

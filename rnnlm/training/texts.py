@@ -3,22 +3,70 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ASKED, Resolved
+from rnnlm.config import ASKED, Resolved, as_text
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.interface import Tokenizer
+from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
+from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
+from rnnlm.text.holdout import HoldoutSettings
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.overlap import Overlap, overlaps, warn_of
-from rnnlm.training.request import DEMO_CORPUS, HoldoutSettings, Request
+from rnnlm.training.request import DEMO_CORPUS, Request
+
+TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every language model
+
+
+class Counted(Protocol):
+    """A text that a model is trained or evaluated on, whatever the task."""
+
+    @property
+    def lines_hash(self) -> str:
+        """By which a run knows its text again."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """How many a network reads."""
+        ...
+
+    @property
+    def words(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def sentences(self) -> int:
+        """How many lines or examples."""
+        ...
+
+
+class Data(Protocol):
+    """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the training text, what is held out."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """What makes words into ids."""
+        ...
+
+    @property
+    def train(self) -> Counted:
+        """What the weights are learned from."""
+        ...
+
+    @property
+    def valid(self) -> Counted | None:
+        """What chooses the best weights."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,9 +74,9 @@ class Texts:
     """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how much of the text called valid or test is
     in the training text."""
 
-    data: TrainingData
+    data: Data
     valid_is: str
-    test: EncodedText | None
+    test: Counted | None
     overlaps: dict[str, Overlap]
 
 
@@ -72,6 +120,13 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
     return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
+def results(model: LanguageModel, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
+    """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals: with 95 % intervals."""
+    if has_intervals:
+        return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
+    return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
+
+
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
     """The share of the training text that is held out where no validation text is named: by kinds that do so, or if asked for."""
     return resolved.make(HoldoutSettings).holdout if kind.holds_out or _is_share_asked(resolved) else 0.0
@@ -97,7 +152,8 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
         UsageError: something else was asked for.
     """
     folder = text.sources[0]
-    if request.tokenizer_from and loading.load_tokenizer(request.tokenizer_from).fingerprint != tokenizer.fingerprint:
+    brought = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed) if request.tokenizer_from else tokenizer
+    if brought.fingerprint != tokenizer.fingerprint:
         option = "--resume" if request.resume else "--tokenizer-from"
         raise UsageError(
             f"{option} brings another tokenizer than {folder} is prepared with",
@@ -106,6 +162,13 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
     for name in (field.name for field in fields(SourceSettings)):
         if resolved.origins[name] in ASKED:
             raise UsageError(f"{folder} is a prepared text: {name} has no effect", "it says how a text is read", "leave it out")
+    asked = resolved.values["reversed"]
+    if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
+        stored_so = "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
+        raise UsageError(
+            f"{folder} holds the tokens of each line {stored_so}", f"reversed = {as_text(asked)} was asked for",
+            f"prepare the text again with --set reversed={as_text(asked)}",
+        )  # fmt: skip
     stored = {**tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
     _adopt(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
@@ -133,6 +196,8 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
                 raise no_text(text.sources) from None
             raise
     tokenizer = loading.load_tokenizer(request.tokenizer_from)
+    if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
+        tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "--resume" if request.resume else "--tokenizer-from"
     _adopt(tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {request.tokenizer_from}")
     return tokenizer
@@ -147,13 +212,13 @@ class SharedTexts:
         self.found: dict[str, tuple[Texts, dict[str, Any], dict[str, str]]] = {}
 
     def __call__(self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-        names = [field.name for cls in (TokenizerSettings, TextSettings, SourceSettings) for field in fields(cls)]
+        names = [field.name for cls in kind.text_settings if cls is not HoldoutSettings for field in fields(cls)]
         has_valid = request.valid or not request.text  # so that nothing is held out
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
         parts = [resolved.values[name] for name in names], share, bool(resolved.values.get("characters"))
-        key = repr((request.text, request.valid, request.test, parts))
+        key = repr((kind.task, request.text, request.valid, request.test, request.labels, request.valid_labels, request.test_labels, parts))
         if key not in self.found:
-            texts = open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
+            texts = kind.open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
             values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))
             self.found[key] = texts, values, origins
         texts, values, origins = self.found[key]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.neural.settings import NetworkSettings, sizes
+from rnnlm.neural.input_settings import InputSettings, sizes
 
 
 class CharacterCNN(nn.Module):
@@ -21,7 +21,7 @@ class CharacterCNN(nn.Module):
     zeros after it.
     """
 
-    def __init__(self, settings: NetworkSettings, alphabet_size: int) -> None:
+    def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
         super().__init__()
         counts = sizes(settings.character_filters)
         self.vectors = character_vectors(settings, alphabet_size)
@@ -70,7 +70,7 @@ class CharacterLSTM(nn.Module):
     """[h; h'] with h the state of an LSTM after the word's last character, h' of another one, that reads it backwards, after its
     first (Ling et al. 2015, section 3; Lample et al. 2016, section 4.1)."""
 
-    def __init__(self, settings: NetworkSettings, alphabet_size: int) -> None:
+    def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
         super().__init__()
         self.vectors = character_vectors(settings, alphabet_size)
         shape = (settings.character_size, settings.character_hidden_size)
@@ -91,7 +91,7 @@ class CharacterLSTM(nn.Module):
         return y_NLH.gather(1, last_N1.unsqueeze(2).expand(-1, 1, y_NLH.shape[2])).squeeze(1)
 
 
-def character_vectors(settings: NetworkSettings, alphabet_size: int) -> nn.Embedding:
+def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:
     """The characters' vectors, uniform in [-init_range, init_range]."""
     weight = torch.empty(alphabet_size, settings.character_size).uniform_(-settings.init_range, settings.init_range)
     return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM
 from rnnlm.neural.embeddings.spelling import SpelledWords
+from rnnlm.neural.input_settings import InputSettings
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.settings import NetworkSettings
 
 WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
 WORDS_OF_A_LENGTH = 128  # are read side by side on a CPU: half to three quarters of the time that 300 words at once take
@@ -21,7 +21,7 @@ class WordInput(nn.Module):
     words, have the vector of `<unk>` and characters of their own.
     """
 
-    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
         self.dropout = settings.dropout_embedding
@@ -66,7 +66,7 @@ class WordInput(nn.Module):
 class CharacterInput(nn.Module):
     """ids_TB to what the words' characters say."""
 
-    def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
+    def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.spelled = SpelledWords(tokenizer)
         reader = CharacterCNN if settings.characters == "cnn" else CharacterLSTM
@@ -90,7 +90,7 @@ class CharacterInput(nn.Module):
         return y_NE, order_N.argsort()
 
 
-def _word_vectors(settings: NetworkSettings, size: int) -> nn.Embedding:
+def _word_vectors(settings: InputSettings, size: int) -> nn.Embedding:
     """Uniform in [-init_range, init_range]."""
     weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
     return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
 
 class Averaging:
@@ -22,7 +22,7 @@ class Averaging:
     start: steps before the first weights that are averaged.
     """
 
-    def __init__(self, settings: FittingSettings, network: nn.Module) -> None:
+    def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
         trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
         self.ema_decay = settings.ema_decay
@@ -111,7 +111,7 @@ class FineTuning:
     triggers NT-ASGD. trigger: observes the validations of the second run; None before it.
     """
 
-    def __init__(self, settings: FittingSettings) -> None:
+    def __init__(self, settings: OptimizationSettings) -> None:
         self.settings = settings
         self.trigger: NonMonotone | None = None
         self.is_over = False

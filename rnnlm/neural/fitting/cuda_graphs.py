@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rnnlm.errors import TrainingError
 from rnnlm.neural.fitting.contracts import Batch, Carry
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.step import TrainingStep
 
 Results = tuple[Tensor, Tensor, Carry]  # the loss, the norm of its gradient, and what the batch carries on
@@ -24,7 +24,7 @@ Run = Callable[[], Results]
 PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
 
 
-def with_graphs(step: TrainingStep, settings: FittingSettings, device: torch.device) -> "TrainingStep | GraphedStep":
+def with_graphs(step: TrainingStep, settings: OptimizationSettings, device: torch.device) -> "TrainingStep | GraphedStep":
     """`step`, recorded where `settings` ask for it and there is something to record with."""
     return GraphedStep(step, CudaRecorder(device)) if settings.cuda_graphs and device.type == "cuda" else step
 

@@ -6,7 +6,7 @@ from rnnlm.config import Budget
 from rnnlm.events import Step, TrainingState
 from rnnlm.neural.fitting.budget import Interval
 from rnnlm.neural.fitting.contracts import Numbers
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
 GOOD_STATE_SECONDS = 10.0
 TELLING_TOKENS = 32  # of a single window: fewer may all be rare
@@ -98,7 +98,7 @@ class Rollbacks(Numbers):
 
     STATE = ("count",)
 
-    def __init__(self, settings: FittingSettings) -> None:
+    def __init__(self, settings: OptimizationSettings) -> None:
         self.limit = settings.rollbacks
         self.factor = settings.rollback_factor
         self.count = 0

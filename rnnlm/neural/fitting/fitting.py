@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
@@ -15,6 +16,7 @@ from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device
 from rnnlm.neural.embeddings.pretrained import check_text, load_vectors, read_vectors
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.streams import TextStreams
@@ -35,7 +37,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
         DeviceError: they are not. SettingsError: there is no such device. TextError: the file of word vectors cannot be
             read, or is binary. UsageError: there is no validation text.
     """
-    run, settings = resolved.make(RunSettings), resolved.make(FittingSettings)
+    run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
     if settings.cuda_graphs and current_rank().count > 1:
         raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
@@ -61,12 +63,24 @@ def fit(
     Raises:
         DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
     """
+    yield from fit_with(make_trainer, resolved, data, stop, initial, save)
+
+
+def fit_with(
+    maker: Callable[[Resolved, Any, Any, SingleProcess], Trainer],
+    resolved: Resolved,
+    data: Any,
+    stop: Callable[[], bool],
+    initial: dict[str, np.ndarray] | TrainingState | None,
+    save: Callable[[], bool],
+) -> Iterator[Event]:
+    """The training that a trainer of `maker`, which is as :func:`make_trainer`, does on `data` of any task."""
     run = resolved.make(RunSettings)
     ranks = join(resolve_device(bind_device(run.device)), run.rank_timeout)
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
-        trainer = make_trainer(resolved, data, initial, ranks)
-        yield started(trainer, resolved.values["model"], data)
+        trainer = maker(resolved, data, initial, ranks)
+        yield started(trainer, resolved.values["model"], data, resolved.values.get("bptt_tokens", 0))
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
         elif isinstance(initial, TrainingState) and trainer.is_over:
@@ -83,25 +97,35 @@ def make_trainer(
 ) -> Trainer:
     """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
     run = resolved.make(RunSettings)
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    device = resolve_device(bind_device(run.device))
-    precision = resolve_precision(run.precision, device)
-    keep_freed_memory(device)
-    torch.manual_seed(run.seed)
+    device, precision = begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     with memory_errors(device):
         weights = None if isinstance(initial, TrainingState) else initial
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
-        _place_vectors(network, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
+        place_vectors(network.input.weight, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
         ranks.seed_per_rank(run.seed)
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
+
+
+def begin(run: RunSettings) -> tuple[torch.device, str]:
+    """The device and the precision of a run, torch's threads and seed set.
+
+    Raises:
+        DeviceError: the device asked for is not here.
+    """
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    device = resolve_device(bind_device(run.device))
+    precision = resolve_precision(run.precision, device)
+    keep_freed_memory(device)
+    torch.manual_seed(run.seed)
+    return device, precision
 
 
 def language_model_trainer(
@@ -120,7 +144,7 @@ def language_model_trainer(
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
 
 
-def started(trainer: Trainer, model: str, data: TrainingData) -> Started:
+def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int = 0) -> Started:
     """What the run is that `trainer` is about to begin."""
     return Started(
         model=model,
@@ -132,7 +156,7 @@ def started(trainer: Trainer, model: str, data: TrainingData) -> Started:
         precision=trainer.precision,
         rows=trainer.source.rows,
         processes=trainer.ranks.count,
-        bptt_tokens=trainer.settings.bptt_tokens,
+        bptt_tokens=bptt_tokens,
         validation=str(trainer.validation.validation or "none"),
         step=trainer.step_count,
     )
@@ -157,17 +181,20 @@ def start_network(
     return network.to(device)
 
 
-def _place_vectors(
-    network: Network, settings: FittingSettings, tokenizer: Tokenizer, encoding_errors: Literal["strict", "replace"], is_started: bool
+def place_vectors(
+    weight_VE: Tensor | None,
+    settings: OptimizationSettings,
+    tokenizer: Tokenizer,
+    encoding_errors: Literal["strict", "replace"],
+    is_started: bool,
 ) -> None:
-    """Word vectors from a file, and whether they are trained; `is_started`: whether the network has weights of another model.
+    """The word vectors of a network from a file, and whether they are trained; `is_started`: whether it has weights of another model.
 
     Raises:
         SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged.
     """
     if not settings.embeddings and not settings.freeze_embeddings:
         return
-    weight_VE = network.input.weight
     if weight_VE is None:
         raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
     if not settings.embeddings and not is_started:

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
 FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"), "adamw": ("cpu", "cuda"), "adagrad": ("cpu",)}
 
 
-def make_optimizer(settings: FittingSettings, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(settings: OptimizationSettings, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel where torch has it.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.averaging.Averaging` averages the weights. (torch.optim.ASGD does
@@ -34,7 +34,7 @@ def make_optimizer(settings: FittingSettings, network: nn.Module, device: torch.
     return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=recorded, **fused)
 
 
-def clip_gradients(settings: FittingSettings, network: nn.Module) -> Tensor:
+def clip_gradients(settings: OptimizationSettings, network: nn.Module) -> Tensor:
     """By value, then by global norm (Pascanu et al. 2013), as far as asked for. The global norm of the gradients before that."""
     parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
     norm = found = gradient_norm(parameters)
@@ -61,7 +61,7 @@ class Penalty:
         SettingsError: there are no recurrent weights to penalise.
     """
 
-    def __init__(self, settings: FittingSettings, network: nn.Module) -> None:
+    def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
         self.l1, self.l2 = settings.l1, settings.l2
         self.weights = []
         if not (self.l1 or self.l2):

@@ -3,7 +3,7 @@
 import math
 
 from rnnlm.neural.fitting.contracts import Numbers
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
 
 class LearningRate(Numbers):
@@ -19,7 +19,7 @@ class LearningRate(Numbers):
 
     STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
 
-    def __init__(self, settings: FittingSettings) -> None:
+    def __init__(self, settings: OptimizationSettings) -> None:
         self.settings = settings
         self.factor = 1.0  # what validations made of the rate
         self.bad_validations = 0

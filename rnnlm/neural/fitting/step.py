@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import FittingSettings
 
 
 class TrainingStep:
     """One batch after the other through the objective, whose weights `optimizer` updates."""
 
-    def __init__(self, objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str) -> None:
+    def __init__(self, objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str) -> None:
         self.objective = objective
         self.network = objective.network
         self.settings = settings
@@ -56,7 +56,7 @@ class SharedStep(TrainingStep):
     """
 
     def __init__(
-        self, objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+        self, objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
     ) -> None:
         super().__init__(objective, settings, optimizer, precision)
         self.ranks = ranks
@@ -106,7 +106,7 @@ class _WeightedLoss(nn.Module):
 
 
 def make_step(
-    objective: Objective, settings: FittingSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+    objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
 ) -> TrainingStep:
     """What takes the steps of this rank."""
     if ranks is SINGLE_PROCESS and settings.accumulation == 1:

@@ -1,9 +1,8 @@
 """The training loop, as a generator of events: for any objective, over batches from any source.
 
 Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010) where batches carry a state on: it is
-detached, so gradients reach back to the beginning of a batch. Validation happens at intervals, the best weights are kept, and
-the run ends with its budget, without improvement (early stopping), or when the caller asks. When it diverges, it goes back
-to its last good state, a limited number of times.
+detached, so gradients reach back to the beginning of a batch. Validation happens at intervals, the best weights are kept, and the run ends
+with its budget, without improvement (early stopping), or when the caller asks. When it diverges, it goes back to its last good state.
 """
 
 import contextlib
@@ -21,11 +20,12 @@ from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective,
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep, with_graphs
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
 from rnnlm.neural.fitting.learning_curve import CurvePoints
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.optimizers import make_optimizer
 from rnnlm.neural.fitting.progress import Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.schedule import LearningRate
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.step import TrainingStep, make_step, restart_rows
 from rnnlm.neural.fitting.validation import BestWeights, ModelSelection
 
@@ -37,7 +37,7 @@ class Trainer:
     """
 
     def __init__(
-        self, objective: Objective, source: BatchSource, validation: Validation | None, settings: FittingSettings, run: RunSettings,
+        self, objective: Objective, source: BatchSource, validation: Validation | None, settings: OptimizationSettings, run: RunSettings,
         precision: str, ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
         self.objective, self.network = objective, objective.network

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.fitting.budget import BudgetClock
 from rnnlm.neural.fitting.contracts import Numbers, Validation, Verdict
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
 COST_SHARE = 0.05  # of a time budget that validations may cost
 FIRST = 0.1  # share of a time budget before the first one, but two minutes at most: it is also the first save
@@ -59,7 +59,7 @@ class ModelSelection(Numbers):
 
     STATE = ("step", "without_improvement", "read_at", "cost")
 
-    def __init__(self, validation: Validation | None, best: BestWeights, settings: FittingSettings, clock: BudgetClock) -> None:
+    def __init__(self, validation: Validation | None, best: BestWeights, settings: OptimizationSettings, clock: BudgetClock) -> None:
         self.validation = validation
         self.best = best
         self.settings = settings

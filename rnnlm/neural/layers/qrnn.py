@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from rnnlm.neural.layers.kernels.linear_recurrence import LinearRecurrence
 from rnnlm.neural.layers.layer import Layer, State
 from rnnlm.neural.layers.steps import Step, qrnn_step
+from rnnlm.neural.recurrent_settings import QrnnCell
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.settings import QrnnSettings
 
 
 class QuasiRecurrentLayer(Layer):
@@ -19,7 +19,7 @@ class QuasiRecurrentLayer(Layer):
     `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN (Merity et al. 2018b).
     """
 
-    def __init__(self, settings: QrnnSettings, input_width: int, width: int, convolution_words: int) -> None:
+    def __init__(self, settings: QrnnCell, input_width: int, width: int, convolution_words: int) -> None:
         super().__init__(convolution_words * input_width, width, gates=1 + len(settings.pooling))
         self.input_width, self.words = input_width, convolution_words
         self.pooling, self.weight_drop = settings.pooling, settings.weight_drop

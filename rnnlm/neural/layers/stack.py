@@ -10,8 +10,8 @@ from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
 from rnnlm.neural.layers.layer import Layer, State
 from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
+from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
 from rnnlm.neural.regularization import dropout
-from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings, QrnnSettings, RecurrentSettings
 
 Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
@@ -35,7 +35,7 @@ class RecurrentLayer(Layer):
 class ElmanLayer(RecurrentLayer):
     """One bias: a second one would add nothing."""
 
-    def __init__(self, settings: ElmanSettings, input_width: int, width: int) -> None:
+    def __init__(self, settings: ElmanCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width)
         self.activation = settings.activation
 
@@ -52,7 +52,7 @@ class ElmanLayer(RecurrentLayer):
 class GruLayer(RecurrentLayer):
     """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
 
-    def __init__(self, settings: GruSettings, input_width: int, width: int) -> None:
+    def __init__(self, settings: GruCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width, gates=3)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
@@ -73,7 +73,7 @@ class LstmLayer(RecurrentLayer):
 
     states = 2
 
-    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
         self.coupled = settings.coupled_gates
         self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
@@ -98,7 +98,7 @@ class MogrifierLayer(LstmLayer):
     """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step (Melis et al. 2020). Odd
     rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of (., k) and (k, .)."""
 
-    def __init__(self, settings: LstmSettings, input_width: int, width: int) -> None:
+    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width)
         self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
         shapes = []
@@ -121,45 +121,26 @@ class MogrifierLayer(LstmLayer):
         return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
 
 
-class RecurrentStack(nn.Module):
+class Stack(nn.Module):
     """Layers on top of each other, with dropout between them. From the second layer f on, with x what it reads:
 
     plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1 - t) x, t = s(A x + a).
     dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
     """
 
-    layers: Sequence[Layer]
+    highways: nn.ModuleList
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.settings = settings
-        dense = settings.connections == "dense"
-        below = settings.input_width
-        layers: list[Layer] = []
-        for width in settings.widths:
-            layers.append(_layer(settings, len(layers), below, width))
-            below = below + width if dense else width
-        self.layers = nn.ModuleList(layers)  # type: ignore[assignment]  # a list of modules does not say of which
-        self.highways = nn.ModuleList(_highway(width) for width in settings.widths[1:] if settings.connections == "highway")
 
-    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
-        after: State = ()
-        for number, layer in enumerate(self.layers):
-            if number:
-                x_TBE = dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout)
-            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
-            after += layer_state
-            x_TBE = self.connect(number, x_TBE, y_TBH)
-        return x_TBE, after
+    def _make_highways(self) -> nn.ModuleList:
+        widths = self.settings.widths[1:] if self.settings.connections == "highway" else ()
+        return nn.ModuleList(_highway(self.settings.directions * width) for width in widths)
 
-    def state_shapes(self) -> list[tuple[int, int]]:
-        """(places, width) of each tensor of the state."""
-        return [shape for layer in self.layers for shape in layer.state_shapes()]
-
-    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
-        for layer in self.layers:
-            yield from layer.matrices()
+    def drop_between(self, number: int, x_TBE: Tensor) -> Tensor:
+        """What layer `number` reads of x: the lowest one all of it."""
+        return dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout) if number else x_TBE
 
     def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
         """What is read after layer `number`, which read x and gave y."""
@@ -174,10 +155,49 @@ class RecurrentStack(nn.Module):
         return x_TBE + t_TBH * (y_TBH - x_TBE)
 
 
-def _layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
-    if isinstance(settings, QrnnSettings):
+class RecurrentStack(Stack):
+    """Reads one window after the other, from a state to a state."""
+
+    layers: Sequence[Layer]
+
+    def __init__(self, settings: RecurrentSettings) -> None:
+        super().__init__(settings)
+        self.layers = make_layers(settings)  # type: ignore[assignment]  # a list of modules does not say of which
+        self.highways = self._make_highways()
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        after: State = ()
+        for number, layer in enumerate(self.layers):
+            x_TBE = self.drop_between(number, x_TBE)
+            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
+            after += layer_state
+            x_TBE = self.connect(number, x_TBE, y_TBH)
+        return x_TBE, after
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [shape for layer in self.layers for shape in layer.state_shapes()]
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        for layer in self.layers:
+            yield from layer.matrices()
+
+
+def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
+    """The layers of one direction, the lowest first; each reads what all directions of those below give."""
+    below, layers = settings.input_width, nn.ModuleList()
+    for number, width in enumerate(settings.widths):
+        layers.append(make_layer(settings, number, below, width))
+        given = settings.directions * width
+        below = below + given if settings.connections == "dense" else given
+    return layers
+
+
+def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
+    if isinstance(settings, QrnnCell):
         return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
-    if isinstance(settings, LstmSettings):
+    if isinstance(settings, LstmCell):
         kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
         return kind(settings, input_width, width)
     return {"rnn": ElmanLayer, "gru": GruLayer}[settings.model](settings, input_width, width)

@@ -25,6 +25,9 @@ class LabelledSettings:
     ] = None
     scheme: Annotated[SchemeName, Meta(description="how labels write spans; auto: told by the labels; none: they do not")] = "auto"
     multi_label: Annotated[bool, Meta(description="classification: a text has any number of labels, joined by |")] = False
+    align: Annotated[
+        bool, Meta(description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for")
+    ] = False
     encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
     delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
 

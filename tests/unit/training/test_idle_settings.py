@@ -7,11 +7,12 @@ import pytest
 from rnnlm import errors
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder, registry
+from rnnlm.text.holdout import HoldoutSettings
 from rnnlm.text.prepared.request import Request as PrepareRequest
 from rnnlm.text.prepared.request import resolve_request as resolve_prepare
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import HoldoutSettings, Request
+from rnnlm.training.request import Request
 from rnnlm.training.run import run
 from support.small_runs import SMALL, write
 

@@ -14,7 +14,7 @@ from rnnlm.neural.layers.kernels.elman import ScheduledElman
 from rnnlm.neural.layers.kernels.gru import ResetAfterGRU, ResetBeforeGRU
 from rnnlm.neural.layers.kernels.lstm import ScheduledLSTM
 from rnnlm.neural.layers.kernels.torch_layers import torchs_layer
-from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
+from rnnlm.neural.recurrent_settings import Activation, ResetGate, UpdateGate
 
 TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.neural.layers.kernels.window import bias_gradient, input_gradients, recurrent_gradient, tanh_
-from rnnlm.neural.settings import Activation
+from rnnlm.neural.recurrent_settings import Activation
 
 IN_PLACE = {"tanh": tanh_, "relu": torch.relu_, "sigmoid": torch.sigmoid_, "elu": F.elu_, "leaky_relu": F.leaky_relu_}
 ELU_ALPHA, LEAKY_SLOPE = 1.0, 0.01  # torch's defaults, with which the functions above work

@@ -1,0 +1,1 @@
+"""Tagging and classification with the recurrent stack."""

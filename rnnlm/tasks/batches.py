@@ -1,0 +1,124 @@
+"""Examples in batches of about the same length, drawn anew for each epoch: the source of batches of a task."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import TrainingError, notice
+from rnnlm.interface import PADDING
+from rnnlm.neural.fitting.contracts import Batch
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.tasks.codec import Codec
+from rnnlm.tasks.data import EncodedWords, LabelledData
+
+POOL = 50  # batches' worth of examples that are sorted by length
+
+
+class ExampleBatches:
+    """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of examples those of about the same length
+    come together, and the batches of a pool come in a drawn order.
+
+    Raises:
+        TrainingError: there are no examples, or fewer than ranks.
+    """
+
+    _batches: Iterator[tuple[float, np.ndarray]]
+
+    def __init__(
+        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:  # fmt: skip
+        count = data.words_encoded.texts
+        if not count:
+            raise TrainingError("there is nothing to train on", "the data have no examples")
+        if count < ranks.count:
+            raise TrainingError(f"{ranks.count} processes are too many", f"there are {count} examples", "start fewer")
+        if count < rows:
+            notice(f"there are {count} examples only: batches of {count} instead of {rows}")
+        self.rows = min(rows, count)
+        self.data, self.codec, self.seed, self.device, self.ranks = data, codec, seed, device, ranks
+        words_E = np.diff(data.words_encoded.word_offsets)
+        self.targets_E = words_E if codec.word_columns else np.ones_like(words_E)
+        self.load_state_dict({"tokens": 0, "epochs": 0.0})
+
+    def next(self) -> Batch:
+        self.epochs, chosen_B = next(self._batches)
+        self.tokens += int(self.data.words_encoded.token_lengths[chosen_B].sum())
+        share = self.ranks.share(len(chosen_B))
+        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.codec.is_by_word, self.device)
+        return Batch((*tensors, *label_tensors(self.data, chosen_B[share], self.device)), self.targets_E[chosen_B], share)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "tokens": self.tokens, "epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokens, self.epochs = state["tokens"], float(state["epochs"])
+        self._batches = self.batches(self.epochs)
+
+    def batches(self, epochs_done: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+        """(epochs done with it, numbers of its examples) of the batches after those that `epochs_done` says are done, without end."""
+        count = self.data.words_encoded.texts
+        for epoch in itertools.count(int(epochs_done)):
+            read = 0
+            for chosen_B in self._epoch(np.random.default_rng((self.seed, epoch))):
+                read += len(chosen_B)
+                done = epoch + read / count
+                if done > epochs_done:
+                    yield done, chosen_B
+
+    def _epoch(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        lengths = self.data.words_encoded.token_lengths
+        order = random.permutation(len(lengths))
+        for pool in np.split(order, range(POOL * self.rows, len(order), POOL * self.rows)):
+            by_length = pool[np.argsort(lengths[pool], kind="stable")]
+            batches = np.array_split(by_length, -(-len(by_length) // self.rows))
+            for number in random.permutation(len(batches)):
+                if len(batches[number]) >= self.ranks.count:
+                    yield batches[number]
+                else:  # a row for each rank: some twice
+                    yield np.resize(batches[number], self.ranks.count)
+
+
+def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, is_by_word: bool, device: torch.device) -> tuple[Tensor, ...]:
+    """inputs_SB, tokens_1B and, where words may have several tokens, first_TB and last_TB, the places of each word's first and last token,
+    and words_1B. int64, on the device; 0 in padding."""
+    tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
+    inputs = [_padded(tokens, 0), np.array([list(map(len, tokens))])]
+    if not is_by_word:
+        offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
+        inputs += [_padded([each[:-1] - each[0] for each in offsets], 0), _padded([each[1:] - each[0] - 1 for each in offsets], 0)]
+        inputs.append(np.array([[len(each) - 1 for each in offsets]]))
+    return tuple(_on_device(array, device) for array in inputs)
+
+
+def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
+    """The labels of each column: labels_TB of words, -1 in padding; labels_1B of texts; is_label_KB where a text has several."""
+    found, offsets = [], data.words_encoded.word_offsets
+    for labels in data.labels:
+        if labels.ndim == 1:
+            found.append(_padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING))
+        else:
+            found.append(labels[chosen_B].T)
+    return tuple(_on_device(array, device) for array in found)
+
+
+def _token_bounds(encoded: EncodedWords, chosen_B: np.ndarray) -> Iterator[tuple[int, int]]:
+    offsets = encoded.token_offsets
+    for each in chosen_B:
+        yield int(offsets[encoded.word_offsets[each]]), int(offsets[encoded.word_offsets[each + 1]])
+
+
+def _padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    """(T, B) int64, T being the length of the longest row."""
+    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
+    for number, row in enumerate(rows):
+        padded_TB[: len(row), number] = row
+    return padded_TB
+
+
+def _on_device(array: np.ndarray, device: torch.device) -> Tensor:
+    host = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
+    return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)

@@ -1,0 +1,182 @@
+"""What a task's model reads and writes: the tokenizer of its words, and the labels of each column that it learned."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import ModelError
+from rnnlm.files.reading import decode_json
+from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.text.labelled import edit_scripts, schemes
+from rnnlm.text.labelled.example import labels_in
+
+FILE = "labels.json"
+WORD, TEXT = "word", "text"
+PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """The labels of one column.
+
+    level: "word" or "text", what a label belongs to. symbols: what the network tells apart, K of them. scheme: how the training data write
+    spans; inner: how `symbols` write them. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for lemmas;
+    "sounds": a symbol joins the sounds that a letter bears; "multi": a text has any number of labels.
+    """
+
+    name: str
+    level: str
+    symbols: tuple[str, ...]
+    scheme: str = schemes.NONE
+    inner: str = schemes.NONE
+    form: str = PLAIN
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The number of each symbol."""
+        return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    def to_symbols(self, labels: Sequence[str], words: Sequence[str]) -> Sequence[str]:
+        """The labels of a sentence's words as symbols, known ones or not."""
+        if self.form == EDIT:
+            return [edit_scripts.script(word, label) for word, label in zip(words, labels, strict=True)]
+        return schemes.convert(labels, self.scheme, self.inner)
+
+    def encode_words(self, labels: Sequence[str], words: Sequence[str]) -> list[int]:
+        """The number of each word's symbol, -1 where training never saw it."""
+        return [self.ids.get(symbol, PADDING) for symbol in self.to_symbols(labels, words)]
+
+    def encode_text(self, label: str) -> np.ndarray:
+        """Of a text the number of its label, (1,), -1 where training never saw it; with several labels whether each symbol is
+        among them, (K,)."""
+        if self.form != MULTI:
+            return np.array([self.ids.get(label, PADDING)])
+        found = np.zeros(len(self.symbols), dtype=np.int64)
+        found[[self.ids[each] for each in labels_in(label) if each in self.ids]] = 1
+        return found
+
+    def decode_words(self, ids: Sequence[int], words: Sequence[str]) -> tuple[str, ...]:
+        """The labels of a sentence's words as the training data write them."""
+        symbols = [self.symbols[id] for id in ids]
+        if self.form == EDIT:
+            return tuple(edit_scripts.apply(script, word) for script, word in zip(symbols, words, strict=True))
+        return tuple(schemes.convert(symbols, self.inner, self.scheme))
+
+    def labels_in(self, scheme: str) -> set[str]:
+        """The labels that training saw, and those that write other spans of the same types, as `scheme` writes them."""
+        if scheme == schemes.NONE:
+            return set(self.symbols)
+        kinds = {schemes.parse(symbol)[1] for symbol in self.symbols if symbol != schemes.OUTSIDE}
+        return {schemes.OUTSIDE, *(label for kind in kinds for label in _all_labels(kind, scheme))}
+
+    @cached_property
+    def constraints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Which symbols may begin, end and follow each other; None where all may."""
+        return None if self.inner == schemes.NONE else schemes.allowed(self.symbols, self.inner)
+
+
+def column_of(
+    name: str, level: str, rows: Iterable[tuple[Sequence[str], Sequence[str]]], scheme: str, inner: str, form: str
+) -> LabelColumn:
+    """The column that has the symbols of these rows: each the labels of a sentence and its words. More frequent symbols come first."""
+    empty = LabelColumn(name, level, (), scheme, inner, form)
+    counts: Counter[str] = Counter()
+    for labels, words in rows:
+        counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
+    symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
+    if level == WORD and inner != schemes.NONE:  # so that any span can be written, whatever its length
+        kinds = sorted({schemes.parse(symbol)[1] for symbol in symbols if symbol != schemes.OUTSIDE})
+        symbols += [each for kind in kinds for each in _all_labels(kind, inner) if each not in counts]
+        symbols += [] if schemes.OUTSIDE in counts else [schemes.OUTSIDE]
+    return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
+
+
+def _all_labels(kind: str, scheme: str) -> list[str]:
+    """The labels that a scheme has for spans of a kind."""
+    return [letter + (f"-{kind}" if kind else "") for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")]
+
+
+class Codec:
+    """A tokenizer of words and the columns of labels; to the folder of a model it is what a tokenizer is to a language model's.
+
+    details: what else the data's format says, as `text/labelled` reads it: how raw text is split.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, columns: Sequence[LabelColumn], details: dict[str, Any] | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.columns = tuple(columns)
+        self.details = details or {}
+
+    @property
+    def word_columns(self) -> tuple[LabelColumn, ...]:
+        """Those whose labels belong to words."""
+        return tuple(column for column in self.columns if column.level == WORD)
+
+    @property
+    def text_columns(self) -> tuple[LabelColumn, ...]:
+        """Those whose labels belong to the whole text."""
+        return tuple(column for column in self.columns if column.level == TEXT)
+
+    @property
+    def is_by_word(self) -> bool:
+        """Whether each word is one token."""
+        return self.tokenizer.name == "word" and not self.tokenizer.to_settings().get("split_punctuation")
+
+    def spelling(self) -> "Codec":
+        """The same for a network that reads characters."""
+        return Codec(self.tokenizer.spelling(), self.columns, self.details)
+
+    @property
+    def name(self) -> str:
+        return self.tokenizer.name
+
+    @property
+    def size(self) -> int:
+        return self.tokenizer.size
+
+    @property
+    def is_reversed(self) -> bool:
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits over the tokenizer and the labels."""
+        return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
+
+    def to_settings(self) -> dict[str, Any]:
+        return self.tokenizer.to_settings()
+
+    def to_files(self) -> dict[str, bytes]:
+        return {**self.tokenizer.to_files(), FILE: self._to_json()}
+
+    def _to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode({"columns": [asdict(each) for each in self.columns], **self.details}), indent=1)
+
+
+class _Stored(msgspec.Struct):
+    columns: list[LabelColumn]
+
+
+def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
+    """The codec whose `to_files()` are in a model's folder.
+
+    Raises:
+        ModelError: the file of labels is missing or damaged.
+    """
+    if FILE not in files:
+        raise ModelError("the model has no labels", f"{FILE} is missing")
+    try:
+        columns = decode_json(files[FILE], _Stored).columns
+        details = decode_json(files[FILE], dict[str, Any])
+    except ValueError as error:
+        raise ModelError(f"{FILE} is damaged", str(error)) from None
+    if not columns or not all(len(set(column.symbols)) == len(column.symbols) > 0 for column in columns):
+        raise ModelError(f"{FILE} is damaged", "a column has no labels, or one of them twice")
+    details.pop("columns")
+    return Codec(tokenizer, columns, details)

@@ -1,0 +1,72 @@
+"""From words to features: word input, dropout, recurrent layers that read each text from both ends, dropout.
+
+Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first, as the recurrent kernels want
+it. A row is a text, followed by padding; what a row gives is the same alone and beside any others.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.embeddings.word_input import WordInput
+from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
+from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.regularization import dropout
+from rnnlm.tasks.settings import RecurrentTaskSettings, TaskSettings
+
+
+class Reader(nn.Module):
+    """What all networks of tasks have: the words' vectors, and features of `width` that are dropped out before an output layer."""
+
+    def __init__(self, settings: TaskSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.settings, self.width = settings, settings.output_width
+        self.padding_id = tokenizer.boundary_id
+        self.input = WordInput(settings, tokenizer)
+
+    def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor) -> Tensor:
+        """(T, B, E), dropped out. The ids of padding, which may be any, are read as `</s>`."""
+        x_TBE = self.input(inputs_TB.masked_fill(~is_word_TB, self.padding_id))
+        return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
+
+    def drop(self, features: Tensor) -> Tensor:
+        """Features of words (T, B, H) or texts (B, H) after `dropout_output`."""
+        is_locked = self.settings.locked_dropout and features.dim() == 3
+        return dropout(features, self.settings.dropout_output, self.training, is_locked)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
+        raise NotImplementedError
+
+
+class Encoder(Reader):
+    """A text's words as features, one vector a word: [forward; backward] of the highest layer. With dense connections the word's vector
+    stands before them, and both directions of each layer, the lowest first."""
+
+    def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+        """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after dropout; zeros in padding."""
+        return self.drop(self.read(inputs_TB, lengths_B))
+
+    def read(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+        """The features before dropout."""
+        is_word_TB = words_of(len(inputs_TB), lengths_B)
+        x_TBE = self.vectors(inputs_TB, is_word_TB)
+        if isinstance(self.body, BidirectionalStack):
+            y_TBH = self.body(x_TBE, lengths_B)
+        else:  # padding comes after all words
+            y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        return y_TBH * is_word_TB.unsqueeze(2)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        return self.body.matrices()
+
+
+def words_of(T: int, lengths_B: Tensor) -> Tensor:
+    """Which cells of a window hold words, not padding: (T, B) bool."""
+    return torch.arange(T, device=lengths_B.device).unsqueeze(1) < lengths_B

@@ -1,0 +1,145 @@
+"""What a model's labels are worth on data: its loss, and the figures of the field for each column of labels."""
+
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from rnnlm.evaluation.labels.report import Predictions, joint_exact_match, measures, report
+from rnnlm.evaluation.labels.signature import LabelSignature
+from rnnlm.evaluation.labels.spans import Mode
+from rnnlm.events import never
+from rnnlm.neural.fitting.contracts import Verdict
+from rnnlm.tasks.batches import label_tensors
+from rnnlm.tasks.codec import EDIT, MULTI, SOUNDS, WORD, LabelColumn
+from rnnlm.tasks.data import LabelledData
+from rnnlm.tasks.model import TaskModel
+from rnnlm.tasks.prediction import Prediction, Search, of_reading
+from rnnlm.text.labelled import schemes
+from rnnlm.text.labelled.alignment import join
+from rnnlm.text.labelled.example import labels_in
+
+MAIN = ("f1", "word_error_rate", "accuracy")  # the figure that counts is the first of these that applies
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of data. loss_nats: of each column, the sum over its labels. predictions: in the order of the examples."""
+
+    loss_nats: tuple[float, ...]
+    predictions: tuple[Prediction, ...]
+
+
+def answers(model: TaskModel, data: LabelledData, search: Search | None = None, stop: Callable[[], bool] = never) -> Answers | None:
+    """The loss and the predictions of all examples; None where `stop`, asked before each batch, cut it off."""
+    texts = [example.words for example in data.examples]
+    found: list[Prediction] = [()] * len(texts)
+    losses = np.zeros(len(model.codec.columns))
+    for reading in model.read(data.words_encoded, stop):
+        labels = label_tensors(data, reading.chosen, model.device)
+        with model.reading():
+            losses += [float(each) for each in model.network.losses(reading.features, labels)]
+        for place, prediction in of_reading(model, reading, texts, search or Search()):
+            found[place] = prediction
+    return None if stop() else Answers(tuple(losses.tolist()), tuple(found))
+
+
+def columns_of(model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval") -> list[Predictions]:
+    """Each column of labels as the data and the model have it. mode: how spans are counted."""
+    places = {"word": 0, "text": 0}
+    columns = []
+    for number, column in enumerate(model.codec.columns):
+        place, places[column.level] = places[column.level], places[column.level] + 1
+        columns.append((_of_words if column.level == WORD else _of_texts)(model, data, found, number, place, mode))
+    return columns
+
+
+def evaluate(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> dict[str, Any]:
+    """What `rnnlm eval` says of a model on data: task, sentences, words, loss_nats (per word, or text of a classifier), the figures of each
+    column (:class:`~rnnlm.evaluation.labels.report.LabelFigures`, with the signature of its main figure), exact_match of all columns
+    together, signature, seconds."""
+    began = time.perf_counter()
+    found = answers(model, data, search)
+    assert found is not None  # nothing asked it to stop
+    columns = []
+    predictions = columns_of(model, data, found, mode)
+    for each in predictions:
+        figures = report(each).to_dict()
+        main = next(name for name in MAIN if figures[name] is not None)
+        named = each.column if len(predictions) > 1 else ""
+        is_span = figures["mode"] is not None
+        signature = LabelSignature(
+            main, named, mode if is_span else "", each.scheme if is_span else "", data.content_hash, model.fingerprint or ""
+        )
+        columns.append({**figures, "main": main, "signature": str(signature)})
+    joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0]["exact_match"]
+    return {
+        "task": model.task, "sentences": data.sentences, "words": data.words, "loss_nats": _mean_loss(model, data, found),
+        "columns": columns, "exact_match": joint, "signature": columns[0]["signature"], "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+
+
+def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
+    """What a validation found. criterion: of :class:`rnnlm.tasks.fitting_settings.TaskFittingSettings`; of several columns the mean of each
+    one's figure counts."""
+    loss = _mean_loss(model, data, found)
+    if criterion == "loss":
+        return Verdict(loss, loss, "loss_nats")
+    figures, chosen, is_error = {"loss_nats": loss}, [], False
+    predictions = columns_of(model, data, found)
+    for each in predictions:
+        its = {name: measure.value or 0.0 for name, measure in measures(each).items() if name in (*MAIN, criterion)}
+        name = criterion if criterion in its else next(name for name in MAIN if name in its)
+        figures |= {f"{each.column}_{key}" if len(predictions) > 1 else key: value for key, value in its.items()}
+        is_error = name == "word_error_rate"
+        chosen.append(-its[name] if is_error and len(predictions) > 1 else its[name])
+    return Verdict(
+        loss, float(np.mean(chosen)), "mean" if len(predictions) > 1 else name,
+        higher_is_better=not is_error or len(predictions) > 1, figures=figures,
+    )  # fmt: skip
+
+
+def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
+    return sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+
+
+def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:
+    column = model.codec.columns[number]
+    gold = [example.word_labels[place] for example in data.examples]
+    predicted = [each[number].best[0].labels for each in found.predictions]
+    if column.form == SOUNDS:
+        return _of_sounds(column, data, gold, predicted)
+    scheme = column.scheme
+    if scheme not in (schemes.NONE, schemes.IOB1, schemes.BIO):
+        scheme = schemes.BIOES
+        gold, predicted = ([tuple(schemes.convert(row, column.scheme, scheme)) for row in rows] for rows in (gold, predicted))
+    is_known_W, offsets = data.words_encoded.is_known, data.words_encoded.word_offsets
+    known = [is_known_W[start:end].tolist() for start, end in itertools.pairwise(offsets.tolist())]
+    seen = None if column.form == EDIT else column.labels_in(scheme)
+    return Predictions("tagging", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen)
+
+
+def _of_sounds(column: LabelColumn, data: LabelledData, gold: list[tuple[str, ...]], predicted: list[tuple[str, ...]]) -> Predictions:
+    """Rows of the same letters are pronunciations of one word, of which the nearest counts."""
+    references = defaultdict(list)
+    for example, sounds in zip(data.examples, gold, strict=True):
+        references[example.words].append(join(sounds))
+    said = {example.words: join(labels) for example, labels in zip(data.examples, predicted, strict=True)}
+    words = list(references)
+    return Predictions(
+        "tagging", [], [], column.name, references=[references[each] for each in words], symbols=[said[each] for each in words]
+    )
+
+
+def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:
+    column = model.codec.columns[number]
+    is_multi = column.form == MULTI
+    gold = [labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],) for each in data.examples]
+    predicted = [labels_in(each[number].label) if is_multi else (each[number].label,) for each in found.predictions]
+    sure = None if is_multi else [[float(cast(np.ndarray, each[number].p_TK).max())] for each in found.predictions]
+    task: Literal["classification"] = "classification"
+    return Predictions(task, gold, predicted, column.name, multi_label=is_multi, training_labels=set(column.symbols), probabilities=sure)

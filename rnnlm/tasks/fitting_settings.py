@@ -1,0 +1,46 @@
+"""How a task's network is trained. Knows nothing of torch."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import Positive, Probability
+from rnnlm.errors import SettingsError
+from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
+from rnnlm.neural.input_settings import Width
+
+Weights = Annotated[str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?)*\s*$", examples=["1,0.5"])]
+
+
+@dataclass(frozen=True)
+class TaskFittingSettings(OptimizationSettings):
+    """How a task's network is trained on batches of examples."""
+
+    batch_rows: Annotated[Width, Meta(description="examples in a batch, of each process")] = 32
+    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002
+    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 5.0
+    ema_decay: Annotated[
+        Probability | None,
+        Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
+    ] = None
+    loss_weights: Annotated[
+        Weights | None, Meta(description="weight of each label column's loss, those of words first, as 1,0.5; none: all 1")
+    ] = None
+    criterion: Annotated[
+        Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
+        Meta(description="validation figure that chooses the best weights; auto: F1 of spans, word errors of sounds, else accuracy"),
+    ] = "auto"
+
+    def weights_of(self, columns: int) -> tuple[float, ...]:
+        """The weight of the loss of each of so many columns.
+
+        Raises:
+            SettingsError: there is another number of weights.
+        """
+        if self.loss_weights is None:
+            return (1.0,) * columns
+        weights = tuple(map(float, self.loss_weights.split(",")))
+        if len(weights) != columns or not any(weights):
+            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", f"{columns} label columns are learned")
+        return weights

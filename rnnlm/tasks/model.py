@@ -1,0 +1,138 @@
+"""A trained network of a task, in use: words in, labels and probabilities out."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import UsageError
+from rnnlm.events import never
+from rnnlm.interface import Shapes
+from rnnlm.models.pickling import PickledByOrigin
+from rnnlm.neural.device import exact_products, resolve_device, training_products
+from rnnlm.tasks import settings as task_settings
+from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.codec import Codec
+from rnnlm.tasks.data import EncodedWords, encode_words
+from rnnlm.tasks.network import Features, TaskNetwork
+from rnnlm.tasks.settings import TaggingSettings
+
+TOKENS = 1 << 12  # read in one call, about
+_TYPES = {torch.float32: "F32", torch.int32: "I32"}
+OF_LANGUAGE_MODELS = {"initial_state", "score", "predict", "concat_states", "state_from_arrays", "hidden", "call_tokens", "normalised"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network made of some texts. chosen: their places among those that were asked for. features: of them side by side."""
+
+    chosen: np.ndarray
+    inputs: tuple[Tensor, ...]
+    features: Features
+
+
+class TaskModel(PickledByOrigin):
+    """Reads in evaluation mode, without gradients, in fp32 unless `precision` says otherwise. codec: its tokenizer and labels."""
+
+    def __init__(self, network: TaskNetwork, codec: Codec, precision: str = "fp32", fingerprint: str | None = None) -> None:
+        self.network = network
+        self.codec = codec
+        self.precision = precision
+        self.fingerprint = fingerprint
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_LANGUAGE_MODELS:
+            does, command = ("tags words", "tag") if self.task == "tagging" else ("classifies texts", "classify")
+            why = f"it {does}, and gives no probabilities of text"
+            raise UsageError(f"{self.name} is not a language model", why, f"rnnlm {command} and rnnlm eval use it")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def task(self) -> str:
+        """What it was trained for: "tagging" or "classification"."""
+        return self.network.settings.task
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the labels of spans keep to their scheme, unless something else is asked for."""
+        settings = self.network.settings
+        return isinstance(settings, TaggingSettings) and settings.constrained
+
+    @property
+    def name(self) -> str:
+        """Where it was loaded from."""
+        return "this model" if self.origin is None else self.origin[0]
+
+    @property
+    def tokenizer(self) -> Codec:
+        """What is saved with it beside its arrays."""
+        return self.codec
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def inputs(self) -> int:
+        """How many tensors its network reads; labels come after them."""
+        return 2 if self.codec.is_by_word else 5
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+
+    def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
+        """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
+        asked before each batch, says so."""
+        encoded = texts if isinstance(texts, EncodedWords) else encode_words(self.codec.tokenizer, texts)
+        lengths = encoded.token_lengths
+        order = np.argsort(lengths, kind="stable")
+        start = 0
+        while start < len(order) and not stop():
+            end = start + 1
+            while end < len(order) and (end - start + 1) * max(1, lengths[order[end]]) <= TOKENS:
+                end += 1
+            chosen, start = order[start:end], end
+            inputs = batch_tensors(encoded, chosen, self.codec.is_by_word, self.device)
+            with self.reading():
+                features = self.network(inputs)
+            yield Reading(chosen, inputs, features)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, the model's precision. A network in training goes back to that afterwards."""
+        was_training = self.network.training
+        if was_training:
+            self.network.eval()
+        exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
+        try:
+            with torch.no_grad(), exact, training_products(self.precision, self.device):
+                yield
+        finally:
+            if was_training:
+                self.network.train()
+
+
+def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
+    with torch.device("meta"):
+        network = TaskNetwork(task_settings.stored(settings["task"], settings), codec)
+    return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+
+
+def from_arrays(settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None) -> TaskModel:
+    """The model whose `to_arrays()` gave `arrays`, on `device`.
+
+    Raises:
+        DeviceError: the device is not available.
+    """
+    target = resolve_device(device)
+    shape = task_settings.stored(settings["task"], settings)
+    codec = codec.spelling() if shape.characters else codec
+    with torch.device("meta"):
+        network = TaskNetwork(shape, codec)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
+    return TaskModel(network.to(target).eval(), codec, fingerprint=fingerprint)

@@ -1,0 +1,67 @@
+"""What makes the trainer train a task: the loss of all label columns as its objective, the figures of their field as its validation."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.tasks import figures
+from rnnlm.tasks.data import LabelledData
+from rnnlm.tasks.model import TaskModel
+
+
+class JointLoss:
+    """An Objective: the losses of all columns, summed with their weights, per word (of a classifier, per text). model: reads the network in
+    the precision of training."""
+
+    is_exact = True
+
+    def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
+        self.reader, self.network, self.weights = model, model.network, tuple(weights)
+        self.inputs = model.inputs
+        sizes = [len(column.symbols) for column in model.codec.columns]
+        self.uniform_nats = sum(weight * math.log(max(2, size)) for weight, size in zip(self.weights, sizes, strict=True))
+
+    def initial_carry(self, rows: int) -> Carry:
+        return ()
+
+    def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
+        features = self.network(tensors[: self.inputs])
+        nats = self._weighted(self.network.losses(features, tensors[self.inputs :]))
+        return Loss(nats / self._count(features.lengths_B), self.network.penalty(features), ())
+
+    def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
+        with self.reader.reading():
+            features = self.network(tensors[: self.inputs])
+            return float(self._weighted(self.network.losses(features, tensors[self.inputs :])))
+
+    def weights_changed(self) -> None:
+        pass
+
+    def model(self) -> TaskModel:
+        return TaskModel(self.network, self.reader.codec)
+
+    def _weighted(self, losses: Sequence[Tensor]) -> Tensor:
+        weighted = [weight * loss for weight, loss in zip(self.weights, losses, strict=True)]
+        return sum(weighted[1:], weighted[0])
+
+    def _count(self, lengths_B: Tensor) -> Tensor | int:
+        return lengths_B.sum() if self.reader.codec.word_columns else len(lengths_B)
+
+
+class TaskValidation:
+    """A Validation: the figures of `data`, which each rank measures whole. criterion: of TaskFittingSettings."""
+
+    def __init__(self, data: LabelledData, model: TaskModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
+        self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
+
+    def __str__(self) -> str:
+        return f"{self.data.sentences:,} examples, {self.model.precision}"
+
+    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+        found = figures.answers(self.model, self.data, stop=self.ranks.own_stop(stop))
+        stopped = self.ranks.totals(float(found is None))[0]
+        self.ranks.synchronize()
+        return None if stopped or found is None else figures.verdict(self.model, self.data, found, self.criterion)

@@ -1,0 +1,199 @@
+"""The shape of each kind of network that tags or classifies: what can be set, and what contradicts itself. It does not import torch.
+
+A kind belongs to a task and a model: what recurrence there is (`rnn gru lstm qrnn`), or none (`bag`, `cnn`).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import ANY, Probability, from_stored
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.neural.input_settings import InputSettings, Sizes, Width, sizes
+from rnnlm.neural.needs import OF_NETWORKS
+from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
+
+SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
+
+OF_TASKS = {
+    **OF_NETWORKS,
+    "embedding_size": OF_NETWORKS["init_embedding"],
+    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
+    "label_size": {"label_feedback": (True,)},
+}
+
+
+@dataclass(frozen=True)
+class TaskSettings(InputSettings):
+    """What all networks of tasks have. Their texts are small beside those of language models: narrower layers, more dropout."""
+
+    NEEDS = OF_TASKS
+
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "tagging"
+
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 100
+    hidden_size: Annotated[Width, Meta(description="width of the hidden layers, in each direction")] = 200
+    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = True
+    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 25
+    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = "0,25,50,25"
+    character_highways: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
+    ] = 0
+    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 50
+    dropout_embedding: Annotated[
+        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
+    ] = 0.05
+    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.3
+    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a text")] = False
+
+
+@dataclass(frozen=True)
+class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
+    """What the recurrent kinds of all tasks have."""
+
+    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.3
+    bidirectional: Annotated[
+        bool, Meta(description="a second layer beside each one reads the words from the last to the first; false: forward only")
+    ] = True
+    sentence_pooling: Annotated[
+        SentencePooling,
+        Meta(description="what a label of the whole text reads: the last states (backward: at the first word), or the mean, maximum, "
+             "sum or weighted mean over the words"),
+    ] = "max"  # fmt: skip
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+
+@dataclass(frozen=True)
+class TaggingSettings(TaskSettings):
+    """What taggers have: a label for each word."""
+
+    characters: Annotated[
+        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
+    ] = "cnn"
+    output_layer: Annotated[
+        Literal["softmax", "crf"], Meta(description="output layer; crf: a linear chain, which scores all labels of a sentence together")
+    ] = "softmax"
+    label_feedback: Annotated[bool, Meta(description="output_layer=softmax: the label of the word before is read with each word")] = False
+    label_size: Annotated[Width, Meta(description="label_feedback: width of the label vectors")] = 25
+    constrained: Annotated[bool, Meta(description="labels of spans follow each other as their scheme allows: no I-X after O")] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.label_feedback and self.output_layer == "crf":
+            why = "a CRF sums over the labels of all words at once, and none of them is known before"
+            raise SettingsError("label_feedback is not possible with output_layer = crf", why, "set output_layer=softmax")
+
+
+@dataclass(frozen=True)
+class ClassificationSettings(TaskSettings):
+    """What classifiers have: a label for a text."""
+
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "classification"
+
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.5
+
+
+@dataclass(frozen=True)
+class ElmanTagger(TaggingSettings, RecurrentTaskSettings, ElmanCell):
+    """Of `rnn`."""
+
+
+@dataclass(frozen=True)
+class GruTagger(TaggingSettings, RecurrentTaskSettings, GruCell):
+    """Of `gru`."""
+
+
+@dataclass(frozen=True)
+class LstmTagger(TaggingSettings, RecurrentTaskSettings, LstmCell):
+    """Of `lstm`."""
+
+
+@dataclass(frozen=True)
+class QrnnTagger(TaggingSettings, RecurrentTaskSettings, QrnnCell):
+    """Of `qrnn`."""
+
+
+@dataclass(frozen=True)
+class ElmanClassifier(ClassificationSettings, RecurrentTaskSettings, ElmanCell):
+    """Of `rnn`."""
+
+
+@dataclass(frozen=True)
+class GruClassifier(ClassificationSettings, RecurrentTaskSettings, GruCell):
+    """Of `gru`."""
+
+
+@dataclass(frozen=True)
+class LstmClassifier(ClassificationSettings, RecurrentTaskSettings, LstmCell):
+    """Of `lstm`."""
+
+
+@dataclass(frozen=True)
+class QrnnClassifier(ClassificationSettings, RecurrentTaskSettings, QrnnCell):
+    """Of `qrnn`."""
+
+
+@dataclass(frozen=True)
+class BagClassifier(ClassificationSettings):
+    """Of `bag`: the mean of the word vectors, then layers (Iyyer et al. 2015)."""
+
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
+    dropout_embedding: Annotated[
+        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
+    ] = 0.3
+    layers: Annotated[Annotated[int, Meta(ge=0, le=100)], Meta(description="layers after the mean; 0: the output layer reads it")] = 1
+    activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = "relu"
+    dropout_between: Annotated[Probability, Meta(description="dropout between layers")] = 0.3
+
+    @property
+    def output_width(self) -> int:
+        return self.hidden_size if self.layers else self.input_width
+
+
+@dataclass(frozen=True)
+class CnnClassifier(ClassificationSettings):
+    """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
+
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
+    hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
+    filter_widths: Annotated[Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])] = "3,4,5"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < min(self.words_read) <= max(self.words_read) <= 100:
+            raise SettingsError(f"filter_widths = {self.filter_widths} is not valid", "a filter reads from 1 to 100 words")
+        if len(set(self.words_read)) < len(self.words_read):
+            raise SettingsError(f"filter_widths = {self.filter_widths} has a width twice", hint="raise hidden_size for more filters")
+
+    @property
+    def words_read(self) -> tuple[int, ...]:
+        """The filters' widths."""
+        return sizes(self.filter_widths)
+
+    @property
+    def output_width(self) -> int:
+        return self.hidden_size * len(self.words_read)
+
+
+KINDS: dict[tuple[str, str], type[TaskSettings]] = {
+    ("tagging", "rnn"): ElmanTagger, ("tagging", "gru"): GruTagger, ("tagging", "lstm"): LstmTagger, ("tagging", "qrnn"): QrnnTagger,
+    ("classification", "rnn"): ElmanClassifier, ("classification", "gru"): GruClassifier, ("classification", "lstm"): LstmClassifier,
+    ("classification", "qrnn"): QrnnClassifier, ("classification", "bag"): BagClassifier, ("classification", "cnn"): CnnClassifier,
+}  # fmt: skip
+
+
+def stored(task: str, settings: dict[str, Any]) -> TaskSettings:
+    """The settings of a task's network that a model folder stores.
+
+    Raises:
+        ModelError: a value is not valid.
+    """
+    kind = settings.get("model")
+    if not isinstance(kind, str) or (task, kind) not in KINDS:
+        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of network for {task}")
+    return from_stored(KINDS[task, kind], settings)

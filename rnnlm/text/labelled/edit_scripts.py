@@ -1,0 +1,137 @@
+"""Edit scripts from a word to its lemma: labels that generalise over words (Chrupala 2006; with rules of casing, Straka 2018).
+
+A script is a rule of casing, `lower`, `keep`, `title` or `upper`, and then edits of the word so cased, each after a semicolon:
+
+* `$-3+y`: at the end, cut three characters and put `y` (tries -> try); `$2-1+i`: the same two characters before the end (drank -> drink);
+* `^-2`: at the start, cut two characters (gemacht -> macht); `^2-2`: the same two characters after the start (umgebaut -> umbaut).
+
+`=be` alone is the lemma itself, whatever the word. Text is ASCII: other characters, white space, `;` and `|` are escaped as in Python's
+strings (`\\xe4`), so that any script can be a label.
+"""
+
+import operator
+import re
+from collections.abc import Callable
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import NamedTuple
+
+from rnnlm.errors import TextError
+
+_CASINGS: dict[str, Callable[[str], str]] = {  # of several that need as few edits, the first
+    "lower": str.lower,
+    "keep": str,
+    "title": lambda form: form[:1].upper() + form[1:].lower(),
+    "upper": str.upper,
+}
+_EDIT = re.compile(r"([\^$])(\d{0,9})(?:-(\d{1,9}))?(?:\+(.+))?", re.DOTALL)
+_RESERVED = re.compile("[ ;|]")
+_LONGEST = 100  # characters: of longer words only the beginning and the end that they share with the lemma are looked for
+_CACHED = 1 << 16  # words, or scripts
+
+
+class _Edit(NamedTuple):
+    """Cut the characters `start` to `end` of a word and put `text` there; counted from the word's end where `from_end`."""
+
+    start: int
+    end: int
+    text: str
+    from_end: bool = False
+
+    @property
+    def cost(self) -> int:
+        return self.end - self.start + len(self.text)
+
+
+@lru_cache(_CACHED)
+def script(form: str, lemma: str) -> str:
+    """The script with the fewest edits by which `form` becomes `lemma`: :func:`apply` gives exactly `lemma` again."""
+    best: tuple[int, str, str, list[_Edit]] | None = None
+    for casing, cased in _CASINGS.items():
+        word = cased(form)
+        edits = _edits(word, lemma)
+        cost = sum(edit.cost for edit in edits)
+        if best is None or cost < best[0]:
+            best = cost, casing, word, edits
+    assert best is not None
+    _, casing, word, edits = best
+    kept = len(word) - sum(edit.end - edit.start for edit in edits)
+    if kept < max(len(lemma) / 2, min(len(lemma), 2)) or not lemma:  # hardly anything of the word is left
+        return f"={_escaped(lemma)}"
+    return ";".join([casing, *(_written(edit, len(word)) for edit in edits)])
+
+
+def apply(script: str, form: str) -> str:
+    """`form` edited by `script`. A word that is too short for the edits, or of which they would leave nothing, is only cased.
+
+    Raises:
+        TextError: `script` is none.
+    """
+    cased, edits = _parsed(script)
+    if cased is None:
+        return edits[0].text
+    word = cased(form)
+    parts, done = [], 0
+    for start, end, text, from_end in edits:
+        shift = len(word) if from_end else 0
+        if not done <= start + shift <= end + shift <= len(word):
+            return word
+        parts += [word[done : start + shift], text]
+        done = end + shift
+    return "".join([*parts, word[done:]]) or word
+
+
+def _edits(word: str, lemma: str) -> list[_Edit]:
+    """What turns `word` into `lemma`: the longest part that both share is kept, and likewise on either side of it."""
+    if word == lemma:
+        return []
+    if max(len(word), len(lemma)) <= _LONGEST:
+        changes = SequenceMatcher(None, word, lemma, autojunk=False).get_opcodes()
+        return [_Edit(start, end, lemma[first:last]) for kind, start, end, first, last in changes if kind != "equal"]
+    before = _shared(word, lemma)
+    after = _shared(word[before:][::-1], lemma[before:][::-1])
+    return [_Edit(before, len(word) - after, lemma[before : len(lemma) - after])]
+
+
+def _shared(first: str, second: str) -> int:
+    """How many characters both begin with."""
+    differs = map(operator.ne, first, second)
+    return next((place for place, differing in enumerate(differs) if differing), min(len(first), len(second)))
+
+
+def _written(edit: _Edit, length: int) -> str:
+    """An edit of a word of `length` characters, its place counted from the nearer end."""
+    place = f"^{edit.start or ''}" if edit.start < length - edit.end else f"${length - edit.end or ''}"
+    cut = f"-{edit.end - edit.start}" if edit.end > edit.start else ""
+    return place + cut + (f"+{_escaped(edit.text)}" if edit.text else "")
+
+
+@lru_cache(_CACHED)
+def _parsed(script: str) -> tuple[Callable[[str], str] | None, tuple[_Edit, ...]]:
+    """The casing and the edits; no casing where the text of the only edit is the lemma."""
+    try:
+        if script.startswith("="):
+            return None, (_Edit(0, 0, _unescaped(script[1:])),)
+        casing, *edits = script.split(";")
+        return _CASINGS[casing], tuple(map(_read, edits))
+    except (KeyError, ValueError):
+        raise TextError(f"{script!r} is no edit script", hint="one looks like lower;$-3+y or =be") from None
+
+
+def _read(edit: str) -> _Edit:
+    match = _EDIT.fullmatch(edit)
+    if match is None:
+        raise ValueError(edit)
+    side, place, cut, text = match.groups()
+    offset, length = int(place or 0), int(cut or 0)
+    if side == "^":
+        return _Edit(offset, offset + length, _unescaped(text or ""))
+    return _Edit(-offset - length, -offset, _unescaped(text or ""), from_end=True)
+
+
+def _escaped(text: str) -> str:
+    return _RESERVED.sub(lambda match: f"\\x{ord(match[0]):02x}", text.encode("unicode_escape").decode("ascii"))
+
+
+def _unescaped(text: str) -> str:
+    return text.encode("ascii").decode("unicode_escape")

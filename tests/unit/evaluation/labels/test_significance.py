@@ -1,0 +1,110 @@
+import random
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.labels.counts import Counts, Measure, f1
+from rnnlm.evaluation.labels.report import Predictions, measures
+from rnnlm.evaluation.labels.significance import figure_difference, figure_interval
+from rnnlm.evaluation.resampling import permutation_p, ratio_interval
+
+LABELS = "O B-X I-X B-Y I-Y".split()
+
+
+def system(gold: list[list[str]], seed: int, wrong: float, labels: list[str] = LABELS) -> Predictions:
+    rng = random.Random(seed)
+    predicted = [[rng.choice(labels) if rng.random() < wrong else label for label in row] for row in gold]
+    probabilities = [[rng.random() for _ in row] for row in gold]
+    known = [[rng.random() < 0.8 for _ in row] for row in gold]
+    return Predictions(
+        "tagging", gold, predicted, scheme="bio", known=known, probabilities=probabilities,
+        references=[[row, row[:1]] for row in gold], symbols=predicted,
+    )  # fmt: skip
+
+
+def gold_labels(seed: int, sentences: int) -> list[list[str]]:
+    rng = random.Random(seed)
+    return [rng.choices(LABELS, k=rng.randint(1, 12)) for _ in range(sentences)]
+
+
+def repeated(predictions: Predictions, times: list[int]) -> Predictions:
+    columns = ("gold", "predicted", "known", "probabilities", "references", "symbols")
+    rows = {name: [row for row, n in zip(getattr(predictions, name), times, strict=True) for _ in range(n)] for name in columns}
+    return Predictions("tagging", scheme="bio", **rows)
+
+
+def test_a_figure_of_drawn_sentences_is_that_of_a_text_in_which_they_stand_as_often():
+    predictions = system(gold_labels(1, 30), 2, 0.3)
+    times = np.random.default_rng(3).integers(0, 4, (2, 30))
+    for name, measure in measures(predictions).items():
+        figures = measure.figure(measure.counts.sums(times.astype(float)))
+        expected = [measures(repeated(predictions, row))[name].value for row in times.tolist()]
+        assert figures == pytest.approx(expected, abs=1e-12), name
+
+
+def test_the_interval_of_accuracy_is_that_of_a_ratio():
+    accuracy = measures(system(gold_labels(4, 300), 5, 0.2))["accuracy"]
+    right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
+    ours, theirs = figure_interval(accuracy), ratio_interval(right_N, words_N)
+    assert ours.estimate == theirs.estimate
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low))
+
+
+def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
+    """200 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are none."""
+    generator = np.random.default_rng(6)
+    truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
+    for seed in range(200):
+        gold = generator.integers(0, 5, 80)
+        right = generator.binomial(gold, 0.8)
+        counts = Counts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
+        interval = figure_interval(Measure(counts, f1), resamples=300, seed=seed)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permutation_of_signs():
+    right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
+    first, second = (Measure(Counts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right)
+    difference = figure_difference(first, second)
+    assert difference.p == permutation_p(right[1] - right[0])
+    assert difference.interval.estimate == pytest.approx(5 / 35)
+    assert figure_difference(second, first).interval.estimate == pytest.approx(-5 / 35)
+
+
+def test_equal_systems_do_not_differ_and_a_better_one_does():
+    gold = gold_labels(7, 200)
+    one, same, better = (measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2)))
+    for name in ("f1", "macro_f1", "accuracy", "ece", "symbol_error_rate"):
+        itself = figure_difference(one[name], one[name], resamples=200, permutations=200)
+        assert (itself.interval.low, itself.interval.high, itself.p, itself.p_bootstrap) == (0, 0, 1, 1)
+    for name in ("f1", "macro_f1", "accuracy"):
+        assert figure_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
+        differs = figure_difference(one[name], better[name], resamples=400, permutations=199)
+        assert differs.interval.low > 0 and differs.p == 1 / 200 and differs.p_bootstrap < 0.01
+
+
+def test_p_values_of_f1_of_equal_systems_are_spread_evenly():
+    p = []
+    for seed in range(60):
+        gold = gold_labels(seed, 40)
+        pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
+        p.append(figure_difference(*pair, resamples=1, permutations=99, seed=seed).p)
+    assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
+
+
+def test_types_that_one_system_alone_predicts_count_in_the_comparison():
+    gold = gold_labels(8, 50)
+    first, second = measures(system(gold, 1, 0.3)), measures(system(gold, 1, 0.3, ["B-Z"]))
+    expected = second["macro_f1"].value - first["macro_f1"].value
+    assert second["macro_f1"].counts.classes == ("X", "Y", "Z")
+    assert figure_difference(first["macro_f1"], second["macro_f1"], resamples=50, permutations=50).interval.estimate == expected < 0
+
+
+def test_what_has_no_value_has_no_interval_and_other_sentences_do_not_compare():
+    empty = Measure(Counts.of_numbers([], [], []), f1)
+    assert figure_interval(empty) is None and figure_difference(empty, empty) is None
+    found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]
+    with pytest.raises(UsageError, match="cannot be compared"):
+        figure_difference(*found)

@@ -1,0 +1,143 @@
+"""Features of words: both directions against one-way layers run by hand, padding, gradients, the meta device, bf16."""
+
+import pytest
+import torch
+
+from rnnlm.neural.initialisation import start_weights
+from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
+from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
+from rnnlm.tasks.encoder import Encoder
+from rnnlm.tasks.settings import KINDS
+from support.tiny_models import make_tokenizer
+
+TEXT = ["the cat sat on the mat", "a dog"]
+MODELS = ["rnn", "gru", "lstm", "qrnn"]
+SMALL = {
+    "embedding_size": 5, "hidden_size": 4, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_between": 0.0,
+    "dropout_output": 0.0,
+}  # fmt: skip
+OF_CHARACTERS = {
+    "cnn": {"character_size": 3, "character_filters": "2,3,2"}, "lstm": {"character_size": 3, "character_hidden_size": 3}, None: {},
+}  # fmt: skip
+SHAPES = [
+    {"layers": 1}, {"layers": 2, "layer_sizes": "4,3"}, {"layers": 2, "connections": "residual"}, {"layers": 3, "connections": "highway"},
+    {"layers": 3, "connections": "dense", "layer_sizes": "4,2,3"},
+]  # fmt: skip
+PADDED = [(model, "cnn", both) for model in MODELS for both in (True, False)] + [("lstm", "lstm", True), ("lstm", None, True)]
+LENGTHS = [6, 1, 4, 2]
+
+
+def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
+    torch.manual_seed(4)
+    shape = KINDS["tagging", model](model=model, characters=characters, **{**SMALL, **OF_CHARACTERS[characters], **settings})
+    encoder = Encoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
+    start_weights(shape, encoder.matrices(), (), encoder.input.weight)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.uniform_(-0.6, 0.6)
+    return encoder
+
+
+def ids_of(lengths=LENGTHS, padding=-1):
+    """Known words and unseen ones; padding is `padding`."""
+    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1))
+    for row, length in enumerate(lengths):
+        ids_TB[length:, row] = padding
+    return ids_TB
+
+
+def by_hand(encoder, ids_T):
+    """What the layers of one direction, each run alone, make of a single text, the words turned round for the backward one."""
+    body, connections = encoder.body, encoder.settings.connections
+    x_TE = encoder.input(ids_T.unsqueeze(1))
+    for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True)):
+        read = onwards(x_TE, first_state(onwards, x_TE))[0], backwards(x_TE.flip(0), first_state(backwards, x_TE))[0].flip(0)
+        y_TH = torch.cat(read, dim=2)
+        if connections == "dense":
+            y_TH = torch.cat([x_TE, y_TH], dim=2)
+        elif number and connections == "residual":
+            y_TH = x_TE + y_TH
+        elif number and connections == "highway":
+            t_TH = torch.sigmoid(body.highways[number - 1](x_TE))
+            y_TH = t_TH * y_TH + (1 - t_TH) * x_TE
+        x_TE = y_TH
+    return x_TE[:, 0]
+
+
+@pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in SHAPES] + [(each, SHAPES[1]) for each in MODELS], ids=str)
+def test_a_bidirectional_network_equals_two_one_way_ones_run_by_hand(model, shape):
+    encoder = make_encoder(model, torch.float64, **shape)
+    ids_TB = ids_of()
+    y_TBH = encoder(ids_TB, torch.tensor(LENGTHS))
+    assert y_TBH.shape == (6, 4, encoder.width)
+    for row, length in enumerate(LENGTHS):
+        torch.testing.assert_close(y_TBH[:length, row], by_hand(encoder, ids_TB[:length, row]), rtol=0, atol=1e-12)
+        assert not y_TBH[length:, row].any()
+
+
+def test_forward_only_it_is_the_stack_of_a_language_model():
+    encoder = make_encoder("lstm", layers=2, bidirectional=False)
+    shape = {"characters": "cnn", "characters_beside": True, **OF_CHARACTERS["cnn"], **SMALL}
+    model = RecurrentStack(LANGUAGE_MODELS["lstm"](layers=2, **shape))
+    model.load_state_dict(encoder.body.state_dict())
+    ids_TB = ids_of([5, 5])
+    state = tuple(torch.zeros(places, 2, width) for places, width in model.state_shapes())
+    torch.testing.assert_close(encoder(ids_TB, torch.tensor([5, 5])), model(encoder.input(ids_TB), state)[0])
+
+
+@pytest.mark.parametrize("model, characters, bidirectional", PADDED)
+def test_a_row_is_the_same_alone_and_in_any_batch(model, characters, bidirectional):
+    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        encoder = make_encoder(model, dtype, layers=2, characters=characters, bidirectional=bidirectional)
+        ids_TB = ids_of()
+        together = encoder(ids_TB, torch.tensor(LENGTHS))
+        for row, length in enumerate(LENGTHS):
+            alone = encoder(ids_TB[:length, row : row + 1], torch.tensor([length]))
+            torch.testing.assert_close(together[:length, row], alone[:, 0], rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("model", ["lstm", "qrnn"])
+def test_gradients_of_padding_are_zero_and_those_of_words_the_same_in_any_batch(model):
+    encoder = make_encoder(model, torch.float64, layers=2, characters=None)
+    rows = [ids_of()[:length, row : row + 1] for row, length in enumerate(LENGTHS)]
+    encoder(ids_of(padding=7), torch.tensor(LENGTHS)).square().sum().backward()
+    together = [parameter.grad for parameter in encoder.parameters()]
+    encoder.zero_grad()
+    sum(encoder(row, torch.tensor([len(row)])).square().sum() for row in rows).backward()
+    for found, parameter in zip(together, encoder.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad)
+
+
+def test_rows_are_turned_round_within_their_lengths_and_gradients_follow():
+    x_TBE = torch.arange(8.0, dtype=torch.float64).view(4, 2, 1).requires_grad_()
+    places_N = mirror_places(4, torch.tensor([4, 2]))
+    assert mirror(x_TBE, places_N)[..., 0].T.tolist() == [[6, 4, 2, 0], [3, 1, 5, 7]]
+    assert torch.autograd.gradcheck(lambda x: mirror(x, places_N).sin(), (x_TBE,))
+
+
+@pytest.mark.parametrize("model, characters", [(model, "cnn") for model in MODELS] + [("lstm", "lstm"), ("lstm", None)])
+def test_forward_and_backward_run_on_the_meta_device(model, characters):
+    encoder = make_encoder(model, layers=2, characters=characters, connections="highway", dropout_output=0.3).to("meta")
+    encoder(ids_of().to("meta"), torch.tensor(LENGTHS, device="meta")).sum().backward()
+    assert {parameter.grad.device.type for parameter in encoder.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_under_bf16_features_stay_near_those_of_fp32_and_keep_its_type(model):
+    encoder = make_encoder(model, layers=2)
+    exact = encoder(ids_of(), torch.tensor(LENGTHS))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = encoder(ids_of(), torch.tensor(LENGTHS))
+    near.sum().backward()
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, rtol=0, atol=0.03)
+
+
+def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row():
+    encoder = make_encoder("gru", dropout_output=0.5, locked_dropout=True)
+    ids_TB, lengths_B = ids_of([6, 6]), torch.tensor([6, 6])
+    is_dropped_TBH = encoder(ids_TB, lengths_B) == 0
+    assert 0 < is_dropped_TBH[0].sum() < is_dropped_TBH[0].numel() and torch.equal(is_dropped_TBH.any(0), is_dropped_TBH.all(0))
+    encoder.eval()
+    assert encoder(ids_TB, lengths_B).all() and torch.equal(encoder(ids_TB, lengths_B), encoder(ids_TB, lengths_B))

@@ -1,0 +1,69 @@
+"""Best and n-best label sequences against all label sequences."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.tasks import paths
+from rnnlm.tasks.paths import Chain, best_paths, constraint_chain, nbest_paths
+
+T, B, K = 5, 3, 3
+LENGTHS = torch.tensor([5, 2, 3])
+ALLOWED = (np.array([1, 1, 0], bool), np.array([1, 0, 1], bool), np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool))
+
+
+@pytest.fixture
+def scores_TBK() -> torch.Tensor:
+    return torch.randn(T, B, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    generator = torch.Generator().manual_seed(2)
+    return Chain(*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(K,), (K,), (K, K)]))
+
+
+def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
+    """All label sequences that the chain does not forbid, the best first."""
+    found = []
+    for labels in itertools.product(range(K), repeat=len(scores_TK)):
+        score = sum(float(scores_TK[t, label]) for t, label in enumerate(labels))
+        if chain is not None:
+            score += float(chain.start_K[labels[0]] + chain.end_K[labels[-1]])
+            score += sum(float(chain.transitions_KK[pair]) for pair in itertools.pairwise(labels))
+        found += [(score, labels)] if score > -np.inf else []
+    return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("constraints", [None, ALLOWED], ids=["free", "constrained"])
+@pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_the_n_best_are_those_of_a_list_of_all(scores_TBK, chain, constraints, independent, n):
+    chain = constraint_chain(constraints, scores_TBK) if independent else chain.constrained(constraints)
+    labels_nTB, score_nB = nbest_paths(scores_TBK, LENGTHS, chain, n)
+    for row, length in enumerate(LENGTHS.tolist()):
+        expected = by_score(scores_TBK[:length, row], chain)[:n]
+        rest = [(-np.inf, (-1,) * length)] * (n - len(expected))
+        found = zip(score_nB[:, row].tolist(), map(tuple, labels_nTB[:, :length, row].tolist()), strict=True)
+        for (score, labels), (expected_score, expected_labels) in zip(found, expected + rest, strict=True):
+            assert score == pytest.approx(expected_score, abs=1e-9) and labels == expected_labels
+        assert (labels_nTB[:, length:, row] == -1).all()
+
+
+def test_equal_scores_give_different_sequences():
+    labels_nTB, score_nB = nbest_paths(torch.zeros(3, 1, K), torch.tensor([3]), None, K**3)
+    assert len(set(map(tuple, labels_nTB[:, :, 0].tolist()))) == K**3 and not score_nB.any()
+
+
+def test_a_row_without_a_sequence_that_is_allowed_has_none(scores_TBK):
+    forbidding = (np.zeros(K, bool), np.ones(K, bool), np.ones((K, K), bool))
+    labels_TB, score_B = best_paths(scores_TBK, LENGTHS, constraint_chain(forbidding, scores_TBK))
+    assert torch.isneginf(score_B).all() and (labels_TB == -1).all()
+
+
+def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, monkeypatch):
+    together = nbest_paths(scores_TBK, LENGTHS, chain, 3)
+    monkeypatch.setattr(paths, "CELLS_AT_ONCE", 1)
+    assert all(map(torch.equal, together, nbest_paths(scores_TBK, LENGTHS, chain, 3)))

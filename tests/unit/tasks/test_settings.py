@@ -1,0 +1,69 @@
+"""Settings of tasks: what is stored comes back, what contradicts itself and which kinds make no sense is said."""
+
+import re
+
+import pytest
+
+from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
+from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
+from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
+from rnnlm.tasks.refusals import refusal
+from rnnlm.tasks.settings import KINDS, stored
+
+
+@pytest.mark.parametrize("task, model", KINDS)
+def test_stored_settings_come_back_and_each_is_described(task, model):
+    kind = KINDS[task, model]
+    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == kind(model=model, hidden_size=7)
+    assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
+    assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
+
+
+@pytest.mark.parametrize("values, what", [
+    ({"model": "bag"}, "model = 'bag' is not a kind of network for tagging"), ({"model": None}, "model = None"),
+    ({"hidden_size": 1 << 21}, "hidden_size"), ({"output_layer": "adaptive"}, "output_layer"), ({"label_size": 0}, "label_size"),
+], ids=str)  # fmt: skip
+def test_damaged_or_hostile_ones_are_an_error(values, what):
+    with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}"):
+        stored("tagging", {"model": "lstm", **values})
+
+
+@pytest.mark.parametrize("task, model, values, what", [
+    ("tagging", "lstm", {"label_feedback": True, "output_layer": "crf"}, "label_feedback is not possible with output_layer = crf"),
+    ("tagging", "lstm", {"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
+    ("classification", "gru", {"character_size": 3}, "character_size is a setting of characters = cnn or lstm"),
+    ("classification", "cnn", {"filter_widths": "3,0"}, "filter_widths = 3,0 is not valid"),
+    ("classification", "cnn", {"filter_widths": "3,3"}, "filter_widths = 3,3 has a width twice"),
+])  # fmt: skip
+def test_contradictions_are_said(task, model, values, what):
+    with pytest.raises(SettingsError, match=re.escape(what)):
+        KINDS[task, model](model=model, **values)
+
+
+def test_a_setting_without_effect_is_named():
+    asked = Layer("--set", {"label_size": 9, "locked_dropout": True, "dropout_input": 0.0, "dropout_output": 0.0, "dropout_between": 0.0})
+    with pytest.warns(RnnlmWarning, match="label_size = 9 needs label_feedback = true") as caught:
+        warn_of_idle(resolve([KINDS["tagging", "gru"]], [asked]))
+    assert "dropout_latent" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize("task, model, why, hint", [
+    ("tagging", "jordan", "its prediction of that word", "--model rnn --set label_feedback=true"),
+    ("classification", "jordan", "its prediction of that word", "--model rnn, gru, lstm, qrnn, bag or cnn"),
+    ("tagging", "ffnn", "none after them", "--model rnn, gru, lstm or qrnn"),
+    ("classification", "ffnn", "none after them", "--model bag or cnn"),
+    ("tagging", "ngram", "learns no labels", "--model rnn, gru, lstm or qrnn"),
+    ("classification", "unigram", "learns no labels", "bag or cnn"),
+    ("tagging", "bag", "not one for each word", "--model rnn, gru, lstm or qrnn"), ("tagging", "cnn", "not one for each word", "lstm"),
+    ("tagging", "lsmt", "there are rnn, gru, lstm, qrnn", "did you mean 'lstm'?"),
+    ("language modelling", "bag", "must not read what it is to predict", "--task classification"),
+])  # fmt: skip
+def test_kinds_that_make_no_sense_for_a_task_are_refused_with_the_reason(task, model, why, hint):
+    what, reason, way_out = refusal(task, model)
+    assert model in what and why in reason and hint in way_out
+
+
+def test_every_kind_goes_with_its_task_or_is_refused():
+    for task in ("tagging", "classification"):
+        for model in {*LANGUAGE_MODELS, "ngram", "unigram", "bag", "cnn"}:
+            assert (refusal(task, model) is None) == ((task, model) in KINDS)

@@ -1,0 +1,109 @@
+"""One vector of a text: pooling, bags and filters against the formulas worked out word by word, and padding."""
+
+import pytest
+import torch
+
+from rnnlm.neural.initialisation import start_weights
+from rnnlm.tasks.pooling import Pooling
+from rnnlm.tasks.settings import KINDS
+from rnnlm.tasks.text_encoders import make_text_encoder
+from support.tiny_models import make_tokenizer
+
+LENGTHS = [5, 1, 3]
+SMALL = {"embedding_size": 4, "hidden_size": 3}
+POOLINGS = ["last", "mean", "max", "sum", "attention"]
+KINDS_OF_TEXT = [("lstm", {"sentence_pooling": pooling}) for pooling in POOLINGS] + [
+    ("lstm", {"sentence_pooling": "last", "bidirectional": False}),
+    ("gru", {"sentence_pooling": "last", "connections": "dense", "layers": 2}),
+    ("bag", {"layers": 2}), ("bag", {"layers": 0}), ("bag", {"activation": "tanh"}), ("cnn", {}),
+    ("cnn", {"filter_widths": "1,7"}), ("cnn", {"characters": "cnn", "character_size": 3, "character_filters": "2,2"}),
+]  # fmt: skip
+
+
+def make(model, dtype=torch.float64, **settings):
+    torch.manual_seed(5)
+    shape = KINDS["classification", model](model=model, **{**SMALL, **settings})
+    encoder = make_text_encoder(shape, make_tokenizer(["the cat sat", "on a mat"]).spelling()).to(dtype)
+    start_weights(shape, encoder.matrices(), (), encoder.input.weight)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.uniform_(-0.8, 0.8)
+    return encoder.eval()
+
+
+def texts(lengths=LENGTHS):
+    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1))
+    return ids_TB, torch.tensor(lengths)
+
+
+@pytest.mark.parametrize("model, settings", KINDS_OF_TEXT, ids=str)
+def test_a_text_is_the_same_alone_and_in_any_batch(model, settings):
+    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        encoder = make(model, dtype, **settings)
+        ids_TB, lengths_B = texts()
+        together = encoder(ids_TB.where(torch.arange(5).unsqueeze(1) < lengths_B, -1), lengths_B)
+        assert together.shape == (3, encoder.width)
+        for row, length in enumerate(LENGTHS):
+            alone = encoder(ids_TB[:length, row : row + 1], lengths_B[row : row + 1])
+            torch.testing.assert_close(together[row], alone[0], rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("model, settings", [("lstm", {"sentence_pooling": each}) for each in POOLINGS] + [("bag", {}), ("cnn", {})])
+def test_forward_and_backward_run_on_the_meta_device(model, settings):
+    encoder = make(model, torch.float32, **settings).to("meta").train()
+    encoder(*(each.to("meta") for each in texts())).sum().backward()
+    assert {parameter.grad.device.type for parameter in encoder.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("kind", POOLINGS)
+def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
+    pooling = Pooling(KINDS["classification", "lstm"](hidden_size=2, sentence_pooling=kind)).double()
+    torch.manual_seed(2)
+    features_TBH, lengths_B = torch.randn(5, 3, 4, dtype=torch.float64), torch.tensor(LENGTHS)
+    if kind == "attention":
+        mean_BH = torch.stack([features_TBH[:length, row].mean(0) for row, length in enumerate(LENGTHS)])
+        torch.testing.assert_close(pooling(features_TBH, lengths_B), mean_BH)  # where it begins
+        pooling.query.data = torch.tensor([1.0, -0.5, 0.25, 2.0], dtype=torch.float64)
+    found_BH = pooling(features_TBH, lengths_B)
+    for row, length in enumerate(LENGTHS):
+        words = features_TBH[:length, row]
+        expected = {
+            "last": lambda words: torch.cat([words[-1, :2], words[0, 2:]]),
+            "mean": lambda words: sum(words) / len(words),
+            "max": lambda words: torch.stack([max(unit) for unit in words.T]),
+            "sum": sum,
+            "attention": lambda words: sum((p := (words @ pooling.query).exp())[t] / p.sum() * words[t] for t in range(len(words))),
+        }[kind](words)
+        torch.testing.assert_close(found_BH[row], expected)
+
+
+def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
+    settings = KINDS["classification", "lstm"](embedding_size=2, layers=2, layer_sizes="1,3", connections="dense", sentence_pooling="last")
+    features_TBH = torch.stack([torch.full((1, settings.output_width), float(t)) for t in range(4)])
+    found = Pooling(settings)(features_TBH, torch.tensor([3]))
+    assert found.tolist() == [[2, 2, 2, 0, 2, 2, 2, 0, 0, 0]]  # word, forward and backward below, forward and backward above
+
+
+@pytest.mark.parametrize("activation, f", [("tanh", torch.tanh), ("relu", torch.relu)])
+def test_a_bag_is_the_mean_of_its_words_and_layers(activation, f):
+    encoder = make("bag", layers=2, activation=activation)
+    ids_TB, lengths_B = texts()
+    for row, (length, found) in enumerate(zip(LENGTHS, encoder(ids_TB, lengths_B), strict=True)):
+        y = sum(encoder.input.weight[id] for id in ids_TB[:length, row]) / length
+        for layer in encoder.layers:
+            y = f(layer.weight @ y + layer.bias)
+        torch.testing.assert_close(found, y)
+
+
+def test_a_cnn_is_each_filter_at_its_best_place_zeros_standing_around_the_text():
+    encoder = make("cnn", filter_widths="2,4")
+    ids_TB, lengths_B = texts()
+    found_BF, zero = encoder(ids_TB, lengths_B), torch.zeros(4, dtype=torch.float64)
+    for row, length in enumerate(LENGTHS):
+        expected = []
+        for w in (2, 4):
+            words = [zero] * (w - 1) + [encoder.input.weight[id] for id in ids_TB[:length, row]] + [zero] * (w - 1)
+            linear = encoder.filters[str(w)]
+            places = [linear.weight @ torch.cat(words[p : p + w]) + linear.bias for p in range(length + w - 1)]
+            expected.append(torch.stack(places).amax(0).relu())
+        torch.testing.assert_close(found_BF[row], torch.cat(expected))

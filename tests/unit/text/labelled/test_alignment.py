@@ -1,0 +1,139 @@
+"""Letters and symbols are aligned as EM over all alignments, enumerated one by one, would align them."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies
+
+from rnnlm.errors import SettingsError, TextError
+from rnnlm.text.labelled.alignment import align, align_more, join
+from rnnlm.text.labelled.alignment_lattices import best_units, expected_counts
+from rnnlm.text.labelled.alignment_units import units_of
+
+SHOES = [
+    tuple(pair.split("/")) for pair in "schuh/SU hut/HUT schaf/SAF haus/HAUS busch/BUS tusche/TUSE uhu/UU huf/HUF cap/CAP ufo/UFO".split()
+]
+TINY = strategies.lists(strategies.tuples(strategies.text("ab", max_size=4), strategies.text("XY", max_size=4)), max_size=3)
+
+
+def enumerated(pair, most):
+    """All alignments of a pair, as labels."""
+    letters, symbols = pair
+    for counts in itertools.product(range(most + 1), repeat=len(letters)):
+        if sum(counts) == len(symbols):
+            ends = list(itertools.accumulate(counts, initial=0))
+            yield ["+".join(symbols[start:end]) or "_" for start, end in itertools.pairwise(ends)]
+
+
+def enumerated_counts(pairs, logprob, most):
+    """Expected counts of units, the log-likelihood, and the score of each pair's best alignment."""
+    expected, log_likelihood, best = Counter(), 0.0, {}
+    for number, pair in enumerate(pairs):
+        scores = [(sum(logprob[unit] for unit in zip(pair[0], labels, strict=True)), labels) for labels in enumerated(pair, most)]
+        if scores:
+            total = math.fsum(math.exp(score) for score, _ in scores)
+            log_likelihood += math.log(total)
+            best[number] = max(score for score, _ in scores)
+            for score, labels in scores:
+                for unit in zip(pair[0], labels, strict=True):
+                    expected[unit] += math.exp(score) / total
+    return expected, log_likelihood, best
+
+
+@given(TINY, strategies.integers(1, 3), strategies.integers(0, 1000))
+def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignments_enumerated(pairs, most, seed):
+    units = units_of(pairs, most)
+    logprob_U = np.log(np.random.default_rng(seed).random(len(units.names)) + 1e-3)
+    logprob = dict(zip(units.names, logprob_U.tolist(), strict=True))
+    expected, log_likelihood, best = enumerated_counts(pairs, logprob, most)
+    found_U, found_likelihood = expected_counts(units.lattices, logprob_U)
+    assert found_likelihood == pytest.approx(log_likelihood, abs=1e-9)
+    assert found_U == pytest.approx([expected[name] for name in units.names], abs=1e-9)
+    assert {*range(len(pairs))} - {*best} == {*units.skipped}
+    scores = {}
+    for lattice in units.lattices:
+        for number, its_units in zip(lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True):
+            assert join(units.names[unit][1] for unit in its_units) == [*pairs[number][1]]
+            scores[number] = logprob_U[its_units].sum()
+    assert scores == pytest.approx(best, abs=1e-9)
+
+
+def test_em_as_written_down_gives_the_same_likelihoods_and_they_only_rise():
+    found = align(SHOES, iterations=12)
+    units = units_of(SHOES, 2)
+    weights = {unit: 0.1 if "+" in unit[1] else 1.0 for unit in units.names}
+    likelihoods = []
+    for _ in range(12):
+        logprob = {unit: math.log(max(weight, 1e-300) / sum(weights.values())) for unit, weight in weights.items()}
+        weights, log_likelihood, _ = enumerated_counts(SHOES, logprob, 2)
+        likelihoods.append(log_likelihood)
+    assert found.log_likelihoods == pytest.approx(likelihoods, abs=1e-9)
+    assert all(np.diff(found.log_likelihoods) > 0)
+    assert sum(map(math.exp, found.log_probabilities.values())) == pytest.approx(1.0)
+
+
+def test_letters_that_bear_none_one_or_two_symbols_are_found():
+    found = align([*SHOES, ("box", "BOKS"), ("sex", "SEKS"), ("ox", "OKS"), ("bob", "BOB"), ("see", "SE")])
+    labels = [" ".join(each) for each in found.labels]
+    assert labels[0] == "S _ _ U _"
+    assert labels[2] == "S _ _ A F" and labels[4] == "B U S _ _" and labels[6] == "U _ U"
+    assert labels[10:] == ["B O K+S", "S E K+S", "O K+S", "B O B", "S E _"]
+
+
+def test_of_equally_likely_alignments_that_is_taken_whose_symbols_come_first():
+    assert align([("ll", "L"), ("aaa", "X"), ("eeee", "EE")]).labels == (("L", "_"), ("X", "_", "_"), ("E", "E", "_", "_"))
+
+
+def test_pairs_that_need_too_many_symbols_or_are_too_long_are_skipped_and_change_nothing():
+    others = [("a", "XYZ"), ("", "X"), ("a" * 1001, "X"), ("ab", "XYXYX")]
+    found = align([*others[:2], *SHOES, *others[2:]])
+    alone = align(SHOES)
+    assert found.skipped == (0, 1, 12, 13) and [found.labels[number] for number in found.skipped] == [None] * 4
+    assert found.labels[2:12] == alone.labels and found.log_likelihoods == pytest.approx(alone.log_likelihoods)
+    assert align([("a", "XYZ"), ("", "")], max_symbols=3).labels == (("X+Y+Z",), ())
+    assert align([("ab", "X")], max_symbols=1).skipped == align([]).labels == ()
+
+
+def test_long_words_do_not_underflow():
+    learned = align([("a", "A"), ("b", "B"), ("c", "C"), ("cd", "C"), ("ab", "AB"), ("x", "XY"), ("dc", "C")] * 3)
+    letters, symbols = "abcdx" * 120, "ABCXY" * 120
+    assert align_more(learned, [(letters, symbols)]).labels[0] == ("A", "B", "C", "_", "X+Y") * 120
+    found = align([(letters, symbols)], iterations=2)
+    assert join(found.labels[0]) == [*symbols]
+    assert -1e5 < found.log_likelihoods[0] < found.log_likelihoods[1] < 0
+
+
+def test_more_pairs_are_aligned_by_what_was_learned_and_unseen_letters_bear_something():
+    learned = align(SHOES)
+    assert align_more(learned, SHOES).labels == learned.labels
+    more = align_more(learned, [("schusch", "SUS"), ("ähä", "QHQ"), ("h", "ABC")])
+    assert more.labels[:2] == (("S", "_", "_", "U", "S", "_", "_"), ("Q", "H", "Q"))
+    assert more.skipped == (2,) and more.log_likelihoods == ()
+
+
+def test_labels_are_joined_to_the_symbols_again_and_symbols_may_be_of_several_characters():
+    pairs = [(["c", "h", "e", "x"], ["CH", "EH", "K", "S"]), (["ch", "x"], ["CH", "K", "S"])]
+    assert [join(labels) for labels in align(pairs).labels] == [symbols for _, symbols in pairs]
+    assert join(["S", "_", "K+S"]) == ["S", "K", "S"]
+
+
+def test_progress_is_told_once_an_iteration():
+    told = []
+    align(SHOES, iterations=3, progress=told.append)
+    assert [each.split(":")[0] for each in told] == [f"alignment, iteration {number} of 3" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("symbol", ["_", "A+B", ""])
+def test_a_symbol_that_cannot_be_part_of_a_label_is_told_with_its_pair(symbol):
+    with pytest.raises(TextError, match="pair 2 holds the symbol"):
+        align([("a", ["A"]), ("ab", ["A", symbol])])
+
+
+def test_limits_that_make_no_sense_are_told():
+    with pytest.raises(SettingsError, match="at least one iteration"):
+        align(SHOES, iterations=0)
+    with pytest.raises(SettingsError, match="at least one iteration"):
+        align(SHOES, max_symbols=0)
