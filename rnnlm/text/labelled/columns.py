@@ -4,6 +4,7 @@ Tabs separate the columns where the first line has one, else white space. Lines 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.errors import TextError, visible
@@ -24,26 +25,43 @@ def is_document_start(line: str) -> bool:
     return line.lstrip().startswith(DOCUMENT_START)
 
 
+@dataclass
+class Layout:
+    """How the lines of a file are cut into columns, as its first line has it."""
+
+    source: str
+    has_tabs: bool = False
+    count: int = 0
+    line: int = 0  # which has so many columns
+
+    def cells(self, number: int, line: str) -> list[str]:
+        """The cells of a line.
+
+        Raises:
+            TextError: there are fewer or more than in the first one.
+        """
+        if not self.count:
+            self.has_tabs = "\t" in line
+        cells = line.split("\t") if self.has_tabs else split_words(line)
+        if not self.count:
+            self.count, self.line = len(cells), number
+        if len(cells) != self.count:
+            columns = f"{len(cells):,} column{'' if len(cells) == 1 else 's'}"
+            raise TextError(f"{self.source}, line {number}: {columns}", f"line {self.line:,} has {self.count:,}")
+        return cells
+
+
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[int, Rows]]:
     """The sentences of the `lines` of a file: where each begins, and the cells of its words.
 
     Raises:
         TextError: lines have different numbers of columns.
     """
-    first: tuple[int, int, bool] | None = None
+    layout = Layout(source)
     for block in blocks(lines):
-        rows: Rows = []
         block = [line for line in block if not is_document_start(line[1])]
-        for number, line in block:
-            has_tabs = "\t" in line if first is None else first[2]
-            cells = line.split("\t") if has_tabs else split_words(line)
-            first = first or (number, len(cells), has_tabs)
-            if len(cells) != first[1]:
-                columns = f"{len(cells):,} column{'' if len(cells) == 1 else 's'}"
-                raise TextError(f"{source}, line {number}: {columns}", f"line {first[0]:,} has {first[1]:,}")
-            rows.append(cells)
-        if rows:
-            yield block[0][0], rows
+        if block:
+            yield block[0][0], [layout.cells(number, line) for number, line in block]
 
 
 def place_of(name: str, count: int, where: str) -> int:

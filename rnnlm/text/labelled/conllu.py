@@ -19,7 +19,6 @@ DEFAULT_LABEL = "upos"
 EMPTY = "_"
 _NUMBER = "[1-9][0-9]{0,8}"
 _OTHER_ID = re.compile(rf"({_NUMBER})-({_NUMBER})|(?:0|{_NUMBER})\.{_NUMBER}")
-_COMMENT = re.compile(r"#\s*([^=]*?)\s*=\s*(.*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,13 @@ class ConlluSentence:
 
     def comment(self, key: str) -> str | None:
         """The value of a comment `# key = value`."""
-        for comment in self.comments:
-            match = _COMMENT.fullmatch(comment)
-            if match and match[1] == key:
-                return match[2]
-        return None
+        return next((value for comment in self.comments if (value := comment_of(comment, key)) is not None), None)
+
+
+def comment_of(line: str, key: str) -> str | None:
+    """The value of a comment `# key = value`; None where the line is another comment."""
+    name, equals, value = line[1:].partition("=")
+    return value.strip() if equals and name.strip() == key else None
 
 
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[ConlluSentence]:
@@ -89,6 +90,17 @@ def _other_line(source: str, number: int, row: list[str], words: int, ranges: li
     if first != words + 1 or last < first or (ranges and ranges[-1][1] >= first):
         raise TextError(f"{where}: {row[0]} is no range of words that begins here", f"the next word has number {words + 1:,}")
     return first - 1, last
+
+
+def set_field(row: list[str], name: str, label: str) -> None:
+    """Put a label into the cell of that name, else into MISC, in place of one that stands there."""
+    if name in FIELDS[1:]:
+        row[FIELDS.index(name)] = label or EMPTY
+        return
+    key = "Label" if name.isdigit() else name
+    pairs = [] if row[-1] == EMPTY else row[-1].split("|")
+    others = [pair for pair in pairs if pair.partition("=")[0] != key]
+    row[-1] = "|".join([*others, f"{key}={label}"])
 
 
 def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int, ...]]:

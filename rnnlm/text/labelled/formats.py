@@ -42,7 +42,7 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
     filled = [line for line in lines if not is_blank(line)]
     if not filled:
         return "label-first" if task == "classification" else "columns"  # an empty file, which whoever asked for it tells
-    if _JSON.match(filled[0]):
+    if is_json(filled[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in filled):
         return "conllu"
@@ -56,6 +56,11 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
     rows = [split_words(line) for line in filled if not is_document_start(line)]
     is_one_word = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
     return "columns" if "\t" in filled[0] or is_one_word else None
+
+
+def is_json(line: str) -> bool:
+    """Whether the first line of a file begins an object of JSON, or an array of them."""
+    return _JSON.match(line) is not None
 
 
 def is_word_of_conllu(line: str) -> bool:

@@ -18,7 +18,8 @@ from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import split_words
 
 KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}  # by format
-USUAL_TEXT = (*tables.USUAL_COLUMNS, "words", "tokens")  # columns that are read where none are named
+USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
+USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
 USUAL_LABELS = {
     "tagging": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
     "classification": ("label", "labels", "class", "intent"),
@@ -60,17 +61,34 @@ def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, tas
     Raises:
         TextError: one does not exist, or it is not clear which are meant.
     """
-    text = settings.column or _usual(names, USUAL_TEXT, where, "the text", "--column")
+    text = text_column(names, where, settings, task)
     labels = settings.label_columns
     if not labels and not (task == "classification" and settings.sentence_label_columns):
         others = [name for name in names if name not in (text, *settings.sentence_label_columns)]
         labels = (_usual(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
-    for name in (text, *labels, *settings.sentence_label_columns):
+    for name in (*labels, *settings.sentence_label_columns):
         if name not in names:
             raise no_column(where, name, names)
     if task == "tagging":
         return Columns(text, labels, settings.sentence_label_columns)
     return Columns(text, (), (*labels, *settings.sentence_label_columns))
+
+
+def text_column(names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging") -> str:
+    """The column of the text; for tagging rather one in which it is split into words.
+
+    Raises:
+        TextError: it does not exist, or it is not clear which it is.
+    """
+    if settings.column and settings.column not in names:
+        raise no_column(where, settings.column, names)
+    return settings.column or _usual(names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column")
+
+
+def number_of(where: str) -> int:
+    """The line, row or element of a table's row, from 1."""
+    number = _NUMBER.search(where)
+    return int(number[0]) if number else 0
 
 
 def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str) -> str:
@@ -129,8 +147,7 @@ def _example(row: tables.Row, columns: Columns, settings: LabelledSettings, sour
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
     text_labels = tuple(text_label(cells[name], where, name, settings) for name in columns.texts)
-    number = _NUMBER.search(where)
-    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, int(number[0]) if number else 0, source)
+    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, number_of(where), source)
 
 
 def text_label(value: Any, where: str, column: str, settings: LabelledSettings) -> str:

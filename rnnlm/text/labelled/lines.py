@@ -1,6 +1,6 @@
 """The lines of a file with labels, numbered, and blocks of them between blank lines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rnnlm.errors import TextError, nearest
 from rnnlm.files.reading import opened, text_lines
@@ -35,6 +35,28 @@ def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
             block = []
     if block:
         yield block
+
+
+def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[list[Line]]:
+    """All lines with their ends, a sentence at a time, each with the blank lines behind it. Lines of which `is_word` says no go with the
+    sentence that follows, the last ones with the one before; where no line has a word, there are no sentences."""
+    before: list[Line] = []
+    chunk: list[Line] = []
+    has_words = is_over = False
+    for line in lines:
+        blank = is_blank(without_end(line[1]))
+        if is_over and not blank:
+            if before:
+                yield before
+            before, chunk, has_words, is_over = chunk, [], False, False
+        chunk.append(line)
+        has_words = has_words or (not blank and is_word(line[1]))
+        is_over = blank and has_words
+    if before and has_words:
+        yield before
+        before = []
+    if before or has_words:
+        yield before + chunk
 
 
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:

@@ -17,24 +17,37 @@ COLUMN = "tag"
 _ESCAPED = re.compile(r"(?<!\\)(\\*+)/")
 
 
-def parse(token: str) -> tuple[str, str] | None:
-    """Word and tag of a token, None where one of them is missing."""
+def parting_slash(token: str) -> int | None:
+    """Where the slash stands between word and tag, None where there is none."""
     end = len(token)
     while (end := token.rfind("/", 0, end)) >= 0:
         start = end
         while start and token[start - 1] == "\\":
             start -= 1
         if (end - start) % 2 == 0:
-            word, tag = token[: (start + end) // 2], token[end + 1 :]
-            return (_unescaped(word), _unescaped(tag)) if word and tag else None
+            return end
         end = start
     return None
 
 
+def parse(token: str) -> tuple[str, str] | None:
+    """Word and tag of a token, None where one of them is missing."""
+    place = parting_slash(token)
+    if not place or place == len(token) - 1:
+        return None
+    word = token[:place]
+    bare = word.rstrip("\\")
+    return _unescaped(bare) + "\\" * ((place - len(bare)) // 2), _unescaped(token[place + 1 :])
+
+
 def written(word: str, tag: str) -> str:
     """The token of a word and a tag, of which :func:`parse` makes them again."""
-    at_end = len(word) - len(word.rstrip("\\"))
-    return _escaped(word) + "\\" * at_end + "/" + _escaped(tag)
+    return _escaped(word) + "\\" * (len(word) - len(word.rstrip("\\"))) + "/" + _escaped(tag)
+
+
+def with_tag(token: str, tag: str) -> str:
+    """A token with another tag, its word written as it was."""
+    return token[: parting_slash(token)] + "/" + _escaped(tag)
 
 
 def _escaped(text: str) -> str:

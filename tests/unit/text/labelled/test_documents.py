@@ -1,0 +1,147 @@
+"""Files that labels are written into keep all else that they hold; with the labels that they have they stay as they are."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rnnlm.errors import RnnlmError, TextError, UsageError
+from rnnlm.text.labelled.documents.opening import FORMATS, open_document, tell_document_format
+from rnnlm.text.labelled.documents.raw_documents import raw_sentence
+from rnnlm.text.labelled.reading import read_labelled
+from rnnlm.text.labelled.settings import LabelledSettings
+from rnnlm.text.labelled.splitting.split_text import SplitText
+
+CONLLU = (
+    "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n"
+    "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n3.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
+    "4\t.\t.\tPUNCT\t.\t_\t_\t_\t_\tSpaceAfter=No\n\n\n1\tHi\thi\tINTJ\tUH\t_\t_\t_\t_\t_\n \n# the end"
+)
+COLUMNS = "\n-DOCSTART- -X- O\n\nEU  NNP   B-ORG \r\nsays VBZ O\n\n\nall DT O\n-DOCSTART- -X- O"
+SLASHES = r"We/PRP  1\/2/CD" + "\n\n" + r" a\\/b //SYM" + "\r\n"
+CONTENTS = {"conllu": CONLLU, "columns": COLUMNS, "slashes": SLASHES}
+
+
+def documents(path, content, format, **settings):
+    path.write_text(content, encoding="utf-8", newline="")
+    return list(open_document(str(path), format, LabelledSettings(**settings)))
+
+
+@pytest.mark.parametrize("format, columns", [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2"), ("slashes", "tag")])
+def test_a_file_with_its_own_labels_stays_as_it_is_byte_by_byte(tmp_path, format, columns):
+    content = CONTENTS[format]
+    found = documents(tmp_path / "data", content, format)
+    settings = LabelledSettings(format=format, label_column=columns)
+    readable = tmp_path / "readable"
+    readable.write_text(content.replace("# newdoc\n\n", "").replace("\n# the end", ""), encoding="utf-8", newline="")
+    gold = read_labelled([readable], settings, "tagging").examples
+    names = columns.split(",")
+    written = [sentence.with_labels(dict(zip(names, each.word_labels, strict=True))) for sentence, each in zip(found, gold, strict=True)]
+    assert "".join(written) == content.removeprefix("\ufeff")
+    assert [sentence.words for sentence in found] == [each.words for each in gold]
+
+
+def test_labels_go_into_their_field_into_misc_or_into_a_comment(tmp_path):
+    first, second = documents(tmp_path / "data", CONLLU, "conllu")
+    assert (first.words, first.text, first.ranges, first.line) == (("We", "do", "n't", "."), "We don't.", ((1, 3, "don't"),), 1)
+    labels = {"xpos": list("abcd"), "ner": list("efgh")}
+    lines = first.with_labels(labels, {"mood": "new", "tone": "t"}).splitlines()
+    assert lines[2:6] == ["# text = We don't.", "# mood = new", "# tone = t", "1\tWe\twe\tPRON\ta\tCase=Nom\t_\t_\t_\tX=1|ner=e"]
+    assert lines[6] == "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_"
+    assert lines[10].endswith("SpaceAfter=No|ner=h")
+    assert first.with_labels({"ner": list("wxyz")}).count("ner=") == 4
+    assert second.with_labels({"upos": ["X"]}) == "1\tHi\thi\tX\tUH\t_\t_\t_\t_\t_\n \n# the end"
+
+
+def test_a_label_replaces_the_column_of_its_number_or_is_added(tmp_path):
+    first, second = documents(tmp_path / "data", COLUMNS, "columns")
+    assert first.with_labels({"3": ["X", "Y"]}) == COLUMNS.split("all")[0].replace("B-ORG", "X").replace("VBZ O", "VBZ Y")
+    assert second.with_labels({"upos": ["X"], "4": ["Y"]}).startswith("all DT O X Y\n-DOCSTART-")
+    (only,) = documents(tmp_path / "data", "a\tb c\nd\te\n", "columns", column="2")
+    assert only.words == ("b c", "e")
+    assert only.with_labels({"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
+
+
+def test_words_with_or_without_tags_get_one_behind_a_slash(tmp_path):
+    found = documents(tmp_path / "data", SLASHES + "and/or so\n", "slashes")
+    assert [each.words for each in found] == [("We", "1/2"), ("a\\", "/"), ("and/or", "so")]
+    assert found[0].with_labels({"upos": ["X", "Y/Z"]}) == "We/X  1\\/2/Y\\/Z\n\n"
+    assert found[2].with_labels({"upos": ["X", "Y"]}) == "and\\/or/X so/Y\n"
+    with pytest.raises(UsageError, match="room for one label"):
+        found[0].with_labels({"a": "XY", "b": "XY"})
+
+
+def test_a_table_keeps_its_other_columns_and_begins_with_its_header(tmp_path):
+    first, second = documents(tmp_path / "x.tsv", 'id\ttext\tslots\n1\ta "b"\tO O\n2\tc\n', "tsv")
+    assert (first.words, first.text, first.line) == (("a", '"b"'), 'a "b"', 2)
+    assert first.with_labels({"slots": ["B-x", "O"]}, {"intent": "i"}) == 'id\ttext\tslots\tintent\n1\t"a ""b"""\tB-x O\ti\n'
+    assert second.with_labels({"slots": ["B-x"]}, {"intent": "j"}) == "2\tc\tB-x\tj\n"
+    rows = [{"id": 1.5, "words": ["a", "b"], "old": "X Y"}, {"id": None, "words": ["c"]}]
+    first, second = documents(tmp_path / "x.jsonl", "\n".join(map(json.dumps, rows)), "jsonl")
+    assert json.loads(first.with_labels({"old": ["O", "P"], "new": ["Q", "R"]})) == {**rows[0], "old": "O P", "new": ["Q", "R"]}
+    assert json.loads(second.with_labels({}, {"label": "x"})) == {**rows[1], "label": "x"}
+
+
+def test_raw_text_is_written_in_any_format(tmp_path):
+    parts = SplitText(("do", "n't", "go", "!"), ((0, 2, "don't"),), (True, False, True, False))
+    labels = {"upos": ["AUX", "PART", "VERB", "PUNCT"]}
+    written = {format: raw_sentence("don't go!", parts, format).with_labels(labels) for format in FORMATS[:-1]}
+    assert written["conllu"] == (
+        "# text = don't go!\n1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
+        "3\tgo\t_\tVERB\t_\t_\t_\t_\t_\tSpaceAfter=No\n4\t!\t_\tPUNCT\t_\t_\t_\t_\t_\t_\n\n"
+    )
+    assert written["columns"] == "do\tAUX\nn't\tPART\ngo\tVERB\n!\tPUNCT\n\n"
+    assert written["slashes"] == "do/AUX n't/PART go/VERB !/PUNCT\n"
+    assert written["tsv"] == "text\tupos\ndo n't go !\tAUX PART VERB PUNCT\n"
+    assert json.loads(written["jsonl"]) == {"text": "don't go!", "words": list(parts.words), **labels}
+    for format, content in written.items():
+        path = tmp_path / f"x.{format}"
+        path.write_text(content)
+        column = {"columns": "2", "slashes": "tag"}.get(format, "upos")
+        (found,) = read_labelled([path], LabelledSettings(format=format, label_column=column), "tagging").examples
+        assert (found.words, found.word_labels) == (parts.words, (tuple(labels["upos"]),))
+    (found, other) = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")
+    assert (found.words, found.line, other.words) == (("We", "go"), 2, ("hi",))
+
+
+def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
+    for name, content, format in [
+        ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"), ("d", COLUMNS, "text"), ("e", "", "text"),
+    ]:  # fmt: skip
+        (tmp_path / name).write_text(content)
+        assert tell_document_format(str(tmp_path / name), LabelledSettings()) == format
+
+
+def test_faults_of_a_document_are_named(tmp_path):
+    with pytest.raises(ValueError, match="1 labels in 'upos' for 4 words"):
+        documents(tmp_path / "data", CONLLU, "conllu")[0].with_labels({"upos": ["X"]})
+    with pytest.raises(TextError, match="line 2: 1 column; line 1 has 2"):
+        documents(tmp_path / "data", "a b\nc\n", "columns")
+    with pytest.raises(TextError, match="line 3: no words"):
+        documents(tmp_path / "data", "text\tb\na\tb\n \tb\n", "tsv")
+    with pytest.raises(UsageError, match="'conlu'.*did you mean 'conllu'"):
+        documents(tmp_path / "data", CONLLU, "conlu")
+    with pytest.raises(UsageError, match="columns has no place for labels of the whole"):
+        documents(tmp_path / "data", COLUMNS, "columns")[0].with_labels({}, {"mood": "x"})
+
+
+odd = st.text('ab/\\\t \r\n\0#-._1"|{}[]:,\ufeff\u00a0', max_size=40)
+
+
+@given(odd, st.sampled_from([*FORMATS]))
+@example("#", "conllu")
+@example("\\/", "slashes")
+@example("1\ta" + "\t_" * 8 + "\n\u00a0", "conllu")
+def test_any_document_is_written_back_or_refused(tmp_path_factory, content, format):
+    path = tmp_path_factory.mktemp("odd") / "data"
+    try:
+        found = documents(path, content, format)
+        for sentence in found:
+            assert sentence.words and all(sentence.words)
+            sentence.with_labels({"2": ["X"] * len(sentence.words)})
+        kept = "".join(sentence.with_labels({}) for sentence in found) if format in ("conllu", "columns") else ""
+        assert kept in ("", content.removeprefix("\ufeff"))
+    except RnnlmError:
+        return
