@@ -1,12 +1,33 @@
-"""Corpora that come with rnnlm: one folder each, with train.txt, valid.txt, test.txt and a README that states its licence.
+"""Corpora that come with rnnlm: one folder each, with a train, a valid and a test part and a README that states its licence.
 
 They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-FILES = {"english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt")}
+LICENCE = "CC0-1.0"  # of all of them
+TABLES = ("test.tsv", "train.tsv", "valid.tsv")
+FILES = {"english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"), "opinions": TABLES, "travel": TABLES}
+TASKS = {"english": ("language-model",), "opinions": ("classification",), "travel": ("tagging", "classification")}
+COLUMNS = {  # of a corpus with labels: the column that is read, those that label each word, those that label the whole text
+    "opinions": ("text", (), ("label",)),
+    "travel": ("text", ("slots",), ("intent",)),
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A bundled corpus with labels: where its parts lie and what their columns hold."""
+
+    train: Path
+    valid: Path
+    test: Path
+    column: str  # what is read
+    word_columns: tuple[str, ...]  # those with a label for each word
+    text_columns: tuple[str, ...]  # those with a label for the whole text
+    tasks: tuple[str, ...]
 
 
 def names() -> list[str]:
@@ -16,7 +37,14 @@ def names() -> list[str]:
 
 def part(name: str, which: str) -> Path:
     """The file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
-    return FOLDER / name / (which if "." in which else f"{which}.txt")
+    return FOLDER / name / next((file for file in FILES[name] if Path(file).stem == which), which)
+
+
+def labelled(name: str) -> Labelled | None:
+    """The parts and columns of a bundled corpus with labels; None where no such corpus has this name."""
+    if name not in COLUMNS:
+        return None
+    return Labelled(*(part(name, which) for which in ("train", "valid", "test")), *COLUMNS[name], TASKS[name])
 
 
 def named(name: str) -> str:

@@ -17,6 +17,7 @@ Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnl
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
 
 C = TypeVar("C", bound=type)
+S = TypeVar("S", bound="State")
 PADDING = -1
 BOUNDARY = "</s>"
 SENTENCE_START = "<s>"  # a context, never predicted
@@ -95,12 +96,19 @@ class Tokenizer(Protocol):
         """Whether upper and lower case are told apart."""
 
     @property
+    def is_reversed(self) -> bool:
+        """Whether each line is read from its end: `encode` gives its tokens from the last to the first, then the boundary."""
+
+    def in_direction(self, is_reversed: bool) -> "Tokenizer":
+        """This tokenizer, reading lines from their end or, if not `is_reversed`, from their beginning; itself where it does so."""
+
+    @property
     def literal_unk(self) -> str:
         """What `<unk>` in a text is: "symbol", the unknown symbol; "spell", ordinary text."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids."""
+        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids, in the same order."""
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
@@ -124,7 +132,7 @@ class Tokenizer(Protocol):
         """
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """The text of `ids`; a boundary becomes a newline, one at the end is dropped.
+        """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end is dropped.
 
         Raises:
             ArgumentTypeError (a TypeError): they are not whole numbers in one row.
@@ -161,7 +169,6 @@ class Tokenizer(Protocol):
 
 class State(Protocol):
     """What a model remembers of the text so far, for B rows. A value: using it twice gives the same answer.
-
     `select` and `concat_states` of a model may pad or trim what rows remember to a common length (a decoder's encoded source, a
     cache); that changes no score.
     """
@@ -171,9 +178,6 @@ class State(Protocol):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Its arrays by name, the rows in the first axis but for networks (the second); `state_from_arrays` of the model takes them."""
-
-
-S = TypeVar("S", bound=State)
 
 
 class Device(Protocol):
@@ -239,10 +243,7 @@ class LanguageModel(Protocol[S]):
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
         """Log-probabilities (nats) of every next token after each input, shape (B, T, V), and the state after the last input. The array
-        is of the model's own type, on its own device (see the class). It has B * T * V numbers: the caller bounds T.
-
-        Raises:
-            ArgumentTypeError (a TypeError): as :meth:`score`.
+        is of the model's own type, on its own device (see the class). It has B * T * V numbers: the caller bounds T. Errors as of `score`.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
@@ -268,8 +269,7 @@ class OptionalMethods(Protocol):
         """What is wrong with its tables, or nothing; and what they hold."""
 
     def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
-        """At most so many of the contexts after which its predictions differ, drawn at random: ids (S, T) by length, and whether they
-        are all."""
+        """At most so many of the contexts after which its predictions differ, at random: ids (S, T) by length, and whether that is all."""
 
     def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
         """(N,): how many words the longest of its n-grams has that ends at each token of a text."""

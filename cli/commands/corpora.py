@@ -11,7 +11,7 @@ from ..options import json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the bundled corpora and where their files are."""
+    """List the bundled corpora: what they are for, their licence and where their files are."""
     from rnnlm import corpora
 
     rows = []
@@ -20,7 +20,8 @@ def command(as_json: bool) -> None:
             path = corpora.part(name, file)
             data = path.read_bytes()
             rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"), "words": len(data.split()),
-                         "bytes": len(data), "path": str(path)})  # fmt: skip
+                         "bytes": len(data), "path": str(path),
+                         "task": ", ".join(corpora.TASKS[name]), "licence": corpora.LICENCE})  # fmt: skip
     if as_json:
         terminal.print_json(*rows)
         return
@@ -28,8 +29,9 @@ def command(as_json: bool) -> None:
     if not sys.stdout.isatty():
         terminal.print_records(records, left=["corpus", "file", "path"])
         return
-    for record in records:  # paths are too long for a column
-        del record["path"]
+    for record in records:  # too long for a column
+        del record["path"], record["task"], record["licence"]
     terminal.print_records(records, left=["corpus", "file"])
     for name in corpora.names():
-        click.echo(f"{name} is in {terminal.visible(str(corpora.FOLDER / name))}")
+        purpose = f"{' and '.join(corpora.TASKS[name])}, {corpora.LICENCE}"
+        click.echo(f"{name} ({purpose}) is in {terminal.visible(str(corpora.FOLDER / name))}")

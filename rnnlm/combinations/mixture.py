@@ -224,11 +224,18 @@ def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | Non
     """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the others take these for `<unk>`.
 
     Raises:
-        UsageError: they are different ones.
+        UsageError: they are different ones, or read in different directions.
     """
     names = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
     first = tokenizers[0]
     for name, tokenizer in zip(names, tokenizers, strict=True):
+        if tokenizer.is_reversed != first.is_reversed:
+            its, other = ("its end", "its beginning") if tokenizer.is_reversed else ("its beginning", "its end")
+            raise UsageError(
+                f"{name} and {names[0]} cannot be mixed",
+                f"{name} reads each line from {its}, {names[0]} from {other}",
+                "mix models of one direction; scores of whole lines of both can be weighed by rescore",
+            )
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",

@@ -137,7 +137,7 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signat
 
 def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
     """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where `</s>` is not scored."""
-    tokenizer = model.tokenizer
+    tokenizer = model.tokenizer.in_direction(False)
     return Signature(
         data=lines_hash,
         tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
@@ -149,6 +149,7 @@ def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_
         prec=model.precision,
         adapt=model.adaptation,
         model=model.fingerprint or "unsaved",
+        dir="reversed" if model.tokenizer.is_reversed else "",
     )
 
 

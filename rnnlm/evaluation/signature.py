@@ -12,7 +12,7 @@ class Signature:
     """The parts of a signature, in the order they are printed."""
 
     data: str  # hash over the scored lines
-    tok: str  # tokenizer kind, fingerprint and size
+    tok: str  # tokenizer kind, fingerprint (of no direction) and size
     case: str  # kept | lower
     ctx: str  # carry | reset
     blank: str  # skip | keep | documents
@@ -21,9 +21,10 @@ class Signature:
     prec: str
     adapt: str
     model: str
+    dir: str = ""  # reversed, of a model that reads each line from its end; else there is no such part
 
     def __str__(self) -> str:
-        parts = "|".join(f"{field.name}:{getattr(self, field.name)}" for field in fields(self))
+        parts = "|".join(f"{field.name}:{value}" for field in fields(self) if (value := getattr(self, field.name)) or field.name != "dir")
         return f"rnnlm:{VERSION}|{parts}"
 
     @classmethod

@@ -14,6 +14,7 @@ from rnnlm.errors import SettingsError, notice
 from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import model_of
 from rnnlm.text.lines import check_reserved
@@ -50,6 +51,7 @@ def generate(
     if settings.seed >= 1 << 64:
         raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
     model = model_of(model)
+    check_reads_forward(model.tokenizer, "generate text")
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())

@@ -16,6 +16,7 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import read_on
 from rnnlm.inference.word_surprisal import WordFinder
@@ -83,6 +84,10 @@ class WordSearch:
     """Finds likely words, piece by piece where the tokens of `model` are pieces of words."""
 
     def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
+        """Raises:
+        UsageError: the model reads lines from their end.
+        """
+        check_reads_forward(model.tokenizer, "say which words come next")
         self.model = model
         self.finder = finder
         self.tokens_are_words = finder.tokens_are_words

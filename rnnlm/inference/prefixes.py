@@ -20,6 +20,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import MOST_CELLS, predict
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
@@ -65,7 +66,8 @@ class PrefixScorer(Protocol):
 
 
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:
-    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its predictions."""
+    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its predictions. UsageError: it reads from the end."""
+    check_reads_forward(model.tokenizer, "score lines that grow word by word")
     offered = getattr(model, "incremental", None)
     return offered() if offered else CachedPrefixes(model)
 

@@ -17,6 +17,7 @@ from rnnlm.generation.loop import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank
@@ -43,6 +44,9 @@ class _Reader:
     unknown: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     cut_words: int = 0
+
+    def __post_init__(self) -> None:
+        check_reads_forward(self.tokenizer, "score or write continuations of a text")
 
     def ids(self, text: str) -> np.ndarray:
         """The tokens of `text`, a boundary at its end only where a line ended there.

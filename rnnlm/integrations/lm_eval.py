@@ -12,6 +12,7 @@ from typing import Any
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.integrations import continuations
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
@@ -37,7 +38,7 @@ class HarnessModel(harness.LM):
         special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model. UsageError: it cannot adapt itself so.
+            ModelError: there is no such model. UsageError: it cannot adapt itself so, or reads lines from their end.
         """
         super().__init__()
         try:
@@ -45,6 +46,7 @@ class HarnessModel(harness.LM):
         except DeviceError as error:  # the harness names a GPU where nobody has named anything
             notice(f"{error.what}: another device is chosen")
             self.model = _loaded(str(pretrained), adapt, "auto")
+        check_reads_forward(self.model.tokenizer, "answer the questions of lm-eval")
         self.special_symbols = special_symbols
         self.seed = seed
 

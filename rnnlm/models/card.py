@@ -62,7 +62,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## How to use it",
         "",
         "```",
-        *(command.format(name=name) for command in _USE[_task(manifest)]),
+        *(command.format(name=name) for command in _USE[_task(manifest)] if not (tokenizer.is_reversed and "generate" in command)),
         "```",
         "",
         "## Settings",
@@ -107,6 +107,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    if tokenizer.is_reversed:
+        yield "direction", "reads each line from its end"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:

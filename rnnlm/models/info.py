@@ -82,7 +82,8 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield from _run(manifest)
     yield from _settings(manifest)
     yield from _results(manifest.results)
-    for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", f"generate -m {called}"):
+    generating = [] if manifest.tokenizer.get("reversed") else [f"generate -m {called}"]
+    for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", *generating):
         yield "use it", f"rnnlm {command}"
 
 

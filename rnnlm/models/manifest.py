@@ -52,10 +52,10 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files, and over what its tokenizer rewrites; of a combination also over its
-        settings and parts, wherever these lie."""
+        """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer rewrites, and over its direction; of a
+        combination also over its settings and parts, wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation") if (value := self.tokenizer.get(name))]
+        hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation", "reversed") if (value := self.tokenizer.get(name))]
         if self.parts:
             hashed += [json.dumps(self.settings, sort_keys=True), *(f"part:{part.fingerprint}" for part in self.parts)]
         return hashlib.sha256("\n".join(hashed).encode("utf-8", "surrogatepass")).hexdigest()[:12]

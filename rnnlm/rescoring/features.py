@@ -108,8 +108,9 @@ def feature_table(
     for name, model in models.items():
         logprob_nats, unknown = _scored(model, list(distinct), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)[numbers_H]
-        if model.tokenizer.fingerprint not in oov:
-            oov[model.tokenizer.fingerprint] = OOV + name, unknown[numbers_H]
+        vocabulary = model.tokenizer.in_direction(False).fingerprint
+        if vocabulary not in oov:
+            oov[vocabulary] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
     tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]

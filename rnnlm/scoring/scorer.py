@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,9 +18,10 @@ from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, check_context, signature_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.shown_words import ShownWords, Split, shown_words
-from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.inference.word_surprisal import WordFinder, WordSpans
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
@@ -28,6 +29,7 @@ from rnnlm.scoring.sentence_checks import check
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.word_frequency import WordFrequencies
 from rnnlm.scoring.word_scores import Seen
+from rnnlm.text import direction
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -140,6 +142,8 @@ def _signature(model: LanguageModel, settings: ScoringSettings, lines: LinesHash
 
 def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     check_context(settings.context)
+    if settings.next_words:
+        check_reads_forward(model.tokenizer, "say which words come next")
     if settings.split not in get_args(Split):
         raise UsageError(f"words cannot be split by {settings.split!r}", hint=nearest(str(settings.split), get_args(Split)))
     for name in settings.measures:
@@ -161,7 +165,8 @@ class _Scorer:
         self.settings = settings
         self.most_lines = most_lines
         self.unseen_by = unseen_by
-        self.finder = WordFinder(model.tokenizer)
+        self.tokenizer = model.tokenizer.in_direction(False)  # of all that is shown, which is in the order of reading
+        self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
@@ -197,6 +202,8 @@ class _Scorer:
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""
         checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
+        if any(each.given for each in checked):
+            check_reads_forward(self.model.tokenizer, "score a sentence given what comes before it in its line")
         if self.state is not None and any(each.given for each in checked):
             raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
         return checked, reasons
@@ -210,11 +217,11 @@ class _Scorer:
         ]  # fmt: skip
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
-        settings, tokenizer = self.settings, self.model.tokenizer
+        settings, tokenizer = self.settings, self.tokenizer
         lines = [line_of(each) if each.given else each.text for each in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
-        words = self.finder.find(encoded, begins)
+        words = self._with_places(self.finder.find(encoded, begins))
         shown = None
         if settings.needs_words:
             shown = shown_words(settings.split, words, encoded, begins, [each.text for each in sentences], lines, tokenizer)
@@ -235,7 +242,7 @@ class _Scorer:
         having = [index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)]
         if not having:
             return counts
-        alone = self.model.tokenizer.encode([line_of(Sentence("", 0, sentences[index].given)) for index in having])
+        alone = self.tokenizer.encode([line_of(Sentence("", 0, sentences[index].given)) for index in having])
         for index, start, end in zip(having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True):
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
@@ -243,8 +250,28 @@ class _Scorer:
             counts[index] = end - start
         return counts
 
+    def _with_places(self, words: WordSpans) -> WordSpans:
+        """The words; of a model that reads lines from their end each is complete with the piece that begins it, whatever comes then."""
+        return replace(words, is_place_N=np.zeros_like(words.is_place_N)) if self.model.tokenizer.is_reversed else words
+
     def _read_tokens(self, encoded: Encoded, shown: ShownWords | None) -> tuple[np.ndarray, Seen]:
-        """The scores of the tokens, and what was seen of the predictions at the shown words."""
+        """The scores of the tokens, and what was seen of the predictions at the shown words, in the order of reading."""
+        if not self.model.tokenizer.is_reversed:
+            return self._read_forward(encoded, shown)
+        at_N = direction.mirror(encoded.offsets)
+        if shown is None:
+            logprob_N, seen = self._read_forward(direction.mirrored(encoded), None)
+            return logprob_N[at_N], seen
+        items = shown.items
+        first_W = at_N[items.ends - 1]  # a word's last token is read first
+        order = np.argsort(first_W)
+        turned = replace(shown, items=replace(items, starts=first_W[order]))
+        logprob_N, seen = self._read_forward(direction.mirrored(encoded), turned)
+        back = np.argsort(order)
+        entropy = seen.entropy_bits[back] if len(seen.entropy_bits) else seen.entropy_bits
+        return logprob_N[at_N], replace(seen, entropy_bits=entropy)
+
+    def _read_forward(self, encoded: Encoded, shown: ShownWords | None) -> tuple[np.ndarray, Seen]:
         spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
         nothing = np.zeros(0)
         looks = self._looks(shown) if shown else {}

@@ -106,7 +106,7 @@ def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
     Raises:
         ComparisonError: their tokenizers differ.
     """
-    tokenizers = {name: model.tokenizer for name, model in models.items()}
+    tokenizers = {name: model.tokenizer.in_direction(False) for name, model in models.items()}
     if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
         why = "their tokenizers differ: " + ", ".join(f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items())
         hint = "rows of words (--words, without --split tokens) are the same for all models; --json keeps the tokens of each apart"

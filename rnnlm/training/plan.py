@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import ASKED, Resolved, describe, warn_of_idle
+from rnnlm.config import ASKED, Resolved, as_text, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
@@ -133,6 +133,9 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     why = ""
     if manifest.model != kind.name:
         why = f"it is of kind {manifest.model}, not {kind.name}"
+    elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
+        its = model.tokenizer.is_reversed
+        why = f"it reads lines from their {'end' if its else 'beginning'}: --set reversed={as_text(its)}"
     elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
         why = "its tokenizer is another one"
     elif differing:

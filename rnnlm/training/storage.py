@@ -33,6 +33,7 @@ from rnnlm.models import card, checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.model_parts import ModelArrays
+from rnnlm.text.tokenizers.settings import as_stored
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan
 
@@ -143,6 +144,7 @@ class RunStorage:
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             run = resume.run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
+            run = replace(run, settings=as_stored(run.settings))
             checkpoints.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
@@ -160,7 +162,7 @@ class RunStorage:
 
     def _write_model(self, unsaved: _Unsaved) -> None:
         plan, facts = self.plan, {**self.facts, "seconds": round(unsaved.seconds, 1)}
-        name, settings = plan.kind.name, plan.resolved.values
+        name, settings = plan.kind.name, as_stored(plan.resolved.values)
         self.manifest = model_folder.save(self.folder, unsaved.model, name, settings, unsaved.step, facts, goes_on=self._is_of_the_folder())
         card.write(self.folder, self.manifest, plan.data.tokenizer)
 

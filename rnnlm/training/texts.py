@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ASKED, Resolved
+from rnnlm.config import ASKED, Resolved, as_text
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.evaluation.comparison.intervals import evaluate_with_interval
 from rnnlm.evaluation.perplexity import evaluate
@@ -152,7 +152,8 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
         UsageError: something else was asked for.
     """
     folder = text.sources[0]
-    if request.tokenizer_from and loading.load_tokenizer(request.tokenizer_from).fingerprint != tokenizer.fingerprint:
+    brought = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed) if request.tokenizer_from else tokenizer
+    if brought.fingerprint != tokenizer.fingerprint:
         option = "--resume" if request.resume else "--tokenizer-from"
         raise UsageError(
             f"{option} brings another tokenizer than {folder} is prepared with",
@@ -161,6 +162,13 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
     for name in (field.name for field in fields(SourceSettings)):
         if resolved.origins[name] in ASKED:
             raise UsageError(f"{folder} is a prepared text: {name} has no effect", "it says how a text is read", "leave it out")
+    asked = resolved.values["reversed"]
+    if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
+        stored_so = "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
+        raise UsageError(
+            f"{folder} holds the tokens of each line {stored_so}", f"reversed = {as_text(asked)} was asked for",
+            f"prepare the text again with --set reversed={as_text(asked)}",
+        )  # fmt: skip
     stored = {**tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
     _adopt(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
@@ -188,6 +196,8 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
                 raise no_text(text.sources) from None
             raise
     tokenizer = loading.load_tokenizer(request.tokenizer_from)
+    if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
+        tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "--resume" if request.resume else "--tokenizer-from"
     _adopt(tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {request.tokenizer_from}")
     return tokenizer

@@ -9,22 +9,26 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     shown = rnnlm("corpora")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert (shown.code, shown.err) == (0, "")
-    assert columns == ["corpus", "file", "lines", "words", "bytes", "path"]
-    assert {row[1]: row[3] for row in rows} == {
+    assert columns == ["corpus", "file", "lines", "words", "bytes", "path", "task", "licence"]
+    assert {row[1]: row[3] for row in rows if row[0] == "english"} == {
         "agreement.tsv": "7,512", "homophones.tsv": "6,836", "test.txt": "18,698", "train.txt": "258,019", "valid.txt": "14,631",
     }  # fmt: skip
 
 
 def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
     records = [json.loads(line) for line in rnnlm("corpora", "--json").out.splitlines()]
-    assert [record["file"] for record in records] == ["agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"]
+    assert [record["file"] for record in records] == [file for name in corpora.names() for file in corpora.FILES[name]]
+    assert {(record["corpus"], record["task"], record["licence"]) for record in records} == {
+        (name, ", ".join(corpora.TASKS[name]), "CC0-1.0") for name in corpora.names()
+    }
     assert {record["path"] for record in records} >= {str(corpora.part("english", "train"))}
     for record in records:
         assert os.path.getsize(record["path"]) == record["bytes"]
 
 
 def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(rnnlm, tmp_path, monkeypatch):
-    shutil.copytree(corpora.FOLDER / "english", tmp_path / "english")
+    for name in corpora.names():
+        shutil.copytree(corpora.FOLDER / name, tmp_path / name)
     for added in ("english/notes.txt", "mine/train.txt"):
         (tmp_path / added).parent.mkdir(exist_ok=True)
         (tmp_path / added).write_text("my own\n")
@@ -37,4 +41,4 @@ def test_on_a_terminal_the_folder_is_told_once_and_no_line_folds(rnnlm, terminal
     terminal_of(80)
     lines = rnnlm("corpora").plain.splitlines()
     assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(corpora.FILES["english"])
-    assert lines[-1] == f"english is in {corpora.FOLDER / 'english'}"
+    assert f"english (language-model, CC0-1.0) is in {corpora.FOLDER / 'english'}" in lines

@@ -4,7 +4,8 @@ forbids the others.
 Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line ends must be treated alike for
 anything to compare; how `<unk>` is read makes no difference to a text that holds none. Where tokenizers differ, tokens are different
 events; whole words, characters and bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
-and many to a model of pieces.
+and many to a model of pieces. In which direction lines are read makes no difference to the events: either way the
+probabilities of a line's tokens multiply to that of the line, so numbers of both directions compare, and signatures say which is which.
 """
 
 import os

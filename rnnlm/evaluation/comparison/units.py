@@ -5,14 +5,14 @@ its own. Words are cut by a reference: the tokenizer of the models, one of them 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, Tokenizer
-from rnnlm.text import tokenizers
+from rnnlm.text import direction, tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.tokenizers import TokenizerSettings
@@ -39,16 +39,19 @@ class Units:
 
 
 def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedText], scores: Sequence[np.ndarray]) -> Units:
-    """The units of `text`. used, encoded, scores: of each model its tokenizer, the text as that cuts it, and nats of each token."""
+    """The units of `text`, in the order of reading. used, encoded, scores: of each model its tokenizer, the text as that cuts it, and nats
+    of each token."""
+    read = [_in_reading_order(*each) for each in zip(used, encoded, scores, strict=True)]
+    used, encoded, scores = zip(*read, strict=True)
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
         counts_V = next((tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None), None)
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
         return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
     if words is None:
-        read = used[0].to_settings()  # all read the text alike
+        asked = used[0].to_settings()  # all read the text alike
         settings = TokenizerSettings(
-            lowercase=not used[0].keeps_case, normalise=read["normalise"], remove_punctuation=read["remove_punctuation"]
+            lowercase=not used[0].keeps_case, normalise=asked["normalise"], remove_punctuation=asked["remove_punctuation"]
         )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
@@ -56,6 +59,14 @@ def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedTex
         reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
     starts = [_word_starts(each, tokenizer) for each, tokenizer in zip(encoded, used, strict=True)]
     return _units("word", reference, counts_V, reading, encoded, starts, scores)
+
+
+def _in_reading_order(tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.ndarray) -> tuple[Tokenizer, EncodedText, np.ndarray]:
+    if not tokenizer.is_reversed:
+        return tokenizer, encoded, logprob_N
+    at_N = direction.mirror(encoded.line_offsets)
+    encoded = replace(encoded, ids=np.asarray(encoded.ids)[at_N], oov=np.sort(at_N[encoded.oov]))
+    return tokenizer.in_direction(False), encoded, logprob_N[at_N]
 
 
 def _units(

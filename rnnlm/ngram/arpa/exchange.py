@@ -19,6 +19,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumbered
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizers.settings import as_stored
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
@@ -49,6 +50,11 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         notice(
             f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
             "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
+        )
+    if model.tokenizer.is_reversed:
+        notice(
+            "the file's n-grams read each line from its end: other programs must be given the words of a line from the last to the first; "
+            "rnnlm import --tokenizer-from reads it again"
         )
     return arpa_text(model)
 
@@ -93,7 +99,8 @@ def import_arpa(
     resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
     ngrams = [len(values) for values in model.values]
     facts = {"imported_from": str(path), "ngrams": ngrams, "seconds": round(time.perf_counter() - began, 1)}
-    manifest = model_folder.save(output, ModelArrays(tokenizer, model.to_arrays()), "ngram", resolved.values, 0, facts)
+    settings_of_model = as_stored(resolved.values)
+    manifest = model_folder.save(output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts)
     card.write(output, manifest, model.tokenizer)
     model.fingerprint = manifest.fingerprint
     return model

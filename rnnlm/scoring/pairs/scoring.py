@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.inference import span_scoring
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import score_and_look
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
@@ -172,9 +173,12 @@ def score_pairs(
     they share (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as each pair says.
 
     Raises:
-        UsageError: there is no such scoring. ModelError: there is no such model, or its scores are not numbers.
+        UsageError: there is no such scoring, or the model reads lines from their end and parts are to be compared. ModelError: there is
+            no such model, or its scores are not numbers.
     """
     model = model_of(model)
+    if any((scoring or pair.scoring) != FULL for pair in pairs):
+        check_reads_forward(model.tokenizer, "compare parts of sentences given what comes before them; --scoring full compares whole ones")
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))

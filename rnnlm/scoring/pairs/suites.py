@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import TextError
+from rnnlm.inference.direction import check_reads_forward
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.pairs.formulas import Formula, Reference, parse
 from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, read_lines
@@ -164,8 +165,9 @@ def score_suite(model: LanguageModel, suite: Suite, special_symbols: str = "erro
     """Score each prediction of a suite on each of its items.
 
     Raises:
-        ModelError: the model's scores are not numbers.
+        ModelError: the model's scores are not numbers. UsageError: the model reads lines from their end.
     """
+    check_reads_forward(model.tokenizer, "score regions of sentences given what comes before them")
     several = len(suite.formulas) > 1
     scores = []
     surprisals = [_surprisals(model, item, special_symbols) for item in suite.items]

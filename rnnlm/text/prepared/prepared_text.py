@@ -213,6 +213,11 @@ class PreparedText:
         Raises:
             UsageError: it is another one, or needs the words' spelling.
         """
+        if tokenizer.is_reversed != self.tokenizer.is_reversed:
+            stored, needed = ("end", "beginning") if self.tokenizer.is_reversed else ("beginning", "end")
+            why = f"its lines are stored from their {stored}; this model reads them from their {needed}"
+            hint = "prepare it with --tokenizer-from, or give the text itself"
+            raise UsageError(f"{self.folder} is prepared in another direction", why, hint)
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{self.folder} is prepared with another tokenizer", f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "

@@ -1,7 +1,7 @@
 """What is asked of `prepare`, with every setting resolved."""
 
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rnnlm.text.prepared.pieces import Position
 from rnnlm.text.repeats import warn_of_repeats
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizers.settings import as_stored
 
 SAMPLES = {"sentencepiece": "10M"}  # it takes some thirty times the memory of its text
 SAMPLE = "32M"
@@ -63,7 +64,7 @@ class Task:
         if self.request.shared_tokenizer is not None:
             made: dict[str, Any] = {"tokenizer_from": self.request.shared_tokenizer.fingerprint}
         else:
-            made = {**asdict(self.tokenizer_settings), "sample": self.sample_bytes}
+            made = {**as_stored(asdict(self.tokenizer_settings)), "sample": self.sample_bytes}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
         return {"text": self.names, "sizes": sizes, **asdict(self.source), **asdict(self.text), **made, "shard_bytes": SHARD_BYTES}
 
@@ -84,8 +85,11 @@ def resolve_request(request: Request) -> Task:
     layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     warn_of_idle(resolved)
-    if request.shared_tokenizer is not None:
-        _check_tokenizer(request.shared_tokenizer, request.sample, resolved)
+    if (tokenizer := request.shared_tokenizer) is not None:
+        if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
+            tokenizer = tokenizer.in_direction(resolved.values["reversed"])
+            request = replace(request, shared_tokenizer=tokenizer)
+        _check_tokenizer(tokenizer, request.sample, resolved)
     names = sources.expand(request.text)
     warn_of_repeats(names)
     if names.count("-") > 1:

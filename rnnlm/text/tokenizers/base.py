@@ -1,18 +1,19 @@
 """What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import Encoded, Tokenizer, keeps
-from rnnlm.text import normalisation
-from rnnlm.text.tokenizers.settings import TokenizerSettings
+from rnnlm.text import direction, normalisation
+from rnnlm.text.tokenizers.settings import TokenizerSettings, as_stored
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
@@ -21,7 +22,7 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 @keeps(Tokenizer)
 class VocabularyTokenizer:
-    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `encode` and `decode`."""
+    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `_encode` and `_decode`, which know of no direction."""
 
     name: str
     boundary_id = 0
@@ -55,6 +56,17 @@ class VocabularyTokenizer:
         return not (self.settings.lowercase or self.settings.split_punctuation or self.rewriting)
 
     @property
+    def is_reversed(self) -> bool:
+        return self.settings.reversed
+
+    def in_direction(self, is_reversed: bool) -> Self:
+        if is_reversed == self.is_reversed:
+            return self
+        other = copy.copy(self)
+        other.settings = dataclasses.replace(self.settings, reversed=is_reversed)
+        return other
+
+    @property
     def rewriting(self) -> str:
         forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
         return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
@@ -74,6 +86,7 @@ class VocabularyTokenizer:
     def fingerprint(self) -> str:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
         shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
+        shaping += ["reversed=True"] if self.is_reversed else []
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
 
@@ -87,14 +100,29 @@ class VocabularyTokenizer:
         return normalisation.untraced(traced)
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        raise NotImplementedError
+        encoded = self._encode(lines)
+        return direction.mirrored(encoded) if self.is_reversed else encoded
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        check_ids(ids)
+        return self._decode(direction.mirrored_stream(np.asarray(ids), self.boundary_id) if self.is_reversed else ids)
 
     def surface(self, line: str) -> list[str]:
-        return [self.vocabulary.symbols[id] for id in self.encode([line]).ids]
+        return self.surfaces([line])[0]
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         check_lines(lines)
-        return [self.surface(line) for line in lines]
+        found = self._surfaces(lines)
+        return [[*tokens[-2::-1], tokens[-1]] for tokens in found] if self.is_reversed else found
+
+    def _encode(self, lines: Sequence[str]) -> Encoded:
+        raise NotImplementedError
+
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        raise NotImplementedError
+
+    def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        return [[self.vocabulary.symbols[id] for id in self._encode([line]).ids] for line in lines]
 
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
@@ -115,7 +143,7 @@ class VocabularyTokenizer:
         return {VOCABULARY_FILE: self.vocabulary.to_bytes()}
 
     def to_settings(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.settings)
+        return as_stored(dataclasses.asdict(self.settings))
 
 
 def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Vocabulary:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -47,11 +47,10 @@ class ByteTokenizer(VocabularyTokenizer):
     def token_bytes(self) -> list[bytes]:
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
-    def encode(self, lines: Sequence[str]) -> Encoded:
+    def _encode(self, lines: Sequence[str]) -> Encoded:
         return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        check_ids(ids)
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
         return data.decode("utf-8", "replace").removesuffix("\n")
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -63,18 +63,17 @@ class CharTokenizer(VocabularyTokenizer):
         starts[self.boundary_id] = True
         return starts
 
-    def encode(self, lines: Sequence[str]) -> Encoded:
+    def _encode(self, lines: Sequence[str]) -> Encoded:
         ids = self._ids[_code_points(lines, self.settings)]
         oov = np.flatnonzero(ids < 0)
         ids[oov] = self.unk_id
         return cut_into_lines(ids, oov, self.boundary_id, lines)
 
-    def surface(self, line: str) -> list[str]:
-        points = _code_points([line], self.settings)[:-1]
-        return [*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in points), BOUNDARY]
+    def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        points = (_code_points([line], self.settings)[:-1] for line in lines)
+        return [[*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in its), BOUNDARY] for its in points]
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        check_ids(ids)
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         text = "".join("\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids)
         return text.removesuffix("\n")
 

@@ -17,15 +17,7 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import (
-    VOCABULARY_FILE,
-    VocabularyTokenizer,
-    check_ids,
-    cut_into_lines,
-    newline_error,
-    rewritten,
-    stored_vocabulary,
-)
+from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
@@ -103,7 +95,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def spelling(self) -> "SentencePieceTokenizer":
         return self  # every text is made of its pieces: none is unseen
 
-    def encode(self, lines: Sequence[str]) -> Encoded:
+    def _encode(self, lines: Sequence[str]) -> Encoded:
         prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
@@ -128,8 +120,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
                 ids += self._processor.encode(part, out_type=int)
         return ids
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        check_ids(ids)
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         text = b"".join(self._bytes[id] for id in ids).decode("utf-8", "replace")
         return text.removesuffix("\n").removeprefix(" ").replace("\n ", "\n")
 

@@ -1,8 +1,9 @@
 """What can be asked of a tokenizer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -37,6 +38,7 @@ class TokenizerSettings:
         Meta(description="what is written in one form: quotes, dashes, spaces, entities, nfc, or all"),
     ] = None
     remove_punctuation: Annotated[bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")] = False
+    reversed: Annotated[bool, Meta(description="each line is read from its end: its tokens from the last to the first, then </s>")] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "normalise", parse_forms(self.normalise))  # in one spelling, whatever was asked for
@@ -59,3 +61,8 @@ class TokenizerSettings:
             what = f"{' and '.join(idle)}: not for the {self.tokenizer} tokenizer"
             hint = "set vocab_size instead" if self.tokenizer == "sentencepiece" else f"leave {' and '.join(idle)} out"
             raise SettingsError(what, "these are settings of the word and char tokenizers", hint)
+
+
+def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` by name as files hold them: `reversed` only where it is set, so that all others are as they were before there was any."""
+    return {name: value for name, value in settings.items() if name != "reversed" or value}

@@ -17,7 +17,7 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, check_ids, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -74,7 +74,7 @@ class WordTokenizer(VocabularyTokenizer):
     def token_bytes(self) -> list[bytes]:
         return [text if text == b"\n" else b" " + text for text in super().token_bytes()]
 
-    def encode(self, lines: Sequence[str]) -> Encoded:
+    def _encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
         ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))
         is_unseen_W = ids_W < 0
@@ -84,10 +84,7 @@ class WordTokenizer(VocabularyTokenizer):
     def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
         return self.unk_id
 
-    def surface(self, line: str) -> list[str]:
-        return self.surfaces([line])[0]
-
-    def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+    def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         words, numbers = _split(lines, self.settings)
         if not words:
             return []
@@ -96,8 +93,7 @@ class WordTokenizer(VocabularyTokenizer):
         ends = (np.flatnonzero(numbers == words.index(_LINE_END)) + 1).tolist()
         return [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        check_ids(ids)
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         words = ["\n" if id == self.boundary_id else self._word(id) for id in ids]
         if words and words[-1] == "\n":
             words.pop()
@@ -108,7 +104,7 @@ class WordTokenizer(VocabularyTokenizer):
         return self.vocabulary.symbols[id]
 
     def spelling(self) -> "SpellingWordTokenizer":
-        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen_words(self.fingerprint))
+        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen_words(self.in_direction(False).fingerprint))
 
 
 class SpellingWordTokenizer(WordTokenizer):

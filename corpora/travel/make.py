@@ -1,0 +1,159 @@
+"""Makes train.tsv, valid.tsv and test.tsv: 2,000 requests to a travel desk, with an intent each and a slot label for every word.
+
+Requests come from grammar.txt, which says how its rules are written. The same seed gives the same files on every machine: `python make.py`.
+"""
+
+import random
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SEED, SIZES = 18, {"train": 1600, "valid": 200, "test": 200}
+SHARES = {  # of each intent in all parts
+    "flight": 0.21, "train": 0.13, "hotel": 0.18, "taxi": 0.09, "weather": 0.10, "hours": 0.07, "price": 0.08, "status": 0.06,
+    "cancel": 0.05, "change": 0.03,
+}  # fmt: skip
+
+ASKING = re.compile(
+    "(can|could|may|do|does|did|is|are|has|will|would|how|what|when|where|who|which|any|until when|from when) ", re.IGNORECASE
+)
+TOKEN = re.compile(r"[()\[\]|]|<[^>]*>|\{[^}]*\}|[^\s()\[\]|<>{}]+")
+
+
+def read_grammar() -> dict[str, dict[str, list[str]]]:
+    """Of "values", "unseen" and "rule": the alternatives of each name."""
+    found: dict[str, dict[str, list[str]]] = {"values": {}, "unseen": {}, "rule": {}}
+    for line in (FOLDER / "grammar.txt").read_text(encoding="utf-8").splitlines():
+        if head := re.fullmatch(r"\[(values|unseen|rule) (\S+)\]", line):
+            kind, name = head.groups()
+            found[kind][name] = []
+        elif line and not line.startswith("#"):
+            found[kind][name] += [line] if kind == "rule" else [value.strip() for value in line.split(";") if value.strip()]
+    return found
+
+
+GRAMMAR = read_grammar()
+
+
+class Writer:
+    """Writes requests; all chance comes from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed).random  # the one method whose numbers are the same in all versions of Python
+        self.unseen = 0.0
+        self.used: set[str] = set()
+
+    def request(self, intent: str, unseen: float) -> tuple[list[str], list[str]]:
+        """Words and labels of a request; `unseen` is the share of values that train does not have."""
+        self.unseen, self.used = unseen, set()
+        pairs = self.expand(self.pick(GRAMMAR["rule"][intent]))
+        while pairs[-1][0] in (",", ":"):
+            pairs.pop()
+        return self.typed([word for word, _ in pairs]), [label for _, label in pairs]
+
+    def pick(self, choices):
+        return choices[int(self.random() * len(choices))]
+
+    def expand(self, rule: str) -> list[tuple[str, str]]:
+        if rule.startswith("!"):
+            return [(word, "O") for word in self.value(rule[1:])]
+        tokens = TOKEN.findall(rule)
+        pairs = self.sequence(tokens)
+        assert not tokens, rule
+        return pairs
+
+    def sequence(self, tokens: list[str]) -> list[tuple[str, str]]:
+        """The words up to the end of a group, whose tokens are taken away."""
+        alternatives: list[list[tuple[str, str]]] = [[]]
+        while tokens:
+            token = tokens.pop(0)
+            if token in ")]":
+                break
+            if token == "|":
+                alternatives.append([])
+            elif token in "([":
+                inner = self.sequence(tokens)
+                alternatives[-1] += inner if token == "(" or self.random() < 0.5 else []
+            elif token[0] == "<":
+                alternatives[-1] += self.rule(token[1:-1])
+            elif token[0] == "{":
+                alternatives[-1] += self.slot(*token[1:-1].partition("=")[::2])
+            else:
+                alternatives[-1].append((token, "O"))
+        return self.pick(alternatives)
+
+    def rule(self, name: str) -> list[tuple[str, str]]:
+        fewest, most, several = re.fullmatch(r"(?:(\d)-(\d) )?(.*)", name).groups()
+        if fewest is None:
+            return self.expand(self.pick(GRAMMAR["rule"][name]))
+        left, pairs = list(dict.fromkeys(GRAMMAR["rule"][several])), []
+        for _ in range(int(fewest) + int(self.random() * (int(most) - int(fewest) + 1))):
+            pairs += self.expand(left.pop(int(self.random() * len(left))))
+        return pairs
+
+    def slot(self, label: str, values: str) -> list[tuple[str, str]]:
+        words = self.value(values or label)
+        return [(word, f"B-{label}" if at == 0 else f"I-{label}") for at, word in enumerate(words)]
+
+    def value(self, name: str) -> list[str]:
+        """A value that this request does not have yet."""
+        for _ in range(20):
+            words = self.made(name)
+            if " ".join(words) not in self.used:
+                break
+        self.used.add(" ".join(words))
+        return words
+
+    def made(self, name: str) -> list[str]:
+        if name in ("flight", "reference"):
+            letters, digits = "ABCDEHKLMPRSTW", "23456789"
+            return ["".join(self.pick(letters if kind == "L" else digits) for kind in {"flight": "LLDDD", "reference": "LDLDLL"}[name])]
+        if name == "date":
+            if self.random() < 0.65:
+                return self.made("weekday")
+            month, ordinal = self.made("month"), self.made("ordinal")
+            return self.pick([[*month, *ordinal], ["the", *ordinal, "of", *month], ["the", *ordinal], [*month, "the", *ordinal]])
+        return self.pick(GRAMMAR["unseen" if name in GRAMMAR["unseen"] and self.random() < self.unseen else "values"][name]).split()
+
+    def typed(self, words: list[str]) -> list[str]:
+        """The words as people type: half without capitals, some with two letters swapped."""
+        if self.random() < 0.06:
+            at = int(self.random() * len(words))
+            cut = int(self.random() * max(1, len(words[at]) - 1))
+            if len(words[at]) > 4 and words[at].isalpha():
+                words[at] = words[at][:cut] + words[at][cut : cut + 2][::-1] + words[at][cut + 2 :]
+        if self.random() < 0.55:
+            return [word.lower() for word in words]
+        return [words[0][0].upper() + words[0][1:], *words[1:]]
+
+
+def parts() -> dict[str, list[tuple[str, str, str]]]:
+    """(intent, text, slots) of each row of each part. No text occurs twice."""
+    writer, seen, rows = Writer(SEED), set(), {}
+    for part, size in SIZES.items():
+        intents = [intent for intent, share in SHARES.items() for _ in range(round(share * size))]
+        assert len(intents) == size
+        rows[part] = []
+        while intents:
+            intent = intents[int(writer.random() * len(intents))]
+            words, labels = writer.request(intent, 0.0 if part == "train" else 0.1)
+            if words[0][0].isupper() and writer.random() < 0.7:
+                words.append("?" if ASKING.match(" ".join(words)) else ".")
+                labels.append("O")
+            text = " ".join(words)
+            if not 3 <= len(words) <= 30 or text.lower() in seen:
+                continue
+            seen.add(text.lower())
+            intents.remove(intent)
+            rows[part].append((intent, text, " ".join(labels)))
+    return rows
+
+
+def files() -> dict[str, str]:
+    """What each file holds, by its name."""
+    return {f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]) for part, rows in parts().items()}
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,129 @@
+"""The corpora with labels: what make.py makes is what is there, and what their READMEs say of them holds."""
+
+import importlib.util
+from collections import Counter
+
+import pytest
+
+from rnnlm import corpora
+
+PARTS = ("train", "valid", "test")
+MADE = sorted(corpora.COLUMNS)
+
+
+def maker_of(name):
+    spec = importlib.util.spec_from_file_location(f"make_{name}", corpora.FOLDER / name / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of(name):
+    """Of each part of a table: its rows as dictionaries."""
+    found = {}
+    for part in PARTS:
+        head, *lines = corpora.part(name, part).read_text(encoding="utf-8").splitlines()
+        found[part] = [dict(zip(head.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    return found
+
+
+@pytest.fixture(scope="module")
+def travel():
+    return rows_of("travel")
+
+
+@pytest.fixture(scope="module")
+def opinions():
+    return rows_of("opinions")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_make_py_makes_the_files_that_are_there(name):
+    made = maker_of(name).files()
+    assert sorted(made) == sorted(corpora.FILES[name])
+    for file, text in made.items():
+        assert corpora.part(name, file).read_bytes() == text.encode(), file
+
+
+def test_no_text_occurs_twice_in_any_case(travel, opinions):
+    for rows in (travel, opinions):
+        texts = [row["text"].lower() for part in PARTS for row in rows[part]]
+        assert len(texts) == len(set(texts))
+
+
+def test_corpora_without_labels_and_unknown_names_are_no_labelled_ones():
+    assert corpora.labelled("english") is corpora.labelled("no-such") is None
+    travel = corpora.labelled("travel")
+    assert (travel.train, travel.tasks) == (corpora.part("travel", "train"), ("tagging", "classification"))
+    assert (travel.column, travel.word_columns, travel.text_columns) == ("text", ("slots",), ("intent",))
+    assert all(path.is_file() for name in MADE for path in (corpora.labelled(name).train, corpora.labelled(name).test))
+
+
+def test_each_word_of_a_request_has_a_label_and_spans_begin_with_b(travel):
+    for row in (row for part in PARTS for row in travel[part]):
+        labels = row["slots"].split(" ")
+        assert len(row["text"].split(" ")) == len(labels)
+        for before, label in zip(["O", *labels], labels, strict=False):
+            assert label == "O" or label.startswith("B-") or (label.startswith("I-") and before[2:] == label[2:]), row
+
+
+def test_requests_have_ten_intents_in_the_same_shares_and_twenty_slots_in_each_part(travel):
+    shares = [
+        {intent: count / len(travel[part]) for intent, count in Counter(row["intent"] for row in travel[part]).items()} for part in PARTS
+    ]
+    assert shares[0] == pytest.approx(shares[1]) and shares[1] == shares[2] and len(shares[0]) == 10
+    for part, size in zip(PARTS, (1600, 200, 200), strict=True):
+        slots = {label[2:] for row in travel[part] for label in row["slots"].split() if label != "O"}
+        assert (len(travel[part]), len(slots)) == (size, 20)
+
+
+def spans(row):
+    """(slot, value) of each span, in lower case."""
+    found = []
+    for word, label in zip(row["text"].lower().split(), row["slots"].split(), strict=True):
+        if label.startswith("B-"):
+            found.append((label[2:], word))
+        elif label != "O":
+            found[-1] = (found[-1][0], f"{found[-1][1]} {word}")
+    return found
+
+
+def test_requests_hold_values_that_training_never_saw_and_words_of_several_slots(travel):
+    known = {value for row in travel["train"] for value in spans(row)}
+    for part in ("valid", "test"):
+        values = [span for row in travel[part] for span in spans(row) if span[0] not in ("flight", "reference")]
+        assert 0.05 < sum(value not in known for value in values) / len(values) < 0.25
+    labels_of = {}
+    for row in travel["train"]:
+        for word, label in zip(row["text"].lower().split(), row["slots"].split(), strict=True):
+            labels_of.setdefault(word, set()).add(label)
+    for word in ("may", "reading", "nice", "mobile", "bath", "victoria", "paris", "sunday", "one"):
+        assert len(labels_of[word]) >= 3, word
+
+
+def test_opinions_are_balanced_and_neither_length_nor_topic_nor_praise_tells_the_label(opinions):
+    for part, size in zip(PARTS, (480, 60, 60), strict=True):
+        by_label = {label: [row["text"].split() for row in opinions[part] if row["label"] == label] for label in ("positive", "negative")}
+        positive, negative = by_label.values()
+        assert len(positive) == len(negative) == size / 2
+        assert sorted(map(len, positive)) == sorted(map(len, negative))
+        makers = maker_of("opinions")
+        topics = {topic: [sum(topic in text for text in texts) for texts in (positive, negative)] for topic in makers.TOPICS}
+        assert all(one == other for one, other in topics.values())
+    praise = Counter((row["label"], word in makers.ADJECTIVES[0]) for row in opinions["train"] for word in row["text"].split()
+                     if word in {*makers.ADJECTIVES[0], *makers.ADJECTIVES[1]})  # fmt: skip
+    assert 0.8 < praise["positive", True] / praise["negative", True] < 1.25
+
+
+def test_word_counts_alone_say_little_about_an_opinion(opinions):
+    """A naive Bayes classifier with add-one smoothing, over words of train."""
+    counts = {label: Counter(word for row in opinions["train"] if row["label"] == label for word in row["text"].split())
+              for label in ("positive", "negative")}  # fmt: skip
+    right = 0
+    held_out = [*opinions["valid"], *opinions["test"]]
+    for row in held_out:
+        odds = 1.0
+        for word in row["text"].split():
+            odds *= (counts["positive"][word] + 1) / (counts["negative"][word] + 1)
+        right += (odds > 1) == (row["label"] == "positive")
+    assert right / len(held_out) < 0.7
