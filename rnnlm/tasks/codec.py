@@ -141,6 +141,10 @@ class Codec:
         return self.tokenizer.size
 
     @property
+    def is_reversed(self) -> bool:
+        return False
+
+    @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the tokenizer and the labels."""
         return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]

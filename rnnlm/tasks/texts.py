@@ -1,13 +1,14 @@
 """The data of a task's training run: examples read, labels made into columns, all of it as numbers; and the figures at the end."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Count, Resolved
-from rnnlm.errors import notice
+from rnnlm.config import ASKED, Count, Resolved
+from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
@@ -23,6 +24,8 @@ from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import Block, Progress
 from rnnlm.text.tokenizers import TokenizerSettings
+
+USUAL = {"tagging": "travel", "classification": "opinions"}  # the bundled corpus of each task, where none is named
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
         TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what is
             asked for.
     """
+    names = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
-    names, settings = _parts(request, settings)
     train = _read(names, "train", request, settings, kind)
     settings = _taken_over(train, settings, resolved)
     valid, test = (_read(names, part, request, settings, kind) if names[part] else None for part in ("valid", "test"))
@@ -80,9 +83,31 @@ def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: 
     return read_labelled(names[part], settings, cast(Task, kind.task), labels, aligned=not settings.align)
 
 
-def _parts(request: Any, settings: LabelledSettings) -> tuple[dict[str, tuple[str, ...]], LabelledSettings]:
-    """The files of each part, and how they are read: those that are named, or those of a bundled corpus."""
-    return {"train": request.text, "valid": request.valid, "test": request.test}, settings
+def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, tuple[str, ...]]:
+    """The files of each part: those that are named, or those of a bundled corpus, whose columns then go into `resolved`.
+
+    Raises:
+        UsageError: the bundled corpus serves another task.
+    """
+    names = {"train": request.text or (USUAL[kind.task],), "valid": request.valid, "test": request.test}
+    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).exists()]
+    if not bundled or (corpus := bundled[0]) is None:
+        return names
+    name = names["train"][0]
+    if len(names["train"]) > 1:
+        raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task {kind.task}")
+    if kind.task not in corpus.tasks:
+        raise UsageError(f"the bundled corpus {name} is not for {kind.task}", hint=f"use --task {corpus.tasks[0]}")
+    words = corpus.word_columns if kind.task == "tagging" else ()
+    told = {
+        "column": corpus.column,
+        "label_column": ",".join(words or corpus.text_columns),
+        "sentence_label_column": ",".join(corpus.text_columns) if words else None,
+    }
+    for setting, value in told.items():
+        if resolved.origins[setting] not in ASKED:
+            resolved.values[setting], resolved.origins[setting] = value or None, "the bundled corpus"
+    return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}
 
 
 def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolved) -> LabelledSettings:

@@ -26,6 +26,7 @@ _PATHS = {
     **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels"), str | Path | Sequence[str | Path] | None),
     **dict.fromkeys(("output", "config", "tokenizer_from", "init_from"), str | Path | None),
 }
+BUNDLED = {"language-model": DEMO_CORPUS, "tagging": "travel", "classification": "opinions"}  # where no text is named
 FAR = 1.25  # between two ways of reading one text
 
 
@@ -191,7 +192,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [corpora.named(DEMO_CORPUS)],
+        "text": list(plan.request.text) or [corpora.named(BUNDLED[plan.kind.task])],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
