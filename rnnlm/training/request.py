@@ -54,7 +54,8 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     if request.resume and request.output is not None:
         own = [resuming.settings_layer(request.output), *own]
     named = _topmost(own, "model")
-    recipe = request.recipe or (named if named in recipes.names() else None)
+    is_task = _topmost(own, "task") in registry.TASKS  # a recipe that is named as its kind is one of language models
+    recipe = request.recipe or (named if named in recipes.names() and not is_task else None)
     if recipe is None and named is None and not _topmost(own, "task"):
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
@@ -77,12 +78,24 @@ def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: regi
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
         owners = [
-            other.name for other in registry.KINDS.values()
+            other for other in (*registry.KINDS.values(), *registry.TASK_KINDS)
             if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
         ]  # fmt: skip
         if owners:
-            what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
-            raise SettingsError(what, f"it belongs to: {', '.join(owners)}", f"add --model {owners[0]}")
+            raise SettingsError(*_misplaced(name, origin, kind, owners))
+
+
+def _misplaced(name: str, origin: str, kind: registry.Kind, owners: list[registry.Kind]) -> tuple[str, str, str]:
+    """What is wrong with a setting that `kind` lacks and `owners` have, why, and the way out."""
+    if beside := [other.name for other in owners if other.task == kind.task]:
+        what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
+        return what, f"it belongs to: {', '.join(beside)}", f"add --model {beside[0]}"
+    is_task, tasks = kind.task in registry.TASKS, list(dict.fromkeys(other.task for other in owners))
+    what = f"{kind.task if is_task else 'a language model'} has no setting {name!r} ({origin})"
+    why = f"it belongs to: {', '.join(tasks)}"
+    if name == "bidirectional":
+        why = "what reads a text from both ends has seen the words that a language model is to predict"
+    return what, why, "leave it out" if is_task else f"add --task {tasks[0]}, or leave it out"
 
 
 def _own_layers(request: Request) -> list[Layer]:
