@@ -5,6 +5,7 @@ follow, where the treebank cuts four out of five such places alike; else the cha
 count as "a" or "A", digits as "0". Addresses (those with @, :// or www.) are told apart.
 """
 
+import functools
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -21,42 +22,52 @@ _EDGE = "\0"  # white space
 
 @dataclass(frozen=True)
 class MarkCuts:
-    """Contexts (of :func:`contexts`) in which there is a cut, and those in which there is none; the most specific decides."""
+    """Contexts (of :class:`Context`) in which there is a cut, and those in which there is none; the most specific decides."""
 
     cuts: frozenset[str]
     keeps: frozenset[str]
 
     def pieces(self, chunk: str) -> list[str]:
         """The pieces of what stands between two spaces."""
-        found, start = [], 0
-        starts = [match.start() for match in _ADDRESS.finditer(chunk)]
-        for place in places(chunk):
-            known = (key for key in contexts(chunk, start, place, starts) if key in self.cuts or key in self.keeps)
+        found, start, context = [], 0, Context.of(chunk)
+        for place in context.places():
+            known = (key for key in context.keys(start, place) if key in self.cuts or key in self.keeps)
             if next(known, None) in self.cuts:
                 found.append(chunk[start:place])
                 start = place
         return [*found, chunk[start:]]
 
 
-def places(chunk: str) -> Iterator[int]:
-    """Where cuts may lie: not between two letters, nor between two digits."""
-    kinds = [_kind(character) for character in chunk]
-    return (place for place in range(1, len(chunk)) if kinds[place] != kinds[place - 1] or kinds[place] == "mark")
+@dataclass(frozen=True)
+class Context:
+    """What may decide about cuts of a chunk. shape: its characters as they count. addresses: where marks of an address begin."""
 
+    chunk: str
+    shape: str
+    addresses: list[int]
 
-def contexts(chunk: str, start: int, place: int, addresses: Sequence[int]) -> Iterator[str]:
-    """What may decide whether there is a cut at `place`, the last one being at `start`, from specific to general.
+    @classmethod
+    def of(cls, chunk: str) -> "Context":
+        """That of what stands between two spaces."""
+        return cls(chunk, "".join(map(_shape, chunk)), [match.start() for match in _ADDRESS.finditer(chunk)])
 
-    addresses: where in the chunk something stands that only addresses hold.
-    """
-    following = bisect_left(addresses, start)
-    address = "" if following == len(addresses) else "<" if addresses[following] < place else ">"
-    if not address and place - start <= LONGEST_PIECE:
-        yield f"{chunk[start:place].lower()} {_shape(chunk[place : place + 2], 2)}"
-    for before, behind in _SIDES:
-        first = max(start, place - 1 - before)
-        edge = _EDGE if first == start and place - 1 - before < start else ""
-        yield f"{address} {edge}{_shape(chunk[first:place])} {_shape(chunk[place : place + behind], behind)}"
+    def places(self) -> Iterator[int]:
+        """Where cuts may lie: not between two letters, nor between two digits."""
+        kinds = self.shape.replace("A", "a")
+        return (place for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1] or kinds[place] not in "a0")
+
+    def keys(self, start: int, place: int) -> Iterator[str]:
+        """What may decide whether there is a cut at `place`, the last one being at `start`, from specific to general."""
+        following = bisect_left(self.addresses, start)
+        address = "" if following == len(self.addresses) else "<" if self.addresses[following] < place else ">"
+        if not address and place - start <= LONGEST_PIECE:
+            yield f"{self.chunk[start:place].lower()} {self._behind(place, 2)}"
+        for before, behind in _SIDES:
+            first = place - 1 - before
+            yield f"{address} {_EDGE if first < start else ''}{self.shape[max(start, first) : place]} {self._behind(place, behind)}"
+
+    def _behind(self, place: int, count: int) -> str:
+        return self.shape[place : place + count] + (_EDGE if place + count > len(self.shape) else "")
 
 
 def learn(chunks: Iterable[Sequence[str]]) -> MarkCuts:
@@ -83,18 +94,13 @@ def _is_sure(count: Sequence[int]) -> bool:
 
 def _examples(pieces: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
     """The contexts of each place of a chunk, and whether there is a cut."""
-    chunk = "".join(pieces)
-    addresses = [match.start() for match in _ADDRESS.finditer(chunk)]
+    context = Context.of("".join(pieces))
     starts = [0, *accumulate(map(len, pieces))]
-    for place in places(chunk):
+    for place in context.places():
         following = bisect_left(starts, place)
-        yield list(contexts(chunk, starts[following - 1], place, addresses)), starts[following] == place
+        yield list(context.keys(starts[following - 1], place)), starts[following] == place
 
 
-def _kind(character: str) -> str:
-    return "letter" if character.isalpha() else "digit" if character.isdigit() else "mark"
-
-
-def _shape(characters: str, length: int = 0) -> str:
-    shape = "".join("A" if each.isupper() else "a" if each.isalpha() else "0" if each.isdigit() else each for each in characters)
-    return shape if len(shape) >= length else shape + _EDGE
+@functools.lru_cache(1 << 12)
+def _shape(character: str) -> str:
+    return "A" if character.isupper() else "a" if character.isalpha() else "0" if character.isdigit() else character

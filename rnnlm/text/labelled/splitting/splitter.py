@@ -88,7 +88,7 @@ class Splitter:
         """
         try:
             parts = msgspec.convert(stored, _Stored)
-        except msgspec.ValidationError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError("how the model splits text is damaged", str(error), "train it again") from None
         if not all(words and all(words) for words in parts.forms.values()) or "" in parts.ends:
             raise ModelError("how the model splits text is damaged", "a word is empty", "train it again")

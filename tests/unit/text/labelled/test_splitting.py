@@ -94,5 +94,5 @@ def test_words_of_any_text_make_it_up(text):
 
 
 def test_words_of_any_length_are_split(splitter):
-    for word in ("-." * 5_000, "x" * 100_000, "a@" * 5_000, "'s" * 5_000):
+    for word in ("-." * 2_000, "x" * 100_000, "a@" * 2_000, "'s" * 2_000):
         assert "".join(splitter.split(word).words) == word
