@@ -3,14 +3,14 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, visible
 
 from . import terminal
 
@@ -202,3 +202,15 @@ def named(model_name: str | None) -> str:
     """What `-m` or its environment variable names, which is needed."""
     refuse_if(not model_name, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name
+
+
+def put(pieces: Iterable[str], output: Path | None) -> None:
+    """Write pieces of text as they come, to standard output, or to a file, which is whole in the end or not there."""
+    if output in (None, STANDARD_OUTPUT):
+        is_terminal = sys.stdout.isatty()
+        for piece in pieces:
+            click.echo(visible(piece, kept="\t\n\r") if is_terminal else piece, nl=False)
+        return
+    from rnnlm.files.writing import save_file
+
+    save_file(output, (piece.encode("utf-8") for piece in pieces))

@@ -31,6 +31,11 @@ class EncodedWords:
         return len(self.word_offsets) - 1
 
     @cached_property
+    def is_by_word(self) -> bool:
+        """Whether each word is one token."""
+        return len(self.ids) == len(self.token_offsets) - 1
+
+    @cached_property
     def token_lengths(self) -> np.ndarray:
         """Tokens of each text, (E,)."""
         return np.diff(self.token_offsets[self.word_offsets])
