@@ -9,11 +9,22 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
 TABLES = ("test.tsv", "train.tsv", "valid.tsv")
-FILES = {"english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"), "opinions": TABLES, "travel": TABLES}
-TASKS = {"english": ("language-model",), "opinions": ("classification",), "travel": ("tagging", "classification")}
+FILES = {
+    "english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
+    "opinions": TABLES,
+    "travel": TABLES,
+    "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
+}
+TASKS = {
+    "english": ("language-model",),
+    "opinions": ("classification",),
+    "travel": ("tagging", "classification"),
+    "words-and-tags": ("tagging",),
+}
 COLUMNS = {  # of a corpus with labels: the column that is read, those that label each word, those that label the whole text
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),
+    "words-and-tags": ("form", ("upos",), ()),
 }
 
 

@@ -62,7 +62,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## How to use it",
         "",
         "```",
-        *(command.format(name=name) for command in _USE[_task(manifest)] if not (tokenizer.is_reversed and "generate" in command)),
+        *(command.format(name=name) for command in _USE[_task(manifest)] if not (_is_reversed(manifest) and "generate" in command)),
         "```",
         "",
         "## Settings",
@@ -80,6 +80,11 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     if "imported_from" not in manifest.training:
         return manifest.settings
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
+
+
+def _is_reversed(manifest: Manifest) -> bool:
+    """Whether it is a language model that reads each line from its end."""
+    return bool(manifest.tokenizer.get("reversed"))
 
 
 def _task(manifest: Manifest) -> str:
@@ -107,7 +112,7 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
-    if tokenizer.is_reversed:
+    if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])

@@ -90,8 +90,10 @@ def column_of(
     for labels, words in rows:
         counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
     symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
-    if level == WORD and inner != schemes.NONE:  # so that any span can be written, whatever its length
-        kinds = sorted({schemes.parse(symbol)[1] for symbol in symbols if symbol != schemes.OUTSIDE})
+    if level == WORD and inner != schemes.NONE:  # so that spans of several words can be of any length
+        single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
+        parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
+        kinds = sorted({kind for letter, kind in parsed if letter != single})
         symbols += [each for kind in kinds for each in _all_labels(kind, inner) if each not in counts]
         symbols += [] if schemes.OUTSIDE in counts else [schemes.OUTSIDE]
     return LabelColumn(name, level, tuple(symbols), scheme, inner, form)

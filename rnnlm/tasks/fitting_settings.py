@@ -18,7 +18,7 @@ class TaskFittingSettings(OptimizationSettings):
     """How a task's network is trained on batches of examples."""
 
     batch_rows: Annotated[Width, Meta(description="examples in a batch, of each process")] = 32
-    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002
+    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 5.0
     ema_decay: Annotated[
         Probability | None,

@@ -1,4 +1,4 @@
-"""From the words of a text to one vector of it: by recurrent layers and pooling, as a bag of words, or by filters over the words.
+"""From the words of a text to one vector of it without recurrence: as a bag of words, or by filters over the words.
 
 Each is made of settings and a tokenizer, and gives features (B, H), H = `width`, of inputs (T, B) and lengths (B), at least 1. Shapes:
 E width of what is read for each word, P places of a filter, F filters.
@@ -13,21 +13,8 @@ from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.regularization import dropout
-from rnnlm.tasks.encoder import Encoder, Reader, words_of
-from rnnlm.tasks.pooling import Pooling
-from rnnlm.tasks.settings import BagClassifier, CnnClassifier, RecurrentTaskSettings, TaskSettings
-
-
-class PooledEncoder(Encoder):
-    """Recurrent layers, and one vector of what they make of the words."""
-
-    def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
-        super().__init__(settings, tokenizer)
-        self.pooling = Pooling(settings)
-
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """Features (B, H) after dropout."""
-        return self.drop(self.pooling(self.read(inputs_TB, lengths_B), lengths_B))
+from rnnlm.tasks.encoder import Reader, words_of
+from rnnlm.tasks.settings import BagClassifier, CnnClassifier, TaskSettings
 
 
 class BagOfWords(Reader):
@@ -88,14 +75,9 @@ def _best(w: int, linear: nn.Module, x_TBE: Tensor, lengths_B: Tensor) -> Tensor
     return best_BF
 
 
-def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> PooledEncoder | BagOfWords | WordFilters:
-    """What reads texts for a classifier of these settings, with weights that nothing has filled yet.
-
-    :func:`rnnlm.neural.initialisation.start_weights` fills them.
-    """
+def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
+    """What reads texts for `bag` or `cnn`, with weights that :func:`rnnlm.neural.initialisation.start_weights` is to fill."""
     if isinstance(settings, BagClassifier):
         return BagOfWords(settings, tokenizer)
-    if isinstance(settings, CnnClassifier):
-        return WordFilters(settings, tokenizer)
-    assert isinstance(settings, RecurrentTaskSettings)
-    return PooledEncoder(settings, tokenizer)
+    assert isinstance(settings, CnnClassifier)
+    return WordFilters(settings, tokenizer)

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ASKED, Count, Resolved
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
@@ -33,6 +33,12 @@ class TaskTokenizerSettings(TokenizerSettings):
     """How words become tokens. Words seen once are unknown ones, so that a network learns what to make of those."""
 
     min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reversed:
+            why = "labels belong to words in their order, and a task's network reads them both ways"
+            raise SettingsError("reversed=true is a setting of language models", why, "leave it out; bidirectional=true is the default")
 
 
 TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
@@ -159,7 +165,7 @@ def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> Tokeniz
     source = request.tokenizer_from or request.init_from
     if source is None:
         return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block([" ".join(each.words) for each in train.examples], [])])
-    tokenizer = loading.load_tokenizer(source)
+    tokenizer = loading.load_tokenizer(source).in_direction(False)
     resolved.values.update(tokenizer.to_settings())
     resolved.origins.update(dict.fromkeys(tokenizer.to_settings(), f"tokenizer of {source}"))
     return tokenizer

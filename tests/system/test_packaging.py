@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INSTALLED_AS = {"rnnlm": "rnnlm", "cli": "rnnlm/cli", "corpora": "rnnlm/corpora", "checkpoints": "rnnlm/checkpoints"}
-DATA = {".toml", ".txt", ".tsv", ".md", ".typed", ".html", ".json", ".safetensors"}  # besides .py
+DATA = {".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".json", ".safetensors"}  # besides .py
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository")
 

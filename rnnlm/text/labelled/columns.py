@@ -88,8 +88,6 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     where, count = f"{source}, line {found[0][0]}", len(found[0][1][0])
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
-    if settings.sentence_label_columns:
-        raise no_column(where, settings.sentence_label_columns[0], [])
     word_column = place_of(settings.column or "1", count, where)
     if not settings.label_columns:
         _check_last_column(source, [rows for _, rows in found])

@@ -8,7 +8,7 @@ from rnnlm.files import tables
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.columns import is_document_start
 from rnnlm.text.labelled.labelled_lines import PREFIX
-from rnnlm.text.labelled.labelled_tables import KINDS, USUAL_TEXT
+from rnnlm.text.labelled.labelled_tables import KINDS, USUAL_LABELS, USUAL_TEXT
 from rnnlm.text.labelled.lines import numbered_lines, without_end
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import is_blank, split_words
@@ -46,7 +46,7 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
         return "jsonl"
     if any(is_word_of_conllu(line) for line in filled):
         return "conllu"
-    if "\t" in filled[0] and _is_header(filled[0].split("\t"), settings):
+    if "\t" in filled[0] and _is_header(filled, settings):
         return "tsv"
     if task == "classification":
         has_prefix = any(word.startswith(PREFIX) for word in split_words(filled[0]))
@@ -69,7 +69,13 @@ def is_word_of_conllu(line: str) -> bool:
     return len(cells) == len(conllu.FIELDS) and re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
 
 
-def _is_header(names: list[str], settings: LabelledSettings) -> bool:
-    """Whether a first line with tabs holds the names of columns: only then can others than numbers be asked for."""
+def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
+    """Whether the first of the lines holds the names of columns. Only then can others than numbers be asked for; where nobody asks, it
+    names a text and labels as is usual, or there are texts of several words below it."""
     asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
-    return any(name and not name.isdigit() for name in asked) or any(name in names for name in USUAL_TEXT)
+    if any(name and not name.isdigit() for name in asked):
+        return True
+    names = lines[0].split("\t")
+    has_texts = any(" " in cell.strip() for line in lines[1:] for cell in line.split("\t"))
+    has_labels = any(name in names for usual in USUAL_LABELS.values() for name in usual)
+    return any(name in names for name in USUAL_TEXT) and (has_texts or has_labels)

@@ -6,7 +6,7 @@ from sys import intern
 from rnnlm.errors import TextError, shown
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
 from rnnlm.text.labelled.labelled_tables import several_labels, text_label
-from rnnlm.text.labelled.lines import no_column, no_words, numbered_lines, without_end
+from rnnlm.text.labelled.lines import no_words, numbered_lines, without_end
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
@@ -20,7 +20,7 @@ def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
     Raises:
         TextError: a line has no label or no text.
     """
-    names = _names(source, settings)
+    names = (*settings.label_columns, *settings.sentence_label_columns, COLUMN)[:1]
     examples = []
     has_tabs: bool | None = None
     for number, line in numbered_lines(source, settings.encoding_errors):
@@ -50,7 +50,7 @@ def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
     Raises:
         TextError: a line has no label or no text, or several labels where one is needed.
     """
-    names = _names(source, settings)
+    names = (*settings.label_columns, *settings.sentence_label_columns, COLUMN)[:1]
     examples = []
     for number, line in numbered_lines(source, settings.encoding_errors):
         tokens, where = split_words(line), f"{source}, line {number}"
@@ -72,10 +72,3 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
     if len(labels) > 1 and not multi_label:
         raise several_labels(where, labels)
     return intern(joined_labels(labels))
-
-
-def _names(source: str, settings: LabelledSettings) -> tuple[str]:
-    names = (*settings.label_columns, *settings.sentence_label_columns) or (COLUMN,)
-    if names[1:]:
-        raise no_column(source, names[1], [])
-    return (names[0],)

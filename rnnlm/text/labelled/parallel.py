@@ -6,7 +6,7 @@ from sys import intern
 from rnnlm.errors import TextError
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.labelled.labelled_tables import text_label
-from rnnlm.text.labelled.lines import no_column, no_words, numbered_lines, unequal, without_end
+from rnnlm.text.labelled.lines import no_words, numbered_lines, unequal, without_end
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import split_words
 
@@ -19,9 +19,7 @@ def read(source: str, labels: str, settings: LabelledSettings, task: Task, align
     Raises:
         TextError: one has more lines than the other, or a line lacks words or labels.
     """
-    names = settings.label_columns or (COLUMN,)
-    if beyond := (*names[1:], *settings.sentence_label_columns):
-        raise no_column(labels, beyond[0], [])
+    names = settings.label_columns[:1] or (COLUMN,)
     lines = (numbered_lines(each, settings.encoding_errors) for each in (source, labels))
     examples: list[Example] = []
     for line, label_line in zip_longest(*lines):

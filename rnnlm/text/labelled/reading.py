@@ -9,7 +9,7 @@ from rnnlm.text import sources
 from rnnlm.text.labelled import columns, conllu, labelled_lines, labelled_tables, parallel, slashes
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.labelled.formats import tell_format
-from rnnlm.text.labelled.schemes import check_scheme, tell_scheme
+from rnnlm.text.labelled.schemes import NONE, check_scheme, tell_scheme
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 
 _OF_WORDS = {"conllu": conllu.read, "columns": columns.read, "slashes": slashes.read}
@@ -33,6 +33,7 @@ def read_labelled(
     label_files = sources.expand(tuple(fspath(path) for path in labels))
     _check(files, label_files, settings)
     if label_files:
+        _check_columns(label_files[0], "parallel", settings, task)
         parts = [parallel.read(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
     else:
         parts = [_read(source, settings, task, aligned) for source in files]
@@ -53,6 +54,7 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
 
 def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) -> LabelledText:
     format = tell_format(source, settings, task)
+    _check_columns(source, format, settings, task)
     if format in _OF_WORDS:
         if task != "tagging":
             raise UsageError(f"{source}: format {format} labels words", f"{task} learns labels of texts", "use --task tagging")
@@ -62,6 +64,17 @@ def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) ->
             raise UsageError(f"{source}: format {format} labels texts", "tagging learns labels of words", "use --task classification")
         return _OF_TEXTS[format](source, settings)
     return labelled_tables.read(source, settings, task, format, aligned)
+
+
+def _check_columns(source: str, format: str, settings: LabelledSettings, task: Task) -> None:
+    """Whether no columns are asked for that a format does not have: most hold words and one label of each."""
+    names = (*settings.label_columns, *settings.sentence_label_columns)
+    if format in ("slashes", "parallel", *_OF_TEXTS) and (settings.column or names[1:]):
+        what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
+        raise UsageError(f"{source}: {what}, but format {format} has words and one label", hint="name none, or another --format")
+    if format in ("slashes", "columns", "parallel") and task == "tagging" and settings.sentence_label_columns:
+        why = f"there is none in format {format}"
+        raise UsageError(f"{source}: no label of the whole sentence", why, "tables have columns for it, and CoNLL-U comments")
 
 
 def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: LabelledSettings) -> LabelledText:
@@ -76,7 +89,8 @@ def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: Label
     examples = tuple(example for _, part in filled for example in part.examples)
     schemes = {}
     for place, name in enumerate(first.word_columns):
-        scheme = settings.scheme if settings.scheme != "auto" else tell_scheme(example.word_labels[place] for example in examples)
+        named = settings.scheme or NONE
+        scheme = named if named != "auto" else tell_scheme(example.word_labels[place] for example in examples)
         schemes[name] = scheme
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)

@@ -9,7 +9,7 @@ from sys import intern
 
 from rnnlm.errors import TextError, shown
 from rnnlm.text.labelled.example import Example, LabelledText
-from rnnlm.text.labelled.lines import no_column, numbered_lines
+from rnnlm.text.labelled.lines import numbered_lines
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
 
@@ -62,11 +62,9 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     """A file of lines with `word/TAG`; its one label column is called as the settings say, or "tag".
 
     Raises:
-        TextError: a token has no tag or no word, or several label columns are asked for.
+        TextError: a token has no tag or no word.
     """
-    names = settings.label_columns or (COLUMN,)
-    if beyond := (*names[1:], *settings.sentence_label_columns):
-        raise no_column(source, beyond[0], [])
+    names = settings.label_columns[:1] or (COLUMN,)
     examples = []
     for number, line in numbered_lines(source, settings.encoding_errors):
         tokens = split_words(line)

@@ -146,7 +146,7 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
     if settings.lowercase:
         text = text.lower()
     if settings.split_punctuation:
-        text = _punctuation(text.isascii()).sub(_spaced, text)
+        text = split_punctuation(text)
     return _numbered(text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE))
 
 
@@ -168,6 +168,11 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
     words = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers).dictionary_encode()
     numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))  # to_numpy() would import pandas
     return [word[:-1] for word in words.dictionary.to_pylist()], numbers
+
+
+def split_punctuation(text: str) -> str:
+    """`text` with spaces around its marks."""
+    return _punctuation(text.isascii()).sub(_spaced, text)
 
 
 def _spaced(match: re.Match[str]) -> str:

@@ -127,3 +127,50 @@ def test_word_counts_alone_say_little_about_an_opinion(opinions):
             odds *= (counts["positive"][word] + 1) / (counts["negative"][word] + 1)
         right += (odds > 1) == (row["label"] == "positive")
     assert right / len(held_out) < 0.7
+
+
+def tagged(part):
+    """Of each sentence: its text, its lines but the comments, and the parts of speech."""
+    for block in corpora.part("words-and-tags", part).read_text(encoding="utf-8").strip().split("\n\n"):
+        rows = [line.split("\t") for line in block.splitlines() if not line.startswith("#")]
+        (text,) = [line.removeprefix("# text = ") for line in block.splitlines() if line.startswith("# text = ")]
+        yield text, rows, [row[3] for row in rows if "-" not in row[0]]
+
+
+def test_tagged_sentences_are_of_the_training_text_and_their_words_and_ranges_spell_it():
+    known = set(corpora.part("english", "train").read_text(encoding="utf-8").splitlines())
+    texts = []
+    for part, size in zip(PARTS, (200, 50, 50), strict=True):
+        found = list(tagged(part))
+        assert len(found) == size
+        for text, rows, _ in found:
+            inside = {number for row in rows if "-" in row[0] for number in row[0].split("-")}
+            surfaces = [row[1] + ("" if row[9] == "SpaceAfter=No" else " ") for row in rows if row[0] not in inside]
+            assert "".join(surfaces).rstrip(" ") == text and text in known
+            assert [row[0] for row in rows if "-" not in row[0]] == [str(number) for number in range(1, len(rows) - len(inside) // 2 + 1)]
+        texts += [text for text, _, _ in found]
+    assert len(texts) == len(set(texts))
+
+
+def test_tags_are_universal_and_hold_where_one_form_leaves_no_doubt():
+    always = {
+        "the": "DET",
+        "not": "PART",
+        "n't": "PART",
+        "and": "CCONJ",
+        "if": "SCONJ",
+        "she": "PRON",
+        ".": "PUNCT",
+        ",": "PUNCT",
+        "when": "ADV",
+    }
+    by_tag = Counter()
+    for part in PARTS:
+        for text, rows, tags in tagged(part):
+            words = [row[1].lower() for row in rows if "-" not in row[0]]
+            by_tag.update(tags)
+            assert [tag for word, tag in zip(words, tags, strict=True) if word in always] == [
+                always[word] for word in words if word in always
+            ], text
+            assert all((tag == "PUNCT") == (not any(map(str.isalnum, word))) for word, tag in zip(words, tags, strict=True)), text
+    assert set(by_tag) == set("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ VERB".split())

@@ -181,7 +181,8 @@ ON_THE_HOST = {
 
 
 def tree_of(module):
-    return ast.parse(Path(inspect.getfile(importlib.import_module(f"rnnlm.neural.{module}"))).read_text(encoding="utf-8"))
+    name = f"rnnlm.{module}" if module.startswith("tasks.") else f"rnnlm.neural.{module}"
+    return ast.parse(Path(inspect.getfile(importlib.import_module(name))).read_text(encoding="utf-8"))
 
 
 def functions_of(modules):
@@ -222,13 +223,15 @@ def waits(function):
 
 
 STEP_MODULES = (
-    "network", "regularization", "layers.layer", "layers.stack", "layers.qrnn", "layers.feedforward", "layers.jordan",
+    "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
+    "layers.jordan", *(f"tasks.{name}" for name in (
+        "encoder", "pooling", "text_encoders", "network", "objective", "heads", "linear_chain", "label_feedback")),
     *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
-BEFORE = {"prepare", "arrange", "ranks", "run"}  # what is called before the first step and reached by the names of buffers and attributes
+BEFORE = {"prepare", "arrange", "ranks", "run", "paths"}  # called before the first step, reached by names of buffers, attributes, modules
 
 
 def step_functions():
@@ -244,7 +247,8 @@ def step_functions():
 
 FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device clip_gradients features loss connect _even_rows
 __call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
-_widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates"""
+_widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
+read vectors words_of mirror _last _best"""
 
 
 def test_the_step_is_followed_into_all_it_calls():

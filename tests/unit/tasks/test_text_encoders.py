@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rnnlm.neural.initialisation import start_weights
+from rnnlm.tasks.encoder import Encoder
 from rnnlm.tasks.pooling import Pooling
 from rnnlm.tasks.settings import KINDS
 from rnnlm.tasks.text_encoders import make_text_encoder
@@ -20,10 +21,22 @@ KINDS_OF_TEXT = [("lstm", {"sentence_pooling": pooling}) for pooling in POOLINGS
 ]  # fmt: skip
 
 
+class PooledEncoder(Encoder):
+    """Recurrent layers, and one vector of what they make of the words."""
+
+    def __init__(self, settings, tokenizer):
+        super().__init__(settings, tokenizer)
+        self.pooling = Pooling(settings)
+
+    def forward(self, inputs_TB, lengths_B):
+        return self.pooling(super().forward(inputs_TB, lengths_B), lengths_B)
+
+
 def make(model, dtype=torch.float64, **settings):
     torch.manual_seed(5)
     shape = KINDS["classification", model](model=model, **{**SMALL, **settings})
-    encoder = make_text_encoder(shape, make_tokenizer(["the cat sat", "on a mat"]).spelling()).to(dtype)
+    kind = make_text_encoder if model in ("bag", "cnn") else PooledEncoder
+    encoder = kind(shape, make_tokenizer(["the cat sat", "on a mat"]).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
     with torch.no_grad():
         for parameter in encoder.parameters():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import RnnlmWarning, UsageError
+from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.units import units_of
 from rnnlm.evaluation.perplexity import evaluate
@@ -16,6 +16,7 @@ from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import loading, model_folder
 from rnnlm.models.info import summary
 from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
+from rnnlm.tasks.texts import TaskTokenizerSettings
 from rnnlm.text.lines import TextSettings
 from rnnlm.training.run import train
 from support.tiny_models import Lines
@@ -147,3 +148,8 @@ def test_an_arpa_file_keeps_the_direction_by_its_tokenizer(folder, tmp_path):
     assert evaluate(again, folder / "test").logprob_nats == pytest.approx(
         evaluate(folder / "ngram", folder / "test").logprob_nats, rel=1e-6
     )
+
+
+def test_a_tagger_or_classifier_reads_in_the_order_of_its_labels():
+    with pytest.raises(SettingsError, match="a setting of language models"):
+        TaskTokenizerSettings(reversed=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.text.labelled.documents.line_documents import read_columns, read_conllu, read_slashes
-from rnnlm.text.labelled.documents.raw_documents import SplitText, at_white_space, read_raw
+from rnnlm.text.labelled.documents.raw_documents import read_raw
 from rnnlm.text.labelled.documents.sentence import Sentence
 from rnnlm.text.labelled.documents.table_documents import read_table
 from rnnlm.text.labelled.formats import SAMPLE_LINES, is_json, is_word_of_conllu
 from rnnlm.text.labelled.lines import numbered_lines
 from rnnlm.text.labelled.settings import LabelledSettings
+from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
 from rnnlm.text.lines import is_blank
 
 RAW = "text"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rnnlm.files import tsv
 from rnnlm.text.labelled import conllu, slashes
@@ -10,25 +10,10 @@ from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLab
 from rnnlm.text.labelled.documents.table_documents import joined
 from rnnlm.text.labelled.lines import numbered_lines, without_end
 from rnnlm.text.labelled.settings import LabelledSettings
-from rnnlm.text.lines import is_blank, split_words
+from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
+from rnnlm.text.lines import is_blank
 
-Range = tuple[int, int, str]  # of a multiword form its first word, the one behind its last, and its form
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
-
-
-@dataclass(frozen=True)
-class SplitText:
-    """A text that is split into words. ranges: its multiword forms. are_glued: of each word, whether no space follows, or () where nobody
-    knows."""
-
-    words: tuple[str, ...]
-    ranges: tuple[Range, ...] = ()
-    are_glued: tuple[bool, ...] = field(default=(), repr=False)
-
-
-def at_white_space(text: str) -> SplitText:
-    """A text that is tokenised already."""
-    return SplitText(tuple(split_words(text)))
 
 
 def read_raw(

@@ -71,6 +71,10 @@ def test_each_format_of_labels_of_texts_is_told_by_its_content(read, content, fo
     assert text.format == format
 
 
+def test_columns_whose_first_word_is_the_name_of_a_column_are_no_table(read):
+    assert read("text\tO\nsentence\tB-X\n\na\tO\n").format == "columns"
+
+
 def test_a_text_behind_its_label_and_a_space_is_a_format_to_be_named(read):
     with pytest.raises(TextError, match="cannot tell.*label-first"):
         read("1 good\n0 bad\n", "classification")
@@ -188,6 +192,12 @@ def test_what_does_not_go_together_is_wrong_usage(read):
         read(CONLLU, "classification", format="conllu")
     with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
         read("__label__a b", format="fasttext")
+    with pytest.raises(UsageError, match="2 label columns, but format slashes has words and one label"):
+        read("a/X", label_column="x,y")
+    with pytest.raises(UsageError, match="column 'text', but format label-first has"):
+        read("a\tb c", "classification", column="text", format="label-first")
+    with pytest.raises(UsageError, match="no label of the whole sentence; there is none in format columns.*CoNLL-U comments"):
+        read("a X\nb Y\n", sentence_label_column="mood", format="columns")
     with pytest.raises(SettingsError, match="names a column twice"):
         LabelledSettings(label_column="upos, upos")
 

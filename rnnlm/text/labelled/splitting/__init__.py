@@ -1,0 +1,1 @@
+"""Raw text split into words: the way a treebank does it, at marks, or at white space."""

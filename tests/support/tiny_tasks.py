@@ -1,0 +1,192 @@
+"""Labelled data of a small grammar, and tiny taggers and classifiers that have learned it.
+
+Requests such as "show flights from new york to oslo at noon": `slots` are the spans of places and times in BIO, `intent` is what is asked.
+"""
+
+import contextlib
+import io
+import json
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnlm.cli.main import run as run_command
+from rnnlm.config import Layer, Resolved, resolve
+from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Event, TrainingState, never
+from rnnlm.models import model_folder, registry
+from rnnlm.tasks import codec as codecs
+from rnnlm.tasks.codec import PLAIN, TEXT, WORD, Codec
+from rnnlm.tasks.data import TaskData, encode_examples
+from rnnlm.text import tokenizers
+from rnnlm.text.labelled import schemes
+from rnnlm.text.labelled.example import Example, LabelledText
+from rnnlm.text.lines import Block
+
+PLACES, TIMES = ("oslo", "rome", "new york", "san jose", "rio de janeiro"), ("noon", "ten", "half past six")
+VERBS = {"show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare"}
+SMALL = {
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1, "device": "cpu", "precision": "fp32", "threads": 1,
+    "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
+}  # fmt: skip
+SMALL_CHARACTERS = {
+    "cnn": {"character_size": 4, "character_filters": "0,6"}, "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},
+}  # fmt: skip
+TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40")  # enough to learn the grammar
+
+
+def request(draw: random.Random) -> tuple[list[str], list[str], str]:
+    """(words, slots, intent) of one request."""
+    verb = draw.choice(list(VERBS))
+    words, slots = verb.split(), ["O"] * len(verb.split())
+    for marks, names, kind in ((("from", "leaving"), PLACES, "place"), (("to",), PLACES, "place"), (("at",), TIMES, "time")):
+        if draw.random() < 0.7:
+            span = draw.choice(names).split()
+            words += [draw.choice(marks), *span]
+            slots += ["O", f"B-{kind}", *[f"I-{kind}"] * (len(span) - 1)]
+    return words, slots, VERBS[verb]
+
+
+def requests(count: int, seed: int = 1) -> list[tuple[list[str], list[str], str]]:
+    """So many of them, the same ones for the same seed."""
+    draw = random.Random(seed)
+    return [request(draw) for _ in range(count)]
+
+
+TRAIN, VALID = requests(48), requests(16, seed=2)
+
+
+def columns(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
+    """The words and slots of requests, one word a line, an empty line after each request."""
+    return "".join("".join(f"{word} {label}\n" for word, label in zip(words, slots, strict=True)) + "\n" for words, slots, _ in rows)
+
+
+def table(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
+    """Requests as a table of their intents and texts."""
+    return "label\ttext\n" + "".join(f"{intent}\t{' '.join(words)}\n" for words, _, intent in rows)
+
+
+def json_lines(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
+    """Requests with both, one JSON object a line."""
+    return "".join(
+        json.dumps({"words": " ".join(words), "slots": " ".join(slots), "intent": intent}) + "\n" for words, slots, intent in rows
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The folder of a model of a task, the files it was trained and validated on, and what training said. Tests must not change them."""
+
+    folder: Path
+    train: Path
+    valid: Path
+    out: str
+    err: str
+
+
+def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> Trained:
+    """A model as `rnnlm train` makes it, and what it learned from."""
+    files = []
+    for name, rows in (("train", TRAIN), ("valid", VALID)):
+        files.append(place / f"{name}{suffix}")
+        files[-1].write_text(write(rows), encoding="utf-8")
+    folder = place / "checkpoints" / task
+    sets = [f"--set={name}={value}" for name, value in small(task).items()]
+    arguments = ["train", files[0], "--task", task, "--valid", files[1], *options, *sets, *TRAINING, "-o", folder]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        assert run_command([str(each) for each in arguments]) == 0, err.getvalue()
+    return Trained(folder, *files, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory):
+    """Learned the slots of CoNLL columns (train.conll, valid.conll): spans in BIO."""
+    return _trained(tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--format", "columns")
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory):
+    """Learned the intents of a table (train.tsv, valid.tsv; columns label and text)."""
+    return _trained(tmp_path_factory.mktemp("classifier"), "classification", table, ".tsv")
+
+
+@pytest.fixture(scope="session")
+def slot_tagger(tmp_path_factory):
+    """Learned slots and intents at once, of JSON lines (train.jsonl, valid.jsonl; columns words, slots and intent), with a CRF."""
+    options = ("--column", "words", "--label-column", "slots", "--sentence-label-column", "intent", "--set", "output_layer=crf")
+    return _trained(tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options)
+
+
+def labelled(
+    rows: Sequence[tuple[Sequence[str], Sequence[str], str]], task: str, both: bool = False, scheme: str = schemes.BIO
+) -> LabelledText:
+    """Requests in memory: the slots of a tagger, the intents of a classifier, or both of a tagger."""
+    has_slots, has_intent = task == "tagging", both or task == "classification"
+    examples = tuple(
+        Example(tuple(words), (tuple(slots),) if has_slots else (), (intent,) if has_intent else (), line, "memory")
+        for line, (words, slots, intent) in enumerate(rows, start=1)
+    )
+    return LabelledText(examples, ("slots",) * has_slots, ("intent",) * has_intent, "columns", {"slots": scheme} if has_slots else {})
+
+
+def small(task: str, **settings: Any) -> dict[str, Any]:
+    """What makes a network tiny, and `settings`."""
+    characters = settings.get("characters", "cnn" if task == "tagging" else None)
+    return {**SMALL, **SMALL_CHARACTERS[characters], **({"label_size": 4} if settings.get("label_feedback") else {}), **settings}
+
+
+def settings_of(task: str, name: str, **settings: Any) -> Resolved:
+    """All settings of a tiny network of a kind of model for a task."""
+    kind = registry.kind_of(name, task)
+    values = {"model": name, "task": task, "budget": "6steps", **small(task, **settings)}
+    return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
+
+
+def data_of(resolved: Resolved, train: LabelledText, valid: LabelledText | None = None, form: str = PLAIN, **tokenizer: Any) -> TaskData:
+    """Examples as a network reads them, words seen once being unknown ones."""
+    lines = [Block([" ".join(each.words) for each in train.examples], [])]
+    trained = tokenizers.train(tokenizers.TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
+    codec = Codec(trained.spelling() if resolved.values.get("characters") else trained, [*_columns(resolved, train, form)])
+    return TaskData(codec, encode_examples(codec, train, train), valid and encode_examples(codec, valid, valid))
+
+
+def run(
+    task: str, name: str, train: LabelledText | None = None, valid: LabelledText | None = None, initial: TrainingState | None = None,
+    both: bool = False, form: str = PLAIN, tokenizer: str = "word", **settings: Any,
+) -> list[Event]:  # fmt: skip
+    """The events of a short training run in memory, from its start or from where `initial` says that it stood."""
+    resolved = settings_of(task, name, **settings)
+    words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
+    data = data_of(resolved, labelled(TRAIN, task, both) if train is None else train, valid, form, **words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return list(registry.kind_of(name, task).fit(resolved, data, never, initial))
+
+
+def fit(task: str, name: str, train: LabelledText | None = None, **settings: Any) -> Any:
+    """A model of a kind for a task, trained for a few steps."""
+    return run(task, name, train, **settings)[-1].model
+
+
+def save(folder: Path, model: Any, **settings: Any) -> Any:
+    """Save a model of :func:`fit`, which had these settings, in `folder`; its manifest."""
+    name = model.network.settings.model
+    return model_folder.save(folder, model, name, settings_of(model.task, name, **settings).values, 6, {})
+
+
+def _columns(resolved: Resolved, train: LabelledText, form: str) -> list[codecs.LabelColumn]:
+    inner = schemes.BIOES if resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained") else None
+    found = []
+    for place, name in enumerate(train.word_columns):
+        scheme = train.scheme[name]
+        rows = [(each.word_labels[place], each.words) for each in train.examples]
+        found.append(codecs.column_of(name, WORD, rows, scheme, inner or scheme if scheme != schemes.NONE else scheme, PLAIN))
+    for place, name in enumerate(train.text_columns):
+        rows = [(each.text_labels[place].split("|"), ()) for each in train.examples]
+        found.append(codecs.column_of(name, TEXT, rows, schemes.NONE, schemes.NONE, form))
+    return found
