@@ -14,7 +14,7 @@ from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
 from rnnlm.tasks import figures, sounds
 from rnnlm.tasks.codec import Codec, LabelColumn
-from rnnlm.tasks.data import LabelledData, TaskData, encode_examples
+from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
 from rnnlm.tasks.model import TaskModel
 from rnnlm.text import tokenizers
 from rnnlm.text.holdout import HoldoutSettings
@@ -164,7 +164,7 @@ def _codec(request: Any, resolved: Resolved, settings: LabelledSettings, train: 
 def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> Tokenizer:
     source = request.tokenizer_from or request.init_from
     if source is None:
-        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block([" ".join(each.words) for each in train.examples], [])])
+        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block([" ".join(map(one_token, each.words)) for each in train.examples], [])])
     tokenizer = loading.load_tokenizer(source).in_direction(False)
     resolved.values.update(tokenizer.to_settings())
     resolved.origins.update(dict.fromkeys(tokenizer.to_settings(), f"tokenizer of {source}"))

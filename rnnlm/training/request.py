@@ -55,8 +55,9 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     if request.resume and request.output is not None:
         own = [resuming.settings_layer(request.output), *own]
     named = _topmost(own, "model")
-    recipe = request.recipe or (named if named in recipes.names() else None)
-    if recipe is None and named is None and not _topmost(own, "task"):
+    is_task = _topmost(own, "task") not in (None, registry.LANGUAGE_MODEL)
+    recipe = request.recipe or (named if named in recipes.names() and not is_task else None)
+    if recipe is None and named is None and not is_task:
         recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
     if named in recipes.names() and named not in registry.KINDS:
         raise SettingsError(f"{named} is a recipe, not a kind of model", hint=f"use --recipe {named}")

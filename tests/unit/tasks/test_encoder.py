@@ -30,7 +30,9 @@ LENGTHS = [6, 1, 4, 2]
 
 def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
     torch.manual_seed(4)
-    shape = KINDS["tagging", model](model=model, characters=characters, **{**SMALL, **OF_CHARACTERS[characters], **settings})
+    shape = KINDS["tagging", model](
+        model=model, characters=characters, unknown_words=0.0, **{**SMALL, **OF_CHARACTERS[characters], **settings}
+    )
     encoder = Encoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
     with torch.no_grad():
