@@ -6,8 +6,10 @@ it. A row is a text, followed by padding; what a row gives is the same alone and
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.word_input import WordInput
@@ -25,10 +27,16 @@ class Reader(nn.Module):
         self.settings, self.width = settings, settings.output_width
         self.padding_id = tokenizer.boundary_id
         self.input = WordInput(settings, tokenizer)
+        self.unknown_V: Tensor | None
+        self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
 
     def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor) -> Tensor:
         """(T, B, E), dropped out. The ids of padding, which may be any, are read as `</s>`."""
-        x_TBE = self.input(inputs_TB.masked_fill(~is_word_TB, self.padding_id))
+        inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
+        unknown_TB = None
+        if self.training and self.unknown_V is not None:
+            unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[self.input.known(inputs_TB)]
+        x_TBE = self.input(inputs_TB, unknown_TB)
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
 
     def drop(self, features: Tensor) -> Tensor:
@@ -41,12 +49,23 @@ class Reader(nn.Module):
         raise NotImplementedError
 
 
+def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
+    """How likely each word is to be read as `<unk>` in training, (V,); None where none is."""
+    counts_V = tokenizer.counts_V
+    if not alpha or counts_V is None or tokenizer.unk_id is None:
+        return None
+    chance_V = alpha / (alpha + np.maximum(counts_V, 1))
+    chance_V[tokenizer.boundary_id] = 0
+    return torch.from_numpy(chance_V.astype(np.float32))
+
+
 class Encoder(Reader):
     """A text's words as features, one vector a word: [forward; backward] of the highest layer. With dense connections the word's vector
     stands before them, and both directions of each layer, the lowest first."""
 
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
+        self.reads_boundary = settings.reads_boundary
         self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
@@ -56,12 +75,18 @@ class Encoder(Reader):
     def read(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """The features before dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        x_TBE = self.vectors(inputs_TB, is_word_TB)
-        if isinstance(self.body, BidirectionalStack):
-            y_TBH = self.body(x_TBE, lengths_B)
-        else:  # padding comes after all words
-            y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        if not self.reads_boundary:
+            y_TBH = self._states(self.vectors(inputs_TB, is_word_TB), lengths_B)
+        else:  # `</s>` at either end: each direction begins with one, and what it gives for the other one is dropped
+            around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
+            y_TBH = self._states(self.vectors(around_SB, words_of(len(around_SB), lengths_B + 2)), lengths_B + 2)[1:-1]
         return y_TBH * is_word_TB.unsqueeze(2)
+
+    def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
+        if isinstance(self.body, BidirectionalStack):
+            return self.body(x_TBE, lengths_B)
+        y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        return y_TBH  # padding comes after all words
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()

@@ -93,7 +93,7 @@ def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
     command = {"tagging": "rnnlm tag", "classification": "rnnlm classify"}[model.task]
-    with pytest.raises(UsageError, match=f"is not a language model.*{command}"):
+    with pytest.raises(UsageError, match=f"gives no probabilities of text.*{command}"):
         model.score([[1]], [[1]], None)
 
 

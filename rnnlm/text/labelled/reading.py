@@ -9,7 +9,7 @@ from rnnlm.text import sources
 from rnnlm.text.labelled import columns, conllu, labelled_lines, labelled_tables, parallel, slashes
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.labelled.formats import tell_format
-from rnnlm.text.labelled.schemes import check_scheme, tell_scheme
+from rnnlm.text.labelled.schemes import NONE, check_scheme, tell_scheme
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 
 _OF_WORDS = {"conllu": conllu.read, "columns": columns.read, "slashes": slashes.read}
@@ -89,7 +89,8 @@ def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: Label
     examples = tuple(example for _, part in filled for example in part.examples)
     schemes = {}
     for place, name in enumerate(first.word_columns):
-        scheme = settings.scheme if settings.scheme != "auto" else tell_scheme(example.word_labels[place] for example in examples)
+        named = settings.scheme or NONE
+        scheme = named if named != "auto" else tell_scheme(example.word_labels[place] for example in examples)
         schemes[name] = scheme
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)

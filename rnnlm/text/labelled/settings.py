@@ -23,7 +23,7 @@ class LabelledSettings:
     sentence_label_column: Annotated[
         str | None, Meta(description="tagging: column of what is learned about the sentence as a whole; several are joined by commas")
     ] = None
-    scheme: Annotated[SchemeName, Meta(description="how labels write spans; auto: told by the labels; none: they do not")] = "auto"
+    scheme: Annotated[SchemeName | None, Meta(description="how labels write spans; auto: told by the labels; none: they do not")] = "auto"
     multi_label: Annotated[bool, Meta(description="classification: a text has any number of labels, joined by |")] = False
     align: Annotated[
         bool, Meta(description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for")
@@ -33,6 +33,7 @@ class LabelledSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
+        object.__setattr__(self, "scheme", self.scheme or "none")  # None is how settings read the word
         for name in ("label_column", "sentence_label_column"):
             columns = names_in(getattr(self, name))
             if len(set(columns)) < len(columns):
