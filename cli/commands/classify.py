@@ -56,12 +56,7 @@ def command(
     options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(texts and idle, f"{', '.join(idle)}: this is about --input, not about texts that stand there.")
-    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
-    if output and output != options.STANDARD_OUTPUT:
-        from rnnlm.files import writing
-
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], [source] if source else [])
+    options.check_output(output, overwrite, source)
     from rnnlm.tasks.labelling import text_files
     from rnnlm.tasks.labelling.opening import model_for
 

@@ -101,12 +101,7 @@ def _check(
     options.refuse_if(as_json and given["output_form"], "--json and --output-format contradict each other.")
     is_document = not as_json and not (sentences and not output and not given["output_form"])
     options.refuse_if(is_document and nbest > 1, "a file has room for one label a word: --json shows the N best.")
-    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
-    if output and output != options.STANDARD_OUTPUT:
-        from rnnlm.files import writing
-
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], [source] if source else [])
+    options.check_output(output, overwrite, source)
 
 
 _NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}

@@ -134,14 +134,17 @@ class Codec:
 
     @property
     def name(self) -> str:
+        """That of the tokenizer."""
         return self.tokenizer.name
 
     @property
     def size(self) -> int:
+        """Tokens of the tokenizer."""
         return self.tokenizer.size
 
     @property
     def is_reversed(self) -> bool:
+        """Of a language model whether it reads lines from their end; the words of a task stand in reading order."""
         return False
 
     @property
@@ -150,9 +153,11 @@ class Codec:
         return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
+        """Those of the tokenizer."""
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
+        """The files of the tokenizer, and that of the labels."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
