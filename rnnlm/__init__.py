@@ -65,7 +65,7 @@ _PUBLIC = {
     "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
-    "evaluate": "rnnlm.evaluation.perplexity",
+    "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
@@ -115,8 +115,9 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.evaluation import evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
-    from rnnlm.evaluation.perplexity import Evaluation, evaluate
+    from rnnlm.evaluation.perplexity import Evaluation
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
     from rnnlm.generation.autocomplete import next_words

@@ -73,6 +73,11 @@ class Kind:
         """The weights that a task's network starts from, by name; None where all are random."""
         return resolve_name(f"{self.fitting}:initial_weights")(*arguments)
 
+    def initial_settings(self, *arguments: Any) -> dict[str, Any]:
+        """The settings that a task's network has of the language model that it starts from."""
+        found: dict[str, Any] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
+        return found
+
     @property
     def array_shapes(self) -> Callable[..., Any]:
         """The function that says which arrays a stored model has."""
@@ -172,6 +177,11 @@ ADAPTATIONS = ("dynamic", "cache", "unigram")  # ways in which a model adapts it
 def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any, Path], Any]:
     """What makes a model of a folder adapt itself: see :func:`rnnlm.combinations.adaptation.adapter`."""
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
+
+
+def task_evaluation(name: str) -> Callable[..., Any]:
+    """A function for models of tasks that labels are measured with: see :mod:`rnnlm.tasks.evaluation`."""
+    return resolve_name(f"rnnlm.tasks.evaluation:{name}")
 
 
 def check_companions(folder: Path) -> list[str]:

@@ -134,17 +134,17 @@ class Codec:
 
     @property
     def name(self) -> str:
-        """That of the tokenizer."""
+        """Of the tokenizer."""
         return self.tokenizer.name
 
     @property
     def size(self) -> int:
-        """Tokens of the tokenizer."""
+        """How many words, or pieces of words, have vectors of their own."""
         return self.tokenizer.size
 
     @property
     def is_reversed(self) -> bool:
-        """Of a language model whether it reads lines from their end; the words of a task stand in reading order."""
+        """False: a task's network reads both ways, or from the beginning."""
         return False
 
     @property
@@ -157,7 +157,7 @@ class Codec:
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
-        """The files of the tokenizer, and that of the labels."""
+        """The files that :func:`codec` makes it of again, by role."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:

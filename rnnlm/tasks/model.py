@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
+from rnnlm.models import uses
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.tasks import settings as task_settings
@@ -46,9 +47,7 @@ class TaskModel(PickledByOrigin):
 
     def __getattr__(self, name: str) -> Any:
         if name in OF_LANGUAGE_MODELS:
-            does, command = ("tags words", "tag") if self.task == "tagging" else ("classifies texts", "classify")
-            why = f"it {does}, and gives no probabilities of text"
-            raise UsageError(f"{self.name} is not a language model", why, f"rnnlm {command} and rnnlm eval use it")
+            raise uses.refusal("score", self.task, None if self.origin is None else self.origin[0])
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
@@ -74,7 +73,7 @@ class TaskModel(PickledByOrigin):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Where its weights lie."""
         return next(self.network.parameters()).device
 
     def to_arrays(self) -> dict[str, np.ndarray]:

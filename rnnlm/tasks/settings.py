@@ -61,6 +61,9 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     """What the recurrent kinds of all tasks have."""
 
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.3
+    reads_boundary: Annotated[
+        bool, Meta(description="</s> is read before each text, from either end, as language models do; --init-from sets it")
+    ] = False
     bidirectional: Annotated[
         bool, Meta(description="a second layer beside each one reads the words from the last to the first; false: forward only")
     ] = True
@@ -166,7 +169,6 @@ class BagClassifier(ClassificationSettings):
 class CnnClassifier(ClassificationSettings):
     """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
 
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
     filter_widths: Annotated[Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])] = "3,4,5"
 
