@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Protocol
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.models.registry import LANGUAGE_MODEL
 
 
@@ -72,3 +72,14 @@ def refusal(command: str, task: str, name: str | None) -> UsageError:
         why = _WHY.get(command, _NO_TEXT)
     hint = f"rnnlm {_INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
     return UsageError(f"{name or 'this model'} is {WHAT[task]}", why, hint)
+
+
+def check_same_task(tasks: Mapping[str, str]) -> None:
+    """Whether models, each by its name, are of one task.
+
+    Raises:
+        ComparisonError: they are not.
+    """
+    if len(set(tasks.values())) > 1:
+        why = ", ".join(f"{name} is {WHAT[task]}" for name, task in tasks.items())
+        raise ComparisonError("models of different tasks do not compare", why, "name models of one task")
