@@ -3,14 +3,14 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import ModelError, TextError, visible
 
 from . import terminal
 
@@ -60,19 +60,17 @@ def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.Abstra
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
     """The names of models, none of which is of a task that the command does nothing with; as the callback of an option or argument.
-    Commands that label say themselves what else a model is.
 
     Raises:
         UsageError: one is. Names of no model are the command's own matter.
     """
-    command = context.command_path.split()[1]
-    if not names or context.resilient_parsing or command in ("tag", "classify"):
+    if not names or context.resilient_parsing:
         return names
     from rnnlm.models import loading, uses
 
     for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
-            uses.check_use(command, loading.task_of(name), name)
+            uses.check_use(context.command_path.split()[1], loading.task_of(name), name)
     return names
 
 
@@ -272,3 +270,15 @@ def named(model_name: str | None) -> str:
     """What `-m` or its environment variable names, which is needed."""
     refuse_if(not model_name, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name
+
+
+def put(pieces: Iterable[str], output: Path | None) -> None:
+    """Write pieces of text as they come, to standard output, or to a file, which is whole in the end or not there."""
+    if output in (None, STANDARD_OUTPUT):
+        is_terminal = sys.stdout.isatty()
+        for piece in pieces:
+            click.echo(visible(piece, kept="\t\n\r") if is_terminal else piece, nl=False)
+        return
+    from rnnlm.files.writing import save_file
+
+    save_file(output, (piece.encode("utf-8") for piece in pieces))

@@ -16,6 +16,7 @@ _PUBLIC = {
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
+    "ClassifiedText": "rnnlm.tasks.labelling.results",
     "Comparison": "rnnlm.evaluation.comparison.comparison",
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
@@ -27,6 +28,7 @@ _PUBLIC = {
     "GridRunEnded": "rnnlm.training.grid",
     "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
+    "LabelSequence": "rnnlm.tasks.labelling.results",
     "LanguageModel": "rnnlm.interface",
     "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
@@ -48,6 +50,7 @@ _PUBLIC = {
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
+    "TaggedSentence": "rnnlm.tasks.labelling.results",
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
     "Utterance": "rnnlm.rescoring.nbest",
@@ -59,6 +62,7 @@ _PUBLIC = {
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
+    "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
     "evaluate": "rnnlm.evaluation.evaluation",
@@ -93,6 +97,7 @@ _PUBLIC = {
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "scorer": "rnnlm.scoring.word_scorer",
+    "tag": "rnnlm.tasks.labelling.tagging",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -138,6 +143,9 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
+    from rnnlm.tasks.labelling.classifying import classify
+    from rnnlm.tasks.labelling.results import ClassifiedText, LabelSequence, TaggedSentence
+    from rnnlm.tasks.labelling.tagging import tag
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise

@@ -31,6 +31,11 @@ class EncodedWords:
         return len(self.word_offsets) - 1
 
     @cached_property
+    def is_by_word(self) -> bool:
+        """Whether each word is one token."""
+        return len(self.ids) == len(self.token_offsets) - 1
+
+    @cached_property
     def token_lengths(self) -> np.ndarray:
         """Tokens of each text, (E,)."""
         return np.diff(self.token_offsets[self.word_offsets])
@@ -79,7 +84,7 @@ class TaskData:
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
     """The words of texts as tokens. A word of which the tokenizer leaves nothing is the unknown token."""
     different = list(dict.fromkeys(word for words in texts for word in words))
-    encoded = tokenizer.encode(different)
+    encoded = tokenizer.encode([one_token(word) for word in different])
     unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
     pieces = [encoded.ids[start : end - 1] for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
     pieces = [piece if len(piece) else np.array([unknown], dtype=np.int32) for piece in pieces]
@@ -91,6 +96,11 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
     ids = np.concatenate([pieces[number] for number in order.tolist()]) if len(order) else np.zeros(0, dtype=np.int32)
     words_E = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     return EncodedWords(ids, _offsets(lengths_W), _offsets(words_E), is_known_D[order])
+
+
+def one_token(word: str) -> str:
+    """The word without white space that a tokenizer would divide it at, as in 10 000."""
+    return "\u00a0".join(word.split()) if not word.isalnum() and len(word.split()) > 1 else word
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:

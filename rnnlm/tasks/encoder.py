@@ -6,6 +6,7 @@ it. A row is a text, followed by padding; what a row gives is the same alone and
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,10 +26,16 @@ class Reader(nn.Module):
         self.settings, self.width = settings, settings.output_width
         self.padding_id = tokenizer.boundary_id
         self.input = WordInput(settings, tokenizer)
+        self.unknown_V: Tensor | None
+        self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
 
     def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor) -> Tensor:
         """(T, B, E), dropped out. The ids of padding, which may be any, are read as `</s>`."""
-        x_TBE = self.input(inputs_TB.masked_fill(~is_word_TB, self.padding_id))
+        inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
+        unknown_TB = None
+        if self.training and self.unknown_V is not None:
+            unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[self.input.known(inputs_TB)]
+        x_TBE = self.input(inputs_TB, unknown_TB)
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
 
     def drop(self, features: Tensor) -> Tensor:
@@ -39,6 +46,16 @@ class Reader(nn.Module):
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
         raise NotImplementedError
+
+
+def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
+    """How likely each word is to be read as `<unk>` in training, (V,); None where none is."""
+    counts_V = tokenizer.counts_V
+    if not alpha or counts_V is None or tokenizer.unk_id is None:
+        return None
+    chance_V = alpha / (alpha + np.maximum(counts_V, 1))
+    chance_V[tokenizer.boundary_id] = 0
+    return torch.from_numpy(chance_V.astype(np.float32))
 
 
 class Encoder(Reader):

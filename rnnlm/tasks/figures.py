@@ -1,6 +1,7 @@
 """What a model's labels are worth on data: its loss, and the figures of the field for each column of labels."""
 
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -140,7 +141,9 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
 
 
 def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
-    return sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+    """Infinite where it is not a number."""
+    loss = sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+    return math.inf if math.isnan(loss) else loss
 
 
 def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.errors import ModelError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
 from rnnlm.models import uses
@@ -74,11 +75,6 @@ class TaskModel(PickledByOrigin):
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    @property
-    def inputs(self) -> int:
-        """How many tensors its network reads; labels come after them."""
-        return 2 if self.codec.is_by_word else 5
-
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
@@ -94,7 +90,7 @@ class TaskModel(PickledByOrigin):
             while end < len(order) and (end - start + 1) * max(1, lengths[order[end]]) <= TOKENS:
                 end += 1
             chosen, start = order[start:end], end
-            inputs = batch_tensors(encoded, chosen, self.codec.is_by_word, self.device)
+            inputs = batch_tensors(encoded, chosen, self.device)
             with self.reading():
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
@@ -115,9 +111,17 @@ class TaskModel(PickledByOrigin):
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing.
+
+    Raises:
+        ModelError: the settings are not valid, or the labels of another task.
+    """
+    shape = task_settings.stored(settings["task"], settings)
+    if bool(codec.word_columns) != (shape.task == "tagging"):
+        why = "taggers have labels of words, and classifiers have none"
+        raise ModelError(f"the labels are not those of a model for {shape.task}", why)
     with torch.device("meta"):
-        network = TaskNetwork(task_settings.stored(settings["task"], settings), codec)
+        network = TaskNetwork(shape, codec)
     return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Probability, from_stored
+from rnnlm.config import ANY, NonNegative, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.input_settings import InputSettings, Sizes, Width, sizes
 from rnnlm.neural.needs import OF_NETWORKS
@@ -44,6 +44,13 @@ class TaskSettings(InputSettings):
     dropout_embedding: Annotated[
         Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
     ] = 0.05
+    unknown_words: Annotated[
+        NonNegative,
+        Meta(
+            description="a word that training has n times is read as <unk> with the chance a / (a + n), in training; its characters stay "
+            "(Kiperwasser & Goldberg 2016); 0: never"
+        ),
+    ] = 0.25
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.3
     locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a text")] = False
@@ -159,7 +166,6 @@ class BagClassifier(ClassificationSettings):
 class CnnClassifier(ClassificationSettings):
     """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
 
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
     filter_widths: Annotated[Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])] = "3,4,5"
 

@@ -32,7 +32,7 @@ PLACES, TIMES = ("oslo", "rome", "new york", "san jose", "rio de janeiro"), ("no
 VERBS = {"show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare"}
 SMALL = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1, "device": "cpu", "precision": "fp32", "threads": 1,
-    "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
+    "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
 }  # fmt: skip
 SMALL_CHARACTERS = {
     "cnn": {"character_size": 4, "character_filters": "0,6"}, "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},

@@ -92,3 +92,27 @@ def test_symbols_that_are_no_labels_of_the_scheme_stand_for_outside():
     start, end, transitions = allowed(["<unk>", "I-X", "B-X"], "bio")
     assert start.tolist() == [True, False, True] and end.all()
     np.testing.assert_array_equal(transitions, [[True, False, True], [True, True, True], [True, True, True]])
+
+
+def by_the_rules_of_conlleval(labels):
+    """The spans by its two tables of when a chunk ends and starts between two labels (Tjong Kim Sang & Buchholz 2000)."""
+    ends = {"BB", "BS", "BO", "IB", "IS", "IO", "EE", "EI", "EO", "EB", "ES", "SE", "SI", "SO", "SB", "SS"}
+    starts = {"BB", "IB", "SB", "OB", "EB", "BS", "IS", "SS", "OS", "ES", "EE", "EI", "SE", "SI", "OE", "OI"}
+    found, start, before = [], None, ("O", "")
+    for place, label in enumerate([*labels, "O"]):
+        here = (label[0], label[2:])
+        changes = here[1] != before[1]
+        if before[0] != "O" and (before[0] + here[0] in ends or changes):
+            found.append((start, place, before[1]))
+        if here[0] != "O" and (before[0] + here[0] in starts or changes):
+            start = place
+        before = here
+    return found
+
+
+@given(st.sampled_from([("iob1", "BI"), ("bio", "BI"), ("bioes", "BIES")]), st.data())
+def test_labels_that_break_their_scheme_are_read_as_conlleval_does(drawn, data):
+    scheme, letters = drawn
+    symbols = ["O", *(f"{letter}-{kind}" for letter in letters for kind in "XY")]
+    labels = data.draw(st.lists(st.sampled_from(symbols), max_size=12))
+    assert spans(labels, scheme) == by_the_rules_of_conlleval(labels)
