@@ -109,6 +109,7 @@ class _Command(Command):
         help="With --grid: where the recipes differ, all runs have the settings of the first.",
     ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
+    click.option("--init-from-reversed", metavar="MODEL", help="Of a task's backward layers: a language model of --set reversed=true."),
     click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
 )
 @tokenizer_options

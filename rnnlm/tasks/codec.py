@@ -134,14 +134,17 @@ class Codec:
 
     @property
     def name(self) -> str:
+        """Of the tokenizer."""
         return self.tokenizer.name
 
     @property
     def size(self) -> int:
+        """How many words, or pieces of words, have vectors of their own."""
         return self.tokenizer.size
 
     @property
     def is_reversed(self) -> bool:
+        """False: a task's network reads both ways, or from the beginning."""
         return False
 
     @property
@@ -150,9 +153,11 @@ class Codec:
         return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
+        """Those of the tokenizer."""
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
+        """The files that :func:`codec` makes it of again, by role."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.word_input import WordInput
@@ -64,6 +65,7 @@ class Encoder(Reader):
 
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
+        self.reads_boundary = settings.reads_boundary
         self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
@@ -73,12 +75,18 @@ class Encoder(Reader):
     def read(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """The features before dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        x_TBE = self.vectors(inputs_TB, is_word_TB)
-        if isinstance(self.body, BidirectionalStack):
-            y_TBH = self.body(x_TBE, lengths_B)
-        else:  # padding comes after all words
-            y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        if not self.reads_boundary:
+            y_TBH = self._states(self.vectors(inputs_TB, is_word_TB), lengths_B)
+        else:  # `</s>` at either end: each direction begins with one, and what it gives for the other one is dropped
+            around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
+            y_TBH = self._states(self.vectors(around_SB, words_of(len(around_SB), lengths_B + 2)), lengths_B + 2)[1:-1]
         return y_TBH * is_word_TB.unsqueeze(2)
+
+    def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
+        if isinstance(self.body, BidirectionalStack):
+            return self.body(x_TBE, lengths_B)
+        y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        return y_TBH  # padding comes after all words
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()

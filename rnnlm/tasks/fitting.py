@@ -1,7 +1,6 @@
 """Fitting a task's network to examples: what can be checked beforehand, the weights it starts from, and its training as events."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from rnnlm.neural.fitting import fitting, state
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks import transfer
 from rnnlm.tasks.batches import ExampleBatches
 from rnnlm.tasks.data import TaskData
 from rnnlm.tasks.fitting_settings import TaskFittingSettings
@@ -63,6 +63,4 @@ def make_trainer(
         return trainer
 
 
-def initial_weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
-    """The weights that a network takes over from language models; None where there are none to take."""
-    return None
+initial_settings, initial_weights = transfer.settings, transfer.weights

@@ -73,9 +73,11 @@ class TaskModel(PickledByOrigin):
 
     @property
     def device(self) -> torch.device:
+        """Where its weights lie."""
         return next(self.network.parameters()).device
 
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """Its weights by name."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:

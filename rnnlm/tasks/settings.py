@@ -61,6 +61,9 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     """What the recurrent kinds of all tasks have."""
 
     dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.3
+    reads_boundary: Annotated[
+        bool, Meta(description="</s> is read before each text, from either end, as language models do; --init-from sets it")
+    ] = False
     bidirectional: Annotated[
         bool, Meta(description="a second layer beside each one reads the words from the last to the first; false: forward only")
     ] = True

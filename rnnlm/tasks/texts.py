@@ -166,7 +166,8 @@ def _codec(
 def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> Tokenizer:
     source = request.tokenizer_from or request.init_from
     if source is None:
-        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block([" ".join(map(one_token, each.words)) for each in train.examples], [])])
+        lines = [" ".join(map(one_token, each.words)) for each in train.examples]
+        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
     tokenizer = loading.load_tokenizer(source).in_direction(False)
     resolved.values.update(tokenizer.to_settings())
     resolved.origins.update(dict.fromkeys(tokenizer.to_settings(), f"tokenizer of {source}"))

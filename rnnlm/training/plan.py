@@ -96,12 +96,15 @@ def _as_there_is_something(request: Request) -> Request:
     """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
     output = request.output or _usual_folder(*resolve_request(replace(request, resume=False))[:2])
     goes_on = checkpoints.exists(output)
-    return replace(request, output=output, resume=goes_on, init_from=None if goes_on else request.init_from)
+    if not goes_on:
+        return replace(request, output=output, resume=False)
+    return replace(request, output=output, resume=True, init_from=None, init_from_reversed=None)
 
 
 def _check_going_on(request: Request) -> None:
     """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
-    other = "--overwrite" if request.overwrite else "--init-from" if request.init_from and request.resume != "auto" else None
+    starts = (request.init_from or request.init_from_reversed) and request.resume != "auto"
+    other = "--overwrite" if request.overwrite else "--init-from" if starts else None
     if request.resume and other:
         raise UsageError(
             f"--resume and {other} cannot be combined", "one continues a run, the other begins a new one", f"leave {other} out to continue"
@@ -120,6 +123,9 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     """The weights of `--init-from`, if they fit."""
     if kind.task != registry.LANGUAGE_MODEL:
         return kind.initial_weights(request, resolved, data)
+    if request.init_from_reversed is not None:
+        hint = "add --task tagging or classification, or use --init-from alone"
+        raise UsageError("--init-from-reversed is for tasks", "a language model reads text in one direction", hint)
     if request.init_from is None:
         return None
     model, manifest = model_folder.load(loading.find(request.init_from), "cpu")

@@ -6,10 +6,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
-from rnnlm.config import Layer, Resolved, renamed, resolve
+from rnnlm.config import Layer, Resolved, as_text, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
-from rnnlm.models import registry
+from rnnlm.models import loading, model_folder, registry
 from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
@@ -35,6 +35,7 @@ class Request:
     resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
     tokenizer_from: str | None = None
     init_from: str | None = None
+    init_from_reversed: str | None = None  # of a task: a language model that reads lines from their end
     task: str | None = None  # of TASKS; none: a language model
     labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
     valid_labels: tuple[str, ...] = ()
@@ -65,14 +66,42 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
         layers = own
     else:
         layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    kind = registry.trained_kind(str(_topmost(layers, "model") or DEFAULT_RECIPE), _topmost(layers, "task") or registry.LANGUAGE_MODEL)
+    task = _topmost(layers, "task") or registry.LANGUAGE_MODEL
+    kind = registry.trained_kind(str(_topmost(layers, "model") or _model_to_start_from(request, task) or DEFAULT_RECIPE), task)
+    start = _settings_to_start_from(request, kind)
+    layers = [*layers[: len(layers) - len(own)], *start, *own]
     if kind.task == registry.LANGUAGE_MODEL:
         _check_no_labels(request)
         layers = [replace(layer, values={name: value for name, value in layer.values.items() if name != "task"}) for layer in layers]
     classes = (*kind.settings_classes(), *kind.text_settings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
     _check_names(layers, classes, kind)
-    return recipe, kind, resolve(classes, layers)
+    resolved = resolve(classes, layers)
+    _check_start(resolved, start)
+    return recipe, kind, resolved
+
+
+def _model_to_start_from(request: Request, task: str) -> str | None:
+    """The kind of the language model that a task's network starts from, if that task has such networks."""
+    if request.init_from is None or task == registry.LANGUAGE_MODEL:
+        return None
+    model = model_folder.read_manifest(loading.find(request.init_from)).model
+    return model if model in {kind.name for kind in registry.TASK_KINDS if kind.task == task} else None
+
+
+def _settings_to_start_from(request: Request, kind: registry.Kind) -> list[Layer]:
+    """What a task's network takes over of the settings of `--init-from`, above those of a recipe."""
+    if request.init_from is None or request.resume or kind.task == registry.LANGUAGE_MODEL:
+        return []
+    return [Layer(f"language model {request.init_from}", kind.initial_settings(request.init_from, kind))]
+
+
+def _check_start(resolved: Resolved, start: list[Layer]) -> None:
+    """Raises UsageError: what is asked for differs from what the weights to start from need."""
+    for name, value in ((name, value) for layer in start for name, value in layer.values.items()):
+        if resolved.values[name] != value:
+            what = f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) does not fit --init-from"
+            raise UsageError(what, f"it is {as_text(value)} in the {start[0].origin}", f"leave {name} out: it is taken over")
 
 
 def _check_no_labels(request: Request) -> None:

@@ -24,7 +24,7 @@ from rnnlm.training.texts import Counted
 
 _PATHS = {
     **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels"), str | Path | Sequence[str | Path] | None),
-    **dict.fromkeys(("output", "config", "tokenizer_from", "init_from"), str | Path | None),
+    **dict.fromkeys(("output", "config", "tokenizer_from", "init_from", "init_from_reversed"), str | Path | None),
 }
 BUNDLED = {"language-model": DEMO_CORPUS, "tagging": "travel", "classification": "opinions"}  # where no text is named
 FAR = 1.25  # between two ways of reading one text

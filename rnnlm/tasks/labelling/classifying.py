@@ -14,7 +14,7 @@ from rnnlm.tasks.splitting import splitter_of
 def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto") -> list[ClassifiedText]:
     """Label texts.
 
-    model: a classifier or its name. texts: each a str, which is split at white space as the model's training data are, or a list of its words.
+    model: a classifier or its name. texts: each a str, which is split at white space as the training data are, or a list of words.
     device: where a model given by name is loaded.
 
     Raises:

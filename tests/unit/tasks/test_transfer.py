@@ -1,0 +1,164 @@
+"""Networks of tasks that start from language models: their states, what is refused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import UsageError
+from rnnlm.models import loading, model_folder, registry
+from rnnlm.neural import settings as network_settings
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.network import make_network
+from rnnlm.tasks import fitting
+from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.codec import Codec
+from rnnlm.tasks.data import TaskData, encode_words
+from rnnlm.tasks.network import TaskNetwork
+from rnnlm.tasks.settings import KINDS
+from rnnlm.text import tokenizers
+from rnnlm.text.lines import Block
+from rnnlm.training.request import Request, resolve_request
+from support import tiny_tasks
+from support.tiny_tasks import TRAIN, labelled
+
+LINES = [" ".join(words) for words, _, _ in TRAIN]
+SIZES = {"embedding_size": 5, "hidden_size": 6, "layers": 2}
+WORDS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
+
+
+def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
+    """A language model with random weights in `folder`."""
+    given = tokenizer or {"tokenizer": "word"}
+    trained = tokenizers.train(tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
+    kind = registry.kind_of(model)
+    resolved = resolve(kind.settings_classes(), [Layer("test", {"model": model, **SIZES, **settings})])
+    spelled = trained.spelling() if resolved.values["characters"] else trained
+    torch.manual_seed(seed)
+    network = make_network(resolved.make(network_settings.KINDS[model]), spelled)
+    with torch.no_grad():
+        for weight in network.body.parameters():
+            weight.uniform_(-0.7, 0.7)
+        draw = torch.Generator().manual_seed(9)  # the words of all models: a network takes those of the forward one
+        for weight in network.input.parameters():
+            weight.uniform_(-1, 1, generator=draw)
+    found = NeuralLanguageModel(network.eval(), spelled)
+    model_folder.save(folder, found, model, resolved.values, 1, {})
+    return found
+
+
+@dataclass
+class Started:
+    """A task's network as it starts, and what it reads with."""
+
+    network: TaskNetwork
+    data: TaskData
+    resolved: object
+
+
+def started(request):
+    """What a request makes of its language models, before training."""
+    _, kind, resolved = resolve_request(request)
+    codec_of = tiny_tasks.data_of(resolved, labelled(TRAIN, "tagging"))
+    tokenizer = loading.load_tokenizer(request.init_from)
+    codec = Codec(tokenizer.spelling() if resolved.values["characters"] else tokenizer, codec_of.tokenizer.columns)
+    data = TaskData(codec, codec_of.train, None)
+    network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
+    weights = fitting.initial_weights(request, resolved, data)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=False)
+    return Started(network.eval(), data, resolved)
+
+
+def states(model, words):
+    """What the highest layer of a language model gives at each word's last token (of a reversed one, at its first), by its own trace."""
+    forward = model.tokenizer.in_direction(False)
+    pieces = [forward.encode([word]).ids[:-1].tolist() for word in words]
+    if model.tokenizer.is_reversed:
+        pieces = [each[::-1] for each in pieces[::-1]]
+    ids = torch.tensor([forward.boundary_id, *(id for each in pieces for id in each)])[:, None]
+    with torch.no_grad():
+        trace = model.network.trace(ids, model.network.initial_state(1))
+    at = np.cumsum([len(each) for each in pieces])
+    if model.network.settings.connections == "plain":
+        hidden = trace.layers[-1].hidden_TBH
+    else:
+        body, hidden = model.network.body, trace.layers[0].inputs_TBE
+        for number, layer in enumerate(trace.layers):
+            hidden = body.connect(number, layer.inputs_TBE, layer.hidden_TBH)
+    found = hidden[:, 0][torch.as_tensor(at)]
+    return found.flip(0) if model.tokenizer.is_reversed else found
+
+
+VARIANTS = {
+    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": {"tokenizer": "sentencepiece", "vocab_size": 300}},
+    "highway": {"model": "rnn", "connections": "highway"}, "residual": {"model": "rnn", "connections": "residual"},
+    "qrnn": {"model": "qrnn", "convolution_words": 2}, "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
+    "mogrifier": {"mogrifier_rounds": 3, "mogrifier_rank": 2}, "characters": {"characters": "cnn", "character_filters": "0,4"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_path, variant):
+    models = [language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant]) for seed, name in enumerate("fr")]
+    begun = started(Request(task="tagging", init_from=str(tmp_path / "f"), init_from_reversed=str(tmp_path / "r")))
+    encoded = encode_words(begun.data.tokenizer.tokenizer, WORDS)
+    inputs = batch_tensors(encoded, np.arange(len(WORDS)), torch.device("cpu"))
+    with torch.no_grad():
+        words_TBH = begun.network(inputs).words_TBH
+    for row, words in enumerate(WORDS):
+        found = words_TBH[: len(words), row].float()
+        forward, backward = (states(model, words) for model in models)
+        if "connections" in VARIANTS[variant] and VARIANTS[variant]["connections"] == "dense":
+            found = [found[:, [*range(9), *range(13, 19)]], found[:, [*range(5), *range(9, 13), *range(19, 25)]]]
+        else:
+            found = found.chunk(2, dim=1)
+        assert torch.allclose(found[0], forward, atol=1e-6)
+        assert torch.allclose(found[1], backward, atol=1e-6)
+
+
+def test_one_language_model_gives_the_words_and_the_forward_layers(tmp_path):
+    model = language_model(tmp_path / "f")
+    begun = started(Request(task="tagging", init_from=str(tmp_path / "f")))
+    own, arrays = begun.network.state_dict(), model.to_arrays()
+    assert np.array_equal(own["encoder.input.embedding.weight"].numpy(), arrays["input.embedding.weight"])
+    assert np.array_equal(own["encoder.body.onwards.1.weight_hh"].numpy(), arrays["body.layers.1.weight_hh"])
+    assert np.array_equal(own["encoder.body.onwards.1.weight_ih"].numpy()[:, :6], arrays["body.layers.1.weight_ih"])
+    assert not own["encoder.body.onwards.1.weight_ih"][:, 6:].any()
+    assert own["encoder.body.backwards.1.weight_ih"][:, 6:].shape[1] == 6
+
+
+def test_settings_of_the_network_are_those_of_the_language_model(tmp_path):
+    language_model(tmp_path / "f", model="gru", reset_gate="before")
+    _, kind, resolved = resolve_request(Request(task="tagging", init_from=str(tmp_path / "f")))
+    assert (kind.name, resolved.values["hidden_size"], resolved.values["reset_gate"], resolved.values["characters"]) == (
+        "gru",
+        6,
+        "before",
+        None,
+    )
+    assert resolved.values["reads_boundary"] and resolved.origins["layers"].startswith("language model")
+
+
+REFUSED = {
+    "another size": ({"flags": {"hidden_size": 9}}, "hidden_size = 9"), "another kind": ({"model": "gru"}, "not gru"),
+    "one direction": ({"flags": {"bidirectional": False}, "init_from_reversed": "r"}, "reads backwards"),
+    "the wrong direction": ({"init_from_reversed": "f"}, "reads lines from their beginning"),
+    "another tokenizer": ({"init_from_reversed": "other"}, "tokenizer is another one"),
+    "other layers": ({"init_from_reversed": "small"}, "widths is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_with_the_reason(tmp_path, case):
+    given, reason = REFUSED[case]
+    language_model(tmp_path / "f")
+    language_model(tmp_path / "r", is_reversed=True)
+    language_model(tmp_path / "small", is_reversed=True, hidden_size=4)
+    language_model(tmp_path / "other", is_reversed=True, tokenizer={"tokenizer": "char"})
+    if "init_from_reversed" in given:
+        given = {**given, "init_from_reversed": str(tmp_path / given["init_from_reversed"])}
+    with pytest.raises(UsageError) as error:
+        started(Request(task="tagging", init_from=str(tmp_path / "f"), **given))
+    assert reason in f"{error.value.what} {error.value.why}"
