@@ -81,7 +81,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
 
 def results(model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: figures.evaluate(model, data) for name, data in texts.items()}
+    return {name: figures.evaluate(model, data, has_intervals=has_intervals) for name, data in texts.items()}
 
 
 def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: LabelledSettings, kind: registry.Kind) -> LabelledText:
