@@ -13,6 +13,7 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.codec import Codec
+from rnnlm.tasks.contextual import states_of
 from rnnlm.tasks.data import EncodedWords, LabelledData
 
 POOL = 50  # batches' worth of examples that are sorted by length
@@ -48,7 +49,7 @@ class ExampleBatches:
         self.epochs, chosen_B = next(self._batches)
         self.tokens += int(self.data.words_encoded.token_lengths[chosen_B].sum())
         share = self.ranks.share(len(chosen_B))
-        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.codec.is_by_word, self.device)
+        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.codec, self.device)
         return Batch((*tensors, *label_tensors(self.data, chosen_B[share], self.device)), self.targets_E[chosen_B], share)
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,16 +83,17 @@ class ExampleBatches:
                     yield np.resize(batches[number], self.ranks.count)
 
 
-def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, is_by_word: bool, device: torch.device) -> tuple[Tensor, ...]:
+def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, codec: Codec, device: torch.device) -> tuple[Tensor, ...]:
     """inputs_SB, tokens_1B and, where words may have several tokens, first_TB and last_TB, the places of each word's first and last token,
-    and words_1B. int64, on the device; 0 in padding."""
+    and words_1B, int64; of language models that are read beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
     inputs = [_padded(tokens, 0), np.array([list(map(len, tokens))])]
-    if not is_by_word:
+    if not codec.is_by_word:
         offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
         inputs += [_padded([each[:-1] - each[0] for each in offsets], 0), _padded([each[1:] - each[0] - 1 for each in offsets], 0)]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
-    return tuple(_on_device(array, device) for array in inputs)
+    states = () if codec.beside is None else (states_of(codec.beside, encoded, chosen_B, device),)
+    return (*(_on_device(array, device) for array in inputs), *states)
 
 
 def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:

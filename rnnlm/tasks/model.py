@@ -17,7 +17,8 @@ from rnnlm.neural.device import exact_products, resolve_device, training_product
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.data import EncodedWords, encode_words
+from rnnlm.tasks.contextual import loaded
+from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.settings import TaggingSettings
 
@@ -79,7 +80,7 @@ class TaskModel(PickledByOrigin):
     @property
     def inputs(self) -> int:
         """How many tensors its network reads; labels come after them."""
-        return 2 if self.codec.is_by_word else 5
+        return (2 if self.codec.is_by_word else 5) + (self.codec.beside is not None)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
@@ -87,7 +88,7 @@ class TaskModel(PickledByOrigin):
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
         """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
         asked before each batch, says so."""
-        encoded = texts if isinstance(texts, EncodedWords) else encode_words(self.codec.tokenizer, texts)
+        encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
         lengths = encoded.token_lengths
         order = np.argsort(lengths, kind="stable")
         start = 0
@@ -96,7 +97,7 @@ class TaskModel(PickledByOrigin):
             while end < len(order) and (end - start + 1) * max(1, lengths[order[end]]) <= TOKENS:
                 end += 1
             chosen, start = order[start:end], end
-            inputs = batch_tensors(encoded, chosen, self.codec.is_by_word, self.device)
+            inputs = batch_tensors(encoded, chosen, self.codec, self.device)
             with self.reading():
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
@@ -123,15 +124,18 @@ def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None =
     return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 
-def from_arrays(settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None) -> TaskModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`.
+def from_arrays(
+    settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None, parts: Sequence[Any] = ()
+) -> TaskModel:
+    """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it reads beside the words.
 
     Raises:
-        DeviceError: the device is not available.
+        DeviceError: the device is not available. ModelError: the parts are other ones.
     """
     target = resolve_device(device)
     shape = task_settings.stored(settings["task"], settings)
     codec = codec.spelling() if shape.characters else codec
+    codec.beside = loaded(shape, parts)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)

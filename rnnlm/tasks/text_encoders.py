@@ -28,10 +28,10 @@ class BagOfWords(Reader):
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         self.layers = nn.ModuleList(nn.Linear(below, width) for below, width in itertools.pairwise(widths))
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        y_BH = (self.vectors(inputs_TB, is_word_TB) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
+        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
         for number, layer in enumerate(self.layers):
             y_BH = self.activation(layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training)))
         return self.drop(y_BH)
@@ -53,10 +53,10 @@ class WordFilters(Reader):
         width, count = settings.input_width, settings.hidden_size
         self.filters = nn.ModuleDict({str(w): nn.Linear(w * width, count) for w in settings.words_read})
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        x_TBE = self.vectors(inputs_TB, is_word_TB) * is_word_TB.unsqueeze(2)
+        x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
         y_BH = torch.cat([_best(int(w), linear, x_TBE, lengths_B) for w, linear in self.filters.items()], dim=1)
         return self.drop(torch.relu(y_BH))
 
