@@ -50,6 +50,10 @@ class Reader(nn.Module):
         """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
         raise NotImplementedError
 
+    def levels(self) -> list[list[nn.Module]]:
+        """The layers above the words, the lowest first, each with all that belongs to it."""
+        raise NotImplementedError
+
 
 def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
     """How likely each word is to be read as `<unk>` in training, (V,); None where none is."""
@@ -91,6 +95,14 @@ class Encoder(Reader):
             return self.body(x_TBE, lengths_B)
         y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
         return y_TBH  # padding comes after all words
+
+    def levels(self) -> list[list[nn.Module]]:
+        body = self.body
+        both = zip(body.onwards, body.backwards, strict=True) if isinstance(body, BidirectionalStack) else zip(body.layers, strict=True)
+        found: list[list[nn.Module]] = [list(layers) for layers in both]
+        for level, highway in zip(found[1:], body.highways, strict=False):
+            level.append(highway)
+        return found
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()

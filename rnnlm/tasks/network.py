@@ -61,6 +61,11 @@ class TaskNetwork(nn.Module):
         text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
 
+    def depths(self) -> dict[nn.Parameter, int]:
+        """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""
+        levels = [[self.encoder.input, *([self.context] if self.context is not None else [])], *self.encoder.levels()]
+        return {each: len(levels) - number for number, modules in enumerate(levels) for module in modules for each in module.parameters()}
+
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
         """The sum over the batch of the loss of each column, in nats."""
         return [_loss(head, features, each) for head, each in zip(self.heads, labels, strict=True)]

@@ -39,6 +39,9 @@ class BagOfWords(Reader):
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((layer.weight, "input", 1) for layer in self.layers)  # type: ignore[misc]  # those of a list of linear layers
 
+    def levels(self) -> list[list[nn.Module]]:
+        return [[layer] for layer in self.layers]
+
 
 class WordFilters(Reader):
     """Filters of w words, each at its best place (Kim 2014, eq. 2 and 3):
@@ -62,6 +65,9 @@ class WordFilters(Reader):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((linear.weight, "input", 1) for linear in self.filters.values())  # type: ignore[misc]
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [[self.filters]]
 
 
 def _best(w: int, linear: nn.Module, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
