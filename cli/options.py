@@ -3,14 +3,14 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import TextError
+from rnnlm.errors import ModelError, TextError, visible
 
 from . import terminal
 
@@ -58,11 +58,30 @@ def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.Abstra
     return contextlib.redirect_stdout(sys.stderr or io.StringIO()) if streams else contextlib.nullcontext()
 
 
+def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
+    """The names of models, none of which is of a task that the command does nothing with; as the callback of an option or argument.
+
+    Raises:
+        UsageError: one is. Names of no model are the command's own matter.
+    """
+    if not names or context.resilient_parsing:
+        return names
+    from rnnlm.models import loading, uses
+
+    for name in names:
+        with contextlib.suppress(ModelError, OSError, ValueError):
+            uses.check_use(context.command_path.split()[1], loading.task_of(name), name)
+    return names
+
+
 class _ModelOption(click.Option):
     """`-m MODEL`, however often it stands there; by default the one model that its environment variable names."""
 
     def __init__(self, *names: str, **more: Any) -> None:
         super().__init__(*names, multiple=True, **more)
+
+    def type_cast_value(self, context: click.Context, value: Any) -> Any:
+        return models_checked(context, self, super().type_cast_value(context, value))
 
     def value_from_envvar(self, context: click.Context) -> tuple[str, ...] | None:
         name = self.resolve_envvar_value(context)  # one name, whatever white space it holds
@@ -123,6 +142,35 @@ text_options = section(
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),
     special_symbols_option,
 )  # fmt: skip
+
+
+label_options = section(
+    "Labels, of taggers and classifiers",
+    click.option("--format", metavar="FORMAT", help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
+    click.option("--label-column", metavar="NAME,...", help="Columns of the gold labels, by name or number."),
+    click.option("--sentence-label-column", metavar="NAME,...", help="Of a tagger: columns of gold labels of the whole sentence."),
+    click.option("--labels", multiple=True, metavar="FILE", help="Gold labels of TEXT, in a file of their own; line by line."),
+    click.option("--scheme", metavar="SCHEME", help="How gold labels write spans: none, iob1, bio, bioes, ..."),
+    click.option("--mode", type=click.Choice(["conlleval", "strict"]), help="How spans are counted: as the script conlleval does, or only "
+                 "those that keep to their scheme, as seqeval's strict mode does.  [default: conlleval]"),
+    click.option("--confusions", type=click.IntRange(0), metavar="N", help="Show the N most frequent confusions.  [default: 10]"),
+    click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
+    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+)  # fmt: skip
+_LABEL_OPTIONS = ("format", "label_column", "sentence_label_column", "labels", "scheme", "mode", "confusions", "plot", "overwrite")
+
+
+def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the values of `label_options` out of `given`."""
+    return {name: given.pop(name) for name in _LABEL_OPTIONS}
+
+
+def refuse_given(names: Collection[str], why: str) -> None:
+    """Wrong usage, if one of the options with these parameters stands on the command line."""
+    context = click.get_current_context()
+    options = {option.name: option.opts[-1] for option in context.command.params}
+    stands = [options[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    refuse_if(stands, f"{', '.join(stands)}: {why}")
 
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -202,3 +250,15 @@ def named(model_name: str | None) -> str:
     """What `-m` or its environment variable names, which is needed."""
     refuse_if(not model_name, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name
+
+
+def put(pieces: Iterable[str], output: Path | None) -> None:
+    """Write pieces of text as they come, to standard output, or to a file, which is whole in the end or not there."""
+    if output in (None, STANDARD_OUTPUT):
+        is_terminal = sys.stdout.isatty()
+        for piece in pieces:
+            click.echo(visible(piece, kept="\t\n\r") if is_terminal else piece, nl=False)
+        return
+    from rnnlm.files.writing import save_file
+
+    save_file(output, (piece.encode("utf-8") for piece in pieces))

@@ -16,6 +16,7 @@ _PUBLIC = {
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
+    "ClassifiedText": "rnnlm.tasks.labelling.results",
     "Comparison": "rnnlm.evaluation.comparison.comparison",
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
@@ -27,6 +28,7 @@ _PUBLIC = {
     "GridRunEnded": "rnnlm.training.grid",
     "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
+    "LabelSequence": "rnnlm.tasks.labelling.results",
     "LanguageModel": "rnnlm.interface",
     "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
@@ -48,6 +50,7 @@ _PUBLIC = {
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
+    "TaggedSentence": "rnnlm.tasks.labelling.results",
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
     "Utterance": "rnnlm.rescoring.nbest",
@@ -59,9 +62,10 @@ _PUBLIC = {
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
+    "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.comparison.comparison",
     "cross_validate": "rnnlm.rescoring.rescorer",
-    "evaluate": "rnnlm.evaluation.perplexity",
+    "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
@@ -93,6 +97,7 @@ _PUBLIC = {
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "scorer": "rnnlm.scoring.word_scorer",
+    "tag": "rnnlm.tasks.labelling.tagging",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
     "tune": "rnnlm.combinations.tuning",
@@ -110,8 +115,9 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
+    from rnnlm.evaluation.evaluation import evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
-    from rnnlm.evaluation.perplexity import Evaluation, evaluate
+    from rnnlm.evaluation.perplexity import Evaluation
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
     from rnnlm.generation.autocomplete import next_words
@@ -137,6 +143,9 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
+    from rnnlm.tasks.labelling.classifying import classify
+    from rnnlm.tasks.labelling.results import ClassifiedText, LabelSequence, TaggedSentence
+    from rnnlm.tasks.labelling.tagging import tag
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise

@@ -177,9 +177,11 @@ def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
     """What of `value` does not match the annotation."""
     if type(value) in _alternatives(hint):
         return None
-    found = [_mismatch_of_one(value, each, where) for each in _alternatives(hint)]
-    if None in found:
-        return None
+    found = []
+    for each in _alternatives(hint):
+        found.append(_mismatch_of_one(value, each, where))
+        if found[-1] is None:
+            return None
     inside = next((each for each in found if each and each.where != where), None)  # the right kind of collection
     return inside or _Mismatch(where, hint, value)
 
@@ -253,7 +255,7 @@ def _words(hint: Any, several: bool = False) -> str:
     """What an annotation takes, in words; `several`: of such things."""
     named = list(_alternatives(hint))
     words: list[tuple[str, str]] = []
-    names = [kind for kind in named if getattr(kind, "__name__", "") == "LanguageModel"]
+    names = [kind for kind in named if getattr(kind, "__name__", "") in ("LanguageModel", "LabelModel")]
     if str in named and (Path in named or names):
         words.append(_MODEL_OR_NAME if names else _NAME_OR_PATH)
         named = [kind for kind in named if kind not in (str, Path, *names)]

@@ -1,5 +1,6 @@
-"""`rnnlm eval`: perplexity and its companions."""
+"""`rnnlm eval`: perplexity and its companions; of models of labels, accuracy and its companions."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,22 +8,27 @@ import click
 from .. import options, terminal
 from ..help import Command
 
+_OF_LANGUAGE_MODELS = ("context", "kind", "settings", "split", "keep_blank_lines", "documents", "special_symbols")
+
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
 @options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
 @options.section("Text", options.context_option, options.text_options)
+@options.label_options
 @options.section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Evaluate a model on TEXT: perplexity and its companions.
+    """Evaluate a model on TEXT: perplexity, or accuracy of labels.
 
     \b
     rnnlm eval -m my-model test.txt
     rnnlm eval -m my-model test.txt --context reset     each line alone
     rnnlm eval -m my-model test.txt --adapt cache       adapting as it reads
+    rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
+    rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
 
     Every token is scored exactly once, in IEEE fp32.
 
@@ -31,20 +37,59 @@ def command(
 
     With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
     defaults, and --set changes them.
+
+    Of a tagger or classifier TEXT holds gold labels too, and is read as the training data were: the same format and columns, unless options
+    say otherwise. The bundled corpora are named, and stand for their test part. Labels that training never saw count as wrong.
     """
+    from rnnlm.models.loading import task_of
+    from rnnlm.models.registry import LANGUAGE_MODEL
+
+    labelled = options.take_label_options(given)
+    if (task := task_of(options.named(model_name))) != LANGUAGE_MODEL:
+        options.refuse_given(_OF_LANGUAGE_MODELS, f"{model_name} is a model of {task}: this is about language models.")
+        reading = {name: given[name] for name in ("column", "delimiter", "encoding_errors")}
+        _evaluate_labels(model_name, text, reading | labelled, device, as_json)
+        return
+    options.refuse_given(labelled, f"{model_name} is a language model: this is about models of labels.")
     corpus = options.corpus_of(text, options.text_flags(given))
     model = options.load_model(model_name, device, kind, settings)
     from rnnlm.evaluation.perplexity import evaluate
 
     result = evaluate(model, corpus, context=context, progress=terminal.Progress()).to_dict()
-    if as_json:
-        terminal.print_json(result)
-        return
+    terminal.print_json(result) if as_json else _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
     notes = _notes(result)
     shown = result | {name: "yes" if result[name] else "no" for name in ("closed_vocabulary", "normalised")}
     rows = [[name, terminal.cell(value, 4) + notes.get(name, "")] for name, value in shown.items() if name != "signature"]
     terminal.print_table(["measure", "value"], rows, right=["value"])
     click.echo(f"signature: {result['signature']}")
+
+
+def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+    """The figures of a tagger or classifier. given: how the data are read, and what is shown."""
+    from rnnlm.evaluation import plotting
+    from rnnlm.files.writing import check_file
+
+    from .. import label_figures
+
+    plot: Path | None = given.pop("plot")
+    overwrite, most = given.pop("overwrite"), given.pop("confusions")
+    options.refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    if plot:
+        plotting.check_path(plot)
+        check_file(plot, overwrite)
+    from rnnlm.tasks.evaluation import evaluate
+
+    labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
+    found = evaluate(model_name, text, labels=labels, mode=mode, settings=given, device=device)
+    if plot:
+        label_figures.draw(found, plot, overwrite)
+    if as_json:
+        terminal.print_json(label_figures.as_json(found, label_figures.MOST if most is None else most))
+    else:
+        label_figures.show_evaluation(found, most)
 
 
 def _notes(result: dict[str, Any]) -> dict[str, str]:

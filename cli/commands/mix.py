@@ -7,7 +7,7 @@ import click
 
 from .. import terminal
 from ..help import Command
-from ..options import PATH, context_option, corpus_of, device_option, json_option, section, text_flags, text_options
+from ..options import PATH, context_option, corpus_of, device_option, json_option, models_checked, section, text_flags, text_options
 
 
 def _numbers(text: str) -> list[float]:
@@ -19,7 +19,7 @@ def _numbers(text: str) -> list[float]:
 
 
 @click.command(cls=Command)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...", callback=models_checked)
 @section(
     "Weights",
     click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated."),

@@ -10,7 +10,16 @@ from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..help import Command
-from ..options import STANDARD_OUTPUT, device_option, json_option, one_on_stdout, refuse_if, section, special_symbols_option
+from ..options import (
+    STANDARD_OUTPUT,
+    device_option,
+    json_option,
+    models_checked,
+    one_on_stdout,
+    refuse_if,
+    section,
+    special_symbols_option,
+)  # fmt: skip
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -47,7 +56,7 @@ tuning_options = section(
 @click.command(cls=Command)
 @section(
     "Models and lists",
-    click.option("-m", "--model", "names", multiple=True, metavar="MODEL",
+    click.option("-m", "--model", "names", multiple=True, metavar="MODEL", callback=models_checked,
                  help="A language model; may be repeated. Default: $RNNLM_MODEL."),
     click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references."),
     click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]"),

@@ -8,7 +8,9 @@ from typing import Any
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest
 from rnnlm.interface import Device, LanguageModel, Tokenizer
-from rnnlm.models import model_folder, registry
+from rnnlm.models import model_folder, registry, uses
+from rnnlm.models.manifest import read_manifest
+from rnnlm.models.uses import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
@@ -33,9 +35,29 @@ def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -
     """The model itself, or the one of that name as :func:`load` opens it, anew each time.
 
     Raises:
-        As :func:`load`.
+        As :func:`load`. UsageError: it is of another task, and gives no probabilities of text.
     """
+    uses.check_use("score", task_of(model), called(model))
     return load(model, device) if isinstance(model, (str, os.PathLike)) else model
+
+
+def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
+    """The name or folder of a model; None of one that was made in memory."""
+    if isinstance(model, (str, os.PathLike)):
+        return str(model)
+    origin = getattr(model, "origin", None)
+    return None if origin is None else str(origin[0])
+
+
+def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
+    """What a model, or the one of that name, was trained for: "language-model", "tagging" or "classification".
+
+    Raises:
+        ModelError: there is none of that name, or its config.json is damaged.
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        return str(getattr(model, "task", registry.LANGUAGE_MODEL))
+    return str(read_manifest(find(without_adaptation(str(model))[0])).settings.get("task", registry.LANGUAGE_MODEL))
 
 
 def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:
@@ -54,11 +76,13 @@ def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = 
     kind: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
 
     Raises:
-        UsageError: there is no such kind, or the model cannot be adapted so. SettingsError: a given setting is unknown or not valid.
-        ModelError: there is no such model, or what was tuned for it is damaged. DeviceError: `device` is not available.
+        UsageError: there is no such kind, or the model cannot be adapted so, as those of other tasks. SettingsError: a given setting is
+            unknown or not valid. ModelError: there is no such model, or what was tuned for it is damaged. DeviceError: `device` is not
+            available.
     """
     adapted = registry.adapter(kind, given)
     folder = find(name)
+    uses.check_use("tune", task_of(folder), str(name))
     return adapted(model_folder.load(folder, device)[0], folder)
 
 
@@ -109,11 +133,9 @@ def name_of(model: LanguageModel | str | Path) -> str:
     Raises:
         UsageError: it was not loaded from a folder.
     """
-    if isinstance(model, (str, os.PathLike)):
-        return str(model)
-    if (origin := getattr(model, "origin", None)) is None:
+    if (name := called(model)) is None:
         raise UsageError("this model has no folder", "it was made in memory, or adapts another one", "give the name of a saved model")
-    return str(origin[0])
+    return name
 
 
 def _places(name: str) -> list[Path]:

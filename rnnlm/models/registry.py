@@ -179,6 +179,11 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any,
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
+def task_evaluation(name: str) -> Callable[..., Any]:
+    """A function for models of tasks that labels are measured with: see :mod:`rnnlm.tasks.evaluation`."""
+    return resolve_name(f"rnnlm.tasks.evaluation:{name}")
+
+
 def check_companions(folder: Path) -> list[str]:
     """The files in `folder` that are kept for adapting its model, checked: see :func:`rnnlm.combinations.companions.check`."""
     return resolve_name("rnnlm.combinations.companions:check")(folder)

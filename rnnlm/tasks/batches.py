@@ -13,7 +13,6 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.contextual import states_of
 from rnnlm.tasks.data import EncodedWords, LabelledData
 
 POOL = 50  # batches' worth of examples that are sorted by length
@@ -48,8 +47,10 @@ class ExampleBatches:
     def next(self) -> Batch:
         self.epochs, chosen_B = next(self._batches)
         self.tokens += int(self.data.words_encoded.token_lengths[chosen_B].sum())
+        if len(chosen_B) < self.ranks.count:  # a row for each rank: some twice
+            chosen_B = np.resize(chosen_B, self.ranks.count)
         share = self.ranks.share(len(chosen_B))
-        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.codec, self.device)
+        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.device)
         return Batch((*tensors, *label_tensors(self.data, chosen_B[share], self.device)), self.targets_E[chosen_B], share)
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,22 +78,19 @@ class ExampleBatches:
             by_length = pool[np.argsort(lengths[pool], kind="stable")]
             batches = np.array_split(by_length, -(-len(by_length) // self.rows))
             for number in random.permutation(len(batches)):
-                if len(batches[number]) >= self.ranks.count:
-                    yield batches[number]
-                else:  # a row for each rank: some twice
-                    yield np.resize(batches[number], self.ranks.count)
+                yield batches[number]
 
 
-def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, codec: Codec, device: torch.device) -> tuple[Tensor, ...]:
-    """inputs_SB, tokens_1B and, where words may have several tokens, first_TB and last_TB, the places of each word's first and last token,
+def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
+    """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places of each word's first and last token,
     and words_1B, int64; of language models that are read beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
     inputs = [_padded(tokens, 0), np.array([list(map(len, tokens))])]
-    if not codec.is_by_word:
+    if not encoded.is_by_word:
         offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
         inputs += [_padded([each[:-1] - each[0] for each in offsets], 0), _padded([each[1:] - each[0] - 1 for each in offsets], 0)]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
-    states = () if codec.beside is None else (states_of(codec.beside, encoded, chosen_B, device),)
+    states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
     return (*(_on_device(array, device) for array in inputs), *states)
 
 

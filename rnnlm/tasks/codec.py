@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, TextError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.text.labelled import edit_scripts, schemes
@@ -19,6 +20,8 @@ from rnnlm.text.labelled.example import labels_in
 FILE = "labels.json"
 WORD, TEXT = "word", "text"
 PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
+
+_Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETTERS))})$")]
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class LabelColumn:
     """
 
     name: str
-    level: str
+    level: Annotated[str, Meta(pattern=f"^({WORD}|{TEXT})$")]
     symbols: tuple[str, ...]
-    scheme: str = schemes.NONE
-    inner: str = schemes.NONE
-    form: str = PLAIN
+    scheme: _Scheme = schemes.NONE
+    inner: _Scheme = schemes.NONE
+    form: Annotated[str, Meta(pattern=f"^({PLAIN}|{EDIT}|{SOUNDS}|{MULTI})$")] = PLAIN
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -128,25 +131,23 @@ class Codec:
         """Those whose labels belong to the whole text."""
         return tuple(column for column in self.columns if column.level == TEXT)
 
-    @property
-    def is_by_word(self) -> bool:
-        """Whether each word is one token."""
-        return self.tokenizer.name == "word" and not self.tokenizer.to_settings().get("split_punctuation")
-
     def spelling(self) -> "Codec":
         """The same for a network that reads characters."""
         return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
 
     @property
     def name(self) -> str:
+        """Of the tokenizer."""
         return self.tokenizer.name
 
     @property
     def size(self) -> int:
+        """How many words, or pieces of words, have vectors of their own."""
         return self.tokenizer.size
 
     @property
     def is_reversed(self) -> bool:
+        """False: a task's network reads both ways, or from the beginning."""
         return False
 
     @property
@@ -155,13 +156,33 @@ class Codec:
         return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
+        """Those of the tokenizer."""
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
+        """The files that :func:`codec` makes it of again, by role."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode({"columns": [asdict(each) for each in self.columns], **self.details}), indent=1)
+
+
+def _check(column: LabelColumn) -> None:
+    """Whether a stored column is one that :func:`column_of` could have made.
+
+    Raises:
+        ValueError, TextError: it is not.
+    """
+    "".join((column.name, *column.symbols)).encode()  # JSON can hold halves of characters
+    if not len(set(column.symbols)) == len(column.symbols) > 0:
+        raise ValueError(f"the column {column.name!r} has no labels, or one of them twice")
+    is_text, has_spans = column.level == TEXT, column.scheme != schemes.NONE
+    if column.form != PLAIN and (column.form == MULTI) != is_text:
+        raise ValueError(f"labels of a {column.level} are not of the form {column.form}")
+    if has_spans != (column.inner != schemes.NONE) or (has_spans and is_text):
+        raise ValueError(f"labels of a {column.level} are not of scheme {column.scheme}, inside {column.inner}")
+    for symbol in column.symbols if column.form == EDIT else ():
+        edit_scripts.apply(symbol, "word")
 
 
 class _Stored(msgspec.Struct):
@@ -179,9 +200,11 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
     try:
         columns = decode_json(files[FILE], _Stored).columns
         details = decode_json(files[FILE], dict[str, Any])
-    except ValueError as error:
+        for column in columns:
+            _check(column)
+    except (ValueError, TextError) as error:
         raise ModelError(f"{FILE} is damaged", str(error)) from None
-    if not columns or not all(len(set(column.symbols)) == len(column.symbols) > 0 for column in columns):
-        raise ModelError(f"{FILE} is damaged", "a column has no labels, or one of them twice")
+    if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
+        raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
     details.pop("columns")
     return Codec(tokenizer, columns, details)

@@ -5,7 +5,7 @@ network makes of them, K inputs of the longest text of one language model, `</s>
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,14 +55,52 @@ class FrozenModels:
             model.network.to(device)
         return self
 
-    def encode(self, texts: Sequence[Sequence[str]]) -> tuple[EncodedWords, ...]:
+    @property
+    def width(self) -> int:
+        """X."""
+        return sum(sum(_widths(model.network)) for model in self.models)
+
+    def encode(self, texts: Sequence[Sequence[str]]) -> "WordStates":
         """The words of texts as the tokens of each model, in reading order."""
-        return tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers)
+        return WordStates(self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers))
 
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
         """(T, B, X): at each word of the chosen texts the states after its last token, of a reversed model after its first; zeros in
         padding."""
         return torch.cat([_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)], dim=2)
+
+
+@dataclass(frozen=True)
+class WordStates:
+    """The words of texts as frozen models read them; kept_WX: what these make of each word, where that is kept, and a last row of zeros
+    (W + 1, X), on the CPU."""
+
+    models: FrozenModels
+    encoded: tuple[EncodedWords, ...]
+    kept_WX: Tensor | None = None
+
+    def states(self, words: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> Tensor:
+        """(T, B, X) of the chosen texts on the device. words: the same texts."""
+        if self.kept_WX is None:
+            return self.models.read(self.encoded, chosen_B)
+        return self.kept_WX[_word_places(words, chosen_B)].to(device)
+
+    def kept(self, words: EncodedWords, dtype: torch.dtype) -> "WordStates":
+        """The same with the states of all words."""
+        states_WX = torch.zeros((len(words.is_known) + 1, self.models.width), dtype=dtype)
+        lengths_E = np.diff(words.word_offsets)
+        order = np.argsort(lengths_E, kind="stable")
+        parts = np.cumsum(lengths_E[order]) // TOKENS
+        for chosen_B in np.split(order, np.flatnonzero(np.diff(parts)) + 1):
+            states_WX[_word_places(words, chosen_B)] = self.models.read(self.encoded, chosen_B).to("cpu", dtype)
+        states_WX[-1] = 0
+        return replace(self, kept_WX=states_WX)
+
+
+def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
+    """(T, B): the number of each word of the chosen texts; in padding that after the last word's."""
+    rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
+    return torch.from_numpy(_padded(rows, len(words.is_known)))
 
 
 def _widths(network: Network) -> list[int]:
@@ -93,15 +131,15 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         is_reversed = model.tokenizer.is_reversed
         rows.append(np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids)))
         places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])  # after `</s>` and so many tokens
-    inputs_KB, at_TB = (torch.from_numpy(_padded(each)).to(model.device) for each in (rows, places))
+    inputs_KB, at_TB = (torch.from_numpy(_padded(each, 0)).to(model.device) for each in (rows, places))
     with model.reading():
         states_KBX = torch.cat([each.float() for each in layers(model.network, inputs_KB)], dim=2)
         states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
         return states_TBX * (at_TB > 0).unsqueeze(2)
 
 
-def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:
-    padded_TB = np.zeros((max(map(len, rows)), len(rows)), dtype=np.int64)
+def _padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
     for number, row in enumerate(rows):
         padded_TB[: len(row), number] = row
     return padded_TB
@@ -177,47 +215,15 @@ def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:
 
 def cached(data: TaskData) -> TaskData:
     """The data with the states of all their words, of the training data in 16 bits, as far as memory may hold them."""
-    beside = data.tokenizer.beside
-    if beside is None:
-        return data
-    left, found = CACHE_BYTES, {}
+    found, left = {}, CACHE_BYTES
     for name, dtype in (("train", torch.float16), ("valid", torch.float32)):
-        if (part := getattr(data, name)) is None:
+        part = getattr(data, name)
+        if part is None or (beside := part.words_encoded.beside) is None:
             continue
-        encoded = part.words_encoded
-        left -= len(encoded.is_known) * sum(sum(_widths(model.network)) for model in beside.models) * dtype.itemsize
+        words = part.words_encoded
+        left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
-            notice(f"the states of --contextual take too much memory for the {name} data: they are computed again and again")
+            notice(f"the states of --contextual for the {name} data are too large to keep: they are computed again and again")
             break
-        found[name] = replace(part, words_encoded=replace(encoded, states_WX=_all_states(beside, encoded, dtype)))
+        found[name] = replace(part, words_encoded=replace(words, beside=beside.kept(words, dtype)))
     return replace(data, **found)
-
-
-def _all_states(beside: FrozenModels, encoded: EncodedWords, dtype: torch.dtype) -> Tensor:
-    """(W + 1, X), the last row, of padding, zeros; on the CPU."""
-    width = sum(sum(_widths(model.network)) for model in beside.models)
-    states_WX = torch.zeros((len(encoded.is_known) + 1, width), dtype=dtype)
-    order = np.argsort(np.diff(encoded.word_offsets), kind="stable")
-    ends = np.cumsum(np.diff(encoded.word_offsets)[order]) // TOKENS
-    for chosen_B in np.split(order, np.flatnonzero(np.diff(ends)) + 1):
-        found_TBX = beside.read(encoded.beside, chosen_B).to("cpu", dtype)
-        places_TB = word_places(encoded, chosen_B)
-        states_WX[places_TB] = found_TBX
-    states_WX[-1] = 0
-    return states_WX
-
-
-def word_places(encoded: EncodedWords, chosen_B: np.ndarray) -> Tensor:
-    """(T, B): the number of each word of the chosen texts; in padding that after the last word's."""
-    rows = [np.arange(encoded.word_offsets[each], encoded.word_offsets[each + 1]) for each in chosen_B]
-    places_TB = np.full((max(map(len, rows)), len(rows)), len(encoded.is_known), dtype=np.int64)
-    for number, row in enumerate(rows):
-        places_TB[: len(row), number] = row
-    return torch.from_numpy(places_TB)
-
-
-def states_of(beside: FrozenModels, encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> Tensor:
-    """(T, B, X) on the device, of the chosen texts: those that are kept, else read anew."""
-    if encoded.states_WX is None:
-        return beside.read(encoded.beside, chosen_B)
-    return encoded.states_WX[word_places(encoded, chosen_B)].to(device)

@@ -18,20 +18,24 @@ class EncodedWords:
 
     ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w + 1]]`. word_offsets: (E + 1,), text e has
     the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens. beside: the same words as the
-    language models of `--contextual` read them; states_WX: what those make of each word, where that is kept, and a row of zeros.
+    language models of `--contextual` read them (:class:`rnnlm.tasks.contextual.WordStates`), where there are some.
     """
 
     ids: np.ndarray
     token_offsets: np.ndarray
     word_offsets: np.ndarray
     is_known: np.ndarray
-    beside: tuple["EncodedWords", ...] = ()
-    states_WX: Any = None
+    beside: Any = None
 
     @property
     def texts(self) -> int:
         """How many."""
         return len(self.word_offsets) - 1
+
+    @cached_property
+    def is_by_word(self) -> bool:
+        """Whether each word is one token."""
+        return len(self.ids) == len(self.token_offsets) - 1
 
     @cached_property
     def token_lengths(self) -> np.ndarray:

@@ -1,18 +1,20 @@
 """What a model's labels are worth on data: its loss, and the figures of the field for each column of labels."""
 
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from rnnlm.evaluation.labels.report import Predictions, joint_exact_match, measures, report
+from rnnlm.evaluation.labels.report import LabelFigures, Predictions, joint_exact_match, measures, report
 from rnnlm.evaluation.labels.signature import LabelSignature
 from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.events import never
+from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Verdict
 from rnnlm.tasks.batches import label_tensors
 from rnnlm.tasks.codec import EDIT, MULTI, SOUNDS, WORD, LabelColumn
@@ -58,29 +60,64 @@ def columns_of(model: TaskModel, data: LabelledData, found: Answers, mode: Mode 
     return columns
 
 
-def evaluate(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> dict[str, Any]:
-    """What `rnnlm eval` says of a model on data: task, sentences, words, loss_nats (per word, or text of a classifier), the figures of each
-    column (:class:`~rnnlm.evaluation.labels.report.LabelFigures`, with the signature of its main figure), exact_match of all columns
-    together, signature, seconds."""
+@dataclass(frozen=True)
+class ColumnFigures(LabelFigures):
+    """The figures of a column; main: the name of the one that counts, whose signature this is."""
+
+    main: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """What a model's labels are worth on data.
+
+    loss_nats: per word, or per text of a classifier; None where the data do not say which label belongs to which word. columns: the figures
+    of each column of labels. exact_match: of all columns together. signature: of the first column. predictions: of each column, what the
+    figures were computed from.
+    """
+
+    task: str
+    sentences: int
+    words: int
+    loss_nats: float | None
+    columns: tuple[ColumnFigures, ...]
+    exact_match: float | None
+    signature: str
+    seconds: float
+    predictions: tuple[Predictions, ...] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures by name, in JSON's types."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "predictions"}
+        return values | {"columns": [each.to_dict() for each in self.columns]}
+
+
+def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> TaskEvaluation:
+    """What `rnnlm eval` says of a model on data. mode: how spans are counted."""
     began = time.perf_counter()
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop
-    columns = []
     predictions = columns_of(model, data, found, mode)
-    for each in predictions:
-        figures = report(each).to_dict()
-        main = next(name for name in MAIN if figures[name] is not None)
-        named = each.column if len(predictions) > 1 else ""
-        is_span = figures["mode"] is not None
-        signature = LabelSignature(
-            main, named, mode if is_span else "", each.scheme if is_span else "", data.content_hash, model.fingerprint or ""
-        )
-        columns.append({**figures, "main": main, "signature": str(signature)})
-    joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0]["exact_match"]
-    return {
-        "task": model.task, "sentences": data.sentences, "words": data.words, "loss_nats": _mean_loss(model, data, found),
-        "columns": columns, "exact_match": joint, "signature": columns[0]["signature"], "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+    columns = tuple(_figures(each, model, data, is_named=len(predictions) > 1) for each in predictions)
+    joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0].exact_match
+    has_labels = all(bool((labels != PADDING).any()) for labels in data.labels)
+    loss = _mean_loss(model, data, found) if has_labels else None
+    seconds = time.perf_counter() - began
+    return TaskEvaluation(model.task, data.sentences, data.words, loss, columns, joint, columns[0].signature, seconds, tuple(predictions))
+
+
+def evaluate(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> dict[str, Any]:
+    """The same in JSON's types."""
+    return measure(model, data, mode, search).to_dict()
+
+
+def _figures(column: Predictions, model: TaskModel, data: LabelledData, is_named: bool) -> ColumnFigures:
+    found = report(column)
+    main = next(name for name in MAIN if getattr(found, name) is not None)
+    spans = {} if found.mode is None else {"mode": found.mode, "scheme": column.scheme}
+    signature = LabelSignature(main, column.column if is_named else "", **spans, data=data.content_hash, model=model.fingerprint or "")
+    return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
 def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
@@ -104,7 +141,9 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
 
 
 def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
-    return sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+    """Infinite where it is not a number."""
+    loss = sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+    return math.inf if math.isnan(loss) else loss
 
 
 def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import ModelError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
+from rnnlm.models import uses
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.tasks import settings as task_settings
@@ -47,9 +48,7 @@ class TaskModel(PickledByOrigin):
 
     def __getattr__(self, name: str) -> Any:
         if name in OF_LANGUAGE_MODELS:
-            does, command = ("tags words", "tag") if self.task == "tagging" else ("classifies texts", "classify")
-            why = f"it {does}, and gives no probabilities of text"
-            raise UsageError(f"{self.name} is not a language model", why, f"rnnlm {command} and rnnlm eval use it")
+            raise uses.refusal("score", self.task, None if self.origin is None else self.origin[0])
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
@@ -75,14 +74,11 @@ class TaskModel(PickledByOrigin):
 
     @property
     def device(self) -> torch.device:
+        """Where its weights lie."""
         return next(self.network.parameters()).device
 
-    @property
-    def inputs(self) -> int:
-        """How many tensors its network reads; labels come after them."""
-        return (2 if self.codec.is_by_word else 5) + (self.codec.beside is not None)
-
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """Its weights by name."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
@@ -97,7 +93,7 @@ class TaskModel(PickledByOrigin):
             while end < len(order) and (end - start + 1) * max(1, lengths[order[end]]) <= TOKENS:
                 end += 1
             chosen, start = order[start:end], end
-            inputs = batch_tensors(encoded, chosen, self.codec, self.device)
+            inputs = batch_tensors(encoded, chosen, self.device)
             with self.reading():
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
@@ -118,9 +114,17 @@ class TaskModel(PickledByOrigin):
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing.
+
+    Raises:
+        ModelError: the settings are not valid, or the labels of another task.
+    """
+    shape = task_settings.stored(settings["task"], settings)
+    if bool(codec.word_columns) != (shape.task == "tagging"):
+        why = "taggers have labels of words, and classifiers have none"
+        raise ModelError(f"the labels are not those of a model for {shape.task}", why)
     with torch.device("meta"):
-        network = TaskNetwork(task_settings.stored(settings["task"], settings), codec)
+        network = TaskNetwork(shape, codec)
     return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 

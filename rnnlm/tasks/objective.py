@@ -20,7 +20,7 @@ class JointLoss:
 
     def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
         self.reader, self.network, self.weights = model, model.network, tuple(weights)
-        self.inputs = model.inputs
+        self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
         sizes = [len(column.symbols) for column in model.codec.columns]
         self.uniform_nats = sum(weight * math.log(max(2, size)) for weight, size in zip(self.weights, sizes, strict=True))
 
@@ -28,14 +28,14 @@ class JointLoss:
         return ()
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
-        features = self.network(tensors[: self.inputs])
-        nats = self._weighted(self.network.losses(features, tensors[self.inputs :]))
+        features = self.network(tensors[: -self.columns])
+        nats = self._weighted(self.network.losses(features, tensors[-self.columns :]))
         return Loss(nats / self._count(features.lengths_B), self.network.penalty(features), ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         with self.reader.reading():
-            features = self.network(tensors[: self.inputs])
-            return float(self._weighted(self.network.losses(features, tensors[self.inputs :])))
+            features = self.network(tensors[: -self.columns])
+            return float(self._weighted(self.network.losses(features, tensors[-self.columns :])))
 
     def weights_changed(self) -> None:
         pass

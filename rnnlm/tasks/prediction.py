@@ -103,7 +103,7 @@ def _of_words(
         best = tuple(
             WordLabels(column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words), float(logprob_nB[rank, row]))
             for rank in range(len(labels_nBT))
-            if np.isfinite(logprob_nB[rank, row])
+            if rank == 0 or np.isfinite(logprob_nB[rank, row])  # of weights that are no numbers there is one, too
         )
         found.append(ColumnPrediction(column.name, column.symbols, best, p_TK=None if p_BTK is None else p_BTK[row, : len(words)]))
     return found
@@ -121,4 +121,4 @@ def _of_texts(column: LabelColumn, p_BK: Tensor) -> list[ColumnPrediction]:
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+    return tensor.cpu().numpy()

@@ -33,3 +33,14 @@ def refusal(task: str, model: str) -> tuple[str, str, str] | None:
         return f"unknown model {model!r} for {task}", f"there are {', '.join(kinds)}", nearest(model, kinds)
     hint = _INSTEAD.get(model, {}).get(task, f"use --model {', '.join(kinds[:-1])} or {kinds[-1]}")
     return f"--model {model} is not for {task}", _WHY[model], hint
+
+
+def of_setting(name: str, tasks: list[str]) -> tuple[str, str]:
+    """Why a model has no setting `name`, which models for `tasks` have, and what to do instead."""
+    if name == "bidirectional":
+        why = "it would read the words that it is to predict"
+        return why, "add --task tagging or classification; with reversed=true a language model reads each line from its end"
+    given = [task for task in tasks if any(task == of for of, _ in KINDS)]
+    if given:
+        return f"it belongs to models for {' and '.join(given)}", f"add --task {given[0]}"
+    return "it belongs to language models", "leave it out"

@@ -184,7 +184,6 @@ class BagClassifier(ClassificationSettings):
 class CnnClassifier(ClassificationSettings):
     """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
 
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
     filter_widths: Annotated[Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])] = "3,4,5"
 

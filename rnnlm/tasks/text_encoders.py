@@ -5,7 +5,7 @@ E width of what is read for each word, P places of a filter, F filters.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ class BagOfWords(Reader):
         self.activation = {"tanh": torch.tanh, "relu": torch.relu}[settings.activation]
         self.dropout_between = settings.dropout_between
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
-        self.layers = nn.ModuleList(nn.Linear(below, width) for below, width in itertools.pairwise(widths))
+        linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
+        self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
@@ -37,7 +38,7 @@ class BagOfWords(Reader):
         return self.drop(y_BH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        return ((layer.weight, "input", 1) for layer in self.layers)  # type: ignore[misc]  # those of a list of linear layers
+        return ((layer.weight, "input", 1) for layer in self.layers)
 
     def levels(self) -> list[list[nn.Module]]:
         return [[layer] for layer in self.layers]
@@ -48,37 +49,36 @@ class WordFilters(Reader):
 
         f_p = relu(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    As in Kim's program zeros stand before and after the text, w - 1 on either side, so that a text may be shorter than a filter.
+    Zeros stand before and after the text, w - 1 on either side (a wide convolution, Kalchbrenner et al. 2014), so that a text may be
+    shorter than a filter.
     """
 
     def __init__(self, settings: CnnClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
-        width, count = settings.input_width, settings.hidden_size
-        self.filters = nn.ModuleDict({str(w): nn.Linear(w * width, count) for w in settings.words_read})
+        self.widths = settings.words_read
+        linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
+        self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
-        y_BH = torch.cat([_best(int(w), linear, x_TBE, lengths_B) for w, linear in self.filters.items()], dim=1)
+        x_BET = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
+        y_BH = torch.cat([_best(w, linear, x_BET, lengths_B) for w, linear in zip(self.widths, self.filters, strict=True)], dim=1)
         return self.drop(torch.relu(y_BH))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        return ((linear.weight, "input", 1) for linear in self.filters.values())  # type: ignore[misc]
+        return ((linear.weight, "input", 1) for linear in self.filters)
 
     def levels(self) -> list[list[nn.Module]]:
-        return [[self.filters]]
+        return [list(self.filters)]
 
 
-def _best(w: int, linear: nn.Module, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
+def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:
     """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may follow."""
-    padded_SBE = F.pad(x_TBE, (0, 0, 0, 0, w - 1, w - 1))
-    places = len(x_TBE) + w - 1
-    windows_PBX = torch.cat([padded_SBE[start : start + places] for start in range(w)], dim=2)
-    y_PBF = linear(windows_PBX)
-    has_words_PB = words_of(places, lengths_B + w - 1)
-    best_BF: Tensor = y_PBF.masked_fill(~has_words_PB.unsqueeze(2), -torch.inf).amax(dim=0)
-    return best_BF
+    weight_FEw = linear.weight.unflatten(1, (w, -1)).transpose(1, 2)
+    y_BFP = F.conv1d(x_BET, weight_FEw, linear.bias, padding=w - 1)
+    has_words_BP = words_of(y_BFP.shape[2], lengths_B + w - 1).t()
+    return y_BFP.masked_fill(~has_words_BP.unsqueeze(1), -torch.inf).amax(dim=2)
 
 
 def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:

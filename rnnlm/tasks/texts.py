@@ -12,7 +12,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
-from rnnlm.tasks import contextual, figures, sounds
+from rnnlm.tasks import contextual, figures, sounds, splitting
 from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
 from rnnlm.tasks.model import TaskModel
@@ -74,7 +74,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     learned, labelled = train, gold
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
-    codec = _codec(request, resolved, settings, learned)
+    codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
     codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
@@ -143,7 +143,9 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
     return replace(text, examples=train), replace(text, examples=held_out), f"the last {count:,} examples, held out"
 
 
-def _codec(request: Any, resolved: Resolved, settings: LabelledSettings, train: LabelledText) -> Codec:
+def _codec(
+    request: Any, resolved: Resolved, settings: LabelledSettings, train: LabelledText, details: dict[str, Any]
+) -> Codec:  # fmt: skip
     tokenizer = _tokenizer(request, resolved, train)
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
@@ -159,15 +161,14 @@ def _codec(request: Any, resolved: Resolved, settings: LabelledSettings, train: 
     for place, name in enumerate(train.text_columns):
         rows = [(labels_in(each.text_labels[place]) if settings.multi_label else (each.text_labels[place],), ()) for each in train.examples]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
-    return Codec(tokenizer, columns)
+    return Codec(tokenizer, columns, details)
 
 
 def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> Tokenizer:
     source = request.tokenizer_from or request.init_from
     if source is None:
-        return tokenizers.train(
-            resolved.make(TaskTokenizerSettings), [Block([" ".join(map(one_token, each.words)) for each in train.examples], [])]
-        )
+        lines = [" ".join(map(one_token, each.words)) for each in train.examples]
+        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
     tokenizer = loading.load_tokenizer(source).in_direction(False)
     resolved.values.update(tokenizer.to_settings())
     resolved.origins.update(dict.fromkeys(tokenizer.to_settings(), f"tokenizer of {source}"))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal
 
 from rnnlm.config import Layer, Resolved, as_text, renamed, resolve
@@ -71,6 +72,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     start = _settings_to_start_from(request, kind)
     layers = [*layers[: len(layers) - len(own)], *start, *own]
     if kind.task == registry.LANGUAGE_MODEL:
+        _check_no_labels(request)
         layers = [replace(layer, values={name: value for name, value in layer.values.items() if name != "task"}) for layer in layers]
     classes = (*kind.settings_classes(), *kind.text_settings)
     layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
@@ -103,17 +105,30 @@ def _check_start(resolved: Resolved, start: list[Layer]) -> None:
             raise UsageError(what, f"it is {as_text(value)} in the {start[0].origin}", f"leave {name} out: it is taken over")
 
 
+def _check_no_labels(request: Request) -> None:
+    given = next((name for name in ("labels", "valid_labels", "test_labels") if getattr(request, name)), None)
+    if given:
+        raise UsageError(f"--{given.replace('_', '-')} is of no use to a language model", "it learns no labels", "add --task tagging")
+
+
 def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: registry.Kind) -> None:
-    """Names the model that an unknown setting belongs to, if there is one."""
+    """Names the model, or the task, that an unknown setting belongs to, if there is one."""
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     for name, origin in [(name, layer.origin) for layer in layers for name in layer.values if name not in known]:
-        owners = [
-            other.name for other in registry.KINDS.values()
-            if other.fitting and any(name in cls.__dataclass_fields__ for cls in other.settings_classes())
-        ]  # fmt: skip
-        if owners:
+        owners = [other for other in (*registry.KINDS.values(), *registry.TASK_KINDS) if other.fitting and _has(other, name)]
+        alike = [other.name for other in owners if other.task == kind.task]
+        if alike:
             what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
-            raise SettingsError(what, f"it belongs to: {', '.join(owners)}", f"add --model {owners[0]}")
+            raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f"add --model {alike[0]}")
+        if owners:
+            whose = f"a model for {kind.task}" if kind.task in registry.TASKS else "a language model"
+            why, hint = resolve_name("rnnlm.tasks.refusals:of_setting")(name, list(dict.fromkeys(other.task for other in owners)))
+            raise SettingsError(f"{whose} has no setting {name!r} ({origin})", why, hint)
+
+
+def _has(kind: registry.Kind, name: str) -> bool:
+    """Whether there is a setting of that name, of the network, its training, or how its own task's data are read."""
+    return any(name in cls.__dataclass_fields__ for cls in (*kind.settings_classes(), *kind.text_settings))
 
 
 def _own_layers(request: Request) -> list[Layer]:

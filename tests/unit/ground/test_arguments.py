@@ -46,7 +46,7 @@ def example(hint, model):
         return arguments[0]
     if arguments and not (isinstance(kind, type) and issubclass(kind, Iterable)):  # of a union
         return example(arguments[0], model)
-    if kind is rnnlm.LanguageModel:
+    if getattr(kind, "__name__", "") in ("LanguageModel", "LabelModel"):
         return model
     if dataclasses.is_dataclass(kind):
         hints = hints_of(kind)

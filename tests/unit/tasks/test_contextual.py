@@ -26,7 +26,7 @@ VARIANTS = {"words": {}, "subwords": {"tokenizer": SUBWORDS}, "residual": {"mode
 def test_what_is_read_of_a_word_are_the_layers_after_its_last_token(tmp_path, variant, is_reversed):
     model = language_model(tmp_path / "m", is_reversed, **VARIANTS[variant])
     beside = FrozenModels([model], ["m"])
-    found_TBX = beside.read(beside.encode(TEXTS), np.array([2, 0, 1]))
+    found_TBX = beside.read(beside.encode(TEXTS).encoded, np.array([2, 0, 1]))
     for row, words in enumerate([TEXTS[2], TEXTS[0], TEXTS[1]]):
         ids = model.tokenizer.encode([" ".join(words)]).ids[:-1]
         with torch.no_grad():

@@ -77,7 +77,7 @@ def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_p
     models = [language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant]) for seed, name in enumerate("fr")]
     begun = started(Request(task="tagging", init_from=str(tmp_path / "f"), init_from_reversed=str(tmp_path / "r")))
     encoded = encode_words(begun.data.tokenizer.tokenizer, WORDS)
-    inputs = batch_tensors(encoded, np.arange(len(WORDS)), begun.data.tokenizer, torch.device("cpu"))
+    inputs = batch_tensors(encoded, np.arange(len(WORDS)), torch.device("cpu"))
     with torch.no_grad():
         words_TBH = begun.network(inputs).words_TBH
     for row, words in enumerate(WORDS):

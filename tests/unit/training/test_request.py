@@ -29,6 +29,24 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
     assert resolved.values["model"] == kind.name
 
 
+@pytest.mark.parametrize("request_, what, why, hint", [
+    ({}, "a language model has no setting 'bidirectional'", "has seen the words that a language model is to predict", "--task tagging"),
+    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'", "belongs to: language-model", "leave it out"),
+    ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'", "belongs to: cnn", "--model cnn"),
+    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'", "belongs to: classification", "leave it out"),
+])  # fmt: skip
+def test_a_setting_of_another_task_is_refused_with_the_reason(request_, what, why, hint):
+    name = what.split("'")[1]
+    with pytest.raises(SettingsError, match=what) as caught:
+        resolve_request(Request(**request_, assignments={name: "3,4" if name == "filter_widths" else "1"}))
+    assert why in caught.value.why and hint in caught.value.hint
+
+
+def test_recipes_of_language_models_say_nothing_of_tasks():
+    recipe, kind, resolved = resolve_request(Request(model="lstm", task="tagging"))
+    assert (recipe, kind.task, resolved.origins["hidden_size"]) == (None, "tagging", "default")
+
+
 @pytest.mark.parametrize("way", ["config", "assignments", "flags"])
 def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
     given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}

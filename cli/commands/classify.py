@@ -1,0 +1,126 @@
+"""`rnnlm classify`: labels of whole texts, with probabilities."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.errors import TextError, notice
+
+from .. import options, terminal
+from ..help import Command
+
+FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
+
+
+@click.command(cls=Command)
+@click.argument("texts", nargs=-1)
+@options.section("Model", options.model_option, options.device_option)
+@options.section(
+    "Input",
+    click.option("--input", "source", metavar="FILE", help="Texts, one a line, or those of a table (see --column); compressed or not; - is "
+                 "standard input."),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto", metavar="NAME",
+                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: told by suffix and content]"),
+    click.option("--column", metavar="NAME", help="Column of the text in a table.  [default: text or sentence]"),
+    options.delimiter_option,
+    options.encoding_option,
+)  # fmt: skip
+@options.section(
+    "Output",
+    click.option("--top", type=click.IntRange(1), metavar="N", help="The N most probable labels of each text, a row each."),
+    options.json_option,
+    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
+)  # fmt: skip
+def command(
+    texts: tuple[str, ...], model_name: str | None, device: str, source: str | None, top: int | None, as_json: bool,
+    output: Path | None, overwrite: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Label whole texts: opinions, topics, intents.
+
+    \b
+    rnnlm classify -m opinions "a warm, funny film" "two lost hours"
+    rnnlm classify -m opinions --input reviews.csv --column review -o labelled.csv
+    rnnlm classify -m intents "fly me to oslo" --top 3
+
+    Each text comes with its label and the probability of that label; rows of a table keep their other columns. Lines of text become TSV; a
+    table stays what it is, but for Parquet, which becomes TSV. A text without words has no label.
+
+    --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
+    """
+    options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
+    idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
+    options.refuse_if(texts and idle, f"{', '.join(idle)}: this is about --input, not about texts that stand there.")
+    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
+    if output and output != options.STANDARD_OUTPUT:
+        from rnnlm.files import writing
+
+        writing.check_file(output, overwrite)
+        writing.check_apart([output], [source] if source else [])
+    from rnnlm.tasks.labelling import text_files
+    from rnnlm.tasks.labelling.opening import model_for
+
+    model = model_for("classification", options.named(model_name), device)
+    form, read = ("tsv", _of_arguments(texts)) if texts else _of_file(source, given)
+    found = _counted(text_files.with_labels(model, read))
+    if as_json:
+        options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)
+        return
+    names = [column.name for column in model.codec.columns]
+    rows = (row for text, each in found for row in text_files.labelled_rows(text.row, each, names, top))
+    if texts and not output:
+        _show([*rows])
+        return
+    write = text_files.writer(form)
+    options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
+
+
+_ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimiter", "--encoding-errors": "encoding_errors"}
+
+
+def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
+    from rnnlm.tasks.labelling.text_files import Text
+
+    for number, text in enumerate(texts, start=1):
+        if not options.checked_utf8(text, f"text {number}").split():
+            raise TextError(f"text {number} has no words", "nothing stands in it")
+    if file := next(filter(os.path.isfile, texts), None):  # who names a file means what is in it, more often than not
+        notice(f"{file!r} is classified as a text; there is a file of that name, too: --input {shlex.quote(file)} classifies its texts")
+    return (Text(text, {"text": text}) for text in texts)
+
+
+def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[Any]]:
+    """The format in which the texts are to be written, and the texts."""
+    from rnnlm.tasks.labelling.text_files import TextFileSettings, read_texts, tell_text_format
+
+    if source is None and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
+    source = "-" if source is None else source
+    settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
+    form = tell_text_format(source, settings) if settings.format == "auto" else settings.format
+    return form if form in ("csv", "jsonl") else "tsv", read_texts(source, form, settings)
+
+
+def _counted(found: Iterable[Any]) -> Iterator[Any]:
+    """What is found, while stderr says how far it is, and in the end how many texts have no label."""
+    empty = 0
+    with terminal.Progress() as said:
+        for number, (text, each) in enumerate(found, start=1):
+            said(f"{number:,} texts classified")
+            empty += not each.labels
+            yield text, each
+    if empty:
+        terminal.say(f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so no label")
+
+
+def _show(rows: list[Any]) -> None:
+    from rnnlm.tasks.labelling.text_files import cell
+
+    columns = [*rows[0]]
+    right = [name for name in columns if name == "rank" or name.endswith("_probability")]
+    terminal.print_table(columns, [[cell(value) for value in row.values()] for row in rows], right)

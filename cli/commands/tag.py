@@ -1,0 +1,137 @@
+"""`rnnlm tag`: labels of words, in a table or written into the file they came from."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.errors import TextError, notice
+
+from .. import options, tagged, terminal
+from ..help import Command
+
+FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
+
+input_options = options.section(
+    "Input",
+    click.option("--input", "source", metavar="FILE", help="A file to be tagged, compressed or not; - is standard input."),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS, "text"]), default="auto", metavar="NAME",
+                 help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a line.  [default: told by its content]"),
+    click.option("--column", metavar="NAME", help="Column of the words.  [default: as in training data]"),
+    click.option("--tokenised", is_flag=True, help="Sentences are split into words already: by white space."),
+    options.encoding_option,
+)  # fmt: skip
+search_options = options.section(
+    "Labels",
+    click.option("--nbest", type=click.IntRange(1), default=1, metavar="N", help="The N best label sequences of each sentence."),
+    click.option("--probabilities", is_flag=True, help="The probability of each word's label; of a CRF the marginal."),
+    click.option("--constrained/--unconstrained", default=None,
+                 help="Spans keep to their scheme (no I-X after O), or labels may follow each other in any way.  [default: as trained]"),
+    click.option("--beam", type=click.IntRange(1), metavar="N",
+                 help="Label sequences that are kept at each word, with label feedback.  [default: as many as --nbest]"),
+)  # fmt: skip
+output_options = options.section(
+    "Output",
+    options.json_option,
+    click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
+                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw text as the training data]"),
+    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("sentences", nargs=-1)
+@options.section("Model", options.model_option, options.device_option)
+@input_options
+@search_options
+@output_options
+def command(
+    sentences: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool, output: Path | None,
+    overwrite: bool, nbest: int, probabilities: bool, constrained: bool | None, beam: int | None, **given: Any,
+) -> None:  # fmt: skip
+    """Label words: parts of speech, names, slots, sounds.
+
+    \b
+    rnnlm tag -m pos "We love cold beer"
+    rnnlm tag -m pos --input text.txt -o text.conllu
+    rnnlm tag -m pos --input news.conllu > tagged.conllu
+    rnnlm tag -m slots "fly me to oslo at noon" --nbest 3
+    rnnlm tag -m sounds speech
+
+    Raw text is split into words as the training data of the model are: a tagger trained on CoNLL-U splits multiword forms (don't) and marks
+    as its treebank does, any other splits at white space and splits marks off. The other formats hold words already; their comments and
+    other columns are kept. A model of letters and sounds takes words.
+
+    --json prints, for each sentence, its words and labels, with --nbest and --probabilities all that was asked for.
+    """
+    _check(sentences, source, as_json, output, overwrite, nbest, given)
+    from rnnlm.tasks.labelling import documents
+    from rnnlm.tasks.labelling.opening import model_for
+    from rnnlm.tasks.labelling.tagging import Tagger
+
+    model = model_for("tagging", options.named(model_name), device)
+    tagger = Tagger(model, nbest, probabilities, constrained, beam)
+    settings = documents.DocumentSettings(
+        given["form"], given["output_form"], given["column"], given["tokenised"], given["encoding_errors"] or "strict"
+    )
+    if sentences:
+        found = documents.tagged(tagger, _of_arguments(model.codec, sentences, settings))
+    else:
+        found = documents.tagged(tagger, documents.of_file(model.codec, _standard_input_or(source), settings))
+    found = _counted(found)
+    if as_json:
+        options.put((terminal.json_text(each.to_dict()) + "\n" for _, each in found), output)
+    elif sentences and not output and not settings.output:
+        tagged.show([each for _, each in found], model.codec, probabilities, nbest > 1)
+    else:
+        options.put((documents.written(model.codec, *each) for each in found), output)
+
+
+def _check(
+    sentences: tuple[str, ...], source: str | None, as_json: bool, output: Path | None, overwrite: bool, nbest: int, given: dict[str, Any]
+) -> None:
+    options.refuse_if(sentences and source is not None, "give sentences or --input, one of them.")
+    idle = [option for option in ("--format", "--column", "--encoding-errors") if given[_NAMES[option]] not in (None, "auto")]
+    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    options.refuse_if(as_json and given["output_form"], "--json and --output-format contradict each other.")
+    is_document = not as_json and not (sentences and not output and not given["output_form"])
+    options.refuse_if(is_document and nbest > 1, "a file has room for one label a word: --json shows the N best.")
+    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
+    if output and output != options.STANDARD_OUTPUT:
+        from rnnlm.files import writing
+
+        writing.check_file(output, overwrite)
+        writing.check_apart([output], [source] if source else [])
+
+
+_NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
+
+
+def _of_arguments(codec: Any, sentences: tuple[str, ...], settings: Any) -> Iterator[Any]:
+    from rnnlm.tasks.labelling import documents
+
+    for number, sentence in enumerate(sentences, start=1):
+        if not options.checked_utf8(sentence, f"sentence {number}").split():
+            raise TextError(f"sentence {number} has no words", "nothing stands in it")
+    if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
+        notice(f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it")
+    return documents.of_texts(codec, sentences, settings)
+
+
+def _standard_input_or(source: str | None) -> str:
+    if source is None and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+    return source if source is not None else "-"
+
+
+def _counted(found: Iterable[Any]) -> Iterator[Any]:
+    """What is found, while stderr says how far it is."""
+    with terminal.Progress() as said:
+        for number, each in enumerate(found, start=1):
+            said(f"{number:,} sentences tagged")
+            yield each

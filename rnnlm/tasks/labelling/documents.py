@@ -1,0 +1,133 @@
+"""Files tagged: read sentence by sentence, and written again with labels and all else they hold."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rnnlm.errors import TextError
+from rnnlm.tasks.codec import SOUNDS, Codec
+from rnnlm.tasks.labelling.results import TaggedSentence
+from rnnlm.tasks.labelling.tagging import Tagger, windows
+from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of
+from rnnlm.text.labelled.documents.opening import RAW, TABLES, open_document, tell_document_format
+from rnnlm.text.labelled.documents.raw_documents import raw_sentence
+from rnnlm.text.labelled.documents.sentence import Sentence
+from rnnlm.text.labelled.lines import numbered_lines
+from rnnlm.text.labelled.settings import LabelledSettings
+from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
+from rnnlm.text.lines import split_words
+
+PROBABILITY = "_probability"  # behind the name of a column, that of the probability of its labels
+
+
+@dataclass(frozen=True)
+class DocumentSettings:
+    """How a file is read and written. format: "auto": told by its content. output: None: as the input is, raw text as the training data of
+    the model. column: of the words. tokenised: raw text is split at white space alone."""
+
+    format: str = "auto"
+    output: str | None = None
+    column: str | None = None
+    tokenised: bool = False
+    encoding_errors: Literal["strict", "replace"] = "strict"
+
+
+def usual_format(codec: Codec) -> str:
+    """The format that raw text is written in: that of the training data, where it has room for all labels."""
+    trained = str(codec.details.get(FORMAT))
+    if is_of_letters(codec) or trained in ("tsv", "csv", "parquet"):
+        return "tsv"
+    if trained in ("conllu", "jsonl") or (trained == "slashes" and len(codec.columns) == 1):
+        return trained
+    return "tsv" if codec.text_columns else "columns"
+
+
+def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> Iterator[Sentence]:
+    """Texts at hand as sentences; for a model of letters each word of them."""
+    split = at_white_space if settings.tokenised else splitter_of(codec)
+    output = settings.output or usual_format(codec)
+    by_word = is_of_letters(codec) and not settings.tokenised
+    items = (item for text in texts for item in (split_words(text) if by_word else [text]))
+    for number, item in enumerate(items, start=1):
+        yield raw_sentence(item, split(item), output, number, number == 1)
+
+
+def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Iterator[Sentence]:
+    """The sentences of a file, or of standard input (`-`).
+
+    Raises:
+        TextError: it cannot be read, is not as its format has it, or holds no sentences.
+    """
+    labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
+    format = tell_document_format(source, labelled) if settings.format == "auto" else settings.format
+    if format == RAW:
+        lines = (line for _, line in numbered_lines(source, settings.encoding_errors))
+        if is_of_letters(codec) and not settings.tokenised:
+            found = of_texts(codec, lines, settings)
+        else:
+            split = at_white_space if settings.tokenised else splitter_of(codec)
+            found = open_document(source, RAW, labelled, split, settings.output or usual_format(codec))
+    else:
+        found = open_document(source, format, labelled)
+        if settings.output not in (None, format):
+            found = _converted(found, str(settings.output))
+        if is_of_letters(codec) and format in TABLES:
+            found = _spelled(found, splitter_of(codec), source)
+    sentence = None
+    for sentence in found:
+        yield sentence
+    if sentence is None:
+        raise TextError(f"no sentences in {source}", "nothing stands in it")
+
+
+def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, TaggedSentence]]:
+    """Each sentence and its labels, in order."""
+    for window in windows(sentences):
+        found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
+        yield from zip(window, found, strict=True)
+
+
+def written(codec: Codec, sentence: Sentence, found: TaggedSentence) -> str:
+    """The sentence as its document holds it, with its labels, and their probabilities where they were asked for.
+
+    Raises:
+        UsageError: the format has no place for them.
+    """
+    word_labels: dict[str, tuple[str, ...]] = {}
+    text_labels: dict[str, str] = {}
+    for column in codec.word_columns:
+        name, labels = column.name, found.labels[column.name]
+        if column.form == SOUNDS:
+            text_labels[name] = " ".join(labels)
+            continue
+        word_labels[name] = labels
+        if name in found.probabilities:
+            pairs = zip(found.probabilities[name], labels, strict=True)
+            word_labels[name + PROBABILITY] = tuple(f"{p[label]:.4f}" for p, label in pairs)
+    for name, label in found.sentence_labels.items():
+        text_labels[name] = label
+        if name in found.sentence_probabilities:
+            text_labels[name + PROBABILITY] = f"{found.sentence_probabilities[name].get(label, 0.0):.4f}"
+    return sentence.with_labels(word_labels, text_labels)
+
+
+def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
+    """The sentences to be written in another format, which keeps their words, text and multiword forms."""
+    for number, each in enumerate(sentences):
+        yield raw_sentence(each.text or " ".join(each.words), SplitText(each.words, each.ranges), output, each.line, number == 0)
+
+
+def _spelled(sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str) -> Iterator[Sentence]:
+    """The rows of a table, in which words stand as such or letter by letter, letter by letter.
+
+    Raises:
+        TextError: one has several words.
+    """
+    for each in sentences:
+        if all(len(word) == 1 for word in each.words):
+            yield each
+            continue
+        if len(each.words) > 1:
+            why = "the model gives the sounds of one word; letters may have spaces between them"
+            raise TextError(f"{source}, line {each.line}: {len(each.words):,} words", why, "write a word in each row")
+        yield Sentence(split(each.words[0]).words, each.line, each.write, each.text)

@@ -1,0 +1,143 @@
+"""Sentences tagged: raw text or lists of words in, their labels out, in order and a window of sentences at a time."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from rnnlm.errors import UsageError
+from rnnlm.interface import Device
+from rnnlm.tasks.codec import SOUNDS, TEXT, LabelColumn
+from rnnlm.tasks.labelling import label_probabilities
+from rnnlm.tasks.labelling.opening import Labeller, model_for
+from rnnlm.tasks.labelling.results import LabelSequence, TaggedSentence
+from rnnlm.tasks.model import TaskModel
+from rnnlm.tasks.prediction import ColumnPrediction, Prediction, Search, WordLabels, predict
+from rnnlm.tasks.splitting import is_of_letters, splitter_of
+from rnnlm.text.labelled.alignment import join
+from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
+
+T = TypeVar("T")
+
+WINDOW = 1024  # sentences that are read before the first of them is written; those of about the same length are tagged together
+ALIGNMENTS = 8  # of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
+
+
+def tag(
+    model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1, probabilities: bool = False,
+    constrained: bool | None = None, beam: int | None = None, tokenised: bool = False, device: str | Device = "auto",
+) -> list[TaggedSentence]:  # fmt: skip
+    """Label the words of sentences.
+
+    model: a tagger or its name. sentences: each a str, which is split as the training data of the model are (`tokenised`: at white space
+    alone), or a list of its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many label sequences of
+    each sentence. probabilities: also those of each word's labels; of a CRF the marginals. constrained: spans keep to their scheme (no I-X
+    after O); None: as the model was trained. beam: how many label sequences a model with label feedback keeps; None: as many as are asked
+    for. device: where a model given by name is loaded.
+
+    Raises:
+        UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
+    """
+    tagger = Tagger(model_for("tagging", model, device), nbest, probabilities, constrained, beam)
+    split = at_white_space if tokenised else splitter_of(tagger.model.codec)
+    texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
+    if is_of_letters(tagger.model.codec) and not tokenised:
+        _check_single_words(sentences)
+    return list(tagger.tag(texts))
+
+
+def windows(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items, WINDOW of them at a time."""
+    rest = iter(items)
+    while window := list(islice(rest, WINDOW)):
+        yield window
+
+
+def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
+    for place, sentence in enumerate(sentences):
+        if isinstance(sentence, str) and len(sentence.split()) > 1:
+            why = "the model reads letters, and gives the sounds of a word"
+            raise UsageError(f"tag: sentences[{place}] has {len(sentence.split()):,} words", why, "split it: give each word by itself")
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A model and what it is asked for; as the arguments of :func:`tag` have it."""
+
+    model: TaskModel
+    nbest: int = 1
+    probabilities: bool = False
+    constrained: bool | None = None
+    beam: int | None = None
+
+    def tag(self, texts: Iterable[tuple[str | None, SplitText]]) -> Iterator[TaggedSentence]:
+        """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all.
+
+        Raises:
+            UsageError: the beam is smaller than nbest.
+        """
+        search = self._search()
+        for window in windows(texts):
+            filled = [parts.words for _, parts in window if parts.words]
+            predictions = iter(predict(self.model, filled, search))
+            for text, parts in window:
+                yield self._tagged(text, parts, next(predictions) if parts.words else None)
+
+    def _search(self) -> Search:
+        if self.nbest < 1:
+            raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
+        if self.beam is not None and self.beam < self.nbest:
+            raise UsageError(f"a beam of {self.beam} holds no {self.nbest} label sequences", hint=f"set the beam to {self.nbest} or more")
+        paths = self.nbest
+        if is_of_letters(self.model.codec) and (paths > 1 or self.probabilities):
+            paths = min(ALIGNMENTS * paths, self.beam or ALIGNMENTS * paths)
+        return Search(self.constrained, self.beam or paths, paths, self.probabilities)
+
+    def _tagged(self, text: str | None, parts: SplitText, prediction: Prediction | None) -> TaggedSentence:
+        columns = self.model.codec.columns
+        of_words = [(place, column.name) for place, column in enumerate(columns) if column.level != TEXT]
+        if prediction is None:
+            return TaggedSentence((), {name: () for _, name in of_words}, {}, {name: () for _, name in of_words}, text=text)
+        nbest = {name: self._nbest(columns[place], prediction[place]) for place, name in of_words}
+        labels = {name: best[0].labels for name, best in nbest.items()}
+        of_texts = [each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT]
+        return TaggedSentence(
+            parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text, multiwords=parts.ranges,
+            probabilities={name: self._of_words(columns[place], prediction[place], parts.words) for place, name in of_words
+                           if self.probabilities and columns[place].form != SOUNDS},
+            sentence_probabilities={each.column: probabilities_of_text(each) for each in of_texts}
+            if self.probabilities or self.nbest > 1 else {},
+        )  # fmt: skip
+
+    def _nbest(self, column: LabelColumn, prediction: ColumnPrediction) -> tuple[LabelSequence, ...]:
+        if column.form == SOUNDS:
+            return _pronunciations(prediction.best)[: self.nbest]
+        return tuple(_sequence(each.labels, each.logprob_nats) for each in prediction.best[: self.nbest])
+
+    def _of_words(self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]) -> tuple[Mapping[str, float], ...]:
+        assert prediction.p_TK is not None  # it was asked for
+        return label_probabilities.of_words(column, prediction.p_TK, words, prediction.best[0].labels)
+
+
+def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
+    """The probability of each label of a text, highest first."""
+    assert prediction.p_TK is not None  # texts always have them
+    return label_probabilities.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
+
+
+def _sequence(labels: tuple[str, ...], logprob_nats: float) -> LabelSequence:
+    return LabelSequence(labels, math.exp(logprob_nats), logprob_nats)
+
+
+def _pronunciations(best: Sequence[WordLabels]) -> tuple[LabelSequence, ...]:
+    """Pronunciations in the order of their best alignments; their probabilities add up those of all alignments that were found."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for each in best:
+        found.setdefault(tuple(join(each.labels)), []).append(each.logprob_nats)
+    return tuple(_sequence(sounds, float(_log_sum(logprobs))) for sounds, logprobs in found.items())
+
+
+def _log_sum(logprobs: Sequence[float]) -> float:
+    highest = max(logprobs)
+    return highest + math.log(sum(math.exp(each - highest) for each in logprobs))

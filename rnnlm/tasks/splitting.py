@@ -1,0 +1,60 @@
+"""How raw text becomes the words that a task's model reads: split as its training data are."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rnnlm.tasks.codec import SOUNDS, Codec
+from rnnlm.tasks.data import encode_words
+from rnnlm.text import sources
+from rnnlm.text.labelled.example import LabelledText
+from rnnlm.text.labelled.formats import tell_format
+from rnnlm.text.labelled.settings import LabelledSettings
+from rnnlm.text.labelled.splitting.split_text import SplitText, at_marks, at_white_space
+from rnnlm.text.labelled.splitting.splitter import Splitter, learn_splitter
+
+FORMAT, SPLITTER = "format", "splitter"  # among the details of a codec
+
+Split = Callable[[str], SplitText]
+
+
+def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSettings) -> dict[str, Any]:
+    """What a codec keeps of its training data, read from these files, so that raw text is split and written as they are: their format, and
+    of CoNLL-U how it splits text.
+
+    Raises:
+        TextError: a file cannot be read.
+    """
+    details: dict[str, Any] = {FORMAT: train.format}
+    if train.format == "conllu":
+        treebanks = [name for name in sources.expand(tuple(files)) if tell_format(name, settings, "tagging") == "conllu"]
+        details[SPLITTER] = learn_splitter(treebanks, settings).to_dict()
+    return details
+
+
+@functools.lru_cache(maxsize=16)
+def splitter_of(codec: Codec) -> Split:
+    """How a model splits raw text. A tagger trained on CoNLL-U splits it as that treebank does, one of letters into letters, any other at
+    white space and marks; a classifier at white space, as its training texts are.
+
+    Raises:
+        ModelError: what the model knows of it is damaged.
+    """
+    if is_of_letters(codec):
+        return functools.partial(_letters, codec)
+    if not codec.word_columns:
+        return at_white_space
+    stored = codec.details.get(SPLITTER)
+    return at_marks if stored is None else Splitter.from_dict(stored).split
+
+
+def is_of_letters(codec: Codec) -> bool:
+    """Whether the model reads a word letter by letter, and its labels are the sounds of these."""
+    return any(column.form == SOUNDS for column in codec.columns)
+
+
+def _letters(codec: Codec, word: str) -> SplitText:
+    """The letters of a word; in the case that the model knows, where it knows them in one only."""
+    variants = (word, word.lower(), word.upper())
+    known = (each for each in variants if encode_words(codec.tokenizer, [tuple(each)]).is_known.all())
+    return SplitText(tuple(next(known, word)))

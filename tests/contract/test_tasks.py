@@ -1,0 +1,192 @@
+"""The contract that every model of a task keeps, over every kind in the registry and its variants: it is saved and loaded, a text has the
+same labels and scores in any company, probabilities sum to one."""
+
+import copy
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.models import model_folder, registry
+from rnnlm.neural.fitting.settings import RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks import figures
+from rnnlm.tasks.batches import ExampleBatches, batch_tensors
+from rnnlm.tasks.codec import MULTI
+from rnnlm.tasks.data import encode_examples, encode_words
+from rnnlm.tasks.fitting_settings import TaskFittingSettings
+from rnnlm.tasks.heads import TaggingHead
+from rnnlm.tasks.model import TaskModel
+from rnnlm.tasks.objective import JointLoss
+from rnnlm.tasks.prediction import Search, predict
+from support import tiny_tasks
+from support.tiny_tasks import VALID, fit, labelled, save
+
+SPELLED = {"characters": "lstm", "layers": 2}
+VARIANTS = {
+    ("tagging", "rnn"): [{"characters": None, "bidirectional": False}],
+    ("tagging", "gru"): [{"characters": None, "label_feedback": True}, {"tokenizer": "char", "characters": None, "layers": 2}],
+    ("tagging", "lstm"): [
+        {"output_layer": "crf"}, {**SPELLED, "connections": "dense", "both": True}, {"output_layer": "crf", "constrained": False},
+        {"bidirectional": False, "label_feedback": True}, {"both": True, "sentence_pooling": "attention", "ema_decay": 0.9},
+    ],
+    ("tagging", "qrnn"): [{"layers": 2, "output_layer": "crf"}],
+    ("classification", "lstm"): [{"sentence_pooling": name} for name in ("last", "mean", "max", "sum", "attention")] + [SPELLED],
+    ("classification", "gru"): [{"bidirectional": False, "sentence_pooling": "last"}, {"form": MULTI}, {"tokenizer": "char"}],
+    ("classification", "bag"): [{"layers": 2, "characters": "cnn"}],
+    ("classification", "cnn"): [{"filter_widths": "2,5"}],
+}  # fmt: skip
+CASES = [(kind.task, kind.name, variant) for kind in registry.TASK_KINDS for variant in [{}, *VARIANTS.get((kind.task, kind.name), [])]]
+PARTS = [  # each part of a network in one of them
+    *(("tagging", "lstm", settings) for settings in ({"output_layer": "crf", "both": True}, {"label_feedback": True})),
+    ("tagging", "qrnn", {}), ("tagging", "gru", {"characters": "lstm"}), ("classification", "rnn", {"sentence_pooling": "attention"}),
+    ("classification", "bag", {}), ("classification", "cnn", {"form": MULTI}),
+]  # fmt: skip
+TEXTS = [words for words, _, _ in VALID[:3]] + [["oslo"], ["never-seen", "at"], ["fly"] * 12]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([*case[:2], *map(str, case[2].values())]))
+def case(request):
+    """Task, kind, settings and the model."""
+    task, name, settings = request.param
+    return task, name, settings, fit(task, name, **{"budget": "2steps", "batch_rows": 3, "dropout_output": 0.1, **settings})
+
+
+@pytest.fixture(scope="module")
+def model(case):
+    return case[3]
+
+
+def same(one, other) -> bool:
+    """Whether two predictions are, bit by bit."""
+    return repr(one) == repr(other)
+
+
+def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
+    task, name, settings, model = case
+    folder = tmp_path / "m"
+    known = {key: value for key, value in settings.items() if key not in ("both", "form")}
+    save(folder, model, **known)
+    loaded, manifest = model_folder.load(folder, "cpu")
+    assert (loaded.task, manifest.model, manifest.settings["task"]) == (task, name, task)
+    search = Search(probabilities=True)
+    expected = predict(model, TEXTS, search)
+    for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded), copy.copy(model)):
+        assert same(predict(each, TEXTS, search), expected)
+    assert loaded.codec.columns == model.codec.columns and loaded.codec.fingerprint == model.codec.fingerprint
+    with torch.no_grad():
+        next(model.network.parameters()).add_(0.5)
+    try:
+        save(folder, model, **known)
+        assert same(predict(model_folder.load(folder, "cpu")[0], TEXTS, search), predict(model, TEXTS, search))
+        with pytest.raises(ModelError, match="has changed since it was pickled"):
+            pickle.loads(pickle.dumps(loaded))
+    finally:
+        with torch.no_grad():
+            next(model.network.parameters()).sub_(0.5)
+
+
+def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
+    with pytest.raises(UsageError, match="not loaded from a folder"):
+        pickle.dumps(model)
+    command = {"tagging": "rnnlm tag", "classification": "rnnlm classify"}[model.task]
+    with pytest.raises(UsageError, match=f"gives no probabilities of text.*{command}"):
+        model.score([[1]], [[1]], None)
+
+
+def test_probabilities_sum_to_one_and_are_those_of_what_is_predicted(model):
+    search = Search(constrained=False, probabilities=True)
+    for column, *found in zip(model.codec.columns, *predict(model, TEXTS, search), strict=True):
+        for words, each in zip(TEXTS, found, strict=True):
+            rows = len(words) if column.level == "word" else 1
+            assert each.p_TK.shape == (rows, len(column.symbols)) and (each.p_TK >= 0).all()
+            if column.form != MULTI:
+                np.testing.assert_allclose(each.p_TK.sum(1), 1, atol=1e-6)
+            if column.level == "text" and column.form != MULTI:
+                assert each.label == column.symbols[each.p_TK[0].argmax()]
+            if column.level == "word":
+                assert len(each.best[0].labels) == len(words) and each.best[0].logprob_nats < 0
+
+
+def scores(network, codec, texts, chosen):
+    """Of each text that is read together with the others: the loss of its own best labels and all probabilities, column by column."""
+    encoded = encode_words(codec.tokenizer, texts)
+    with torch.no_grad():
+        features = network(batch_tensors(encoded, np.array(chosen), torch.device("cpu")))
+        found = []
+        for head in network.heads:
+            if isinstance(head, TaggingHead):
+                p_TBK = head.label_probabilities(features.words_TBH, features.lengths_B)
+                best = head.predict(features.words_TBH, features.lengths_B)
+                found.append([
+                    (best.logprob_nB[0, row], best.labels_nTB[0, : len(texts[each]), row], p_TBK[: len(texts[each]), row])
+                    for row, each in enumerate(chosen)
+                ])  # fmt: skip
+            else:
+                p_BK = head.label_probabilities(features.text_BH)
+                found.append([(p_BK[row].log(), p_BK[row].argmax(), p_BK[row]) for row in range(len(chosen))])
+    return [list(each) for each in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+def test_a_text_has_the_same_labels_and_scores_alone_and_in_any_company(model, dtype, tolerance):
+    network = copy.deepcopy(model.network).to(dtype).eval()
+    alone = [scores(network, model.codec, TEXTS, [number])[0] for number in range(len(TEXTS))]
+    order = list(range(len(TEXTS)))
+    for seed in range(3):
+        random.Random(seed).shuffle(order)
+        some = order[: 2 + 2 * seed]
+        for number, found in zip(some, scores(network, model.codec, TEXTS, some), strict=True):
+            for (logprob, labels, p), (logprob_alone, labels_alone, p_alone) in zip(found, alone[number], strict=True):
+                torch.testing.assert_close(logprob, logprob_alone, atol=tolerance, rtol=0)
+                torch.testing.assert_close(p, p_alone, atol=tolerance, rtol=0)
+                assert torch.equal(labels, labels_alone)
+
+
+def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
+    task, _, settings, model = case
+    rows = [(["fly", "me", "to", "mars"], ["O", "O", "O", "B-planet"], "escape"), *VALID[:4]]
+    text = labelled(rows, task, settings.get("both", False))
+    data = encode_examples(model.codec, text, text)
+    found = figures.evaluate(model, data)
+    assert found["sentences"] == 5 and np.isfinite(found["loss_nats"]) and found["task"] == task
+    assert len(found["columns"]) == len(model.codec.columns)
+    assert all(0 <= column["accuracy"] < 1 for column in found["columns"] if column["accuracy"] is not None)
+
+
+@pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
+def test_a_training_step_and_a_prediction_run_on_the_meta_device(task, name, settings):
+    model = fit(task, name, **{**settings, "budget": "1steps", "batch_rows": 2})
+    network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
+    text = labelled([(["fly", "to", "oslo"], ["O", "O", "B-place"], "flight"), (["fare"], ["O"], "fare")], task, "both" in settings)
+    data = encode_examples(model.codec, text, text)
+    batches = ExampleBatches(data, model.codec, 2, 1, meta)
+    objective = JointLoss(TaskModel(network, model.codec), [1.0] * len(model.codec.columns))
+    trainer = Trainer(objective, batches, None, TaskFittingSettings(), RunSettings(budget="2steps"), "fp32")
+    loss, _ = trainer.step(batches.next(), (), 0.1)
+    used = [weight for weight in network.parameters() if weight.grad is not None]
+    assert loss.device.type == "meta" and used and all(weight.grad.device.type == "meta" for weight in used)
+    features = network(batch_tensors(data.words_encoded, np.arange(2), meta))
+    for head in network.eval().heads:
+        if isinstance(head, TaggingHead):
+            p = head.label_probabilities(features.words_TBH, features.lengths_B)
+            paths = head.predict(features.words_TBH, features.lengths_B)
+            assert paths.labels_nTB.shape[1:] == p.shape[:2] and paths.labels_nTB.device.type == "meta"
+        else:
+            p = head.label_probabilities(features.text_BH)
+        assert p.device.type == "meta"
+
+
+@pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
+def test_a_run_in_bf16_is_close_to_one_in_fp32(task, name, settings):
+    own = {"budget": "2steps", "learning_rate": 0.01, "batch_rows": 4, **settings}
+    fp32, bf16 = (tiny_tasks.run(task, name, precision=precision, **own)[-1].model for precision in ("fp32", "bf16"))
+    changed = False
+    for key, array in fp32.to_arrays().items():
+        other = bf16.to_arrays()[key]
+        changed |= not np.array_equal(array, other)
+        np.testing.assert_allclose(other, array, atol=0.05)
+    assert changed
