@@ -143,6 +143,7 @@ def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, s
     assert len(predict(trainer.objective.model(), [["a", "b"], ["c"]], Search(probabilities=True))) == 2
 
 
-def test_weights_of_losses_are_as_many_as_columns():
-    with pytest.raises(SettingsError, match="loss_weights = 1,2 has 2 weights; 1 label columns are learned"):
-        trainer_of("tagging", "gru", loss_weights="1,2")
+@pytest.mark.parametrize("given, what", [("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn")])
+def test_weights_of_losses_are_as_many_as_columns(given, what):
+    with pytest.raises(SettingsError, match=f"loss_weights = {given} {what}"):
+        trainer_of("tagging", "gru", loss_weights=given)
