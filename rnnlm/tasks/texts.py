@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import numpy as np
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
@@ -134,13 +135,18 @@ def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolv
 
 
 def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
-    """The text but its last `share`, and that."""
+    """The text but its last `share`, and that; of texts with a label each, which often stand label by label in a file, a share drawn at
+    random, the same each time."""
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
         notice("there are too few examples to hold some out for validation: the last weights are kept")
         return text, None, "none: there are too few examples"
-    train, held_out = text.examples[:-count], text.examples[-count:]
-    return replace(text, examples=train), replace(text, examples=held_out), f"the last {count:,} examples, held out"
+    if text.word_columns:
+        train, held_out = text.examples[:-count], text.examples[-count:]
+        return replace(text, examples=train), replace(text, examples=held_out), f"the last {count:,} examples, held out"
+    drawn = set(np.random.default_rng(0).permutation(len(text.examples))[:count].tolist())
+    train, held_out = (tuple(each for place, each in enumerate(text.examples) if (place in drawn) == is_held) for is_held in (False, True))
+    return replace(text, examples=train), replace(text, examples=held_out), f"{count:,} examples drawn at random, held out"
 
 
 def _codec(

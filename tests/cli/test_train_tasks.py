@@ -4,7 +4,10 @@ import pytest
 
 import rnnlm as library
 from rnnlm.errors import RnnlmError
+from rnnlm.events import never
 from rnnlm.models import model_folder
+from rnnlm.tasks import texts
+from rnnlm.training.request import Request, resolve_request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 
 NOTHING = ("--budget", "1steps")
@@ -25,6 +28,24 @@ def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tag
         found = manifest.results["valid"]["columns"]
         assert len(found) == figures and all(column[column["main"]] >= 0.9 for column in found)
         assert f"step {manifest.step}" in each.err
+
+
+@pytest.mark.parametrize("task, expected", [("classification", {"0", "1", "2", "3"}), ("tagging", {"3"})])
+def test_texts_held_out_are_drawn_at_random_and_sentences_are_the_last_ones(data, task, expected):
+    """Texts often stand label by label in a file: the last ones would have one label."""
+    rows = [(str(number // 25), f"word{number}") for number in range(100)]
+    form = "label\ttext\n{}" if task == "classification" else "{}"
+    lines = [f"{label}\t{word}\n" if task == "classification" else f"{word} {label}\n\n" for label, word in rows]
+    (data / "sorted").write_text(form.format("".join(lines)), encoding="utf-8")
+    found = [
+        texts.open_texts(request, resolved, kind, never)
+        for request in [Request(text=("sorted",), task=task, flags={"holdout": 0.2})] * 2
+        for _, kind, resolved in [resolve_request(request)]
+    ]
+    train, valid = found[0].data.train.examples, found[0].data.valid.examples
+    labels = {label for each in valid for label in (*each.text_labels, *(row[0] for row in each.word_labels))}
+    assert (len(train), len(valid)) == (80, 20) and labels == expected and not {*train} & {*valid}
+    assert found[1].data.valid.examples == valid
 
 
 REFUSED = [
