@@ -9,6 +9,7 @@ from typing import Any
 from rnnlm.errors import UsageError
 
 from . import terminal
+from .label_figures import percent
 from .live import display_for
 from .signals import Signals, saving_ignored
 
@@ -125,8 +126,13 @@ def _say_ended(event: Any) -> None:
     if event.error:
         terminal.show_error(f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint)
     else:
-        figure = f"validation perplexity {terminal.number(event.result.valid_ppl)}, " if event.result.valid_ppl else ""
+        figure = f"validation {_figure(event.result)}, " if event.result.of("valid") is not None else ""
         terminal.say(f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters")
+
+
+def _figure(result: Any) -> str:
+    """The figure of the validation text that counts, with its name."""
+    return f"{result.main} {percent(result.of('valid'))} %" if result.main else f"perplexity {terminal.number(result.of('valid'))}"
 
 
 @contextlib.contextmanager
@@ -168,19 +174,23 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         files = {name: getattr(finished, name) for name in ("folder", "stopped", "table", "curves")}
         terminal.print_json({**files, "runs": results, **_settings(planned)})
     elif finished.results:
-        rows = [_row(result, has_test=any(each.test_signature for each in finished.results)) for result in finished.results]
+        has_test = any(each.test_signature for each in finished.results)
+        main = next((each.main for each in finished.results if each.main), None)
+        rows = [_row(result, has_test, main) for result in finished.results]
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
         terminal.say(f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else ""))
 
 
-def _row(result: Any, has_test: bool) -> dict[str, str]:
+def _row(result: Any, has_test: bool, main: str | None) -> dict[str, str]:
+    """main: the figure of labels that counts; None of language models."""
     figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values) | {name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()}
     for text in ("valid", *(["test"] if has_test else [])):
-        low, high = (getattr(result, f"{text}_ppl_{bound}") for bound in ("low", "high"))
-        row[f"{text}_ppl"] = terminal.number(getattr(result, f"{text}_ppl"))
-        row[f"{text}_95%"] = "-" if low is None else f"[{terminal.number(low)}, {terminal.number(high)}]"
+        low, high = (result.of(text, bound) for bound in ("low", "high"))
+        shown = percent if main else terminal.number
+        row[f"{text}_{main or 'ppl'}"] = shown(result.of(text))
+        row[f"{text}_95%"] = "-" if low is None else f"[{shown(low)}, {shown(high)}]"
     return row
 
 

@@ -144,8 +144,9 @@ text_options = section(
 )  # fmt: skip
 
 
+_LABELS = "Labels, of taggers and classifiers"
 label_options = section(
-    "Labels, of taggers and classifiers",
+    _LABELS,
     click.option("--format", metavar="FORMAT", help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
     click.option("--label-column", metavar="NAME,...", help="Columns of the gold labels, by name or number."),
     click.option("--sentence-label-column", metavar="NAME,...", help="Of a tagger: columns of gold labels of the whole sentence."),
@@ -153,23 +154,42 @@ label_options = section(
     click.option("--scheme", metavar="SCHEME", help="How gold labels write spans: none, iob1, bio, bioes, ..."),
     click.option("--mode", type=click.Choice(["conlleval", "strict"]), help="How spans are counted: as the script conlleval does, or only "
                  "those that keep to their scheme, as seqeval's strict mode does.  [default: conlleval]"),
+)  # fmt: skip
+confusion_options = section(
+    _LABELS,
     click.option("--confusions", type=click.IntRange(0), metavar="N", help="Show the N most frequent confusions.  [default: 10]"),
     click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
-_LABEL_OPTIONS = ("format", "label_column", "sentence_label_column", "labels", "scheme", "mode", "confusions", "plot", "overwrite")
+LABEL_OPTIONS = ("format", "label_column", "sentence_label_column", "labels", "scheme", "mode")
+CONFUSION_OPTIONS = ("confusions", "plot", "overwrite")
+_OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents", "special_symbols")
 
 
 def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `label_options` out of `given`."""
-    return {name: given.pop(name) for name in _LABEL_OPTIONS}
+    """Takes the values of `label_options`, and of `text_options`, out of `given`: keywords of :func:`rnnlm.evaluate` for labelled data."""
+    labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
+    reading = {name: given.pop(name) for name in (*LABEL_OPTIONS, "column", "delimiter", "encoding_errors") if name in given}
+    for name in _OF_PLAIN_TEXT:
+        given.pop(name)
+    return {"labels": labels, "mode": mode, "reading": reading}
+
+
+def check_task(task: str, name: str, others: Collection[str], labelled: Collection[str] = ()) -> bool:
+    """Whether models are of another task than language modelling; options that do not go with them are wrong usage. name: of one of them.
+    others: options of the command that are for language models, beside those for reading text; labelled: those that are for others."""
+    if task == "language-model":
+        refuse_given((*LABEL_OPTIONS, *labelled), f"{name} is a language model, and this is for models of labels.")
+        return False
+    refuse_given((*_OF_PLAIN_TEXT, *others), f"{name} is a model of {task}, and this is for language models.")
+    return True
 
 
 def refuse_given(names: Collection[str], why: str) -> None:
     """Wrong usage, if one of the options with these parameters stands on the command line."""
     context = click.get_current_context()
     options = {option.name: option.opts[-1] for option in context.command.params}
-    stands = [options[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    stands = [options[name] for name in names if name in options and context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     refuse_if(stands, f"{', '.join(stands)}: {why}")
 
 

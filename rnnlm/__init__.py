@@ -63,7 +63,7 @@ _PUBLIC = {
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "classify": "rnnlm.tasks.labelling.classifying",
-    "compare": "rnnlm.evaluation.comparison.comparison",
+    "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
     "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
@@ -114,8 +114,8 @@ if TYPE_CHECKING:
     from rnnlm.combinations.mixture import Mixture
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
-    from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings, compare
-    from rnnlm.evaluation.evaluation import evaluate
+    from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
+    from rnnlm.evaluation.evaluation import compare, evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation
     from rnnlm.evaluation.soundness import audit

@@ -90,13 +90,12 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
-    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML cannot say, unless it is a name
-    that the setting has.
+    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML cannot say.
 
     Raises:
         SettingsError: it is of another type, out of range, or not a finite number.
     """
-    if isinstance(value, str) and value.lower() in ("none", "null") and not any("none" in each.get("enum", ()) for each in _schemas(kind)):
+    if isinstance(value, str) and value.lower() in ("none", "null"):
         value = None
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)

@@ -7,7 +7,20 @@ import click
 
 from .. import terminal
 from ..help import Command
-from ..options import PATH, context_option, corpus_of, device_option, json_option, section, text_flags, text_options
+from ..options import (
+    LABEL_OPTIONS,
+    PATH,
+    check_task,
+    context_option,
+    corpus_of,
+    device_option,
+    json_option,
+    label_options,
+    section,
+    take_label_options,
+    text_flags,
+    text_options,
+)
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
 COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
@@ -31,6 +44,7 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
                  help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]"),
     click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the resampling."),
 )  # fmt: skip
+@label_options
 @section("Run", device_option)
 @section(
     "Output",
@@ -44,20 +58,65 @@ def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text: perplexities, and where they differ.
+    """Compare models on a text: perplexities or labels, and where they differ.
 
     \b
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
+    rnnlm compare crf softmax --on test.conll      of taggers: F1, accuracy, ...
 
     Perplexities and differences have 95 % intervals, differences also p-values.
 
     Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
     compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each
     difference is given with and without them.
+
+    Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`, sentences being resampled; p is that of
+    approximate randomisation.
     """
-    flags = text_flags(given)
+    if _are_of_labels(models):
+        resampling = {name: given[name] for name in ("resamples", "seed")}
+        _compare_labels(models, on, resampling | take_label_options(given), device, as_json)
+        return
+    for name in LABEL_OPTIONS:
+        given.pop(name)
+    settings = {name: given.pop(name) for name in ("context", "block_lines", "resamples", "seed")}
+    result = _compare(models, on, train, report, settings | {"top": top}, text_flags(given), device, overwrite)
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        _show(result, SHOWN if top is None else top)
+    if report:
+        terminal.say(f"the report is in {report}")
+
+
+def _are_of_labels(models: tuple[str, ...]) -> bool:
+    """Whether the models are of another task than language modelling, all of one."""
+    from rnnlm.models.loading import task_of
+
+    tasks = {name: task_of(name) for name in models}
+    if len(set(tasks.values())) > 1:
+        from rnnlm.models.uses import check_same_task
+
+        check_same_task(tasks)
+    return check_task(tasks[models[0]], models[0], ("context", "block_lines", "train", "report", "overwrite", "top"))
+
+
+def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+    from rnnlm.tasks.comparison import compare
+
+    from ..label_differences import show
+
+    result = compare(models, on, device=device, **given)
+    terminal.print_json(result.to_dict()) if as_json else show(result)
+
+
+def _compare(
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, given: dict[str, Any],
+    flags: dict[str, Any], device: str, overwrite: bool,
+) -> Any:  # fmt: skip
+    """Language models side by side, with the report if one is asked for."""
     progress = terminal.Progress()
     corpus = corpus_of(on, flags)
     trained_on = corpus_of(train, flags) if train else None
@@ -70,16 +129,12 @@ def command(
         comparison_report.check(report, overwrite)
         writing.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
-    settings = comparison.ComparisonSettings(top=comparison.TOP if top is None else top, **given)
+    given["top"] = comparison.TOP if given["top"] is None else given["top"]
+    settings = comparison.ComparisonSettings(**given)
     result = comparison.compare(models, corpus, train=trained_on, settings=settings, device=device, report=progress)
     if report:
         comparison_report.write(report, result)
-    if as_json:
-        terminal.print_json(result.to_dict())
-    else:
-        _show(result, SHOWN if top is None else top)
-    if report:
-        terminal.say(f"the report is in {report}")
+    return result
 
 
 def _show(result: Any, top: int) -> None:

@@ -8,14 +8,13 @@ import click
 from .. import options, terminal
 from ..help import Command
 
-_OF_LANGUAGE_MODELS = ("context", "kind", "settings", "split", "keep_blank_lines", "documents", "special_symbols")
-
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
 @options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
 @options.section("Text", options.context_option, options.text_options)
 @options.label_options
+@options.confusion_options
 @options.section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
@@ -42,15 +41,13 @@ def command(
     say otherwise. The bundled corpora are named, and stand for their test part. Labels that training never saw count as wrong.
     """
     from rnnlm.models.loading import task_of
-    from rnnlm.models.registry import LANGUAGE_MODEL
 
-    labelled = options.take_label_options(given)
-    if (task := task_of(options.named(model_name))) != LANGUAGE_MODEL:
-        options.refuse_given(_OF_LANGUAGE_MODELS, f"{model_name} is a model of {task}: this is about language models.")
-        reading = {name: given[name] for name in ("column", "delimiter", "encoding_errors")}
-        _evaluate_labels(model_name, text, reading | labelled, device, as_json)
+    task, of_language_models = task_of(options.named(model_name)), ("context", "kind", "settings")
+    if options.check_task(task, str(model_name), of_language_models, options.CONFUSION_OPTIONS):
+        _evaluate_labels(str(model_name), text, given, device, as_json)
         return
-    options.refuse_given(labelled, f"{model_name} is a language model: this is about models of labels.")
+    for name in (*options.LABEL_OPTIONS, *options.CONFUSION_OPTIONS):
+        given.pop(name)
     corpus = options.corpus_of(text, options.text_flags(given))
     model = options.load_model(model_name, device, kind, settings)
     from rnnlm.evaluation.perplexity import evaluate
@@ -82,8 +79,7 @@ def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, An
         check_file(plot, overwrite)
     from rnnlm.tasks.evaluation import evaluate
 
-    labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
-    found = evaluate(model_name, text, labels=labels, mode=mode, settings=given, device=device)
+    found = evaluate(model_name, text, device=device, **options.take_label_options(given))
     if plot:
         label_figures.draw(found, plot, overwrite)
     if as_json:

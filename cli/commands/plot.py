@@ -7,7 +7,7 @@ import click
 from .. import terminal
 from ..options import PATH, json_option, refuse_if
 
-_COLUMNS = ("run", "steps", "tokens", "epochs", "seconds", "ppl_token", "chooses")
+_POINT = ("steps", "tokens", "epochs", "seconds", "value", "chooses")
 
 
 @click.command()
@@ -27,7 +27,8 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
 
     RUN: the folder of a training run or of a grid, or the name of a model.
 
-    A point is the validation perplexity per token after so many steps, as training measured it; a run has 20 or more, evenly
+    A point is the validation perplexity per token after so many steps, as training measured it, or of taggers and classifiers the figure
+    that chooses the model; a run has 20 or more, evenly
     over its budget (rnnlm train --set min_validations=N), unless that is some seconds. Those between the ends of epochs do
     not choose the model that is kept: their column `chooses` is false. An n-gram model has no curve, and is drawn as a
     level line.
@@ -47,6 +48,8 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
     if as_json:
         terminal.print_json(*(curve.to_dict() for curve in curves))
     elif not output:
-        points = [(curve.name, vars(point).values()) for curve in curves for point in curve.points]
+        points = [(curve.name, [getattr(point, name) for name in _POINT]) for curve in curves for point in curve.points]
         rows = [[name, *(terminal.cell(value, 4, "d") for value in values)] for name, values in points]
-        terminal.print_table(_COLUMNS, rows, right=_COLUMNS[1:])
+        measured = dict.fromkeys(curve.criterion for curve in curves if curve.points)
+        columns = ["run", *_POINT[:-2], next(iter(measured)) if len(measured) == 1 else "figure", _POINT[-1]]
+        terminal.print_table(columns, rows, right=columns[1:])

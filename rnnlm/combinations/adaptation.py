@@ -11,7 +11,7 @@ from rnnlm.combinations.settings import KINDS, OF_RMS, describe
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.interface import HiddenStateModel, LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 
 
 def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
@@ -28,7 +28,7 @@ def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, st
     """
     settings = settings or settings_class(kind)()
     check("adapt", {"settings": settings}, {"settings": settings_class(kind)})
-    model = model_of(model)
+    model = language_model_of(model)
     if kind == "unigram":
         from rnnlm.combinations.unigram_cache import UnigramCache
 

@@ -22,7 +22,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import read_manifest
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
@@ -88,7 +88,7 @@ def evaluate(
     began = time.perf_counter()
     check_context(context)
     text = _bundled_test(model) if text is None else text
-    model = model_of(model)
+    model = language_model_of(model)
     if isinstance(text, EncodedText):
         encoded = text
     else:

@@ -3,7 +3,8 @@
 Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
 that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
-contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that.
+contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that. What is asked
+of a model of labels instead is the matter of :mod:`rnnlm.tasks.soundness`.
 """
 
 import dataclasses
@@ -41,7 +42,8 @@ def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: 
     """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
 
     name: or a model that was loaded, whose folder is checked.
-    sample: after how many contexts the sums are taken; None: after all, if that is not too much.
+    sample: after how many contexts the sums are taken, of a model of labels in how many sentences; None: after all, if that is not too
+        much.
 
     Raises:
         UsageError: the sample is empty, or the model was not loaded from a folder. ModelError: there is no such model. DeviceError:
@@ -84,6 +86,9 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     numbers = sum(array.size for array in stored.values())
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
+    if manifest.settings.get("task") in registry.TASKS:
+        yield from registry.task_function("soundness:checks")(model, sample, seed)
+        return
     if hasattr(model, "check_tables"):
         problem, detail = model.check_tables()
         yield Check("tables", "failed" if problem else "ok", problem or detail)

@@ -12,7 +12,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 
@@ -27,7 +27,7 @@ def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) ->
             are not numbers.
     """
     check_count(count)
-    model = model_of(model)
+    model = language_model_of(model)
     before, begun = _split(model, text)
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))

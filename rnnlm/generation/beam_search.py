@@ -21,7 +21,7 @@ from rnnlm.generation.loop import read_prompt
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 
 ROWS_PER_CALL = 128
 
@@ -62,7 +62,7 @@ def likeliest(
     """
     if not 1 <= num <= settings.beam:
         raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
-    model = model_of(model)
+    model = language_model_of(model)
     if model.max_rows and model.max_rows < settings.beam:
         raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
     banned = Ban(model.tokenizer, ban, settings.unknown)

@@ -16,7 +16,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.direction import check_reads_forward
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import check_reserved
 
 
@@ -50,7 +50,7 @@ def generate(
         raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
     if settings.seed >= 1 << 64:
         raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
-    model = model_of(model)
+    model = language_model_of(model)
     check_reads_forward(model.tokenizer, "generate text")
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)

@@ -111,7 +111,7 @@ class Model:
                 model: AnyModel = exchange.load_arpa(path)
         else:
             path = str(loading.find(path))
-            model = loading.load(path, device)
+            model = loading.language_model_of(path, device)
         self._set(model, os.path.abspath(path))
 
     @classmethod
@@ -122,7 +122,7 @@ class Model:
             ModelError: there is no model of that name.
         """
         made = cls.__new__(cls)
-        made._set(loading.model_of(model), str(path))
+        made._set(loading.language_model_of(model), str(path))
         return made
 
     def _set(self, model: AnyModel, path: str) -> None:

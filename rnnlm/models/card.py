@@ -21,6 +21,7 @@ _USE = {
     "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
     "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
 }
+_FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}  # else labels
 FIGURES = (
     "f1",
     "precision",
@@ -62,7 +63,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## How to use it",
         "",
         "```",
-        *(command.format(name=name) for command in _USE[_task(manifest)] if not (_is_reversed(manifest) and "generate" in command)),
+        *(each for each in commands(_task(manifest), name) if not (_is_reversed(manifest) and "generate" in each)),
         "```",
         "",
         "## Settings",
@@ -87,6 +88,11 @@ def _is_reversed(manifest: Manifest) -> bool:
     return bool(manifest.tokenizer.get("reversed"))
 
 
+def commands(task: str, name: str) -> Iterator[str]:
+    """What is done with a model of a task that is called `name`."""
+    return (command.format(name=name) for command in _USE[task])
+
+
 def _task(manifest: Manifest) -> str:
     return str(manifest.settings.get("task", LANGUAGE_MODEL))
 
@@ -105,12 +111,19 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} lines"
+        of = {"tagging": "sentences", "classification": "texts"}.get(_task(manifest), "lines")
+        text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        for name in ("init_from", "init_from_reversed"):
+            if name in training:
+                yield name.replace("_", " "), f"`{training[name]}`"
+        if "contextual" in training:
+            yield "language models beside", listed(training["contextual"])
         yield "validation", training.get("validation", "none")
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
+    yield from labels(tokenizer)
     yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
     if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
@@ -125,6 +138,18 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"
     yield "model", f"`{manifest.fingerprint}`"
+
+
+def labels(codec: Any) -> Iterator[tuple[str, str]]:
+    """The labels of each column that a model of another task than language modelling has learned: how many, and examples."""
+    for column in getattr(codec, "columns", ()):
+        of = "of each " + ("letter" if column.form == "sounds" else column.level)
+        types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""}) if column.scheme != "none" else []
+        if types:
+            yield f"labels {column.name}", f"{of}, spans of {len(types):,} {'types' if types[1:] else 'type'} in {column.scheme}: {listed(types)}"
+        else:
+            what = _FORMS.get(column.form, "labels")
+            yield f"labels {column.name}", f"{of}, {len(column.symbols):,} {what}: {listed(list(column.symbols))}"
 
 
 def _results(results: dict[str, dict[str, Any]]) -> list[str]:

@@ -35,7 +35,12 @@ def describe(name: str) -> dict[str, Any]:
 
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, tokenizer, shapes = model_folder.content(folder, manifest)
-    return {
+    labels = [
+        {"column": each.name, "level": each.level, "scheme": each.scheme, "form": each.form, "labels": list(each.symbols)}
+        for each in getattr(tokenizer, "columns", ())
+    ]
+    of_task = {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
+    return of_task | {
         "folder": str(folder),
         "model": manifest.model,
         "about": kind.about,
@@ -82,9 +87,21 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield from _run(manifest)
     yield from _settings(manifest)
     yield from _results(manifest.results)
+    yield from (("use it", command) for command in _commands(manifest, called))
+
+
+def _commands(manifest: model_folder.Manifest, called: str) -> Iterator[str]:
+    if (task := _task(manifest)) != registry.LANGUAGE_MODEL:
+        yield from card.commands(task, called)
+        yield f"rnnlm compare {called} OTHER --on DATA"
+        return
     generating = [] if manifest.tokenizer.get("reversed") else [f"generate -m {called}"]
     for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", *generating):
-        yield "use it", f"rnnlm {command}"
+        yield f"rnnlm {command}"
+
+
+def _task(manifest: model_folder.Manifest) -> str:
+    return str(manifest.settings.get("task", registry.LANGUAGE_MODEL))
 
 
 def _size(count: int) -> str:
@@ -95,7 +112,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     """What the model card says of texts, parts and tokenizer; of a combination of many parts the first ones."""
     if source := manifest.training.get("imported_from"):
         yield "imported from", source
-    told = {what: value.replace("`", "") for what, value in card.facts(manifest, model_folder.load_tokenizer(folder, manifest))}
+    told = {what: value.replace("`", "") for what, value in card.facts(manifest, model_folder.content(folder, manifest)[1])}
     told["tokenizer"] = ", ".join([told["tokenizer"], *_changed(manifest.tokenizer, TokenizerSettings)])
     parts = [what for what in told if what.startswith("part ")]
     untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
@@ -117,8 +134,12 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 
 def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Those of the model, then those of its training."""
-    own, *others = registry.kind_of(manifest.model).settings_classes()
-    for what, classes in (("settings", [own]), ("trained with", [*others, TextSettings])):
+    kind = registry.kind_of(manifest.model, _task(manifest))
+    own, *others = kind.settings_classes()
+    of_texts: list[type] = [TextSettings]
+    if kind.task != registry.LANGUAGE_MODEL:
+        of_texts = [each for each in kind.text_settings if not issubclass(each, TokenizerSettings)]
+    for what, classes in (("settings", [own]), ("trained with", [*others, *of_texts])):
         if told := _changed(card.settings_of(manifest), *classes):
             yield what, " ".join(told)
 
@@ -133,12 +154,23 @@ def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
 
 def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for text, found in list(results.items())[-MOST_RESULTS:]:
+        if "columns" in found:
+            yield from _figures(text, found["columns"])
+            continue
         per_token, per_word, known = (card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov"))
         told = f"perplexity {per_token} per token, {per_word} per word"
         told += f"; {known} without its {found['oov_words']:,} unknown words" if found["oov_words"] else ""
         told += "" if found.get("normalised", True) else " (not normalised)"
         yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
         yield "signature", found["signature"]
+
+
+def _figures(text: str, columns: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Those of labels, in percent."""
+    for each in columns:
+        shown = [f"{name} {100 * each[name]:.2f}" for name in card.FIGURES if each.get(name) is not None]
+        yield text, (f"{each['column']}: " if len(columns) > 1 else "") + ", ".join(shown)
+        yield "signature", each["signature"]
 
 
 def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -35,10 +35,19 @@ def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -
     """The model itself, or the one of that name as :func:`load` opens it, anew each time.
 
     Raises:
-        As :func:`load`. UsageError: it is of another task, and gives no probabilities of text.
+        As :func:`load`.
+    """
+    return load(model, device) if isinstance(model, (str, os.PathLike)) else model
+
+
+def language_model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
+    """The same, which must be a language model.
+
+    Raises:
+        As :func:`load`. UsageError: it is a model of another task, and gives no probabilities of text.
     """
     uses.check_use("score", task_of(model), called(model))
-    return load(model, device) if isinstance(model, (str, os.PathLike)) else model
+    return model_of(model, device)
 
 
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
@@ -67,7 +76,7 @@ def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[s
         As :func:`load`.
     """
     named = models if isinstance(models, Mapping) else {str(name): name for name in models}
-    return {name: model_of(model) for name, model in named.items()}
+    return {name: language_model_of(model) for name, model in named.items()}
 
 
 def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:

@@ -179,9 +179,9 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any,
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
-def task_evaluation(name: str) -> Callable[..., Any]:
-    """A function for models of tasks that labels are measured with: see :mod:`rnnlm.tasks.evaluation`."""
-    return resolve_name(f"rnnlm.tasks.evaluation:{name}")
+def task_function(path: str) -> Callable[..., Any]:
+    """A function of :mod:`rnnlm.tasks`, given as "module:name", for those that do with models of labels what they do with others."""
+    return resolve_name(f"rnnlm.tasks.{path}")
 
 
 def check_companions(folder: Path) -> list[str]:

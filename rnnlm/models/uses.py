@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Protocol
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.models.registry import LANGUAGE_MODEL
 
 
@@ -44,31 +44,39 @@ USES: Mapping[str, Mapping[str, str]] = {
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
 }  # fmt: skip
 WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts"}
-_INSTEAD = {LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
-_NO_TEXT = "it gives no probabilities of text"
-_WHY = {  # of commands for language models, why they do nothing with those of other tasks
-    "generate": "it writes labels, not text",
-    "prune": "it has no n-grams",
-    "tune": "only language models adapt themselves to what they read",
+_INSTEAD = {TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
+_NO_TEXT = "gives no probabilities of text"
+_WHY = {  # what a model of another task does not do that a command for language models needs
+    "generate": "writes labels, not text",
+    "prune": "has no n-grams",
+    "tune": "does not adapt itself to what it reads",
 }
-_NO_LABELS = "it has learned no labels of {of}"
 
 
 def check_use(command: str, task: str, name: str | None) -> None:
-    """Whether a command does something with the models of a task. name: what the model is called; None of one in memory.
+    """Whether a command does something with the models of a task; those that label say themselves what a model of another task is
+    (:mod:`rnnlm.tasks.labelling.opening`). name: what the model is called; None of one in memory.
 
     Raises:
         UsageError: it does not; the hint names the command that does.
     """
-    if command in USES and task not in USES[command]:
+    if command not in ("tag", "classify") and command in USES and task not in USES[command]:
         raise refusal(command, task, name)
 
 
 def refusal(command: str, task: str, name: str | None) -> UsageError:
-    """Why a command does nothing with the model called `name`, and which one does."""
-    if command in ("tag", "classify"):
-        why = _NO_LABELS.format(of="words" if command == "tag" else "whole texts")
-    else:
-        why = _WHY.get(command, _NO_TEXT)
+    """Why a command for language models does nothing with the model called `name`, which is of another task, and which one does."""
     hint = f"rnnlm {_INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
-    return UsageError(f"{name or 'this model'} is {WHAT[task]}", why, hint)
+    why = f"it is {WHAT[task]}, and {_WHY.get(command, _NO_TEXT)}"
+    return UsageError(f"{name or 'this model'} is not a language model", why, f"{hint}, or rnnlm eval")
+
+
+def check_same_task(tasks: Mapping[str, str]) -> None:
+    """Whether models, each by its name, are of one task.
+
+    Raises:
+        ComparisonError: they are not.
+    """
+    if len(set(tasks.values())) > 1:
+        why = ", ".join(f"{name} is {WHAT[task]}" for name, task in tasks.items())
+        raise ComparisonError("models of different tasks do not compare", why, "name models of one task")

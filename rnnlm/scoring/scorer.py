@@ -23,7 +23,7 @@ from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.shown_words import ShownWords, Split, shown_words
 from rnnlm.inference.word_surprisal import WordFinder, WordSpans
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
 from rnnlm.scoring.sentence_checks import check
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
@@ -107,7 +107,7 @@ def score_chunks(
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
-    model = model_of(model)
+    model = language_model_of(model)
     _check_settings(model, settings)
     unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
     return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by).chunks(sentences, skip)

@@ -9,7 +9,7 @@ from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
 from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
 from rnnlm.scoring.sentences import Sentence
@@ -56,7 +56,7 @@ def score_models(
             :func:`rnnlm.score_sentences`, while iterating.
     """
     named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
-    opened = {name: model_of(model, device) for name, model in named.items()}
+    opened = {name: language_model_of(model, device) for name, model in named.items()}
     each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
     chunks = score_chunks_of_models(opened, each, settings)
     return (scores for chunk in chunks for scores in chunk)

@@ -19,7 +19,7 @@ from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.inference.word_tokens import WordTokens
 from rnnlm.interface import BOUNDARY, LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import split_words
 
 
@@ -143,4 +143,4 @@ def scorer(model: LanguageModel | str | Path) -> WordScorer:
     Raises:
         ModelError: there is no such model, or it is damaged.
     """
-    return WordScorer(model_of(model))
+    return WordScorer(language_model_of(model))

@@ -23,13 +23,13 @@ Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 def evaluate(
     model: TaskModel | str | Path, data: Labelled | None = None, *, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
-    settings: Mapping[str, Any] | None = None, device: str | Device = "auto",
+    reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
 ) -> TaskEvaluation:  # fmt: skip
     """The figures of a model, itself or by its name, on labelled data: files, which are read as its training data were, or examples.
 
     data: None stands for the test part of the bundled corpus that the model was trained on.
     labels: for each file one with its labels, where these are in files of their own. mode: how spans are counted, "conlleval" or "strict".
-    settings: those of :class:`~rnnlm.text.labelled.settings.LabelledSettings` that are to differ from the training data's.
+    reading: those of :class:`~rnnlm.text.labelled.settings.LabelledSettings` that are to differ from the training data's.
 
     Raises:
         TextError: a file cannot be read. UsageError: the data do not have the labels that the model has learned. ModelError: there is no
@@ -38,7 +38,7 @@ def evaluate(
     if data is None:
         data = _bundled_test(model)
     its = cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device))
-    return figures.measure(its, opened(its, data, labels, settings), mode)
+    return figures.measure(its, opened(its, data, labels, reading), mode)
 
 
 def _bundled_test(model: TaskModel | str | Path) -> str:
@@ -55,10 +55,13 @@ def _bundled_test(model: TaskModel | str | Path) -> str:
     raise UsageError("no data to evaluate on", hint="name a file: evaluate(model, 'test.conllu')")
 
 
-def opened(model: TaskModel, data: Labelled, labels: Sequence[str | Path] = (), settings: Mapping[str, Any] | None = None) -> LabelledData:
-    """Labelled data as `model` reads them; what is given is as for :func:`evaluate`."""
+def opened(
+    model: TaskModel, data: Labelled, labels: Sequence[str | Path] = (), reading: Mapping[str, Any] | None = None, called: str = ""
+) -> LabelledData:
+    """Labelled data as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in notices, where there are
+    several."""
     if isinstance(data, LabelledData):
         return data
     if isinstance(data, LabelledText):
-        return labelled_data(model.codec, data, "the data")
-    return open_data(model, [data] if isinstance(data, (str, PathLike)) else data, labels, settings)
+        return labelled_data(model.codec, data, "the data", called)
+    return open_data(model, [data] if isinstance(data, (str, PathLike)) else data, labels, reading, called)

@@ -25,12 +25,14 @@ MOST_NAMED = 5  # labels in a notice
 Paths = Sequence[str | PathLike[str]]
 
 
-def open_data(model: TaskModel, paths: Paths, labels: Paths = (), overrides: Mapping[str, Any] | None = None) -> LabelledData:
+def open_data(
+    model: TaskModel, paths: Paths, labels: Paths = (), overrides: Mapping[str, Any] | None = None, called: str = ""
+) -> LabelledData:
     """The examples of some files as `model` reads them. A bundled corpus is named, and stands for its test part.
 
     labels: for each file one with its labels. overrides: settings of :class:`~rnnlm.text.labelled.settings.LabelledSettings` that are not
-    to be those of the training data. Notices name labels that training never saw, and how many words cannot be aligned: they count as
-    wrong.
+    to be those of the training data. called: the model, in notices. These name labels that training never saw, and how many words cannot
+    be aligned: they count as wrong.
 
     Raises:
         TextError: a file cannot be read, or lacks a column. UsageError: the labels are not those that the model has learned.
@@ -38,16 +40,18 @@ def open_data(model: TaskModel, paths: Paths, labels: Paths = (), overrides: Map
     """
     settings = _settings(model, labels, overrides or {})
     text = read_labelled(_files(paths), settings, cast(Task, model.task), [fspath(each) for each in labels], aligned=not settings.align)
-    return labelled_data(model.codec, text, ", ".join(map(str, paths)))
+    return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
 
-def labelled_data(codec: Codec, text: LabelledText, name: str) -> LabelledData:
-    """A text whose columns of labels are those of the codec, in its order, as numbers. name: what notices call it.
+def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "") -> LabelledData:
+    """A text whose columns of labels are those of the codec, in its order, as numbers. name: of the text, and called: of the model, in
+    notices.
 
     Raises:
         UsageError: it has other columns.
     """
     text = _in_schemes(codec, text)
+    name += f", {called}" if called else ""
     unseen = [label for column, labels in _labels(codec, text) for label in labels if label not in _seen(column)]
     if unseen:
         counted = Counter(unseen).most_common()

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm.evaluation.labels.report import LabelFigures, Predictions, joint_exact_match, measures, report
 from rnnlm.evaluation.labels.signature import LabelSignature
+from rnnlm.evaluation.labels.significance import figure_interval
 from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.events import never
 from rnnlm.interface import PADDING
@@ -107,9 +108,16 @@ def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", sear
     return TaskEvaluation(model.task, data.sentences, data.words, loss, columns, joint, columns[0].signature, seconds, tuple(predictions))
 
 
-def evaluate(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> dict[str, Any]:
-    """The same in JSON's types."""
-    return measure(model, data, mode, search).to_dict()
+def evaluate(
+    model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None, has_intervals: bool = False
+) -> dict[str, Any]:
+    """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the figure that counts, of each column."""
+    found = measure(model, data, mode, search)
+    result = found.to_dict()
+    for column, its in zip(result["columns"], found.predictions if has_intervals else (), strict=has_intervals):
+        interval = figure_interval(measures(its)[column["main"]])
+        column |= {} if interval is None else {"low": interval.low, "high": interval.high}
+    return result
 
 
 def _figures(column: Predictions, model: TaskModel, data: LabelledData, is_named: bool) -> ColumnFigures:
@@ -179,6 +187,6 @@ def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int,
     is_multi = column.form == MULTI
     gold = [labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],) for each in data.examples]
     predicted = [labels_in(each[number].label) if is_multi else (each[number].label,) for each in found.predictions]
-    sure = None if is_multi else [[float(cast(np.ndarray, each[number].p_TK).max())] for each in found.predictions]
+    sure = None if is_multi else [[float(np.nan_to_num(cast(np.ndarray, each[number].p_TK).max()))] for each in found.predictions]
     task: Literal["classification"] = "classification"
     return Predictions(task, gold, predicted, column.name, multi_label=is_multi, training_labels=set(column.symbols), probabilities=sure)

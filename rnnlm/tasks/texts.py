@@ -12,7 +12,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
-from rnnlm.tasks import figures, sounds, splitting
+from rnnlm.tasks import contextual, figures, sounds, splitting
 from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
 from rnnlm.tasks.model import TaskModel
@@ -75,13 +75,14 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
     codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
+    codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
 
 
 def results(model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: figures.evaluate(model, data) for name, data in texts.items()}
+    return {name: figures.evaluate(model, data, has_intervals=has_intervals) for name, data in texts.items()}
 
 
 def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: LabelledSettings, kind: registry.Kind) -> LabelledText:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rnnlm.files import tsv
 from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file
 from rnnlm.models import model_folder
+from rnnlm.models.card import FIGURES
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.grid_request import Combination
 
@@ -24,7 +25,8 @@ class RunResult:
     """What came of one run. values: its settings of the grid. stopped: how it ended, as :class:`rnnlm.events.Fitted` has it. parameters:
     numbers in the model. step: of the weights that were kept, of `steps`. seconds: of training, with its validations, and tokens read in
     each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. Figures are None
-    where there are none."""
+    where there are none. figures: of a model of labels, which has no perplexity, those of each text by their names, such as valid_f1; main:
+    the name, without that of the text, of the one that counts, which has an interval."""
 
     run: str
     folder: str
@@ -45,10 +47,20 @@ class RunResult:
     test_ppl_no_oov: float | None = None
     valid_signature: str | None = None
     test_signature: str | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    main: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
-        return dataclasses.asdict(self)
+        """All of it, as JSON can hold it: perplexities, or the figures of labels."""
+        shown = dataclasses.asdict(self)
+        figures, main = shown.pop("figures"), shown.pop("main")
+        return {name: value for name, value in shown.items() if "_ppl" not in name} | figures if main else shown
+
+    def of(self, text: str, part: str = "") -> float | None:
+        """The figure that counts on the text called valid or test. part: low or high, a bound of its interval."""
+        if self.main is None:
+            return getattr(self, f"{text}_ppl{part and '_'}{part}")
+        return self.figures.get(f"{text}_{self.main}{part and '_'}{part}")
 
     def row(self) -> dict[str, Any]:
         """Its row in the table: the settings of the grid have columns of their own, and its folder is named within the grid's."""
@@ -73,9 +85,22 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
         shapes = model_folder.content(folder, manifest)[2]
         known |= {"step": manifest.step, "parameters": sum(math.prod(shape) for _, shape in shapes.values())}
         for text, result in manifest.results.items():
+            if "columns" in result:
+                known |= _of_labels(text, result, known.setdefault("figures", {}))
+                continue
             known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
             known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high", "no_oov")}
     return RunResult(run.name, str(folder), run.values, **known)
+
+
+def _of_labels(text: str, result: dict[str, Any], figures: dict[str, float]) -> dict[str, Any]:
+    """What a result on a text says of labels, but for its figures, which go into `figures`."""
+    columns = result["columns"]
+    prefixes = [f"{each['column']}_" if len(columns) > 1 else "" for each in columns]
+    for prefix, each in zip(prefixes, columns, strict=True):
+        shown = {name: each[name] for name in FIGURES} | {f"{each['main']}_{bound}": each.get(bound) for bound in ("low", "high")}
+        figures |= {f"{text}_{prefix}{name}": value for name, value in shown.items() if value is not None}
+    return {f"{text}_signature": result["signature"], "main": prefixes[0] + columns[0]["main"]}
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:
@@ -97,7 +122,10 @@ def columns(results: Sequence[RunResult]) -> list[str]:
     """The columns of the table: those of texts that no run was evaluated on are left out."""
     rows = [result.row() for result in results]
     texts = [text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)]
-    return [name for name in rows[0] if not name.startswith(tuple(f"{text}_" for text in texts))]
+    names = dict.fromkeys(name for row in rows for name in row)  # runs that failed have no figures of labels
+    if any(result.main for result in results):
+        names = {name: None for name in names if "_ppl" not in name}
+    return [name for name in names if not name.startswith(tuple(f"{text}_" for text in texts))]
 
 
 def write_table(path: Path, results: Sequence[RunResult]) -> None:

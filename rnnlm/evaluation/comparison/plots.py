@@ -128,4 +128,4 @@ def _validations(model: Compared) -> list[tuple[float, float]]:
     """(seconds, perplexity) of each validation while the model was trained."""
     if not model.folder or not is_of_a_run(Path(model.folder)):
         return []
-    return [(point.seconds, point.ppl_token) for point in learning_curve(model.folder).points]
+    return [(point.seconds, point.value) for point in learning_curve(model.folder).points]

@@ -33,7 +33,7 @@ def export_arpa(model: LanguageModel | str | Path, path: str | Path, overwrite: 
         UsageError: it is no n-gram model. ModelError: there is no such model. OutputError: a file is there and `overwrite` is not
             given, or it cannot be written.
     """
-    text, path = arpa(loading.model_of(model)), Path(path)
+    text, path = arpa(loading.language_model_of(model)), Path(path)
     writing.check_file(path, overwrite)
     writing.save_file(path, _with_progress(text, report))
 

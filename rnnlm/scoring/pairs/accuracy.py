@@ -12,7 +12,7 @@ from rnnlm.evaluation.perplexity import signature_of
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
@@ -177,7 +177,7 @@ def score_set(
         UsageError: there is no such scoring, or one is asked for where there are suites. TextError: nothing could be scored.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    model = model_of(model)
+    model = language_model_of(model)
     scores: list[PairScore | PredictionScore] = []
     if test_set.suites and scoring:
         raise UsageError("test suites have no scoring to choose", "their predictions say what is compared")

@@ -13,7 +13,7 @@ from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import score_and_look
 from rnnlm.inference.word_surprisal import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.models.loading import model_of
+from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -176,7 +176,7 @@ def score_pairs(
         UsageError: there is no such scoring, or the model reads lines from their end and parts are to be compared. ModelError: there is
             no such model, or its scores are not numbers.
     """
-    model = model_of(model)
+    model = language_model_of(model)
     if any((scoring or pair.scoring) != FULL for pair in pairs):
         check_reads_forward(model.tokenizer, "compare parts of sentences given what comes before them; --scoring full compares whole ones")
     if scoring not in (None, *SCORINGS):

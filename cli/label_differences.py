@@ -1,0 +1,48 @@
+"""Models of one task side by side: figures with intervals, and the differences of each pair."""
+
+from typing import Any
+
+import click
+
+from . import terminal
+from .label_figures import ERRORS, MAIN
+
+KEYS = (*MAIN, *ERRORS)
+
+
+def show(result: Any) -> None:
+    """The figures of a :class:`rnnlm.tasks.comparison.TaskComparison` in percent, each with its interval; differences, in points; the
+    signatures last."""
+    names = [model.name for model in result.models]
+    columns = list(result.models[0].intervals)
+    rows = [
+        [_named(key, column, columns), *(_interval(model.intervals[column].get(key)) for model in result.models)]
+        for column in columns
+        for key in KEYS
+        if any(key in model.intervals[column] for model in result.models)
+    ]
+    terminal.print_table(["measure", *names], rows, right=names)
+    click.echo()
+    rows = [
+        [f"{each.second} - {each.first}", _named(key, column, columns), _interval(found[key].interval, "+.2f"), f"{found[key].p:.4f}"]
+        for each in result.differences
+        for column, found in each.figures.items()
+        for key in KEYS
+        if key in found
+    ]
+    terminal.print_table(["difference", "measure", "points", "p"], rows, right=["points", "p"])
+    click.echo()
+    for model in result.models:
+        for column in model.evaluation.columns:
+            click.echo(f"signature of {terminal.visible(model.name)}: {column.signature}")
+
+
+def _named(key: str, column: str, columns: list[str]) -> str:
+    return key if columns == [column] else f"{column} {key}"
+
+
+def _interval(interval: Any, form: str = ".2f") -> str:
+    if interval is None:
+        return "-"
+    estimate, low, high = (format(100 * value, form) for value in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
