@@ -272,6 +272,16 @@ def named(model_name: str | None) -> str:
     return model_name
 
 
+def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
+    """Make sure that the file of -o may be written, before time goes into it; `source` is what is read."""
+    refuse_if(overwrite and output in (None, STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
+    if output and output != STANDARD_OUTPUT:
+        from rnnlm.files import writing
+
+        writing.check_file(output, overwrite)
+        writing.check_apart([output], [source] if source else [])
+
+
 def put(pieces: Iterable[str], output: Path | None) -> None:
     """Write pieces of text as they come, to standard output, or to a file, which is whole in the end or not there."""
     if output in (None, STANDARD_OUTPUT):

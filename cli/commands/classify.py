@@ -15,6 +15,7 @@ from .. import options, terminal
 from ..help import Command
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
+_SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @click.command(cls=Command)
@@ -48,25 +49,23 @@ def command(
     rnnlm classify -m opinions --input reviews.csv --column review -o labelled.csv
     rnnlm classify -m intents "fly me to oslo" --top 3
 
-    Each text comes with its label and the probability of that label; rows of a table keep their other columns. Lines of text become TSV; a
-    table stays what it is, but for Parquet, which becomes TSV. A text without words has no label.
+    Each text comes with its label and the probability of that label; rows of a table keep their other columns. Lines of text become TSV,
+    and so does Parquet; any other table stays what it is, unless the suffix of -o says otherwise. A text without words has no label.
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """
     options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(texts and idle, f"{', '.join(idle)}: this is about --input, not about texts that stand there.")
-    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
-    if output and output != options.STANDARD_OUTPUT:
-        from rnnlm.files import writing
-
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], [source] if source else [])
+    why = "Parquet is not written: name a FILE.csv, .tsv or .jsonl."
+    options.refuse_if(output and output.suffix.lower() == ".parquet", why)
+    options.check_output(output, overwrite, source)
     from rnnlm.tasks.labelling import text_files
     from rnnlm.tasks.labelling.opening import model_for
 
     model = model_for("classification", options.named(model_name), device)
     form, read = ("tsv", _of_arguments(texts)) if texts else _of_file(source, given)
+    form = _SUFFIXES.get(output.suffix.lower(), form) if output else form
     found = _counted(text_files.with_labels(model, read))
     if as_json:
         options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)

@@ -15,6 +15,7 @@ from .. import options, tagged, terminal
 from ..help import Command
 
 FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
+_SUFFIXES = {".conllu": "conllu", ".conll": "columns", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 input_options = options.section(
     "Input",
@@ -38,7 +39,8 @@ output_options = options.section(
     "Output",
     options.json_option,
     click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
-                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw text as the training data]"),
+                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw text by the suffix of -o, or as the "
+                      "training data]"),
     click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
     click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
 )  # fmt: skip
@@ -77,19 +79,20 @@ def command(
     model = model_for("tagging", options.named(model_name), device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
     settings = documents.DocumentSettings(
-        given["form"], given["output_form"], given["column"], given["tokenised"], given["encoding_errors"] or "strict"
-    )
+        given["form"], given["output_form"], given["column"], given["tokenised"], given["encoding_errors"] or "strict",
+        _SUFFIXES.get(output.suffix.lower()) if output else None,
+    )  # fmt: skip
     if sentences:
-        found = documents.tagged(tagger, _of_arguments(model.codec, sentences, settings))
+        document = _of_arguments(model.codec, sentences, settings)
     else:
-        found = documents.tagged(tagger, documents.of_file(model.codec, _standard_input_or(source), settings))
-    found = _counted(found)
+        document = documents.of_file(model.codec, _standard_input_or(source), settings)
+    found = _counted(documents.tagged(tagger, document.sentences))
     if as_json:
         options.put((terminal.json_text(each.to_dict()) + "\n" for _, each in found), output)
     elif sentences and not output and not settings.output:
         tagged.show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
-        options.put((documents.written(model.codec, *each) for each in found), output)
+        options.put((documents.written(model.codec, *each, document.format) for each in found), output)
 
 
 def _check(
@@ -101,18 +104,13 @@ def _check(
     options.refuse_if(as_json and given["output_form"], "--json and --output-format contradict each other.")
     is_document = not as_json and not (sentences and not output and not given["output_form"])
     options.refuse_if(is_document and nbest > 1, "a file has room for one label a word: --json shows the N best.")
-    options.refuse_if(overwrite and output in (None, options.STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
-    if output and output != options.STANDARD_OUTPUT:
-        from rnnlm.files import writing
-
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], [source] if source else [])
+    options.check_output(output, overwrite, source)
 
 
 _NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
 
 
-def _of_arguments(codec: Any, sentences: tuple[str, ...], settings: Any) -> Iterator[Any]:
+def _of_arguments(codec: Any, sentences: tuple[str, ...], settings: Any) -> Any:
     from rnnlm.tasks.labelling import documents
 
     for number, sentence in enumerate(sentences, start=1):

@@ -115,6 +115,11 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        for name in ("init_from", "init_from_reversed"):
+            if name in training:
+                yield name.replace("_", " "), f"`{training[name]}`"
+        if "contextual" in training:
+            yield "language models beside", listed(training["contextual"])
         yield "validation", training.get("validation", "none")
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())

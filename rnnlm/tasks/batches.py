@@ -83,14 +83,15 @@ class ExampleBatches:
 
 def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
     """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places of each word's first and last token,
-    and words_1B. int64, on the device; 0 in padding."""
+    and words_1B, int64; of language models that are read beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
     inputs = [_padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
         offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
         inputs += [_padded([each[:-1] - each[0] for each in offsets], 0), _padded([each[1:] - each[0] - 1 for each in offsets], 0)]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
-    return tuple(_on_device(array, device) for array in inputs)
+    states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
+    return (*(_on_device(array, device) for array in inputs), *states)
 
 
 def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:

@@ -110,11 +110,14 @@ def _all_labels(kind: str, scheme: str) -> list[str]:
 class Codec:
     """A tokenizer of words and the columns of labels; to the folder of a model it is what a tokenizer is to a language model's.
 
-    details: what else the data's format says, as `text/labelled` reads it: how raw text is split.
+    details: what else the data's format says, as `text/labelled` reads it: how raw text is split. beside: the language models of
+    `--contextual` (a :class:`rnnlm.tasks.contextual.FrozenModels`), which read the same words; None where there are none.
     """
 
-    def __init__(self, tokenizer: Tokenizer, columns: Sequence[LabelColumn], details: dict[str, Any] | None = None) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: Tokenizer, columns: Sequence[LabelColumn], details: dict[str, Any] | None = None, beside: Any = None
+    ) -> None:
+        self.tokenizer, self.beside = tokenizer, beside
         self.columns = tuple(columns)
         self.details = details or {}
 
@@ -130,7 +133,7 @@ class Codec:
 
     def spelling(self) -> "Codec":
         """The same for a network that reads characters."""
-        return Codec(self.tokenizer.spelling(), self.columns, self.details)
+        return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """Examples as numbers: the tokens of each word, the label of each word or text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +17,15 @@ class EncodedWords:
     """The words of E texts as tokens, each word encoded alone.
 
     ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w + 1]]`. word_offsets: (E + 1,), text e has
-    the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens.
+    the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens. beside: the same words as the
+    language models of `--contextual` read them (:class:`rnnlm.tasks.contextual.WordStates`), where there are some.
     """
 
     ids: np.ndarray
     token_offsets: np.ndarray
     word_offsets: np.ndarray
     is_known: np.ndarray
+    beside: Any = None
 
     @property
     def texts(self) -> int:
@@ -81,6 +83,12 @@ class TaskData:
     valid: LabelledData | None
 
 
+def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
+    """The words of texts as a task's network reads them."""
+    encoded = encode_words(codec.tokenizer, texts)
+    return encoded if codec.beside is None else replace(encoded, beside=codec.beside.encode(texts))
+
+
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
     """The words of texts as tokens. A word of which the tokenizer leaves nothing is the unknown token."""
     different = list(dict.fromkeys(word for words in texts for word in words))
@@ -106,7 +114,7 @@ def one_token(word: str) -> str:
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
     """Examples whose label columns are those of the codec, in its order. learned: the same ones with a label for each word; `gold` itself
     but where these are aligned."""
-    encoded = encode_words(codec.tokenizer, [example.words for example in gold.examples])
+    encoded = encode_texts(codec, [example.words for example in gold.examples])
     return LabelledData(gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash)
 
 

@@ -30,13 +30,15 @@ class Reader(nn.Module):
         self.unknown_V: Tensor | None
         self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
 
-    def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor) -> Tensor:
-        """(T, B, E), dropped out. The ids of padding, which may be any, are read as `</s>`."""
+    def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
         unknown_TB = None
         if self.training and self.unknown_V is not None:
             unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[self.input.known(inputs_TB)]
         x_TBE = self.input(inputs_TB, unknown_TB)
+        if context_TBC is not None:
+            x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
 
     def drop(self, features: Tensor) -> Tensor:
@@ -46,6 +48,10 @@ class Reader(nn.Module):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
+        raise NotImplementedError
+
+    def levels(self) -> list[list[nn.Module]]:
+        """The layers above the words, the lowest first, each with all that belongs to it."""
         raise NotImplementedError
 
 
@@ -72,14 +78,16 @@ class Encoder(Reader):
         """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after dropout; zeros in padding."""
         return self.drop(self.read(inputs_TB, lengths_B))
 
-    def read(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+    def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """The features before dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
-            y_TBH = self._states(self.vectors(inputs_TB, is_word_TB), lengths_B)
+            y_TBH = self._states(self.vectors(inputs_TB, is_word_TB, context_TBC), lengths_B)
         else:  # `</s>` at either end: each direction begins with one, and what it gives for the other one is dropped
             around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
-            y_TBH = self._states(self.vectors(around_SB, words_of(len(around_SB), lengths_B + 2)), lengths_B + 2)[1:-1]
+            beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
+            x_SBE = self.vectors(around_SB, words_of(len(around_SB), lengths_B + 2), beside_SBC)
+            y_TBH = self._states(x_SBE, lengths_B + 2)[1:-1]
         return y_TBH * is_word_TB.unsqueeze(2)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
@@ -87,6 +95,14 @@ class Encoder(Reader):
             return self.body(x_TBE, lengths_B)
         y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
         return y_TBH  # padding comes after all words
+
+    def levels(self) -> list[list[nn.Module]]:
+        body = self.body
+        both = zip(body.onwards, body.backwards, strict=True) if isinstance(body, BidirectionalStack) else zip(body.layers, strict=True)
+        found: list[list[nn.Module]] = [list(layers) for layers in both]
+        for level, highway in zip(found[1:], body.highways, strict=False):
+            level.append(highway)
+        return found
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()

@@ -187,6 +187,6 @@ def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int,
     is_multi = column.form == MULTI
     gold = [labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],) for each in data.examples]
     predicted = [labels_in(each[number].label) if is_multi else (each[number].label,) for each in found.predictions]
-    sure = None if is_multi else [[float(cast(np.ndarray, each[number].p_TK).max())] for each in found.predictions]
+    sure = None if is_multi else [[float(np.nan_to_num(cast(np.ndarray, each[number].p_TK).max()))] for each in found.predictions]
     task: Literal["classification"] = "classification"
     return Predictions(task, gold, predicted, column.name, multi_label=is_multi, training_labels=set(column.symbols), probabilities=sure)

@@ -12,7 +12,7 @@ from rnnlm.neural.fitting import fitting, state
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks import transfer
+from rnnlm.tasks import contextual, transfer
 from rnnlm.tasks.batches import ExampleBatches
 from rnnlm.tasks.data import TaskData
 from rnnlm.tasks.fitting_settings import TaskFittingSettings
@@ -45,6 +45,9 @@ def make_trainer(
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     weights = settings.weights_of(len(data.tokenizer.columns))
     with memory_errors(device):
+        if data.tokenizer.beside is not None:
+            data.tokenizer.beside.to(device)
+        data = contextual.cached(data)
         shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
         network = make_network(shape, data.tokenizer)
         if isinstance(initial, dict):

@@ -18,7 +18,8 @@ from rnnlm.neural.device import exact_products, resolve_device, training_product
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.data import EncodedWords, encode_words
+from rnnlm.tasks.contextual import loaded
+from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.settings import TaggingSettings
 
@@ -83,7 +84,7 @@ class TaskModel(PickledByOrigin):
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
         """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
         asked before each batch, says so."""
-        encoded = texts if isinstance(texts, EncodedWords) else encode_words(self.codec.tokenizer, texts)
+        encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
         lengths = encoded.token_lengths
         order = np.argsort(lengths, kind="stable")
         start = 0
@@ -127,15 +128,18 @@ def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None =
     return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
 
 
-def from_arrays(settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None) -> TaskModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`.
+def from_arrays(
+    settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None, parts: Sequence[Any] = ()
+) -> TaskModel:
+    """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it reads beside the words.
 
     Raises:
-        DeviceError: the device is not available.
+        DeviceError: the device is not available. ModelError: the parts are other ones.
     """
     target = resolve_device(device)
     shape = task_settings.stored(settings["task"], settings)
     codec = codec.spelling() if shape.characters else codec
+    codec.beside = loaded(shape, parts)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.stack import make_layer
 from rnnlm.tasks.codec import MULTI, WORD, Codec, LabelColumn
+from rnnlm.tasks.contextual import LayerMixture
 from rnnlm.tasks.encoder import Encoder
 from rnnlm.tasks.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
-from rnnlm.tasks.pooling import Pooling, at_words
+from rnnlm.tasks.pooling import Pooling, at_tokens, at_words
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 from rnnlm.tasks.text_encoders import BagOfWords, WordFilters, make_text_encoder
 
@@ -39,20 +40,31 @@ class TaskNetwork(nn.Module):
         else:
             self.encoder, self.pooling = make_text_encoder(settings, codec.tokenizer), None
         self.heads = nn.ModuleList(_head(settings, column) for column in codec.columns)
+        self.context = LayerMixture(settings) if settings.context_models else None
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
-        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B, as
-        :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
+        read beside them their states_TBX; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        context_SBC = None
+        if self.context is not None:
+            inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
+        if context_SBC is not None and len(inputs) > 2:
+            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs_SB))
         if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
-            return Features(None, self.encoder(inputs_SB, lengths_B), lengths_B)
-        y_TBH = self.encoder.read(inputs_SB, lengths_B)
+            return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
+        y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
         if len(inputs) > 2:
             first_TB, last_TB, words_1B = inputs[2:]
             lengths_B = words_1B[0]
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
         text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+
+    def depths(self) -> dict[nn.Parameter, int]:
+        """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""
+        levels = [[self.encoder.input, *([self.context] if self.context is not None else [])], *self.encoder.levels()]
+        return {each: len(levels) - number for number, modules in enumerate(levels) for module in modules for each in module.parameters()}
 
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
         """The sum over the batch of the loss of each column, in nats."""

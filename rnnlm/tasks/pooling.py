@@ -58,6 +58,15 @@ def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B:
     return torch.cat(parts, dim=2) * words_of(len(first_TB), lengths_B).unsqueeze(2)
 
 
+def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
+    """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of each word's first token."""
+    starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
+    is_word_TB = words_of(len(first_TB), lengths_B)
+    starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
+    number_SB = starts_SB[:S].cumsum(0) - 1
+    return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
+
+
 def _ends(settings: RecurrentTaskSettings) -> list[tuple[int, bool]]:
     """(width, whether the backward direction gives it) of each part of the features, in their order."""
     directions = [False, True][: settings.directions]

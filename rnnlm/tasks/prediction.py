@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnlm.events import never
 from rnnlm.tasks.codec import MULTI, LabelColumn
-from rnnlm.tasks.data import EncodedWords, encode_words
+from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.heads import TaggingHead, TextHead
 from rnnlm.tasks.model import Reading, TaskModel
 from rnnlm.text.labelled.example import joined_labels
@@ -60,7 +60,7 @@ def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | N
         UsageError: more label sequences are asked for than the beam of label feedback holds.
     """
     found: list[Prediction | None] = [None] * len(texts)
-    encoded = encode_words(model.codec.tokenizer, texts)
+    encoded = encode_texts(model.codec, texts)
     for place, prediction in predictions(model, texts, encoded, search or Search()):
         found[place] = prediction
     return [each for each in found if each is not None]

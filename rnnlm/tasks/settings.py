@@ -14,6 +14,7 @@ from rnnlm.neural.input_settings import InputSettings, Sizes, Width, sizes
 from rnnlm.neural.needs import OF_NETWORKS
 from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
 
+ContextModels = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*)*$")]
 SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
 OF_TASKS = {
@@ -21,6 +22,7 @@ OF_TASKS = {
     "embedding_size": OF_NETWORKS["init_embedding"],
     "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
     "label_size": {"label_feedback": (True,)},
+    "context_size": {"contextual": ANY},
 }
 
 
@@ -53,7 +55,20 @@ class TaskSettings(InputSettings):
     ] = 0.25
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.3
+    context_models: Annotated[
+        ContextModels | None, Meta(description="language models read beside the words, and the widths of their layers; set by --contextual")
+    ] = None
+    context_size: Annotated[Width, Meta(description="width of what is read of each language model of --contextual")] = 200
     locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a text")] = False
+
+    @property
+    def context_widths(self) -> list[list[int]]:
+        """The widths of the layers of each language model that is read beside the words."""
+        return [list(map(int, each.partition(":")[2].split("+"))) for each in (self.context_models or "").split(",") if each]
+
+    @property
+    def input_width(self) -> int:
+        return super().input_width + len(self.context_widths) * self.context_size
 
 
 @dataclass(frozen=True)

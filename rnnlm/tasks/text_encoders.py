@@ -29,16 +29,19 @@ class BagOfWords(Reader):
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        y_BH = (self.vectors(inputs_TB, is_word_TB) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
+        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
         for number, layer in enumerate(self.layers):
             y_BH = self.activation(layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training)))
         return self.drop(y_BH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((layer.weight, "input", 1) for layer in self.layers)
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [[layer] for layer in self.layers]
 
 
 class WordFilters(Reader):
@@ -56,15 +59,18 @@ class WordFilters(Reader):
         linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
         self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = words_of(len(inputs_TB), lengths_B)
-        x_BET = (self.vectors(inputs_TB, is_word_TB) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
+        x_BET = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
         y_BH = torch.cat([_best(w, linear, x_BET, lengths_B) for w, linear in zip(self.widths, self.filters, strict=True)], dim=1)
         return self.drop(torch.relu(y_BH))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((linear.weight, "input", 1) for linear in self.filters)
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [list(self.filters)]
 
 
 def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
-from rnnlm.tasks import figures, sounds, splitting
+from rnnlm.tasks import contextual, figures, sounds, splitting
 from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
 from rnnlm.tasks.evaluation_data import tell_unseen
@@ -78,6 +78,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
     for name, text in gold.items():
         tell_unseen(codec, text, {"valid": "validation data", "test": "test data"}[name])
+    codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
 

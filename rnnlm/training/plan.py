@@ -64,7 +64,13 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = resolve_request(request)
-    warn_of_idle(resolved, str(request.config), valid=", ".join(request.valid) or (None if request.text else "the bundled one"))
+    _check_helpers(request, kind)
+    warn_of_idle(
+        resolved,
+        str(request.config),
+        contextual=request.contextual or request.resume,
+        valid=", ".join(request.valid) or (None if request.text else "the bundled one"),
+    )
     _warn_of_replaced_start(resolved, request)
     kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
@@ -90,6 +96,14 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
         notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
     if file := resolved.values.get("embeddings"):
         notice(f"for the words that {file} has, its vectors take the place of those of --init-from {request.init_from}")
+
+
+def _check_helpers(request: Request, kind: registry.Kind) -> None:
+    """Raises UsageError: a language model is to be trained with what only the networks of tasks have."""
+    given = {"--init-from-reversed": request.init_from_reversed, "--contextual": request.contextual}
+    if kind.task == registry.LANGUAGE_MODEL and (options := [name for name, value in given.items() if value]):
+        why = "a language model reads text in one direction, and nothing beside it"
+        raise UsageError(f"{options[0]} is for tasks", why, f"add --task tagging or classification, or leave {options[0]} out")
 
 
 def _as_there_is_something(request: Request) -> Request:
@@ -123,9 +137,6 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     """The weights of `--init-from`, if they fit."""
     if kind.task != registry.LANGUAGE_MODEL:
         return kind.initial_weights(request, resolved, data)
-    if request.init_from_reversed is not None:
-        hint = "add --task tagging or classification, or use --init-from alone"
-        raise UsageError("--init-from-reversed is for tasks", "a language model reads text in one direction", hint)
     if request.init_from is None:
         return None
     model, manifest = model_folder.load(loading.find(request.init_from), "cpu")

@@ -36,6 +36,7 @@ class Request:
     tokenizer_from: str | None = None
     init_from: str | None = None
     init_from_reversed: str | None = None  # of a task: a language model that reads lines from their end
+    contextual: tuple[str, ...] = ()  # of a task: language models that are read beside the words
     task: str | None = None  # of TASKS; none: a language model
     labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
     valid_labels: tuple[str, ...] = ()

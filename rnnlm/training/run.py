@@ -16,6 +16,7 @@ from rnnlm.files import lock
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import DEMO_CORPUS, Request
@@ -23,7 +24,7 @@ from rnnlm.training.storage import RunStorage
 from rnnlm.training.texts import Counted
 
 _PATHS = {
-    **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels"), str | Path | Sequence[str | Path] | None),
+    **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels", "contextual"), str | Path | Sequence[str | Path] | None),
     **dict.fromkeys(("output", "config", "tokenizer_from", "init_from", "init_from_reversed"), str | Path | None),
 }
 BUNDLED = {"language-model": DEMO_CORPUS, "tagging": "travel", "classification": "opinions"}  # where no text is named
@@ -60,7 +61,7 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
         raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     check("train", known, get_type_hints(Request) | _PATHS)
-    for name in ("valid", "test", "labels", "valid_labels", "test_labels"):
+    for name in ("valid", "test", "labels", "valid_labels", "test_labels", "contextual"):
         if isinstance(known.get(name), (str, Path)):
             known[name] = (known[name],)
         known[name] = tuple(str(path) for path in known.get(name) or ())
@@ -200,7 +201,19 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,
+        **_helpers(plan),
     }
+
+
+def _helpers(plan: Plan) -> dict[str, Any]:
+    """The language models that a task's network was made with, by name; those of a run that goes on stay noted."""
+    if plan.kind.task == LANGUAGE_MODEL:
+        return {}
+    names = ("init_from", "init_from_reversed", "contextual")
+    found = {name: value for name in names if (value := getattr(plan.request, name))}
+    if plan.request.resume and model_folder.is_model(plan.output):
+        found |= {name: value for name, value in model_folder.read_manifest(plan.output).training.items() if name in names}
+    return {name: list(map(str, value)) if name == "contextual" else str(value) for name, value in found.items()}
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:

@@ -7,6 +7,7 @@ A disk that is full for an hour must not end a run of a night: what could not be
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,11 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.interface import LanguageModel
-from rnnlm.models import card, checkpoints, model_folder
+from rnnlm.models import card, checkpoints, loading, model_folder
 from rnnlm.models.manifest import Manifest
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.models.model_parts import ModelArrays
+from rnnlm.models.model_parts import ModelArrays, part_folders
+from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.text.tokenizers.settings import as_stored
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan
@@ -160,10 +162,20 @@ class RunStorage:
         """Whether the model in the folder is this run's."""
         return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
 
+    def _parts(self) -> list[Path]:
+        """The language models that the model reads: its own copies once there are some, as the originals may be moved meanwhile."""
+        if self.plan.request.contextual and not self._is_of_the_folder():
+            return [loading.find(name) for name in self.plan.request.contextual]
+        there = self.plan.kind.task != LANGUAGE_MODEL and self._is_of_the_folder() and model_folder.is_model(self.folder)
+        return part_folders(self.folder, model_folder.read_manifest(self.folder)) if there else []
+
     def _write_model(self, unsaved: _Unsaved) -> None:
         plan, facts = self.plan, {**self.facts, "seconds": round(unsaved.seconds, 1)}
         name, settings = plan.kind.name, as_stored(plan.resolved.values)
-        self.manifest = model_folder.save(self.folder, unsaved.model, name, settings, unsaved.step, facts, goes_on=self._is_of_the_folder())
+        goes_on, parts = self._is_of_the_folder(), self._parts()
+        self.manifest = model_folder.save(
+            self.folder, unsaved.model, name, settings, unsaved.step, facts, parts, bundle=True, goes_on=goes_on
+        )
         card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:

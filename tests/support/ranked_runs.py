@@ -1,6 +1,7 @@
 """Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
+from rnnlm.tasks import fitting as tasks_fitting
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
+from support import tiny_tasks
 
 ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
@@ -43,6 +46,8 @@ CASES = {
         "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None,
         "ema_decay": 0.9,
     },
+    "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True, "characters": "lstm", "tokenizer": "word"},
+    "classification": {"task": "classification", "model": "lstm", "tokenizer": "char", "accumulation": 2},
 }  # fmt: skip
 CUT = 8  # steps, in the middle of an epoch
 DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
@@ -68,6 +73,8 @@ def trainer_of(
     folder: Path, settings: dict, ranks=SINGLE_PROCESS, budget: str = "20steps", initial: TrainingState | None = None
 ) -> Trainer:
     """Of ROWS rows in all."""
+    if "task" in settings:
+        return task_trainer_of(**settings, ranks=ranks, budget=budget, initial=initial)
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
     data = data_of(folder, settings.pop("documents", False))
     shape = KINDS[settings["model"]]
@@ -82,6 +89,17 @@ def trainer_of(
     if initial is not None:
         state_module.load_state_dict(trainer, state_module.checked(initial))
     return trainer
+
+
+def task_trainer_of(task: str, model: str, ranks, tokenizer: str, initial, both: bool = False, **settings) -> Trainer:
+    """Of 19 requests, which ROWS do not divide: the last batch of an epoch has fewer."""
+    resolved = tiny_tasks.settings_of(
+        task, model, **{"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.3, "validate_every_steps": 6, **settings},
+        batch_rows=ROWS // ranks.count,
+    )  # fmt: skip
+    train, valid = (tiny_tasks.labelled(rows, task, both) for rows in (tiny_tasks.TRAIN[:19], tiny_tasks.VALID))
+    data = tiny_tasks.data_of(resolved, train, valid, tokenizer=tokenizer, min_count=1)
+    return tasks_fitting.make_trainer(resolved, data, initial, ranks)
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
@@ -104,7 +122,7 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     tokens = np.diff([before, *(event.tokens for event in reports)])
     found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))  # however often it was
     found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
-    found["ppls"] = np.array([event.ppl_token for event in events if isinstance(event, Validated)])
+    found["ppls"] = np.array([event.ppl_token or math.exp(event.figures["loss_nats"]) for event in events if isinstance(event, Validated)])
     found["counts"] = np.array(
         [fitted.step, fitted.steps, fitted.tokens, trainer.source.rows, sum(isinstance(event, Checkpoint) for event in events)]
     )

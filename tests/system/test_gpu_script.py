@@ -41,7 +41,7 @@ def test_it_checks_then_times_then_trains(run):
     assert code == 0
     assert calls == [
         "-m rnnlm --version",
-        "-m pytest -q -m gpu tests/unit/neural",
+        "-m pytest -q -m gpu tests/unit/neural tests/unit/tasks",
         "-m rnnlm bench train train.txt --recipe gru --set layers=2 --rounds 3 --steps 7",
         "-m rnnlm train train.txt --valid valid.txt -o out --recipe gru --set layers=2 --budget 8m",
     ]

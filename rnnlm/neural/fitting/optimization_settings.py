@@ -117,6 +117,15 @@ class OptimizationSettings:
             return "nonmonotone_interval"
         return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
 
+    @property
+    def varies_by_layer(self) -> bool:
+        """Whether layers learn at rates of their own."""
+        return False
+
+    def rate_factor(self, depth: int, epochs: float) -> float:
+        """Of the learning rate of weights with so many layers above them, after so many epochs; 0: they stay as they are."""
+        return 1.0
+
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
         """(whether it is one, what, why, the hint) of everything that cannot be asked for together."""
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"

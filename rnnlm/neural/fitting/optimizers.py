@@ -1,5 +1,8 @@
 """Optimizers by name, the clipping of gradients, and penalties on the size of weights."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +19,7 @@ def make_optimizer(settings: OptimizationSettings, network: nn.Module, device: t
     both, but takes each step at the learning rate of the step before, and on CUDA the host waits for it.)
     """
     name = settings.optimizer
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+    groups = list(_groups(settings, network))
     fused = {"fused": True} if device.type in FUSED.get(name, ()) else {}
     rate = settings.learning_rate
     if name in ("sgd", "asgd"):
@@ -32,6 +31,31 @@ def make_optimizer(settings: OptimizationSettings, network: nn.Module, device: t
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     recorded = settings.cuda_graphs and device.type == "cuda"
     return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=recorded, **fused)
+
+
+def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
+    """Matrices, then the rest; where layers learn at rates of their own, for each depth, the highest layer first."""
+    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]  # networks that can, have it
+    parameters = [(depths.get(parameter, 0), parameter) for parameter in network.parameters() if parameter.requires_grad]
+    for depth in sorted({0, *depths.values()}):
+        own = [parameter for its, parameter in parameters if its == depth]
+        yield {"params": [p for p in own if p.dim() > 1], "weight_decay": settings.weight_decay, "depth": depth}
+        yield {"params": [p for p in own if p.dim() <= 1], "weight_decay": 0.0, "depth": depth}
+
+
+def set_layer_factors(optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float) -> None:
+    """Of the next step, after so many epochs, the factor of each group's learning rate."""
+    if settings.varies_by_layer:
+        for group in optimizer.param_groups:
+            group["factor"] = settings.rate_factor(group["depth"], epochs)
+
+
+def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Weights whose rate is zero have no gradient: they count neither for clipping nor for what an optimizer remembers."""
+    for group in optimizer.param_groups:
+        if group.get("factor", 1.0) == 0:
+            for parameter in group["params"]:
+                parameter.grad = None
 
 
 def clip_gradients(settings: OptimizationSettings, network: nn.Module) -> Tensor:

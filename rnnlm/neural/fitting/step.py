@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
-from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients
+from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients, drop_frozen_gradients
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 
 
@@ -28,6 +28,7 @@ class TrainingStep:
         rate `rate`."""
         self.network.train()
         loss, carry = self.gradients(batch, carry)
+        drop_frozen_gradients(self.optimizer)
         self.penalty.add_gradients()
         gradient_norm = clip_gradients(self.settings, self.network)
         self.set_rate(rate)
@@ -44,7 +45,8 @@ class TrainingStep:
 
     def set_rate(self, rate: float | Tensor) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            factor = group.get("factor", 1.0)
+            group["lr"] = rate if factor == 1.0 else rate * factor
 
 
 class SharedStep(TrainingStep):

@@ -21,7 +21,7 @@ from rnnlm.neural.fitting.cuda_graphs import GraphedStep, with_graphs
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
 from rnnlm.neural.fitting.learning_curve import CurvePoints
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
-from rnnlm.neural.fitting.optimizers import make_optimizer
+from rnnlm.neural.fitting.optimizers import make_optimizer, set_layer_factors
 from rnnlm.neural.fitting.progress import Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.schedule import LearningRate
@@ -217,6 +217,7 @@ class Trainer:
     def train_step(self) -> None:
         """The next step of the run."""
         rate = self.schedule.at(self.progress(), self.source.epochs)
+        set_layer_factors(self.optimizer, self.settings, self.source.epochs)
         self.batch = self.source.next()
         loss, self.carry = self.step(self.batch, self.carry, rate * (self.rollbacks.rate_factor * self.batch.rate_factor))
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
@@ -241,10 +242,8 @@ class Trainer:
     def report(self) -> Step:
         rate, is_exact = self.optimizer.param_groups[0]["lr"], self.objective.is_exact
         progress, seconds = min(1.0, self.progress()), self.clock.elapsed()
-        report = Step(
-            step=self.step_count, epoch=self.source.epochs, learning_rate=rate, progress=progress, seconds=seconds, is_exact=is_exact,
-            **self.meter.read(),
-        )  # fmt: skip
+        report = Step(step=self.step_count, epoch=self.source.epochs, learning_rate=rate, progress=progress, seconds=seconds,
+                      is_exact=is_exact, **self.meter.read())  # fmt: skip
         self.divergence.observe(report)
         return report
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Device
 from rnnlm.tasks.codec import SOUNDS, TEXT, LabelColumn
 from rnnlm.tasks.labelling import label_probabilities
@@ -89,6 +89,8 @@ class Tagger:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
         if self.beam is not None and self.beam < self.nbest:
             raise UsageError(f"a beam of {self.beam} holds no {self.nbest} label sequences", hint=f"set the beam to {self.nbest} or more")
+        if self.beam is not None and not getattr(self.model.network.settings, "label_feedback", False):
+            notice("the beam makes no difference: without label feedback the search is exact")
         paths = self.nbest
         if is_of_letters(self.model.codec) and (paths > 1 or self.probabilities):
             paths = min(ALIGNMENTS * paths, self.beam or ALIGNMENTS * paths)

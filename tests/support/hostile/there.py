@@ -10,7 +10,7 @@ from support.hostile import arpa, lists
 
 
 @pytest.fixture(scope="session")
-def there(models, tmp_path_factory):
+def there(models, tagger, classifier, tmp_path_factory):
     """What rows name in braces: models of every kind, a text, lists; no test changes them."""
     folder = tmp_path_factory.mktemp("hostile")
     names = {name: folder / name for name in ("ngram", "mixture", "subwords")}
@@ -26,5 +26,6 @@ def there(models, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "SHARD_BYTES", 4_000)
         list(prepare(models.text, folder / "prepared", tokenizer=load_tokenizer(models.unigram), workers=0))
-    return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "arpa": folder / "arpa",
+    return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "tagger": tagger.folder,
+                    "classifier": classifier.folder, "arpa": folder / "arpa",
                     "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv", "prepared": folder / "prepared"}  # fmt: skip

@@ -175,6 +175,8 @@ TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
     "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",  # numpy's, on the host already
     "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",
+    "int(self.data.words_encoded.token_lengths[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
+    "int(offsets[encoded.word_offsets[each + 1]])",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
 }  # fmt: skip
@@ -225,7 +227,7 @@ def waits(function):
 STEP_MODULES = (
     "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
     "layers.jordan", *(f"tasks.{name}" for name in (
-        "encoder", "pooling", "text_encoders", "network", "objective", "heads", "linear_chain", "label_feedback")),
+        "batches", "encoder", "pooling", "text_encoders", "network", "objective", "heads", "linear_chain", "label_feedback")),
     *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
@@ -248,7 +250,8 @@ def step_functions():
 FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device clip_gradients features loss connect _even_rows
 __call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
 _widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
-read vectors words_of mirror _last _best"""
+read vectors words_of mirror _last _best
+losses log_partition log_likelihood words_of batch_tensors label_tensors"""
 
 
 def test_the_step_is_followed_into_all_it_calls():

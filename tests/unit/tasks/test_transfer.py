@@ -6,47 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
-from rnnlm.models import loading, model_folder, registry
-from rnnlm.neural import settings as network_settings
-from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.network import make_network
+from rnnlm.models import loading
 from rnnlm.tasks import fitting
 from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import TaskData, encode_words
 from rnnlm.tasks.network import TaskNetwork
 from rnnlm.tasks.settings import KINDS
-from rnnlm.text import tokenizers
-from rnnlm.text.lines import Block
 from rnnlm.training.request import Request, resolve_request
 from support import tiny_tasks
+from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, labelled
 
-LINES = [" ".join(words) for words, _, _ in TRAIN]
-SIZES = {"embedding_size": 5, "hidden_size": 6, "layers": 2}
 WORDS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
-
-
-def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
-    """A language model with random weights in `folder`."""
-    given = tokenizer or {"tokenizer": "word"}
-    trained = tokenizers.train(tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
-    kind = registry.kind_of(model)
-    resolved = resolve(kind.settings_classes(), [Layer("test", {"model": model, **SIZES, **settings})])
-    spelled = trained.spelling() if resolved.values["characters"] else trained
-    torch.manual_seed(seed)
-    network = make_network(resolved.make(network_settings.KINDS[model]), spelled)
-    with torch.no_grad():
-        for weight in network.body.parameters():
-            weight.uniform_(-0.7, 0.7)
-        draw = torch.Generator().manual_seed(9)  # the words of all models: a network takes those of the forward one
-        for weight in network.input.parameters():
-            weight.uniform_(-1, 1, generator=draw)
-    found = NeuralLanguageModel(network.eval(), spelled)
-    model_folder.save(folder, found, model, resolved.values, 1, {})
-    return found
 
 
 @dataclass
@@ -92,7 +65,7 @@ def states(model, words):
 
 
 VARIANTS = {
-    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": {"tokenizer": "sentencepiece", "vocab_size": 300}},
+    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS},
     "highway": {"model": "rnn", "connections": "highway"}, "residual": {"model": "rnn", "connections": "residual"},
     "qrnn": {"model": "qrnn", "convolution_words": 2}, "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
     "mogrifier": {"mogrifier_rounds": 3, "mogrifier_rank": 2}, "characters": {"characters": "cnn", "character_filters": "0,4"},

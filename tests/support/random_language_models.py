@@ -1,0 +1,36 @@
+"""Language models with random weights, as networks of tasks start from them or read them."""
+
+import torch
+
+from rnnlm.config import Layer, resolve
+from rnnlm.models import model_folder, registry
+from rnnlm.neural import settings as network_settings
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.network import make_network
+from rnnlm.text import tokenizers
+from rnnlm.text.lines import Block
+from support.tiny_tasks import TRAIN
+
+LINES = [" ".join(words) for words, _, _ in TRAIN]
+SIZES = {"embedding_size": 5, "hidden_size": 6, "layers": 2}
+SUBWORDS = {"tokenizer": "sentencepiece", "vocab_size": 300}
+
+
+def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
+    """A language model with random weights in `folder`."""
+    given = tokenizer or {"tokenizer": "word"}
+    trained = tokenizers.train(tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
+    kind = registry.kind_of(model)
+    resolved = resolve(kind.settings_classes(), [Layer("test", {"model": model, **SIZES, **settings})])
+    spelled = trained.spelling() if resolved.values["characters"] else trained
+    torch.manual_seed(seed)
+    network = make_network(resolved.make(network_settings.KINDS[model]), spelled)
+    with torch.no_grad():
+        for weight in network.body.parameters():
+            weight.uniform_(-0.7, 0.7)
+        draw = torch.Generator().manual_seed(9)  # the words of all models: a network takes those of the forward one
+        for weight in network.input.parameters():
+            weight.uniform_(-1, 1, generator=draw)
+    found = NeuralLanguageModel(network.eval(), spelled)
+    model_folder.save(folder, found, model, resolved.values, 1, {})
+    return found

@@ -1,0 +1,128 @@
+"""Networks of tasks that read the layers of language models: what they read, that it stays as it is, that folders are whole."""
+
+import itertools
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import RnnlmWarning, UsageError
+from rnnlm.models import loading, model_folder
+from rnnlm.tasks.contextual import FrozenModels, LayerMixture
+from rnnlm.tasks.prediction import predict
+from rnnlm.tasks.settings import LstmTagger
+from rnnlm.training.run import train
+from support.random_language_models import SUBWORDS, language_model
+from support.tiny_tasks import TRAIN, VALID, columns, small
+
+TEXTS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
+VARIANTS = {"words": {}, "subwords": {"tokenizer": SUBWORDS}, "residual": {"model": "gru", "connections": "residual", "layers": 3}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_what_is_read_of_a_word_are_the_layers_after_its_last_token(tmp_path, variant, is_reversed):
+    model = language_model(tmp_path / "m", is_reversed, **VARIANTS[variant])
+    beside = FrozenModels([model], ["m"])
+    found_TBX = beside.read(beside.encode(TEXTS).encoded, np.array([2, 0, 1]))
+    for row, words in enumerate([TEXTS[2], TEXTS[0], TEXTS[1]]):
+        ids = model.tokenizer.encode([" ".join(words)]).ids[:-1]
+        with torch.no_grad():
+            trace = model.network.trace(torch.tensor([model.tokenizer.boundary_id, *ids.tolist()])[:, None], model.network.initial_state(1))
+        lengths = [len(model.tokenizer.encode([word]).ids) - 1 for word in words]
+        at = np.cumsum(lengths[::-1])[::-1].copy() if is_reversed else np.cumsum(lengths)
+        layers = [trace.layers[0].inputs_TBE, *(layer.hidden_TBH for layer in trace.layers)]
+        wanted_TX = torch.cat([layer[:, 0] for layer in layers], dim=1)[torch.from_numpy(at)]
+        assert torch.allclose(found_TBX[: len(words), row], wanted_TX, atol=1e-6)
+        assert not found_TBX[len(words) :, row].any()
+
+
+def test_a_mixture_weighs_the_projected_layers():
+    settings = LstmTagger(context_models="0123456789ab:3+2,ba9876543210:4", context_size=5)
+    mixture = LayerMixture(settings)
+    with torch.no_grad():
+        for weight in mixture.parameters():
+            weight.normal_()
+    states = torch.randn(2, 1, 9)
+    first, second, third = states[..., :3], states[..., 3:5], states[..., 5:]
+    (p, q), (r,) = mixture.projections
+    s, t = mixture.scores[0].exp() / mixture.scores[0].exp().sum()
+    wanted = torch.cat(
+        [mixture.gammas[0] * (s * first @ p.weight.T + t * second @ q.weight.T), mixture.gammas[1] * third @ r.weight.T], dim=2
+    )
+    assert torch.allclose(mixture(states), wanted, atol=1e-6)
+
+
+def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
+    """A tagger of the slots, which reads both language models; its model folder."""
+    files = [tmp_path / "train.conll", tmp_path / "valid.conll"]
+    for file, rows in zip(files, (TRAIN, VALID), strict=True):
+        file.write_text(columns(rows), encoding="utf-8")
+    settings = {"context_size": 4, "budget": "16steps", "validate_every_steps": 8, **small("tagging", **given)}
+    contextual = () if given.get("resume") else [str(tmp_path / name) for name in names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        list(
+            train(
+                files[0],
+                valid=files[1],
+                task="tagging",
+                format="columns",
+                contextual=contextual,
+                output=tmp_path / folder,
+                stop=stop,
+                **settings,
+            )
+        )
+    return tmp_path / folder
+
+
+@pytest.fixture
+def language_models(tmp_path):
+    return [language_model(tmp_path / name, name == "r", **its) for name, its in (("f", {"tokenizer": SUBWORDS}), ("r", {"model": "gru"}))]
+
+
+@pytest.mark.parametrize("tokenizer", [{}, {"tokenizer": "sentencepiece", "vocab_size": 300, "characters": None}])
+def test_a_model_keeps_its_language_models_as_they_were_and_reads_texts_alike_in_any_company(tmp_path, language_models, tokenizer):
+    folder = trained(tmp_path, "tagger", **tokenizer)
+    for name in "fr":
+        shutil.rmtree(tmp_path / name)
+    model = loading.load(folder, "cpu")
+    for before, after in zip(language_models, model.codec.beside.models, strict=True):
+        assert all(np.array_equal(array, after.to_arrays()[name]) for name, array in before.to_arrays().items())
+    assert not any("beside" in name or "models" in name for name in model.to_arrays())
+    assert model_folder.read_manifest(folder).training["contextual"] == [str(tmp_path / name) for name in "fr"]
+    for words, (together,) in zip(TEXTS, predict(model, TEXTS), strict=True):
+        ((alone,),) = predict(model, [words])
+        assert alone.best[0].labels == together.best[0].labels
+        assert abs(alone.best[0].logprob_nats - together.best[0].logprob_nats) < 1e-5
+
+
+def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bit(tmp_path, language_models):
+    given = {"layers": 2, "unfreeze": "epoch", "rate_decay_by_layer": 2.6}
+    whole = trained(tmp_path, "whole", **given)
+    steps = itertools.count(1)
+    trained(tmp_path, "cut", stop=lambda: next(steps) > 9, **given)
+    for name in "fr":
+        shutil.rmtree(tmp_path / name)
+    cut = trained(tmp_path, "cut", resume=True, **given)
+    one, other = (model_folder.load(folder, "cpu")[0].to_arrays() for folder in (whole, cut))
+    assert all(np.array_equal(array, other[name]) for name, array in one.items())
+
+
+def test_states_that_memory_cannot_hold_are_read_again_in_each_step(tmp_path, language_models, monkeypatch):
+    kept = loading.load(trained(tmp_path, "kept"), "cpu")
+    monkeypatch.setattr("rnnlm.tasks.contextual.CACHE_BYTES", 0)
+    read_again = loading.load(trained(tmp_path, "again"), "cpu")
+    assert all(np.allclose(array, read_again.to_arrays()[name], atol=2e-2) for name, array in kept.to_arrays().items())
+
+
+def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
+    with pytest.raises(UsageError, match="no recurrent layers"):
+        trained(tmp_path, "new", names=(str(tagger.folder),))
+    with pytest.raises(UsageError, match="context_models is not set by itself"):
+        trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
+    with pytest.raises(UsageError, match="--contextual is for tasks"):
+        list(train(tmp_path / "train.conll", contextual="f"))

@@ -1,0 +1,148 @@
+"""Fitting a task: cut off and gone on with bit by bit, in parts as at once, nothing learned of labels that mean nothing, odd data."""
+
+import json
+import math
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import RnnlmWarning, SettingsError
+from rnnlm.events import TrainingState, Validated, never
+from rnnlm.tasks import figures
+from rnnlm.tasks.codec import MULTI
+from rnnlm.tasks.data import encode_examples
+from rnnlm.tasks.fitting import make_trainer
+from rnnlm.tasks.prediction import Search, predict
+from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of
+
+DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3, "dropout_embedding": 0.1}
+RESUMED = [
+    ("tagging", "lstm", {"output_layer": "crf", "characters": "lstm", "layers": 2, "weight_drop": 0.2}),
+    ("tagging", "gru", {"label_feedback": True, "characters": None, "ema_decay": 0.9, "accumulation": 2}),
+    ("tagging", "qrnn", {"both": True, "loss_weights": "1,0.5", "optimizer": "sgd", "learning_rate": 0.5, "momentum": 0.9}),
+    ("classification", "lstm", {"form": MULTI, "sentence_pooling": "attention", "schedule": "plateau", "plateau_factor": 0.3}),
+    ("classification", "cnn", {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 0.5, "schedule": "constant"}),
+    ("classification", "bag", {"criterion": "loss", "locked_dropout": True}),
+]
+
+
+def trainer_of(task, name, rows=TRAIN, valid=VALID, initial=None, both=False, form="plain", **settings):
+    resolved = settings_of(task, name, **settings)
+    data = data_of(resolved, labelled(rows, task, both), valid and labelled(valid, task, both), form)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        return make_trainer(resolved, data, initial)
+
+
+def through_a_file(state):
+    """As it comes back from JSON and arrays."""
+    return TrainingState(json.loads(json.dumps(state.facts, allow_nan=False)), {name: array.copy() for name, array in state.arrays.items()})
+
+
+@pytest.mark.parametrize("task, name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else next(iter(value)))
+def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name, settings):
+    own = {"budget": "10steps", "validate_every_steps": 4, "learning_rate": 0.02, **DROPOUT, **settings}
+    *events, expected = trainer_of(task, name, **own).train(never)
+    state, told = None, []
+    for steps in (3, 7, 10_000):  # 6 steps are an epoch
+        trainer = trainer_of(task, name, initial=state and through_a_file(state), **own)
+        *some, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
+        told += [(event.step, event.figures) for event in some if isinstance(event, Validated) and event.chooses]
+        state = fitted.state
+    assert (fitted.steps, expected.steps) == (10, 10) and fitted.tokens == expected.tokens
+    assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated) and event.chooses]
+    assert expected.state.arrays.keys() == state.arrays.keys()
+    for key, array in expected.state.arrays.items():
+        assert np.array_equal(state.arrays[key], array), key
+    for key, array in expected.model.to_arrays().items():
+        assert np.array_equal(fitted.model.to_arrays()[key], array), key
+
+
+@pytest.mark.parametrize("task, name, settings", [
+    ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}), ("tagging", "gru", {"label_feedback": True}),
+    ("classification", "gru", {"form": MULTI}), ("classification", "cnn", {}),
+], ids=str)  # fmt: skip
+def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, settings):
+    own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "4steps", **settings}
+    expected, *others = (run(task, name, accumulation=parts, **own)[-1].model.to_arrays() for parts in (1, 2, 100))
+    for other in others:
+        for key, array in expected.items():
+            np.testing.assert_allclose(other[key], array, atol=2e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("task, name, settings", [("tagging", "gru", {"output_layer": "crf"}), ("classification", "gru", {})], ids=str)
+def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_other_examples(task, name, settings):
+    draw = random.Random(3)
+
+    def rows(count):
+        """Words and two labels, each drawn by itself."""
+        for _ in range(count):
+            words = [draw.choice("abcdefghijkl") for _ in range(6)]
+            yield words, [draw.choice("xy") for _ in words], draw.choice(["buy", "sell"])
+
+    train, valid = ([*rows(count)] for count in (24, 120))
+    model = fit(task, name, labelled(train, task, scheme="none"), budget="60steps", characters=None, **settings)
+    found = {}
+    for kind, its in (("train", train), ("valid", valid)):
+        text = labelled(its, task, scheme="none")
+        found[kind] = figures.evaluate(model, encode_examples(model.codec, text, text))["columns"][0]["accuracy"]
+    chances = 720 if task == "tagging" else 120
+    assert found["train"] > 0.85
+    assert abs(found["valid"] - 0.5) < 4 * math.sqrt(0.25 / chances)
+
+
+ONE = [(["fly"], ["O"], "flight")]
+
+
+@pytest.mark.filterwarnings("ignore:the vocabulary is left with")
+@pytest.mark.parametrize("task, settings", [
+    ("tagging", {"output_layer": "crf"}), ("tagging", {"label_feedback": True}), ("tagging", {"both": True}), ("classification", {}),
+    ("classification", {"form": MULTI}), ("classification", {"model": "cnn"}), ("classification", {"model": "bag"}),
+], ids=str)  # fmt: skip
+def test_one_example_of_one_word_and_a_single_label_are_enough(task, settings):
+    name, both = settings.get("model", "lstm"), "both" in settings
+    own = {key: value for key, value in settings.items() if key not in ("model", "both")}
+    *_, fitted = run(task, name, labelled(ONE, task, both), labelled(ONE, task, both), both=both, budget="2steps", **own)
+    (found,) = predict(fitted.model, [["walk"]])
+    assert fitted.steps == 2 and next(each.best[0].labels if each.best else each.label for each in found) in (("O",), "flight")
+
+
+@pytest.mark.parametrize("task", ["tagging", "classification"])
+def test_validation_text_none_of_whose_labels_is_known_counts_as_wrong(task):
+    strange = [(["fly", "home"], ["B-planet", "I-planet"], "escape")] * 2
+    *events, fitted = run(task, "gru", valid=labelled(strange, task), budget="4steps", validate_every_steps=2)
+    found = [event.figures for event in events if isinstance(event, Validated)]
+    assert found and all(each["accuracy"] == 0 and each["loss_nats"] == 0 for each in found)
+    assert fitted.stopped == "budget"
+
+
+@pytest.mark.parametrize("task, settings", [
+    ("tagging", {"characters": "lstm"}), ("tagging", {"characters": "cnn", "output_layer": "crf"}),
+    ("classification", {}),
+], ids=str)  # fmt: skip
+def test_a_word_of_100_000_characters_is_one_word(task, settings):
+    model = fit(task, "qrnn", budget="1steps", batch_rows=2, **settings)
+    for each in predict(model, [["fly", "x" * 100_000], ["fly"]]):
+        assert each[0].label or len(each[0].best[0].labels) in (1, 2)
+
+
+@pytest.mark.parametrize("task, settings", [
+    ("tagging", {}), ("tagging", {"output_layer": "crf", "both": True}), ("tagging", {"label_feedback": True}), ("classification", {}),
+    ("classification", {"form": MULTI}),
+], ids=str)  # fmt: skip
+def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, settings):
+    trainer = trainer_of(task, "gru", **settings)
+    with torch.no_grad():
+        for weight in trainer.network.parameters():
+            weight.fill_(torch.nan)
+    verdict = trainer.validation.validation.run(never)
+    assert verdict.loss_nats == math.inf
+    assert len(predict(trainer.objective.model(), [["a", "b"], ["c"]], Search(probabilities=True))) == 2
+
+
+def test_weights_of_losses_are_as_many_as_columns():
+    with pytest.raises(SettingsError, match="loss_weights = 1,2 has 2 weights; 1 label columns are learned"):
+        trainer_of("tagging", "gru", loss_weights="1,2")
