@@ -120,8 +120,11 @@ def test_states_that_memory_cannot_hold_are_read_again_in_each_step(tmp_path, la
 
 
 def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
-    with pytest.raises(UsageError, match="no recurrent layers"):
+    with pytest.raises(UsageError, match="is not a language model"):
         trained(tmp_path, "new", names=(str(tagger.folder),))
+    language_model(tmp_path / "window", model="ffnn", hidden_size=4, layers=None)
+    with pytest.raises(UsageError, match="no recurrent layers"):
+        trained(tmp_path, "new", names=("window",))
     with pytest.raises(UsageError, match="context_models is not set by itself"):
         trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
     with pytest.raises(UsageError, match="--contextual is for tasks"):
