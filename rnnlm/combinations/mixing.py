@@ -15,7 +15,7 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.models import card, loading, model_folder, model_parts
+from rnnlm.models import card, loading, model_folder, model_parts, uses
 from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
@@ -62,6 +62,8 @@ def mix(
     output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
     folders = [loading.find(name) for name in called]
+    for name, folder in zip(called, folders, strict=True):
+        uses.check_use("mix", loading.task_of(folder), name)
     model_folder.check_output(output, overwrite)
     if not bundle:
         model_parts.referenced(output, folders)  # whether they can be, before the work

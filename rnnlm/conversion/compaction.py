@@ -1,10 +1,12 @@
 """A network's folder in compact form: a model like any other, with weights in bfloat16 or 8 bits."""
 
 from pathlib import Path
+from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.perplexity import as_text, evaluate
-from rnnlm.models import card, loading, model_folder
+from rnnlm.evaluation.evaluation import evaluate
+from rnnlm.evaluation.perplexity import as_text
+from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models.model_parts import ModelArrays
 from rnnlm.text.corpus import Text
 
@@ -27,15 +29,22 @@ def compact(
     if output.resolve() == folder.resolve():
         raise UsageError(f"{output} cannot be written in compact form over itself", hint="name another folder")
     model, manifest = model_folder.load(folder, "cpu")
-    encoded = None if test is None else as_text(test).encode(model.tokenizer)  # whether it can be read shows before anything is written
+    data = None if test is None else _opened(model, test)  # whether it can be read shows before anything is written
     if manifest.family != "neural":
         hint = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
         raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", hint)
     step, weights = manifest.step, ModelArrays(model.tokenizer, model.to_arrays())
     training = {**manifest.training, "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"}
     stored = model_folder.save(output, weights, manifest.model, manifest.settings, step, training, bits=bits)
-    if encoded is not None:
-        result = evaluate(loading.load(output, "cpu"), encoded)
+    if data is not None:
+        result = evaluate(loading.load(output, "cpu"), data)
         stored = model_folder.save_results(output, stored, {"test": result.to_dict()}, training)
     card.write(output, stored, model.tokenizer)
     return {path.relative_to(output).as_posix(): path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file()}
+
+
+def _opened(model: Any, test: str | Path | Text) -> Any:
+    """A text as the model reads it; of a model of labels, data that are read as its training data were."""
+    if loading.task_of(model) != registry.LANGUAGE_MODEL:
+        return registry.task_function("evaluation:opened")(model, test)
+    return as_text(test).encode(model.tokenizer)

@@ -146,7 +146,8 @@ def labels(codec: Any) -> Iterator[tuple[str, str]]:
         of = "of each " + ("letter" if column.form == "sounds" else column.level)
         types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""}) if column.scheme != "none" else []
         if types:
-            yield f"labels {column.name}", f"{of}, spans of {len(types):,} {'types' if types[1:] else 'type'} in {column.scheme}: {listed(types)}"
+            count = f"{len(types):,} type" + ("s" if types[1:] else "")
+            yield f"labels {column.name}", f"{of}, spans of {count} in {column.scheme}: {listed(types)}"
         else:
             what = _FORMS.get(column.form, "labels")
             yield f"labels {column.name}", f"{of}, {len(column.symbols):,} {what}: {listed(list(column.symbols))}"

@@ -44,7 +44,7 @@ USES: Mapping[str, Mapping[str, str]] = {
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
 }  # fmt: skip
 WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts"}
-_INSTEAD = {TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
+INSTEAD = {LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
 _NO_TEXT = "gives no probabilities of text"
 _WHY = {  # what a model of another task does not do that a command for language models needs
     "generate": "writes labels, not text",
@@ -66,7 +66,7 @@ def check_use(command: str, task: str, name: str | None) -> None:
 
 def refusal(command: str, task: str, name: str | None) -> UsageError:
     """Why a command for language models does nothing with the model called `name`, which is of another task, and which one does."""
-    hint = f"rnnlm {_INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
+    hint = f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
     why = f"it is {WHAT[task]}, and {_WHY.get(command, _NO_TEXT)}"
     return UsageError(f"{name or 'this model'} is not a language model", why, f"{hint}, or rnnlm eval")
 

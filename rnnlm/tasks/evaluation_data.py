@@ -52,15 +52,23 @@ def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "")
     """
     text = _in_schemes(codec, text)
     name += f", {called}" if called else ""
-    unseen = [label for column, labels in _labels(codec, text) for label in labels if label not in _seen(column)]
-    if unseen:
-        counted = Counter(unseen).most_common()
-        shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
-        shown += f" and {len(counted) - MOST_NAMED:,} more" if len(counted) > MOST_NAMED else ""
-        notice(f"{name}: training never saw {len(unseen):,} of the labels; they count as wrong: {shown}")
+    tell_unseen(codec, text, name)
     if codec.columns[0].form == SOUNDS:
         return _of_sounds(codec, text, name)
     return encode_examples(codec, text, text)
+
+
+def tell_unseen(codec: Codec, text: LabelledText, name: str) -> None:
+    """Send a notice that names the labels of a text, called `name`, that training never saw, and how many there are."""
+    unseen: Counter[str] = Counter()
+    for column, labels in _labels(codec, text):
+        seen = _seen(column)
+        unseen.update(label for label in labels if label not in seen)
+    if unseen:
+        counted = unseen.most_common()
+        shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
+        shown += f" and {len(counted) - MOST_NAMED:,} more" if len(counted) > MOST_NAMED else ""
+        notice(f"{name}: training never saw {unseen.total():,} of the labels; they count as wrong: {shown}")
 
 
 def _files(paths: Paths) -> list[str]:

@@ -16,6 +16,7 @@ from rnnlm.tasks import codec as codecs
 from rnnlm.tasks import contextual, figures, sounds, splitting
 from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
+from rnnlm.tasks.evaluation_data import tell_unseen
 from rnnlm.tasks.model import TaskModel
 from rnnlm.text import tokenizers
 from rnnlm.text.holdout import HoldoutSettings
@@ -76,6 +77,8 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
     codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
+    for name, text in gold.items():
+        tell_unseen(codec, text, {"valid": "validation data", "test": "test data"}[name])
     codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
