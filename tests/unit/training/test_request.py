@@ -30,10 +30,10 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 
 @pytest.mark.parametrize("request_, what, why, hint", [
-    ({}, "a language model has no setting 'bidirectional'", "has seen the words that a language model is to predict", "--task tagging"),
-    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'", "belongs to: language-model", "leave it out"),
+    ({}, "a language model has no setting 'bidirectional'", "it would read the words that it is to predict", "--task tagging"),
+    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'", "belongs to language models", "leave it out"),
     ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'", "belongs to: cnn", "--model cnn"),
-    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'", "belongs to: classification", "leave it out"),
+    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'", "belongs to models for classification", "--task classification"),
 ])  # fmt: skip
 def test_a_setting_of_another_task_is_refused_with_the_reason(request_, what, why, hint):
     name = what.split("'")[1]
