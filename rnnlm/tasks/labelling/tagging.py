@@ -1,9 +1,8 @@
 """Sentences tagged: raw text or lists of words in, their labels out, in order and a window of sentences at a time."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 from rnnlm.errors import UsageError, notice
@@ -21,6 +20,7 @@ from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
 T = TypeVar("T")
 
 WINDOW = 1024  # sentences that are read before the first of them is written; those of about the same length are tagged together
+LARGEST_WINDOW = 1 << 17  # words
 ALIGNMENTS = 8  # of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
 
 
@@ -39,7 +39,7 @@ def tag(
     Raises:
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
     """
-    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
+    tagger = Tagger(model_for("tagging", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
     texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
     if is_of_letters(tagger.model.codec) and not tokenised:
@@ -47,10 +47,17 @@ def tag(
     return list(tagger.tag(texts))
 
 
-def windows(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, WINDOW of them at a time."""
-    rest = iter(items)
-    while window := list(islice(rest, WINDOW)):
+def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words of an item."""
+    window: list[T] = []
+    words = 0
+    for item in items:
+        window.append(item)
+        words += size(item)
+        if len(window) >= WINDOW or words >= LARGEST_WINDOW:
+            yield window
+            window, words = [], 0
+    if window:
         yield window
 
 
@@ -78,7 +85,7 @@ class Tagger:
             UsageError: the beam is smaller than nbest.
         """
         search = self._search()
-        for window in windows(texts):
+        for window in windows(texts, lambda text: len(text[1].words)):
             filled = [parts.words for _, parts in window if parts.words]
             predictions = iter(predict(self.model, filled, search))
             for text, parts in window:
