@@ -66,4 +66,4 @@ def _of_letters(found: Any, number: int, with_probabilities: bool, is_nbest: boo
 
 
 def _figure(probability: float) -> str:
-    return terminal.number(probability, DIGITS)
+    return terminal.number(probability, DIGITS) if probability >= 10**-DIGITS else f"{probability:.2g}"

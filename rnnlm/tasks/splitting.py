@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnnlm.tasks.codec import SOUNDS, Codec
-from rnnlm.tasks.data import encode_words
 from rnnlm.text import sources
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.labelled.formats import tell_format
@@ -41,7 +40,7 @@ def splitter_of(codec: Codec) -> Split:
         ModelError: what the model knows of it is damaged.
     """
     if is_of_letters(codec):
-        return functools.partial(_letters, codec)
+        return functools.partial(_letters, frozenset(codec.tokenizer.symbols()))
     if not codec.word_columns:
         return at_white_space
     stored = codec.details.get(SPLITTER)
@@ -53,8 +52,6 @@ def is_of_letters(codec: Codec) -> bool:
     return any(column.form == SOUNDS for column in codec.columns)
 
 
-def _letters(codec: Codec, word: str) -> SplitText:
-    """The letters of a word; in the case that the model knows, where it knows them in one only."""
-    variants = (word, word.lower(), word.upper())
-    known = (each for each in variants if encode_words(codec.tokenizer, [tuple(each)]).is_known.all())
-    return SplitText(tuple(next(known, word)))
+def _letters(known: frozenset[str], word: str) -> SplitText:
+    """The letters of a word, in the case in which the model knows them all, if any."""
+    return SplitText(tuple(next((each for each in (word, word.lower(), word.upper()) if known.issuperset(each)), word)))

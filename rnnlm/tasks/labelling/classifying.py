@@ -20,13 +20,13 @@ def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: s
     Raises:
         UsageError: the model is no classifier. ModelError: there is no such model, or it is damaged.
     """
-    return list(classified(model_for("classify", model, device), texts))
+    return list(classified(model_for("classification", model, device), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
     """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all."""
     split = splitter_of(model.codec)
-    for window in windows(texts):
+    for window in windows(texts, len):
         words = [split(text).words if isinstance(text, str) else tuple(text) for text in window]
         predictions = iter(predict(model, [each for each in words if each]))
         for text, its_words in zip(window, words, strict=True):

@@ -108,7 +108,7 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
 
 def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, TaggedSentence]]:
     """Each sentence and its labels, in order."""
-    for window in windows(sentences):
+    for window in windows(sentences, lambda sentence: len(sentence.words)):
         found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
         yield from zip(window, found, strict=True)
 

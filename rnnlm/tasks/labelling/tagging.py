@@ -1,14 +1,14 @@
 """Sentences tagged: raw text or lists of words in, their labels out, in order and a window of sentences at a time."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from typing import TypeVar
 
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Device
-from rnnlm.tasks.codec import SOUNDS, TEXT, LabelColumn
+from rnnlm.tasks.codec import EDIT, SOUNDS, TEXT, LabelColumn
 from rnnlm.tasks.labelling import label_probabilities
 from rnnlm.tasks.labelling.opening import Labeller, model_for
 from rnnlm.tasks.labelling.results import LabelSequence, TaggedSentence
@@ -16,11 +16,13 @@ from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.prediction import ColumnPrediction, Prediction, Search, WordLabels, predict
 from rnnlm.tasks.splitting import is_of_letters, splitter_of
 from rnnlm.text.labelled.alignment import join
+from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
 
 T = TypeVar("T")
 
 WINDOW = 1024  # sentences that are read before the first of them is written; those of about the same length are tagged together
+LARGEST_WINDOW = 1 << 17  # words
 ALIGNMENTS = 8  # of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
 
 
@@ -39,7 +41,7 @@ def tag(
     Raises:
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
     """
-    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
+    tagger = Tagger(model_for("tagging", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
     texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
     if is_of_letters(tagger.model.codec) and not tokenised:
@@ -47,10 +49,17 @@ def tag(
     return list(tagger.tag(texts))
 
 
-def windows(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, WINDOW of them at a time."""
-    rest = iter(items)
-    while window := list(islice(rest, WINDOW)):
+def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words of an item."""
+    window: list[T] = []
+    words = 0
+    for item in items:
+        window.append(item)
+        words += size(item)
+        if len(window) >= WINDOW or words >= LARGEST_WINDOW:
+            yield window
+            window, words = [], 0
+    if window:
         yield window
 
 
@@ -77,13 +86,14 @@ class Tagger:
         Raises:
             UsageError: the beam is smaller than nbest.
         """
-        search = self._search()
-        for window in windows(texts):
+        search = self._search
+        for window in windows(texts, lambda text: len(text[1].words)):
             filled = [parts.words for _, parts in window if parts.words]
             predictions = iter(predict(self.model, filled, search))
             for text, parts in window:
                 yield self._tagged(text, parts, next(predictions) if parts.words else None)
 
+    @cached_property
     def _search(self) -> Search:
         if self.nbest < 1:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
@@ -91,10 +101,19 @@ class Tagger:
             raise UsageError(f"a beam of {self.beam} holds no {self.nbest} label sequences", hint=f"set the beam to {self.nbest} or more")
         if self.beam is not None and not getattr(self.model.network.settings, "label_feedback", False):
             notice("the beam makes no difference: without label feedback the search is exact")
-        paths = self.nbest
-        if is_of_letters(self.model.codec) and (paths > 1 or self.probabilities):
-            paths = min(ALIGNMENTS * paths, self.beam or ALIGNMENTS * paths)
+        paths = self.nbest * self._paths_each
+        paths = min(paths, self.beam or paths)
         return Search(self.constrained, self.beam or paths, paths, self.probabilities)
+
+    @property
+    def _paths_each(self) -> int:
+        """How many of the network's label sequences are looked at for each that is asked for, where several may be written alike."""
+        if is_of_letters(self.model.codec):
+            return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
+        is_constrained = self.model.is_constrained if self.constrained is None else self.constrained
+        columns = self.model.codec.word_columns
+        are_alike = any(column.form == EDIT or (column.scheme != NONE and not is_constrained) for column in columns)
+        return 2 if are_alike and self.nbest > 1 else 1
 
     def _tagged(self, text: str | None, parts: SplitText, prediction: Prediction | None) -> TaggedSentence:
         columns = self.model.codec.columns
@@ -113,9 +132,7 @@ class Tagger:
         )  # fmt: skip
 
     def _nbest(self, column: LabelColumn, prediction: ColumnPrediction) -> tuple[LabelSequence, ...]:
-        if column.form == SOUNDS:
-            return _pronunciations(prediction.best)[: self.nbest]
-        return tuple(_sequence(each.labels, each.logprob_nats) for each in prediction.best[: self.nbest])
+        return _without_doubles(prediction.best, join if column.form == SOUNDS else tuple)[: self.nbest]
 
     def _of_words(self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]) -> tuple[Mapping[str, float], ...]:
         assert prediction.p_TK is not None  # it was asked for
@@ -128,16 +145,14 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
     return label_probabilities.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
 
 
-def _sequence(labels: tuple[str, ...], logprob_nats: float) -> LabelSequence:
-    return LabelSequence(labels, math.exp(logprob_nats), logprob_nats)
-
-
-def _pronunciations(best: Sequence[WordLabels]) -> tuple[LabelSequence, ...]:
-    """Pronunciations in the order of their best alignments; their probabilities add up those of all alignments that were found."""
+def _without_doubles(best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]) -> tuple[LabelSequence, ...]:
+    """What label sequences are `written` as, each once, in the order of the best that is written so; their probabilities add up: alignments
+    of a pronunciation, edit scripts with the same lemma, labels that break their scheme."""
     found: dict[tuple[str, ...], list[float]] = {}
     for each in best:
-        found.setdefault(tuple(join(each.labels)), []).append(each.logprob_nats)
-    return tuple(_sequence(sounds, float(_log_sum(logprobs))) for sounds, logprobs in found.items())
+        found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
+    logprobs = {labels: _log_sum(each) for labels, each in found.items()}
+    return tuple(LabelSequence(labels, math.exp(logprob), logprob) for labels, logprob in logprobs.items())
 
 
 def _log_sum(logprobs: Sequence[float]) -> float:

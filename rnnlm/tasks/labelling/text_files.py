@@ -75,7 +75,7 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
 
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
     """Each text and its labels, in order."""
-    for window in windows(texts):
+    for window in windows(texts, lambda text: len(text.text)):
         yield from zip(window, classified(model, [each.text for each in window]), strict=True)
 
 

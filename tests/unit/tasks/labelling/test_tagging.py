@@ -8,6 +8,7 @@ from rnnlm.errors import ArgumentTypeError, RnnlmWarning, UsageError
 from rnnlm.tasks.codec import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labelling import label_probabilities, tagging
 from rnnlm.text.labelled import edit_scripts
+from rnnlm.text.labelled.alignment import join
 from support.tiny_tasks import VALID
 
 WORDS = [words for words, _, _ in VALID]
@@ -91,16 +92,23 @@ def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     [one] = rnnlm.tag(pronouncer, ["sheep"])
     assert one.labels == found.labels and one.nbest["label"][0].probability <= several[0].probability <= 1
     alignments = [tagging.WordLabels(labels, np.log(p)) for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))]
-    assert [(each.labels, round(each.probability, 6)) for each in tagging._pronunciations(alignments)] == [(("A",), 0.6), (("B",), 0.2)]
+    found = tagging._without_doubles(alignments, join)
+    assert [(each.labels, round(each.probability, 6)) for each in found] == [(("A",), 0.6), (("B",), 0.2)]
+
+
+def test_no_two_of_the_n_best_are_written_alike_where_labels_may_break_their_scheme(tagger, treebank_tagger):
+    for name, column, options in ((tagger.folder, "2", {"constrained": False}), (treebank_tagger, "lemma", {})):
+        [found] = rnnlm.tag(name, ["like york cats"], nbest=12, **options)
+        assert 6 < len(found.nbest[column]) == len({each.labels for each in found.nbest[column]})
 
 
 def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
     with pytest.raises(ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"):
         rnnlm.tag(model, "fly me")
-    with pytest.raises(UsageError, match="is a classifier of texts"):
+    with pytest.raises(UsageError, match="is a classifier, not a tagger"):
         rnnlm.tag(classifier.folder, ["fly me"])
-    with pytest.raises(UsageError, match="is a language model"):
+    with pytest.raises(UsageError, match="is a language model, not a tagger"):
         rnnlm.tag(rnnlm.load(models.unigram), ["fly me"])
     with pytest.raises(UsageError, match="a beam of 2 holds no 3 label sequences"):
         rnnlm.tag(model, ["fly me"], nbest=3, beam=2)
