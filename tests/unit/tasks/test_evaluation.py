@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-from support.tiny_tasks import VALID, fit, labelled
 
 import rnnlm
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
@@ -15,6 +14,7 @@ from rnnlm.tasks.prediction import predict
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
+from support.tiny_tasks import VALID, fit, labelled
 
 LETTERS = [("box", "B AA K S"), ("ox", "AA K S"), ("ax", "AE K S")]
 
