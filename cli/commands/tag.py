@@ -76,20 +76,13 @@ def command(
     from rnnlm.tasks.labelling.opening import model_for
     from rnnlm.tasks.labelling.tagging import Tagger
 
-    model = model_for("tagging", options.named(model_name), device)
+    model = model_for("tag", options.named(model_name), device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
-    settings = documents.DocumentSettings(
-        given["form"], given["output_form"], given["column"], given["tokenised"], given["encoding_errors"] or "strict",
-        _SUFFIXES.get(output.suffix.lower()) if output else None,
-    )  # fmt: skip
-    if sentences:
-        document = _of_arguments(model.codec, sentences, settings)
-    else:
-        document = documents.of_file(model.codec, _standard_input_or(source), settings)
+    document = _document(model.codec, sentences, source, output, given)
     found = _counted(documents.tagged(tagger, document.sentences))
     if as_json:
         options.put((terminal.json_text(each.to_dict()) + "\n" for _, each in found), output)
-    elif sentences and not output and not settings.output:
+    elif sentences and not output and not given["output_form"]:
         tagged.show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
         options.put((documents.written(model.codec, *each, document.format) for each in found), output)
@@ -110,21 +103,29 @@ def _check(
 _NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
 
 
-def _of_arguments(codec: Any, sentences: tuple[str, ...], settings: Any) -> Any:
+def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output: Path | None, given: dict[str, Any]) -> Any:
+    """What is to be tagged, and the format it is to be written in."""
     from rnnlm.tasks.labelling import documents
 
+    suffix = output.suffix.lower() if output else ""
+    settings = documents.DocumentSettings(
+        given["form"],
+        given["output_form"],
+        given["column"],
+        given["tokenised"],
+        given["encoding_errors"] or "strict",
+        _SUFFIXES.get(suffix),
+    )
+    if not sentences:
+        if source is None and sys.stdin is not None and sys.stdin.isatty():
+            terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+        return documents.of_file(codec, "-" if source is None else source, settings)
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
             raise TextError(f"sentence {number} has no words", "nothing stands in it")
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it")
     return documents.of_texts(codec, sentences, settings)
-
-
-def _standard_input_or(source: str | None) -> str:
-    if source is None and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
-    return source if source is not None else "-"
 
 
 def _counted(found: Iterable[Any]) -> Iterator[Any]:

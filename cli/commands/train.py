@@ -110,8 +110,12 @@ class _Command(Command):
     ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
     click.option("--init-from-reversed", metavar="MODEL", help="Of a task's backward layers: a language model of --set reversed=true."),
-    click.option("--contextual", multiple=True, metavar="MODEL",
-                 help="With --task: a language model whose layers are read beside the words, and stay as they are; may be repeated."),
+    click.option(
+        "--contextual",
+        multiple=True,
+        metavar="MODEL",
+        help="With --task: a language model whose layers are read beside the words, and stay as they are; may be repeated.",
+    ),
     click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
 )
 @tokenizer_options

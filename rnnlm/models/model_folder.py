@@ -131,7 +131,7 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
             raise
         return load(folder, device, depth)  # the model was replaced while we read
     try:
-        made_of = {"parts": parts} if parts or kind.family == "combination" else {}
+        made_of = {"parts": parts} if kind.family == "combination" or kind.labels else {}
         model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
         model.origin = os.path.abspath(folder), str(device)
         return model, manifest

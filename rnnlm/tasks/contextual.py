@@ -37,6 +37,8 @@ class FrozenModels:
 
     def __init__(self, models: Sequence[Any], names: Sequence[str]) -> None:
         for model, name in zip(models, names, strict=True):
+            if task := getattr(model, "task", ""):
+                raise UsageError(f"--contextual {name}: it is not a language model", f"it is a model for {task}")
             if not isinstance(model, NeuralLanguageModel) or not isinstance(model.network.body, RecurrentStack):
                 raise UsageError(
                     f"--contextual {name}: it has no recurrent layers to read", hint="train one with --model lstm, gru, rnn or qrnn"

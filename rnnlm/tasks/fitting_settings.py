@@ -66,6 +66,9 @@ class TaskFittingSettings(OptimizationSettings):
         if self.loss_weights is None:
             return (1.0,) * columns
         weights = tuple(map(float, self.loss_weights.split(",")))
-        if len(weights) != columns or not any(weights):
-            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", f"{columns} label columns are learned")
+        if not any(weights):
+            raise SettingsError(f"loss_weights = {self.loss_weights} leaves nothing to learn")
+        if len(weights) != columns:
+            why = f"{columns} label column{' is' if columns == 1 else 's are'} learned"
+            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", why)
         return weights

@@ -122,7 +122,7 @@ def _arrays(name: str, option: str, data: TaskData, is_reversed: bool) -> dict[s
     if model.tokenizer.is_reversed != is_reversed:
         other = "--init-from" if is_reversed else "--init-from-reversed"
         why = "it reads lines from their beginning" if is_reversed else "it reads lines from their end"
-        raise UsageError(f"{option} {name}: it has the other direction", why, f"use it with {other}")
+        raise UsageError(f"{option} {name}: {why}", hint=f"use it with {other}")
     if model.tokenizer.in_direction(False).fingerprint != data.tokenizer.tokenizer.in_direction(False).fingerprint:
         hint = "train it with --tokenizer-from the forward one" if is_reversed else f"leave --tokenizer-from out, or name {name}"
         raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer is another one", hint)

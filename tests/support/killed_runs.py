@@ -60,7 +60,7 @@ class Runs:
         self.context.set_forkserver_preload(
             [
                 "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting", "support.killed_runs",
+                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.fitting", "rnnlm.tasks.texts", "support.killed_runs",
             ]
         )  # fmt: skip
 
@@ -122,7 +122,8 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
 def command(text: Path, valid: Path, folder: Path, settings: dict[str, Any], **options: Any) -> list[str]:
     """The arguments of a run: the very same ones each time."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    sets = [f"--set={name}={value}" for name, value in {**TINY, **settings}.items()]
+    tiny = {name: value for name, value in TINY.items() if "task" not in options or name != "bptt_tokens"}
+    sets = [f"--set={name}={value}" for name, value in {**tiny, **settings}.items()]
     return ["train", str(text), "--valid", str(valid), "--test", str(valid), *given, *sets, "-o", str(folder), "--resume", "auto"]
 
 
@@ -135,7 +136,7 @@ class Outcome:
     results: dict[str, Any]
     arrays: str  # hash of all of the last checkpoint's: weights, best weights, averages, optimizer, hidden state, random numbers
     facts: dict[str, Any]
-    log: list[tuple[Any, ...]]
+    log: list[dict[str, Any]]
 
 
 def outcome(folder: Path) -> Outcome:
@@ -170,7 +171,7 @@ def newest_step(folder: Path) -> int:
     return max((int(path.name.split("-")[1]) for path in (folder / "training").glob("state-*.json")), default=0)
 
 
-def log_of(folder: Path) -> list[tuple[Any, ...]]:
+def log_of(folder: Path) -> list[dict[str, Any]]:
     """What metrics.jsonl tells of validations; whole lines, in the order of their steps, nothing told twice."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
@@ -179,9 +180,7 @@ def log_of(folder: Path) -> list[tuple[Any, ...]]:
         assert told == sorted(set(told)), (kind, told)
     kinds = [event["event"] for event in events]
     assert kinds[0] == "started" and kinds[-1] == "finished", kinds
-    return [
-        (event["step"], event["ppl_token"], event["best_ppl_token"], event["improved"]) for event in events if event["event"] == "validated"
-    ]
+    return [_timeless(event) for event in events if event["event"] == "validated"]
 
 
 def _timeless(facts: Any) -> Any:

@@ -21,7 +21,10 @@ def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lst
     given = tokenizer or {"tokenizer": "word"}
     trained = tokenizers.train(tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
     kind = registry.kind_of(model)
-    resolved = resolve(kind.settings_classes(), [Layer("test", {"model": model, **SIZES, **settings})])
+    resolved = resolve(
+        kind.settings_classes(),
+        [Layer("test", {"model": model, **{name: value for name, value in {**SIZES, **settings}.items() if value is not None}})],
+    )
     spelled = trained.spelling() if resolved.values["characters"] else trained
     torch.manual_seed(seed)
     network = make_network(resolved.make(network_settings.KINDS[model]), spelled)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support import tiny_tasks
 from support.killed_runs import VARIANTS, checked, command, newest_step, outcome
 
 STEPS = {"budget": "60steps", "save_every": "3steps"}
@@ -76,6 +77,21 @@ def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
     assert {kind for kind, _ in kinds} == {"mkdir", "open", "write", "fsync", "replace", "unlink"}
     for call in random.Random(1).sample(sorted(kinds.values()), 8):
         killed_within_a_save(runs, texts, settings, expected, "after", call)
+
+
+def test_the_run_of_a_tagger_killed_within_a_save_ends_as_if_it_had_not_been(runs, tmp_path):
+    texts = tmp_path / "text", tmp_path / "valid"
+    for path, rows in zip(texts, (tiny_tasks.TRAIN, tiny_tasks.VALID), strict=True):
+        path.write_text(tiny_tasks.columns(rows), encoding="utf-8")
+    settings = {"validate_every_steps": 4, "output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}
+    options = {"task": "tagging", "budget": "9steps", "save_every": "3steps"}
+    expected, whole = unbroken(runs, texts, settings, **options)
+    folder = tmp_path / "killed" / "m"
+    writes = [call for call in whole.operations if "weights" in call or "state" in call]
+    ended = runs.run(command(*texts, folder, settings, **options), point=("after", writes[len(writes) // 2]))
+    assert ended.code == -9 and 0 < newest_step(folder) < 9, ended.said
+    assert runs.run(command(*texts, folder, settings, **options)).code == 0
+    assert outcome(folder) == expected
 
 
 @pytest.mark.soak

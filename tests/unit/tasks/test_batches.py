@@ -11,7 +11,7 @@ from rnnlm.neural.fitting.ranks import ProcessGroup
 from rnnlm.system import Rank
 from rnnlm.tasks import batches as batches_module
 from rnnlm.tasks.batches import ExampleBatches, batch_tensors, label_tensors
-from rnnlm.tasks.data import encode_words
+from rnnlm.tasks.data import encode_words, one_token
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
 
@@ -59,7 +59,7 @@ def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
         assert words_1B.tolist() == [[len(words), 1]] and (first_TB <= last_TB).all()
         for number, word in enumerate(words):
             ids = inputs_SB[first_TB[number, 0] : last_TB[number, 0] + 1, 0].tolist()
-            assert ids == (tokenizer.encode([word]).ids[:-1].tolist() or [tokenizer.unk_id])
+            assert ids == (tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id])
 
 
 @pytest.mark.filterwarnings("ignore:there are 3 examples only")

@@ -15,7 +15,7 @@ from rnnlm.tasks.prediction import predict
 from rnnlm.tasks.settings import LstmTagger
 from rnnlm.training.run import train
 from support.random_language_models import SUBWORDS, language_model
-from support.tiny_tasks import TRAIN, VALID, columns, small
+from support.tiny_tasks import TRAIN, VALID, columns, small, table
 
 TEXTS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
 VARIANTS = {"words": {}, "subwords": {"tokenizer": SUBWORDS}, "residual": {"model": "gru", "connections": "residual", "layers": 3}}
@@ -100,6 +100,22 @@ def test_a_model_keeps_its_language_models_as_they_were_and_reads_texts_alike_in
         assert abs(alone.best[0].logprob_nats - together.best[0].logprob_nats) < 1e-5
 
 
+@pytest.mark.parametrize("model", ["lstm", "bag", "cnn"])
+def test_classifiers_read_language_models_too(tmp_path, language_models, model):
+    (tmp_path / "train.tsv").write_text(table(TRAIN), encoding="utf-8")
+    given = {**small("classification"), "context_size": 4, "budget": "2steps", "holdout": 0.2}
+    names = [str(tmp_path / name) for name in "fr"]
+    *_, finished = train(tmp_path / "train.tsv", task="classification", model=model, contextual=names, output=tmp_path / "model", **given)
+    read = loading.load(finished.folder, "cpu")
+    together = [found.p_TK for (found,) in predict(read, TEXTS)]
+    for words, p_1K in zip(TEXTS, together, strict=True):
+        ((alone,),) = predict(read, [words])
+        assert np.allclose(alone.p_TK, p_1K, atol=1e-6)
+    with torch.no_grad():
+        read.network.context.gammas.zero_()
+    assert not np.allclose(predict(read, TEXTS)[0][0].p_TK, together[0], atol=1e-6)
+
+
 def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bit(tmp_path, language_models):
     given = {"layers": 2, "unfreeze": "epoch", "rate_decay_by_layer": 2.6}
     whole = trained(tmp_path, "whole", **given)
@@ -120,8 +136,11 @@ def test_states_that_memory_cannot_hold_are_read_again_in_each_step(tmp_path, la
 
 
 def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
-    with pytest.raises(UsageError, match="no recurrent layers"):
+    with pytest.raises(UsageError, match="is not a language model"):
         trained(tmp_path, "new", names=(str(tagger.folder),))
+    language_model(tmp_path / "window", model="ffnn", hidden_size=4, layers=None)
+    with pytest.raises(UsageError, match="no recurrent layers"):
+        trained(tmp_path, "new", names=("window",))
     with pytest.raises(UsageError, match="context_models is not set by itself"):
         trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
     with pytest.raises(UsageError, match="--contextual is for tasks"):

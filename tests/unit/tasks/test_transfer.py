@@ -114,6 +114,16 @@ def test_settings_of_the_network_are_those_of_the_language_model(tmp_path):
     assert resolved.values["reads_boundary"] and resolved.origins["layers"].startswith("language model")
 
 
+def test_a_bag_of_words_takes_the_words_alone(tmp_path):
+    model = language_model(tmp_path / "f", characters="lstm", character_hidden_size=3, characters_beside=True)
+    request = Request(task="classification", model="bag", init_from=str(tmp_path / "f"))
+    _, _, resolved = resolve_request(request)
+    data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
+    codec = Codec(model.tokenizer, data.tokenizer.columns)
+    weights = fitting.initial_weights(request, resolved, TaskData(codec, data.train, None))
+    assert {name.removeprefix("encoder.") for name in weights} == {name for name in model.to_arrays() if name.startswith("input.")}
+
+
 REFUSED = {
     "another size": ({"flags": {"hidden_size": 9}}, "hidden_size = 9"), "another kind": ({"model": "gru"}, "not gru"),
     "one direction": ({"flags": {"bidirectional": False}, "init_from_reversed": "r"}, "reads backwards"),

@@ -1,0 +1,66 @@
+"""`rnnlm train --task`: what it makes, and what it refuses and why, from the command line and from Python alike."""
+
+import pytest
+
+import rnnlm as library
+from rnnlm.errors import RnnlmError
+from rnnlm.models import model_folder
+from support.tiny_tasks import TRAIN, VALID, columns, table
+
+NOTHING = ("--budget", "1steps")
+
+
+@pytest.fixture
+def data(here):
+    """train.conll and valid.conll of spans, train.tsv of texts."""
+    for name, content in {"train.conll": columns(TRAIN), "valid.conll": columns(VALID), "train.tsv": table(TRAIN), "empty": ""}.items():
+        (here / name).write_text(content, encoding="utf-8")
+    return here
+
+
+def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tagger):
+    for each, task, figures in ((tagger, "tagging", 1), (classifier, "classification", 1), (slot_tagger, "tagging", 2)):
+        manifest = model_folder.read_manifest(each.folder)
+        assert manifest.settings["task"] == task and manifest.results["valid"]["sentences"] == len(VALID)
+        found = manifest.results["valid"]["columns"]
+        assert len(found) == figures and all(column[column["main"]] >= 0.9 for column in found)
+        assert f"step {manifest.step}" in each.err
+
+
+REFUSED = [
+    (["--set", "bidirectional=true"], "a language model has no setting 'bidirectional'", "the words that it is to predict", "--task"),
+    (["--set", "label_column=2"], "a language model has no setting 'label_column'", "tagging and classification", "add --task tagging"),
+    (["--labels", "valid.conll"], "--labels is of no use to a language model", "it learns no labels", "add --task tagging"),
+    (["--model", "bag"], "--model bag is no language model", "reads all words", "add --task classification"),
+    (["--model", "cnn"], "--model cnn is no language model", "reads all words", "add --task classification"),
+    (["--task", "tagging", "--set", "tied=true"], "a model for tagging has no setting 'tied'", "it belongs to language models", "leave"),
+    (["--task", "tagging", "--set", "filter_widths=3"], "has no setting 'filter_widths'", "models for classification", "--task classif"),
+    (["--task", "tagging", "--model", "jordan"], "--model jordan is not for tagging", "its prediction of that word", "label_feedback=true"),
+    (["--task", "tagging", "--model", "ffnn"], "--model ffnn is not for tagging", "none after them", "--model rnn, gru, lstm or qrnn"),
+    (["--task", "tagging", "--model", "bag"], "--model bag is not for tagging", "one vector of all words", "rnn, gru, lstm or qrnn"),
+    (["--task", "classification", "--model", "ngram"], "--model ngram is not for classification", "learns no labels", "bag or cnn"),
+    (["--task", "taging"], "unknown task 'taging'", "", "did you mean 'tagging'"),
+    (["--task", "tagging", "--set", "output_layer=crf", "--set", "label_feedback=true"], "label_feedback is not possible", "", "softmax"),
+    (["--task", "tagging", "--set", "tokenizer=char"], "the char tokenizer has no words to spell", "", "leave characters out"),
+    (["--task", "tagging", "--set", "reversed=true"], "reversed=true is a setting of language models", "", "bidirectional=true"),
+    (["--task", "tagging", "--set", "loss_weights=1,2"], "loss_weights = 1,2 has 2 weights", "1 label column is learned", ""),
+    (["--task", "tagging", "--valid", "empty"], "no sentences in empty", "", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options, what, why, hint", REFUSED, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_what_makes_no_sense_is_refused_with_the_reason(data, rnnlm, options, what, why, hint):
+    ended = rnnlm("train", "train.conll", *options, *NOTHING, "-o", "m")
+    assert ended.code in (1, 2) and not (data / "m").exists()
+    said = " ".join(ended.errors)
+    assert what in said and why in said and hint in said
+
+
+@pytest.mark.parametrize("given, what", [
+    ({"bidirectional": True}, "a language model has no setting 'bidirectional'"), ({"labels": "valid.conll"}, "--labels is of no use"),
+    ({"task": "tagging", "model": "jordan"}, "--model jordan is not for tagging"), ({"model": "bag"}, "is no language model"),
+    ({"task": "poetry"}, "unknown task 'poetry'"),
+])  # fmt: skip
+def test_python_refuses_the_same(data, given, what):
+    with pytest.raises(RnnlmError, match=what):
+        list(library.train("train.conll", output="m", budget="1steps", **given))

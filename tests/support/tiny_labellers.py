@@ -1,0 +1,58 @@
+"""Tiny models whose words are not those of their texts: a tagger of a treebank, which splits raw text, and one of letters and sounds."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+
+from rnnlm.cli.main import run
+
+SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "character_size=4", "character_filters=0,6",
+         "min_count=1", "holdout=0", "unknown_words=0", "dropout_embedding=0", "dropout_input=0", "dropout_output=0")  # fmt: skip
+TREEBANK = """# sent_id = {number}
+# text = They don't like {adjective} {noun}.
+1\tThey\tthey\tPRON\t_\t_\t_\t_\t_\t_
+2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_
+2\tdo\tdo\tAUX\t_\t_\t_\t_\t_\t_
+3\tn't\tnot\tPART\t_\t_\t_\t_\t_\t_
+4\tlike\tlike\tVERB\t_\t_\t_\t_\t_\t_
+5\t{adjective}\t{adjective}\tADJ\t_\t_\t_\t_\t_\t_
+6\t{noun}\t{noun}\tNOUN\t_\t_\t_\t_\t_\tSpaceAfter=No
+7\t.\t.\tPUNCT\t_\t_\t_\t_\t_\t_
+
+"""
+SOUNDS = {"c": "K", "t": "T", "sh": "SH", "ee": "IY", "p": "P", "a": "AE", "x": "K S"}
+WORDS = [(first, vowel, last) for first in ("c", "t", "sh", "p") for vowel in ("ee", "a") for last in ("t", "p", "sh", "x")]
+
+
+def treebank() -> str:
+    """A treebank in CoNLL-U of one sentence in other words."""
+    pairs = [(adjective, noun) for adjective in ("cold", "warm", "old") for noun in ("beers", "songs", "teas", "cats")]
+    return "".join(TREEBANK.format(number=number, adjective=adjective, noun=noun) for number, (adjective, noun) in enumerate(pairs))
+
+
+def trained(folder: Path, *arguments: object) -> Path:
+    """A model as `rnnlm train` makes it, in `folder`."""
+    sets = [f"--set={each}" for each in SMALL]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+        options = [*arguments, "--task", "tagging", *sets, "--precision", "fp32", "--budget", "50steps", "-o", folder]
+        assert run(["train", *map(str, options)]) == 0, err.getvalue()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def treebank_tagger(tmp_path_factory):
+    """The folder of a tagger that learned upos and lemma of a treebank; treebank.conllu beside it."""
+    place = tmp_path_factory.mktemp("treebank")
+    (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
+    return trained(place / "model", place / "treebank.conllu", "--label-column", "upos,lemma")
+
+
+@pytest.fixture(scope="session")
+def pronouncer(tmp_path_factory):
+    """The folder of a model that learned the sounds of letters, all of them small."""
+    place = tmp_path_factory.mktemp("sounds")
+    (place / "letters").write_text("".join(" ".join("".join(word)) + "\n" for word in WORDS))
+    (place / "sounds").write_text("".join(" ".join(SOUNDS[part] for part in word) + "\n" for word in WORDS))
+    return trained(place / "model", place / "letters", "--labels", place / "sounds", "--align")

@@ -1,0 +1,110 @@
+"""Sentences tagged from Python: raw text and lists of words, the n best, probabilities, lemmas, sounds."""
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.errors import ArgumentTypeError, RnnlmWarning, UsageError
+from rnnlm.tasks.codec import EDIT, WORD, LabelColumn
+from rnnlm.tasks.labelling import label_probabilities, tagging
+from rnnlm.text.labelled import edit_scripts
+from support.tiny_tasks import VALID
+
+WORDS = [words for words, _, _ in VALID]
+
+
+def test_the_words_of_raw_text_and_of_lists_get_the_labels_that_were_learned(tagger):
+    model = rnnlm.load(tagger.folder)
+    [found] = rnnlm.tag(model, ["fly me to new york at noon"])
+    assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
+    assert found.text == "fly me to new york at noon" and found.multiwords == ()
+    assert rnnlm.tag(model, [found.words])[0].labels == found.labels
+    assert rnnlm.tag(str(tagger.folder), [found.text]) == [found]
+
+
+def test_a_sentence_gets_the_same_labels_in_any_company_and_order(tagger, monkeypatch):
+    model = rnnlm.load(tagger.folder)
+    alone = [rnnlm.tag(model, [words])[0] for words in WORDS]
+    monkeypatch.setattr(tagging, "WINDOW", 3)
+    together = rnnlm.tag(model, [[], *WORDS, []])
+    assert [each.labels for each in together[1:-1]] == [each.labels for each in alone]
+    assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
+
+
+def test_marks_are_split_off_but_by_white_space_where_it_is_tokenised(tagger):
+    assert rnnlm.tag(tagger.folder, ["fly me, please!"])[0].words == ("fly", "me", ",", "please", "!")
+    assert rnnlm.tag(tagger.folder, ["fly me, please!"], tokenised=True)[0].words == ("fly", "me,", "please!")
+
+
+def test_a_tagger_of_a_treebank_splits_as_it_does_and_gives_lemmas(treebank_tagger):
+    [found] = rnnlm.tag(treebank_tagger, ["They don't like warm songs."])
+    assert found.words == ("They", "do", "n't", "like", "warm", "songs", ".") and found.multiwords == ((1, 3, "don't"),)
+    assert found.labels["upos"] == ("PRON", "AUX", "PART", "VERB", "ADJ", "NOUN", "PUNCT")
+    assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
+
+
+def test_the_n_best_come_with_falling_probabilities_the_best_first(slot_tagger):
+    model = rnnlm.load(slot_tagger.folder)
+    [found], [best] = rnnlm.tag(model, WORDS[:1], nbest=5), rnnlm.tag(model, WORDS[:1])
+    logprobs = [each.logprob_nats for each in found.nbest["slots"]]
+    assert logprobs == sorted(logprobs, reverse=True) and len({each.labels for each in found.nbest["slots"]}) == 5
+    assert sum(each.probability for each in found.nbest["slots"]) <= 1 + 1e-6
+    assert found.labels == best.labels == {"slots": found.nbest["slots"][0].labels}
+    assert next(iter(found.sentence_probabilities["intent"])) == found.sentence_labels["intent"] == VALID[0][2]
+    assert sum(found.sentence_probabilities["intent"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_tagger):
+    for found in rnnlm.tag(slot_tagger.folder, WORDS, probabilities=True):
+        for label, probabilities in zip(found.labels["slots"], found.probabilities["slots"], strict=True):
+            assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}  # inside the CRF they are BIOES
+            assert sum(probabilities.values()) == pytest.approx(1, abs=0.02)
+            assert label in probabilities and list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
+
+
+def test_an_inner_label_is_written_by_what_stands_before_it_in_iob1():
+    column = LabelColumn("ner", WORD, ("O", "B-X", "I-X", "E-X", "S-X"), "iob1", "bioes")
+    p_TK = np.array([[0, 0, 0, 0, 1], [0.1, 0.2, 0.3, 0, 0.4]])
+    first, second = label_probabilities.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
+    assert first == {"I-X": 1.0} and second == pytest.approx({"B-X": 0.6, "I-X": 0.3, "O": 0.1})
+
+
+def test_edit_scripts_that_give_the_same_lemma_add_up():
+    scripts = (edit_scripts.script("cats", "cat"), edit_scripts.script("cat", "cat"))
+    column = LabelColumn("lemma", WORD, scripts, form=EDIT)
+    [found] = label_probabilities.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
+    assert found == pytest.approx({"a": 0.6, "as": 0.3995})
+    same = LabelColumn("lemma", WORD, (scripts[1], edit_scripts.script("Cat", "cat")), form=EDIT)
+    assert label_probabilities.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
+
+
+def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
+    found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
+    assert [each.labels["label"] for each in found] == [("SH", "IY", "P"), ("T", "AE", "K", "S"), ("SH", "AE", "T")]
+    assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")  # the case that the model knows
+
+
+def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
+    [found] = rnnlm.tag(pronouncer, ["sheep"], nbest=3)
+    several = found.nbest["label"]
+    assert len({each.labels for each in several}) == len(several) == 3 and several[0].labels == found.labels["label"]
+    [one] = rnnlm.tag(pronouncer, ["sheep"])
+    assert one.labels == found.labels and one.nbest["label"][0].probability <= several[0].probability <= 1
+    alignments = [tagging.WordLabels(labels, np.log(p)) for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))]
+    assert [(each.labels, round(each.probability, 6)) for each in tagging._pronunciations(alignments)] == [(("A",), 0.6), (("B",), 0.2)]
+
+
+def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
+    model = rnnlm.load(tagger.folder)
+    with pytest.raises(ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"):
+        rnnlm.tag(model, "fly me")
+    with pytest.raises(UsageError, match="is a classifier of texts"):
+        rnnlm.tag(classifier.folder, ["fly me"])
+    with pytest.raises(UsageError, match="is a language model"):
+        rnnlm.tag(rnnlm.load(models.unigram), ["fly me"])
+    with pytest.raises(UsageError, match="a beam of 2 holds no 3 label sequences"):
+        rnnlm.tag(model, ["fly me"], nbest=3, beam=2)
+    with pytest.raises(UsageError, match=r"sentences\[1\] has 2 words"):
+        rnnlm.tag(pronouncer, ["tap", "tap tap"])
+    with pytest.warns(RnnlmWarning, match="the beam makes no difference"):
+        rnnlm.tag(model, ["fly me"], beam=4)
