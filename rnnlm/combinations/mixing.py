@@ -62,8 +62,6 @@ def mix(
     output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
     folders = [loading.find(name) for name in called]
-    for name, folder in zip(called, folders, strict=True):
-        uses.check_use("mix", loading.task_of(folder), name)
     model_folder.check_output(output, overwrite)
     if not bundle:
         model_parts.referenced(output, folders)  # whether they can be, before the work
@@ -99,6 +97,8 @@ def _check(names: list[str], on: Any, kind: MixtureKind, weights: Sequence[float
     elif on is None:
         hint = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
         raise UsageError("the weights of the models are unknown", hint=hint)
+    for name in names:
+        uses.check_use("mix", loading.task_of(name), name)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ USES: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts"}
 INSTEAD = {LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
+_LABELS_OF = {"tag": "words", "classify": "whole texts"}
 _NO_TEXT = "gives no probabilities of text"
 _WHY = {  # what a model of another task does not do that a command for language models needs
     "generate": "writes labels, not text",
@@ -54,21 +55,22 @@ _WHY = {  # what a model of another task does not do that a command for language
 
 
 def check_use(command: str, task: str, name: str | None) -> None:
-    """Whether a command does something with the models of a task; those that label say themselves what a model of another task is
-    (:mod:`rnnlm.tasks.labelling.opening`). name: what the model is called; None of one in memory.
+    """Whether a command does something with the models of a task. name: what the model is called; None of one in memory.
 
     Raises:
         UsageError: it does not; the hint names the command that does.
     """
-    if command not in ("tag", "classify") and command in USES and task not in USES[command]:
+    if command in USES and task not in USES[command]:
         raise refusal(command, task, name)
 
 
 def refusal(command: str, task: str, name: str | None) -> UsageError:
-    """Why a command for language models does nothing with the model called `name`, which is of another task, and which one does."""
-    hint = f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
+    """Why a command does nothing with the model called `name`, which is of another task than it needs, and which one does."""
+    called, hint = name or "this model", f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
+    if command in _LABELS_OF:
+        return UsageError(f"{called} is {WHAT[task]}", f"it has learned no labels of {_LABELS_OF[command]}", hint)
     why = f"it is {WHAT[task]}, and {_WHY.get(command, _NO_TEXT)}"
-    return UsageError(f"{name or 'this model'} is not a language model", why, f"{hint}, or rnnlm eval")
+    return UsageError(f"{called} is not a language model", why, f"{hint}, or rnnlm eval")
 
 
 def check_same_task(tasks: Mapping[str, str]) -> None:

@@ -87,3 +87,16 @@ def test_what_cannot_be_drawn_is_named(run, tmp_path):
         plot_curves([empty], tmp_path / "x.jpg")
     with pytest.raises(UsageError, match="did you mean 'steps'"):
         curves_figure([learning_curve(empty)], "step")
+
+
+def test_a_model_of_labels_has_a_curve_of_the_figure_that_chooses_it(run):
+    figures = [
+        {"event": "validated", "step": step, "epoch": 1.0, "seconds": 1.0, "f1": f1, "best_f1": f1} for step, f1 in ((5, 0.5), (9, 0.75))
+    ]
+    curve = learning_curve(run("tagger", STARTED, loss(1, 1.0, is_exact=True), *figures))
+    assert [(point.value, point.ppl_token) for point in curve.points] == [(0.5, None), (0.75, None)] and curve.training == ()
+    assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
+    [axes] = curves_figure([curve]).axes
+    assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"
+    with pytest.raises(UsageError, match="no axis in common"):
+        curves_figure([curve, learning_curve(run("b", STARTED, validated(10, 80.0)))])

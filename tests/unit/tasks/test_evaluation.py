@@ -1,0 +1,124 @@
+"""Models of labels evaluated and compared from Python, and data read for that."""
+
+import dataclasses
+
+import pytest
+
+import rnnlm
+from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
+from rnnlm.evaluation.labels.report import Predictions, report
+from rnnlm.tasks import soundness
+from rnnlm.tasks.codec import EDIT, SOUNDS, WORD, Codec, column_of
+from rnnlm.tasks.evaluation_data import labelled_data
+from rnnlm.tasks.prediction import predict
+from rnnlm.text import tokenizers
+from rnnlm.text.labelled.example import Example, LabelledText
+from rnnlm.text.lines import Block
+from support.tiny_tasks import VALID, fit, labelled
+
+LETTERS = [("box", "B AA K S"), ("ox", "AA K S"), ("ax", "AE K S")]
+
+
+def pairs(rows):
+    examples = tuple(
+        Example(tuple(word), (tuple(sounds.split()),), (), line, "memory") for line, (word, sounds) in enumerate(rows, start=1)
+    )
+    return LabelledText(examples, ("sounds",), (), "tsv", {"sounds": "none"})
+
+
+@pytest.fixture(scope="module")
+def speller():
+    """Letters to sounds: one symbol of at most two sounds for each letter."""
+    rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
+    column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
+    words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["b o x a"], [])])
+    return Codec(words, [column])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit("tagging", "lstm")
+
+
+def test_the_figures_are_those_of_what_the_model_predicts(model):
+    text = labelled(VALID, "tagging")
+    found = rnnlm.evaluate(model, text)
+    predicted = [each[0].best[0].labels for each in predict(model, [example.words for example in text.examples])]
+    expected = report(Predictions("tagging", [example.word_labels[0] for example in text.examples], predicted, "slots", "bio"))
+    assert (found.columns[0].f1, found.columns[0].accuracy, found.columns[0].by_type) == (expected.f1, expected.accuracy, expected.by_type)
+    assert found.to_dict()["columns"][0]["signature"] == found.signature and "predictions" not in found.to_dict()
+
+
+def test_a_model_by_its_name_and_in_memory_answer_alike(tagger):
+    named = rnnlm.evaluate(tagger.folder, tagger.valid)
+    assert dataclasses.replace(rnnlm.evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]), seconds=named.seconds) == named
+    strict = rnnlm.evaluate(str(tagger.folder), tagger.valid, mode="strict")
+    assert strict.columns[0].mode == "strict"
+    compared = rnnlm.compare([tagger.folder, tagger.folder], tagger.valid, names=["a", "b"])
+    assert compared.differences[0].figures["2"]["f1"].interval.estimate == 0
+
+
+def test_sounds_that_letters_cannot_bear_are_wrong_and_named(speller):
+    with pytest.warns(RnnlmWarning, match="memory: 1 of 4 words need more than 2 sounds a letter; they count as wrong"):
+        data = labelled_data(speller, pairs([*LETTERS, ("b", "B AA K")]), "memory")
+    assert (data.labels[0] == -1).all() and data.examples[3].word_labels == (("B", "AA", "K"),)
+
+
+def test_labels_that_no_column_has_are_named_once(speller):
+    with pytest.warns(RnnlmWarning, match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' \(2\), 'ZH' \(1\)"):
+        labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
+
+
+def test_any_lemma_may_be_written_so_none_is_unseen(recwarn):
+    column = column_of("lemma", WORD, [(("go",), ("goes",))], "none", "none", EDIT)
+    words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["goes"], [])])
+    text = LabelledText((Example(("does",), (("do",),), (), 1, "memory"),), ("lemma",), (), "conllu", {"lemma": "none"})
+    assert labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0] and not recwarn.list
+
+
+def test_data_without_labels_for_each_letter_have_no_loss(model):
+    text = labelled(VALID, "tagging")
+    unknown = [dataclasses.replace(each, word_labels=(("B-other",) * len(each.words),)) for each in text.examples]
+    with pytest.warns(RnnlmWarning, match="'B-other'"):
+        found = rnnlm.evaluate(model, dataclasses.replace(text, examples=tuple(unknown)))
+    assert found.loss_nats is None and found.columns[0].accuracy == 0
+
+
+def test_other_columns_than_those_learned_are_refused(model):
+    with pytest.raises(UsageError, match="they are slots, intent, and it has learned slots"):
+        rnnlm.evaluate(model, labelled(VALID, "tagging", both=True))
+
+
+def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger):
+    with pytest.raises(UsageError, match="context and text_settings are of language models"):
+        rnnlm.evaluate(model, labelled(VALID, "tagging"), context="reset")
+    with pytest.raises(UsageError, match="labels, mode and reading are of models of labels"):
+        rnnlm.evaluate("demo", "none", mode="strict")
+    with pytest.raises(UsageError, match="train and text_settings are of language models"):
+        rnnlm.compare([model, model], labelled(VALID, "tagging"), train="none", names=["a", "b"])
+    with pytest.raises(ComparisonError, match="tagging is a tagger of words"):
+        rnnlm.compare(["demo", tagger.folder], "none")
+    with pytest.raises(UsageError, match="no data to evaluate on"):
+        rnnlm.evaluate(tagger.folder)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda model: rnnlm.score_sentences(model, ["go"]), lambda model: list(rnnlm.generate(model)),
+    lambda model: rnnlm.scorer(model), lambda model: rnnlm.adapt(model, "cache"), lambda model: rnnlm.next_words(model, "go"),
+])  # fmt: skip
+def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
+    for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):
+        with pytest.raises(RnnlmError, match=r"is not a language model; it is a tagger of words, and .*; rnnlm tag -m"):
+            ask(model)
+
+
+def test_a_model_that_answers_differently_in_company_fails_its_check(model, monkeypatch):
+    assert {check.name: check.result for check in soundness.checks(model, 4, 0)}["padding"] == "ok"
+
+    def disturbed(of, texts, search):
+        found = predict(of, texts, search)
+        return [(dataclasses.replace(each[0], p_TK=each[0].p_TK + 1e-3 * (len(texts) > 1)),) for each in found]
+
+    monkeypatch.setattr(soundness, "predict", disturbed)
+    results = {check.name: check.result for check in soundness.checks(model, 4, 0)}
+    assert results["padding"] == "failed" and results["sums"] == "failed"
