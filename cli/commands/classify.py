@@ -63,7 +63,7 @@ def command(
     from rnnlm.tasks.labelling import text_files
     from rnnlm.tasks.labelling.opening import model_for
 
-    model = model_for("classification", options.named(model_name), device)
+    model = model_for("classify", options.named(model_name), device)
     form, read = ("tsv", _of_arguments(texts)) if texts else _of_file(source, given)
     form = _SUFFIXES.get(output.suffix.lower(), form) if output else form
     found = _counted(text_files.with_labels(model, read))

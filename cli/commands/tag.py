@@ -76,7 +76,7 @@ def command(
     from rnnlm.tasks.labelling.opening import model_for
     from rnnlm.tasks.labelling.tagging import Tagger
 
-    model = model_for("tagging", options.named(model_name), device)
+    model = model_for("tag", options.named(model_name), device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(documents.tagged(tagger, document.sentences))

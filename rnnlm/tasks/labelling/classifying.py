@@ -20,7 +20,7 @@ def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: s
     Raises:
         UsageError: the model is no classifier. ModelError: there is no such model, or it is damaged.
     """
-    return list(classified(model_for("classification", model, device), texts))
+    return list(classified(model_for("classify", model, device), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:

@@ -41,7 +41,7 @@ def tag(
     Raises:
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
     """
-    tagger = Tagger(model_for("tagging", model, device), nbest, probabilities, constrained, beam)
+    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
     texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
     if is_of_letters(tagger.model.codec) and not tokenised:

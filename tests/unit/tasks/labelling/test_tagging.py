@@ -106,9 +106,9 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
     with pytest.raises(ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"):
         rnnlm.tag(model, "fly me")
-    with pytest.raises(UsageError, match="is a classifier, not a tagger"):
+    with pytest.raises(UsageError, match="is a classifier of texts"):
         rnnlm.tag(classifier.folder, ["fly me"])
-    with pytest.raises(UsageError, match="is a language model, not a tagger"):
+    with pytest.raises(UsageError, match="is a language model"):
         rnnlm.tag(rnnlm.load(models.unigram), ["fly me"])
     with pytest.raises(UsageError, match="a beam of 2 holds no 3 label sequences"):
         rnnlm.tag(model, ["fly me"], nbest=3, beam=2)
