@@ -11,8 +11,8 @@ KEYS = (*MAIN, *ERRORS)
 
 
 def show(result: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.comparison.TaskComparison` in percent, each with its interval; differences, in points; the
-    signatures last."""
+    """The figures of a :class:`rnnlm.tasks.evaluation.comparison.TaskComparison` in percent, each with its interval; differences, in
+    points; the signatures last."""
     names = [model.name for model in result.models]
     columns = list(result.models[0].intervals)
     rows = [

@@ -26,8 +26,8 @@ def show(results: dict[str, dict[str, Any]]) -> None:
 
 
 def show_evaluation(found: Any, confusions: int | None = None) -> None:
-    """The figures of a :class:`rnnlm.tasks.figures.TaskEvaluation`: of each column of labels all that apply, then by type, and confusions;
-    the signatures last."""
+    """The figures of a :class:`rnnlm.tasks.evaluation.figures.TaskEvaluation`: of each column of labels all that apply, then by
+    type, and confusions; the signatures last."""
     names = [each.column for each in found.columns]
     rows = [[key, *(terminal.cell(getattr(each, key)) for each in found.columns)] for key in COUNTS if _applies(found, key)]
     rows += [[key, *(percent(getattr(each, key)) for each in found.columns)] for key in (*MAIN, *ERRORS) if _applies(found, key)]

@@ -104,7 +104,7 @@ def _are_of_labels(models: tuple[str, ...]) -> bool:
 
 
 def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
-    from rnnlm.tasks.comparison import compare
+    from rnnlm.tasks.evaluation.comparison import compare
 
     from ..label_differences import show
 

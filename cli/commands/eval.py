@@ -77,7 +77,7 @@ def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, An
     if plot:
         plotting.check_path(plot)
         check_file(plot, overwrite)
-    from rnnlm.tasks.evaluation import evaluate
+    from rnnlm.tasks.evaluation.evaluation import evaluate
 
     found = evaluate(model_name, text, device=device, **options.take_label_options(given))
     if plot:

@@ -46,5 +46,5 @@ def compact(
 def _opened(model: Any, test: str | Path | Text) -> Any:
     """A text as the model reads it; of a model of labels, data that are read as its training data were."""
     if loading.task_of(model) != registry.LANGUAGE_MODEL:
-        return registry.task_function("evaluation:opened")(model, test)
+        return registry.task_function("evaluation.evaluation:opened")(model, test)
     return as_text(test).encode(model.tokenizer)

@@ -19,8 +19,8 @@ from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.lines import Progress, TextSettings, silent
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.comparison import TaskComparison
-    from rnnlm.tasks.figures import TaskEvaluation
+    from rnnlm.tasks.evaluation.comparison import TaskComparison
+    from rnnlm.tasks.evaluation.figures import TaskEvaluation
 
 Several = str | Path | Sequence[str | Path] | Text | LabelledText
 Trained = str | Path | Sequence[str | Path] | Text | None
@@ -67,7 +67,7 @@ def evaluate(
     if loading.task_of(model) != registry.LANGUAGE_MODEL:
         if context != "carry" or text_settings is not None:
             raise UsageError("context and text_settings are of language models", hint="reading= says how labelled data are read")
-        return registry.task_function("evaluation:evaluate")(model, text, labels=labels, mode=mode, reading=reading)
+        return registry.task_function("evaluation.evaluation:evaluate")(model, text, labels=labels, mode=mode, reading=reading)
     if labels or reading or mode != "conlleval":
         raise UsageError("labels, mode and reading are of models of labels", "this is a language model")
     return perplexity.evaluate(cast(Any, model), cast(Any, text), context=context, text_settings=text_settings, progress=progress)
@@ -118,4 +118,4 @@ def compare(
     if train is not None or text_settings is not None:
         raise UsageError("train and text_settings are of language models", hint="reading= says how labelled data are read")
     more = {"names": names, "labels": labels, "mode": mode, "reading": reading, "device": device}
-    return registry.task_function("comparison:compare")(models, text, resamples=settings.resamples, seed=settings.seed, **more)
+    return registry.task_function("evaluation.comparison:compare")(models, text, resamples=settings.resamples, seed=settings.seed, **more)

@@ -4,7 +4,7 @@ Whole: config.json can be read, every file has its length and SHA-256, what is k
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
 that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
 contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that. What is asked
-of a model of labels instead is the matter of :mod:`rnnlm.tasks.soundness`.
+of a model of labels instead is the matter of :mod:`rnnlm.tasks.evaluation.soundness`.
 """
 
 import dataclasses
@@ -87,7 +87,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
     if manifest.settings.get("task") in registry.TASKS:
-        yield from registry.task_function("soundness:checks")(model, sample, seed)
+        yield from registry.task_function("evaluation.soundness:checks")(model, sample, seed)
         return
     if hasattr(model, "check_tables"):
         problem, detail = model.check_tables()

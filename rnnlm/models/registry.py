@@ -123,10 +123,10 @@ KINDS = {
 
 
 def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
-    classes = tuple(f"rnnlm.tasks.{each}" for each in (f"settings:{settings}", "fitting_settings:TaskFittingSettings"))
+    classes = tuple(f"rnnlm.tasks.{each}" for each in (f"settings:{settings}", "fitting.fitting_settings:TaskFittingSettings"))
     return Kind(
-        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.fitting", "rnnlm.tasks.model", holds_out=True, task=task,
-        texts="rnnlm.tasks.texts", labels="rnnlm.tasks.codec",
+        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.fitting.fitting", "rnnlm.tasks.model", holds_out=True,
+        task=task, texts="rnnlm.tasks.texts", labels="rnnlm.tasks.codec",
     )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ class Codec:
     """A tokenizer of words and the columns of labels; to the folder of a model it is what a tokenizer is to a language model's.
 
     details: what else the data's format says, as `text/labelled` reads it: how raw text is split. beside: the language models of
-    `--contextual` (a :class:`rnnlm.tasks.contextual.FrozenModels`), which read the same words; None where there are none.
+    `--contextual` (a :class:`rnnlm.tasks.encoders.contextual.FrozenModels`), which read the same words; None where there are none.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class EncodedWords:
 
     ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w + 1]]`. word_offsets: (E + 1,), text e has
     the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens. beside: the same words as the
-    language models of `--contextual` read them (:class:`rnnlm.tasks.contextual.WordStates`), where there are some.
+    language models of `--contextual` read them (:class:`rnnlm.tasks.encoders.contextual.WordStates`), where there are some.
     """
 
     ids: np.ndarray

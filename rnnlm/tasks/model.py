@@ -16,10 +16,10 @@ from rnnlm.models import uses
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import exact_products, resolve_device, training_products
 from rnnlm.tasks import settings as task_settings
-from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.contextual import loaded
 from rnnlm.tasks.data import EncodedWords, encode_texts
+from rnnlm.tasks.encoders.contextual import loaded
+from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.settings import TaggingSettings
 

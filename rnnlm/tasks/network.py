@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.stack import make_layer
 from rnnlm.tasks.codec import MULTI, WORD, Codec, LabelColumn
-from rnnlm.tasks.contextual import LayerMixture
-from rnnlm.tasks.encoder import Encoder
-from rnnlm.tasks.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
-from rnnlm.tasks.pooling import Pooling, at_tokens, at_words
+from rnnlm.tasks.encoders.contextual import LayerMixture
+from rnnlm.tasks.encoders.encoder import Encoder
+from rnnlm.tasks.encoders.pooling import Pooling, at_tokens, at_words
+from rnnlm.tasks.encoders.text_encoders import BagOfWords, WordFilters, make_text_encoder
+from rnnlm.tasks.outputs.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
-from rnnlm.tasks.text_encoders import BagOfWords, WordFilters, make_text_encoder
 
 
 class Features(NamedTuple):
@@ -44,7 +44,7 @@ class TaskNetwork(nn.Module):
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
         """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
-        read beside them their states_TBX; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        read beside them their states_TBX; as :func:`rnnlm.tasks.fitting.batches.batch_tensors` makes them."""
         context_SBC = None
         if self.context is not None:
             inputs, context_SBC = inputs[:-1], self.context(inputs[-1])

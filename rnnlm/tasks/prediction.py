@@ -9,8 +9,8 @@ from torch import Tensor
 from rnnlm.events import never
 from rnnlm.tasks.codec import MULTI, LabelColumn
 from rnnlm.tasks.data import EncodedWords, encode_texts
-from rnnlm.tasks.heads import TaggingHead, TextHead
 from rnnlm.tasks.model import Reading, TaskModel
+from rnnlm.tasks.outputs.heads import TaggingHead, TextHead
 from rnnlm.text.labelled.example import joined_labels
 
 THRESHOLD = 0.5  # of the probability of a label, where a text has several

@@ -13,10 +13,12 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks import codec as codecs
-from rnnlm.tasks import contextual, figures, sounds, splitting
+from rnnlm.tasks import sounds, splitting
 from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
-from rnnlm.tasks.evaluation_data import tell_unseen
+from rnnlm.tasks.encoders import contextual
+from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.evaluation.evaluation_data import tell_unseen
 from rnnlm.tasks.model import TaskModel
 from rnnlm.text import tokenizers
 from rnnlm.text.holdout import HoldoutSettings

@@ -13,14 +13,14 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks import figures
-from rnnlm.tasks.batches import ExampleBatches, batch_tensors
 from rnnlm.tasks.codec import MULTI
 from rnnlm.tasks.data import encode_examples, encode_words
-from rnnlm.tasks.fitting_settings import TaskFittingSettings
-from rnnlm.tasks.heads import TaggingHead
+from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.fitting.batches import ExampleBatches, batch_tensors
+from rnnlm.tasks.fitting.fitting_settings import TaskFittingSettings
+from rnnlm.tasks.fitting.objective import JointLoss
 from rnnlm.tasks.model import TaskModel
-from rnnlm.tasks.objective import JointLoss
+from rnnlm.tasks.outputs.heads import TaggingHead
 from rnnlm.tasks.prediction import Search, predict
 from support import tiny_tasks
 from support.tiny_tasks import VALID, fit, labelled, save

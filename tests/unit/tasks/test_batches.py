@@ -9,9 +9,9 @@ import torch
 from rnnlm.errors import RnnlmWarning, TrainingError
 from rnnlm.neural.fitting.ranks import ProcessGroup
 from rnnlm.system import Rank
-from rnnlm.tasks import batches as batches_module
-from rnnlm.tasks.batches import ExampleBatches, batch_tensors, label_tensors
 from rnnlm.tasks.data import encode_words, one_token
+from rnnlm.tasks.fitting import batches as batches_module
+from rnnlm.tasks.fitting.batches import ExampleBatches, batch_tensors, label_tensors
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
 

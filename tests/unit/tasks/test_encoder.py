@@ -7,7 +7,7 @@ from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
-from rnnlm.tasks.encoder import Encoder
+from rnnlm.tasks.encoders.encoder import Encoder
 from rnnlm.tasks.settings import KINDS
 from support.tiny_models import make_tokenizer
 

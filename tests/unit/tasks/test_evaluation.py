@@ -7,9 +7,9 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
 from rnnlm.evaluation.labels.report import Predictions, report
-from rnnlm.tasks import soundness
 from rnnlm.tasks.codec import EDIT, SOUNDS, WORD, Codec, column_of
-from rnnlm.tasks.evaluation_data import labelled_data
+from rnnlm.tasks.evaluation import soundness
+from rnnlm.tasks.evaluation.evaluation_data import labelled_data
 from rnnlm.tasks.prediction import predict
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled.example import Example, LabelledText

@@ -11,10 +11,10 @@ import torch
 
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.events import TrainingState, Validated, never
-from rnnlm.tasks import figures
 from rnnlm.tasks.codec import MULTI
 from rnnlm.tasks.data import encode_examples
-from rnnlm.tasks.fitting import make_trainer
+from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.fitting.fitting import make_trainer
 from rnnlm.tasks.prediction import Search, predict
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of
 

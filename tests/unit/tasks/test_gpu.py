@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.tasks.codec import MULTI
-from rnnlm.tasks.fitting import make_trainer
+from rnnlm.tasks.fitting.fitting import make_trainer
 from rnnlm.tasks.model import from_arrays
 from rnnlm.tasks.prediction import Search, predict
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.tasks import paths
-from rnnlm.tasks.paths import Chain, best_paths, constraint_chain, nbest_paths
+from rnnlm.tasks.outputs import paths
+from rnnlm.tasks.outputs.paths import Chain, best_paths, constraint_chain, nbest_paths
 
 T, B, K = 5, 3, 3
 LENGTHS = torch.tensor([5, 2, 3])

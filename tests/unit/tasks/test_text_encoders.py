@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.tasks.encoder import Encoder
-from rnnlm.tasks.pooling import Pooling
+from rnnlm.tasks.encoders.encoder import Encoder
+from rnnlm.tasks.encoders.pooling import Pooling
+from rnnlm.tasks.encoders.text_encoders import make_text_encoder
 from rnnlm.tasks.settings import KINDS
-from rnnlm.tasks.text_encoders import make_text_encoder
 from support.tiny_models import make_tokenizer
 
 LENGTHS = [5, 1, 3]

@@ -8,10 +8,10 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.models import loading
-from rnnlm.tasks import fitting
-from rnnlm.tasks.batches import batch_tensors
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import TaskData, encode_words
+from rnnlm.tasks.fitting import fitting
+from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.network import TaskNetwork
 from rnnlm.tasks.settings import KINDS
 from rnnlm.training.request import Request, resolve_request

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer
-from rnnlm.tasks.label_feedback import LabelFeedback
-from rnnlm.tasks.linear_chain import LinearChain, is_word
-from rnnlm.tasks.paths import Constraints, Paths, constraint_chain, nbest_paths
+from rnnlm.tasks.outputs.label_feedback import LabelFeedback
+from rnnlm.tasks.outputs.linear_chain import LinearChain, is_word
+from rnnlm.tasks.outputs.paths import Constraints, Paths, constraint_chain, nbest_paths
 
 
 class TaggingHead(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.regularization import dropout
-from rnnlm.tasks.encoder import Reader, words_of
+from rnnlm.tasks.encoders.encoder import Reader, words_of
 from rnnlm.tasks.settings import BagClassifier, CnnClassifier, TaskSettings
 
 

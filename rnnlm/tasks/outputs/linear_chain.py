@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
-from rnnlm.tasks.paths import Chain
+from rnnlm.tasks.outputs.paths import Chain
 
 
 class LinearChain(nn.Module):

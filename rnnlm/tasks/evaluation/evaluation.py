@@ -11,10 +11,10 @@ from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
-from rnnlm.tasks import figures
 from rnnlm.tasks.data import LabelledData
-from rnnlm.tasks.evaluation_data import labelled_data, open_data
-from rnnlm.tasks.figures import TaskEvaluation
+from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.evaluation.evaluation_data import labelled_data, open_data
+from rnnlm.tasks.evaluation.figures import TaskEvaluation
 from rnnlm.tasks.model import TaskModel
 from rnnlm.text.labelled.example import LabelledText
 

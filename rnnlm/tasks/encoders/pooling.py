@@ -6,12 +6,12 @@ Shapes: T time, B rows, H width of the features. Every row has a word at least.
 import torch
 from torch import Tensor, nn
 
-from rnnlm.tasks.encoder import words_of
+from rnnlm.tasks.encoders.encoder import words_of
 from rnnlm.tasks.settings import RecurrentTaskSettings
 
 
 class Pooling(nn.Module):
-    """`sentence_pooling` of the features of an :class:`rnnlm.tasks.encoder.Encoder`:
+    """`sentence_pooling` of the features of an :class:`rnnlm.tasks.encoders.encoder.Encoder`:
 
     last: of what the forward direction gives the vector at the last word, of what the backward one gives that at the first
     (with dense connections the words stand beside both, and the last one's vector is taken);

@@ -18,9 +18,9 @@ from rnnlm.evaluation.resampling import PERMUTATIONS, RESAMPLES, Interval
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.uses import check_same_task
-from rnnlm.tasks import figures
-from rnnlm.tasks.evaluation import Labelled, opened
-from rnnlm.tasks.figures import TaskEvaluation
+from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.evaluation.evaluation import Labelled, opened
+from rnnlm.tasks.evaluation.figures import TaskEvaluation
 from rnnlm.tasks.model import TaskModel
 
 ALL_COLUMNS = "all columns"  # what the exact match of all of them together is of
@@ -73,13 +73,14 @@ def compare(
     mode: Mode = "conlleval", reading: Mapping[str, Any] | None = None, resamples: int | None = None, seed: int = 1,
     device: str | Device = "auto",
 ) -> TaskComparison:  # fmt: skip
-    """Compare models, themselves or by their names, on labelled data; what is given is as for :func:`rnnlm.tasks.evaluation.evaluate`.
+    """Compare models, themselves or by their names, on labelled data; what is given is as for
+    :func:`rnnlm.tasks.evaluation.evaluation.evaluate`.
 
     names: what models are called in the result. resamples: of bootstrap and randomisation test (None: RESAMPLES and PERMUTATIONS).
 
     Raises:
         UsageError: there are fewer than two models. ComparisonError: they are of different tasks or columns of labels, or do not have the
-            same gold labels. TextError, ModelError, DeviceError: as for :func:`rnnlm.tasks.evaluation.evaluate`.
+            same gold labels. TextError, ModelError, DeviceError: as for :func:`rnnlm.tasks.evaluation.evaluation.evaluate`.
     """
     began = time.perf_counter()
     called = names_of(cast(Sequence[str], models), names)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer, State
-from rnnlm.tasks.paths import Chain, Constraints, Paths, constraint_chain, follow, paths_first
+from rnnlm.tasks.outputs.paths import Chain, Constraints, Paths, constraint_chain, follow, paths_first
 
 INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
 

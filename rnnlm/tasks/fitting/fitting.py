@@ -12,13 +12,14 @@ from rnnlm.neural.fitting import fitting, state
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks import contextual, transfer
-from rnnlm.tasks.batches import ExampleBatches
 from rnnlm.tasks.data import TaskData
-from rnnlm.tasks.fitting_settings import TaskFittingSettings
+from rnnlm.tasks.encoders import contextual
+from rnnlm.tasks.fitting import transfer
+from rnnlm.tasks.fitting.batches import ExampleBatches
+from rnnlm.tasks.fitting.fitting_settings import TaskFittingSettings
+from rnnlm.tasks.fitting.objective import JointLoss, TaskValidation
 from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.network import make_network
-from rnnlm.tasks.objective import JointLoss, TaskValidation
 from rnnlm.tasks.settings import KINDS
 
 check = fitting.check

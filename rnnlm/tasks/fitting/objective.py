@@ -7,8 +7,8 @@ from torch import Tensor
 
 from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.tasks import figures
 from rnnlm.tasks.data import LabelledData
+from rnnlm.tasks.evaluation import figures
 from rnnlm.tasks.model import TaskModel
 
 

@@ -17,9 +17,9 @@ from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.events import never
 from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Verdict
-from rnnlm.tasks.batches import label_tensors
 from rnnlm.tasks.codec import EDIT, MULTI, SOUNDS, WORD, LabelColumn
 from rnnlm.tasks.data import LabelledData
+from rnnlm.tasks.fitting.batches import label_tensors
 from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.prediction import Prediction, Search, of_reading
 from rnnlm.text.labelled import schemes
@@ -133,8 +133,8 @@ def _figures(number: int, column: Predictions, model: TaskModel, data: LabelledD
 
 
 def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
-    """What a validation found. criterion: of :class:`rnnlm.tasks.fitting_settings.TaskFittingSettings`; of several columns the mean of each
-    one's figure counts."""
+    """What a validation found. criterion: of :class:`rnnlm.tasks.fitting.fitting_settings.TaskFittingSettings`; of several columns the
+    mean of each one's figure counts."""
     loss = _mean_loss(model, data, found)
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")

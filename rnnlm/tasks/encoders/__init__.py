@@ -1,0 +1,1 @@
+"""What reads the words: vectors, recurrent layers in both directions, pooling, frozen language models."""

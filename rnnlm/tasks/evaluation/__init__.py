@@ -1,0 +1,1 @@
+"""What labels are worth: figures on data, differences of models, soundness."""
