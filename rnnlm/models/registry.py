@@ -150,7 +150,7 @@ def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
         SettingsError: there is none of that name, or none of that task.
     """
     if task not in (LANGUAGE_MODEL, *TASKS):
-        raise SettingsError(f"unknown task {task!r}", hint=nearest(task, TASKS))
+        raise SettingsError(f"unknown task {task!r}", hint=nearest(str(task), TASKS))
     kinds = KINDS if task == LANGUAGE_MODEL else {kind.name: kind for kind in TASK_KINDS if kind.task == task}
     if name in kinds:
         return kinds[name]

@@ -109,8 +109,9 @@ def _check_columns(models: Mapping[str, TaskModel]) -> None:
 
 def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
     by_column = {}
-    for each in found.predictions:
-        its = {name: figure_interval(measure, resamples=resamples, seed=seed) for name, measure in measures(each).items()}
+    for each, figures_of in zip(found.predictions, found.columns, strict=True):
+        shown = {name: measure for name, measure in measures(each).items() if getattr(figures_of, name) is not None}
+        its = {name: figure_interval(measure, resamples=resamples, seed=seed) for name, measure in shown.items()}
         by_column[each.column] = {name: interval for name, interval in its.items() if interval is not None}
     return by_column
 
@@ -119,6 +120,8 @@ def _differences(first: TaskEvaluation, second: TaskEvaluation, resamples: int |
     trials = {"resamples": resamples or RESAMPLES, "permutations": resamples or PERMUTATIONS, "seed": seed}
     pairs = zip(first.predictions, second.predictions, strict=True)
     found = {ours.column: differences(ours, theirs, **trials) for ours, theirs in pairs}
+    for column in first.columns:  # figures that say nothing of such labels
+        found[column.column] = {name: its for name, its in found[column.column].items() if getattr(column, name) is not None}
     if len(found) > 1:
         joint = figure_difference(joint_exact_match(first.predictions), joint_exact_match(second.predictions), **trials)
         found |= {ALL_COLUMNS: {"exact_match": joint}} if joint is not None else {}

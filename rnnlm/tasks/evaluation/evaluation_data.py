@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Layer, resolve
+from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import UsageError, notice
 from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks import sounds
@@ -79,10 +79,9 @@ def _files(paths: Paths) -> list[str]:
 
 def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
     """How the model's training data were read, but for what is asked for; a model in memory knows nothing of that."""
-    names = {field.name for field in fields(LabelledSettings)}
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
-        stored = {name: value for name, value in read_manifest(Path(model.origin[0])).settings.items() if name in names}
+        stored = asdict(from_stored(LabelledSettings, read_manifest(Path(model.origin[0])).settings))
     asked = {name: value for name, value in overrides.items() if value is not None}
     if labels or stored.get("format") == "parallel":
         asked = {"format": "parallel" if labels else "auto", **asked}

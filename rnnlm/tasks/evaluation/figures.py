@@ -5,7 +5,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -100,7 +100,7 @@ def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", sear
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop
     predictions = columns_of(model, data, found, mode)
-    columns = tuple(_figures(each, model, data, is_named=len(predictions) > 1) for each in predictions)
+    columns = tuple(_figures(number, each, model, data) for number, each in enumerate(predictions))
     joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0].exact_match
     has_labels = all(bool((labels != PADDING).any()) for labels in data.labels)
     loss = _mean_loss(model, data, found) if has_labels else None
@@ -120,11 +120,15 @@ def evaluate(
     return result
 
 
-def _figures(column: Predictions, model: TaskModel, data: LabelledData, is_named: bool) -> ColumnFigures:
+def _figures(number: int, column: Predictions, model: TaskModel, data: LabelledData) -> ColumnFigures:
+    """Those of one of the codec's columns. Lemmas are no classes: there are no figures of each."""
     found = report(column)
+    if model.codec.columns[number].form == EDIT:
+        found = replace(found, macro_f1=None, by_type={})
     main = next(name for name in MAIN if getattr(found, name) is not None)
     spans = {} if found.mode is None else {"mode": found.mode, "scheme": column.scheme}
-    signature = LabelSignature(main, column.column if is_named else "", **spans, data=data.content_hash, model=model.fingerprint or "")
+    named = column.column if len(model.codec.columns) > 1 else ""
+    signature = LabelSignature(main, named, **spans, data=data.content_hash, model=model.fingerprint or "")
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
