@@ -8,10 +8,13 @@ from .. import terminal
 from ..options import json_option
 
 MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled test": "demo"}  # what a figure is of, in a cell
+UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER"}
 LEGEND = (
     "perplexities on PTB (the Penn Treebank as prepared by Mikolov), its validation",
     "text unless marked: test, its test text; WT2, WikiText-2; demo, the bundled",
     "test text; bpc, bits per character of PTB's test text",
+    "%, accuracy, F1 of spans, WER, share of words wrong in %: of taggers and",
+    "classifiers, on the validation text of the data that the recipe names",
     "*: with other settings than the recipe's, which rnnlm recipes NAME shows",
     "time to our figure, on one or two CPU cores; ~: estimated, for a whole run",
     "rnnlm recipes NAME tells the rest",
@@ -56,7 +59,7 @@ def _row(recipe: Any, time_of: Any) -> list[str]:
 def _figure(figure: Any) -> str:
     if figure is None:
         return "-"
-    mark = {"bits per character": "bpc"}.get(figure.unit, MARKS.get(figure.on, figure.on))
+    mark = UNITS.get(figure.unit, MARKS.get(figure.on, figure.on))
     is_of_others = getattr(figure, "settings", {}).keys() - {"budget"}
     return f"{figure.value}{'*' if is_of_others else ''} {mark}".rstrip()
 

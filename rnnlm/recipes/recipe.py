@@ -15,16 +15,22 @@ _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt --test ptb.test.txt ",
     "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --test wiki.test.tokens --keep-blank-lines ",
     "bundled": "",
+    "EWT": "en_ewt-ud-train.conllu --valid en_ewt-ud-dev.conllu ",
+    "CoNLL-2003": "eng.train --valid eng.testa ",
+    "ATIS": "atis/train.tsv --valid atis/valid.tsv ",
+    "SNIPS": "snips/train.tsv --valid snips/valid.tsv ",
+    "SST-2": "phrases-and-sentences.txt --valid sentences-dev.txt ",
+    "CMUdict": "train.letters --labels train.phones --valid valid.letters --valid-labels valid.phones ",
 }
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A perplexity of a text, or what its unit says."""
+    """A perplexity of a text, or what its unit says, of which the first word names the data."""
 
     on: str  # PTB valid
     value: float
-    unit: str = ""  # bits per character; of perplexities none
+    unit: str = ""  # bits per character, % accuracy, F1, % words wrong; of perplexities none
 
     def __str__(self) -> str:
         return f"{self.on} {self.value} {self.unit}".rstrip()

@@ -81,12 +81,35 @@ WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()])
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
+    if "task" in recipes.load(name).settings:
+        trains_on_labels(name, tmp_path / "m")
+        return
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
     assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram" else "budget")
     model, manifest = model_folder.load(tmp_path / "m", "cpu")
     assert manifest.training["recipe"] == name and manifest.model == recipes.load(name).settings["model"]
     for result in finished.results.values():
         assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
+
+
+def trains_on_labels(name, output):
+    """Two steps of a recipe for a task on data of its format."""
+    rows = [f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_" for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)]
+    texts = {
+        "pos-ewt": "\n".join([*rows, "", *rows, "", ""]), "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
+        "g2p-cmudict": "b o x\nh o t\n",
+    }  # fmt: skip
+    text = texts.get(
+        name, "1 it works\n0 it broke\n" if name.startswith("sst2") else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n"
+    )
+    output.mkdir()
+    path, labels = output / "data", output / "labels"
+    path.write_text(text, encoding="utf-8")
+    labels.write_text("B AA K+S\nHH AA T\n".replace("+", " "), encoding="utf-8")
+    more = {"labels": [labels]} if name == "g2p-cmudict" else {}
+    *_, finished = train(path, recipe=name, output=output / "m", budget="2steps", device="cpu", hidden_size=8, min_count=1, **more)
+    manifest = model_folder.read_manifest(output / "m")
+    assert manifest.training["recipe"] == name and manifest.settings["task"] == recipes.load(name).settings["task"]
 
 
 def test_an_unknown_recipe_suggests_the_nearest():
