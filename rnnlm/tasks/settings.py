@@ -20,6 +20,7 @@ SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 OF_TASKS = {
     **OF_NETWORKS,
     "embedding_size": OF_NETWORKS["init_embedding"],
+    "lowercase_vectors": {"characters": ("cnn", "lstm")},
     "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
     "label_size": {"label_feedback": (True,)},
     "context_size": {"contextual": ANY},
@@ -46,6 +47,9 @@ class TaskSettings(InputSettings):
     dropout_embedding: Annotated[
         Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
     ] = 0.05
+    lowercase_vectors: Annotated[
+        bool, Meta(description="words that differ in case alone have one vector; their characters keep the case")
+    ] = True
     unknown_words: Annotated[
         NonNegative,
         Meta(

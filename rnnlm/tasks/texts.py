@@ -136,7 +136,8 @@ def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolv
     for name, value in told.items():
         if resolved.values[name] in (None, "auto") and value is not None:
             resolved.values[name], resolved.origins[name] = value, "the data"
-    if settings.align and resolved.origins["characters"] == "default":  # the words are letters
+    asked = {origin for name, origin in resolved.origins.items() if name.startswith("character")} - {"default"}
+    if settings.align and not asked:  # the words are letters
         resolved.values["characters"], resolved.origins["characters"] = None, "--align"
     return resolved.make(LabelledSettings)
 

@@ -33,16 +33,15 @@ class WordInput(nn.Module):
         """The word vectors (V, E), for an output layer to share; None where there are none."""
         return None if self.embedding is None else self.embedding.weight
 
-    def forward(self, ids_TB: Tensor, unknown_TB: Tensor | None = None) -> Tensor:
-        return self._drop_words(self.vectors(ids_TB, unknown_TB), ids_TB)
+    def forward(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
+        return self._drop_words(self.vectors(ids_TB, vector_ids_TB), ids_TB)
 
-    def vectors(self, ids_TB: Tensor, unknown_TB: Tensor | None = None) -> Tensor:
-        """The words without dropout. unknown_TB: where the word's vector is that of `<unk>`; its characters are read all the same."""
+    def vectors(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
+        """The words without dropout. vector_ids_TB: of the vectors that are read, below V; None: the words' own. Characters are the words'
+        own all the same."""
         parts = []
         if (weight_VE := self.weight) is not None:
-            known_TB = self.known(ids_TB)
-            if unknown_TB is not None and self.unk_id is not None:
-                known_TB = known_TB.masked_fill(unknown_TB, self.unk_id)
+            known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
             parts.append(F.embedding(known_TB, weight_VE, sparse=self._adds_rows(ids_TB)))
         if self.characters is not None:
             parts.append(self.characters(ids_TB))

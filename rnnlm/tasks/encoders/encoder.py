@@ -16,6 +16,7 @@ from rnnlm.neural.embeddings.word_input import WordInput
 from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.regularization import dropout
+from rnnlm.tasks.encoders.lower_case import LowerCasedForms
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaskSettings
 
 
@@ -27,16 +28,18 @@ class Reader(nn.Module):
         self.settings, self.width = settings, settings.output_width
         self.padding_id = tokenizer.boundary_id
         self.input = WordInput(settings, tokenizer)
+        self.forms = LowerCasedForms(tokenizer) if settings.lowercase_vectors and settings.characters else None
         self.unknown_V: Tensor | None
         self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
 
     def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
-        unknown_TB = None
-        if self.training and self.unknown_V is not None:
-            unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[self.input.known(inputs_TB)]
-        x_TBE = self.input(inputs_TB, unknown_TB)
+        vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
+        if self.training and self.unknown_V is not None and self.input.unk_id is not None:
+            is_unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[vector_ids_TB]
+            vector_ids_TB = vector_ids_TB.masked_fill(is_unknown_TB, self.input.unk_id)
+        x_TBE = self.input(inputs_TB, vector_ids_TB)
         if context_TBC is not None:
             x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)

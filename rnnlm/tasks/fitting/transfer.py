@@ -41,6 +41,7 @@ def settings(name: str, kind: registry.Kind) -> dict[str, Any]:
     """
     own = _settings_of(name, "--init-from")
     found: dict[str, Any] = {name: getattr(own, name) for name in (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))}
+    found["lowercase_vectors"] = False  # the language model has a vector for each way to write a word
     if not own.has_word_vectors:
         del found["embedding_size"]
     if not issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):

@@ -1,0 +1,33 @@
+"""Words that differ in case alone have one vector, and characters of their own."""
+
+import torch
+
+from rnnlm.tasks.encoders.encoder import Encoder
+from rnnlm.tasks.encoders.lower_case import LowerCasedForms
+from rnnlm.tasks.settings import KINDS
+from support.tiny_models import make_tokenizer
+
+TEXT = ["the The THE cat the cat Paris Paris"]
+
+
+def ids_of(tokenizer, words):
+    return torch.tensor(tokenizer.encode([" ".join(words)]).ids[:-1].tolist())
+
+
+def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_ones_too():
+    tokenizer = make_tokenizer(TEXT).spelling()
+    forms = LowerCasedForms(tokenizer)
+    names = tokenizer.symbols()
+    found = forms(ids_of(tokenizer, ["The", "THE", "the", "paris", "PARIS", "Cat", "dog"]))
+    assert [names[id] for id in found.tolist()] == ["the", "the", "the", "Paris", "Paris", "cat", "<unk>"]
+    specials = torch.tensor([tokenizer.boundary_id, tokenizer.unk_id])
+    assert torch.equal(forms(specials), specials)
+
+
+def test_words_that_differ_in_case_are_read_by_one_vector_and_their_own_characters():
+    tokenizer = make_tokenizer(TEXT).spelling()
+    torch.manual_seed(1)
+    settings = KINDS["tagging", "lstm"](embedding_size=3, hidden_size=2, character_size=4, character_filters="0,16")
+    encoder = Encoder(settings, tokenizer).eval()
+    both_21E = encoder.vectors(ids_of(tokenizer, ["the", "The"]).unsqueeze(1), torch.ones(2, 1, dtype=torch.bool))
+    assert torch.equal(both_21E[0, 0, :3], both_21E[1, 0, :3]) and not torch.equal(both_21E[0, 0, 3:], both_21E[1, 0, 3:])
