@@ -95,13 +95,13 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
 
 def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[Any]]:
     """The format in which the texts are to be written, and the texts."""
-    from rnnlm.tasks.labelling.text_files import TextFileSettings, read_texts, tell_text_format
+    from rnnlm.tasks.labelling.text_files import TextFileSettings, detect_text_format, read_texts
 
     if source is None and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
     source = "-" if source is None else source
     settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
-    form = tell_text_format(source, settings) if settings.format == "auto" else settings.format
+    form = detect_text_format(source, settings) if settings.format == "auto" else settings.format
     return form if form in ("csv", "jsonl") else "tsv", read_texts(source, form, settings)
 
 

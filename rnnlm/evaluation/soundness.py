@@ -86,7 +86,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     numbers = sum(array.size for array in stored.values())
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
-    if manifest.settings.get("task") in registry.TASKS:
+    if manifest.task in registry.TASKS:
         yield from registry.task_function("evaluation.soundness:checks")(model, sample, seed)
         return
     if hasattr(model, "check_tables"):

@@ -53,17 +53,17 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines = [
         f"# {name}",
         "",
-        f"{_WHAT[_task(manifest)]} of kind `{manifest.model}`, {_origin(manifest.training)}.",
+        f"{_WHAT[manifest.task]} of kind `{manifest.model}`, {_origin(manifest.training)}.",
         "",
         "| | |",
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
-        *(_results if _task(manifest) == LANGUAGE_MODEL else _figures)(manifest.results),
+        *(_results if manifest.task == LANGUAGE_MODEL else _figures)(manifest.results),
         "## How to use it",
         "",
         "```",
-        *(each for each in commands(_task(manifest), name) if not (_is_reversed(manifest) and "generate" in each)),
+        *(each for each in commands(manifest.task, name) if not (_is_reversed(manifest) and "generate" in each)),
         "```",
         "",
         "## Settings",
@@ -93,10 +93,6 @@ def commands(task: str, name: str) -> Iterator[str]:
     return (command.format(name=name) for command in _USE[task])
 
 
-def _task(manifest: Manifest) -> str:
-    return str(manifest.settings.get("task", LANGUAGE_MODEL))
-
-
 def _origin(training: dict[str, Any]) -> str:
     if "mixed" in training:
         return "mixed with rnnlm"
@@ -111,7 +107,7 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        of = {"tagging": "sentences", "classification": "texts"}.get(_task(manifest), "lines")
+        of = {"tagging": "sentences", "classification": "texts"}.get(manifest.task, "lines")
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"

@@ -91,17 +91,13 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _commands(manifest: model_folder.Manifest, called: str) -> Iterator[str]:
-    if (task := _task(manifest)) != registry.LANGUAGE_MODEL:
+    if (task := manifest.task) != registry.LANGUAGE_MODEL:
         yield from card.commands(task, called)
         yield f"rnnlm compare {called} OTHER --on DATA"
         return
     generating = [] if manifest.tokenizer.get("reversed") else [f"generate -m {called}"]
     for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", *generating):
         yield f"rnnlm {command}"
-
-
-def _task(manifest: model_folder.Manifest) -> str:
-    return str(manifest.settings.get("task", registry.LANGUAGE_MODEL))
 
 
 def _size(count: int) -> str:
@@ -134,7 +130,7 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 
 def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Those of the model, then those of its training."""
-    kind = registry.kind_of(manifest.model, _task(manifest))
+    kind = registry.kind_of(manifest.model, manifest.task)
     own, *others = kind.settings_classes()
     of_texts: list[type] = [TextSettings]
     if kind.task != registry.LANGUAGE_MODEL:

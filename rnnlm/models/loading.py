@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm.errors import ModelError, UsageError, nearest, shown
+from rnnlm.errors import ModelError, UsageError, nearest
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry, uses
 from rnnlm.models.manifest import read_manifest
@@ -66,11 +66,7 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     """
     if not isinstance(model, (str, os.PathLike)):
         return str(getattr(model, "task", registry.LANGUAGE_MODEL))
-    folder = find(without_adaptation(str(model))[0])
-    task = read_manifest(folder).settings.get("task", registry.LANGUAGE_MODEL)
-    if task not in (registry.LANGUAGE_MODEL, *registry.TASKS):
-        raise ModelError(f"the model at {folder} is damaged", f"{shown(task)} is not a task")
-    return str(task)
+    return read_manifest(find(without_adaptation(str(model))[0])).task
 
 
 def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from rnnlm.config import renamed
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, shown
 from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
+from rnnlm.models.registry import LANGUAGE_MODEL, TASKS
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -51,6 +52,11 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     @property
+    def task(self) -> str:
+        """What the model was trained for: "language-model", or one of the registry's TASKS."""
+        return str(self.settings.get("task", LANGUAGE_MODEL))
+
+    @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer rewrites, and over its direction; of a
         combination also over its settings and parts, wherever these lie."""
@@ -81,6 +87,8 @@ def read_manifest(folder: Path) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
+    if manifest.task not in (LANGUAGE_MODEL, *TASKS):
+        raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
     return dataclasses.replace(manifest, settings=renamed(manifest.settings))
 
 

@@ -153,7 +153,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         ModelError: its settings are not valid, or its files are missing or damaged.
     """
     with _naming(folder):
-        kind = registry.kind_of(manifest.model, manifest.settings.get("task", registry.LANGUAGE_MODEL))
+        kind = registry.kind_of(manifest.model, manifest.task)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
             raise ModelError("the kind of model is not clear", f"{CONFIG} names {manifest.model} in one place and another kind in another")
         tokenizer = load_tokenizer(folder, manifest)

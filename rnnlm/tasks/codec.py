@@ -1,4 +1,4 @@
-"""What a task's model reads and writes: the tokenizer of its words, and the labels of each column that it learned."""
+"""How a task's model encodes words and labels as numbers: the tokenizer of its words, and the symbols of each label column."""
 
 import hashlib
 from collections import Counter
@@ -28,9 +28,9 @@ _Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETT
 class LabelColumn:
     """The labels of one column.
 
-    level: "word" or "text", what a label belongs to. symbols: what the network tells apart, K of them. scheme: how the training data write
-    spans; inner: how `symbols` write them. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for lemmas;
-    "sounds": a symbol joins the sounds that a letter bears; "multi": a text has any number of labels.
+    level: "word" or "text", what a label belongs to. symbols: the K classes that the network distinguishes. scheme: the scheme in which the
+    training data write spans; inner: that of `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
+    lemmas; "sounds": a symbol joins the sounds that a letter stands for; "multi": a text has any number of labels.
     """
 
     name: str
@@ -56,8 +56,8 @@ class LabelColumn:
         return [self.ids.get(symbol, PADDING) for symbol in self.to_symbols(labels, words)]
 
     def encode_text(self, label: str) -> np.ndarray:
-        """Of a text the number of its label, (1,), -1 where training never saw it; with several labels whether each symbol is
-        among them, (K,)."""
+        """The number of a text's label, (1,), -1 if training never saw it; in a column of the form "multi" which symbols are among the
+        labels, as zeros and ones, (K,)."""
         if self.form != MULTI:
             return np.array([self.ids.get(label, PADDING)])
         found = np.zeros(len(self.symbols), dtype=np.int64)
@@ -87,7 +87,7 @@ class LabelColumn:
 def column_of(
     name: str, level: str, rows: Iterable[tuple[Sequence[str], Sequence[str]]], scheme: str, inner: str, form: str
 ) -> LabelColumn:
-    """The column that has the symbols of these rows: each the labels of a sentence and its words. More frequent symbols come first."""
+    """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each sentence, and its words."""
     empty = LabelColumn(name, level, (), scheme, inner, form)
     counts: Counter[str] = Counter()
     for labels, words in rows:
@@ -108,10 +108,10 @@ def _all_labels(kind: str, scheme: str) -> list[str]:
 
 
 class Codec:
-    """A tokenizer of words and the columns of labels; to the folder of a model it is what a tokenizer is to a language model's.
+    """A tokenizer of words and the label columns. A task's model stores it where a language model stores its tokenizer.
 
-    details: what else the data's format says, as `text/labelled` reads it: how raw text is split. beside: the language models of
-    `--contextual` (a :class:`rnnlm.tasks.encoders.contextual.FrozenModels`), which read the same words; None where there are none.
+    details: the format of the training data, and how they split raw text (:mod:`rnnlm.tasks.splitting`). beside: the language models of
+    `--contextual` (a :class:`rnnlm.tasks.encoders.contextual.FrozenModels`), which read the same words; None without any.
     """
 
     def __init__(
@@ -131,8 +131,14 @@ class Codec:
         """Those whose labels belong to the whole text."""
         return tuple(column for column in self.columns if column.level == TEXT)
 
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """The place of each column among those of its level, where examples have its labels."""
+        levels = [column.level for column in self.columns]
+        return tuple(levels[:number].count(level) for number, level in enumerate(levels))
+
     def spelling(self) -> "Codec":
-        """The same for a network that reads characters."""
+        """The codec for a network that reads characters: its tokenizer gives every word an id of its own."""
         return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
 
     @property
@@ -160,7 +166,7 @@ class Codec:
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
-        """The files that :func:`codec` makes it of again, by role."""
+        """The files from which :func:`codec` restores it, by role."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
@@ -181,6 +187,10 @@ def _check(column: LabelColumn) -> None:
         raise ValueError(f"labels of a {column.level} are not of the form {column.form}")
     if has_spans != (column.inner != schemes.NONE) or (has_spans and is_text):
         raise ValueError(f"labels of a {column.level} are not of scheme {column.scheme}, inside {column.inner}")
+    if column.inner not in (column.scheme, schemes.BIOES):
+        raise ValueError(f"spans of scheme {column.scheme} are not learned as {column.inner}")
+    if column.form == PLAIN:
+        schemes.check_scheme(column.symbols, column.inner, column.name)
     for symbol in column.symbols if column.form == EDIT else ():
         edit_scripts.apply(symbol, "word")
 
@@ -203,7 +213,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         for column in columns:
             _check(column)
     except (ValueError, TextError) as error:
-        raise ModelError(f"{FILE} is damaged", str(error)) from None
+        raise ModelError(f"{FILE} is damaged", error.what if isinstance(error, TextError) else str(error)) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
         raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
     details.pop("columns")

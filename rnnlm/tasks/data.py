@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.interface import Tokenizer
-from rnnlm.tasks.codec import TEXT, WORD, Codec
+from rnnlm.tasks.codec import WORD, Codec
 from rnnlm.text.labelled.example import Example, LabelledText
 
 
@@ -58,7 +58,7 @@ class LabelledData:
 
     @property
     def lines_hash(self) -> str:
-        """By which a run knows its data again."""
+        """Identifies the data when a run is resumed."""
         return self.content_hash
 
     @property
@@ -90,7 +90,7 @@ def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
 
 
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
-    """The words of texts as tokens. A word of which the tokenizer leaves nothing is the unknown token."""
+    """The words of texts as tokens. A word that the tokenizer reduces to nothing becomes the unknown token."""
     different = list(dict.fromkeys(word for words in texts for word in words))
     encoded = tokenizer.encode([one_token(word) for word in different])
     unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
@@ -107,13 +107,14 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
 
 
 def one_token(word: str) -> str:
-    """The word without white space that a tokenizer would divide it at, as in 10 000."""
-    return "\u00a0".join(word.split()) if not word.isalnum() and len(word.split()) > 1 else word
+    """The word without white space at which a tokenizer would split it, as in 10 000."""
+    parts = [] if word.isalnum() else word.split()
+    return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
-    """Examples whose label columns are those of the codec, in its order. learned: the same ones with a label for each word; `gold` itself
-    but where these are aligned."""
+    """Examples whose label columns are those of the codec, in its order. learned: the same examples with one label per word; differs from
+    `gold` only where letters and sounds were aligned."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
     return LabelledData(gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash)
 
@@ -121,16 +122,21 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
 def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
     """The labels of each column as :class:`LabelledData` has them."""
     found: list[np.ndarray] = []
-    places = {WORD: 0, TEXT: 0}
-    for column in codec.columns:
-        place = places[column.level]
-        places[column.level] += 1
+    for column, place in zip(codec.columns, codec.places, strict=True):
         if column.level == WORD:
             rows: Any = [column.encode_words(each.word_labels[place], each.words) for each in examples]
             found.append(np.fromiter((id for row in rows for id in row), dtype=np.int64))
         else:
             found.append(np.stack([column.encode_text(each.text_labels[place]) for each in examples]))
     return tuple(found)
+
+
+def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    """Rows of different lengths side by side, (T, B) int64, T being the length of the longest one."""
+    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
+    for number, row in enumerate(rows):
+        padded_TB[: len(row), number] = row
+    return padded_TB
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

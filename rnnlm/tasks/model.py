@@ -1,4 +1,4 @@
-"""A trained network of a task, in use: words in, labels and probabilities out."""
+"""A trained network of a task, as it is loaded, saved, and read with."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ OF_LANGUAGE_MODELS = {"initial_state", "score", "predict", "concat_states", "sta
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network made of some texts. chosen: their places among those that were asked for. features: of them side by side."""
+    """The features of one batch of texts. chosen: the numbers of these texts among all that are read."""
 
     chosen: np.ndarray
     inputs: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""What a model says of texts: labels of their words and of the texts as a whole, with probabilities, and the n best of each."""
+"""Predictions of a model: labels of words and of whole texts, with probabilities, and the n best label sequences."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class WordLabels:
 
 @dataclass(frozen=True)
 class ColumnPrediction:
-    """What is said of one column of labels.
+    """The prediction for one label column.
 
-    best: of a column of words, its best label sequences, the best first. label: of a column of texts. p_TK: of words the probability of
-    each symbol (marginals of a CRF), (T, K), where that was asked for; of texts (1, K). symbols: what its columns stand for.
+    best: the best label sequences of a column of words, best first. label: the label in a column of texts. p_TK: the probability of each
+    symbol for each word, (T, K), if asked for (marginals of a CRF); (1, K) for texts. symbols: the K symbols.
     """
 
     column: str
@@ -44,8 +44,8 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How labels are looked for. constrained: spans keep to their scheme; None: as the model was trained. beam: of label feedback.
-    nbest: label sequences of words. probabilities: of each word's symbols."""
+    """How labels are searched for. constrained: spans keep to their scheme; None: as the model was trained. beam: its width, with label
+    feedback. nbest: how many label sequences are wanted. probabilities: whether those of each word's symbols are wanted."""
 
     constrained: bool | None = None
     beam: int = 1
@@ -54,7 +54,7 @@ class Search:
 
 
 def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None) -> list[Prediction]:
-    """The prediction of each text, a list of words, in order. A text gets the same in any company.
+    """The prediction for each text, a list of words, in order. It does not depend on the other texts.
 
     Raises:
         UsageError: more label sequences are asked for than the beam of label feedback holds.

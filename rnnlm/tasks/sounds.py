@@ -1,4 +1,4 @@
-"""Letters and sounds that are yet to be aligned, made into a label for each letter."""
+"""Aligns letters with sounds, so that each letter has a label."""
 
 from dataclasses import replace
 
@@ -13,8 +13,8 @@ UNALIGNED = ""  # the label of the letters of a word that needs more sounds a le
 def with_labels(
     train: LabelledText, others: dict[str, LabelledText], progress: Progress
 ) -> tuple[LabelledText, LabelledText, dict[str, LabelledText]]:
-    """The training text without words that cannot be aligned, in its own sounds and with a label for each letter; and `others` with such
-    labels, found by what aligning the training text has taught. A notice tells how many words were left out.
+    """The training text without the words that cannot be aligned, first with its sounds, then with a label for each letter; and `others`
+    with such labels, aligned by what was learned from the training text. A notice says how many words were left out.
 
     Raises:
         TextError: no word can be aligned, or the sounds are more than one column.

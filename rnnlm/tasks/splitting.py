@@ -7,7 +7,7 @@ from typing import Any
 from rnnlm.tasks.codec import SOUNDS, Codec
 from rnnlm.text import sources
 from rnnlm.text.labelled.example import LabelledText
-from rnnlm.text.labelled.formats import tell_format
+from rnnlm.text.labelled.formats import detect_format
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_marks, at_white_space
 from rnnlm.text.labelled.splitting.splitter import Splitter, learn_splitter
@@ -26,7 +26,7 @@ def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSett
     """
     details: dict[str, Any] = {FORMAT: train.format}
     if train.format == "conllu":
-        treebanks = [name for name in sources.expand(tuple(files)) if tell_format(name, settings, "tagging") == "conllu"]
+        treebanks = [name for name in sources.expand(tuple(files)) if detect_format(name, settings, "tagging") == "conllu"]
         details[SPLITTER] = learn_splitter(treebanks, settings).to_dict()
     return details
 

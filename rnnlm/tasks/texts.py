@@ -18,7 +18,7 @@ from rnnlm.tasks.codec import Codec, LabelColumn
 from rnnlm.tasks.data import LabelledData, TaskData, encode_examples, one_token
 from rnnlm.tasks.encoders import contextual
 from rnnlm.tasks.evaluation import figures
-from rnnlm.tasks.evaluation.evaluation_data import tell_unseen
+from rnnlm.tasks.evaluation.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.model import TaskModel
 from rnnlm.text import tokenizers
 from rnnlm.text.holdout import HoldoutSettings
@@ -59,8 +59,8 @@ class Texts:
 
 
 def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for; `resolved` takes on what the data tell of themselves: their
-    format and columns, and the settings of a tokenizer that is given.
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved` what is found out on the way: format and
+    columns of the data, and the settings of a tokenizer that is given.
 
     Raises:
         TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what is
@@ -80,7 +80,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
         train, learned, labelled = sounds.with_labels(train, gold, progress)
     codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
     for name, text in gold.items():
-        tell_unseen(codec, text, {"valid": "validation data", "test": "test data"}[name])
+        notice_unseen_labels(codec, text, {"valid": "validation data", "test": "test data"}[name])
     codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
@@ -124,7 +124,7 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
 
 
 def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolved) -> LabelledSettings:
-    """What the training data tell of themselves goes into `resolved`: all parts are read alike."""
+    """Puts the format, columns and scheme that were detected in the training data into `resolved`, so that all parts are read alike."""
     scheme = next(iter(text.scheme.values()), schemes.NONE)
     same = len(set(text.scheme.values())) <= 1
     told = {
@@ -143,8 +143,8 @@ def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolv
 
 
 def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
-    """The text but its last `share`, and that; of texts with a label each, which often stand label by label in a file, a share drawn at
-    random, the same each time."""
+    """The text without its last `share`, and that share. Of texts with one label each, which are often sorted by label, the share is drawn
+    at random, the same one each time."""
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
         notice("there are too few examples to hold some out for validation: the last weights are kept")

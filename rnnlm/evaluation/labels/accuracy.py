@@ -1,4 +1,4 @@
-"""Accuracy, of all words or of some of them, and what was right, predicted and there of each label."""
+"""Accuracy over all words or some of them, and for each label how often it was right, predicted and gold."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which labels are taken for which others: the confusion matrix, its largest entries, and its plot."""
+"""Which labels are mistaken for which others: the confusion matrix, its largest entries, and its plot."""
 
 from collections import Counter
 from dataclasses import dataclass

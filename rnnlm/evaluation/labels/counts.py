@@ -1,7 +1,7 @@
-"""Counts of each sentence, and the figures that are made of their sums.
+"""Counts for each sentence, and the figures that are computed from their sums.
 
-F1, macro F1 and calibration errors are no means over sentences: they are functions of counts that are summed over all of them. Every
-measure of labels therefore gives its counts sentence by sentence, so that sentences can be resampled and the figure computed anew
+F1, macro F1 and calibration errors are not means over sentences, but functions of counts that are summed over all of them. Every measure
+of labels therefore gives its counts sentence by sentence, so that sentences can be resampled and the figure computed anew
 (:mod:`rnnlm.evaluation.labels.significance`). Shapes: N sentences, R resamples, K kinds of counts, C classes.
 """
 

@@ -1,4 +1,4 @@
-"""Exact match: sentences of which everything is right, in one column of labels or in several at once, as slots and intent."""
+"""Exact match: sentences whose labels are all right, in one label column or in several at once, such as slots and intent."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Sets of labels, as texts have where each may bear several: which were right, predicted and there; and whole sets."""
+"""Sets of labels, for texts that may have several: how often each label was right, predicted and gold, and how often the whole set."""
 
 from rnnlm.evaluation.labels.counts import Counts, Labels, check_lengths
 

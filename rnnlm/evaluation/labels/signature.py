@@ -1,4 +1,4 @@
-"""The signature of a figure of labels: what was counted, by which convention, on which data, of which model."""
+"""The signature of a figure of labels: what was counted, by which convention, on which data, for which model."""
 
 from dataclasses import dataclass, fields
 

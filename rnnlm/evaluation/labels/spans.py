@@ -1,11 +1,12 @@
-"""Spans that labels stand for, and how many of them were found.
+"""Spans in label sequences, and how many of the gold spans were predicted.
 
-Two conventions. `conlleval` (Tjong Kim Sang & Buchholz 2000, the script of the CoNLL shared tasks) reads any sequence: a span begins
-where two neighbouring labels say so, also at an I that follows O or a span of another type. It reads BIO (IOB2) and IOB1 alike; BIOES
-becomes BIO first (S to B, E to I). The script's brackets, of data of the nineties, are not read. `strict` (seqeval's strict mode,
-Nakayama 2018) takes the scheme at its word: what does not begin and end as the scheme says is no span.
+There are two conventions. `conlleval` (Tjong Kim Sang & Buchholz 2000, the script of the CoNLL shared tasks) finds spans in any sequence:
+a span begins wherever two neighbouring labels imply it, so an I that follows O or a span of another type begins one. BIO (IOB2) and IOB1
+are read alike; BIOES is converted to BIO first (S to B, E to I). On labels of BIO and IOB1 this is the rule by which training data are read
+(:func:`rnnlm.text.labelled.schemes.spans`); other labels are read as the script reads them, except for its brackets. `strict` (the strict
+mode of seqeval, Nakayama 2018) accepts only spans that begin and end as the scheme demands.
 
-A span is right where its type, beginning and end are.
+A span is correct if its type, its beginning and its end are.
 """
 
 from collections.abc import Iterator, Sequence

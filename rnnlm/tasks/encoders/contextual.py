@@ -21,7 +21,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layers.bidirectional import first_state
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.network import Network
-from rnnlm.tasks.data import EncodedWords, TaskData, encode_words
+from rnnlm.tasks.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.settings import TaskSettings
 
 CACHE_BYTES = 1 << 30  # of states that a training run keeps; what would take more is read again in each step
@@ -102,7 +102,7 @@ class WordStates:
 def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
     """(T, B): the number of each word of the chosen texts; in padding that after the last word's."""
     rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
-    return torch.from_numpy(_padded(rows, len(words.is_known)))
+    return torch.from_numpy(padded(rows, len(words.is_known)))
 
 
 def _widths(network: Network) -> list[int]:
@@ -133,18 +133,11 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         is_reversed = model.tokenizer.is_reversed
         rows.append(np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids)))
         places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])  # after `</s>` and so many tokens
-    inputs_KB, at_TB = (torch.from_numpy(_padded(each, 0)).to(model.device) for each in (rows, places))
+    inputs_KB, at_TB = (torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places))
     with model.reading():
         states_KBX = torch.cat([each.float() for each in layers(model.network, inputs_KB)], dim=2)
         states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
         return states_TBX * (at_TB > 0).unsqueeze(2)
-
-
-def _padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
-    for number, row in enumerate(rows):
-        padded_TB[: len(row), number] = row
-    return padded_TB
 
 
 class LayerMixture(nn.Module):

@@ -17,6 +17,7 @@ from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.regularization import dropout
 from rnnlm.tasks.encoders.lower_case import LowerCasedForms
+from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaskSettings
 
 
@@ -83,13 +84,13 @@ class Encoder(Reader):
 
     def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """The features before dropout."""
-        is_word_TB = words_of(len(inputs_TB), lengths_B)
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
             y_TBH = self._states(self.vectors(inputs_TB, is_word_TB, context_TBC), lengths_B)
         else:  # `</s>` at either end: each direction begins with one, and what it gives for the other one is dropped
             around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
             beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
-            x_SBE = self.vectors(around_SB, words_of(len(around_SB), lengths_B + 2), beside_SBC)
+            x_SBE = self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
             y_TBH = self._states(x_SBE, lengths_B + 2)[1:-1]
         return y_TBH * is_word_TB.unsqueeze(2)
 
@@ -109,8 +110,3 @@ class Encoder(Reader):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return self.body.matrices()
-
-
-def words_of(T: int, lengths_B: Tensor) -> Tensor:
-    """Which cells of a window hold words, not padding: (T, B) bool."""
-    return torch.arange(T, device=lengths_B.device).unsqueeze(1) < lengths_B

@@ -6,7 +6,7 @@ Shapes: T time, B rows, H width of the features. Every row has a word at least.
 import torch
 from torch import Tensor, nn
 
-from rnnlm.tasks.encoders.encoder import words_of
+from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings
 
 
@@ -27,7 +27,7 @@ class Pooling(nn.Module):
 
     def forward(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         """The texts' vectors (B, H)."""
-        is_word_TB1 = words_of(len(features_TBH), lengths_B).unsqueeze(2)
+        is_word_TB1 = is_word(len(features_TBH), lengths_B).unsqueeze(2)
         if self.kind == "last":
             return self._last(features_TBH, lengths_B)
         if self.kind == "max":
@@ -55,13 +55,13 @@ def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B:
         at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
         parts.append(features_SBH[:, :, start : start + width].gather(0, at_TBH))
         start += width
-    return torch.cat(parts, dim=2) * words_of(len(first_TB), lengths_B).unsqueeze(2)
+    return torch.cat(parts, dim=2) * is_word(len(first_TB), lengths_B).unsqueeze(2)
 
 
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
     """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of each word's first token."""
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
-    is_word_TB = words_of(len(first_TB), lengths_B)
+    is_word_TB = is_word(len(first_TB), lengths_B)
     starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
     number_SB = starts_SB[:S].cumsum(0) - 1
     return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))

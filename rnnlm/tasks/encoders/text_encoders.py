@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.regularization import dropout
-from rnnlm.tasks.encoders.encoder import Reader, words_of
+from rnnlm.tasks.encoders.encoder import Reader
+from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import BagClassifier, CnnClassifier, TaskSettings
 
 
@@ -31,7 +32,7 @@ class BagOfWords(Reader):
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
-        is_word_TB = words_of(len(inputs_TB), lengths_B)
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
         y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
         for number, layer in enumerate(self.layers):
             y_BH = self.activation(layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training)))
@@ -61,7 +62,7 @@ class WordFilters(Reader):
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
-        is_word_TB = words_of(len(inputs_TB), lengths_B)
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
         x_BET = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
         y_BH = torch.cat([_best(w, linear, x_BET, lengths_B) for w, linear in zip(self.widths, self.filters, strict=True)], dim=1)
         return self.drop(torch.relu(y_BH))
@@ -77,7 +78,7 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
     """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may follow."""
     weight_FEw = linear.weight.unflatten(1, (w, -1)).transpose(1, 2)
     y_BFP = F.conv1d(x_BET, weight_FEw, linear.bias, padding=w - 1)
-    has_words_BP = words_of(y_BFP.shape[2], lengths_B + w - 1).t()
+    has_words_BP = is_word(y_BFP.shape[2], lengths_B + w - 1).t()
     return y_BFP.masked_fill(~has_words_BP.unsqueeze(1), -torch.inf).amax(dim=2)
 
 

@@ -1,1 +1,1 @@
-"""What labels are worth: figures on data, differences of models, soundness."""
+"""Evaluation of taggers and classifiers: figures on labelled data, differences between models, soundness."""

@@ -52,13 +52,13 @@ def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "")
     """
     text = _in_schemes(codec, text)
     name += f", {called}" if called else ""
-    tell_unseen(codec, text, name)
+    notice_unseen_labels(codec, text, name)
     if codec.columns[0].form == SOUNDS:
         return _of_sounds(codec, text, name)
     return encode_examples(codec, text, text)
 
 
-def tell_unseen(codec: Codec, text: LabelledText, name: str) -> None:
+def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
     """Send a notice that names the labels of a text, called `name`, that training never saw, and how many there are."""
     unseen: Counter[str] = Counter()
     for column, labels in _labels(codec, text):

@@ -1,4 +1,4 @@
-"""What a model's labels are worth on data: its loss, and the figures of the field for each column of labels."""
+"""A model measured on labelled data: its loss, and accuracy, F1 or error rates for each label column."""
 
 import itertools
 import math
@@ -31,7 +31,8 @@ MAIN = ("f1", "word_error_rate", "accuracy")  # the figure that counts is the fi
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of data. loss_nats: of each column, the sum over its labels. predictions: in the order of the examples."""
+    """The answers of a model on labelled data. loss_nats: the sum over the labels of each column. predictions: in the order of the
+    examples."""
 
     loss_nats: tuple[float, ...]
     predictions: tuple[Prediction, ...]
@@ -53,12 +54,11 @@ def answers(model: TaskModel, data: LabelledData, search: Search | None = None, 
 
 def columns_of(model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval") -> list[Predictions]:
     """Each column of labels as the data and the model have it. mode: how spans are counted."""
-    places = {"word": 0, "text": 0}
-    columns = []
-    for number, column in enumerate(model.codec.columns):
-        place, places[column.level] = places[column.level], places[column.level] + 1
-        columns.append((_of_words if column.level == WORD else _of_texts)(model, data, found, number, place, mode))
-    return columns
+    columns = zip(model.codec.columns, model.codec.places, strict=True)
+    return [
+        (_of_words if column.level == WORD else _of_texts)(model, data, found, number, place, mode)
+        for number, (column, place) in enumerate(columns)
+    ]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ColumnFigures(LabelFigures):
 
 @dataclass(frozen=True)
 class TaskEvaluation:
-    """What a model's labels are worth on data.
+    """The figures of a model on labelled data.
 
     loss_nats: per word, or per text of a classifier; None where the data do not say which label belongs to which word. columns: the figures
     of each column of labels. exact_match: of all columns together. signature: of the first column. predictions: of each column, what the
@@ -95,7 +95,7 @@ class TaskEvaluation:
 
 
 def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> TaskEvaluation:
-    """What `rnnlm eval` says of a model on data. mode: how spans are counted."""
+    """The figures that `rnnlm eval` prints. mode: how spans are counted."""
     began = time.perf_counter()
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop

@@ -1,7 +1,7 @@
 """Examples in batches of about the same length, drawn anew for each epoch: the source of batches of a task."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.data import EncodedWords, LabelledData
+from rnnlm.tasks.data import EncodedWords, LabelledData, padded
 
 POOL = 50  # batches' worth of examples that are sorted by length
 
@@ -85,10 +85,10 @@ def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.dev
     """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places of each word's first and last token,
     and words_1B, int64; of language models that are read beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
-    inputs = [_padded(tokens, 0), np.array([list(map(len, tokens))])]
+    inputs = [padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
         offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
-        inputs += [_padded([each[:-1] - each[0] for each in offsets], 0), _padded([each[1:] - each[0] - 1 for each in offsets], 0)]
+        inputs += [padded([each[:-1] - each[0] for each in offsets], 0), padded([each[1:] - each[0] - 1 for each in offsets], 0)]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
     states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
     return (*(_on_device(array, device) for array in inputs), *states)
@@ -99,7 +99,7 @@ def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device
     found, offsets = [], data.words_encoded.word_offsets
     for labels in data.labels:
         if labels.ndim == 1:
-            found.append(_padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING))
+            found.append(padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING))
         else:
             found.append(labels[chosen_B].T)
     return tuple(_on_device(array, device) for array in found)
@@ -109,14 +109,6 @@ def _token_bounds(encoded: EncodedWords, chosen_B: np.ndarray) -> Iterator[tuple
     offsets = encoded.token_offsets
     for each in chosen_B:
         yield int(offsets[encoded.word_offsets[each]]), int(offsets[encoded.word_offsets[each + 1]])
-
-
-def _padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    """(T, B) int64, T being the length of the longest row."""
-    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
-    for number, row in enumerate(rows):
-        padded_TB[: len(row), number] = row
-    return padded_TB
 
 
 def _on_device(array: np.ndarray, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""What makes the trainer train a task: the loss of all label columns as its objective, the figures of their field as its validation."""
+"""The objective and the validation of a task: the joint loss of all label columns, and accuracy, F1 and other figures of labels."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.tasks.codec import MULTI, LabelColumn
 from rnnlm.tasks.data import LabelledData
 from rnnlm.tasks.evaluation import figures
 from rnnlm.tasks.model import TaskModel
@@ -21,8 +22,7 @@ class JointLoss:
     def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
         self.reader, self.network, self.weights = model, model.network, tuple(weights)
         self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
-        sizes = [len(column.symbols) for column in model.codec.columns]
-        self.uniform_nats = sum(weight * math.log(max(2, size)) for weight, size in zip(self.weights, sizes, strict=True))
+        self.uniform_nats = sum(weight * _uniform_nats(column) for weight, column in zip(self.weights, model.codec.columns, strict=True))
 
     def initial_carry(self, rows: int) -> Carry:
         return ()
@@ -49,6 +49,12 @@ class JointLoss:
 
     def _count(self, lengths_B: Tensor) -> Tensor | int:
         return lengths_B.sum() if self.reader.codec.word_columns else len(lengths_B)
+
+
+def _uniform_nats(column: LabelColumn) -> float:
+    """The loss of a blind guess at one place: over K labels log K; where a text has any number of them, log 2 for each."""
+    labels = len(column.symbols)
+    return labels * math.log(2) if column.form == MULTI else math.log(max(2, labels))
 
 
 class TaskValidation:

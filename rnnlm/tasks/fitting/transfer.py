@@ -1,4 +1,4 @@
-"""What a task's network takes over of language models: the shape, the words' vectors and characters, and a stack of layers a direction.
+"""What a task's network takes over from language models: its shape, the vectors of words and characters, and the layers of each direction.
 
 The forward layers, and the words, are those of one language model; the backward ones begin at random, or are those of a second model, which
 reads lines from their end. In a language model each layer reads its own direction alone: the weights by which a layer reads the other one
@@ -107,8 +107,8 @@ def _recurrent(name: str) -> RecurrentSettings:
 def _settings_of(name: str, option: str) -> InputSettings:
     """The settings of a neural language model."""
     manifest = model_folder.read_manifest(loading.find(name))
-    if manifest.settings.get("task", registry.LANGUAGE_MODEL) != registry.LANGUAGE_MODEL:
-        what = f"it {registry.ABOUT[manifest.settings['task']]}"
+    if manifest.task != registry.LANGUAGE_MODEL:
+        what = f"it {registry.ABOUT[manifest.task]}"
         raise UsageError(f"{option} {name}: it is not a language model", what, "a task's network starts from a language model")
     if manifest.family != "neural":
         raise UsageError(

@@ -9,7 +9,7 @@ from rnnlm.tasks.codec import SOUNDS, Codec
 from rnnlm.tasks.labelling.results import TaggedSentence
 from rnnlm.tasks.labelling.tagging import Tagger, windows
 from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of
-from rnnlm.text.labelled.documents.opening import RAW, TABLES, open_document, tell_document_format
+from rnnlm.text.labelled.documents.opening import RAW, TABLES, detect_document_format, open_document
 from rnnlm.text.labelled.documents.raw_documents import raw_sentence
 from rnnlm.text.labelled.documents.sentence import Sentence
 from rnnlm.text.labelled.lines import numbered_lines
@@ -78,7 +78,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             letters.
     """
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
-    format = tell_document_format(source, labelled) if settings.format == "auto" else settings.format
+    format = detect_document_format(source, labelled) if settings.format == "auto" else settings.format
     has_letters = is_of_letters(codec)
     if format == RAW:
         output = settings.raw_format(codec)

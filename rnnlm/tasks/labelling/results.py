@@ -1,4 +1,4 @@
-"""What is found for a sentence that is tagged, and for a text that is classified."""
+"""The results of tagging a sentence and of classifying a text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -44,7 +44,7 @@ class Text:
     row: Row
 
 
-def tell_text_format(source: str, settings: TextFileSettings) -> str:
+def detect_text_format(source: str, settings: TextFileSettings) -> str:
     """The format of a file where nobody names it.
 
     Raises:

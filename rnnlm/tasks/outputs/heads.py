@@ -14,8 +14,9 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer
 from rnnlm.tasks.outputs.label_feedback import LabelFeedback
-from rnnlm.tasks.outputs.linear_chain import LinearChain, is_word
-from rnnlm.tasks.outputs.paths import Constraints, Paths, constraint_chain, nbest_paths
+from rnnlm.tasks.outputs.linear_chain import LinearChain
+from rnnlm.tasks.outputs.paths import Constraints, Paths, constraint_chain, nbest_paths, widened
+from rnnlm.tasks.padding import is_word
 
 
 class TaggingHead(nn.Module):
@@ -27,7 +28,7 @@ class TaggingHead(nn.Module):
 
     def loss(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of -log p in nats, and the number of labels it is about: those that are known. Waits for no device."""
-        labels_TB = labels_TB.masked_fill(~is_word(labels_TB, lengths_B), PADDING)
+        labels_TB = labels_TB.masked_fill(~is_word(len(labels_TB), lengths_B), PADDING)
         return self._nats(features_TBH, labels_TB, lengths_B), (labels_TB != PADDING).sum()
 
     @torch.no_grad()
@@ -54,7 +55,7 @@ class TaggingHead(nn.Module):
     def label_probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         """The probability of each label at each place, (T, B, K), zeros in padding. No constraints apply."""
         p_TBK = self._probabilities(features_TBH, lengths_B)
-        return p_TBK.masked_fill(~is_word(p_TBK, lengths_B).unsqueeze(2), 0)
+        return p_TBK.masked_fill(~is_word(len(p_TBK), lengths_B).unsqueeze(2), 0)
 
     def hidden_matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them) of recurrent layers, to be initialised."""
@@ -90,7 +91,7 @@ class SoftmaxHead(TaggingHead):
     def _search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, nbest: int) -> Paths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
         if constraints is None and nbest == 1:  # what the search below finds, too
-            is_padding_TB = ~is_word(logprob_TBK, lengths_B)
+            is_padding_TB = ~is_word(len(logprob_TBK), lengths_B)
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
             labels_TB, logprob_TB = labels_TB.masked_fill(is_padding_TB, PADDING), logprob_TB.masked_fill(is_padding_TB, 0)
             return Paths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
@@ -184,8 +185,7 @@ class TextHead(nn.Module):
 
 def _scores(output: nn.Linear, features: Tensor) -> Tensor:
     """The product in the type that autocast asks for, the scores in fp32 or wider."""
-    scores = output(features)
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return widened(output(features))
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layer import Layer, State
-from rnnlm.tasks.outputs.paths import Chain, Constraints, Paths, constraint_chain, follow, paths_first
+from rnnlm.tasks.outputs.paths import Chain, Constraints, Paths, constraint_chain, follow, paths_first, widened
 
 INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
 
@@ -31,7 +31,7 @@ class LabelFeedback(nn.Module):
         """Scores of all labels at each place, given the labels before it, (T, B, K), whose softmax is p: one pass of the layer."""
         first_1B = torch.full_like(labels_TB[:1], self.labels)
         inputs_TBE = self._input(features_TBH, torch.cat([first_1B, labels_TB[:-1]]))
-        return self._scores(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0])
+        return widened(self.output(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0]))
 
     @torch.no_grad()
     def search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, n: int) -> Paths:
@@ -50,7 +50,7 @@ class LabelFeedback(nn.Module):
             is_word_B1 = (t < lengths_B).unsqueeze(1)
             inputs_NE = self._input(features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten())
             step, state = self.layer.step(inputs_NE, state)  # takes half the time of a kernel, whose call pays for longer windows alone
-            logprob_BWK = torch.log_softmax(self._scores(step.hidden_BH), dim=1).view(B, W, K)
+            logprob_BWK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1).view(B, W, K)
             allowed_BWK = after_YK[before_BW] + to_go_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
             total_BWK = score_BW.unsqueeze(2) + logprob_BWK + allowed_BWK
             found_BW, index_BW = total_BWK.flatten(1).topk(W)
@@ -66,11 +66,6 @@ class LabelFeedback(nn.Module):
         """What the layer reads: features (..., H) and the vectors of the labels before, (...), side by side."""
         vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(-1)
         return torch.cat([features, vectors.to(features.dtype)], dim=-1)
-
-    def _scores(self, y: Tensor) -> Tensor:
-        """In fp32 or wider."""
-        scores = self.output(y)
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
     def _state(self, rows: int) -> State:
         return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in self.layer.state_shapes())

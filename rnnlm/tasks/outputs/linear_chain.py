@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.interface import PADDING
-from rnnlm.tasks.outputs.paths import Chain
+from rnnlm.tasks.outputs.paths import Chain, widened
+from rnnlm.tasks.padding import is_word
 
 
 class LinearChain(nn.Module):
@@ -35,8 +36,8 @@ class LinearChain(nn.Module):
 
         A label of -1 before a row's end is unknown: the probability is then the sum over all labels at that place.
         """
-        scores_TBK = _widened(scores_TBK)
-        is_unknown_TB = (labels_TB == PADDING) & is_word(labels_TB, lengths_B)
+        scores_TBK = widened(scores_TBK)
+        is_unknown_TB = (labels_TB == PADDING) & is_word(len(labels_TB), lengths_B)
         if labels_TB.device.type == "cpu" and not is_unknown_TB.any():  # where looking waits for no device
             return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(scores_TBK, lengths_B)
         is_other_TBK = torch.arange(scores_TBK.shape[2], device=labels_TB.device) != labels_TB.unsqueeze(2)
@@ -47,10 +48,10 @@ class LinearChain(nn.Module):
 
     def score(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's end is not read."""
-        scores_TBK = _widened(scores_TBK)
+        scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         labels_TB = labels_TB.clamp(min=0)
-        is_word_TB = is_word(labels_TB, lengths_B)
+        is_word_TB = is_word(len(labels_TB), lengths_B)
         each_TB = scores_TBK.gather(2, labels_TB.unsqueeze(2)).squeeze(2)
         each_TB = each_TB + torch.cat([start_K[labels_TB[:1]], transitions_KK[labels_TB[:-1], labels_TB[1:]]])
         last_1B = labels_TB.gather(0, (lengths_B - 1).clamp(min=0).unsqueeze(0))
@@ -63,22 +64,21 @@ class LinearChain(nn.Module):
         is a matrix product. Exact while the transition scores lie within 80 nats of each other, and start and end scores within 80 nats
         of zero (700 in float64); training stays far from that. A score of -inf excludes a label at its place.
         """
-        scores_TBK = _widened(scores_TBK)
+        scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
-        is_word_TB = is_word(scores_TBK, lengths_B)
+        is_word_TB = is_word(len(scores_TBK), lengths_B)
         scores_TBK = scores_TBK.masked_fill(~is_word_TB.unsqueeze(2), 0)
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
         with _without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
-            # Constants, as far as the gradient goes: whatever the weights are divided by comes back as its logarithm.
-            weights_BK, sums, steps = start_K.exp() * exp_TBK[0], [], []
-            for t in range(len(scores_TBK)):
-                if t:
-                    weights_BK = (weights_BK @ exp_KK) * exp_TBK[t]
+            # The sums are constants to the gradient: whatever the weights are divided by comes back as its logarithm.
+            sums: list[Tensor] = []
+            steps: list[Tensor] = []
+            for exp_BK in exp_TBK.unbind():  # by an index, the gradient of each step would be as large as that of all of them
+                weights_BK = (steps[-1] @ exp_KK if steps else start_K.exp()) * exp_BK
                 sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=torch.finfo(weights_BK.dtype).tiny))
-                weights_BK = weights_BK / sums[-1]
-                steps.append(weights_BK)
-            last_1BK = (lengths_B - 1).clamp(min=0).view(1, -1, 1).expand(1, *weights_BK.shape)
+                steps.append(weights_BK / sums[-1])
+            last_1BK = (lengths_B - 1).clamp(min=0).view(1, -1, 1).expand(1, *steps[0].shape)
             ended_B = (torch.stack(steps).gather(0, last_1BK)[0] * end_K.exp()).sum(1).log()
         logs_TB = (torch.stack(sums).log() + top_TB1).squeeze(2)
         logs_TB = torch.cat([logs_TB[:1], logs_TB[1:] + top])
@@ -87,18 +87,9 @@ class LinearChain(nn.Module):
     def marginals(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
         """p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the gradient of log Z with respect to the scores."""
         with torch.inference_mode(False), torch.enable_grad(), _without_autocast(scores_TBK):
-            scores_TBK = _widened(scores_TBK).detach().clone().requires_grad_()
+            scores_TBK = widened(scores_TBK).detach().clone().requires_grad_()
             total = self.log_partition(scores_TBK, lengths_B.clone()).sum()
             return torch.autograd.grad(total, scores_TBK)[0]
-
-
-def _widened(scores_TBK: Tensor) -> Tensor:
-    return scores_TBK.to(torch.promote_types(scores_TBK.dtype, torch.float32))
-
-
-def is_word(like_TB: Tensor, lengths_B: Tensor) -> Tensor:
-    """Which places are a row's own, (T, B)."""
-    return torch.arange(len(like_TB), device=lengths_B.device).unsqueeze(1) < lengths_B
 
 
 def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:

@@ -45,6 +45,11 @@ class Paths:
     logprob_nB: Tensor
 
 
+def widened(scores: Tensor) -> Tensor:
+    """Scores in fp32 or wider, in whatever type they were computed."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | None:
     """The chain of labels that are independent but for `constraints`, of the type and on the device of `like`; None without any: it
     would have K^2 zeros, and K may be thousands."""

@@ -1,4 +1,4 @@
-"""Columns as the shared tasks of CoNLL have them: a word a line with its labels, a blank line behind each sentence.
+"""Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line after each sentence.
 
 Tabs separate the columns where the first line has one, else white space. Lines whose first column is -DOCSTART- are skipped.
 """

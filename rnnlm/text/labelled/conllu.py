@@ -1,4 +1,4 @@
-"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns of each word, comments above a sentence.
+"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for each word, comments above each sentence.
 
 Words are numbered from 1 in each sentence. Before the first word of a multiword form stands its range (`3-4 don't`); empty nodes
 (`8.1`) are words of the enhanced graph alone. Neither bears labels: both are kept where a file is written again.

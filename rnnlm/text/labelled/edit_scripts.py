@@ -134,4 +134,7 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return text.encode("ascii").decode("unicode_escape")
+    """Raises ValueError: it holds halves of characters, which no file can hold, or is not escaped."""
+    found = text.encode("ascii").decode("unicode_escape")
+    found.encode()
+    return found

@@ -1,4 +1,4 @@
-"""What is learned from: words, with labels of each of them or of the whole text."""
+"""Labelled examples: words, with a label for each word or for the whole text."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The format of a file with labels, told by its first lines."""
+"""The format of a file with labels, detected from its first lines."""
 
 import re
 from itertools import islice
@@ -17,7 +17,7 @@ SAMPLE_LINES = 100
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 
 
-def tell_format(source: str, settings: LabelledSettings, task: Task) -> str:
+def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     """The format of a file, as :class:`LabelledSettings` calls it.
 
     Raises:

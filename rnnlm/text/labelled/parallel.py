@@ -1,4 +1,4 @@
-"""Parallel files: a text a line in one, its labels in the same line of the other."""
+"""Parallel files: one text per line in the first, its labels on the same line of the second."""
 
 from itertools import zip_longest
 from sys import intern

@@ -8,8 +8,8 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.text import sources
 from rnnlm.text.labelled import columns, conllu, labelled_lines, labelled_tables, parallel, slashes
 from rnnlm.text.labelled.example import LabelledText
-from rnnlm.text.labelled.formats import tell_format
-from rnnlm.text.labelled.schemes import NONE, check_scheme, tell_scheme
+from rnnlm.text.labelled.formats import detect_format
+from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 
 _OF_WORDS = {"conllu": conllu.read, "columns": columns.read, "slashes": slashes.read}
@@ -53,7 +53,7 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
 
 
 def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) -> LabelledText:
-    format = tell_format(source, settings, task)
+    format = detect_format(source, settings, task)
     _check_columns(source, format, settings, task)
     if format in _OF_WORDS:
         if task != "tagging":
@@ -90,7 +90,7 @@ def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: Label
     schemes = {}
     for place, name in enumerate(first.word_columns):
         named = settings.scheme or NONE
-        scheme = named if named != "auto" else tell_scheme(example.word_labels[place] for example in examples)
+        scheme = named if named != "auto" else detect_scheme(example.word_labels[place] for example in examples)
         schemes[name] = scheme
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)

@@ -1,4 +1,4 @@
-"""Schemes that write labelled spans as a label of each word: told apart, converted, and which labels may follow each other.
+"""Schemes that encode spans as one label per word: detection, conversion, and which labels may follow each other.
 
 IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of type X. BIO (IOB2; Tjong Kim Sang &
 Veenstra 1999): each span begins with B-X. BIOES: its last word has E-X, a span of one word S-X; BILOU, BMEWO and BMES are the same in
@@ -69,7 +69,7 @@ def convert(labels: Sequence[str], from_: str, to: str) -> list[str]:
     return written(spans(labels, from_), len(labels), to)
 
 
-def tell_scheme(rows: Iterable[Sequence[str]]) -> str:
+def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     """The scheme of the labels of some sentences: one of LETTERS, or "none" where they do not write spans.
 
     Where some spans begin as in IOB1 and others as in BIO, it is what most of them say, and a notice tells of the others.
@@ -109,17 +109,18 @@ def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray
     count = len(symbols)
     if scheme == NONE:
         return np.ones(count, bool), np.ones(count, bool), np.ones((count, count), bool)
-    parsed = [parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols]
-    outside = (OUTSIDE, "")
-    start = [_may_follow(outside, each, scheme) for each in parsed]
-    end = [_may_follow(each, outside, scheme) for each in parsed]
-    transitions = [[_may_follow(each, other, scheme) for other in parsed] for each in parsed]
-    return np.array(start, bool), np.array(end, bool), np.array(transitions, bool).reshape(count, count)
+    parsed = [(OUTSIDE, ""), *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols)]  # the first: around a sentence
+    letters, letter_S = np.unique([letter for letter, _ in parsed], return_inverse=True)
+    kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)[1]
+    may_follow = np.array(  # of two letters, and whether both labels are of one type: few cases, where labels may be thousands
+        [[[_may_follow(before, letter, same, scheme) for same in (False, True)] for letter in letters] for before in letters]
+    )
+    is_allowed_SS = may_follow[letter_S[:, None], letter_S, (kind_S[:, None] == kind_S).astype(int)]
+    return is_allowed_SS[0, 1:], is_allowed_SS[1:, 0], is_allowed_SS[1:, 1:]
 
 
-def _may_follow(before: tuple[str, str], label: tuple[str, str], scheme: str) -> bool:
-    (letter_before, kind_before), (letter, kind) = before, label
-    is_same_span = letter_before != OUTSIDE and letter != OUTSIDE and kind == kind_before
+def _may_follow(letter_before: str, letter: str, is_same_type: bool, scheme: str) -> bool:
+    is_same_span = letter_before != OUTSIDE and letter != OUTSIDE and is_same_type
     if scheme == IOB1:
         return letter != "B" or is_same_span
     if scheme == BIO:

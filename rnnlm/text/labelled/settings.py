@@ -1,4 +1,4 @@
-"""What can be asked of the reading of labelled texts."""
+"""The settings with which labelled texts are read."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Words with their tags behind a slash, `We/PRP love/VBP beer/NN`: a sentence a line.
+"""Words followed by a slash and their tags, `We/PRP love/VBP beer/NN`: one sentence per line.
 
 The last slash parts word and tag. `\\/` is a slash that does not part them; as in most such notations, a run of backslashes before a slash
 stands for half as many.

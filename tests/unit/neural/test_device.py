@@ -227,7 +227,8 @@ def waits(function):
 STEP_MODULES = (
     "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
     "layers.jordan", *(f"tasks.{name}" for name in (
-        "batches", "encoder", "pooling", "text_encoders", "network", "objective", "heads", "linear_chain", "label_feedback")),
+        "fitting.batches", "encoders.encoder", "encoders.pooling", "encoders.text_encoders", "network", "fitting.objective",
+        "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "outputs.paths", "padding")),
     *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
@@ -250,8 +251,8 @@ def step_functions():
 FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device clip_gradients features loss connect _even_rows
 __call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
 _widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
-read vectors words_of mirror _last _best
-losses log_partition log_likelihood words_of batch_tensors label_tensors"""
+read vectors is_word mirror _last _best
+losses log_partition log_likelihood is_word batch_tensors label_tensors"""
 
 
 def test_the_step_is_followed_into_all_it_calls():

@@ -42,7 +42,7 @@ def test_each_word_is_encoded_alone_and_keeps_its_label():
 
 
 @pytest.mark.parametrize(
-    "words", [["new york", ",", "a&nbsp;b"], ["", "to"], ["\u00a0", "a", "\u2003"], ["a" * 100_000], ["</s>", "<unk>", " "]]
+    "words", [["new york", ",", "a&nbsp;b"], ["", "to"], ["\u00a0", "a", "\u2003"], ["a" * 100_000], ["</s>", "<unk>", " "], ["\n", "a\n"]]
 )
 @pytest.mark.parametrize(
     "settings", [{}, {"split_punctuation": True}, {"normalise": "all"}, {"remove_punctuation": True}, {"tokenizer": "char"}]

@@ -6,15 +6,16 @@ import shutil
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.models import model_folder
+from rnnlm.models import loading, model_folder
 from rnnlm.tasks import codec as codecs
 from rnnlm.tasks.codec import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
 from rnnlm.text.labelled import schemes
-from support.hostile.cases import edited
+from support.hostile.cases import config, edited
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import fit, save
 
 COLUMN = {"name": "slots", "level": "word", "symbols": ["O", "B-x", "I-x"], "scheme": "bio", "inner": "bio", "form": "plain"}
+EDITS = {**COLUMN, "form": "edit", "scheme": "none", "inner": "none"}
 TEXTS = {"name": "intent", "level": "text", "symbols": ["buy", "sell"]}
 
 
@@ -51,8 +52,10 @@ def test_a_codec_comes_back_from_its_file_with_what_else_the_format_says():
         *([{**COLUMN, **change}] for change in (
             {"name": None}, {"level": "row"}, {"level": 1}, {"symbols": []}, {"symbols": "O"}, {"symbols": ["O", "O"]}, {"symbols": [1]},
             {"symbols": ["O", "\ud800"]}, {"symbols": {"O": 1}}, {"scheme": "xyz"}, {"inner": "none"}, {"scheme": "none"}, {"form": "?"},
+            {"symbols": ["O", "Q-x"]}, {"symbols": ["O", "B-x", "S-x"]}, {"symbols": ["O", "NOUN"]}, {"inner": "iob1"},
             {"form": "multi"}, {"form": "edit", "scheme": "none", "inner": "none"}, {"level": "text"},
         )),
+        *([{**EDITS, "symbols": [each]}] for each in ("=\\ud800", "lower;$-3+\\ud800", "=\\x1", "low;^-1")),
         *([{**TEXTS, **change}] for change in ({"form": "edit"}, {"form": "sounds"}, {"scheme": "bio", "inner": "bio"})),
     )),
 ], ids=lambda content: content[-60:].decode("latin-1"))  # fmt: skip
@@ -78,7 +81,7 @@ def reworked(columns):
 
 @pytest.mark.parametrize("task, change, why", [
     ("tagging", lambda columns: [{**columns[0], "symbols": columns[0]["symbols"][:-1]}], "heads"),
-    ("tagging", lambda columns: [{**columns[0], "symbols": [*columns[0]["symbols"], *map(str, range(10**5))]}], "heads"),
+    ("tagging", lambda columns: [{**columns[0], "symbols": [*columns[0]["symbols"], *(f"S-{each}" for each in range(10**5))]}], "heads"),
     ("tagging", lambda columns: [*columns, TEXTS], "heads"),
     ("tagging", lambda columns: [TEXTS], "not those of a model for tagging"),
     ("classification", lambda columns: [COLUMN], "not those of a model for classification"),
@@ -89,6 +92,14 @@ def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(stored
     reworked(change)(folder)
     with pytest.raises(ModelError, match=f"the model at .*{folder.name} is damaged.*{why}"):
         model_folder.load(folder, "cpu")
+
+
+@pytest.mark.parametrize("task", ["translation", "", 5, ["tagging"], None])
+def test_a_folder_of_a_task_that_does_not_exist_is_a_model_error(stored, tmp_path, task):
+    folder = shutil.copytree(stored["tagging"], tmp_path / "m")
+    config(lambda content: content["settings"].update(task=task))(folder)
+    with pytest.raises(ModelError, match=f"{folder.name} is damaged.*is not a task"):
+        loading.task_of(folder)
 
 
 def test_a_folder_without_labels_is_a_model_error(stored, tmp_path):

@@ -140,6 +140,21 @@ def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, s
     assert len(predict(trainer.objective.model(), [["a", "b"], ["c"]], Search(probabilities=True))) == 2
 
 
+@pytest.mark.parametrize("task, settings", [
+    ("tagging", {}), ("tagging", {"output_layer": "crf", "loss_weights": "0.5"}), ("classification", {}),
+    ("classification", {"form": MULTI}),
+], ids=str)  # fmt: skip
+def test_a_blind_guess_is_not_taken_for_divergence(task, settings):
+    """Output weights of zeros guess; with many labels of a text that costs log 2 for each of them."""
+    trainer = trainer_of(task, "gru", valid=None, **settings)
+    with torch.no_grad():
+        for name, weight in trainer.network.named_parameters():
+            if name.startswith("heads."):
+                weight.zero_()
+    nats = trainer.objective.loss(trainer.source.next().tensors, ()).mean_nats.item()
+    assert nats == pytest.approx(trainer.objective.uniform_nats, rel=1e-5)
+
+
 @pytest.mark.parametrize("given, what", [("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn")])
 def test_weights_of_losses_are_as_many_as_columns(given, what):
     with pytest.raises(SettingsError, match=f"loss_weights = {given} {what}"):

@@ -60,6 +60,18 @@ def test_log_partition_marginals_and_log_likelihood_equal_sums_over_all_label_se
         assert not p_TBK[length:, row].any()
 
 
+def test_no_step_of_a_long_row_makes_a_gradient_of_all_its_places(chain):
+    """The time would grow with the square of the length."""
+    log_z_B = chain.log_partition(torch.zeros(100, 1, K, dtype=torch.float64, requires_grad=True), torch.tensor([100]))
+    nodes, waiting = set(), [log_z_B.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    assert len(nodes) > 100 and sum(node.name().startswith(("Select", "Slice", "Index")) for node in nodes) < 10
+
+
 def test_a_row_has_the_same_values_alone_and_whatever_stands_in_its_padding(chain, scores_TBK):
     labels_TB = torch.zeros(T, B, dtype=torch.long)
     padded = scores_TBK.clone()

@@ -22,7 +22,7 @@ TABLES = ("tsv", "jsonl")
 FORMATS = (*LINES, *TABLES, RAW)
 
 
-def tell_document_format(source: str, settings: LabelledSettings) -> str:
+def detect_document_format(source: str, settings: LabelledSettings) -> str:
     """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix are told; all else is raw text.
 
     Raises:

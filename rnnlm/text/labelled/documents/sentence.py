@@ -1,4 +1,4 @@
-"""A sentence of a file that labels are written into."""
+"""A sentence of a file into which labels are written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

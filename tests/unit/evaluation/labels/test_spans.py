@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections import Counter
 
@@ -7,6 +8,7 @@ from reference import label_spans
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels.counts import GOLD, PREDICTED, RIGHT, Counts, Measure, by_class, f1, macro_f1, precision, recall
 from rnnlm.evaluation.labels.spans import Span, span_counts, spans
+from rnnlm.text.labelled import schemes
 
 
 def random_labels(seed: int, prefixes: str, count: int = 400, types: str = "XYZ") -> tuple[list[list[str]], list[list[str]]]:
@@ -33,6 +35,12 @@ def test_spans_of_any_labels_are_counted_as_conlleval_does(prefixes, scheme):
     expected = label_spans.conlleval(gold, predicted)
     assert counters(span_counts(gold, predicted, scheme)) == expected
     assert all(expected[RIGHT][name] for name in "XYZ")
+
+
+@pytest.mark.parametrize("scheme, labels", [("bio", "O B-X I-X B-Y I-Y B I"), ("iob1", "O B-X I-X B-Y I-Y I")])
+def test_spans_are_measured_by_the_rule_by_which_they_are_learned(scheme, labels):
+    for sentence in itertools.product(labels.split(), repeat=4):
+        assert spans(sentence, scheme) == [Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)]
 
 
 def test_bioes_becomes_bio_before_it_is_counted():

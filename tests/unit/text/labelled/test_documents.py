@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.text.labelled.documents.opening import FORMATS, open_document, tell_document_format
+from rnnlm.text.labelled.documents.opening import FORMATS, detect_document_format, open_document
 from rnnlm.text.labelled.documents.raw_documents import raw_sentence
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.labelled.settings import LabelledSettings
@@ -111,7 +111,7 @@ def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
         ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"), ("d", COLUMNS, "text"), ("e", "", "text"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        assert tell_document_format(str(tmp_path / name), LabelledSettings()) == format
+        assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
 def test_faults_of_a_document_are_named(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.text.labelled.schemes import LETTERS, allowed, convert, spans, tell_scheme, written
+from rnnlm.text.labelled.schemes import LETTERS, allowed, convert, detect_scheme, spans, written
 
 BY_HAND = {  # two names side by side, one of three words, one of another type behind it
     "iob1": "I-P B-P O I-L I-L I-L I-P O",
@@ -38,7 +38,7 @@ def some_spans(draw):
 def test_a_sentence_by_hand(scheme):
     labels = BY_HAND[scheme].split()
     assert spans(labels, scheme) == SPANS
-    assert tell_scheme([labels]) == scheme
+    assert detect_scheme([labels]) == scheme
     for other in LETTERS:
         assert convert(labels, scheme, other) == BY_HAND[other].split()
     assert convert(labels, scheme, "none") == labels
@@ -68,23 +68,23 @@ def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
 
 @pytest.mark.parametrize("labels", ["NN VB", "O O", "B I N", "S M L", "B AW T", "B-", "O B-X -", "I"])
 def test_other_labels_are_no_spans(labels):
-    assert tell_scheme([labels.split()]) == "none"
+    assert detect_scheme([labels.split()]) == "none"
     assert spans(labels.split(), "none") == []
     assert all(mask.all() for mask in allowed(labels.split(), "none"))
 
 
 def test_names_of_one_kind_need_no_type():
-    assert tell_scheme(["B I O".split()]) == "bio"
+    assert detect_scheme(["B I O".split()]) == "bio"
     assert convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
 
 
 def test_an_inside_behind_nothing_begins_a_span_and_the_most_decide_which_scheme_it_is():
     rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
     with pytest.warns(RnnlmWarning, match="1 of 4 spans are not as in BIO"):
-        assert tell_scheme(rows) == "bio"
+        assert detect_scheme(rows) == "bio"
     assert spans(rows[2], "bio") == [(1, 2, "X")]
     assert convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]
-    assert tell_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
+    assert detect_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
     assert spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes") == [(0, 1, "X"), (1, 3, "Y"), (3, 4, "Y"), (5, 6, "Z"), (6, 7, "Z")]
 
 
