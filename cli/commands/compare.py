@@ -58,7 +58,7 @@ def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text: perplexities or labels, and where they differ.
+    """Compare models on a text, by perplexities or by labels.
 
     \b
     rnnlm compare demo kn5 --on test.txt
@@ -75,6 +75,8 @@ def command(
     Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`, sentences being resampled; p is that of
     approximate randomisation.
     """
+    if report:
+        _check(report, overwrite)
     if _are_of_labels(models):
         resampling = {name: given[name] for name in ("resamples", "seed")}
         _compare_labels(models, on, resampling | take_label_options(given), device, as_json)
@@ -82,13 +84,20 @@ def command(
     for name in LABEL_OPTIONS:
         given.pop(name)
     settings = {name: given.pop(name) for name in ("context", "block_lines", "resamples", "seed")}
-    result = _compare(models, on, train, report, settings | {"top": top}, text_flags(given), device, overwrite)
+    result = _compare(models, on, train, report, settings | {"top": top}, text_flags(given), device)
     if as_json:
         terminal.print_json(result.to_dict())
     else:
         _show(result, SHOWN if top is None else top)
     if report:
         terminal.say(f"the report is in {report}")
+
+
+def _check(report: Path, overwrite: bool) -> None:
+    """Before a model is opened, and whatever the models are."""
+    from rnnlm.evaluation.comparison.report import check
+
+    check(report, overwrite)
 
 
 def _are_of_labels(models: tuple[str, ...]) -> bool:
@@ -114,7 +123,7 @@ def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[st
 
 def _compare(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, given: dict[str, Any],
-    flags: dict[str, Any], device: str, overwrite: bool,
+    flags: dict[str, Any], device: str,
 ) -> Any:  # fmt: skip
     """Language models side by side, with the report if one is asked for."""
     progress = terminal.Progress()
@@ -126,7 +135,6 @@ def _compare(
     from rnnlm.text import sources
 
     if report:
-        comparison_report.check(report, overwrite)
         writing.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
     given["top"] = comparison.TOP if given["top"] is None else given["top"]

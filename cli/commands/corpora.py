@@ -11,7 +11,7 @@ from ..options import json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the bundled corpora: what they are for, their licence and where their files are."""
+    """List the bundled corpora: tasks, licences, files."""
     from rnnlm import corpora
 
     rows = []

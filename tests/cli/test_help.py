@@ -53,9 +53,9 @@ def test_no_long_list_of_options_is_without_sections_and_none_has_gaps():
 
 def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help").out)
-    assert list(shown) == ["Text", "Model", "Tokenizer", "N-grams", "Run", "Saving", "Output", "Other options"]
+    assert list(shown) == ["Text", "Task", "Model", "Tokenizer", "N-grams", "Run", "Saving", "Output", "Other options"]
     assert [words[0].rstrip(",") for words in shown.values()] == [
-        "--valid", "--model", "--tokenizer", "--order", "--budget", "-o", "--json", "-h",
+        "--valid", "--task", "--model", "--tokenizer", "--order", "--budget", "-o", "--json", "-h",
     ]  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_labels_figures_and_commands_are_shown_of_a_model(rnnlm, slot_tagger):
     assert described["task"] == "tagging" and [each["column"] for each in described["labels"]] == ["slots", "intent"]
 
 
-@pytest.mark.parametrize("name", ["tagger", "classifier", "slot_tagger"])
+@pytest.mark.parametrize("name", ["classifier", "slot_tagger"])
 def test_a_whole_model_passes_each_check_of_labels(rnnlm, request, name):
     outcome = rnnlm("doctor", request.getfixturevalue(name).folder, "--json")
     checks = {each["name"]: each["result"] for each in json.loads(outcome.out)["checks"]}

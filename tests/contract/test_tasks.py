@@ -45,7 +45,7 @@ PARTS = [  # each part of a network in one of them
     ("tagging", "qrnn", {}), ("classification", "rnn", {"sentence_pooling": "attention"}),
     ("classification", "bag", {}), ("classification", "cnn", {"form": MULTI}),
 ]  # fmt: skip
-TEXTS = [words for words, _, _ in VALID[:3]] + [["oslo"], ["never-seen", "at"], ["fly"] * 12]
+TEXTS = [words for words, _, _ in VALID[:2]] + [["oslo"], ["never-seen", "at"], ["fly"] * 12]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([*case[:2], *map(str, case[2].values())]))
@@ -74,19 +74,23 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     assert (loaded.task, manifest.model, manifest.settings["task"]) == (task, name, task)
     search = Search(probabilities=True)
     expected = predict(model, TEXTS, search)
-    for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded), copy.copy(model)):
+    for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
         assert same(predict(each, TEXTS, search), expected)
     assert loaded.codec.columns == model.codec.columns and loaded.codec.fingerprint == model.codec.fingerprint
+
+
+@pytest.mark.parametrize("task", ["tagging", "classification"])
+def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(task, tmp_path):
+    folder, search, model = tmp_path / "m", Search(probabilities=True), fit(task, "gru", budget="1steps")
+    save(folder, model)
+    loaded, _ = model_folder.load(folder, "cpu")
     with torch.no_grad():
         next(model.network.parameters()).add_(0.5)
-    try:
-        save(folder, model, **known)
-        assert same(predict(model_folder.load(folder, "cpu")[0], TEXTS, search), predict(model, TEXTS, search))
-        with pytest.raises(ModelError, match="has changed since it was pickled"):
-            pickle.loads(pickle.dumps(loaded))
-    finally:
-        with torch.no_grad():
-            next(model.network.parameters()).sub_(0.5)
+    save(folder, model)
+    assert same(predict(model_folder.load(folder, "cpu")[0], TEXTS, search), predict(model, TEXTS, search))
+    assert same(predict(copy.copy(model), TEXTS, search), predict(model, TEXTS, search))
+    with pytest.raises(ModelError, match="has changed since it was pickled"):
+        pickle.loads(pickle.dumps(loaded))
 
 
 def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
@@ -136,9 +140,9 @@ def test_a_text_has_the_same_labels_and_scores_alone_and_in_any_company(model, d
     network = copy.deepcopy(model.network).to(dtype).eval()
     alone = [scores(network, model.codec, TEXTS, [number])[0] for number in range(len(TEXTS))]
     order = list(range(len(TEXTS)))
-    for seed in range(3):
+    for seed in range(2):
         random.Random(seed).shuffle(order)
-        some = order[: 2 + 2 * seed]
+        some = order[: 2 + 3 * seed]
         for number, found in zip(some, scores(network, model.codec, TEXTS, some), strict=True):
             for (logprob, labels, p), (logprob_alone, labels_alone, p_alone) in zip(found, alone[number], strict=True):
                 torch.testing.assert_close(logprob, logprob_alone, atol=tolerance, rtol=0)

@@ -8,8 +8,9 @@ import pytest
 
 from rnnlm.cli.main import run
 
-SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "character_size=4", "character_filters=0,6",
-         "min_count=1", "holdout=0", "unknown_words=0", "dropout_embedding=0", "dropout_input=0", "dropout_output=0")  # fmt: skip
+SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "min_count=1", "holdout=0",
+         "unknown_words=0", "dropout_embedding=0", "dropout_input=0", "dropout_output=0")  # fmt: skip
+CHARACTERS = ("--set", "character_size=4", "--set", "character_filters=0,6")
 TREEBANK = """# sent_id = {number}
 # text = They don't like {adjective} {noun}.
 1\tThey\tthey\tPRON\t_\t_\t_\t_\t_\t_
@@ -46,7 +47,7 @@ def treebank_tagger(tmp_path_factory):
     """The folder of a tagger that learned upos and lemma of a treebank; treebank.conllu beside it."""
     place = tmp_path_factory.mktemp("treebank")
     (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
-    return trained(place / "model", place / "treebank.conllu", "--label-column", "upos,lemma")
+    return trained(place / "model", place / "treebank.conllu", "--label-column", "upos,lemma", *CHARACTERS)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
     files = [tmp_path / "train.conll", tmp_path / "valid.conll"]
     for file, rows in zip(files, (TRAIN, VALID), strict=True):
         file.write_text(columns(rows), encoding="utf-8")
-    settings = {"context_size": 4, "budget": "16steps", "validate_every_steps": 8, **small("tagging", **given)}
+    settings = {"context_size": 4, "budget": "9steps", "validate_every_steps": 4, **small("tagging", **given)}
     contextual = () if given.get("resume") else [str(tmp_path / name) for name in names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
@@ -120,7 +120,7 @@ def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bi
     given = {"layers": 2, "unfreeze": "epoch", "rate_decay_by_layer": 2.6}
     whole = trained(tmp_path, "whole", **given)
     steps = itertools.count(1)
-    trained(tmp_path, "cut", stop=lambda: next(steps) > 9, **given)
+    trained(tmp_path, "cut", stop=lambda: next(steps) > 7, **given)
     for name in "fr":
         shutil.rmtree(tmp_path / name)
     cut = trained(tmp_path, "cut", resume=True, **given)

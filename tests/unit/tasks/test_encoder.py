@@ -118,9 +118,8 @@ def test_rows_are_turned_round_within_their_lengths_and_gradients_follow():
     assert torch.autograd.gradcheck(lambda x: mirror(x, places_N).sin(), (x_TBE,))
 
 
-@pytest.mark.parametrize("model, characters", [("rnn", "cnn"), ("lstm", "lstm"), ("qrnn", None)])
-def test_forward_and_backward_run_on_the_meta_device(model, characters):
-    encoder = make_encoder(model, layers=2, characters=characters, connections="highway", dropout_output=0.3).to("meta")
+def test_forward_and_backward_run_on_the_meta_device():
+    encoder = make_encoder("lstm", layers=2, characters="lstm", connections="highway", dropout_output=0.3).to("meta")
     encoder(ids_of().to("meta"), torch.tensor(LENGTHS, device="meta")).sum().backward()
     assert {parameter.grad.device.type for parameter in encoder.parameters()} == {"meta"}
 

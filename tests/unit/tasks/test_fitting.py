@@ -43,15 +43,16 @@ def through_a_file(state):
 
 @pytest.mark.parametrize("task, name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else next(iter(value)))
 def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name, settings):
-    own = {"budget": "10steps", "validate_every_steps": 4, "learning_rate": 0.02, **DROPOUT, **settings}
-    *events, expected = trainer_of(task, name, **own).train(never)
+    own = {"budget": "8steps", "validate_every_steps": 3, "learning_rate": 0.02, **DROPOUT, **settings}
+    few = TRAIN[:40], VALID[:6]
+    *events, expected = trainer_of(task, name, *few, **own).train(never)
     state, told = None, []
-    for steps in (3, 7, 10_000):  # 6 steps are an epoch
-        trainer = trainer_of(task, name, initial=state and through_a_file(state), **own)
+    for steps in (2, 6, 10_000):  # 5 steps are an epoch
+        trainer = trainer_of(task, name, *few, initial=state and through_a_file(state), **own)
         *some, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
         told += [(event.step, event.figures) for event in some if isinstance(event, Validated) and event.chooses]
         state = fitted.state
-    assert (fitted.steps, expected.steps) == (10, 10) and fitted.tokens == expected.tokens
+    assert (fitted.steps, expected.steps) == (8, 8) and fitted.tokens == expected.tokens
     assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated) and event.chooses]
     assert expected.state.arrays.keys() == state.arrays.keys()
     for key, array in expected.state.arrays.items():
@@ -64,7 +65,7 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name,
     ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}), ("classification", "gru", {"form": MULTI}),
 ], ids=str)  # fmt: skip
 def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, settings):
-    own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "4steps", **settings}
+    own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "2steps", **settings}
     expected, other = (run(task, name, accumulation=parts, **own)[-1].model.to_arrays() for parts in (1, 3))
     for key, array in expected.items():
         np.testing.assert_allclose(other[key], array, atol=2e-6, err_msg=key)
@@ -80,13 +81,13 @@ def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_ot
             words = [draw.choice("abcdefghijkl") for _ in range(6)]
             yield words, [draw.choice("xy") for _ in words], draw.choice(["buy", "sell"])
 
-    train, valid = ([*rows(count)] for count in (24, 120))
-    model = fit(task, name, labelled(train, task, scheme="none"), budget="60steps", characters=None, **settings)
+    train, valid = ([*rows(count)] for count in (16, 60))
+    model = fit(task, name, labelled(train, task, scheme="none"), budget="50steps", characters=None, **settings)
     found = {}
     for kind, its in (("train", train), ("valid", valid)):
         text = labelled(its, task, scheme="none")
         found[kind] = figures.evaluate(model, encode_examples(model.codec, text, text))["columns"][0]["accuracy"]
-    chances = 720 if task == "tagging" else 120
+    chances = 360 if task == "tagging" else 60
     assert found["train"] > 0.85
     assert abs(found["valid"] - 0.5) < 4 * math.sqrt(0.25 / chances)
 

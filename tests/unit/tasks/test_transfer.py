@@ -133,15 +133,21 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def language_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("language_models")
+    language_model(folder / "f")
+    language_model(folder / "r", is_reversed=True)
+    language_model(folder / "small", is_reversed=True, hidden_size=4)
+    language_model(folder / "other", is_reversed=True, tokenizer={"tokenizer": "char"})
+    return folder
+
+
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_refused_with_the_reason(tmp_path, case):
+def test_what_does_not_fit_is_refused_with_the_reason(language_models, case):
     given, reason = REFUSED[case]
-    language_model(tmp_path / "f")
-    language_model(tmp_path / "r", is_reversed=True)
-    language_model(tmp_path / "small", is_reversed=True, hidden_size=4)
-    language_model(tmp_path / "other", is_reversed=True, tokenizer={"tokenizer": "char"})
     if "init_from_reversed" in given:
-        given = {**given, "init_from_reversed": str(tmp_path / given["init_from_reversed"])}
+        given = {**given, "init_from_reversed": str(language_models / given["init_from_reversed"])}
     with pytest.raises(UsageError) as error:
-        started(Request(task="tagging", init_from=str(tmp_path / "f"), **given))
+        started(Request(task="tagging", init_from=str(language_models / "f"), **given))
     assert reason in f"{error.value.what} {error.value.why}"

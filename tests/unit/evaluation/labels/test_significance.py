@@ -44,7 +44,7 @@ def test_a_figure_of_drawn_sentences_is_that_of_a_text_in_which_they_stand_as_of
 
 
 def test_the_interval_of_accuracy_is_that_of_a_ratio():
-    accuracy = measures(system(gold_labels(4, 300), 5, 0.2))["accuracy"]
+    accuracy = measures(system(gold_labels(4, 100), 5, 0.2))["accuracy"]
     right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
     ours, theirs = figure_interval(accuracy), ratio_interval(right_N, words_N)
     assert ours.estimate == theirs.estimate
@@ -52,16 +52,16 @@ def test_the_interval_of_accuracy_is_that_of_a_ratio():
 
 
 def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
-    """200 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are none."""
+    """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are none."""
     generator = np.random.default_rng(6)
     truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
-    for seed in range(200):
+    for seed in range(100):
         gold = generator.integers(0, 5, 80)
         right = generator.binomial(gold, 0.8)
         counts = Counts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
-        interval = figure_interval(Measure(counts, f1), resamples=300, seed=seed)
+        interval = figure_interval(Measure(counts, f1), resamples=200, seed=seed)
         covered += interval.low <= truth <= interval.high
-    assert 0.90 <= covered / 200 <= 0.99
+    assert 0.90 <= covered / 100 <= 0.99
 
 
 def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permutation_of_signs():
@@ -74,7 +74,7 @@ def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permut
 
 
 def test_equal_systems_do_not_differ_and_a_better_one_does():
-    gold = gold_labels(7, 200)
+    gold = gold_labels(7, 120)
     one, same, better = (measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2)))
     for name in ("f1", "macro_f1", "accuracy", "ece", "symbol_error_rate"):
         itself = figure_difference(one[name], one[name], resamples=200, permutations=200)
@@ -87,8 +87,8 @@ def test_equal_systems_do_not_differ_and_a_better_one_does():
 
 def test_p_values_of_f1_of_equal_systems_are_spread_evenly():
     p = []
-    for seed in range(60):
-        gold = gold_labels(seed, 40)
+    for seed in range(50):
+        gold = gold_labels(seed, 20)
         pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
         p.append(figure_difference(*pair, resamples=1, permutations=99, seed=seed).p)
     assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
