@@ -67,7 +67,7 @@ def command(
 
     Raw text is split into words as the training data of the model are: a tagger trained on CoNLL-U splits multiword forms (don't) and marks
     as its treebank does, any other splits at white space and splits marks off. The other formats hold words already; their comments and
-    other columns are kept. A model of letters and sounds takes words.
+    other columns are kept. A model of letters and sounds takes words, or the letters of one word with spaces between them.
 
     --json prints, for each sentence, its words and labels, with --nbest and --probabilities all that was asked for.
     """

@@ -11,6 +11,7 @@ from rnnlm.text.labelled.formats import detect_format
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_marks, at_white_space
 from rnnlm.text.labelled.splitting.splitter import Splitter, learn_splitter
+from rnnlm.text.lines import split_words
 
 FORMAT, SPLITTER = "format", "splitter"  # among the details of a codec
 
@@ -50,6 +51,12 @@ def splitter_of(codec: Codec) -> Split:
 def is_of_letters(codec: Codec) -> bool:
     """Whether the model reads a word letter by letter, and its labels are the sounds of these."""
     return any(column.form == SOUNDS for column in codec.columns)
+
+
+def words_in(text: str) -> list[str]:
+    """The words whose letters a model reads; several letters with spaces between them, as training data have them, are one word."""
+    words = split_words(text)
+    return ["".join(words)] if len(words) > 1 and all(len(word) == 1 for word in words) else words
 
 
 def _letters(known: frozenset[str], word: str) -> SplitText:

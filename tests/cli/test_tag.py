@@ -54,6 +54,8 @@ def test_columns_are_written_again_with_the_labels_in_their_column(rnnlm, tagger
     text = "-DOCSTART- O\n\n" + columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
     (here / "in.conll").write_text(text)
     assert rnnlm("tag", "-m", tagger.folder, "--input", "in.conll", "--format", "columns", "-o", "out.conll").code == 0
+    (here / "gold").write_text("-DOCSTART- O\n\n" + columns(VALID))  # told by its labels
+    assert rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == (here / "out.conll").read_text()
     tagged = library.tag(tagger.folder, [words for words, _, _ in VALID])
     assert (here / "out.conll").read_text() == "-DOCSTART- O\n\n" + columns([(each.words, each.labels["2"], "") for each in tagged])
 

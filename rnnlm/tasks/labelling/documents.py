@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.tasks.codec import SOUNDS, Codec
+from rnnlm.tasks.codec import PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.results import TaggedSentence
 from rnnlm.tasks.labelling.tagging import Tagger, windows
-from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of
+from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of, words_in
 from rnnlm.text.labelled.documents.opening import RAW, TABLES, detect_document_format, open_document
 from rnnlm.text.labelled.documents.raw_documents import raw_sentence
 from rnnlm.text.labelled.documents.sentence import Sentence
 from rnnlm.text.labelled.lines import numbered_lines
+from rnnlm.text.labelled.schemes import BIOES, NONE
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
-from rnnlm.text.lines import split_words
 
 DIGITS = 4  # of probabilities
 PROBABILITY = "_probability"  # behind the name of a column, that of the probability of its labels
@@ -65,7 +65,7 @@ def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> 
 def _of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str) -> Iterator[Sentence]:
     split = at_white_space if settings.tokenised else splitter_of(codec)
     by_word = is_of_letters(codec) and not settings.tokenised
-    items = (item for text in texts for item in (split_words(text) if by_word else [text]))
+    items = (item for text in texts for item in (words_in(text) if by_word else [text]))
     for number, item in enumerate(items, start=1):
         yield raw_sentence(item, split(item), output, number, number == 1)
 
@@ -78,7 +78,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             letters.
     """
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
-    format = detect_document_format(source, labelled) if settings.format == "auto" else settings.format
+    format = detect_document_format(source, labelled, _known_labels(codec)) if settings.format == "auto" else settings.format
     has_letters = is_of_letters(codec)
     if format == RAW:
         output = settings.raw_format(codec)
@@ -96,6 +96,12 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         found = _spelled(found, splitter_of(codec), source)
     output = settings.output or format
     return Document(found if output == format else _converted(found, output), output)
+
+
+def _known_labels(codec: Codec) -> set[str]:
+    """The labels of words, in all schemes, by which a file is known to hold some."""
+    plain = [column for column in codec.word_columns if column.form == PLAIN]
+    return {label for column in plain for label in column.labels_in(NONE if column.scheme == NONE else BIOES)}
 
 
 def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:

@@ -14,7 +14,7 @@ from rnnlm.tasks.labelling.opening import Labeller, model_for
 from rnnlm.tasks.labelling.results import LabelSequence, TaggedSentence
 from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.prediction import ColumnPrediction, Prediction, Search, WordLabels, predict
-from rnnlm.tasks.splitting import is_of_letters, splitter_of
+from rnnlm.tasks.splitting import is_of_letters, splitter_of, words_in
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
@@ -43,9 +43,10 @@ def tag(
     """
     tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
-    texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
     if is_of_letters(tagger.model.codec) and not tokenised:
         _check_single_words(sentences)
+        sentences = ["".join(words_in(each)) if isinstance(each, str) else each for each in sentences]
+    texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
     return list(tagger.tag(texts))
 
 
@@ -65,7 +66,7 @@ def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 
 def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
     for place, sentence in enumerate(sentences):
-        if isinstance(sentence, str) and len(sentence.split()) > 1:
+        if isinstance(sentence, str) and len(words_in(sentence)) > 1:
             why = "the model reads letters, and gives the sounds of a word"
             raise UsageError(f"tag: sentences[{place}] has {len(sentence.split()):,} words", why, "split it: give each word by itself")
 

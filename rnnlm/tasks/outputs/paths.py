@@ -78,6 +78,8 @@ def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: i
     before_YK = scores_TBK.new_zeros(1).expand(K + 1, K)  # before each label, and before the end, which is K
     if chain is not None:
         before_YK = torch.cat([chain.transitions_KK.t(), chain.end_K.unsqueeze(0)])
+    if n == 1:
+        return paths_first(*_best_path(scores_TBK, best_TBK, lengths_B, before_YK))
     next_Bn = torch.full((B, n), K, device=scores_TBK.device)
     after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=scores_TBK.device)  # what is after place t scores
     after_Bn[:, 0] = 0
@@ -92,6 +94,28 @@ def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: i
         next_Bn = torch.where(is_word_B1, label_Bn, next_Bn)
         steps.append((torch.where(is_word_B1, label_Bn, PADDING), torch.where(is_word_B1, index_Bn // K, same_Bn)))
     return paths_first(follow(steps[::-1], same_Bn), score_Bn)
+
+
+def _best_path(scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor) -> tuple[Tensor, Tensor]:
+    """The one best path of each row, (T, B, 1), and its score, (B, 1): what :func:`nbest_paths` does for n = 1, in fewer steps."""
+    T, B, K = scores_TBK.shape
+    next_B = torch.full((B,), K, device=scores_TBK.device)
+    score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
+    is_padded, labels = bool((lengths_B < T).any()), []
+    for t in reversed(range(T)):
+        after_BK = after_B.unsqueeze(1) + before_YK[next_B]
+        found_B, label_B = (best_TBK[t] + after_BK).max(1)
+        after = (after_BK + scores_TBK[t]).gather(1, label_B.unsqueeze(1)).squeeze(1)
+        if is_padded:
+            is_word_B = t < lengths_B
+            found_B, after = torch.where(is_word_B, found_B, score_B), torch.where(is_word_B, after, after_B)
+            next_B = torch.where(is_word_B, label_B, next_B)
+            label_B = torch.where(is_word_B, label_B, PADDING)
+        else:
+            next_B = label_B
+        score_B, after_B = found_B, after
+        labels.append(label_B)
+    return torch.stack(labels[::-1]).unsqueeze(2), score_B.unsqueeze(1)
 
 
 def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:

@@ -31,7 +31,8 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     lines = [without_end(line) for _, line in islice(numbered_lines(source, settings.encoding_errors), SAMPLE_LINES)]
     found = _by_lines(lines, settings, task)
     if not found:
-        hint = "name it with --format" + ("; label-first is for lines that begin with their label" if task == "classification" else "")
+        hint = "name it with --format; --labels names a file that holds only labels"
+        hint = "name it with --format; label-first is for lines that begin with their label" if task == "classification" else hint
         first = next((line for line in lines if not is_blank(line)), "")
         raise TextError(f"{source}: cannot tell how its labels are written", f"its first line is {shown(first)}", hint)
     return found

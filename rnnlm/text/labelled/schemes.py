@@ -100,7 +100,8 @@ def check_scheme(labels: Iterable[str], scheme: str, where: str) -> None:
     letters = {OUTSIDE, *LETTERS.get(scheme, ""), *("B" if scheme == IOB1 else "")}
     for label in labels:
         if scheme != NONE and _letter(label) not in letters:
-            raise TextError(f"{where}: {label!r} is not a label of {scheme}", hint="--scheme none takes labels as they are")
+            hint = "--label-column names another column; --scheme none takes labels as they are"
+            raise TextError(f"{where}: {label!r} is not a label of {scheme}", hint=hint)
 
 
 def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

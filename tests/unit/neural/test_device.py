@@ -227,8 +227,8 @@ def waits(function):
 STEP_MODULES = (
     "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
     "layers.jordan", *(f"tasks.{name}" for name in (
-        "network", "encoders.encoder", "encoders.lower_case", "encoders.contextual", "encoders.pooling", "encoders.text_encoders", "fitting.batches",
-        "fitting.objective", "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "padding")),
+        "network", "encoders.encoder", "encoders.lower_case", "encoders.contextual", "encoders.pooling", "encoders.text_encoders",
+        "fitting.batches", "fitting.objective", "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "padding")),
     *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),

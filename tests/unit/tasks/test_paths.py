@@ -67,3 +67,11 @@ def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, m
     together = nbest_paths(scores_TBK, LENGTHS, chain, 3)
     monkeypatch.setattr(paths, "CELLS_AT_ONCE", 1)
     assert all(map(torch.equal, together, nbest_paths(scores_TBK, LENGTHS, chain, 3)))
+
+
+@pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
+@pytest.mark.parametrize("lengths", [LENGTHS, torch.full((B,), T)], ids=["padded", "full"])
+def test_the_best_is_the_first_of_two_to_the_last_digit(scores_TBK, chain, independent, lengths):
+    chain = None if independent else chain
+    for one, two in zip(nbest_paths(scores_TBK, lengths, chain, 1), nbest_paths(scores_TBK, lengths, chain, 2), strict=True):
+        assert torch.equal(one[0], two[0])

@@ -83,6 +83,7 @@ def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
     found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
     assert [each.labels["label"] for each in found] == [("SH", "IY", "P"), ("T", "AE", "K", "S"), ("SH", "AE", "T")]
     assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")  # the case that the model knows
+    assert rnnlm.tag(pronouncer, ["s h e e p"])[0].labels == found[0].labels  # as training data have it
 
 
 def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):

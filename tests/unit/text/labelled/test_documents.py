@@ -114,6 +114,17 @@ def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
+def test_columns_and_slashes_are_told_by_the_labels_of_a_model(tmp_path):
+    labels = {"O", "B-PER", "I-PER"}
+    for content, format in [
+        ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"), ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
+        ("Ada/B-PER ran/O\n", "slashes"), ("turn on\nturn off\n", "text"), ("Ada ran\nO Ada !\n", "text"), ("and/or\n", "text"),
+        ("Ada VB\nran NN\n", "text"), ("O no\nO dear\n", "text"),
+    ]:  # fmt: skip
+        (tmp_path / "data").write_text(content)
+        assert detect_document_format(str(tmp_path / "data"), LabelledSettings(), labels) == format
+
+
 def test_faults_of_a_document_are_named(tmp_path):
     with pytest.raises(ValueError, match="1 labels in 'upos' for 4 words"):
         documents(tmp_path / "data", CONLLU, "conllu")[0].with_labels({"upos": ["X"]})
