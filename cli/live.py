@@ -134,7 +134,8 @@ def shown_figure(event: events.Validated, figure: float) -> str:
 
 def criterion(event: events.Validated) -> tuple[str, float]:
     """The name and the figure by which the best weights are chosen."""
-    return "perplexity" if event.criterion == events.PERPLEXITY else event.criterion, event.figures[event.criterion]
+    shown = {events.PERPLEXITY: "perplexity", "mean": "mean of the label columns"}
+    return shown.get(event.criterion, event.criterion), event.figures[event.criterion]
 
 
 def started_line(event: events.Started) -> str:

@@ -68,6 +68,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     """
     names = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
+    _check_task(settings, kind.task)
     train = _read(names, "train", request, settings, kind)
     settings = _taken_over(train, settings, resolved)
     valid, test = (_read(names, part, request, settings, kind) if names[part] else None for part in ("valid", "test"))
@@ -84,6 +85,15 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
+
+
+def _check_task(settings: LabelledSettings, task: str) -> None:
+    if settings.multi_label and task == "tagging":
+        why = "a word has one label of each column"
+        raise SettingsError("multi_label is not for tagging", why, "leave it out, or use --task classification")
+    if settings.align and task == "classification":
+        why = "it gives each letter of a word its sounds"
+        raise SettingsError("align is not for classification", why, "leave it out, or use --task tagging")
 
 
 def results(model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool) -> dict[str, dict[str, Any]]:
@@ -103,7 +113,7 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
         UsageError: the bundled corpus serves another task.
     """
     names = {"train": request.text or (USUAL[kind.task],), "valid": request.valid, "test": request.test}
-    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).exists()]
+    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]  # a folder may be a model
     if not bundled or (corpus := bundled[0]) is None:
         return names
     name = names["train"][0]

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from rnnlm import corpora
 from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
@@ -75,7 +76,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
-            raise TextError(f"no such file: {name}", hint=_similar_file(name))
+            raise TextError(f"no such file: {name}", hint=_bundled(name) or _similar_file(name))
     return sources
 
 
@@ -236,6 +237,12 @@ def _as_text(value: Any, where: str, column: str) -> str:
         held = "nothing" if value is None else type(value).__name__
         raise TextError(f"{where}: column {column!r} holds {held}, not text")
     return value
+
+
+def _bundled(name: str) -> str:
+    """What to do with the name of a bundled corpus, which only commands for labels take."""
+    corpus = corpora.labelled(name)
+    return f"the bundled corpus {name} has labels: add --task {' or '.join(corpus.tasks)} to rnnlm train" if corpus else ""
 
 
 def _similar_file(name: str) -> str:

@@ -56,6 +56,8 @@ REFUSED = [
     (["--model", "cnn"], "--model cnn is no language model", "reads all words", "add --task classification"),
     (["--task", "tagging", "--set", "tied=true"], "a model for tagging has no setting 'tied'", "it belongs to language models", "leave"),
     (["--task", "tagging", "--set", "filter_widths=3"], "has no setting 'filter_widths'", "models for classification", "--task classif"),
+    (["--task", "tagging", "--multi-label"], "multi_label is not for tagging", "one label of each column", "--task classif"),
+    (["--task", "classification", "--align"], "align is not for classification", "each letter of a word", "--task tagging"),
     (["--task", "tagging", "--model", "jordan"], "--model jordan is not for tagging", "its prediction of that word", "label_feedback=true"),
     (["--task", "tagging", "--model", "ffnn"], "--model ffnn is not for tagging", "none after them", "--model rnn, gru, lstm or qrnn"),
     (["--task", "tagging", "--model", "bag"], "--model bag is not for tagging", "one vector of all words", "rnn, gru, lstm or qrnn"),

@@ -72,8 +72,8 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
 
 
 def _files(paths: Paths) -> list[str]:
-    """The files that `paths` name; of bundled corpora the test parts."""
-    bundled = {str(path): corpora.labelled(str(path)) for path in paths if not Path(path).exists()}
+    """The files that `paths` name; of bundled corpora the test parts. A folder of that name is no data, but perhaps a model."""
+    bundled = {str(path): corpora.labelled(str(path)) for path in paths if not Path(path).is_file()}
     return [fspath(path) if (corpus := bundled.get(str(path))) is None else str(corpus.test) for path in paths]
 
 

@@ -70,5 +70,6 @@ class TaskFittingSettings(OptimizationSettings):
             raise SettingsError(f"loss_weights = {self.loss_weights} leaves nothing to learn")
         if len(weights) != columns:
             why = f"{columns} label column{' is' if columns == 1 else 's are'} learned"
-            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", why)
+            hint = "give each label column one, those of words first"
+            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint)
         return weights

@@ -64,7 +64,8 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
             continue
         row = line.split("\t")
         if len(row) != len(FIELDS):
-            raise TextError(f"{source}, line {number}: {len(row)} columns, not 10", "CoNLL-U has ten, with tabs between them")
+            found = f"{len(row)} column{'s' if row[1:] else ''}"
+            raise TextError(f"{source}, line {number}: {found}, not 10", "CoNLL-U has ten, with tabs between them")
         if row[0] == str(len(cells) + 1):
             cells.append(row)
             places.append(place)

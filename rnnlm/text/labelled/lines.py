@@ -69,7 +69,8 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
 
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
     """The error for a sentence that has more or fewer labels than words."""
-    return TextError(f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}", "each word needs one label")
+    hint = "with --align letters have any number of sounds; labels of whole texts are for --task classification"
+    return TextError(f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}", "each word needs one label", hint)
 
 
 def no_words(where: str) -> TextError:
