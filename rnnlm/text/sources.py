@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm import corpora
+import rnnlm.corpora as corpora
 from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
