@@ -57,13 +57,15 @@ class Kind:
         """The classes of settings that say how what it is trained on is read."""
         return tuple(resolve_name(f"{self.texts}:TEXT_SETTINGS"))
 
-    def open_texts(self, *arguments: Any) -> Any:
-        """Read and encode what is asked for; what it raises is as for :func:`rnnlm.training.texts.open_texts`."""
-        return resolve_name(f"{self.texts}:open_texts")(*arguments)
+    @property
+    def open_texts(self) -> Callable[..., Any]:
+        """The function that reads and encodes what is asked for, as :func:`rnnlm.training.texts.open_texts` does."""
+        return resolve_name(f"{self.texts}:open_texts")
 
-    def results(self, *arguments: Any) -> dict[str, dict[str, Any]]:
-        """The figures of a trained model on its validation and test texts."""
-        return resolve_name(f"{self.texts}:results")(*arguments)
+    @property
+    def results(self) -> Callable[..., dict[str, dict[str, Any]]]:
+        """The function that gives the figures of a trained model on its validation and test texts."""
+        return resolve_name(f"{self.texts}:results")
 
     def codec(self, tokenizer: Any, files: dict[str, bytes]) -> Any:
         """The tokenizer of a model and, for a task, the labels that its folder's `files` hold."""

@@ -101,7 +101,7 @@ def _best_path(scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_Y
     T, B, K = scores_TBK.shape
     next_B = torch.full((B,), K, device=scores_TBK.device)
     score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
-    is_padded, labels = bool((lengths_B < T).any()), []
+    is_padded, labels = lengths_B.device.type != "cpu" or bool((lengths_B < T).any()), []  # elsewhere looking would wait
     for t in reversed(range(T)):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
         found_B, label_B = (best_TBK[t] + after_BK).max(1)
