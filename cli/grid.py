@@ -99,7 +99,7 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
                 terminal.say(f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}")
                 current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
                 shown.enter_context(current[-1])
-                display = shown.enter_context(display_for(event.plan.kind.family))
+                display = shown.enter_context(display_for(event.plan.kind.family, event.plan.kind.task))
             elif isinstance(event, GridRunEnded):
                 shown.close()
                 failed |= event.error is not None

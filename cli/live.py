@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnlm import events
+from rnnlm.models.registry import LANGUAGE_MODEL
 
 from . import terminal
 
@@ -15,8 +16,8 @@ PLAIN_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
-    """The display that suits this terminal and the family of models, for the time of a run."""
+def display_for(family: str, task: str = LANGUAGE_MODEL) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
+    """The display that suits this terminal, the family of models and what is learned, for the time of a run."""
     if family == "ngram":
         with terminal.Progress() as progress:
             yield CountingDisplay(progress)
@@ -26,9 +27,9 @@ def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay | LiveD
     console = Console(file=terminal.Unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
-            yield PlainDisplay(progress)
+            yield PlainDisplay(progress, task)
         return
-    display = LiveDisplay(console)
+    display = LiveDisplay(console, task)
     with display.live:
         yield display
 
@@ -36,8 +37,9 @@ def display_for(family: str) -> Iterator["PlainDisplay | CountingDisplay | LiveD
 class PlainDisplay:
     """One line per validation, and one now and then between them."""
 
-    def __init__(self, progress: terminal.Progress) -> None:
+    def __init__(self, progress: terminal.Progress, task: str = LANGUAGE_MODEL) -> None:
         self.progress = progress
+        self.task = task
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
@@ -51,7 +53,7 @@ class PlainDisplay:
         elif isinstance(event, events.Step) and self.progress.clock() - self.progress.last_line >= PLAIN_SECONDS:
             left = terminal.duration(seconds_left(event))
             self.progress.say(
-                f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event)}, "
+                f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event, self.task)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
             )
 
@@ -80,10 +82,10 @@ class CountingDisplay:
 class LiveDisplay:
     """A progress bar with the figures below it, redrawn in place."""
 
-    def __init__(self, console: Any) -> None:
+    def __init__(self, console: Any, task: str = LANGUAGE_MODEL) -> None:
         from rich.live import Live
 
-        self.console = console
+        self.console, self.task = console, task
         self.step: events.Step | None = None
         self.latest: dict[type, Any] = {}  # the last event of each kind
         self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
@@ -116,7 +118,7 @@ class LiveDisplay:
         step, left = self.step, terminal.duration(seconds_left(self.step))
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
-        train = f"train {training_figure(step).removeprefix('perplexity ')}"
+        train = f"train {training_figure(step, self.task).removeprefix('perplexity ')}"
         validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
         valid = [f"valid {shown_figure(validated, criterion(validated)[1])}"] if validated else []
         valid += [f"best {shown_figure(validated, validated.best)}"] if validated and validated.best is not None else []
@@ -124,7 +126,10 @@ class LiveDisplay:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {saved.step:,}"] if saved else []
         kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
-        return [", ".join([*progress, *speed]), ("perplexity: " if step.is_exact else "") + ", ".join([train, *valid, *saved, *kept])]
+        return [
+            ", ".join([*progress, *speed]),
+            ("perplexity: " if step.is_exact and self.task == LANGUAGE_MODEL else "") + ", ".join([train, *valid, *saved, *kept]),
+        ]
 
 
 def shown_figure(event: events.Validated, figure: float) -> str:
@@ -161,9 +166,9 @@ def news(event: events.Event) -> str:
     return f"all is saved; exact evaluation: {', '.join(event.texts)}" if isinstance(event, events.Evaluating) else ""
 
 
-def training_figure(event: events.Step) -> str:
-    """The perplexity since the last report; the loss itself where it is on noise words."""
-    if not event.is_exact:
+def training_figure(event: events.Step, task: str = LANGUAGE_MODEL) -> str:
+    """The perplexity since the last report; the loss itself where it is on noise words, or of labels."""
+    if not event.is_exact or task != LANGUAGE_MODEL:
         return f"loss {event.loss_nats:.3f}"
     return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"
 

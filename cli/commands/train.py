@@ -239,7 +239,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    with signals, display_for(plan.kind.family) as display:
+    with signals, display_for(plan.kind.family, plan.kind.task) as display:
         for event in training.run(plan, signals.wants_end, signals.wants_saving):
             display.show(event)
             if isinstance(event, Evaluating):
