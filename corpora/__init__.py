@@ -21,6 +21,7 @@ TASKS = {
     "travel": ("tagging", "classification"),
     "words-and-tags": ("tagging",),
 }
+USUAL = {"language-model": "english", "tagging": "travel", "classification": "opinions"}  # of each task, where no text is named
 COLUMNS = {  # of a corpus with labels: the column that is read, those that label each word, those that label the whole text
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),

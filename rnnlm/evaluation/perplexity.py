@@ -27,7 +27,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
-from rnnlm.text.marks import notice_unseen_labels
+from rnnlm.text.marks import tell_unseen
 
 Context = Literal["carry", "reset"]
 
@@ -93,7 +93,7 @@ def evaluate(
         encoded = text
     else:
         encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
-        notice_unseen_labels(encoded.marks, {"the model": model.tokenizer})
+        tell_unseen(encoded.marks, {"the model": model.tokenizer})
     logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
     return summary(model, logprob_N, encoded, context, began)
 

@@ -22,7 +22,8 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 HINT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
 DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
+    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
+    r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
     rf"({re.escape(UNFINISHED)})?"
 )
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept beside a model for adapting it

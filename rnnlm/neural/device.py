@@ -109,6 +109,21 @@ def exact_products() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def reading(network: torch.nn.Module, precision: str) -> Iterator[None]:
+    """Evaluation mode, no gradients, products in `precision`. A network that was in training goes back to that afterwards."""
+    was_training = network.training
+    if was_training:
+        network.eval()
+    exact = exact_products() if precision == "fp32" else contextlib.nullcontext()
+    try:
+        with torch.no_grad(), exact, training_products(precision, next(network.parameters()).device):
+            yield
+    finally:
+        if was_training:
+            network.train()
+
+
+@contextlib.contextmanager
 def memory_errors(device: torch.device) -> Iterator[None]:
     """Turn torch's errors of memory that ran out into a TrainingError with a hint."""
     try:

@@ -13,7 +13,7 @@ from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
-from rnnlm.neural.device import exact_products, resolve_device, training_products
+from rnnlm.neural.device import exact_products, reading, resolve_device
 from rnnlm.neural.network import Network, NetworkState
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
@@ -115,23 +115,13 @@ class NeuralLanguageModel(PickledByOrigin):
         check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
         return ids_BT
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, no gradients, the model's precision.
 
         A network that is in evaluation mode, as every loaded one is, stays as it is, so that threads can read it side by side; one in
         training goes back to that afterwards, and is its trainer's alone.
         """
-        was_training = self.network.training
-        if was_training:
-            self.network.eval()
-        exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
-        try:
-            with torch.no_grad(), exact, training_products(self.precision, self.device):
-                yield
-        finally:
-            if was_training:
-                self.network.train()
+        return reading(self.network, self.precision)
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:

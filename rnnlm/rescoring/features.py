@@ -16,7 +16,7 @@ from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentence_checks import check
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
-from rnnlm.text.marks import count_marks, notice_unseen_labels
+from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.normalisation import without_punctuation
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
@@ -112,7 +112,7 @@ def feature_table(
         if vocabulary not in oov:
             oov[vocabulary] = OOV + name, unknown[numbers_H]
         _warn_of_case(name, model, list(distinct), mapping)
-    notice_unseen_labels(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
+    tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
     columns.update(oov.values())
     return _padded(utterances, columns)

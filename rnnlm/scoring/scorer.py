@@ -32,7 +32,7 @@ from rnnlm.scoring.word_scores import Seen
 from rnnlm.text import direction
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import is_blank
-from rnnlm.text.marks import count_marks, notice_unseen_labels
+from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
@@ -184,7 +184,7 @@ class _Scorer:
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
             yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
-        notice_unseen_labels(marks, self.unseen_by)
+        tell_unseen(marks, self.unseen_by)
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
         """`sentences` in lists that are read together."""

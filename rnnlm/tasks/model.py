@@ -14,7 +14,7 @@ from rnnlm.events import never
 from rnnlm.interface import Shapes
 from rnnlm.models import uses
 from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.neural.device import exact_products, resolve_device, training_products
+from rnnlm.neural.device import reading, resolve_device
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, encode_texts
@@ -98,19 +98,9 @@ class TaskModel(PickledByOrigin):
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, no gradients, the model's precision. A network in training goes back to that afterwards."""
-        was_training = self.network.training
-        if was_training:
-            self.network.eval()
-        exact = exact_products() if self.precision == "fp32" else contextlib.nullcontext()
-        try:
-            with torch.no_grad(), exact, training_products(self.precision, self.device):
-                yield
-        finally:
-            if was_training:
-                self.network.train()
+        return reading(self.network, self.precision)
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:

@@ -70,10 +70,6 @@ class TaskNetwork(nn.Module):
         """The sum over the batch of the loss of each column, in nats."""
         return [_loss(head, features, each) for head, each in zip(self.heads, labels, strict=True)]
 
-    def penalty(self, features: Features) -> float:
-        """What is minimised beside the losses."""
-        return 0.0
-
 
 def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
     """A network with random weights as the settings ask for.

@@ -29,8 +29,6 @@ from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import Block, Progress
 from rnnlm.text.tokenizers import TokenizerSettings
 
-USUAL = {"tagging": "travel", "classification": "opinions"}  # the bundled corpus of each task, where none is named
-
 
 @dataclass(frozen=True)
 class TaskTokenizerSettings(TokenizerSettings):
@@ -112,7 +110,7 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
     Raises:
         UsageError: the bundled corpus serves another task.
     """
-    names = {"train": request.text or (USUAL[kind.task],), "valid": request.valid, "test": request.test}
+    names = {"train": request.text or (corpora.USUAL[kind.task],), "valid": request.valid, "test": request.test}
     bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]  # a folder may be a model
     if not bundled or (corpus := bundled[0]) is None:
         return names

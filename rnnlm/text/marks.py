@@ -49,7 +49,7 @@ def form_of(mark: str) -> str:
     return _CHARACTERS.get(mark) or ("entities" if mark[0] == "&" else "nfc")
 
 
-def notice_unseen_labels(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
+def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
     """A notice of those `marks` of a text that a model never saw, if there are any. tokenizers: by what their models are called."""
     unseen: Counter[str] = Counter()
     models = []

@@ -6,6 +6,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
+import rnnlm.corpora as corpora
 from rnnlm.config import Layer, Resolved, as_text, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
@@ -14,7 +15,7 @@ from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
 
-DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = "english", "demo", "lstm"
+DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL], "demo", "lstm"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
 from rnnlm.training.plan import Plan, plan
-from rnnlm.training.request import DEMO_CORPUS, Request
+from rnnlm.training.request import Request
 from rnnlm.training.storage import RunStorage
 from rnnlm.training.texts import Counted
 
@@ -27,7 +27,6 @@ _PATHS = {
     **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels", "contextual"), str | Path | Sequence[str | Path] | None),
     **dict.fromkeys(("output", "config", "tokenizer_from", "init_from", "init_from_reversed"), str | Path | None),
 }
-BUNDLED = {"language-model": DEMO_CORPUS, "tagging": "travel", "classification": "opinions"}  # where no text is named
 FAR = 1.25  # between two ways of reading one text
 
 
@@ -193,7 +192,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train = plan.data.train
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [corpora.named(BUNDLED[plan.kind.task])],
+        "text": list(plan.request.text) or [corpora.named(corpora.USUAL[plan.kind.task])],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,

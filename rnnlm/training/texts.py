@@ -17,7 +17,7 @@ from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.holdout import HoldoutSettings
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import notice_unseen_labels, watch_forms
+from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.overlap import Overlap, overlaps, warn_of
@@ -111,7 +111,7 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
         valid_is = "none: the text is a single line"
         notice("the text is a single line: nothing is held out for validation, the last weights are kept")
     tested = test.encode(tokenizer) if test else None
-    notice_unseen_labels(sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()), {"the model": tokenizer})
+    tell_unseen(sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()), {"the model": tokenizer})
     found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
     for name, overlap in found.items():
         warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)

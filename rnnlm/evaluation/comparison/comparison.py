@@ -36,7 +36,7 @@ from rnnlm.models.provenance import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
-from rnnlm.text.marks import notice_unseen_labels
+from rnnlm.text.marks import tell_unseen
 
 TOP = 20
 
@@ -182,7 +182,7 @@ class _Read:
         ComparisonError: nothing compares, which is found before anything is scored.
         """
         encoded = _encoded(text, [model.tokenizer for model in models])
-        notice_unseen_labels(encoded[0].marks, {name: model.tokenizer for name, model in zip(names, models, strict=True)})
+        tell_unseen(encoded[0].marks, {name: model.tokenizer for name, model in zip(names, models, strict=True)})
         subjects = [
             Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)

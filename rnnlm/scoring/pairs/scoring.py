@@ -16,7 +16,7 @@ from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.text.lines import check_reserved, is_blank
-from rnnlm.text.marks import count_marks, notice_unseen_labels
+from rnnlm.text.marks import count_marks, tell_unseen
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
 PAIRS_PER_CHUNK = 2048
@@ -184,7 +184,7 @@ def score_pairs(
     chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
     scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
     texts = (text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
-    notice_unseen_labels(count_marks(texts), {"the model": model.tokenizer})
+    tell_unseen(count_marks(texts), {"the model": model.tokenizer})
     partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
     ends = sum(good.tokens == 1 for good in partial)
     if ends:

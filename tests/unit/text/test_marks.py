@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.text.lines import Block
-from rnnlm.text.marks import count_marks, notice_unseen_labels, watch_forms
+from rnnlm.text.marks import count_marks, tell_unseen, watch_forms
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import LINES, make_tokenizer
 
@@ -66,14 +66,14 @@ KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "senten
 def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_normalises_are_not(kind):
     plain = make_tokenizer([*LINES, "it's - \u00e9 a"], **kind)
     marks = count_marks(MESSY)
-    (told,) = notices_of(lambda: notice_unseen_labels(marks, {"the model": plain}))
+    (told,) = notices_of(lambda: tell_unseen(marks, {"the model": plain}))
     assert told.startswith("\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to the model.")
     assert "--normalise dashes,entities,nfc,quotes,spaces" in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)
-    assert notices_of(lambda: notice_unseen_labels(marks, {"the model": seen})) == []
+    assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
     normalising = make_tokenizer(LINES, normalise="all", **kind)
-    assert notices_of(lambda: notice_unseen_labels(marks, {"the model": normalising})) == []
+    assert notices_of(lambda: tell_unseen(marks, {"the model": normalising})) == []
     spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)  # which reads `caf eacute`
-    assert notices_of(lambda: notice_unseen_labels({"&eacute;": 3}, {"the model": spoken})) == []
-    (told,) = notices_of(lambda: notice_unseen_labels(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain}))
+    assert notices_of(lambda: tell_unseen({"&eacute;": 3}, {"the model": spoken})) == []
+    (told,) = notices_of(lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain}))
     assert "unknown to a and c." in told
