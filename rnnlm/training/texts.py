@@ -24,6 +24,7 @@ from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, Request
 
 TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every language model
+OF_LABELS = ("output_layer", "constrained")  # of a task's network; they say how its labels write spans inside
 
 
 class Counted(Protocol):
@@ -215,7 +216,12 @@ class SharedTexts:
         names = [field.name for cls in kind.text_settings if cls is not HoldoutSettings for field in fields(cls)]
         has_valid = request.valid or not request.text  # so that nothing is held out
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
-        parts = [resolved.values[name] for name in names], share, bool(resolved.values.get("characters"))
+        shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_LABELS
+        parts = (
+            [resolved.values[name] for name in (*names, *shaping) if name in resolved.values],
+            share,
+            bool(resolved.values.get("characters")),
+        )
         key = repr((kind.task, request.text, request.valid, request.test, request.labels, request.valid_labels, request.test_labels, parts))
         if key not in self.found:
             texts = kind.open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
