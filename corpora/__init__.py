@@ -11,6 +11,7 @@ FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
 TABLES = ("test.tsv", "train.tsv", "valid.tsv")
 FILES = {
+    "answers": TABLES,
     "dates": TABLES,
     "english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
     "opinions": TABLES,
@@ -18,6 +19,7 @@ FILES = {
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
 }
 TASKS = {
+    "answers": ("seq2seq",),
     "dates": ("seq2seq",),
     "english": ("language-model",),
     "opinions": ("classification",),
@@ -36,7 +38,8 @@ COLUMNS = {  # of a corpus with labels: the column that is read, those that labe
     "words-and-tags": ("form", ("upos",), ()),
 }
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
-    "dates": ("phrase", "iso", {"tokenizer": "char", "target_tokenizer": "char", "lowercase": "true"})
+    "answers": ("remark", "reply", {"lowercase": "true", "split_punctuation": "true", "target_split_punctuation": "true"}),
+    "dates": ("phrase", "iso", {"tokenizer": "char", "lowercase": "true", "target_tokenizer": "char"}),
 }
 
 
