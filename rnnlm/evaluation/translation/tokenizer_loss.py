@@ -1,7 +1,7 @@
 """What a tokenizer loses: references encoded and decoded again, measured against themselves.
 
-A model writes nothing that its tokenizer cannot decode to, so that its figures are bounded by these: 100 BLEU where nothing is lost that
-BLEU sees, less where words are unknown or punctuation is split off.
+A model writes nothing that its tokenizer cannot decode to: what is lost here, as unknown words are, no model over this tokenizer can make
+good, unless it copies words from the source. BLEU is 100 where nothing is lost that BLEU sees.
 """
 
 import itertools
