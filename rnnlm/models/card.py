@@ -11,7 +11,12 @@ from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
 from rnnlm.models.registry import LANGUAGE_MODEL
 
-_WHAT = {LANGUAGE_MODEL: "A language model", "tagging": "A tagger of words", "classification": "A classifier of texts", "seq2seq": "An encoder-decoder"}
+_WHAT = {
+    LANGUAGE_MODEL: "A language model",
+    "tagging": "A tagger of words",
+    "classification": "A classifier of texts",
+    "seq2seq": "An encoder-decoder",
+}
 _USE = {
     LANGUAGE_MODEL: (
         'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
@@ -170,7 +175,8 @@ def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
         for column in result.get("columns", ()):
             shown = {key: column[key] for key in FIGURES if column.get(key) is not None}
             lines += [f"| {name} | {column['column']} | {key} | {value:.4f} |" for key, value in shown.items()]
-    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, result in results.items() for each in result.get("columns", ())]
+    columns = [(name, each) for name, result in results.items() for each in result.get("columns", ())]
+    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, each in columns]
     return [*lines, "", "Signatures:", "", *signatures, ""]
 
 

@@ -37,8 +37,8 @@ def refusal(task: str, model: str) -> tuple[str, str, str] | None:
     if model not in _WHY:
         return f"unknown model {model!r} for {task}", f"there are {', '.join(kinds)}", nearest(model, kinds)
     hint = _INSTEAD.get(model, {}).get(task, f"use --model {', '.join(kinds[:-1])} or {kinds[-1]}")
-    why = _WRITES if task == "seq2seq" else _WHY
-    return f"--model {model} is not for {task}", why[model], hint
+    reasons = _WRITES if task == "seq2seq" else _WHY
+    return f"--model {model} is not for {task}", reasons[model], hint
 
 
 def of_setting(name: str, tasks: list[str]) -> tuple[str, str]:

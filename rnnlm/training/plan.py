@@ -96,7 +96,9 @@ _WHY_NOT = {
 _INSTEAD = {
     "seq2seq": {
         "init_from": "start its sides from language models: --init-encoder-from MODEL, --init-decoder-from MODEL",
-        **{f"{part}labels": f"name the lines that it is to write with --{part.replace('_', '-')}target" for part in ("", "valid_", "test_")},
+        "labels": "name the lines that it is to write with --target",
+        "valid_labels": "name the lines that it is to write with --valid-target",
+        "test_labels": "name the lines that it is to write with --test-target",
     }
 }
 
@@ -130,7 +132,8 @@ def _as_there_is_something(request: Request) -> Request:
     goes_on = checkpoints.exists(output)
     if not goes_on:
         return replace(request, output=output, resume=False)
-    return replace(request, output=output, resume=True, **dict.fromkeys(STARTS))
+    none: dict[str, Any] = dict.fromkeys(STARTS)
+    return replace(request, output=output, resume=True, **none)
 
 
 def _check_going_on(request: Request) -> None:

@@ -134,8 +134,9 @@ def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | No
 
 
 def from_arrays(
-    settings: dict[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None, parts: Sequence[Any] = ()
-) -> Seq2SeqModel:
+    settings: dict[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None,
+    parts: Sequence[Any] = (),
+) -> Seq2SeqModel:  # fmt: skip
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 
     Raises:

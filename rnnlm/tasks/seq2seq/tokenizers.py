@@ -33,10 +33,8 @@ class SourceTokenizerSettings(TokenizerSettings):
 def _target_fields() -> list[tuple[str, Any, Any]]:
     hints, about = typing.get_type_hints(TokenizerSettings, include_extras=True), describe(TokenizerSettings)
     names = [field.name for field in dataclasses.fields(TokenizerSettings) if field.name != "reversed"]
-    return [
-        (OF_TARGET + name, Annotated[hints[name] | None, Meta(description=f"of the target's lines: {about[name]}; none: as the source's")], None)
-        for name in names
-    ]
+    said = {name: f"of the target's lines: {about[name]}; none: as the source's" for name in names}
+    return [(OF_TARGET + name, Annotated[hints[name] | None, Meta(description=said[name])], None) for name in names]
 
 
 TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
