@@ -36,9 +36,9 @@ class PairCollector:
         """A notice of what was left out, if anything was."""
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
-            notice(f"{self.pairs_left_out:,} of {read:,} pairs left out: their source or target is empty")
+            notice(f"pairs left out because their source or target is empty: {self.pairs_left_out:,} of {read:,}")
         if self.references_left_out:
-            notice(f"{self.references_left_out:,} empty references left out of pairs that have others")
+            notice(f"empty references left out of pairs that have others: {self.references_left_out:,}")
 
     def _as_line(self, text: str, place: str) -> str:
         """A text as one line, also where a cell holds several; "" where it has no words."""

@@ -28,6 +28,6 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
 
 
 def _by_line(first: str) -> str | None:
-    if tables.is_json(first):
+    if tables.is_json(first) or first.strip() == "[":  # an array that begins on a line of its own
         return tables.JSON_LINES
     return tables.TSV if "\t" in first else None
