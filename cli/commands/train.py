@@ -79,7 +79,7 @@ class _Command(Command):
 )
 @section(
     "Task",
-    click.option("--task", metavar="TASK", help="tagging or classification instead of a language model: rnnlm tag, rnnlm classify."),
+    click.option("--task", metavar="TASK", help="tagging, classification or seq2seq instead of a language model."),
     click.option("--label-column", metavar="NAME,...", help="Columns of the labels that are learned, by name or number."),
     click.option("--sentence-label-column", metavar="NAME,...", help="With tagging: columns of labels of the whole sentence."),
     click.option("--labels", multiple=True, metavar="FILE", help="Labels of TEXT, in a file of their own; line by line."),
@@ -89,6 +89,11 @@ class _Command(Command):
     click.option("--scheme", metavar="SCHEME", help="How labels write spans: none, iob1, bio, bioes, ...  [default: told by the labels]"),
     click.option("--multi-label", is_flag=True, default=None, help="With classification: a text has any number of labels, joined by |."),
     click.option("--align", is_flag=True, default=None, help="With tagging: labels are the sounds of letters, and are aligned first."),
+    click.option("--target", multiple=True, metavar="FILE", help="With seq2seq: what is to be written for each line of TEXT."),
+    click.option("--valid-target", multiple=True, metavar="FILE", help="That of --valid; several are several references."),
+    click.option("--test-target", multiple=True, metavar="FILE", help="That of --test."),
+    click.option("--target-column", metavar="NAME", help="With seq2seq: column of what is to be written; --column is what is read."),
+    click.option("--skip-empty", is_flag=True, default=None, help="With seq2seq: pairs with an empty side are left out."),
 )
 @section(
     "Model",
@@ -109,6 +114,8 @@ class _Command(Command):
         help="With --grid: where the recipes differ, all runs have the settings of the first.",
     ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
+    click.option("--init-encoder-from", metavar="MODEL", help="With seq2seq: start the encoder from a language model."),
+    click.option("--init-decoder-from", metavar="MODEL", help="With seq2seq: start the decoder from a language model."),
     click.option("--init-from-reversed", metavar="MODEL", help="Of a task's backward layers: a language model of --set reversed=true."),
     click.option(
         "--contextual",
@@ -265,6 +272,10 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         terminal.print_json(shown | {"seconds": round(finished.seconds, 2)})
         return
     if not finished.results:
+        return
+    if plan.kind.task == "seq2seq":
+        for name, result in finished.results.items():
+            click.echo(f"{name}: ppl_token {result['ppl_token']:.3f}")
         return
     if plan.kind.task != LANGUAGE_MODEL:
         from ..label_figures import show

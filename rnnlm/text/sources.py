@@ -262,9 +262,12 @@ def _as_text(value: Any, where: str, column: str) -> str:
 
 
 def _bundled(name: str) -> str:
-    """What to do with the name of a bundled corpus, which only commands for labels take."""
-    corpus = corpora.labelled(name)
-    return f"the bundled corpus {name} has labels: add --task {' or '.join(corpus.tasks)} to rnnlm train" if corpus else ""
+    """What to do with the name of a bundled corpus, which only commands for labels and pairs take."""
+    corpus = corpora.labelled(name) or corpora.paired(name)
+    if corpus is None:
+        return ""
+    held = "labels" if corpora.labelled(name) else "pairs"
+    return f"the bundled corpus {name} has {held}: add --task {' or '.join(corpus.tasks)} to rnnlm train"
 
 
 def _similar_file(name: str) -> str:
