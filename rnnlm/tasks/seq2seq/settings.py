@@ -150,8 +150,8 @@ class Seq2SeqSettings(RecurrentSettings):
         kind = CELLS[self.decoder_model or self.model]
         common = RecurrentSettings if self.decoder_model not in (None, self.model) else kind
         own = {
-            "model": self.decoder_model or self.model, "embedding_size": self.target_width + self.fed_width, "hidden_size": self.decoder_width,
-            "layers": self.decoder_layers, "layer_sizes": None,
+            "model": self.decoder_model or self.model, "embedding_size": self.target_width + self.fed_width,
+            "hidden_size": self.decoder_width, "layers": self.decoder_layers, "layer_sizes": None,
         }  # fmt: skip
         return kind(**{**{each.name: getattr(self, each.name) for each in fields(common)}, **own})
 
