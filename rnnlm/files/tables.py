@@ -27,6 +27,7 @@ LARGEST_VALUE = tsv.LARGEST_CELL  # characters of one JSON value or cell, which 
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
 _SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')  # above the header, by which programs tell Excel the delimiter
+_JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
@@ -47,6 +48,11 @@ class Row:
 def kind_of(source: str) -> str | None:
     """What table the name of `source` says it is, below any suffix of compression; None: none."""
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
+
+
+def is_json(line: str) -> bool:
+    """Whether the first line of a file begins an object of JSON, or an array of them."""
+    return _JSON.match(line) is not None
 
 
 def rows(

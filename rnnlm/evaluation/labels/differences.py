@@ -2,13 +2,13 @@
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.labels.report import Predictions, measures
-from rnnlm.evaluation.labels.significance import LabelDifference, figure_difference
 from rnnlm.evaluation.resampling import PERMUTATIONS, RESAMPLES
+from rnnlm.evaluation.significance import FigureDifference, figure_difference
 
 
 def differences(
     first: Predictions, second: Predictions, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, seed: int = 1
-) -> dict[str, LabelDifference]:
+) -> dict[str, FigureDifference]:
     """The figures of the second system less those of the first, by name; figures that only one of them has are left out.
 
     Raises:

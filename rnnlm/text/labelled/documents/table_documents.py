@@ -10,10 +10,11 @@ from typing import Any
 from rnnlm.errors import TextError
 from rnnlm.files import tables, tsv
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels
-from rnnlm.text.labelled.labelled_tables import KINDS, json_list, number_of, text_column, words_of
-from rnnlm.text.labelled.lines import no_column, no_words
+from rnnlm.text.labelled.labelled_tables import json_list, text_column, words_of
+from rnnlm.text.labelled.lines import no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
+from rnnlm.text.table_columns import KINDS, no_column, number_of
 
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import Counts, Measure
+from rnnlm.evaluation.counts import Counts, Measure
 from rnnlm.evaluation.resampling import BATCH_UNITS, LEVEL, PERMUTATIONS, RESAMPLES, Interval
 
 ROUNDING = 1e-12  # figures that differ by less are equal
 
 
 @dataclass(frozen=True)
-class LabelDifference:
+class FigureDifference:
     """A figure of the second system less that of the first. interval: of the paired bootstrap. p: two-sided, of approximate
     randomisation. p_bootstrap: two-sided, twice the share of resamples in which the difference is 0 or on the other side of it."""
 
@@ -39,7 +39,7 @@ def figure_interval(measure: Measure, *, resamples: int = RESAMPLES, level: floa
 
 def figure_difference(
     first: Measure, second: Measure, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 1
-) -> LabelDifference | None:
+) -> FigureDifference | None:
     """By how much the same figure of two systems differs on the same sentences, and how sure that is; None where one
     has no value, or there are no sentences.
 
@@ -56,7 +56,7 @@ def figure_difference(
     drawn_R = np.concatenate([
         first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN)) for weights_RN in _draws(ours, resamples, seed)
     ])  # fmt: skip
-    return LabelDifference(
+    return FigureDifference(
         _interval(estimate, drawn_R, level), _randomisation_p(first, ours, theirs, permutations, seed), _bootstrap_p(drawn_R)
     )
 

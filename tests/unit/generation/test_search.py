@@ -1,0 +1,194 @@
+import functools
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from rnnlm import arrays
+from rnnlm.combinations.adaptation import adapt
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.generation import search as search_module
+from rnnlm.generation.search import Found, SearchSettings, search
+from rnnlm.generation.starts import Starts
+from rnnlm.generation.word_constraints import Ban
+from rnnlm.inference.span_scoring import read_on
+from rnnlm.ngram.unigram import UnigramModel
+from support.tiny_models import LINES, fit, make_tokenizer
+
+SHORT = ("a b", "b a b", "a", "b b")
+PROMPTS = ("", "the cat", "a dog saw the", "it", "on the mat the dog", "cat cat", "speech")
+EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]
+
+
+@pytest.fixture(scope="module", params=["lstm", "ngram"])
+def model(request):
+    return fit(request.param, LINES)
+
+
+def starts_after(model, prompts, limits) -> Starts:
+    """Texts that begin after different prompts, each in the state of its own."""
+    inputs = [np.array([model.tokenizer.boundary_id, *model.tokenizer.encode([prompt]).ids[:-1].tolist()]) for prompt in prompts]
+    states = [read_on(model, input_T[None], model.initial_state(1)) for input_T in inputs]
+    return Starts(model.concat_states(states), np.array([input_T[-1] for input_T in inputs]), np.array(limits))
+
+
+def one_of(starts, number) -> Starts:
+    return Starts(starts.state.select([number]), starts.input_S[[number]], starts.limits_S[[number]])
+
+
+def next_logprobs(model, starts, number, ids, unknown=False) -> np.ndarray:
+    """The distribution after `ids` in one text, read from its start without any batch."""
+    inputs = np.array([[int(starts.input_S[number]), *ids]])
+    logprob_V = arrays.as_numpy(model.predict(inputs, starts.state.select([number]))[0])[0, -1].astype(np.float64)
+    if not unknown:
+        logprob_V[model.tokenizer.unk_id] = -np.inf
+    return logprob_V
+
+
+def lengthened(logprob, tokens, power) -> float:
+    return logprob / math.pow((5 + tokens) / 6, power)
+
+
+def plain_beam(model, starts, number, settings) -> list[tuple[float, tuple[int, ...], float]]:
+    """(score, ids, log-probability) of the texts that beam search finishes, best first, without any short cut."""
+    alive, finished = [(0.0, ())], []
+    for length in range(1, int(starts.limits_S[number]) + 1):
+        grown = []
+        for total, ids in alive:
+            logprob_V = next_logprobs(model, starts, number, ids, settings.unknown)
+            grown += [(total + logprob, (*ids, token)) for token, logprob in enumerate(logprob_V.tolist()) if logprob > -np.inf]
+        grown = sorted(grown, key=lambda each: -each[0])[: settings.beam]
+        is_last = length == starts.limits_S[number]
+        over = [each for each in grown if is_last or each[1][-1] == model.tokenizer.boundary_id]
+        finished += [(lengthened(total, length, settings.length_power), ids, total) for total, ids in over]
+        alive = [each for each in grown if each not in over]
+        if len(finished) >= settings.beam:
+            break
+    return sorted(finished, key=lambda each: (-each[0], len(each[1])))[: settings.nbest]
+
+
+def test_a_beam_of_one_takes_the_likeliest_token_at_each_step(model):
+    starts = starts_after(model, PROMPTS, EVERY_LENGTH)
+    for number, [found] in enumerate(search(model, starts, SearchSettings(beam=1))):
+        ids, total = [], 0.0
+        while len(ids) < EVERY_LENGTH[number] and ids[-1:] != [model.tokenizer.boundary_id]:
+            logprob_V = next_logprobs(model, starts, number, ids)
+            ids.append(int(logprob_V.argmax()))
+            total += logprob_V.max()
+        assert (found.ids, found.ended) == (tuple(ids), ids[-1] == model.tokenizer.boundary_id)
+        assert found.logprob_nats == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm", "ngram"])
+@pytest.mark.parametrize("length_power", [0.0, 0.7, 3.0])
+def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, length_power):
+    model = fit(name, SHORT)
+    starts, boundary = starts_after(model, ("", "b", "a b"), (4, 3, 2)), model.tokenizer.boundary_id
+    others = [id for id in range(model.tokenizer.size) if id != boundary]
+    every = search(model, starts, SearchSettings(beam=4**4, nbest=20, length_power=length_power, unknown=True))
+    for number, (most, found) in enumerate(zip((4, 3, 2), every, strict=True)):
+        texts = [(*ids, boundary) for length in range(most) for ids in itertools.product(others, repeat=length)]
+        best, after = [], functools.cache(functools.partial(next_logprobs, model, starts, number, unknown=True))
+        for ids in [*texts, *itertools.product(others, repeat=most)]:
+            logprobs = [after(ids[:at])[token] for at, token in enumerate(ids)]
+            best.append((lengthened(math.fsum(logprobs), len(ids), length_power), math.fsum(logprobs), len(ids), ids))
+        best = sorted(best, key=lambda each: -each[0])[:20]
+        assert [text.score for text in found] == pytest.approx([score for score, *_ in best], abs=1e-5)
+        assert [text.logprob_nats for text in found] == pytest.approx([logprob for _, logprob, *_ in best], abs=1e-5)
+        assert [text.ended for text in found] == [ids[-1] == boundary for *_, ids in best] or name == "ngram"
+        if name == "lstm":  # without ties
+            assert [text.ids for text in found] == [ids for *_, ids in best]
+
+
+@pytest.mark.parametrize("settings", [SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True)])
+def test_texts_in_one_batch_are_what_a_plain_beam_finds_for_each_alone(settings):
+    model = fit("lstm", LINES)
+    starts = starts_after(model, PROMPTS, EVERY_LENGTH)
+    for number, found in enumerate(search(model, starts, settings)):
+        expected = plain_beam(model, starts, number, settings)
+        assert [text.ids for text in found] == [ids for _, ids, _ in expected]
+        assert [text.score for text in found] == pytest.approx([score for score, *_ in expected], abs=1e-5)
+        assert [text.ids for text in search(model, one_of(starts, number), settings)[0]] == [text.ids for text in found]
+
+
+def test_fewer_that_are_wanted_are_the_first_of_more(model):
+    starts = starts_after(model, PROMPTS, [20] * len(PROMPTS))
+    for power in (0.0, 1.0):
+        more = search(model, starts, SearchSettings(beam=6, nbest=6, length_power=power))
+        for nbest in (1, 3):
+            assert search(model, starts, SearchSettings(6, power, nbest)) == [found[:nbest] for found in more]
+
+
+def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(monkeypatch):
+    probabilities = {"</s>": 0.3, "<unk>": 0.1, "a": 0.6}
+    model = UnigramModel(np.log(list(probabilities.values())), make_tokenizer(["a"]))
+    calls, selected = [], []
+    predict, select = UnigramModel.predict, type(model.initial_state(1)).select
+    monkeypatch.setattr(UnigramModel, "predict", lambda self, ids, state: calls.append(len(ids)) or predict(self, ids, state))
+    monkeypatch.setattr(type(model.initial_state(1)), "select", lambda self, rows: selected.append(list(rows)) or select(self, rows))
+    found = search(model, Starts(model.initial_state(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3])), SearchSettings(beam=1))
+    assert [text.ids for [text] in found] == [(2,) * 4, (2,) * 2, (2,) * 3]
+    assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
+
+
+def test_of_equals_the_lower_token_and_the_shorter_text_are_taken():
+    with np.errstate(divide="ignore"):
+        model = UnigramModel(np.log([0.25, 0.0, 0.25, 0.25, 0.25]), make_tokenizer(["a b c"]))
+    start = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.array([3]))
+    [found] = search(model, start, SearchSettings(beam=4, nbest=4, length_power=0.0))
+    assert [text.ids for text in found] == [(0,), (2, 0), (2, 2, 0), (2, 2, 2)]
+    [[greedy]] = search(model, start, SearchSettings(beam=1))
+    assert greedy == Found((0,), math.log(0.25), math.log(0.25), True)
+
+
+def test_rows_may_be_read_in_several_calls(monkeypatch):
+    model = fit("lstm", LINES)
+    starts = starts_after(model, PROMPTS, EVERY_LENGTH)
+    whole = search(model, starts, SearchSettings(beam=4, nbest=4))
+    monkeypatch.setattr(search_module, "MOST_CELLS", 5 * model.tokenizer.size)
+    parts = search(model, starts, SearchSettings(beam=4, nbest=4))
+    assert [[text.ids for text in found] for found in parts] == [[text.ids for text in found] for found in whole]
+
+
+def test_banned_words_and_the_unknown_one_are_not_written(model):
+    starts = starts_after(model, PROMPTS, [8] * len(PROMPTS))
+    ban = Ban(model.tokenizer, ["the", "sat"])
+    banned = {model.tokenizer.unk_id, *ban.always.tolist()}
+    for beam in (1, 5):
+        written = {id for [text] in search(model, starts, SearchSettings(beam), ban) for id in text.ids}
+        assert written and not written & banned
+
+
+def test_words_of_several_tokens_are_banned_as_words():
+    model = fit("lstm", ("ab a", "ab ba", "ab"), tokenizer="char")
+    starts = starts_after(model, ("", "a"), (6, 6))
+    free = [model.tokenizer.decode(text.ids) for found in search(model, starts, SearchSettings(8, 0.0, 8)) for text in found]
+    word = next(word for text in free for word in text.split() if len(word) > 1)
+    ban = Ban(model.tokenizer, [word])
+    for found in search(model, starts, SearchSettings(8, 0.0, 8), ban):
+        assert not any(word in model.tokenizer.decode(text.ids).split() for text in found)
+
+
+def test_no_texts_give_none():
+    model = fit("lstm", LINES)
+    assert search(model, Starts(model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))) == []
+
+
+def test_what_does_not_go_together_is_an_error():
+    model = fit("lstm", LINES)
+    one = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64))
+    with pytest.raises(UsageError, match="beam of 2"):
+        search(model, one, SearchSettings(beam=2, nbest=3))
+    with pytest.raises(UsageError, match="1 texts at a time"):
+        search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
+    with pytest.raises(UsageError, match="limit of 0"):
+        Starts(one.state, one.input_S, np.zeros(1, dtype=np.int64))
+    with pytest.raises(UsageError, match="do not go with limits"):
+        Starts(one.state, one.input_S, np.ones(2, dtype=np.int64))
+    broken = UnigramModel(np.full(model.tokenizer.size, np.nan), model.tokenizer)
+    with pytest.raises(ModelError, match="not numbers"):
+        search(broken, Starts(broken.initial_state(1), one.input_S, one.limits_S))
+    silent = UnigramModel(np.full(model.tokenizer.size, -np.inf), model.tokenizer)
+    with pytest.raises(UsageError, match="nothing is left"):
+        search(silent, Starts(silent.initial_state(1), one.input_S, one.limits_S))
