@@ -3,29 +3,44 @@
 They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
 TABLES = ("test.tsv", "train.tsv", "valid.tsv")
 FILES = {
+    "answers": TABLES,
+    "dates": TABLES,
     "english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
     "opinions": TABLES,
     "travel": TABLES,
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
 }
 TASKS = {
+    "answers": ("seq2seq",),
+    "dates": ("seq2seq",),
     "english": ("language-model",),
     "opinions": ("classification",),
     "travel": ("tagging", "classification"),
     "words-and-tags": ("tagging",),
 }
-USUAL = {"language-model": "english", "tagging": "travel", "classification": "opinions"}  # of each task, where no text is named
+USUAL = {  # of each task, where no text is named
+    "language-model": "english",
+    "tagging": "travel",
+    "classification": "opinions",
+    "seq2seq": "dates",
+}
 COLUMNS = {  # of a corpus with labels: the column that is read, those that label each word, those that label the whole text
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),
     "words-and-tags": ("form", ("upos",), ()),
+}
+PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
+    "answers": ("remark", "reply", {"tokenizer": "word", "split_punctuation": True, "lowercase": True}),
+    "dates": ("phrase", "iso", {"tokenizer": "char", "lowercase": True}),
 }
 
 
@@ -39,6 +54,19 @@ class Labelled:
     column: str  # what is read
     word_columns: tuple[str, ...]  # those with a label for each word
     text_columns: tuple[str, ...]  # those with a label for the whole text
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A bundled corpus of pairs: where its parts lie and what their columns hold."""
+
+    train: Path
+    valid: Path
+    test: Path
+    column: str  # the source
+    target_column: str
+    settings: Mapping[str, Any]  # that suit it; used unless others are asked for
     tasks: tuple[str, ...]
 
 
@@ -56,7 +84,18 @@ def labelled(name: str) -> Labelled | None:
     """The parts and columns of a bundled corpus with labels; None where no such corpus has this name."""
     if name not in COLUMNS:
         return None
-    return Labelled(*(part(name, which) for which in ("train", "valid", "test")), *COLUMNS[name], TASKS[name])
+    return Labelled(*_parts(name), *COLUMNS[name], TASKS[name])
+
+
+def paired(name: str) -> Paired | None:
+    """The parts, columns and settings of a bundled corpus of pairs; None where no such corpus has this name."""
+    if name not in PAIRS:
+        return None
+    return Paired(*_parts(name), *PAIRS[name], TASKS[name])
+
+
+def _parts(name: str) -> tuple[Path, Path, Path]:
+    return part(name, "train"), part(name, "valid"), part(name, "test")
 
 
 def named(name: str) -> str:

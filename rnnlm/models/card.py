@@ -11,7 +11,12 @@ from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
 from rnnlm.models.registry import LANGUAGE_MODEL
 
-_WHAT = {LANGUAGE_MODEL: "A language model", "tagging": "A tagger of words", "classification": "A classifier of texts"}
+_WHAT = {
+    LANGUAGE_MODEL: "A language model",
+    "tagging": "A tagger of words",
+    "classification": "A classifier of texts",
+    "seq2seq": "An encoder-decoder",
+}
 _USE = {
     LANGUAGE_MODEL: (
         'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
@@ -20,6 +25,7 @@ _USE = {
     ),
     "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
     "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
+    "seq2seq": ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA"),
 }
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}  # else labels
 FIGURES = (
@@ -107,11 +113,11 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        of = {"tagging": "sentences", "classification": "texts"}.get(manifest.task, "lines")
+        of = {"tagging": "sentences", "classification": "texts", "seq2seq": "pairs"}.get(manifest.task, "lines")
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
-        for name in ("init_from", "init_from_reversed"):
+        for name in ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from"):
             if name in training:
                 yield name.replace("_", " "), f"`{training[name]}`"
         if "contextual" in training:
@@ -166,10 +172,11 @@ def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
         return []
     lines = ["## Numbers", "", "| text | labels | figure | value |", "|---|---|---|---|"]
     for name, result in results.items():
-        for column in result["columns"]:
+        for column in result.get("columns", ()):
             shown = {key: column[key] for key in FIGURES if column.get(key) is not None}
             lines += [f"| {name} | {column['column']} | {key} | {value:.4f} |" for key, value in shown.items()]
-    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, result in results.items() for each in result["columns"]]
+    columns = [(name, each) for name, result in results.items() for each in result.get("columns", ())]
+    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, each in columns]
     return [*lines, "", "Signatures:", "", *signatures, ""]
 
 

@@ -46,7 +46,7 @@ def language_model_of(model: LanguageModel | str | Path, device: str | Device = 
     Raises:
         As :func:`load`. UsageError: it is a model of another task, and gives no probabilities of text.
     """
-    uses.check_use("score", task_of(model), called(model))
+    uses.check_is_language_model(task_of(model), called(model))
     return model_of(model, device)
 
 
@@ -113,6 +113,18 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
         return prepared_text.load_tokenizer(Path(name), read_index(Path(name)))
     folder = find(name)
     return model_folder.load_tokenizer(folder, model_folder.read_manifest(folder))
+
+
+def load_codec(name: str | Path) -> Any:
+    """What encodes the data of a model given as for :func:`load`: its tokenizer, of a task with what the model writes.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    if is_prepared(name):
+        return load_tokenizer(name)
+    folder = find(name)
+    return model_folder.content(folder, model_folder.read_manifest(folder))[1]
 
 
 def find(name: LanguageModel | str | Path) -> Path:

@@ -10,7 +10,7 @@ from rnnlm.errors import SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 LANGUAGE_MODEL = "language-model"
-TASKS = ("tagging", "classification")  # what networks are trained for, beside language models
+TASKS = ("tagging", "classification", "seq2seq")  # what networks are trained for, beside language models
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kind:
     made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
     task: str = LANGUAGE_MODEL
     texts: str = "rnnlm.training.texts"  # module with open_texts, which reads what it is trained on, and results, its figures
-    labels: str | None = None  # module with codec(tokenizer, files), which adds the labels that a model writes to what it reads
+    labels: str | None = None  # module with codec(tokenizer, files), which adds what a model writes to the tokenizer of what it reads
 
     def settings_classes(self) -> tuple[type[Any], ...]:
         """The classes of its settings."""
@@ -132,7 +132,16 @@ def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
     )  # fmt: skip
 
 
-ABOUT = {"tagging": "tags words", "classification": "classifies texts"}
+def _encoder_decoder(name: str, cell: str) -> Kind:
+    classes = ("settings:" + cell + "Seq2Seq", "fitting.fitting_settings:Seq2SeqFittingSettings")
+    settings = (*(f"rnnlm.tasks.seq2seq.{each}" for each in classes), _FITTING_SETTINGS[1])
+    return Kind(
+        name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings, "rnnlm.tasks.seq2seq.fitting.fitting",
+        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq", texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.codec",
+    )  # fmt: skip
+
+
+ABOUT = {"tagging": "tags words", "classification": "classifies texts", "seq2seq": "reads a line and writes another"}
 _RECURRENT = {"rnn": "Elman", "gru": "Gru", "lstm": "Lstm", "qrnn": "Qrnn"}
 TASK_KINDS = (
     *(
@@ -142,6 +151,7 @@ TASK_KINDS = (
     ),
     _of_task("classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"),
     _of_task("classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"),
+    *(_encoder_decoder(name, cell) for name, cell in _RECURRENT.items()),
 )
 
 

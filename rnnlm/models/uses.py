@@ -9,44 +9,54 @@ from rnnlm.models.registry import LANGUAGE_MODEL
 
 
 class LabelModel(Protocol):
-    """A model of another task than language modelling, which labels words or texts."""
+    """A model of another task than language modelling, which labels words or texts, or writes a line for each that it reads."""
 
     @property
     def task(self) -> str:
-        """What it was trained for: "tagging" or "classification"."""
+        """What it was trained for: "tagging", "classification" or "seq2seq"."""
 
 
-TAGGING, CLASSIFICATION = "tagging", "classification"
-ANY = (LANGUAGE_MODEL, TAGGING, CLASSIFICATION)
+TAGGING, CLASSIFICATION, SEQ2SEQ = "tagging", "classification", "seq2seq"
+ANY = (LANGUAGE_MODEL, TAGGING, CLASSIFICATION, SEQ2SEQ)
 _LABELS = "accuracy, F1 of spans and by type, error rates of sounds, confusions"
 _CLASSES = "accuracy, macro F1 and by label, calibration error, confusions"
 
 # command -> task -> what it does with models of that task; tasks that are not named are refused
 USES: Mapping[str, Mapping[str, str]] = {
-    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS, CLASSIFICATION: _CLASSES},
+    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS, CLASSIFICATION: _CLASSES,
+             SEQ2SEQ: "perplexity, BLEU, chrF, exact match, error rates, by length"},
     "tag": {TAGGING: "labels of words"},
     "classify": {CLASSIFICATION: "labels of texts"},
-    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals"},
+    "translate": {SEQ2SEQ: "what it writes, n best, attention"},
+    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals", SEQ2SEQ: "log-probabilities of targets"},
     "generate": {LANGUAGE_MODEL: "text"},
-    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order"},
+    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order", SEQ2SEQ: "n-best lists of translations"},
     "compare": dict.fromkeys(ANY, "differences with intervals and p-values"),
     "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",
-             CLASSIFICATION: "curves of the validation figure"},
+             CLASSIFICATION: "curves of the validation figure", SEQ2SEQ: "curves of the validation figure"},
     "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures") | {
         TAGGING: "kind, size, labels, texts, settings, figures", CLASSIFICATION: "kind, size, labels, texts, settings, figures"},
     "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities", TAGGING: "files, arrays, sums of probabilities, padding",
-               CLASSIFICATION: "files, arrays, sums of probabilities, padding"},
-    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form of networks", TAGGING: "compact form", CLASSIFICATION: "compact form"},
+               CLASSIFICATION: "files, arrays, sums of probabilities, padding", SEQ2SEQ: "files, arrays, sums of probabilities, padding"},
+    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form of networks", TAGGING: "compact form", CLASSIFICATION: "compact form",
+               SEQ2SEQ: "compact form"},
     "mix": {LANGUAGE_MODEL: "one model of several"},
     "tune": {LANGUAGE_MODEL: "settings of adaptation"},
     "prune": {LANGUAGE_MODEL: "a smaller n-gram model"},
     "bench": {LANGUAGE_MODEL: "speed"},
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
 }  # fmt: skip
-WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts"}
-INSTEAD = {LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify"}  # what is done with a model of each task
-_LABELS_OF = {"tag": "words", "classify": "whole texts"}
+WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts",
+        SEQ2SEQ: "an encoder-decoder"}  # fmt: skip
+INSTEAD = {  # what is done with a model of each task
+    LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify", SEQ2SEQ: "translate",
+}  # fmt: skip
+_LEARNED = {  # what a model has not learned that a command needs
+    "tag": "it has learned no labels of words", "classify": "it has learned no labels of whole texts",
+    "translate": "it has not learned to write a line for another",
+}  # fmt: skip
 _NO_TEXT = "gives no probabilities of text"
+_ONLY_GIVEN = "gives probabilities of a text only for a source that it reads"
 _WHY = {  # what a model of another task does not do that a command for language models needs
     "generate": "writes labels, not text",
     "prune": "has no n-grams",
@@ -64,12 +74,25 @@ def check_use(command: str, task: str, name: str | None) -> None:
         raise refusal(command, task, name)
 
 
+def check_is_language_model(task: str, name: str | None) -> None:
+    """Whether a model is a language model. name: what it is called; None of one in memory.
+
+    Raises:
+        UsageError: it is not; the hint names the command that does something with it.
+    """
+    if task != LANGUAGE_MODEL:
+        raise refusal("mix", task, name)
+
+
 def refusal(command: str, task: str, name: str | None) -> UsageError:
     """Why a command does nothing with the model called `name`, which is of another task than it needs, and which one does."""
     called, hint = name or "this model", f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
-    if command in _LABELS_OF:
-        return UsageError(f"{called} is {WHAT[task]}", f"it has learned no labels of {_LABELS_OF[command]}", hint)
-    why = f"it is {WHAT[task]}, and {_WHY.get(command, _NO_TEXT)}"
+    if command in _LEARNED:
+        return UsageError(f"{called} is {WHAT[task]}", _LEARNED[command], hint)
+    reason = _WHY.get(command, _NO_TEXT)
+    if task == SEQ2SEQ and command not in ("prune", "tune"):
+        reason = _ONLY_GIVEN
+    why = f"it is {WHAT[task]}, and {reason}"
     return UsageError(f"{called} is not a language model", why, f"{hint}, or rnnlm eval")
 
 

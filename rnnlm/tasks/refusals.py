@@ -1,7 +1,7 @@
 """Why a kind of model makes no sense for a task, and which one to use instead."""
 
 from rnnlm.errors import nearest
-from rnnlm.tasks.settings import KINDS
+from rnnlm.models.registry import TASK_KINDS
 
 _COUNTS = "it counts which words follow each other, and learns no labels"
 _WHY = {
@@ -11,6 +11,11 @@ _WHY = {
     "ffnn": "it reads a few words before the one to be predicted, and none after them",
     "bag": "it makes one vector of all words of a text, not one for each word",
     "cnn": "it makes one vector of all words of a text, not one for each word",
+}
+_WRITES = {  # of an encoder-decoder
+    **dict.fromkeys(("ngram", "unigram"), "it counts which words follow each other, and reads no source"),
+    "jordan": "what it reads again at the next word is its prediction of that word, which the decoder reads anyway",
+    **dict.fromkeys(("ffnn", "bag", "cnn"), "it has no state from which a decoder could go on"),
 }
 _INSTEAD = {
     "jordan": {"tagging": "use --model rnn --set label_feedback=true, which reads the label of the word before"},
@@ -23,7 +28,7 @@ def refusal(task: str, model: str) -> tuple[str, str, str] | None:
 
     Any task that is neither tagging nor classification is taken for language modelling, which reads no word before it is predicted.
     """
-    kinds = [kind for of, kind in KINDS if of == task]
+    kinds = [kind.name for kind in TASK_KINDS if kind.task == task]
     if model in kinds:
         return None
     if not kinds:
@@ -32,7 +37,8 @@ def refusal(task: str, model: str) -> tuple[str, str, str] | None:
     if model not in _WHY:
         return f"unknown model {model!r} for {task}", f"there are {', '.join(kinds)}", nearest(model, kinds)
     hint = _INSTEAD.get(model, {}).get(task, f"use --model {', '.join(kinds[:-1])} or {kinds[-1]}")
-    return f"--model {model} is not for {task}", _WHY[model], hint
+    reasons = _WRITES if task == "seq2seq" else _WHY
+    return f"--model {model} is not for {task}", reasons[model], hint
 
 
 def of_setting(name: str, tasks: list[str]) -> tuple[str, str]:
@@ -40,7 +46,7 @@ def of_setting(name: str, tasks: list[str]) -> tuple[str, str]:
     if name == "bidirectional":
         why = "it would read the words that it is to predict"
         return why, "add --task tagging or classification; with reversed=true a language model reads each line from its end"
-    given = [task for task in tasks if any(task == of for of, _ in KINDS)]
+    given = [task for task in tasks if any(task == kind.task for kind in TASK_KINDS)]
     if given:
         return f"it belongs to models for {' and '.join(given)}", f"add --task {given[0]}"
     return "it belongs to language models", "leave it out"

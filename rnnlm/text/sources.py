@@ -7,7 +7,7 @@
 import contextlib
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,10 +41,18 @@ class SourceSettings:
         Raises:
             UsageError: a delimiter is given, and it is a table that has none.
         """
-        kind = tables.kind_of(source)
-        if self.delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
-            raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
-        return tables.kind_with(self.delimiter, kind)
+        return kind_with(self.delimiter, tables.kind_of(source), source)
+
+
+def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
+    """The kind of a table whose cells a `delimiter` is said to separate.
+
+    Raises:
+        UsageError: it is a table that has none.
+    """
+    if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
+        raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
+    return tables.kind_with(delimiter, kind)
 
 
 def parse_delimiter(text: str | None) -> str | None:
@@ -78,6 +86,20 @@ def expand(names: tuple[str, ...]) -> list[str]:
         else:
             raise TextError(f"no such file: {name}", hint=_bundled(name) or _similar_file(name))
     return sources
+
+
+def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
+    """The files that `names` stand for, and `-`. what: what they hold; suffix: of such files; both for messages.
+
+    Raises:
+        TextError: as :func:`expand`; or one is a directory. UsageError: one is a data set of the hub.
+    """
+    found = expand(tuple(os.fspath(name) for name in names))
+    if hub := next((name for name in found if name.startswith(HUB)), None):
+        raise UsageError(f"{hub}: {what} of data sets of the hub are not read", hint="save it as Parquet or JSON-lines")
+    if folder := next((name for name in found if Path(name).is_dir()), None):
+        raise TextError(f"{folder} is a directory", hint=f"name its files: '{folder}/*{suffix}'")
+    return found
 
 
 def read(
@@ -240,9 +262,12 @@ def _as_text(value: Any, where: str, column: str) -> str:
 
 
 def _bundled(name: str) -> str:
-    """What to do with the name of a bundled corpus, which only commands for labels take."""
-    corpus = corpora.labelled(name)
-    return f"the bundled corpus {name} has labels: add --task {' or '.join(corpus.tasks)} to rnnlm train" if corpus else ""
+    """What to do with the name of a bundled corpus, which only commands for labels and pairs take."""
+    corpus = corpora.labelled(name) or corpora.paired(name)
+    if corpus is None:
+        return ""
+    held = "labels" if corpora.labelled(name) else "pairs"
+    return f"the bundled corpus {name} has {held}: add --task {' or '.join(corpus.tasks)} to rnnlm train"
 
 
 def _similar_file(name: str) -> str:

@@ -16,7 +16,7 @@ from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.overlap import Overlap
-from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, Request, resolve_request
+from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, STARTS, Request, resolve_request
 from rnnlm.training.texts import Counted, Data, Opener, held_out_share
 
 
@@ -88,6 +88,21 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
     return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done, texts.overlaps)
 
 
+_WHY_NOT = {
+    registry.LANGUAGE_MODEL: "a language model reads text in one direction, and nothing beside it",
+    **dict.fromkeys(("tagging", "classification"), "a network that labels words or texts writes no text"),
+    "seq2seq": "an encoder-decoder learns no labels; it reads a line and writes another",
+}
+_INSTEAD = {
+    "seq2seq": {
+        "init_from": "start its sides from language models: --init-encoder-from MODEL, --init-decoder-from MODEL",
+        "labels": "name the lines that it is to write with --target",
+        "valid_labels": "name the lines that it is to write with --valid-target",
+        "test_labels": "name the lines that it is to write with --test-target",
+    }
+}
+
+
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
     """Of two things that say how weights start, one has no effect."""
     if not request.init_from:
@@ -99,11 +114,16 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
 
 
 def _check_helpers(request: Request, kind: registry.Kind) -> None:
-    """Raises UsageError: a language model is to be trained with what only the networks of tasks have."""
-    given = {"--init-from-reversed": request.init_from_reversed, "--contextual": request.contextual}
-    if kind.task == registry.LANGUAGE_MODEL and (options := [name for name, value in given.items() if value]):
-        why = "a language model reads text in one direction, and nothing beside it"
-        raise UsageError(f"{options[0]} is for tasks", why, f"add --task tagging or classification, or leave {options[0]} out")
+    """Raises UsageError: something is asked for that networks of this task do not have."""
+    for name, tasks in OF_TASKS.items():
+        if getattr(request, name) and kind.task not in tasks:
+            option, others = "--" + name.replace("_", "-"), " or ".join(tasks)
+            hint = f"add --task {others}, or leave {option} out"
+            if kind.task in _INSTEAD and name in _INSTEAD[kind.task]:
+                hint = _INSTEAD[kind.task][name]
+            elif kind.task != registry.LANGUAGE_MODEL:
+                hint = f"leave it out; it is for --task {others}"
+            raise UsageError(f"{option} is for tasks", _WHY_NOT[kind.task], hint)
 
 
 def _as_there_is_something(request: Request) -> Request:
@@ -112,12 +132,13 @@ def _as_there_is_something(request: Request) -> Request:
     goes_on = checkpoints.exists(output)
     if not goes_on:
         return replace(request, output=output, resume=False)
-    return replace(request, output=output, resume=True, init_from=None, init_from_reversed=None)
+    none: dict[str, Any] = dict.fromkeys(STARTS)
+    return replace(request, output=output, resume=True, **none)
 
 
 def _check_going_on(request: Request) -> None:
     """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
-    starts = (request.init_from or request.init_from_reversed) and request.resume != "auto"
+    starts = any(getattr(request, name) for name in STARTS) and request.resume != "auto"
     other = "--overwrite" if request.overwrite else "--init-from" if starts else None
     if request.resume and other:
         raise UsageError(

@@ -15,6 +15,13 @@ from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
 
+STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")  # models whose weights a network starts from
+_OF_LABELS = ("tagging", "classification")
+OF_TASKS = {  # what only the requests for some tasks have
+    "init_from": (registry.LANGUAGE_MODEL, *_OF_LABELS),
+    **dict.fromkeys(("init_from_reversed", "contextual", "labels", "valid_labels", "test_labels"), _OF_LABELS),
+    **dict.fromkeys(("target", "valid_target", "test_target", "init_encoder_from", "init_decoder_from"), ("seq2seq",)),
+}
 DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL], "demo", "lstm"
 
 
@@ -42,6 +49,11 @@ class Request:
     labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
     valid_labels: tuple[str, ...] = ()
     test_labels: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()  # of seq2seq: for each file of the text one with what is to be written
+    valid_target: tuple[str, ...] = ()  # each of them one reference
+    test_target: tuple[str, ...] = ()
+    init_encoder_from: str | None = None  # of seq2seq: language models
+    init_decoder_from: str | None = None
 
 
 def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolved]:

@@ -19,13 +19,16 @@ from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
 from rnnlm.training.plan import Plan, plan
-from rnnlm.training.request import Request
+from rnnlm.training.request import STARTS, Request
 from rnnlm.training.storage import RunStorage
 from rnnlm.training.texts import Counted
 
+_SEVERAL = (
+    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target", "test_target", "contextual",
+)  # fmt: skip
 _PATHS = {
-    **dict.fromkeys(("valid", "test", "labels", "valid_labels", "test_labels", "contextual"), str | Path | Sequence[str | Path] | None),
-    **dict.fromkeys(("output", "config", "tokenizer_from", "init_from", "init_from_reversed"), str | Path | None),
+    **dict.fromkeys(_SEVERAL, str | Path | Sequence[str | Path] | None),
+    **dict.fromkeys(("output", "config", "tokenizer_from", *STARTS), str | Path | None),
 }
 FAR = 1.25  # between two ways of reading one text
 
@@ -60,7 +63,7 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
         raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     check("train", known, get_type_hints(Request) | _PATHS)
-    for name in ("valid", "test", "labels", "valid_labels", "test_labels", "contextual"):
+    for name in _SEVERAL:
         if isinstance(known.get(name), (str, Path)):
             known[name] = (known[name],)
         known[name] = tuple(str(path) for path in known.get(name) or ())
@@ -208,7 +211,7 @@ def _helpers(plan: Plan) -> dict[str, Any]:
     """The language models that a task's network was made with, by name; those of a run that goes on stay noted."""
     if plan.kind.task == LANGUAGE_MODEL:
         return {}
-    names = ("init_from", "init_from_reversed", "contextual")
+    names = (*STARTS, "contextual")
     found = {name: value for name in names if (value := getattr(plan.request, name))}
     if plan.request.resume and model_folder.is_model(plan.output):
         found |= {name: value for name, value in model_folder.read_manifest(plan.output).training.items() if name in names}

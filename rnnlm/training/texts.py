@@ -222,7 +222,8 @@ class SharedTexts:
             share,
             bool(resolved.values.get("characters")),
         )
-        key = repr((kind.task, request.text, request.valid, request.test, request.labels, request.valid_labels, request.test_labels, parts))
+        files = [getattr(request, part + beside) for beside in ("labels", "target") for part in ("", "valid_", "test_")]
+        key = repr((kind.task, request.text, request.valid, request.test, files, parts))
         if key not in self.found:
             texts = kind.open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
             values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))

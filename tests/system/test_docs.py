@@ -113,7 +113,7 @@ def folder(tmp_path_factory):
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
     for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
         (folder / name).write_text(content, encoding="utf-8")
-    for name in corpora.COLUMNS:  # corpora with labels are small
+    for name in {*corpora.COLUMNS, *corpora.PAIRS}:  # corpora with labels or pairs are small
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import Counts, Labels, check_lengths
+from rnnlm.evaluation.counts import Counts
+from rnnlm.evaluation.labels.class_counts import Labels, check_lengths
 
 BINS = 15
 ROUNDING = 1e-3  # by how much a probability may exceed 1 in the precision of a network

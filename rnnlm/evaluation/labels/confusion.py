@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.labels.counts import Labels, check_lengths
+from rnnlm.evaluation.labels.class_counts import Labels, check_lengths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import Counts, Labels, check_lengths
+from rnnlm.evaluation.counts import Counts
+from rnnlm.evaluation.labels.class_counts import Labels, check_lengths
 
 
 def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:

@@ -1,6 +1,7 @@
 """Sets of labels, for texts that may have several: how often each label was right, predicted and gold, and how often the whole set."""
 
-from rnnlm.evaluation.labels.counts import Counts, Labels, check_lengths
+from rnnlm.evaluation.counts import Counts
+from rnnlm.evaluation.labels.class_counts import Labels, check_lengths
 
 
 def label_set_counts(gold: Labels, predicted: Labels) -> Counts:

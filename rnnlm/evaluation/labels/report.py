@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import calibration, counts, error_rates
+from rnnlm.evaluation import error_rates
+from rnnlm.evaluation.counts import Counts, Measure, ratio
+from rnnlm.evaluation.labels import calibration, class_counts
 from rnnlm.evaluation.labels.accuracy import accuracy_counts, label_counts
-from rnnlm.evaluation.labels.counts import ClassFigures, Labels, Measure
+from rnnlm.evaluation.labels.class_counts import ClassFigures, Labels
 from rnnlm.evaluation.labels.exact_match import exact_match_counts
 from rnnlm.evaluation.labels.label_sets import label_set_counts, set_match_counts
 from rnnlm.evaluation.labels.spans import Mode, span_counts
@@ -91,7 +93,7 @@ class LabelFigures:
 
 def measures(predictions: Predictions) -> dict[str, Measure]:
     """The measures that apply, by the names of figures in :class:`LabelFigures`, to be resampled
-    (:mod:`rnnlm.evaluation.labels.significance`).
+    (:mod:`rnnlm.evaluation.significance`).
 
     Raises:
         UsageError: the labels are not of the same words, or not of their scheme.
@@ -123,7 +125,7 @@ def report(predictions: Predictions) -> LabelFigures:
         "sentences": len(predictions.gold) or len(predictions.references or ()),
         "words": sum(map(len, predictions.gold)) if is_tagging else None,
         "words_unknown": None if known is None else sum(not each for row in known for each in row),
-        "by_type": counts.by_class(found["macro_f1"].counts) if "macro_f1" in found else {},
+        "by_type": class_counts.by_class(found["macro_f1"].counts) if "macro_f1" in found else {},
         "unseen_labels": unseen, "unseen_count": None if unseen is None else sum(unseen.values()),
     })  # fmt: skip
 
@@ -134,7 +136,7 @@ def joint_exact_match(columns: Sequence[Predictions]) -> Measure:
     Raises:
         UsageError: there is no column, or they are not of the same sentences.
     """
-    return Measure(exact_match_counts([(each.gold, each.predicted) for each in columns]), counts.ratio)
+    return Measure(exact_match_counts([(each.gold, each.predicted) for each in columns]), ratio)
 
 
 def _has_spans(predictions: Predictions) -> bool:
@@ -144,15 +146,15 @@ def _has_spans(predictions: Predictions) -> bool:
 def _of_words(predictions: Predictions) -> dict[str, Measure]:
     """Of columns with one label for each word, or for the text."""
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
-    found = {"accuracy": Measure(accuracy_counts(gold, predicted), counts.ratio)}
+    found = {"accuracy": Measure(accuracy_counts(gold, predicted), ratio)}
     if known is not None:
         unknown = [[not each for each in row] for row in known]
-        found["accuracy_known"] = Measure(accuracy_counts(gold, predicted, known), counts.ratio)
-        found["accuracy_unknown"] = Measure(accuracy_counts(gold, predicted, unknown), counts.ratio)
+        found["accuracy_known"] = Measure(accuracy_counts(gold, predicted, known), ratio)
+        found["accuracy_unknown"] = Measure(accuracy_counts(gold, predicted, unknown), ratio)
     if _has_spans(predictions):
         found |= _by_class(span_counts(gold, predicted, predictions.scheme, predictions.mode))
     else:
-        found["macro_f1"] = Measure(label_counts(gold, predicted), counts.macro_f1)
+        found["macro_f1"] = Measure(label_counts(gold, predicted), class_counts.macro_f1)
     if predictions.task == "tagging":
         found["exact_match"] = joint_exact_match([predictions])
     if predictions.probabilities is not None:
@@ -164,11 +166,11 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
 def _of_sets(predictions: Predictions) -> dict[str, Measure]:
     """Of texts that bear several labels."""
     matches = set_match_counts(predictions.gold, predictions.predicted)
-    return _by_class(label_set_counts(predictions.gold, predictions.predicted)) | {"exact_match": Measure(matches, counts.ratio)}
+    return _by_class(label_set_counts(predictions.gold, predictions.predicted)) | {"exact_match": Measure(matches, ratio)}
 
 
-def _by_class(its: counts.Counts) -> dict[str, Measure]:
-    figures = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "macro_f1": counts.macro_f1}
+def _by_class(its: Counts) -> dict[str, Measure]:
+    figures = {"precision": class_counts.precision, "recall": class_counts.recall, "f1": class_counts.f1, "macro_f1": class_counts.macro_f1}
     return {name: Measure(its, figure) for name, figure in figures.items()}
 
 

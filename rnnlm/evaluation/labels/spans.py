@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from rnnlm.errors import UsageError, nearest, shown
-from rnnlm.evaluation.labels.counts import Counts, Labels, check_lengths
+from rnnlm.evaluation.counts import Counts
+from rnnlm.evaluation.labels.class_counts import Labels, check_lengths
 
 Mode = Literal["conlleval", "strict"]
 Scheme = Literal["iob1", "bio", "bioes"]

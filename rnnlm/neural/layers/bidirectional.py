@@ -32,13 +32,18 @@ class BidirectionalStack(Stack):
 
     def forward(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
         """What the highest layer gives, (T, B, H). Its cells after a row's end mean nothing."""
-        places_N = mirror_places(len(x_TBE), lengths_B)
+        return self.read(x_TBE, lengths_B)[0]
+
+    def read(self, x_TBE: Tensor, lengths_B: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The same, and [forward; backward] of each layer by itself, before it is connected to those below."""
+        places_N, layers = mirror_places(len(x_TBE), lengths_B), []
         for number, (onwards, backwards) in enumerate(zip(self.onwards, self.backwards, strict=True)):
             x_TBE = self.drop_between(number, x_TBE)
             forward_TBH, _ = onwards(x_TBE, first_state(onwards, x_TBE))
             backward_TBH, _ = backwards(mirror(x_TBE, places_N), first_state(backwards, x_TBE))
-            x_TBE = self.connect(number, x_TBE, torch.cat([forward_TBH, mirror(backward_TBH, places_N)], dim=2))
-        return x_TBE
+            layers.append(torch.cat([forward_TBH, mirror(backward_TBH, places_N)], dim=2))
+            x_TBE = self.connect(number, x_TBE, layers[-1])
+        return x_TBE, layers
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised."""

@@ -42,7 +42,7 @@ class OutputLayer(nn.Module):
         """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for each row."""
         features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
-            features_NE, targets_N = _without_padding(features_NE, targets_N)
+            features_NE, targets_N = without_padding(features_NE, targets_N)
         return self.loss(features_NE, targets_N, tied_VE)
 
     def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
@@ -54,7 +54,7 @@ class OutputLayer(nn.Module):
         raise NotImplementedError
 
 
-def _without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+def without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
     """The rows whose targets are not padding; all rows where that would leave none."""
     kept_N = targets_N != PADDING
     return (features_NE[kept_N], targets_N[kept_N]) if kept_N.any() and not kept_N.all() else (features_NE, targets_N)

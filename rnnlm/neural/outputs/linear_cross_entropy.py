@@ -24,10 +24,13 @@ class LinearCrossEntropy(torch.autograd.Function):
     are products of (p - y), formed chunk by chunk in the forward pass. Logits and p have the type of the products:
     autocast's (bf16) or that of `features`; the softmax itself is worked out in fp32 or wider. A p in bf16 is right to
     2^-9 of itself, so that a token's loss is right to 0.002 nats, apart from what the logits' own rounding does.
+
+    With label smoothing e (Szegedy et al. 2016, section 7) the loss is (1 - e) nll + e (mean over V of nll), y becomes
+    (1 - e) y + e / V. The uniform part is the same for all rows: it needs the mean of W's rows and no pass over the logits.
     """
 
     @staticmethod
-    def forward(ctx, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(ctx, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float = 0.0) -> Tensor:
         products = product_type(features_NE)
         features, weight, bias = (given.detach().to(products) for given in (features_NE, weight_VE, bias_V))
         wide = torch.promote_types(products, torch.float32)
@@ -41,20 +44,39 @@ class LinearCrossEntropy(torch.autograd.Function):
         rows = chunk_rows(len(features), len(weight) * features.element_size())
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
-            p = softmax_over_V(torch.mm(features[part], weight.t()).add_(bias))
-            target = row_N[: len(p)], index_N[part]
+            logits = torch.mm(features[part], weight.t()).add_(bias)
+            target = row_N[: len(logits)], index_N[part]
+            if smoothing:
+                loss += smoothing * (logits[target].to(wide) * share_N1[part, 0]).sum()
+            p = softmax_over_V(logits)
             p_target_n = p[target]
             loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
-            difference = p.index_put_(target, p_target_n - 1)  # p - y
+            difference = p.index_put_(target, p_target_n - (1 - smoothing))  # p - y
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
             weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
             add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+        if smoothing:
+            loss -= _smooth(smoothing, features, weight, bias, share_N1, (grad_features, grad_weight, sum_V))
         ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
         return loss
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        return *scaled(ctx.saved_tensors, grad), None
+        return *scaled(ctx.saved_tensors, grad), None, None
+
+
+def _smooth(
+    smoothing: float, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, share_N1: Tensor, gradients: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    """e times the mean logit of a target, whose place the target's own logit has in nll; takes the uniform e / V from the gradients of
+    features, W and (times the number of targets) b."""
+    (grad_features, grad_weight, sum_V), V = gradients, len(bias_V)
+    wide = sum_V.dtype
+    mean_E, sum_E = weight_VE.mean(dim=0, dtype=wide), (features_NE.to(wide) * share_N1).sum(dim=0)
+    grad_features -= smoothing * share_N1 * mean_E
+    grad_weight -= smoothing / V * sum_E
+    sum_V -= smoothing / V * (share_N1 != 0).sum()
+    return smoothing * (torch.dot(sum_E, mean_E) + bias_V.mean(dtype=wide) * share_N1.sum(dtype=wide))
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:

@@ -12,9 +12,9 @@ from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.evaluation.labels.differences import differences
 from rnnlm.evaluation.labels.report import joint_exact_match, measures
-from rnnlm.evaluation.labels.significance import LabelDifference, figure_difference, figure_interval
 from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.evaluation.resampling import PERMUTATIONS, RESAMPLES, Interval
+from rnnlm.evaluation.significance import FigureDifference, figure_difference, figure_intervals
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.uses import check_same_task
@@ -42,7 +42,7 @@ class TaskDifference:
 
     first: str
     second: str
-    figures: dict[str, dict[str, LabelDifference]]
+    figures: dict[str, dict[str, FigureDifference]]
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,11 @@ def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, di
     by_column = {}
     for each, figures_of in zip(found.predictions, found.columns, strict=True):
         shown = {name: measure for name, measure in measures(each).items() if getattr(figures_of, name) is not None}
-        its = {name: figure_interval(measure, resamples=resamples, seed=seed) for name, measure in shown.items()}
-        by_column[each.column] = {name: interval for name, interval in its.items() if interval is not None}
+        by_column[each.column] = figure_intervals(shown, resamples=resamples, seed=seed)
     return by_column
 
 
-def _differences(first: TaskEvaluation, second: TaskEvaluation, resamples: int | None, seed: int) -> dict[str, dict[str, LabelDifference]]:
+def _differences(first: TaskEvaluation, second: TaskEvaluation, resamples: int | None, seed: int) -> dict[str, dict[str, FigureDifference]]:
     trials = {"resamples": resamples or RESAMPLES, "permutations": resamples or PERMUTATIONS, "seed": seed}
     pairs = zip(first.predictions, second.predictions, strict=True)
     found = {ours.column: differences(ours, theirs, **trials) for ours, theirs in pairs}

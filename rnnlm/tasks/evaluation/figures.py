@@ -12,8 +12,8 @@ import numpy as np
 
 from rnnlm.evaluation.labels.report import LabelFigures, Predictions, joint_exact_match, measures, report
 from rnnlm.evaluation.labels.signature import LabelSignature
-from rnnlm.evaluation.labels.significance import figure_interval
 from rnnlm.evaluation.labels.spans import Mode
+from rnnlm.evaluation.significance import figure_interval
 from rnnlm.events import never
 from rnnlm.interface import PADDING
 from rnnlm.neural.fitting.contracts import Verdict

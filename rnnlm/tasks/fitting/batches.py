@@ -18,9 +18,11 @@ from rnnlm.tasks.data import EncodedWords, LabelledData, padded
 POOL = 50  # batches' worth of examples that are sorted by length
 
 
-class ExampleBatches:
+class LengthBatches:
     """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of examples those of about the same length
     come together, and the batches of a pool come in a drawn order.
+
+    order_E: examples with smaller ones come first within a pool. tokens_E: how many a network reads of each. targets_E: how many each has.
 
     Raises:
         TrainingError: there are no examples, or fewer than ranks.
@@ -29,9 +31,10 @@ class ExampleBatches:
     _batches: Iterator[tuple[float, np.ndarray]]
 
     def __init__(
-        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS,
+        self, order_E: np.ndarray, tokens_E: np.ndarray, targets_E: np.ndarray, rows: int, seed: int, device: torch.device,
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
-        count = data.words_encoded.texts
+        count = len(order_E)
         if not count:
             raise TrainingError("there is nothing to train on", "the data have no examples")
         if count < ranks.count:
@@ -39,19 +42,21 @@ class ExampleBatches:
         if count < rows:
             notice(f"there are {count} examples only: batches of {count} instead of {rows}")
         self.rows = min(rows, count)
-        self.data, self.codec, self.seed, self.device, self.ranks = data, codec, seed, device, ranks
-        words_E = np.diff(data.words_encoded.word_offsets)
-        self.targets_E = words_E if codec.word_columns else np.ones_like(words_E)
+        self.order_E, self.tokens_E, self.targets_E = order_E, tokens_E, targets_E
+        self.seed, self.device, self.ranks = seed, device, ranks
         self.load_state_dict({"tokens": 0, "epochs": 0.0})
+
+    def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
+        """What the objective reads of these examples."""
+        raise NotImplementedError
 
     def next(self) -> Batch:
         self.epochs, chosen_B = next(self._batches)
-        self.tokens += int(self.data.words_encoded.token_lengths[chosen_B].sum())
+        self.tokens += int(self.tokens_E[chosen_B].sum())
         if len(chosen_B) < self.ranks.count:  # a row for each rank: some twice
             chosen_B = np.resize(chosen_B, self.ranks.count)
         share = self.ranks.share(len(chosen_B))
-        tensors = batch_tensors(self.data.words_encoded, chosen_B[share], self.device)
-        return Batch((*tensors, *label_tensors(self.data, chosen_B[share], self.device)), self.targets_E[chosen_B], share)
+        return Batch(self.tensors(chosen_B[share]), self.targets_E[chosen_B], share)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "tokens": self.tokens, "epochs": self.epochs}
@@ -62,7 +67,7 @@ class ExampleBatches:
 
     def batches(self, epochs_done: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
         """(epochs done with it, numbers of its examples) of the batches after those that `epochs_done` says are done, without end."""
-        count = self.data.words_encoded.texts
+        count = len(self.order_E)
         for epoch in itertools.count(int(epochs_done)):
             read = 0
             for chosen_B in self._epoch(np.random.default_rng((self.seed, epoch))):
@@ -72,13 +77,28 @@ class ExampleBatches:
                     yield done, chosen_B
 
     def _epoch(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        lengths = self.data.words_encoded.token_lengths
-        order = random.permutation(len(lengths))
+        order = random.permutation(len(self.order_E))
         for pool in np.split(order, range(POOL * self.rows, len(order), POOL * self.rows)):
-            by_length = pool[np.argsort(lengths[pool], kind="stable")]
+            by_length = pool[np.argsort(self.order_E[pool], kind="stable")]
             batches = np.array_split(by_length, -(-len(by_length) // self.rows))
             for number in random.permutation(len(batches)):
                 yield batches[number]
+
+
+class ExampleBatches(LengthBatches):
+    """Batches of labelled examples; what it raises is as for :class:`LengthBatches`."""
+
+    def __init__(
+        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:  # fmt: skip
+        lengths_E, words_E = data.words_encoded.token_lengths, np.diff(data.words_encoded.word_offsets)
+        targets_E = words_E if codec.word_columns else np.ones_like(words_E)
+        self.data, self.codec = data, codec
+        super().__init__(lengths_E, lengths_E, targets_E, rows, seed, device, ranks)
+
+    def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
+        inputs = batch_tensors(self.data.words_encoded, chosen_B, self.device)
+        return (*inputs, *label_tensors(self.data, chosen_B, self.device))
 
 
 def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
@@ -91,7 +111,7 @@ def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.dev
         inputs += [padded([each[:-1] - each[0] for each in offsets], 0), padded([each[1:] - each[0] - 1 for each in offsets], 0)]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
     states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
-    return (*(_on_device(array, device) for array in inputs), *states)
+    return (*(on_device(array, device) for array in inputs), *states)
 
 
 def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
@@ -102,7 +122,7 @@ def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device
             found.append(padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING))
         else:
             found.append(labels[chosen_B].T)
-    return tuple(_on_device(array, device) for array in found)
+    return tuple(on_device(array, device) for array in found)
 
 
 def _token_bounds(encoded: EncodedWords, chosen_B: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -111,6 +131,7 @@ def _token_bounds(encoded: EncodedWords, chosen_B: np.ndarray) -> Iterator[tuple
         yield int(offsets[encoded.word_offsets[each]]), int(offsets[encoded.word_offsets[each + 1]])
 
 
-def _on_device(array: np.ndarray, device: torch.device) -> Tensor:
+def on_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array of ids as int64 on the device."""
     host = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
     return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)

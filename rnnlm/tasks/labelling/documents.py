@@ -9,10 +9,10 @@ from rnnlm.tasks.codec import PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.results import TaggedSentence
 from rnnlm.tasks.labelling.tagging import Tagger, windows
 from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of, words_in
+from rnnlm.text.file_lines import numbered_lines
 from rnnlm.text.labelled.documents.opening import RAW, TABLES, detect_document_format, open_document
 from rnnlm.text.labelled.documents.raw_documents import raw_sentence
 from rnnlm.text.labelled.documents.sentence import Sentence
-from rnnlm.text.labelled.lines import numbered_lines
 from rnnlm.text.labelled.schemes import BIOES, NONE
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space

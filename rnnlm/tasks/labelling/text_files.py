@@ -14,11 +14,11 @@ from rnnlm.tasks.labelling.classifying import classified
 from rnnlm.tasks.labelling.results import ClassifiedText
 from rnnlm.tasks.labelling.tagging import windows
 from rnnlm.tasks.model import TaskModel
+from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, labels_in
-from rnnlm.text.labelled.formats import is_json
-from rnnlm.text.labelled.labelled_tables import KINDS, text_column, words_of
-from rnnlm.text.labelled.lines import numbered_lines, without_end
+from rnnlm.text.labelled.labelled_tables import text_column, words_of
 from rnnlm.text.labelled.settings import LabelledSettings
+from rnnlm.text.table_columns import KINDS
 
 TEXT_LINES = "text"
 PROBABILITY, RANK = "_probability", "rank"
@@ -53,7 +53,7 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
         return next(name for name, each in KINDS.items() if each == kind)
-    if any(is_json(line) for _, line in islice(numbered_lines(source, settings.encoding_errors), 1)):
+    if any(tables.is_json(line) for _, line in islice(numbered_lines(source, settings.encoding_errors), 1)):
         return "jsonl"
     if settings.column:
         raise TextError(f"{source} does not have a table suffix", "a column is named", "name its format with --format")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.errors import TextError, visible
+from rnnlm.text.file_lines import Line, numbered_lines
 from rnnlm.text.labelled.example import Example, LabelledText
-from rnnlm.text.labelled.lines import Line, blocks, no_column, numbered_lines
+from rnnlm.text.labelled.lines import blocks
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
+from rnnlm.text.table_columns import no_column
 
 DOCUMENT_START = "-DOCSTART-"
 SAMPLE = 3  # values of a column that messages show

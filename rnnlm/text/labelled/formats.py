@@ -5,16 +5,16 @@ from itertools import islice
 
 from rnnlm.errors import TextError, shown
 from rnnlm.files import tables
+from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.columns import is_document_start
 from rnnlm.text.labelled.labelled_lines import PREFIX
-from rnnlm.text.labelled.labelled_tables import KINDS, USUAL_LABELS, USUAL_TEXT
-from rnnlm.text.labelled.lines import numbered_lines, without_end
+from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import is_blank, split_words
+from rnnlm.text.table_columns import KINDS
 
 SAMPLE_LINES = 100
-_JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 
 
 def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
@@ -43,7 +43,7 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
     filled = [line for line in lines if not is_blank(line)]
     if not filled:
         return "label-first" if task == "classification" else "columns"  # an empty file, which whoever asked for it tells
-    if is_json(filled[0]):
+    if tables.is_json(filled[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in filled):
         return "conllu"
@@ -57,11 +57,6 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
     rows = [split_words(line) for line in filled if not is_document_start(line)]
     is_one_word = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
     return "columns" if "\t" in filled[0] or is_one_word else None
-
-
-def is_json(line: str) -> bool:
-    """Whether the first line of a file begins an object of JSON, or an array of them."""
-    return _JSON.match(line) is not None
 
 
 def is_word_of_conllu(line: str) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from sys import intern
 
 from rnnlm.errors import TextError, shown
+from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
 from rnnlm.text.labelled.labelled_tables import several_labels, text_label
-from rnnlm.text.labelled.lines import no_words, numbered_lines, without_end
+from rnnlm.text.labelled.lines import no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 

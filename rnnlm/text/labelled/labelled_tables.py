@@ -4,7 +4,6 @@ Labels of words are split at white space, or a list. In TSV and CSV such a list 
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
@@ -13,18 +12,17 @@ from typing import Any
 from rnnlm.errors import TextError, given
 from rnnlm.files import tables
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
-from rnnlm.text.labelled.lines import no_column, no_words, unequal
+from rnnlm.text.labelled.lines import no_words, unequal
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import split_words
+from rnnlm.text.table_columns import KINDS, check_length, no_column, text_of
 
-KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}  # by format
 USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
 USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
 USUAL_LABELS = {
     "tagging": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
     "classification": ("label", "labels", "class", "intent"),
 }
-_NUMBER = re.compile("[0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,7 @@ def read(source: str, settings: LabelledSettings, task: Task, kind: str, aligned
     examples = []
     asked = [name for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns) if name]
     for row in tables.rows(source, KINDS[kind], settings.encoding_errors, delimiter=settings.delimiter, columns=asked):
-        if row.is_too_long:
-            hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
+        check_length(row)
         columns = columns or columns_of([str(name) for name in row.values], row.where, settings, task)
         examples.append(_example(row, columns, settings, source, aligned))
     columns = columns or Columns("", (), ())
@@ -85,12 +81,6 @@ def text_column(names: Sequence[str], where: str, settings: LabelledSettings, ta
     return settings.column or _usual(names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column")
 
 
-def number_of(where: str) -> int:
-    """The line, row or element of a table's row, from 1."""
-    number = _NUMBER.search(where)
-    return int(number[0]) if number else 0
-
-
 def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str) -> str:
     """The column of `names` that is usually called so, or the only one."""
     for name in usual:
@@ -114,7 +104,7 @@ def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[s
         value = as_list
     if not isinstance(value, list):
         raise TextError(f"{where}: column {column!r} holds {given(value)}", "a text or a list of texts is needed")
-    words = [_label(word, where, column) for word in value]
+    words = [text_of(word, where, column) for word in value]
     if not all(words):
         raise TextError(f"{where}: column {column!r} holds an empty text in its list")
     return words
@@ -147,7 +137,7 @@ def _example(row: tables.Row, columns: Columns, settings: LabelledSettings, sour
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
     text_labels = tuple(text_label(cells[name], where, name, settings) for name in columns.texts)
-    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, number_of(where), source)
+    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 
 def text_label(value: Any, where: str, column: str, settings: LabelledSettings) -> str:
@@ -157,7 +147,7 @@ def text_label(value: Any, where: str, column: str, settings: LabelledSettings) 
         TextError: there is none, or there are several where one is needed.
     """
     if isinstance(value, list):
-        labels = [_label(label, where, column) for label in value]
+        labels = [text_of(label, where, column) for label in value]
         if not settings.multi_label:
             raise several_labels(where, labels)
         if any(not label or LABEL_SEPARATOR in label for label in labels):
@@ -165,7 +155,7 @@ def text_label(value: Any, where: str, column: str, settings: LabelledSettings) 
         return intern(joined_labels(labels))
     if value is None and settings.multi_label:
         return ""
-    label = _label(value, where, column).strip()
+    label = text_of(value, where, column).strip()
     if settings.multi_label:
         return intern(joined_labels(filter(None, map(str.strip, label.split(LABEL_SEPARATOR)))))
     if not label:
@@ -176,12 +166,3 @@ def text_label(value: Any, where: str, column: str, settings: LabelledSettings) 
 def several_labels(where: str, labels: Sequence[str]) -> TextError:
     """The error for a text with a list of labels where one is needed."""
     return TextError(f"{where}: {len(labels):,} labels of one text", "it needs one", "--multi-label learns any number of them")
-
-
-def _label(value: Any, where: str, column: str) -> str:
-    """A word or a label as text: numbers and truth values as JSON writes them."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, (str, int)):
-        raise TextError(f"{where}: column {column!r} holds {given(value)}", "words and labels are texts or whole numbers")
-    return str(value)

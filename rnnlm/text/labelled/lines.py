@@ -1,27 +1,10 @@
-"""The lines of a file with labels, numbered, and blocks of them between blank lines."""
+"""Blocks of lines between blank ones, and the errors for sentences whose words have no labels."""
 
 from collections.abc import Callable, Iterable, Iterator
 
-from rnnlm.errors import TextError, nearest
-from rnnlm.files.reading import opened, text_lines
+from rnnlm.errors import TextError
+from rnnlm.text.file_lines import Line, without_end
 from rnnlm.text.lines import is_blank
-
-Line = tuple[int, str]  # its number, from 1, and its text
-
-
-def numbered_lines(source: str, errors: str = "strict") -> Iterator[Line]:
-    """The lines of a file with their ends, without a byte order mark.
-
-    Raises:
-        TextError: it cannot be read or decoded.
-    """
-    with opened(source) as stream:
-        yield from enumerate(text_lines(source, stream, errors), start=1)
-
-
-def without_end(line: str) -> str:
-    """A line without its line end."""
-    return line.removesuffix("\n").removesuffix("\r")
 
 
 def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -57,14 +40,6 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
         before = []
     if before or has_words:
         yield before + chunk
-
-
-def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
-    """The error for a column that does not exist, which lists those that do."""
-    names = list(names)
-    hint = nearest(name, names)
-    listed = ", ".join(names) or "no columns"
-    return TextError(f"{where}: no column {name!r}", f"it has {listed}", hint if hint.startswith("did you mean") else "")
 
 
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:

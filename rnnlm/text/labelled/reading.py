@@ -1,8 +1,7 @@
 """Files with labels read into examples, whatever their format."""
 
 from collections.abc import Iterable, Sequence
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.text import sources
@@ -29,8 +28,8 @@ def read_labelled(
         TextError: a file cannot be read, its format cannot be told or is not kept, it lacks a column, or holds no examples; a sentence has
             no words, or not as many labels. UsageError: what is asked for does not go together.
     """
-    files = sources.expand(tuple(fspath(path) for path in paths))
-    label_files = sources.expand(tuple(fspath(path) for path in labels))
+    files = sources.expand_files(paths, "labels", ".conllu")
+    label_files = sources.expand_files(labels, "labels", ".conllu")
     _check(files, label_files, settings)
     if label_files:
         _check_columns(label_files[0], "parallel", settings, task)
@@ -41,10 +40,6 @@ def read_labelled(
 
 
 def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettings) -> None:
-    if hub := next((name for name in (*files, *labels) if name.startswith(sources.HUB)), None):
-        raise UsageError(f"{hub}: labels of data sets of the hub are not read", hint="save it as Parquet or JSON-lines")
-    if folder := next((name for name in (*files, *labels) if Path(name).is_dir()), None):
-        raise TextError(f"{folder} is a directory", hint=f"name its files: '{folder}/*.conllu'")
     if labels and len(labels) != len(files):
         raise UsageError(f"{len(files)} files of text and {len(labels)} of labels", "each text needs one", "name as many with --labels")
     if (settings.format == "parallel" and not labels) or (labels and settings.format not in ("auto", "parallel")):

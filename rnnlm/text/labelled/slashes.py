@@ -8,8 +8,8 @@ import re
 from sys import intern
 
 from rnnlm.errors import TextError, shown
+from rnnlm.text.file_lines import numbered_lines
 from rnnlm.text.labelled.example import Example, LabelledText
-from rnnlm.text.labelled.lines import numbered_lines
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
 

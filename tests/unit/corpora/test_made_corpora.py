@@ -8,7 +8,7 @@ import pytest
 from rnnlm import corpora
 
 PARTS = ("train", "valid", "test")
-MADE = sorted(corpora.COLUMNS)
+MADE = sorted([*corpora.COLUMNS, "dates"])
 
 
 def maker_of(name):
@@ -56,7 +56,17 @@ def test_corpora_without_labels_and_unknown_names_are_no_labelled_ones():
     travel = corpora.labelled("travel")
     assert (travel.train, travel.tasks) == (corpora.part("travel", "train"), ("tagging", "classification"))
     assert (travel.column, travel.word_columns, travel.text_columns) == ("text", ("slots",), ("intent",))
-    assert all(path.is_file() for name in MADE for path in (corpora.labelled(name).train, corpora.labelled(name).test))
+    assert all(path.is_file() for name in corpora.COLUMNS for path in (corpora.labelled(name).train, corpora.labelled(name).test))
+
+
+def test_corpora_of_pairs_have_their_parts_columns_and_settings():
+    assert corpora.paired("travel") is corpora.paired("no-such") is corpora.labelled("dates") is None
+    dates = corpora.paired("dates")
+    assert (dates.train, dates.tasks, corpora.USUAL["seq2seq"]) == (corpora.part("dates", "train"), ("seq2seq",), "dates")
+    for pairs in map(corpora.paired, corpora.PAIRS):
+        for part in (pairs.train, pairs.valid, pairs.test):
+            head = part.read_text(encoding="utf-8").partition("\n")[0]
+            assert head == f"{pairs.column}\t{pairs.target_column}"
 
 
 def test_each_word_of_a_request_has_a_label_and_spans_begin_with_b(travel):

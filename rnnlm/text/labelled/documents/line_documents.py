@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnnlm.errors import TextError
+from rnnlm.text.file_lines import Line, numbered_lines, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.columns import Layout, is_document_start, place_of
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels, end_of, on_one_line, only_labels, refuse
-from rnnlm.text.labelled.lines import Line, chunks, no_words, numbered_lines, without_end
+from rnnlm.text.labelled.lines import chunks, no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
+from rnnlm.text.file_lines import numbered_lines
 from rnnlm.text.labelled import slashes
 from rnnlm.text.labelled.columns import is_document_start
 from rnnlm.text.labelled.documents.line_documents import read_columns, read_conllu, read_slashes
 from rnnlm.text.labelled.documents.raw_documents import read_raw
 from rnnlm.text.labelled.documents.sentence import Sentence
 from rnnlm.text.labelled.documents.table_documents import read_table
-from rnnlm.text.labelled.formats import SAMPLE_LINES, is_json, is_word_of_conllu
-from rnnlm.text.labelled.lines import numbered_lines
+from rnnlm.text.labelled.formats import SAMPLE_LINES, is_word_of_conllu
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
 from rnnlm.text.lines import is_blank, split_words
@@ -36,7 +36,7 @@ def detect_document_format(source: str, settings: LabelledSettings, labels: Coll
     if kind in (tables.TSV, tables.JSON_LINES):
         return "tsv" if kind == tables.TSV else "jsonl"
     lines = [line for _, line in islice(numbered_lines(source, settings.encoding_errors), SAMPLE_LINES) if not is_blank(line.rstrip("\n"))]
-    if lines and is_json(lines[0]):
+    if lines and tables.is_json(lines[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in lines):
         return "conllu"

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rnnlm.files import tsv
+from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels, on_one_line, only_labels, refuse
 from rnnlm.text.labelled.documents.table_documents import joined
-from rnnlm.text.labelled.lines import numbered_lines, without_end
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting.split_text import SplitText, at_white_space
 from rnnlm.text.lines import is_blank

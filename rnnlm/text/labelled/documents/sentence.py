@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnlm.errors import UsageError
-from rnnlm.text.labelled.lines import without_end
+from rnnlm.text.file_lines import without_end
 
 WordLabels = Mapping[str, Sequence[str]]  # of each label column, a label of each word
 TextLabels = Mapping[str, str]  # of each column of labels of the text, its label

@@ -10,10 +10,11 @@ from typing import Any
 from rnnlm.errors import TextError
 from rnnlm.files import tables, tsv
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels
-from rnnlm.text.labelled.labelled_tables import KINDS, json_list, number_of, text_column, words_of
-from rnnlm.text.labelled.lines import no_column, no_words
+from rnnlm.text.labelled.labelled_tables import json_list, text_column, words_of
+from rnnlm.text.labelled.lines import no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
+from rnnlm.text.table_columns import KINDS, no_column
 
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
@@ -37,7 +38,7 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
         if not words:
             raise no_words(row.where)
         write = _JsonWriter(row.values) if kind == "jsonl" else _TsvWriter(names, row.values, is_first)
-        yield Sentence(tuple(words), number_of(row.where), write, cell if isinstance(cell, str) and not is_list(cell) else None)
+        yield Sentence(tuple(words), row.number, write, cell if isinstance(cell, str) and not is_list(cell) else None)
 
 
 def is_list(cell: Any) -> bool:

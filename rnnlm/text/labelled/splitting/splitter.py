@@ -9,8 +9,8 @@ import msgspec
 
 from rnnlm.errors import ModelError
 from rnnlm.text import sources
+from rnnlm.text.file_lines import numbered_lines
 from rnnlm.text.labelled.conllu import ConlluSentence, sentences
-from rnnlm.text.labelled.lines import numbered_lines
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting import mark_cuts, multiword
 from rnnlm.text.labelled.splitting.alignment import Surface, chunks, surfaces

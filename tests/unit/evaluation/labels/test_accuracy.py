@@ -1,8 +1,9 @@
 import pytest
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.counts import Measure, ratio
 from rnnlm.evaluation.labels.accuracy import accuracy_counts, label_counts
-from rnnlm.evaluation.labels.counts import Measure, by_class, macro_f1, ratio
+from rnnlm.evaluation.labels.class_counts import by_class, macro_f1
 
 GOLD = ["DET NOUN VERB".split(), ["NOUN"], []]
 PREDICTED = ["DET NOUN NOUN".split(), ["VERB"], []]

@@ -6,7 +6,8 @@ import pytest
 
 from reference import label_spans
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import GOLD, PREDICTED, RIGHT, Counts, Measure, by_class, f1, macro_f1, precision, recall
+from rnnlm.evaluation.counts import Counts, Measure
+from rnnlm.evaluation.labels.class_counts import GOLD, PREDICTED, RIGHT, by_class, f1, macro_f1, precision, recall
 from rnnlm.evaluation.labels.spans import Span, span_counts, spans
 from rnnlm.text.labelled import schemes
 

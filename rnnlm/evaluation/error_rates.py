@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import Counts
+from rnnlm.evaluation.counts import Counts, ratio
 
 References = Sequence[Sequence[Sequence[str]]]  # of each word, its references, which are symbols
 
@@ -34,17 +34,12 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
     """Edits over symbols of the nearest references; not a number where these have none. It can be above 1."""
-    return _ratio(sums_KRC[0], sums_KRC[1])
+    return ratio(sums_KRC[:2])
 
 
 def word_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
     """Wrong words over words."""
-    return _ratio(sums_KRC[2], sums_KRC[3])
-
-
-def _ratio(numerator_RC: np.ndarray, denominator_RC: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return numerator_RC.sum(axis=-1) / denominator_RC.sum(axis=-1)
+    return ratio(sums_KRC[2:])
 
 
 def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> tuple[int, int]:

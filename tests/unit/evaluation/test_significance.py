@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.counts import Counts, Measure, f1
+from rnnlm.evaluation.counts import Counts, Measure
+from rnnlm.evaluation.labels.class_counts import f1
 from rnnlm.evaluation.labels.report import Predictions, measures
-from rnnlm.evaluation.labels.significance import figure_difference, figure_interval
 from rnnlm.evaluation.resampling import permutation_p, ratio_interval
+from rnnlm.evaluation.significance import figure_difference, figure_interval
 
 LABELS = "O B-X I-X B-Y I-Y".split()
 

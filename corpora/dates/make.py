@@ -1,0 +1,248 @@
+"""Makes train.tsv, valid.tsv and test.tsv: 10,000 dates as they are written and said in English, German and French, and their ISO form.
+
+Each date occurs once, so that no phrase and no date of one part stands in another. The same seed gives the same files on every machine:
+`python make.py`.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SEED, SIZES = 19, {"train": 8000, "valid": 1000, "test": 1000}
+FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
+LANGUAGES = [*4 * ["en"], *3 * ["de"], *3 * ["fr"]]  # as often as they stand here
+
+# In braces: d and m are day and month in digits, dd and mm with a leading zero, y the year in digits and `year` in words; `nth` is the
+# day with its ending (3rd, 1er), `ordinal` the day in words; `abbr` and `wd` are short names of month and weekday, `mon` has three letters.
+FORMS = {
+    "en": """
+{month} {d}, {y}
+{month} {nth}, {y}
+{month} {d} {y}
+{d} {month} {y}
+{nth} {month} {y}
+{nth} of {month} {y}
+the {nth} of {month} {y}
+the {nth} of {month}, {y}
+{month} the {nth}, {y}
+{abbr} {d}, {y}
+{abbr} {nth}, {y}
+{d} {abbr} {y}
+{dd} {mon} {y}
+{d}-{mon}-{y}
+the {nth} day of {month} {y}
+the {nth} of {month} in the year {y}
+{weekday}, {month} {d}, {y}
+{weekday}, {d} {month} {y}
+{weekday} {month} {nth}, {y}
+{weekday} the {nth} of {month} {y}
+{wd}, {d} {mon} {y}
+{wd} {abbr} {d}, {y}
+on {month} {d}, {y}
+on the {nth} of {month} {y}
+on {weekday}, {month} {d}, {y}
+the {ordinal} of {month} {y}
+the {ordinal} of {month}, {y}
+{month} the {ordinal}, {y}
+{ordinal} of {month} {y}
+{weekday}, the {ordinal} of {month} {y}
+the {ordinal} day of {month} {y}
+the {ordinal} of {month} {year}
+the {ordinal} of {month}, {year}
+{month} {ordinal}, {year}
+{month} the {ordinal}, {year}
+on the {ordinal} of {month} {year}
+on {weekday}, the {ordinal} of {month} {year}
+""",
+    "de": """
+{d}. {month} {y}
+{dd}. {month} {y}
+{d}. {abbr} {y}
+{d}.{m}.{y}
+{dd}.{mm}.{y}
+{d}. {m}. {y}
+am {d}. {month} {y}
+am {d}.{m}.{y}
+am {dd}.{mm}.{y}
+am {d}. {month} des Jahres {y}
+vom {d}. {month} {y}
+den {d}. {month} {y}
+der {d}. {month} {y}
+{weekday}, {d}. {month} {y}
+{weekday}, den {d}. {month} {y}
+{weekday}, {dd}.{mm}.{y}
+{wd}, {dd}.{mm}.{y}
+{wd}., {d}. {abbr} {y}
+am {weekday}, dem {d}. {month} {y}
+am {weekday}, den {d}. {month} {y}
+am {ordinal}n {month} {y}
+der {ordinal} {month} {y}
+{ordinal}r {month} {y}
+{weekday}, der {ordinal} {month} {y}
+am {ordinal}n {month} im Jahr {y}
+am {ordinal}n {month} {year}
+der {ordinal} {month} {year}
+{ordinal}r {month} {year}
+am {weekday}, dem {ordinal}n {month} {year}
+""",
+    "fr": """
+{nth} {month} {y}
+{dd} {month} {y}
+{nth} {abbr} {y}
+le {nth} {month} {y}
+le {nth} {abbr} {y}
+du {nth} {month} {y}
+ce {nth} {month} {y}
+le {nth} {month} de l'an {y}
+le {nth} {month} de l'année {y}
+{weekday} {nth} {month} {y}
+{weekday}, le {nth} {month} {y}
+le {weekday} {nth} {month} {y}
+du {weekday} {nth} {month} {y}
+{weekday} {nth} {abbr} {y}
+{wd} {nth} {month} {y}
+{wd} {nth} {abbr} {y}
+le {ordinal} {month} {y}
+{weekday} {ordinal} {month} {y}
+le {weekday} {ordinal} {month} {y}
+le {ordinal} {month} {year}
+{ordinal} {month} {year}
+le {weekday} {ordinal} {month} {year}
+le {ordinal} {month} de l'an {year}
+""",
+}
+MONTHS = {
+    "en": "January February March April May June July August September October November December",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+}
+SHORT_MONTHS = {
+    "en": "Jan. Feb. Mar. Apr. May June July Aug. Sept. Oct. Nov. Dec.",
+    "de": "Jan. Feb. März Apr. Mai Juni Juli Aug. Sept. Okt. Nov. Dez.",
+    "fr": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+}
+WEEKDAYS = {
+    "en": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    "de": "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
+    "fr": "lundi mardi mercredi jeudi vendredi samedi dimanche",
+}
+SHORT_WEEKDAYS = {"en": "Mon Tue Wed Thu Fri Sat Sun", "de": "Mo Di Mi Do Fr Sa So", "fr": "lun. mar. mer. jeu. ven. sam. dim."}
+UNITS = {  # from nought
+    "en": "zero one two three four five six seven eight nine ten eleven twelve"
+    " thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
+    "de": "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"
+    " dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn",
+    "fr": "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf",
+}
+TENS = {  # from twenty; French counts on from sixty and eighty up to nineteen
+    "en": "twenty thirty forty fifty sixty seventy eighty ninety",
+    "de": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+    "fr": "vingt trente quarante cinquante soixante soixante quatre-vingt quatre-vingt",
+}
+ENGLISH_ORDINALS = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
+GERMAN_ORDINALS = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte"}
+
+
+def number(language: str, value: int) -> str:
+    """A number from 1 to 99 in words, as it stands in a longer one (German "ein", not "eins")."""
+    units, tens = UNITS[language].split(), TENS[language].split()
+    if value < 20:
+        return units[value]
+    ten, unit = divmod(value, 10)
+    if language == "fr" and ten in (7, 9):
+        unit += 10
+    if unit == 0:
+        return tens[ten - 2]
+    if language == "de":
+        return f"{units[unit]}und{tens[ten - 2]}"
+    link = " et " if language == "fr" and unit in (1, 11) and ten < 8 else "-"
+    return f"{tens[ten - 2]}{link}{units[unit]}"
+
+
+def ordinal(language: str, day: int) -> str:
+    """A day in words: third, dritte, trois (French counts days, but for the first)."""
+    words = number(language, day)
+    if language == "fr":
+        return "premier" if day == 1 else words
+    if language == "de":
+        return GERMAN_ORDINALS.get(day) or words + ("te" if day < 20 else "ste")
+    ten, link, last = words.rpartition("-")
+    return ten + link + (ENGLISH_ORDINALS.get(last) or (f"{last[:-1]}ieth" if last[-1] == "y" else f"{last}th"))
+
+
+def years(language: str, year: int) -> list[str]:
+    """A year in words, in the ways that are usual."""
+    century, rest = divmod(year, 100)
+    if language == "de":
+        words = number("de", rest) + ("s" if rest == 1 else "") if rest else ""
+        return [("neunzehnhundert" if century == 19 else "zweitausend") + words]
+    words = number(language, rest) if rest else ""
+    if language == "fr":
+        return [f"{'mille neuf cent' if century == 19 else 'deux mille'} {words}".strip()]
+    if not rest:
+        return ["nineteen hundred" if century == 19 else "two thousand"]
+    if century == 19:
+        return [f"nineteen oh {words}", f"nineteen hundred and {words}"] if rest < 10 else [f"nineteen {words}"]
+    return [f"two thousand and {words}", f"two thousand {words}"] + ([f"twenty {words}"] * 2 if rest >= 10 else [])
+
+
+def nth(language: str, day: int) -> str:
+    """A day in digits with its ending, where the language has one without a point."""
+    if language == "en":
+        return f"{day}{'th' if 10 < day < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th')}"
+    return "1er" if language == "fr" and day == 1 else str(day)
+
+
+def forms(language: str) -> list[str]:
+    return FORMS[language].strip().split("\n")
+
+
+def phrase(language: str, form: str, when: date, pick: Callable[[list[str]], str]) -> str:
+    """The date in one of the forms; `pick` chooses where there is a choice."""
+    month = MONTHS[language].split()[when.month - 1]
+    abbr = SHORT_MONTHS[language].split()[when.month - 1]
+    return form.format(
+        d=when.day, dd=f"{when.day:02}", m=when.month, mm=f"{when.month:02}", y=when.year, month=month, mon=month[:3],
+        abbr=pick([abbr, abbr.rstrip(".")]) if language == "en" else abbr, nth=nth(language, when.day),
+        ordinal=ordinal(language, when.day), year=pick(years(language, when.year)),
+        weekday=WEEKDAYS[language].split()[when.weekday()], wd=SHORT_WEEKDAYS[language].split()[when.weekday()],
+    )  # fmt: skip
+
+
+def parts() -> dict[str, list[tuple[str, str]]]:
+    """(phrase, ISO form) of each row of each part. All chance comes from one seed."""
+    chance = random.Random(SEED).random  # the one method whose numbers are the same in all versions of Python
+    days, rows = list(range(FIRST.toordinal(), LAST.toordinal() + 1)), {}
+
+    def pick(choices: list[str]) -> str:
+        return choices[int(chance() * len(choices))]
+
+    for part, size in SIZES.items():
+        rows[part] = []
+        for _ in range(size):
+            when = date.fromordinal(days.pop(int(chance() * len(days))))
+            language = pick(LANGUAGES)
+            written = phrase(language, pick(forms(language)), when, pick)
+            case = chance()
+            rows[part].append((written if case < 0.7 else written.lower() if case < 0.9 else written.upper(), when.isoformat()))
+    return rows
+
+
+def files() -> dict[str, str]:
+    """What each file holds, by its name."""
+    return {f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("phrase", "iso"), *rows]) for part, rows in parts().items()}
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")

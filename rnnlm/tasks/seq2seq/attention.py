@@ -1,0 +1,81 @@
+"""Attention: what the decoder sees of a source at each step.
+
+With h a state of the decoder and m_s what the encoder gives for the source's token s:
+
+    dot:      e_s = h . m_s                      (Luong et al. 2015)
+    general:  e_s = h . (W m_s)                  (Luong et al. 2015)
+    additive: e_s = v . tanh(W h + U m_s)        (Bahdanau et al. 2015)
+
+    a = softmax of e over the source's own tokens,  context = sum of a_s m_s
+
+Shapes: T target time, S source time, M sources, B rows, k rows of each source, H width of the memory, D of h, A of the keys.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.tasks.padding import is_word
+from rnnlm.tasks.seq2seq.settings import AttentionKind
+
+
+class Memory(NamedTuple):
+    """What the decoder sees of M sources. states_SMH: the encoder's outputs, zeros in padding. keys_SMA: what states of the decoder are
+    compared with, None without attention. lengths_M: tokens of each source, `</s>` counted."""
+
+    states_SMH: Tensor
+    keys_SMA: Tensor | None
+    lengths_M: Tensor
+
+    def select(self, chosen_N: Tensor) -> "Memory":
+        """That of the chosen sources."""
+        keys_SNA = None if self.keys_SMA is None else self.keys_SMA[:, chosen_N]
+        return Memory(self.states_SMH[:, chosen_N], keys_SNA, self.lengths_M[chosen_N])
+
+
+class Attention(nn.Module):
+    """`kind` of attention of states of width D to memories of width H; additive ones compare vectors of width A = `size`."""
+
+    def __init__(self, kind: AttentionKind, width: int, memory_width: int, size: int) -> None:
+        super().__init__()
+        self.kind = kind
+        compared = size if kind == "additive" else width
+        self.key = nn.Linear(memory_width, compared, bias=False) if kind != "dot" else nn.Identity()
+        self.query = nn.Linear(width, compared, bias=False) if kind == "additive" else nn.Identity()
+        self.scale = nn.Parameter(torch.empty(1, compared)) if kind == "additive" else None
+
+    def forward(self, h_TBD: Tensor, memory: Memory, of_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Contexts (T, B, H) and weights (T, B, S), zeros at padding. of_B: the source of each row; None: row b reads source b."""
+        memory = memory if of_B is None else by_group(memory, of_B)
+        assert memory.keys_SMA is not None
+        S, M, _ = memory.states_SMH.shape
+        T, B, _ = h_TBD.shape
+        query_MNA = self.query(h_TBD).view(T, M, B // M, -1).transpose(0, 1).flatten(1, 2)  # N = T k
+        is_padding_M1S = ~is_word(S, memory.lengths_M).t().unsqueeze(1)
+        scores_MNS = self._scores(query_MNA, memory.keys_SMA.transpose(0, 1))
+        weights_MNS = scores_MNS.to(memory.states_SMH.dtype).masked_fill(is_padding_M1S, -torch.inf).softmax(dim=2)
+        context_MNH = torch.bmm(weights_MNS, memory.states_SMH.transpose(0, 1))
+        return self._rows(context_MNH, T), self._rows(weights_MNS, T)
+
+    def _scores(self, query_MNA: Tensor, keys_MSA: Tensor) -> Tensor:
+        if self.scale is None:
+            return torch.bmm(query_MNA.to(keys_MSA.dtype), keys_MSA.transpose(1, 2))
+        sum_MNSA = query_MNA.unsqueeze(2) + keys_MSA.unsqueeze(1)
+        return nn.functional.linear(torch.tanh(sum_MNSA), self.scale).squeeze(3)
+
+    @staticmethod
+    def _rows(x_MNX: Tensor, T: int) -> Tensor:
+        """(T, B, X), the rows of a source beside each other."""
+        return x_MNX.unflatten(1, (T, -1)).transpose(0, 1).flatten(1, 2)
+
+
+def by_group(memory: Memory, of_B: Tensor) -> Memory:
+    """The memory of rows that stand in equal groups by source, one for each group; of rows that do not, one for each row."""
+    if of_B.device.type == "meta":  # which does not know the sources
+        return memory.select(of_B)
+    of_G, rows_G = torch.unique_consecutive(of_B, return_counts=True)
+    if len(of_G) * int(rows_G[0]) != len(of_B) or not bool((rows_G == rows_G[0]).all()):
+        return memory.select(of_B)
+    is_all = len(of_G) == len(memory.lengths_M) and bool((of_G == torch.arange(len(of_G), device=of_G.device)).all())
+    return memory if is_all else memory.select(of_G)

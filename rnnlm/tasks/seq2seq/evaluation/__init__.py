@@ -1,0 +1,1 @@
+"""Encoder-decoders measured: perplexity of the target, and figures of what they write."""

@@ -1,0 +1,67 @@
+"""The objective and the validation of an encoder-decoder: cross-entropy of the target, and figures of what it decodes."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.tasks.seq2seq.data import PairedData
+from rnnlm.tasks.seq2seq.evaluation import figures
+from rnnlm.tasks.seq2seq.fitting.fitting_settings import CRITERIA, Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+
+
+class TargetLoss:
+    """An Objective: the cross-entropy of the target's tokens given the source and the tokens before, per token. model: reads the network in
+    the precision of training."""
+
+    is_exact = True
+
+    def __init__(self, model: Seq2SeqModel, settings: Seq2SeqFittingSettings) -> None:
+        self.reader, self.network = model, model.network
+        self.label_smoothing, self.own_words = settings.label_smoothing, settings.own_words
+        self.uniform_nats = math.log(model.codec.size)
+
+    def initial_carry(self, rows: int) -> Carry:
+        return ()
+
+    def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
+        sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
+        nats = self.network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB, self.label_smoothing, self.own_words)
+        return Loss(nats, 0.0, ())
+
+    def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
+        return -float(self.reader.score_tensors(*tensors).sum())
+
+    def weights_changed(self) -> None:
+        pass
+
+    def model(self) -> Seq2SeqModel:
+        return Seq2SeqModel(self.network, self.reader.codec)
+
+
+class PairValidation:
+    """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that one, too. Each rank measures all of it."""
+
+    def __init__(self, data: PairedData, model: Seq2SeqModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
+        self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
+
+    def __str__(self) -> str:
+        return f"{self.data.sentences:,} pairs, {self.model.precision}"
+
+    def run(self, stop: Callable[[], bool]) -> Verdict | None:
+        own_stop = self.ranks.own_stop(stop)
+        logprob_N = figures.target_scores(self.model, self.data, own_stop)
+        found = {} if self.criterion == "loss" or logprob_N is None else figures.decoded(self.model, self.data, stop=own_stop)
+        stopped = self.ranks.totals(float(logprob_N is None or found is None))[0]
+        self.ranks.synchronize()
+        if stopped or logprob_N is None or found is None:
+            return None
+        loss = -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+        loss = loss if math.isfinite(loss) else math.inf
+        if self.criterion == "loss":
+            return Verdict(loss, loss, "loss_nats")
+        return Verdict(loss, found[self.criterion], self.criterion, CRITERIA[self.criterion], {"loss_nats": loss, **found})

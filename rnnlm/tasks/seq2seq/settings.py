@@ -1,0 +1,191 @@
+"""The shape of each kind of encoder-decoder: what can be set, and what contradicts itself. It does not import torch.
+
+The inherited settings of recurrent layers are those of the encoder; connections and the form of the cell hold for the decoder, too.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import ANY, Probability, from_stored
+from rnnlm.errors import ModelError, SettingsError
+from rnnlm.neural.input_settings import Depth, InputSettings, Width
+from rnnlm.neural.needs import OF_NETWORKS
+from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
+
+AttentionKind = Literal["dot", "general", "additive"]
+
+OF_SEQ2SEQ = {
+    **OF_NETWORKS,
+    "embedding_size": OF_NETWORKS["init_embedding"],
+    "dropout_between": {"layers": range(2, 101), "decoder_layers": range(2, 101)},
+    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
+    "init_output": {"tied_embeddings": (None,)},
+    "attention_size": {"attention": ("additive",)},
+}
+CELLS: dict[str, type[RecurrentSettings]] = {"rnn": ElmanCell, "gru": GruCell, "lstm": LstmCell, "qrnn": QrnnCell}
+
+
+@dataclass(frozen=True)
+class TargetWords(InputSettings):
+    """The target's word vectors, which the output layer may share."""
+
+    shared: bool = True
+
+    @property
+    def is_tied(self) -> bool:
+        return self.shared
+
+
+@dataclass(frozen=True)
+class Seq2SeqSettings(RecurrentSettings):
+    """What all encoder-decoders have. Widths of what is read and given follow from it: see the properties."""
+
+    NEEDS = OF_SEQ2SEQ
+
+    task: Annotated[Literal["seq2seq"], Meta(description="what is learned")] = "seq2seq"
+
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
+    target_embedding_size: Annotated[
+        Width | None, Meta(description="width of the target's word vectors; none: as wide as the source's")
+    ] = None
+    hidden_size: Annotated[Width, Meta(description="width of the encoder's layers, in each direction")] = 256
+    layers: Annotated[Depth, Meta(description="recurrent layers of the encoder")] = 1
+    bidirectional: Annotated[
+        bool, Meta(description="a second layer beside each one of the encoder reads the source from the last token to the first")
+    ] = True
+    decoder_model: Annotated[
+        Literal["rnn", "gru", "lstm", "qrnn"] | None,
+        Meta(description="kind of the decoder's layers, in its default form; none: as the encoder's"),
+    ] = None
+    decoder_layers: Annotated[Depth, Meta(description="recurrent layers of the decoder")] = 1
+    decoder_hidden_size: Annotated[
+        Width | None, Meta(description="width of the decoder's layers; none: that of what the encoder gives for each token")
+    ] = None
+    attention: Annotated[
+        AttentionKind | None,
+        Meta(description="how the decoder looks at the source: scores h m, h W m (Luong et al. 2015) or v tanh(W h + U m) "
+             "(Bahdanau et al. 2015); none: only through its first state"),
+    ] = "general"  # fmt: skip
+    attention_size: Annotated[
+        Width | None, Meta(description="attention=additive: width of what is compared; none: that of the decoder")
+    ] = None
+    input_feeding: Annotated[
+        bool, Meta(description="the decoder reads its last attentional vector beside each word (Luong et al. 2015)")
+    ] = False
+    bridge: Annotated[
+        Literal["last", "mean"] | None,
+        Meta(description="the decoder's first state is learned from the encoder's last hidden states (backward: at the first token), or "
+             "from the mean of its outputs; none: zeros"),
+    ] = "last"  # fmt: skip
+    tied_embeddings: Annotated[
+        Literal["target", "all"] | None,
+        Meta(description="output weights are the target's word vectors; all: the source's word vectors, too (one vocabulary for both)"),
+    ] = "target"
+    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors, and on what input feeding feeds")] = 0.2
+    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.2
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.2
+
+    def __post_init__(self) -> None:
+        if self.characters:
+            why = "the network has a vector for each token on either side"
+            raise SettingsError("characters is not possible with task = seq2seq", why, "set tokenizer=char to read characters")
+        super().__post_init__()
+        if not self.attention and not self.bridge:
+            what = "attention = none and bridge = none hide the source from the decoder"
+            raise SettingsError(what, hint="set bridge=last or mean, or attention=general")
+        if self.input_feeding and not self.attention:
+            why = "attention is none: there is no attentional vector to feed"
+            raise SettingsError("input_feeding needs attention", why, "set attention=general, or input_feeding=false")
+        if self.attention == "dot" and self.decoder.output_width != self.output_width:
+            why = f"the encoder gives {self.output_width} numbers for each token, the decoder {self.decoder.output_width}"
+            raise SettingsError("attention = dot needs equal widths", why, "set attention=general, or decoder_hidden_size=none")
+        if self.tied_embeddings == "all" and self.target_width != self.embedding_size:
+            why = f"embedding_size is {self.embedding_size}, target_embedding_size is {self.target_embedding_size}"
+            raise SettingsError("tied_embeddings = all needs word vectors of equal width", why, "set target_embedding_size=none")
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def target_width(self) -> int:
+        """Width of the target's word vectors."""
+        return self.target_embedding_size or self.embedding_size
+
+    @property
+    def decoder_width(self) -> int:
+        """Width of the decoder's layers."""
+        return self.decoder_hidden_size or self.output_width
+
+    @property
+    def features_width(self) -> int:
+        """Width of what the output layer reads; with attention also that of the attentional vector."""
+        if self.tied_embeddings:
+            return self.target_width
+        return self.decoder_width if self.attention else self.decoder.output_width
+
+    @property
+    def fed_width(self) -> int:
+        """Width of what input feeding adds to what the decoder reads, 0 without it."""
+        return self.features_width if self.input_feeding else 0
+
+    @property
+    def compared_width(self) -> int:
+        """Width of the vectors that additive attention compares."""
+        return self.attention_size or self.decoder_width
+
+    @property
+    def target_words(self) -> TargetWords:
+        """How the target's words are read."""
+        return TargetWords(
+            embedding_size=self.target_width, dropout_embedding=self.dropout_embedding, init_range=self.init_range,
+            shared=bool(self.tied_embeddings),
+        )  # fmt: skip
+
+    @property
+    def decoder(self) -> RecurrentSettings:
+        """The decoder's layers: of another cell than the encoder's in its default form, else in the encoder's."""
+        kind = CELLS[self.decoder_model or self.model]
+        common = RecurrentSettings if self.decoder_model not in (None, self.model) else kind
+        own = {
+            "model": self.decoder_model or self.model, "embedding_size": self.target_width + self.fed_width,
+            "hidden_size": self.decoder_width, "layers": self.decoder_layers, "layer_sizes": None,
+        }  # fmt: skip
+        return kind(**{**{each.name: getattr(self, each.name) for each in fields(common)}, **own})
+
+
+@dataclass(frozen=True)
+class ElmanSeq2Seq(Seq2SeqSettings, ElmanCell):
+    """Of `rnn`."""
+
+
+@dataclass(frozen=True)
+class GruSeq2Seq(Seq2SeqSettings, GruCell):
+    """Of `gru`."""
+
+
+@dataclass(frozen=True)
+class LstmSeq2Seq(Seq2SeqSettings, LstmCell):
+    """Of `lstm`."""
+
+
+@dataclass(frozen=True)
+class QrnnSeq2Seq(Seq2SeqSettings, QrnnCell):
+    """Of `qrnn`."""
+
+
+KINDS: dict[str, type[Seq2SeqSettings]] = {"rnn": ElmanSeq2Seq, "gru": GruSeq2Seq, "lstm": LstmSeq2Seq, "qrnn": QrnnSeq2Seq}
+
+
+def stored(settings: dict[str, Any]) -> Seq2SeqSettings:
+    """The settings of an encoder-decoder that a model folder stores.
+
+    Raises:
+        ModelError: a value is not valid.
+    """
+    kind = settings.get("model")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of encoder-decoder")
+    return from_stored(KINDS[kind], settings)

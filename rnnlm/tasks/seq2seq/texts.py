@@ -1,0 +1,128 @@
+"""The data of an encoder-decoder's training run: pairs read, held out, and encoded; and the figures at the end."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rnnlm.corpora as corpora
+from rnnlm.config import ASKED, Resolved
+from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.models import registry
+from rnnlm.tasks.seq2seq.data import PairedData, PairTrainingData, encode_pairs
+from rnnlm.tasks.seq2seq.evaluation import figures
+from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.tokenizers import SourceTokenizerSettings, TargetTokenizerSettings, check_target, make_codec
+from rnnlm.text.holdout import HoldoutSettings
+from rnnlm.text.lines import Progress
+from rnnlm.text.parallel.pair import ParallelText
+from rnnlm.text.parallel.reading import read_pairs
+from rnnlm.text.parallel.settings import ParallelSettings
+
+TEXT_SETTINGS = (SourceTokenizerSettings, TargetTokenizerSettings, ParallelSettings, HoldoutSettings)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is trained on and evaluated on, as :class:`rnnlm.training.texts.Texts` has it."""
+
+    data: PairTrainingData
+    valid_is: str
+    test: PairedData | None
+    overlaps: dict[str, Any] = field(default_factory=dict)
+
+
+def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved` what is found out on the way: format and
+    columns of the data, and the settings of tokenizers that are given.
+
+    Raises:
+        TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read. UsageError: what is given contradicts what is
+            asked for.
+    """
+    names = _parts(request, resolved)
+    train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
+    settings = _taken_over(train, resolved)
+    valid, test = (
+        read_pairs(names[part], settings, _references(getattr(request, f"{part}_target"))) if names[part] else None
+        for part in ("valid", "test")
+    )
+    valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
+    if valid is None and (share := resolved.make(HoldoutSettings).holdout):
+        train, valid, valid_is = _held_out(train, share)
+    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train)})
+    check_target(codec.target)
+    longest = resolved.make(Seq2SeqFittingSettings).longest
+    encoded = encode_pairs(codec, train, longest)
+    if not encoded.sentences:
+        raise TextError("no pairs are left to train on", f"all have more than {longest:,} tokens", "raise longest")
+    if left_out := sum(len(each.references) for each in train.pairs) - encoded.sentences:
+        notice(f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are left out (longest={longest})")
+    others = [None if each is None else encode_pairs(codec, each) for each in (valid, test)]
+    return Texts(PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
+
+
+def results(model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool) -> dict[str, dict[str, Any]]:
+    """The figures of a model on data by name."""
+    return {name: figures.evaluate(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+
+
+def is_spelled(text: ParallelText) -> bool:
+    """Whether the sources are spelled: letters split by spaces."""
+    return all(len(each) == 1 for pair in text.pairs for each in pair.source.split()) and any(" " in each.source for each in text.pairs)
+
+
+def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The target files of the training text, one for each of its files."""
+    return (files,) if files else ()
+
+
+def _references(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The target files of a text that is evaluated on, each of them one reference."""
+    return tuple((each,) for each in files)
+
+
+def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
+    """The files of each part: those that are named, or those of a bundled corpus, whose columns and settings then go into `resolved`.
+
+    Raises:
+        UsageError: the bundled corpus serves another task.
+    """
+    names = {"train": request.text or (corpora.USUAL["seq2seq"],), "valid": request.valid, "test": request.test}
+    name = names["train"][0]
+    if Path(name).is_file() or name not in corpora.names():
+        return names
+    corpus = corpora.paired(name)
+    if corpus is None:
+        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=f"use --task {corpora.TASKS[name][0]}")
+    if len(names["train"]) > 1:
+        raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task seq2seq")
+    for setting, value in {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}.items():
+        if resolved.origins[setting] == "default":
+            resolved.values[setting], resolved.origins[setting] = value, "the bundled corpus"
+    return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}
+
+
+def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
+    """Puts the format and columns that were detected in the training data into `resolved`, so that all parts are read alike."""
+    has_columns = text.format != "parallel"
+    told = {"format": text.format} | ({"column": text.source_name, "target_column": text.target_name} if has_columns else {})
+    for name, value in told.items():
+        if resolved.values[name] in (None, "auto") or resolved.origins[name] not in ASKED:
+            resolved.values[name], resolved.origins[name] = value, "the data"
+    return replace(resolved.make(ParallelSettings), format="auto" if not has_columns else resolved.values["format"])
+
+
+def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:
+    """The text without a share of its sources, drawn at random, the same ones each time, and that share. Pairs of one source stay
+    together."""
+    sources = list(dict.fromkeys(each.source for each in text.pairs))
+    count = round(len(sources) * share)
+    if not count or count == len(sources):
+        notice("there are too few pairs to hold some out for validation: the last weights are kept")
+        return text, None, "none: there are too few pairs"
+    drawn = {sources[place] for place in np.random.default_rng(0).permutation(len(sources))[:count].tolist()}
+    train, held_out = (tuple(each for each in text.pairs if (each.source in drawn) == is_held) for is_held in (False, True))
+    return replace(text, pairs=train), replace(text, pairs=held_out), f"{len(held_out):,} pairs drawn at random, held out"

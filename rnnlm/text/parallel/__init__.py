@@ -1,0 +1,1 @@
+"""Parallel text: a source and its targets, line by line."""

@@ -1,0 +1,91 @@
+"""The bundled dates: each phrase means the date beside it."""
+
+import importlib.util
+import re
+from datetime import date
+
+import pytest
+
+from rnnlm import corpora
+
+PARTS = ("train", "valid", "test")
+WEEKDAYS = ["monday montag lundi", "tuesday dienstag mardi", "wednesday mittwoch mercredi", "thursday donnerstag jeudi",
+            "friday freitag vendredi", "saturday samstag samedi", "sunday sonntag dimanche"]  # fmt: skip
+WEEKDAY_OF = {name: day for day, names in enumerate(WEEKDAYS) for name in names.split()}
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location("make_dates", corpora.FOLDER / "dates" / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """(phrase in lower case, date) of each row of each part."""
+    found = {}
+    for part in PARTS:
+        lines = corpora.part("dates", part).read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "phrase\tiso"
+        found[part] = [(phrase.lower(), date.fromisoformat(iso)) for phrase, iso in (line.split("\t") for line in lines[1:])]
+    return found
+
+
+def test_no_phrase_and_no_date_occurs_twice(rows):
+    assert [len(rows[part]) for part in PARTS] == [8000, 1000, 1000]
+    every = [row for part in PARTS for row in rows[part]]
+    assert len({phrase for phrase, _ in every}) == len({when for _, when in every}) == 10_000
+    assert {when.year for _, when in every} == set(range(1900, 2100))
+
+
+def test_figures_and_weekdays_of_a_phrase_are_those_of_its_date(rows):
+    in_figures = 0
+    for phrase, when in (row for part in PARTS for row in rows[part]):
+        figures = [int(figure) for figure in re.findall(r"\d+", phrase)]
+        year = [when.year] if re.search(r"\d{4}", phrase) else []
+        if re.fullmatch(r"[^\d]*\d+\. ?\d+\. ?\d+", phrase):
+            in_figures += 1
+            assert figures == [when.day, when.month, when.year], phrase
+        else:  # the day may be in words
+            assert figures in ([when.day, *year], year), phrase
+        named = [WEEKDAY_OF[word] for word in re.findall(r"\w+", phrase) if word in WEEKDAY_OF]
+        assert named in ([], [when.weekday()]), phrase
+    assert in_figures > 500
+
+
+def test_every_form_has_the_day_the_month_and_the_year(maker):
+    for language, size, days, months, years in (
+        ("en", 37, "3 03 3rd third", "May", "2024 twenty two"),
+        ("de", 29, "3 03 dritte dritten dritter", "Mai 5 05", "2024 zweitausendvierundzwanzig"),
+        ("fr", 23, "3 03 trois", "mai", "2024 deux"),
+    ):
+        written = [maker.phrase(language, form, date(2024, 5, 3), lambda choices: choices[-1]) for form in maker.forms(language)]
+        assert len(set(maker.forms(language))) == len(written) == size
+        for phrase in written:
+            words = re.findall(r"\w+", phrase)
+            for some in (days, months, years):
+                assert set(words) & set(some.split()), phrase
+
+
+@pytest.mark.parametrize(
+    ("language", "when", "day", "year"),
+    [
+        ("en", date(1905, 1, 1), "first", {"nineteen oh five", "nineteen hundred and five"}),
+        ("en", date(1900, 1, 12), "twelfth", {"nineteen hundred"}),
+        ("en", date(2000, 1, 20), "twentieth", {"two thousand"}),
+        ("en", date(2024, 1, 23), "twenty-third", {"twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"}),
+        ("de", date(1901, 1, 1), "erste", {"neunzehnhunderteins"}),
+        ("de", date(1981, 1, 17), "siebzehnte", {"neunzehnhunderteinundachtzig"}),
+        ("de", date(2000, 1, 31), "einunddreißigste", {"zweitausend"}),
+        ("fr", date(1971, 1, 1), "premier", {"mille neuf cent soixante et onze"}),
+        ("fr", date(1981, 1, 21), "vingt et un", {"mille neuf cent quatre-vingt-un"}),
+        ("fr", date(1991, 1, 22), "vingt-deux", {"mille neuf cent quatre-vingt-onze"}),
+        ("fr", date(1980, 1, 31), "trente et un", {"mille neuf cent quatre-vingt"}),
+        ("fr", date(2077, 1, 30), "trente", {"deux mille soixante-dix-sept"}),
+    ],
+)
+def test_days_and_years_are_put_in_words_as_the_language_has_them(maker, language, when, day, year):
+    assert maker.ordinal(language, when.day) == day
+    assert set(maker.years(language, when.year)) == year
