@@ -6,6 +6,7 @@ They are named here, so that what else lies in a checkout's corpora/ is never ta
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
@@ -38,8 +39,8 @@ COLUMNS = {  # of a corpus with labels: the column that is read, those that labe
     "words-and-tags": ("form", ("upos",), ()),
 }
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
-    "answers": ("remark", "reply", {"lowercase": "true", "split_punctuation": "true", "target_split_punctuation": "true"}),
-    "dates": ("phrase", "iso", {"tokenizer": "char", "lowercase": "true", "target_tokenizer": "char"}),
+    "answers": ("remark", "reply", {"tokenizer": "word", "split_punctuation": True, "lowercase": True}),
+    "dates": ("phrase", "iso", {"tokenizer": "char", "lowercase": True}),
 }
 
 
@@ -65,7 +66,7 @@ class Paired:
     test: Path
     column: str  # the source
     target_column: str
-    settings: Mapping[str, str]  # that suit it, as --set takes them; used unless others are asked for
+    settings: Mapping[str, Any]  # that suit it; used unless others are asked for
     tasks: tuple[str, ...]
 
 
