@@ -14,6 +14,8 @@ from rnnlm.models.uses import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
+ScoringModel = LanguageModel | LabelModel | str | Path  # of those that score lines, or the name of one
+
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
@@ -48,6 +50,18 @@ def language_model_of(model: LanguageModel | str | Path, device: str | Device = 
     """
     uses.check_is_language_model(task_of(model), called(model))
     return model_of(model, device)
+
+
+def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
+    """What gives the probabilities of lines: the language model itself, or as :func:`load` opens it; of an encoder-decoder its decoder,
+    which begins each in the state of its source.
+
+    Raises:
+        As :func:`load`. UsageError: it is a model of labels.
+    """
+    uses.check_use("score", task := task_of(model), called(model))
+    opened: Any = load(model, device) if isinstance(model, (str, os.PathLike)) else model
+    return opened.decoder if task == uses.SEQ2SEQ else opened
 
 
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
