@@ -33,7 +33,8 @@ WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"
 class Written:
     """What a model writes for sources, and how good that is.
 
-    main: the name of the figure that counts: of spelled sources word_error_rate, of others bleu. by_length: by tokens of the source,
+    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where the references are
+    too short for BLEU, which counts four words in a row. by_length: by tokens of the source,
     without `</s>`. of_tokenizer: the figures of references put through the target's tokenizer, beyond which no model gets; None where it
     loses nothing. signatures: of each figure. translations: in the order in which the sources first appear.
     """
@@ -45,10 +46,11 @@ class Written:
     decoding: DecodingSettings
     signatures: Mapping[str, str]
     translations: Translations = field(repr=False, compare=False)
+    has_bleu: bool = True  # whether a reference is long enough for it
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name, in JSON's types."""
-        figures = self.figures.to_dict()
+        figures = self.figures.to_dict() | ({} if self.has_bleu else {"bleu": None})
         of_all = {name: figures.pop(name) for name in ("lowercase", "spelled")}
         sacrebleu = {name: figures.pop(f"{name}_signature") for name in ("bleu", "chrf")}
         return {
@@ -103,9 +105,8 @@ def evaluate(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False)
     """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources: `low` and `high` of the figure that counts,
     `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)
-    if not has_intervals:
-        return found.to_dict()
-    return found.to_dict() | _bounds(found)
+    result = found.to_dict() | (_bounds(found) if has_intervals else {})
+    return {name: value for name, value in result.items() if name != "by_length"}  # which `rnnlm eval` shows
 
 
 def _bounds(found: PairEvaluation) -> dict[str, float | None]:
@@ -139,10 +140,11 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings) 
     translations = translations_of(model.codec, data, texts)
     of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
+    has_bleu = of_tokenizer.bleu > 0
     return Written(
-        measure_translations(translations), "word_error_rate" if model.codec.spelled else "bleu",
+        measure_translations(translations), "word_error_rate" if model.codec.spelled else "bleu" if has_bleu else "exact_match",
         tuple(by_length(measures(translations), lengths_N)), None if of_tokenizer.is_perfect else of_tokenizer, decoding,
-        _signatures(model, data, translations.settings, decoding), translations,
+        _signatures(model, data, translations.settings, decoding), translations, has_bleu,
     )  # fmt: skip
 
 
