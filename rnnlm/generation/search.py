@@ -15,7 +15,6 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from rnnlm import arrays
 from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
 from rnnlm.generation.best_tokens import best_tokens
@@ -24,6 +23,7 @@ from rnnlm.generation.word_constraints import Ban
 from rnnlm.interface import Array, LanguageModel, State
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
+FEW = 8  # tokens that are forbidden at every step, so many without a copy of the scores
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Reader:
         self.most_rows = max(1, MOST_CELLS // model.tokenizer.size)
         unk_id = model.tokenizer.unk_id
         forbidden = [] if settings.unknown or unk_id is None else [unk_id]
-        self.always = np.array(sorted({*forbidden, *(ban.always.tolist() if ban else ())}), dtype=np.int64)
+        self.always = sorted({*forbidden, *(ban.always.tolist() if ban else ())})
 
     def read(self, input_R: np.ndarray, state: State, beams: _Beams) -> tuple[np.ndarray, np.ndarray, State]:
         """Tokens (R, K) and their log-probabilities (R, K), and the state after the inputs."""
@@ -162,17 +162,14 @@ class _Reader:
         return *map(np.concatenate, zip(*parts, strict=True)), self.model.concat_states(states)
 
     def _best(self, logprob_RV: Array, beams: _Beams, first: int) -> tuple[np.ndarray, np.ndarray]:
-        return best_tokens(self._allowed(logprob_RV, beams, first), self.count)
-
-    def _allowed(self, logprob_RV: Array, beams: _Beams, first: int) -> Array:
-        """The scores with -inf at what is forbidden, a copy; those of rows from `first` on."""
+        """As `read`, of the rows from `first` on."""
         looks_back = self.ban is not None and self.ban.looks_back
-        if not len(self.always) and not looks_back:
-            return logprob_RV
+        if len(self.always) <= FEW and not looks_back:
+            return best_tokens(logprob_RV, self.count, self.always)
         allowed_RV = logprob_RV.copy() if isinstance(logprob_RV, np.ndarray) else logprob_RV.clone()
-        allowed_RV[:, arrays.as_array_of(self.always, allowed_RV)] = -np.inf
+        allowed_RV[:, self.always] = -np.inf
         if self.ban is not None and looks_back:
             for row, ids in enumerate(beams.ids_RT[first : first + len(allowed_RV)]):
                 is_last = len(ids) + 1 == beams.limits_S[beams.text_R[first + row]]
                 allowed_RV[row, self.ban.forbidden(ids.tolist(), bool(is_last))] = -np.inf
-        return allowed_RV
+        return best_tokens(allowed_RV, self.count)
