@@ -5,11 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-import rnnlm.corpora as corpora
-from rnnlm.errors import UsageError
 from rnnlm.interface import Device
 from rnnlm.models import loading
-from rnnlm.models.manifest import read_manifest
+from rnnlm.tasks.evaluation.bundled_data import bundled_corpus_of
 from rnnlm.tasks.seq2seq.data import PairedData
 from rnnlm.tasks.seq2seq.evaluation import figures
 from rnnlm.tasks.seq2seq.evaluation.evaluation_data import Pathname, encoded_pairs, open_pairs
@@ -37,23 +35,9 @@ def evaluate(
             as many as the files, or the model cannot decode so. ModelError: there is no such model, or it is damaged. DeviceError:
             `device` is not available.
     """
-    data = _bundled_test(model) if data is None else data
+    data = bundled_corpus_of(model, "test.tsv") if data is None else data
     its = cast(Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device))
     return figures.measure(its, opened(its, data, target, reading), (decoding or GREEDY) if decode else None)
-
-
-def _bundled_test(model: Seq2SeqModel | str | Path) -> str:
-    """The bundled corpus that the model was trained on, by its name.
-
-    Raises:
-        UsageError: it was trained on other data.
-    """
-    folder = loading.called(model)
-    trained_on = None if folder is None else read_manifest(loading.find(folder)).training.get("text")
-    for name in corpora.names():
-        if trained_on in ([name], [corpora.named(name)]):
-            return name
-    raise UsageError("no data to evaluate on", hint="name a file: evaluate(model, 'test.tsv')")
 
 
 def opened(

@@ -36,7 +36,8 @@ class Written:
     main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where the references are
     too short for BLEU, which counts four words in a row. by_length: by tokens of the source,
     without `</s>`. of_tokenizer: the figures of references put through the target's tokenizer, beyond which no model gets; None where it
-    loses nothing. signatures: of each figure. translations: in the order in which the sources first appear.
+    loses nothing. signatures: of each figure. translations: in the order in which the sources first appear. lines: what it writes for each
+    pair that was read. has_bleu: whether a reference is long enough for it.
     """
 
     figures: TranslationFigures
@@ -46,7 +47,8 @@ class Written:
     decoding: DecodingSettings
     signatures: Mapping[str, str]
     translations: Translations = field(repr=False, compare=False)
-    has_bleu: bool = True  # whether a reference is long enough for it
+    lines: tuple[str, ...] = field(repr=False)
+    has_bleu: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name, in JSON's types."""
@@ -140,11 +142,12 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings) 
     translations = translations_of(model.codec, data, texts)
     of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
-    has_bleu = of_tokenizer.bleu > 0
+    has_bleu, text_of = of_tokenizer.bleu > 0, dict(zip(sources, texts, strict=True))
     return Written(
         measure_translations(translations), "word_error_rate" if model.codec.spelled else "bleu" if has_bleu else "exact_match",
         tuple(by_length(measures(translations), lengths_N)), None if of_tokenizer.is_perfect else of_tokenizer, decoding,
-        _signatures(model, data, translations.settings, decoding), translations, has_bleu,
+        _signatures(model, data, translations.settings, decoding), translations,
+        tuple(text_of[each.source] for each in data.text.pairs), has_bleu,
     )  # fmt: skip
 
 
