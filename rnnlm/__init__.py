@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Attention": "rnnlm.tasks.seq2seq.decoding.results",
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
@@ -21,6 +22,7 @@ _PUBLIC = {
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
+    "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -53,6 +55,8 @@ _PUBLIC = {
     "TaggedSentence": "rnnlm.tasks.labelling.results",
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
+    "TranslatedLine": "rnnlm.tasks.seq2seq.decoding.results",
+    "Translation": "rnnlm.tasks.seq2seq.decoding.results",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
@@ -100,6 +104,7 @@ _PUBLIC = {
     "tag": "rnnlm.tasks.labelling.tagging",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
+    "translate": "rnnlm.tasks.seq2seq.decoding.translator",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -146,6 +151,9 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.classifying import classify
     from rnnlm.tasks.labelling.results import ClassifiedText, LabelSequence, TaggedSentence
     from rnnlm.tasks.labelling.tagging import tag
+    from rnnlm.tasks.seq2seq.decoding.results import Attention, TranslatedLine, Translation
+    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.decoding.translator import translate
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise

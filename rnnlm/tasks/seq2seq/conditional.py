@@ -88,6 +88,10 @@ class ConditionalModel:
     def fingerprint(self) -> str | None:
         return self.model.fingerprint
 
+    @fingerprint.setter
+    def fingerprint(self, value: str | None) -> None:
+        self.model.fingerprint = value
+
     @property
     def device(self) -> torch.device:
         return self.model.device
