@@ -34,11 +34,12 @@ def show_evaluation(found: Any) -> None:
     result = found.to_dict()
     rows = [[key, terminal.cell(result[key])] for key in COUNTS if result[key] or key in COUNTS[:4]]
     rows += [["logprob_nats", terminal.cell(result["logprob_nats"], 4)]]
-    rows += [[key, terminal.cell(result[key], 4)] for key in PERPLEXITIES if result[key] is not None or key == "ppl_token"]
+    closed = " (closed vocabulary)" if result["closed_vocabulary"] else ""
+    notes = {"ppl_word": closed, "ppl_word_no_oov": closed}
+    kept = [key for key in PERPLEXITIES if result[key] is not None or key == "ppl_token"]
+    rows += [[key, terminal.cell(result[key], 4) + notes.get(key, "")] for key in kept]
     rows += [[key, shown(key, result[key])] for key in WRITTEN if result.get(key) is not None]
     terminal.print_table(["measure", "value"], rows, right=["value"])
-    if result["closed_vocabulary"]:
-        terminal.say("closed vocabulary: ppl_word compares only with that of models with this tokenizer of the target")
     if found.written is not None:
         _show_written(found.written, result)
     click.echo()

@@ -40,17 +40,13 @@ def check_task(task: str, name: str, of_language_models: Collection[str]) -> boo
     """Whether the model of that name is an encoder-decoder; options that do not go with it, or that only go with it, are wrong usage.
     of_language_models: options of the command that are for these, beside those for reading text."""
     if task != "seq2seq":
-        refuse_given(_OF_PAIRS, f"{name} is a model of {task}, and this is for encoder-decoders.")
+        from rnnlm.models.uses import WHAT
+
+        refuse_given(_OF_PAIRS, f"{name} is {WHAT[task]}, and this is for encoder-decoders.")
         return False
     refuse_given((*_OF_PLAIN_TEXT, *of_language_models), f"{name} is an encoder-decoder, and this is for language models.")
     refuse_given(_OF_LABELS, f"{name} is an encoder-decoder, and this is for models of labels.")
     return True
-
-
-def drop(given: dict[str, Any]) -> None:
-    """Takes the options that are for encoder-decoders out of `given`."""
-    for name in _OF_PAIRS:
-        given.pop(name, None)
 
 
 def take(given: dict[str, Any]) -> dict[str, Any]:

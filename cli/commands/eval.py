@@ -8,6 +8,8 @@ import click
 from .. import options, terminal, translation_options
 from ..help import Command
 
+_OF_LANGUAGE_MODELS = ("context", "kind", "settings")
+
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
@@ -19,10 +21,7 @@ from ..help import Command
 @translation_options.decoding_options
 @translation_options.output_option
 @options.section("Output", options.json_option)
-def command(
-    text: tuple[str, ...], model_name: str | None, context: str, kind: str | None, settings: tuple[str, ...],
-    device: str, as_json: bool, **given: Any,
-) -> None:  # fmt: skip
+def command(text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any) -> None:
     """Evaluate a model on TEXT: perplexity, accuracy of labels, BLEU.
 
     \b
@@ -51,21 +50,24 @@ def command(
     """
     from rnnlm.models.loading import task_of
 
-    task, of_language_models = task_of(options.named(model_name)), ("context", "kind", "settings")
-    if translation_options.check_task(task, str(model_name), of_language_models):
-        _evaluate_pairs(str(model_name), text, given, device, as_json)
-        return
-    translation_options.drop(given)
-    if options.check_task(task, str(model_name), of_language_models, options.CONFUSION_OPTIONS):
-        _evaluate_labels(str(model_name), text, given, device, as_json)
-        return
-    for name in (*options.LABEL_OPTIONS, *options.CONFUSION_OPTIONS):
-        given.pop(name)
+    name = options.named(model_name)
+    task = task_of(name)
+    if translation_options.check_task(task, name, _OF_LANGUAGE_MODELS):
+        evaluate = _evaluate_pairs
+    elif options.check_task(task, name, _OF_LANGUAGE_MODELS, options.CONFUSION_OPTIONS):
+        evaluate = _evaluate_labels
+    else:
+        evaluate = _evaluate_language_model
+    evaluate(name, text, given, device, as_json)
+
+
+def _evaluate_language_model(name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+    """Perplexity. given: how the text is read, and how the model adapts itself."""
     corpus = options.corpus_of(text, options.text_flags(given))
-    model = options.load_model(model_name, device, kind, settings)
+    model = options.load_model(name, device, given["kind"], given["settings"])
     from rnnlm.evaluation.perplexity import evaluate
 
-    result = evaluate(model, corpus, context=context, progress=terminal.Progress()).to_dict()
+    result = evaluate(model, corpus, context=given["context"], progress=terminal.Progress()).to_dict()
     terminal.print_json(result) if as_json else _show(result)
 
 

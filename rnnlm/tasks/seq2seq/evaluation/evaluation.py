@@ -9,10 +9,11 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.tasks.evaluation.bundled_data import bundled_corpus_of
 from rnnlm.tasks.seq2seq.data import PairedData
+from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
 from rnnlm.tasks.seq2seq.evaluation import figures
 from rnnlm.tasks.seq2seq.evaluation.evaluation_data import Pathname, encoded_pairs, open_pairs
-from rnnlm.tasks.seq2seq.evaluation.figures import GREEDY, PairEvaluation
-from rnnlm.tasks.seq2seq.evaluation.hypotheses import DecodingSettings
+from rnnlm.tasks.seq2seq.evaluation.figures import PairEvaluation
+from rnnlm.tasks.seq2seq.evaluation.hypotheses import GREEDY
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.text.parallel.pair import ParallelText
 

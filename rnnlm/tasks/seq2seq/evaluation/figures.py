@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,13 @@ from rnnlm.evaluation.translation.translations import Translations, TranslationS
 from rnnlm.events import never
 from rnnlm.tasks.seq2seq.codec import PairCodec
 from rnnlm.tasks.seq2seq.data import PairedData
-from rnnlm.tasks.seq2seq.evaluation.hypotheses import DecodingSettings, hypotheses
+from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.evaluation.hypotheses import GREEDY, hypotheses
 from rnnlm.tasks.seq2seq.evaluation.target_scores import references_of, source_sums, target_scores
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
-GREEDY = DecodingSettings()
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")  # figures of what a model writes
+_DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length", "copy_unknown": "copy_unknown"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Written:
         """The figures by name, in JSON's types."""
         figures = self.figures.to_dict() | ({} if self.has_bleu else {"bleu": None})
         of_all = {name: figures.pop(name) for name in ("lowercase", "spelled")}
+        decoding = {name: getattr(self.decoding, place) for name, place in _DECODING.items()}
         sacrebleu = {name: figures.pop(f"{name}_signature") for name in ("bleu", "chrf")}
         return {
             "main": self.main, **{name: figures[name] for name in WRITTEN}, **of_all, "signatures": dict(self.signatures),
-            "sacrebleu_signatures": sacrebleu, "decoding": asdict(self.decoding), "by_length": [each.to_dict() for each in self.by_length],
+            "sacrebleu_signatures": sacrebleu, "decoding": decoding, "by_length": [each.to_dict() for each in self.by_length],
             "of_tokenizer": None if self.of_tokenizer is None else {name: getattr(self.of_tokenizer, name) for name in WRITTEN},
         }  # fmt: skip
 
@@ -152,6 +154,6 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings) 
 
 
 def _signatures(model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings) -> dict[str, str]:
-    parts = {name: str(getattr(decoding, name)) for name in ("beam", "max_length")}
-    parts |= {"data": data.lines_hash, "model": model.fingerprint or "unsaved"}
+    how = {"beam": f"{decoding.width}", "length_power": f"{decoding.power:g}", "max_length": f"{decoding.max_length:g}"}
+    parts = how | {"data": data.lines_hash, "model": model.fingerprint or "unsaved", "copy_unknown": "yes" if decoding.copy_unknown else ""}
     return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}
