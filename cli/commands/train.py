@@ -187,10 +187,6 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         return
     if not finished.results:
         return
-    if plan.kind.task == "seq2seq":
-        for name, result in finished.results.items():
-            click.echo(f"{name}: ppl_token {result['ppl_token']:.3f}")
-        return
     if plan.kind.task != LANGUAGE_MODEL:
         from .. import label_figures, translation_figures
 
