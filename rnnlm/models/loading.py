@@ -83,14 +83,14 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     return read_manifest(find(without_adaptation(str(model))[0])).task
 
 
-def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:
-    """Models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
+def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) -> dict[str, LanguageModel]:
+    """What scores lines with models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
 
     Raises:
-        As :func:`load`.
+        As :func:`scoring_model_of`.
     """
     named = models if isinstance(models, Mapping) else {str(name): name for name in models}
-    return {name: language_model_of(model) for name, model in named.items()}
+    return {name: scoring_model_of(model) for name, model in named.items()}
 
 
 def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:

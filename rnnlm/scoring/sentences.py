@@ -7,7 +7,7 @@ why it has no score. What is damaged as a table is an error.
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
@@ -189,7 +189,7 @@ def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedC
             yield _Record("", None, reason=row.reason)
             continue
         if settings.are_pairs:
-            row = replace(row, values=dict(values_of(row.values, asked)))
+            row = row._replace(values=dict(values_of(row.values, asked)))
         if columns is None:
             names = [str(name) for name in row.values if name is not None]
             columns = _columns_of(names, row.where, settings)
