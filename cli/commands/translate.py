@@ -217,7 +217,8 @@ def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
     from rnnlm.tasks.seq2seq.decoding.plots import plot_attention
 
     if not kept:
-        raise TextError("there is no attention to draw", "no line has words")
+        notice(f"{plot} is not drawn: no line has words")
+        return
     if len(kept) > 1:
         notice(f"{plot} shows line {kept[0].number}, the first one with words")
     looking = replace(translator, settings=replace(translator.settings, attention=True))
