@@ -1,12 +1,16 @@
 """Tiny encoder-decoders with random weights, and a batch of pairs of different lengths for them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.models import model_folder
+from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import KINDS
 from support.tiny_models import make_tokenizer
@@ -73,3 +77,15 @@ def batch(padding: int = -1) -> Batch:
 def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
     """The network's weights by name."""
     return {name: value.detach().numpy() for name, value in network.state_dict().items()}
+
+
+def tiny_model(**settings: Any) -> Seq2SeqModel:
+    """An encoder-decoder of words with random weights, in fp32."""
+    return Seq2SeqModel(tiny_network(dtype=torch.float32, **settings).eval(), PairCodec(SOURCE, TARGET))
+
+
+def saved(folder: Path, **settings: Any) -> Path:
+    """:func:`tiny_model` in a folder."""
+    model = tiny_model(**settings)
+    model_folder.save(folder, model, model.network.settings.model, asdict(model.network.settings), 1, {})
+    return folder
