@@ -40,8 +40,8 @@ def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignmen
     Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled corpus. Nothing is saved. With
     weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA also the share of time in which kernels run.
 
-    With --task seq2seq: with and without input feeding, in fp32 and in the precision that suits this machine, each beside torch's nn.LSTM and
-    nn.LSTMCell; on TEXT, or on random pairs of 14 words a side and 8,000 words in all. Tokens of both sides count.
+    With --task seq2seq: with and without input feeding, in fp32 and in the precision that suits this machine, each beside torch's nn.LSTM
+    and nn.LSTMCell; on TEXT, or on random pairs of 14 words a side and 8,000 words in all. Tokens of both sides count.
     """
     from rnnlm.config import parse_assignments
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -49,13 +49,13 @@ def bench_pairs(
         if not text:
             text, settings = (str(_random_pairs(folder / "pairs.tsv")),), OF_RANDOM_PAIRS | assignments
         for form in _forms(assignments):
-            request = Request(text=text, recipe=recipe, assignments={"holdout": "0", **settings, **form}, task="seq2seq", output=folder / "m")
-            planned = plan(request)
+            chosen = {"holdout": "0", **settings, **form}
+            planned = plan(Request(text=text, recipe=recipe, assignments=chosen, task="seq2seq", output=folder / "model"))
             feeds, precision = bool(planned.resolved.values["input_feeding"]), _precision(planned.resolved.values)
             if (feeds, precision) not in done:
                 done.add((feeds, precision))
                 *_, summary = bench_training(planned, rounds, steps, alone)
-                yield FormSpeed(feeds, precision, summary)
+                yield FormSpeed(feeds, precision, cast(Summary, summary))
 
 
 def _forms(assignments: dict[str, str]) -> list[dict[str, str]]:

@@ -28,11 +28,12 @@ PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, i
 
 def is_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
     """Whether tutorials have such a network and such training: LSTMs of one width on either side, attention by products or none."""
-    if not isinstance(settings, LstmSeq2Seq) or len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
+    if not isinstance(settings, LstmSeq2Seq) or fitting.optimizer not in OPTIMIZERS or fitting.own_words:
         return False
-    if fitting.optimizer not in OPTIMIZERS or fitting.own_words or not all(getattr(settings, name) in forms for name, forms in IN_TORCH.items()):
+    if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
         return False
-    return bool(settings.attention) or not settings.tied_embeddings or settings.decoder_width == settings.target_width
+    fits = settings.attention is not None or settings.features_width == settings.decoder_width
+    return fits and all(getattr(settings, name) in forms for name, forms in IN_TORCH.items())
 
 
 class TextbookPairs(nn.Module):
@@ -51,7 +52,7 @@ class TextbookPairs(nn.Module):
         self.cells = nn.ModuleList(nn.LSTMCell(each, D) for each in widths)
         self.bridge = nn.ModuleList(nn.Linear(H, D) for _ in range(2 * settings.decoder_layers))
         self.query = nn.Linear(D, H, bias=False) if settings.attention == "general" else nn.Identity()
-        self.combination = nn.Linear(D + H, F_, bias=False)
+        self.combination = nn.Linear(D + H, F_, bias=False) if settings.attention else nn.Identity()
         self.drop_input, self.drop_between = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_between)
         self.drop_output = nn.Dropout(settings.dropout_output)
         self.output = nn.Linear(F_, target_size)
