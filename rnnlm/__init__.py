@@ -48,7 +48,7 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
-    "SentenceSettings": "rnnlm.scoring.sentences",
+    "SentenceSettings": "rnnlm.scoring.sentence_settings",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -145,7 +145,8 @@ if TYPE_CHECKING:
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+    from rnnlm.scoring.sentence_settings import SentenceSettings
+    from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.tasks.labelling.classifying import classify

@@ -17,7 +17,7 @@ from msgspec import Meta
 from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
 from rnnlm.generation.generator import Sample, encoded_prompt
-from rnnlm.generation.loop import read_prompt
+from rnnlm.generation.starts import read_prompt
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, State
@@ -79,9 +79,9 @@ def likeliest(
 
 
 def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban) -> list[_Found]:
-    start, boundary = read_prompt(model, prompt_ids), model.tokenizer.boundary_id
+    start, boundary = read_prompt(model, prompt_ids, settings.max_tokens), model.tokenizer.boundary_id
     prompt = prompt_ids.tolist()
-    state, input_B, live_B, texts = start.before.select([0]), np.array([start.last_input]), np.zeros(1), [()]
+    state, input_B, live_B, texts = start.state.select([0]), start.input_S, np.zeros(1), [()]
     found: list[_Found] = []
     for length in range(1, settings.max_tokens + 1):
         is_last, penalty = length == settings.max_tokens, _length_penalty(length, settings)

@@ -18,8 +18,8 @@ from msgspec import Meta
 from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
 from rnnlm.generation.best_tokens import best_tokens
-from rnnlm.generation.starts import Starts
-from rnnlm.generation.word_constraints import Ban
+from rnnlm.generation.starts import Found, Starts
+from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.interface import Array, LanguageModel, State
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
@@ -36,24 +36,11 @@ class SearchSettings:
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
-
-    logprob_nats: the model's own. score: what it is ranked by, the log-probability divided by the length penalty.
-    """
-
-    ids: tuple[int, ...]
-    logprob_nats: float
-    score: float
-    ended: bool
-
-
 def search(model: LanguageModel, starts: Starts, settings: SearchSettings = SearchSettings(), ban: Ban | None = None) -> list[list[Found]]:
     """For each text its `nbest` best continuations, best first; fewer where no more are possible.
 
-    What is found for a text depends on the others only as far as the model's rounding does. ban: tokens that must not be written, beside
-    <unk> where `settings` forbid it; only what is written is looked at, not what the starts have read.
+    What is found for a text depends on the others only as far as the model's rounding does. ban: what must not be written, beside <unk>
+    where `settings` forbid it.
 
     Raises:
         UsageError: `nbest` is above the beam's width; the model reads fewer rows at once; nothing is left to write. ModelError: the model's
@@ -64,7 +51,7 @@ def search(model: LanguageModel, starts: Starts, settings: SearchSettings = Sear
     if model.max_rows and model.max_rows < len(starts) * settings.beam:
         raise UsageError(f"this model reads {model.max_rows} texts at a time", "its weights follow them", "search without --adapt dynamic")
     reader = _Reader(model, settings, ban)
-    beams = _Beams(starts.limits_S, settings, model.tokenizer.boundary_id)
+    beams = _Beams(starts, settings, model.tokenizer.boundary_id)
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
         token_RK, logprob_RK, state = reader.read(input_R, state, beams)
@@ -88,14 +75,14 @@ def _ranked(found: list[Found], count: int) -> list[Found]:
 class _Beams:
     """The texts while they grow: R rows, those of a text side by side, the best first. All are of the same length."""
 
-    def __init__(self, limits_S: np.ndarray, settings: SearchSettings, boundary: int) -> None:
-        self.limits_S, self.settings, self.boundary = np.asarray(limits_S), settings, boundary
-        self.found_S: list[list[Found]] = [[] for _ in limits_S]
-        self.number_S = np.zeros(len(limits_S), dtype=np.int64)  # of those found
-        self.worst_S = np.full(len(limits_S), -np.inf)  # score of the last that would be given back
-        self.text_R = np.arange(len(limits_S))
-        self.total_R = np.zeros(len(limits_S))
-        self.ids_RT = np.zeros((len(limits_S), 0), dtype=np.int64)
+    def __init__(self, starts: Starts, settings: SearchSettings, boundary: int) -> None:
+        self.starts, self.limits_S, self.settings, self.boundary = starts, np.asarray(starts.limits_S), settings, boundary
+        self.found_S: list[list[Found]] = [[] for _ in range(len(starts))]
+        self.number_S = np.zeros(len(starts), dtype=np.int64)  # of those found
+        self.worst_S = np.full(len(starts), -np.inf)  # score of the last that would be given back
+        self.text_R = np.arange(len(starts))
+        self.total_R = np.zeros(len(starts))
+        self.ids_RT = np.zeros((len(starts), 0), dtype=np.int64)
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Adds a token to each of the texts that go on: the rows that they come from, and the tokens."""
@@ -121,6 +108,12 @@ class _Beams:
         self.total_R = total_LB[is_going_LB]
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
+
+    def forbidden(self, ban: Ban, row: int) -> list[int]:
+        """What must not come next in a row, beside what never may."""
+        text, ids_T = int(self.text_R[row]), self.ids_RT[row]
+        before = [*self.starts.prompt(text)[-LOOK_BACK:].tolist(), *ids_T[-LOOK_BACK:].tolist()]
+        return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
 
     def _add(self, text: int, ids: tuple[int, ...], total: float) -> None:
         score = total / float(length_penalty(len(ids), self.settings.length_power))
@@ -169,7 +162,6 @@ class _Reader:
         allowed_RV = logprob_RV.copy() if isinstance(logprob_RV, np.ndarray) else logprob_RV.clone()
         allowed_RV[:, self.always] = -np.inf
         if self.ban is not None and looks_back:
-            for row, ids in enumerate(beams.ids_RT[first : first + len(allowed_RV)]):
-                is_last = len(ids) + 1 == beams.limits_S[beams.text_R[first + row]]
-                allowed_RV[row, self.ban.forbidden(ids.tolist(), bool(is_last))] = -np.inf
+            for row in range(len(allowed_RV)):
+                allowed_RV[row, beams.forbidden(self.ban, first + row)] = -np.inf
         return best_tokens(allowed_RV, self.count)

@@ -1,15 +1,17 @@
 """Lines translated: batched by length in windows, in the order in which they came."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.generation.search import Found, SearchSettings, search
-from rnnlm.generation.starts import Starts
+from rnnlm.generation.samples import draw_samples
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.search import SearchSettings, search
+from rnnlm.generation.starts import Found, Starts
 from rnnlm.interface import Device
 from rnnlm.tasks.labelling.opening import Labeller, model_for
 from rnnlm.tasks.labelling.tagging import windows
@@ -25,16 +27,20 @@ BATCH_TOKENS = 1 << 13  # of sources, padding counted
 
 @dataclass(frozen=True)
 class Translator:
-    """A model and what it is asked for.
+    """A model and what it is asked for. sampling: lines are drawn, `num` for each source, instead of searched for.
 
     Raises:
-        UsageError: attention is asked for, and the model has none.
+        UsageError: attention is asked for, and the model has none; samples are asked for, and a beam.
     """
 
     model: Seq2SeqModel
     settings: DecodingSettings = DecodingSettings()
+    sampling: SamplingSettings | None = None
+    num: int = 1
 
     def __post_init__(self) -> None:
+        if self.sampling is not None and (self.settings.beam or self.settings.nbest > 1):
+            raise UsageError("samples do not go with a beam, nor with nbest", "they are drawn, not searched for", "leave one of them out")
         if (self.settings.attention or self.settings.copy_unknown) and self.model.network.settings.attention is None:
             what = "copy_unknown" if self.settings.copy_unknown else "attention"
             why = f"{what} needs it, and the model was trained with attention=none"
@@ -65,7 +71,12 @@ class Translator:
     def _hypotheses(self, lines: Sequence[TranslatedLine], sources: list[np.ndarray]) -> list[list[Translation]]:
         limits_B = np.array([self.settings.limit(len(source)) for source in sources])
         inputs_B = np.full(len(sources), self.model.codec.target.boundary_id)
-        found_B = search(self.model.decoder, Starts(self.model.states_of(sources), inputs_B, limits_B), self._search)
+        starts = Starts(self.model.states_of(sources), inputs_B, limits_B)
+        if self.sampling is None:
+            found_B = search(self.model.decoder, starts, self._search)
+        else:
+            sampling, numbers = replace(self.sampling, unknown=self._unknown, running=False), [line.number for line in lines]
+            found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
         aligned = self._aligned(lines, sources, found_B)
         return [[self._hypothesis(each, aligned.get((row, rank))) for rank, each in enumerate(found)] for row, found in enumerate(found_B)]
 
@@ -100,22 +111,28 @@ class Translator:
     @property
     def _search(self) -> SearchSettings:
         settings = self.settings
-        return SearchSettings(settings.width, settings.power, settings.nbest, settings.unknown or settings.copy_unknown)
+        return SearchSettings(settings.width, settings.power, settings.nbest, self._unknown)
+
+    @property
+    def _unknown(self) -> bool:
+        return self.settings.unknown or self.settings.copy_unknown
 
 
 def translate(
-    model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(), device: str | Device = "auto"
-) -> list[TranslatedLine]:
+    model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(), sampling: SamplingSettings | None = None,
+    num: int = 1, device: str | Device = "auto",
+) -> list[TranslatedLine]:  # fmt: skip
     """What an encoder-decoder writes for lines.
 
-    model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam, n best, attention. device: where a model
-    given by name is loaded.
+    model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n best. sampling: draw `num` lines for each
+    source instead; sample n of line l is the same whatever the other lines. Of its settings those of length and <unk> do not count here.
+    device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model is no encoder-decoder, or lacks the attention that is asked for. ModelError: there is no such model, or it is
-            damaged. TextError: a source holds a newline.
+        UsageError: the model is no encoder-decoder, or lacks the attention that is asked for; samples and a beam are asked for.
+            SettingsError: `num` is below 1. ModelError: there is no such model, or it is damaged. TextError: a source holds a newline.
     """
-    translator = Translator(cast(Seq2SeqModel, model_for("translate", model, device)), settings)
+    translator = Translator(cast(Seq2SeqModel, model_for("translate", model, device)), settings, sampling, num)
     return list(translator.translate(sources))
 
 
