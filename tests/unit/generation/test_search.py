@@ -169,7 +169,7 @@ def test_what_does_not_go_together_is_an_error():
     one = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64))
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))
-    with pytest.raises(UsageError, match="1 texts at a time"):
+    with pytest.raises(UsageError, match="one text at a time"):
         search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
     with pytest.raises(UsageError, match="limit of 0"):
         Starts(one.state, one.input_S, np.zeros(1, dtype=np.int64))
