@@ -11,6 +11,7 @@ from rnnlm.system import current_rank
 
 LANGUAGE_MODEL = "language-model"
 TASKS = ("tagging", "classification", "seq2seq")  # what networks are trained for, beside language models
+_ROOMS = {"seq2seq": "rnnlm.tasks.seq2seq"}  # of tasks that have one of their own
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,9 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any,
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
-def task_function(path: str) -> Callable[..., Any]:
-    """A function of :mod:`rnnlm.tasks`, given as "module:name", for those that do with models of labels what they do with others."""
-    return resolve_name(f"rnnlm.tasks.{path}")
+def task_function(task: str, path: str) -> Callable[..., Any]:
+    """A function of the room of a task, given as "module:name", for those that do with its models what they do with language models."""
+    return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks')}.{path}")
 
 
 def check_companions(folder: Path) -> list[str]:

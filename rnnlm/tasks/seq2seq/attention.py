@@ -45,9 +45,8 @@ class Attention(nn.Module):
         self.query = nn.Linear(width, compared, bias=False) if kind == "additive" else nn.Identity()
         self.scale = nn.Parameter(torch.empty(1, compared)) if kind == "additive" else None
 
-    def forward(self, h_TBD: Tensor, memory: Memory, of_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Contexts (T, B, H) and weights (T, B, S), zeros at padding. of_B: the source of each row; None: row b reads source b."""
-        memory = memory if of_B is None else by_group(memory, of_B)
+    def forward(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows stand by source, k for each one: B = M k."""
         assert memory.keys_SMA is not None
         S, M, _ = memory.states_SMH.shape
         T, B, _ = h_TBD.shape

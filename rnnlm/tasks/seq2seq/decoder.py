@@ -7,13 +7,16 @@ Shapes: T target time, B rows, E width of the word vectors, D of h, F of a.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from rnnlm.neural.layers.stack import RecurrentStack
-from rnnlm.neural.regularization import dropout
-from rnnlm.tasks.seq2seq.attention import Attention, Memory
+from rnnlm.tasks.seq2seq.attention import Attention, Memory, by_group
+from rnnlm.tasks.seq2seq.feeding import draw, read_step_by_step
+from rnnlm.tasks.seq2seq.kernels.choice import has_loop, make_loop
+from rnnlm.tasks.seq2seq.kernels.fed_loop import run
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
 DecoderState = tuple[Tensor, ...]  # of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
@@ -27,7 +30,8 @@ class Decoder(nn.Module):
         self.settings = settings
         layers = settings.decoder
         width, memory_width, features = layers.output_width, settings.output_width, settings.features_width
-        self.body = RecurrentStack(layers)
+        draws_itself = not settings.input_feeding  # else what is dropped is drawn before the first step
+        self.body = RecurrentStack(layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0))
         self.attention = self.combination = None
         self.projection: nn.Module = nn.Identity()
         if settings.attention:
@@ -40,23 +44,29 @@ class Decoder(nn.Module):
         self, x_TBE: Tensor, memory: Memory, of_B: Tensor | None, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
-        if not self.settings.input_feeding:
+        if self.attention is None:
             h_TBD, after = self.body(x_TBE, state)
-            if self.attention is None or self.combination is None:
-                return self.projection(h_TBD), None, after
-            return *_look(h_TBD, memory, of_B, self.attention, self.combination), after
-        *layers, fed_1BF = state
-        drop_TBF = dropout(fed_1BF.new_ones((len(x_TBE), *fed_1BF.shape[1:])), self.settings.dropout_input, self.training)
-        features, weights = [], []
+            return self.projection(h_TBD), None, after
+        memory = memory if of_B is None else by_group(memory, of_B)
+        if self.settings.input_feeding:
+            return self._fed(x_TBE, memory, state)
+        h_TBD, after = self.body(x_TBE, state)
+        return *self.look(h_TBD, memory), after
+
+    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
         assert self.attention is not None and self.combination is not None
-        for x_BE, drop_BF in zip(x_TBE, drop_TBF, strict=True):
-            x_1BX = torch.cat([x_BE.unsqueeze(0), fed_1BF * drop_BF], dim=2)
-            h_1BD, layers = self.body(x_1BX, tuple(layers))
-            a_1BF, weights_1BS = _look(h_1BD, memory, of_B, self.attention, self.combination)
-            fed_1BF = a_1BF.to(state[-1].dtype)
-            features.append(a_1BF)
-            weights.append(weights_1BS)
-        return torch.cat(features), torch.cat(weights), (*layers, fed_1BF)
+        drawn = draw(self.body, self.settings, x_TBE)
+        if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
+            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
+        weights = [given.get("weight_hh", layer.get_parameter("weight_hh")) for given, layer in zip(drawn.weights, self.body.layers, strict=True)]
+        masks = (drawn.fed_TBF, *drawn.between_TBX)
+        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, weights, masks))
+
+    def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
+        assert self.attention is not None and self.combination is not None
+        context_TBH, weights_TBS = self.attention(h_TBD, memory)
+        return torch.tanh(self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))), weights_TBS
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised."""
@@ -64,8 +74,3 @@ class Decoder(nn.Module):
         for module in (self.attention, self.combination, self.projection):
             if module is not None:
                 yield from ((weight, "input", 1) for name, weight in module.named_parameters() if not name.endswith("bias"))
-
-
-def _look(h_TBD: Tensor, memory: Memory, of_B: Tensor | None, attention: Attention, combination: nn.Linear) -> tuple[Tensor, Tensor]:
-    context_TBH, weights_TBS = attention(h_TBD, memory, of_B)
-    return torch.tanh(combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))), weights_TBS

@@ -32,7 +32,7 @@ def read(source: str, format: str, collector: PairCollector) -> Columns | None:
     asked = [name for name in (settings.column, settings.target_column) if name]
     for row in _rows(source, format, settings, asked):
         check_length(row)
-        values, where = _values(row.values, asked), row.where
+        values, where = values_of(row.values, asked), row.where
         if columns is None:
             columns = columns_of([str(name) for name in values], where, settings)
             _check_header(columns, asked, source, format)
@@ -82,8 +82,8 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
     raise TextError(f"{where}: which columns hold the sources and the targets?", "it has " + (", ".join(names) or "none"), _OPTIONS)
 
 
-def _values(values: Values, asked: Sequence[str]) -> Values:
-    """The columns of a row: its own, or the languages of its `translation`."""
+def values_of(values: Values, asked: Sequence[str]) -> Values:
+    """The columns of a row: its own, or the languages of its `translation`. asked: the names of columns that are asked for."""
     inner = values.get(TRANSLATION)
     return inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
 

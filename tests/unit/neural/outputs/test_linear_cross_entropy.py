@@ -31,6 +31,17 @@ def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk, padde
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("padded", [0, N - 1])
+def test_label_smoothing_equals_torchs(monkeypatch, padded):
+    in_chunks(monkeypatch, 3)
+    *inputs, targets_N = example(torch.float64, padded)
+    ours = LinearCrossEntropy.apply(*inputs, targets_N, 0.3)
+    theirs = F.cross_entropy(F.linear(*inputs), targets_N, ignore_index=-1, label_smoothing=0.3)
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
 def test_gradient_is_scaled_by_what_comes_from_above():
     *inputs, targets_N = example(torch.float64)
     single = torch.autograd.grad(LinearCrossEntropy.apply(*inputs, targets_N), inputs)

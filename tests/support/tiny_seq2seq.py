@@ -1,0 +1,75 @@
+"""Tiny encoder-decoders with random weights, and a batch of pairs of different lengths for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
+from rnnlm.tasks.seq2seq.settings import KINDS
+from support.tiny_models import make_tokenizer
+
+SOURCE, TARGET = make_tokenizer(["the cat sat on the mat", "a dog"]), make_tokenizer(["le chat est assis", "un chien", "la chatte"])
+SMALL = {
+    "embedding_size": 5, "target_embedding_size": 4, "hidden_size": 3, "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0,
+}  # fmt: skip
+SOURCE_LENGTHS, TARGET_LENGTHS = [6, 1, 4, 2], [3, 5, 1, 4]
+
+
+def tiny_network(model: str = "lstm", dtype: torch.dtype = torch.float64, source: Any = SOURCE, **settings: Any) -> Seq2SeqNetwork:
+    """With weights so large that all parts matter."""
+    torch.manual_seed(4)
+    network = make_network(KINDS[model](model=model, **{**SMALL, **settings}), source, TARGET).to(dtype)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.uniform_(-0.8, 0.8)
+    return network
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs side by side, with ids in the padding of sources and inputs that must not matter."""
+
+    sources_SB: Tensor
+    lengths_B: Tensor
+    inputs_TB: Tensor
+    targets_TB: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.sources_SB, self.lengths_B, self.inputs_TB, self.targets_TB
+
+    def to(self, device: str) -> tuple[Tensor, ...]:
+        return tuple(each.to(device) for each in self.tensors)
+
+    def row(self, row: int) -> "Batch":
+        """The pair of one row, without padding."""
+        S, T = SOURCE_LENGTHS[row], TARGET_LENGTHS[row]
+        at = slice(row, row + 1)
+        return Batch(self.sources_SB[:S, at], self.lengths_B[at], self.inputs_TB[:T, at], self.targets_TB[:T, at])
+
+    def pairs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(source, inputs, targets) of each row."""
+        rows = [self.row(row) for row in range(len(self.lengths_B))]
+        return [(one.sources_SB[:, 0].numpy(), one.inputs_TB[:, 0].numpy(), one.targets_TB[:, 0].numpy()) for one in rows]
+
+
+def batch(padding: int = -1) -> Batch:
+    """Four pairs; the ids that stand in padding are `padding`."""
+    generator = torch.Generator().manual_seed(1)
+
+    def ids(size: int, lengths: list[int], padding: int) -> Tensor:
+        found_TB = torch.randint(0, size, (max(lengths), len(lengths)), generator=generator)
+        for row, length in enumerate(lengths):
+            found_TB[length:, row] = padding
+        return found_TB
+
+    inputs_TB, targets_TB = (ids(TARGET.size, TARGET_LENGTHS, each) for each in (padding, -1))
+    return Batch(ids(SOURCE.size, SOURCE_LENGTHS, padding), torch.tensor(SOURCE_LENGTHS), inputs_TB, targets_TB)
+
+
+def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
+    """The network's weights by name."""
+    return {name: value.detach().numpy() for name, value in network.state_dict().items()}

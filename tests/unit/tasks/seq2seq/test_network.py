@@ -1,0 +1,195 @@
+"""Encoder-decoders against a word-by-word transcription in numpy; gradients, padding, groups of rows, step by step, meta, bf16."""
+
+import numpy as np
+import pytest
+import torch
+
+from reference import encoder_decoder
+from rnnlm.tasks.seq2seq.network import make_network
+from rnnlm.tasks.seq2seq.settings import KINDS
+from support.tiny_models import make_tokenizer
+from support.tiny_seq2seq import SOURCE_LENGTHS, TARGET, TARGET_LENGTHS, arrays, batch, tiny_network
+
+KINDS_OF_ATTENTION = ["dot", "general", "additive"]
+FED = [
+    {"attention": "general"}, {"attention": "general", "input_feeding": True}, {"attention": "additive", "input_feeding": True},
+    {"attention": None},
+]  # fmt: skip
+SHAPES = [
+    {"attention": kind, "input_feeding": feeds, "decoder_hidden_size": None} for kind in KINDS_OF_ATTENTION for feeds in (False, True)
+] + [
+    {"attention": None}, {"attention": None, "bridge": "mean", "decoder_layers": 2}, {"attention": None, "tied_embeddings": None},
+    {"bridge": None, "decoder_hidden_size": 4}, {"bridge": "mean", "layers": 2, "decoder_layers": 2, "layer_sizes": "3,2"},
+    {"layers": 2, "decoder_layers": 2, "connections": "residual", "input_feeding": True}, {"layers": 2, "decoder_layers": 3},
+    {"layers": 2, "decoder_layers": 2, "connections": "highway", "input_feeding": True, "decoder_hidden_size": 5},
+    {"layers": 2, "decoder_layers": 2, "connections": "dense", "input_feeding": True, "attention": "additive", "attention_size": 3},
+    {"layers": 2, "tied_embeddings": None, "bidirectional": False, "input_feeding": True},
+    {"tied_embeddings": "all", "target_embedding_size": 5}, {"decoder_model": "gru", "input_feeding": True}, {"decoder_model": "rnn"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in SHAPES] + [
+    ("gru", shape) for shape in (*SHAPES[1:4], SHAPES[11])
+] + [("rnn", SHAPES[3])], ids=str)  # fmt: skip
+def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, shape):
+    source = TARGET if shape.get("tied_embeddings") == "all" else None
+    network = tiny_network(model, **({"source": source} if source else {}), **shape)
+    pairs, weights, settings = batch().pairs(), arrays(network), network.settings
+    memory, state = network.encode(batch().sources_SB, batch().lengths_B)
+    features_TBE, weights_TBS, _ = network.decode(batch().inputs_TB, memory, None, state)
+    for row, (given, inputs, _) in enumerate(pairs):
+        features, seen = encoder_decoder.decode(settings, weights, given, inputs)
+        np.testing.assert_allclose(features_TBE[: len(inputs), row].detach().numpy(), features, atol=1e-12)
+        if seen is not None:
+            np.testing.assert_allclose(weights_TBS[: len(inputs), row, : len(given)].detach().numpy(), seen, atol=1e-12)
+            assert not weights_TBS[:, row, len(given) :].any()
+    for smoothing in (0.0, 0.1):
+        expected = encoder_decoder.loss(settings, weights, pairs, smoothing)
+        assert network.loss(*batch().tensors, label_smoothing=smoothing).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("model, shape", [
+    *(("lstm", shape) for shape in FED), ("gru", FED[1]), ("qrnn", FED[1]), ("lstm", {"bridge": "mean", "decoder_layers": 2, **FED[2]}),
+], ids=str)  # fmt: skip
+def test_gradients_equal_finite_differences(model, shape):
+    network = tiny_network(model, tied_embeddings=None, **shape)
+    network.loss(*batch().tensors, label_smoothing=0.2).backward()
+    for name, parameter in network.named_parameters():
+        at = int(parameter.grad.abs().argmax())
+        with torch.no_grad():
+            values, ends = parameter.view(-1), []
+            kept = values[at].item()
+            for moved in (kept + 1e-5, kept - 1e-5):
+                values[at] = moved
+                ends.append(network.loss(*batch().tensors, label_smoothing=0.2).item())
+            values[at] = kept
+        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(parameter.grad.view(-1)[at].item(), rel=1e-5), name
+
+
+@pytest.mark.parametrize("model, shape", [(model, FED[1]) for model in KINDS] + [("lstm", shape) for shape in FED], ids=str)
+def test_a_row_is_the_same_alone_and_in_any_batch(model, shape):
+    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        network = tiny_network(model, dtype, layers=2, **shape)
+        memory, state = network.encode(batch().sources_SB, batch().lengths_B)
+        together, _, _ = network.decode(batch().inputs_TB, memory, None, state)
+        for row in range(len(SOURCE_LENGTHS)):
+            one = batch().row(row)
+            alone, _, _ = network.decode(one.inputs_TB, *before(network, one))
+            torch.testing.assert_close(together[: len(alone), row], alone[:, 0], rtol=0, atol=error)
+
+
+def before(network, given):
+    """The memory, no choice of sources, and the first state."""
+    memory, state = network.encode(given.sources_SB, given.lengths_B)
+    return memory, None, state
+
+
+@pytest.mark.parametrize("shape", FED, ids=str)
+def test_padding_changes_neither_loss_nor_gradients(shape):
+    network = tiny_network(**shape)
+    found = []
+    for given in (batch(padding=-1), batch(padding=3)):
+        network.zero_grad()
+        network.loss(*given.tensors).backward()
+        found.append([parameter.grad.to_dense() for parameter in network.parameters()])
+    alone = [network.loss(*batch().row(row).tensors) * length for row, length in enumerate(TARGET_LENGTHS)]
+    network.zero_grad()
+    (sum(alone) / sum(TARGET_LENGTHS)).backward()
+    for first, second, parameter in zip(*found, network.parameters(), strict=True):
+        assert torch.equal(first, second)
+        torch.testing.assert_close(first, parameter.grad.to_dense())
+
+
+@pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in FED] + [("qrnn", FED[0]), ("qrnn", FED[1])], ids=str)
+def test_all_words_at_once_equal_word_by_word(model, shape):
+    network = tiny_network(model, decoder_layers=2, **shape)
+    memory, _, state = before(network, batch(padding=0))
+    features_TBE, weights_TBS, after = network.decode(batch(padding=0).inputs_TB, memory, None, state)
+    for t, inputs_B in enumerate(batch(padding=0).inputs_TB):
+        features_1BE, weights_1BS, state = network.decode(inputs_B[None], memory, None, state)
+        torch.testing.assert_close(features_1BE[0], features_TBE[t])
+        if weights_1BS is not None:
+            torch.testing.assert_close(weights_1BS[0], weights_TBS[t])
+    torch.testing.assert_close(state, after)
+    logprob_TBV = network.predict_features(features_TBE)
+    torch.testing.assert_close(logprob_TBV.exp().sum(2), torch.ones_like(logprob_TBV[..., 0]))
+    targets_TB = batch().targets_TB
+    chosen_TB = logprob_TBV.gather(2, targets_TB.clamp(min=0)[..., None])[..., 0] * (targets_TB >= 0)
+    torch.testing.assert_close(network.score_features(features_TBE, targets_TB), chosen_TB)
+
+
+@pytest.mark.parametrize("of_B", [[0, 0, 1, 1, 2, 2, 3, 3], [2, 2, 0, 0], [3, 0, 0, 1], [1, 1, 1], [0, 1, 2, 3]], ids=str)
+@pytest.mark.parametrize("shape", FED, ids=str)
+def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, of_B):
+    network = tiny_network(**shape)
+    memory, _, state = before(network, batch())
+    of_B = torch.tensor(of_B)
+    inputs_TB, state = torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size, tuple(part[:, of_B] for part in state)
+    grouped = network.decode(inputs_TB, memory, of_B, state)
+    gathered = network.decode(inputs_TB, memory.select(of_B), None, state)
+    torch.testing.assert_close(grouped[0], gathered[0])
+    torch.testing.assert_close(grouped[1], gathered[1])
+
+
+def test_own_words_are_those_that_the_network_finds_likeliest_itself():
+    network = tiny_network(input_feeding=True)
+    given, (first_B, *_) = batch(padding=0), batch().inputs_TB
+    memory, _, state = before(network, given)
+    own, inputs_1B = [first_B], first_B[None]
+    for _ in given.inputs_TB[1:]:
+        features_1BE, _, state = network.decode(inputs_1B, memory, None, state)
+        inputs_1B = network.predict_features(features_1BE).argmax(dim=2)
+        own.append(inputs_1B[0])
+    expected = network.loss(given.sources_SB, given.lengths_B, torch.stack(own), given.targets_TB)
+    assert torch.equal(network.loss(*given.tensors, own_words=1.0), expected) and network.training
+    assert torch.equal(network.loss(*given.tensors, own_words=1e-12), network.loss(*given.tensors))
+
+
+def test_training_begins_at_the_unigram_distribution_of_the_target():
+    network = tiny_network(dtype=torch.float32)
+    fresh = make_network(network.settings, TARGET, TARGET)
+    features_TBE = torch.zeros(1, 1, network.settings.features_width)
+    counts_V = TARGET.counts_V + 0.5
+    np.testing.assert_allclose(fresh.predict_features(features_TBE)[0, 0].exp().detach(), counts_V / counts_V.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", FED, ids=str)
+def test_forward_and_backward_run_on_the_meta_device(shape):
+    network = tiny_network(dtype=torch.float32, layers=2, decoder_layers=2, dropout_output=0.3, **shape).to("meta")
+    network.loss(*batch().to("meta"), label_smoothing=0.1).backward()
+    assert {parameter.grad.device.type for parameter in network.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("shape", FED, ids=str)
+def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(shape):
+    network = tiny_network(dtype=torch.float32, **shape)
+    exact = network.loss(*batch().tensors, label_smoothing=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = network.loss(*batch().tensors, label_smoothing=0.1)
+        memory, _, state = before(network, batch())
+        _, _, after = network.decode(batch().inputs_TB, memory, None, state)
+    near.backward()
+    assert {part.dtype for part in (*state, *after)} == {torch.float32}
+    assert near.item() == pytest.approx(exact.item(), abs=0.03)
+
+
+@pytest.mark.parametrize("feeds", [False, True])
+def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
+    network = tiny_network(dropout_output=0.5, dropout_input=0.4, input_feeding=feeds, weight_drop=0.3, locked_dropout=True)
+    given = batch(padding=0)
+    features_TBE, _, _ = network.decode(given.inputs_TB, *before(network, given))
+    is_dropped_TBE = features_TBE == 0
+    assert is_dropped_TBE.any() and torch.equal(is_dropped_TBE.any(0), is_dropped_TBE.all(0))
+    assert not torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))
+    network.eval()
+    assert torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))
+
+
+def test_source_and_target_of_one_vocabulary_may_share_all_vectors():
+    network = make_network(KINDS["gru"](model="gru", tied_embeddings="all"), SHARED, SHARED)
+    assert [name for name, value in network.named_parameters() if len(value) == SHARED.size] == [
+        "target_words.embedding.weight", "output.bias",
+    ]  # fmt: skip
+
+
+SHARED = make_tokenizer(["a b c"])
