@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rnnlm.tasks.evaluation.comparison import TaskComparison
     from rnnlm.tasks.evaluation.figures import TaskEvaluation
     from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-    from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparison
     from rnnlm.tasks.seq2seq.evaluation.figures import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
@@ -113,14 +112,6 @@ def compare(
     models: Sequence[LanguageModel], text: Several, *, train: Trained = None, settings: ComparisonSettings = ...,
     names: Sequence[str] | None = None, device: str | Device = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Comparison: ...  # fmt: skip
-
-
-@overload
-def compare(  # type: ignore[overload-overlap]
-    models: "Sequence[Seq2SeqModel]", text: Several, *, settings: ComparisonSettings = ..., names: Sequence[str] | None = None,
-    device: str | Device = "auto", target: Sequence[str | Path] = (), decode: bool = True, decoding: "DecodingSettings | None" = None,
-    reading: Mapping[str, Any] | None = None,
-) -> "PairComparison": ...  # fmt: skip
 
 
 @overload

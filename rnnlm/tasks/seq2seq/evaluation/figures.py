@@ -113,12 +113,14 @@ def evaluate(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False)
     return {name: value for name, value in result.items() if name != "by_length"}  # which `rnnlm eval` shows
 
 
-def _bounds(found: PairEvaluation) -> dict[str, float | None]:
-    assert found.written is not None  # training decodes
-    of_ppl = intervals_of(found.references, found.sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
-    of_main = figure_interval(measures(found.written.translations)[found.written.main])
-    names = {"": of_main, "ppl_token_": of_ppl}
-    return {name + bound: its and getattr(its, bound) for name, its in names.items() for bound in ("low", "high")}
+def _bounds(measured: PairEvaluation) -> dict[str, float | None]:
+    assert measured.written is not None  # training decodes
+    of_ppl = intervals_of(measured.references, measured.sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
+    of_main = figure_interval(measures(measured.written.translations)[measured.written.main])
+    found: dict[str, float | None] = {}
+    for name, its in (("", of_main), ("ppl_token_", of_ppl)):
+        found |= {f"{name}low": None if its is None else its.low, f"{name}high": None if its is None else its.high}
+    return found
 
 
 def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never) -> dict[str, float] | None:
