@@ -114,7 +114,7 @@ def folder(tmp_path_factory):
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
     for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
         (folder / name).write_text(content, encoding="utf-8")
-    for name in {*corpora.COLUMNS, *corpora.PAIRS}:
+    for name in {*corpora.COLUMNS, *corpora.PAIRS}:  # corpora with labels or pairs are small
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
     for table in (folder / "corpora" / "dates").glob("*.tsv"):  # but for this one
         table.write_text("".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[:200]), encoding="utf-8")
