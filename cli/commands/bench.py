@@ -19,29 +19,40 @@ def command() -> None:
 
 @command.command()
 @click.argument("text", nargs=-1)
-@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo; lstm for --growth]")
+@click.option("--task", type=click.Choice(["seq2seq"]), help="Encoder-decoders instead of a language model; TEXT is a table of pairs.")
+@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo; lstm for --growth; none with --task]")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds after the one to warm up.")
-@click.option("--steps", type=click.IntRange(1), default=50, show_default=True, help="Steps of each loop in a round.")
+@click.option("--steps", type=click.IntRange(1), help="Steps of each loop in a round.  [default: 50; 10 with --task]")
 @click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
 @click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
 @click.option("--growth", is_flag=True,
               help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")  # fmt: skip
 @json_option
-def train(text: tuple[str, ...], recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
     """Tokens/s of training, beside a plain textbook loop.
 
     \b
     rnnlm bench train
     rnnlm bench train my.txt --recipe lstm --set hidden_size=1024
+    rnnlm bench train --task seq2seq
 
     Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled corpus. Nothing is saved. With
     weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA also the share of time in which kernels run.
+
+    With --task seq2seq: with and without input feeding, in fp32 and in the precision that suits this machine, each beside torch's nn.LSTM
+    and nn.LSTMCell; on TEXT, or on random pairs of 14 words a side and 8,000 words in all. Tokens of both sides count.
     """
     from rnnlm.config import parse_assignments
 
-    settings, as_json = parse_assignments(assignments), given.pop("as_json")
-    if not given.pop("growth"):
+    settings, as_json, has_growth = parse_assignments(assignments), given.pop("as_json"), given.pop("growth")
+    if task:
+        if has_growth or given.pop("plain_rows"):
+            raise UsageError("--growth and --plain-rows are for language models", hint="leave them out, or --task")
+        _bench_pairs(text, recipe, settings, as_json, **given | {"steps": given["steps"] or 10})
+        return
+    given["steps"] = given["steps"] or 50
+    if not has_growth:
         _bench_loops(text, recipe or "demo", settings, as_json, **given)
         return
     if text or given["alone"] or given["plain_rows"]:
@@ -62,6 +73,21 @@ def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], a
         terminal.print_json(asdict(results[-1]))
         return
     _show([result for result in results if isinstance(result, Round)], results[-1])
+
+
+def _bench_pairs(text: tuple[str, ...], recipe: str | None, settings: dict[str, str], as_json: bool, **given: Any) -> None:
+    from rnnlm.benchmarks.pairs import bench_pairs
+
+    columns = ["input feeding", "precision", "rnnlm tokens/s", "bare products", "plain loop", "time over products", "ratio to plain"]
+    done, cells = [], []
+    for speed in bench_pairs(text, recipe, settings, **given):
+        s, feeds = speed.summary, "yes" if speed.input_feeding else "no"
+        terminal.say(f"input feeding: {feeds}, {speed.precision}: {s.tokens_per_second:,.0f} tokens/s")
+        done.append(speed.record())
+        speeds = (s.tokens_per_second, s.products_tokens_per_second, s.plain_tokens_per_second)
+        cells.append([feeds, speed.precision, *("-" if each is None else f"{each:,.0f}" for each in speeds),
+                      terminal.number(s.ratio_products, 3), terminal.number(s.ratio_plain, 3)])  # fmt: skip
+    terminal.print_json(*done) if as_json else terminal.print_table(columns, cells, right=columns[2:])
 
 
 def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bool) -> None:

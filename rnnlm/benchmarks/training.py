@@ -3,6 +3,7 @@
 Loops take turns over the same text, batch and precision: ours (with events, budget and clipping), the matrix products of its steps alone,
 and the loop of the textbooks: torch's own layers, all logits at once (F.linear, F.cross_entropy under autocast), the optimizer's defaults;
 for recipes with weight-drop, AWD-LSTM as its scripts have it. Ratios hold where the machine's speed drifts; single figures do not.
+Tokens are those that a network reads: of an encoder-decoder both sides.
 """
 
 import statistics
@@ -10,15 +11,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from pkgutil import resolve_name
 from typing import Any, cast
 
 from rnnlm.errors import UsageError
+from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import peak_bytes
-from rnnlm.text.encoding import EncodedText, TrainingData
+from rnnlm.text.encoding import EncodedText
 from rnnlm.training.plan import Plan
 
-Batches = list[tuple[Any, Any]]  # inputs_TB, targets_TB
+Batches = list[tuple[tuple[Any, ...], int]]  # the tensors of each batch, and how many tokens it has
 Loop = Callable[[], int]  # gives the tokens it has read
+START = {"tokens": 0, "epochs": 0.0}  # the state of a source of batches
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,9 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
     trainer = _trainer(plan, steps)
     _ours(trainer)
     peak = peak_bytes()
-    batches = [trainer.source.batch(window).tensors for _, window in islice(trainer.source.windows(), steps)]
+    batches = list(_batches(trainer, steps))
     multiply = _products_loop(trainer, batches)
-    plain = None if alone else _plain_loop(plan, trainer, steps, plain_rows or trainer.source.rows)
+    plain = None if alone else _plain_loop(plan, trainer, batches, plain_rows or trainer.source.rows)
     done = []
     for number in range(rounds + 1):
         ours, products = _timed(lambda: _ours(trainer), trainer.device), _timed(multiply, trainer.device)
@@ -114,9 +118,8 @@ def _summary(done: list[Round], peak: int) -> Summary:
 def _trainer(plan: Plan, steps: int) -> Any:
     """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed."""
     from rnnlm.config import Budget
-    from rnnlm.neural.fitting.fitting import make_trainer
 
-    trainer = make_trainer(plan.resolved, TrainingData(plan.data.tokenizer, cast(EncodedText, plan.data.train), None))
+    trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(plan.resolved, replace(cast(Any, plan.data), valid=None))
     trainer.clock.budget = Budget(steps=steps)
     trainer.resumable = False
     trainer.rollbacks.limit = 0
@@ -136,23 +139,30 @@ def _timed(loop: Loop, device: Any) -> float:
 
 def _ours(trainer: Any) -> int:
     trainer.step_count = 0
-    trainer.source.load_state_dict({"tokens": 0, "epochs": 0.0})
+    trainer.source.load_state_dict(START)
     for _ in trainer.train(lambda: False):
         pass
     return trainer.source.tokens
 
 
+def _batches(trainer: Any, steps: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """What the trainer reads in one round."""
+    trainer.source.load_state_dict(START)
+    for _ in range(steps):
+        before = trainer.source.tokens
+        yield trainer.source.next().tensors, trainer.source.tokens - before
+
+
 def _products_loop(trainer: Any, batches: Batches) -> Loop:
-    """The matrix products of one step, again and again."""
+    """The matrix products of one step, that of a batch of middling size, again and again."""
     from rnnlm.benchmarks.products import BareProducts
     from rnnlm.neural.device import training_products
 
-    inputs_TB, targets_TB = batches[0]
-    state = trainer.network.initial_state(trainer.source.rows)
+    tensors, tokens = sorted(batches, key=lambda batch: batch[1])[len(batches) // 2]
     trainer.network.train()
     with BareProducts() as recorded:
         with training_products(trainer.precision, trainer.device):
-            loss, _, _ = trainer.network.loss(inputs_TB, targets_TB, state)
+            loss = trainer.objective.loss(tensors, trainer.objective.initial_carry(trainer.source.rows)).mean_nats
         loss.backward()
     trainer.optimizer.zero_grad()
     multiply = recorded.repeat()
@@ -160,13 +170,20 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
     def loop() -> int:
         for _ in batches:
             multiply()
-        return sum(targets_TB.numel() for _, targets_TB in batches)
+        return tokens * len(batches)
 
     return loop
 
 
-def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
-    """The loop of the textbooks at `rows` rows, over `steps` windows of the same text; None where torch has no such layers."""
+def _plain_loop(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop | None:
+    """The loop of the textbooks; None where torch has no such layers. For language models at `rows` rows, over as many windows of the same
+    text; for others over the same batches."""
+    if plan.kind.task == LANGUAGE_MODEL:
+        return _plain_language_model(plan, trainer, len(batches), rows)
+    return _plain_pairs(plan, trainer, batches) if plan.kind.task == "seq2seq" else None
+
+
+def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     from rnnlm.benchmarks.textbook import is_in_torch, make_loop
     from rnnlm.neural.fitting.streams import TextStreams
 
@@ -177,3 +194,13 @@ def _plain_loop(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     streams = TextStreams(cast(EncodedText, plan.data.train), plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
     batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
     return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)
+
+
+def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
+    from rnnlm.benchmarks.textbook_pairs import TextbookPairs, is_in_torch, make_loop
+
+    settings, codec = trainer.network.settings, plan.data.tokenizer
+    if not is_in_torch(settings, trainer.settings):
+        return None
+    network = TextbookPairs(settings, codec.source.size, codec.target.size)
+    return make_loop(network, trainer.settings, cast(Any, [tensors for tensors, _ in batches]), trainer.precision, trainer.device)

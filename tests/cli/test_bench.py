@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from rnnlm.benchmarks import ngram, processes, textbook, training
+from rnnlm.benchmarks import ngram, pairs, processes, textbook, training
+from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
@@ -94,6 +95,35 @@ def test_without_a_subcommand_help_is_shown_on_stderr(rnnlm):
     ended = rnnlm("bench")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Usage: rnnlm bench") and "train" in ended.err
+
+
+TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--steps", 2)
+
+
+def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(rnnlm, here, monkeypatch):
+    monkeypatch.setattr(pairs, "PAIRS", 12)
+    monkeypatch.setattr(pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
+    shown = rnnlm("bench", "train", "--task", "seq2seq", *TINY_PAIRS)
+    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert shown.code == 0 and columns[4:] == ["plain loop", "time over products", "ratio to plain"]
+    assert [row[:2] for row in rows] == [["no", "fp32"], ["no", "bf16"], ["yes", "fp32"], ["yes", "bf16"]]
+    assert not any("-" in row for row in rows) and list(here.iterdir()) == []
+
+
+def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
+    (here / "pairs.tsv").write_text("en\tde\n" + "a dog\tein hund\n" * 6)
+    asked = ("bench", "train", "pairs.tsv", "--task", "seq2seq", *TINY_PAIRS, "--set", "tokenizer=char", "--set", "precision=fp32")
+    (found,) = [
+        json.loads(line) for line in rnnlm(*asked, "--set", "input_feeding=true", "--set", "attention=additive", "--json").out.splitlines()
+    ]
+    assert (found["input_feeding"], found["precision"], found["ratio_plain"]) == (True, "fp32", None)
+    assert found["tokens_per_second"] > 0
+
+
+def test_growth_is_for_language_models(rnnlm):
+    ended = rnnlm("bench", "train", "--task", "seq2seq", "--growth")
+    assert (ended.code, ended.errors[0]) == (2, "error: --growth and --plain-rows are for language models")
 
 
 @pytest.fixture
