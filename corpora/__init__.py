@@ -40,7 +40,12 @@ COLUMNS = {  # of a corpus with labels: the column that is read, those that labe
 }
 _TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
-    "answers": ("remark", "reply", _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True, "budget": "60epochs"}),
+    "answers": (
+        "remark",
+        "reply",
+        _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True, "target_lowercase": False, "learning_rate": 0.005,
+                 "label_smoothing": 0.0, "criterion": "chrf", "budget": "120epochs"},
+    ),
     "dates": (
         "phrase",
         "iso",

@@ -145,6 +145,24 @@ def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch
     assert list(conversation.lines("strict")) == ["the cat", "caf\u00e9"]
 
 
+def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
+    class Pipe(io.RawIOBase):
+        parts = [b"the cat\n", b"a dog\n"]
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            part = self.parts.pop(0) if self.parts else b""
+            buffer[: len(part)] = part
+            return len(part)
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Pipe())))
+    lines = conversation.lines("strict")
+    assert next(lines) == "the cat" and len(Pipe.parts) == 1
+    assert [*lines] == ["a dog"]
+
+
 def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, model):
     shown = rnnlm("translate", "-m", "demo", "x")
     why = "  why: it has not learned to write a line for another"

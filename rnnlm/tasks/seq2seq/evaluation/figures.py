@@ -150,13 +150,13 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, 
     of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
-    by_length_of_source = tuple(by_length(by_name, lengths_N))
+    of_lengths = tuple(by_length(by_name, lengths_N))
     if not of_tokenizer.bleu:
         del by_name["bleu"]
     return Written(
-        measure_translations(translations), _main(model.codec, translations), by_length_of_source, None if of_tokenizer.is_perfect else of_tokenizer, decoding,
-        _signatures(model, data, translations.settings, decoding), translations, tuple(text_of[each.source] for each in data.text.pairs),
-        by_name,
+        measure_translations(translations), _main(model.codec, translations), of_lengths,
+        None if of_tokenizer.is_perfect else of_tokenizer, decoding, _signatures(model, data, translations.settings, decoding),
+        translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
     )  # fmt: skip
 
 
