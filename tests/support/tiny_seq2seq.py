@@ -89,3 +89,13 @@ def saved(folder: Path, **settings: Any) -> Path:
     model = tiny_model(**settings)
     model_folder.save(folder, model, model.network.settings.model, asdict(model.network.settings), 1, {})
     return folder
+
+
+def varied_model(**settings: Any) -> Seq2SeqModel:
+    """As :func:`tiny_model`; some of its lines end before their limit, and it looks at several places."""
+    model = tiny_model(**settings)
+    with torch.no_grad():
+        model.network.output.bias[TARGET.boundary_id] += 1
+        for parameter in (*model.network.decoder.attention.parameters(), *model.network.decoder.body.parameters()):
+            parameter *= 4
+    return model

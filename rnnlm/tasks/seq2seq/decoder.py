@@ -58,7 +58,9 @@ class Decoder(nn.Module):
         drawn = draw(self.body, self.settings, x_TBE)
         if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
             return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
-        weights = [given.get("weight_hh", layer.get_parameter("weight_hh")) for given, layer in zip(drawn.weights, self.body.layers, strict=True)]
+        weights = [
+            given.get("weight_hh", layer.get_parameter("weight_hh")) for given, layer in zip(drawn.weights, self.body.layers, strict=True)
+        ]
         masks = (drawn.fed_TBF, *drawn.between_TBX)
         return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, weights, masks))
 

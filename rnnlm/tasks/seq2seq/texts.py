@@ -49,7 +49,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
-    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train)})
+    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name})
     check_target(codec.target)
     longest = resolved.make(Seq2SeqFittingSettings).longest
     encoded = encode_pairs(codec, train, longest)

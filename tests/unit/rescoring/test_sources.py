@@ -43,8 +43,9 @@ def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_m
 
 
 def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(model):
-    mapping = TextMapping(lowercase=True, remove_punctuation=True)
-    table = feature_table([translated("u1", "A  DOG!", ["Un chien."])], {"m": model.decoder}, mapping)
+    table = feature_table(
+        [translated("u1", "A  DOG!", ["Un chien."])], {"m": model.decoder}, TextMapping(lowercase=True, remove_punctuation=True)
+    )
     assert table.features_KSN[0, 0, 0] == pytest.approx(score_sentences(model, ["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6)
     with pytest.raises(TextError, match="'u2' has no source"):
         feature_table([translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])], {"m": model.decoder}, TextMapping())
