@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.tasks.seq2seq.attention import Attention, Memory, by_group
 from rnnlm.tasks.seq2seq.feeding import draw, read_step_by_step
+from rnnlm.tasks.seq2seq.kernels.choice import has_loop, make_loop
+from rnnlm.tasks.seq2seq.kernels.fed_loop import run
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
 DecoderState = tuple[Tensor, ...]  # of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
@@ -47,9 +49,18 @@ class Decoder(nn.Module):
             return self.projection(h_TBD), None, after
         memory = memory if of_B is None else by_group(memory, of_B)
         if self.settings.input_feeding:
-            return read_step_by_step(self.body, x_TBE, memory, state, self.look, draw(self.body, self.settings, x_TBE))
+            return self._fed(x_TBE, memory, state)
         h_TBD, after = self.body(x_TBE, state)
         return *self.look(h_TBD, memory), after
+
+    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        assert self.attention is not None and self.combination is not None
+        drawn = draw(self.body, self.settings, x_TBE)
+        if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
+            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
+        weights = [given.get("weight_hh", layer.get_parameter("weight_hh")) for given, layer in zip(drawn.weights, self.body.layers, strict=True)]
+        masks = (drawn.fed_TBF, *drawn.between_TBX)
+        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, weights, masks))
 
     def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""

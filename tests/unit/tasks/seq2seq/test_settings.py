@@ -34,7 +34,8 @@ def test_the_decoder_is_as_wide_as_what_it_reads_and_of_the_encoders_kind_unless
 
 @pytest.mark.parametrize("values, what", [
     ({"model": "bag"}, "model = 'bag' is not a kind of encoder-decoder"), ({"model": None}, "model = None"),
-    ({"decoder_hidden_size": 1 << 21}, "decoder_hidden_size"), ({"attention": "self"}, "attention"), ({"decoder_layers": 0}, "decoder_layers"),
+    ({"decoder_hidden_size": 1 << 21}, "decoder_hidden_size"), ({"attention": "self"}, "attention"),
+    ({"decoder_layers": 0}, "decoder_layers"),
 ], ids=str)  # fmt: skip
 def test_damaged_or_hostile_ones_are_an_error(values, what):
     with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}"):
