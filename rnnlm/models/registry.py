@@ -76,9 +76,9 @@ class Kind:
         """The weights that a task's network starts from, by name; None where all are random."""
         return resolve_name(f"{self.fitting}:initial_weights")(*arguments)
 
-    def initial_settings(self, *arguments: Any) -> dict[str, Any]:
-        """The settings that a task's network has of the language model that it starts from."""
-        found: dict[str, Any] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
+    def initial_settings(self, *arguments: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        """The settings that a task's network has of the language models that it starts from: (option, name of the model, settings)."""
+        found: list[tuple[str, str, dict[str, Any]]] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
         return found
 
     @property

@@ -41,7 +41,8 @@ def table(rows: list[tuple[str, str]]) -> str:
 def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
     """Pairs in memory; a target is one reference, or a tuple of several."""
     pairs = tuple(
-        Pair(source, (target,) if isinstance(target, str) else target, line, "memory") for line, (source, target) in enumerate(rows, start=1)
+        Pair(source, (target,) if isinstance(target, str) else target, line, "memory")
+        for line, (source, target) in enumerate(rows, start=1)
     )
     return ParallelText(pairs, "source", "target", "tsv")
 
