@@ -250,12 +250,12 @@ def or_demo(name: str | None) -> str:
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
-    """The models of a repeatable `-m` by the names that results call them; without any, the shipped one."""
+    """What scores lines with the models of a repeatable `-m`, by the names that results call them; without any, the shipped one."""
     from rnnlm.evaluation.comparison.comparability import names_of
-    from rnnlm.models.loading import load
+    from rnnlm.models.loading import scoring_model_of
 
     given = tuple(filter(None, names)) or (or_demo(None),)
-    return {short: load(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
+    return {short: scoring_model_of(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:

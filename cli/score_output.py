@@ -110,7 +110,7 @@ class _About:
     """What is said below the scores: how many sentences have none, and the signature; of each model."""
 
     def __init__(self, models: dict[str, Any], settings: Any) -> None:
-        from rnnlm.scoring.scorer import signature_before
+        from rnnlm.scoring.runs import signature_before
 
         self.signatures = {name: signature_before(model, settings) for name, model in models.items()}
         self.without: Counter[str] = Counter()

@@ -89,10 +89,10 @@ def words_there(likeliest: Sequence[Any]) -> str:
 
 
 def odds(better: Any, worse: Any, eos: bool) -> str | None:
-    """How many times likelier the first of two sentences is, in total and per word; None where one has no score."""
+    """How many times likelier the first of two sentences is, in total and per word; None where one has no score, or another source."""
     from rnnlm.scoring.records import likelihood_ratio
 
-    ratio = likelihood_ratio(better, worse, eos)
+    ratio = likelihood_ratio(better, worse, eos) if better.source == worse.source else None
     if ratio is None:
         return None
     total, per_word = ratio

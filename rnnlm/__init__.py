@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Attention": "rnnlm.tasks.seq2seq.decoding.results",
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
@@ -21,6 +22,7 @@ _PUBLIC = {
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
+    "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -46,13 +48,15 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
-    "SentenceSettings": "rnnlm.scoring.sentences",
+    "SentenceSettings": "rnnlm.scoring.sentence_settings",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TaggedSentence": "rnnlm.tasks.labelling.results",
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
+    "TranslatedLine": "rnnlm.tasks.seq2seq.decoding.results",
+    "Translation": "rnnlm.tasks.seq2seq.decoding.results",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
@@ -100,6 +104,7 @@ _PUBLIC = {
     "tag": "rnnlm.tasks.labelling.tagging",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
+    "translate": "rnnlm.tasks.seq2seq.decoding.translator",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -140,12 +145,16 @@ if TYPE_CHECKING:
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+    from rnnlm.scoring.sentence_settings import SentenceSettings
+    from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.tasks.labelling.classifying import classify
     from rnnlm.tasks.labelling.results import ClassifiedText, LabelSequence, TaggedSentence
     from rnnlm.tasks.labelling.tagging import tag
+    from rnnlm.tasks.seq2seq.decoding.results import Attention, TranslatedLine, Translation
+    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.decoding.translator import translate
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise

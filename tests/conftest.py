@@ -17,7 +17,14 @@ from hypothesis import HealthCheck, settings
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = ["support.commands", "support.hostile.there", "support.networks", "support.tiny_tasks", "support.tiny_labellers"]
+pytest_plugins = [
+    "support.commands",
+    "support.hostile.there",
+    "support.networks",
+    "support.tiny_tasks",
+    "support.tiny_labellers",
+    "support.tiny_translators",
+]
 
 settings.register_profile("rnnlm", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=3000, suppress_health_check=[HealthCheck.too_slow])

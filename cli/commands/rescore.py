@@ -1,4 +1,4 @@
-"""`rnnlm rescore`: n-best lists reordered with language models, and what that does to the word-error rate."""
+"""`rnnlm rescore`: n-best lists reordered with language models and encoder-decoders, and what that does to the word-error rate."""
 
 import os
 from pathlib import Path
@@ -26,6 +26,7 @@ list_options = section(
     "Format of the lists",
     click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]), help="Format of the lists.  [default: by content]"),
     click.option("--ref", "references", multiple=True, metavar="FILE", help="References, `utt words...` a line; may be repeated."),
+    click.option("--sources", multiple=True, metavar="FILE", help="Sources of translations, `utt words...` a line; may be repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
                  help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; several add up."),
     click.option("--costs", is_flag=True, help="Scores are costs: the lower, the better."),
@@ -57,7 +58,7 @@ tuning_options = section(
 @section(
     "Models and lists",
     click.option("-m", "--model", "names", multiple=True, metavar="MODEL", callback=models_checked,
-                 help="A language model; may be repeated. Default: $RNNLM_MODEL."),
+                 help="A language model, or an encoder-decoder for translations; may be repeated. Default: $RNNLM_MODEL."),
     click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references."),
     click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]"),
     click.option("--weights", "weights_file", metavar="FILE", help="Weights of an earlier run, instead of --tune."),
@@ -92,12 +93,14 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
 
     A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
     unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
-    interval; those of models are never negative. The 1-best is the first hypothesis of a list. Intervals (95 %) and p-values are
-    by resampling utterances.
+    interval; those of models are never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
+    hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances.
 
     \b
-    tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score
-    json    {"utt", "ref", "hypotheses": [{"text", "score"}]}: lines, or one array
+    tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
+            and a source has rank SRC
+    json    {"utt", "source", "ref", "hypotheses": [{"text", "score"}]}: lines,
+            as rnnlm translate --json writes them, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
@@ -137,7 +140,9 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
     from rnnlm.files.writing import check_apart, check_file
 
     outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
-    check_apart(outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"])))
+    check_apart(
+        outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"], *given["sources"]))
+    )
     for path in outputs.values():
         check_file(path, given["overwrite"])
     return outputs
@@ -148,7 +153,7 @@ def _read(source: str, given: dict[str, Any]) -> list[Any]:
     from rnnlm.rescoring.nbest import ListSettings
 
     settings = ListSettings(given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"])
-    utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"])
+    utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"], sources=given["sources"])
     if given["output"]:
         check_names(utterances)
     return utterances
@@ -182,18 +187,18 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
 
 def _applied(weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[Any, Any]:
     """The weights in the file, and the list rescored with them."""
-    from rnnlm.models.loading import load
+    from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.rescorer import rescore
 
     weights = _fixed_weights(weights_file, given)
     utterances = _read(given["apply_to"], given)
-    models = {name: load(name, device) for name in names}
+    models = {name: scoring_model_of(name, device) for name in names}
     return weights, rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
 
 
 def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
     """The stages of tuning, and the last result; with folds, that alone."""
-    from rnnlm.models.loading import load
+    from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.nbest import even_and_odd
     from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, tune_and_rescore
 
@@ -204,7 +209,7 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     apply_to = _read(given["apply_to"], given) if given["apply_to"] else tune_on
     if given["split"]:
         tune_on, apply_to = even_and_odd(tune_on)
-    models = {name: load(name, device) for name in names}
+    models = {name: scoring_model_of(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
     stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())

@@ -11,7 +11,7 @@ import click
 
 from rnnlm.errors import notice
 
-from .. import options, score_plot, terminal
+from .. import options, score_plot, score_sources, terminal
 from ..help import Command
 from ..pairs import pairs_options, show_pairs, take_request
 
@@ -81,6 +81,8 @@ output_options = options.section(
 
 _ABOUT_INPUT = {
     "column": "--column",
+    "targets": "--target",
+    "target_column": "--target-column",
     "split": "--split",
     "delimiter": "--delimiter",
     "id_column": "--id-column",
@@ -94,12 +96,13 @@ _ABOUT_INPUT = {
 @click.argument("sentences", nargs=-1)
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @input_options
+@score_sources.source_options
 @result_options
 @pairs_options
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...], device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
-    """Score sentences: the likeliest first, or records in input order.
+    """Score sentences, or targets given their sources.
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
@@ -107,10 +110,15 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
+    rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
+    rnnlm score -m fra --input pairs.tsv --column english --target-column french
+    rnnlm score -m fra --input test.en --target test.fr --words -o words.csv
 
-    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line
+    A table shows the likeliest first; rows and records are in input order. Each sentence is scored alone from the start and with its end,
+    unless options say otherwise. Every input line has a record; a line
     that cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits
-    off is a word. ppl_word counts the end as a word, as perplexities do.
+    off is a word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source); language models
+    beside them score the target alone.
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
@@ -121,8 +129,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
     form, plot = _format(form, as_json, output), None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
-    _check_files(sentences, inputs, output, plot, overwrite)
+    _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite)
     models = options.load_models(model_names, device)
+    given["are_pairs"] = score_sources.are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
         show_pairs(models, pairs)
         return
@@ -208,12 +217,14 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
     from rnnlm.scoring.sentences import SentenceSettings, of_texts, read_sentences
 
     if sentences:
-        return of_texts(sentences, given["given"], given["region_mark"])
+        return of_texts(sentences, given["given"], given["region_mark"], given["source"])
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+        what = "a table of pairs from the terminal, with a header" if given["are_pairs"] else "sentences from the terminal, one a line"
+        terminal.say(f"reading {what}; Ctrl-D ends")
     usual: tuple[str, ...] | None = () if form == "table" else None
     keep = {("all",): None, ("none",): (), None: usual}.get(given["keep"], given["keep"])
     return read_sentences(inputs or ("-",), SentenceSettings(
         given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
         given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"], given["region_columns"] or (),
-    ))  # fmt: skip
+        given["are_pairs"], given["target_column"], given["source"],
+    ), given["targets"])  # fmt: skip

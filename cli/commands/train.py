@@ -187,14 +187,10 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         return
     if not finished.results:
         return
-    if plan.kind.task == "seq2seq":
-        for name, result in finished.results.items():
-            click.echo(f"{name}: ppl_token {result['ppl_token']:.3f}")
-        return
     if plan.kind.task != LANGUAGE_MODEL:
-        from ..label_figures import show
+        from .. import label_figures, translation_figures
 
-        show(finished.results)
+        (translation_figures if plan.kind.task == "seq2seq" else label_figures).show(finished.results)
         return
     keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
     rows = [[name, *(terminal.cell(result[key]) for key in keys)] for name, result in finished.results.items()]

@@ -45,6 +45,6 @@ def compact(
 
 def _opened(model: Any, test: str | Path | Text) -> Any:
     """A text as the model reads it; of a model of labels, data that are read as its training data were."""
-    if loading.task_of(model) != registry.LANGUAGE_MODEL:
-        return registry.task_function("evaluation.evaluation:opened")(model, test)
+    if (task := loading.task_of(model)) != registry.LANGUAGE_MODEL:
+        return registry.task_function(task, "evaluation.evaluation:opened")(model, test)
     return as_text(test).encode(model.tokenizer)

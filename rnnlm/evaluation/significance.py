@@ -1,12 +1,13 @@
-"""Intervals of figures of labels, and differences between two systems on the same sentences.
+"""Intervals of figures of labels and of decoded text, and differences between two systems on the same sentences.
 
 Sentences are drawn with replacement and the figure is computed anew from the sums of what was drawn: the bootstrap of Efron &
 Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004; Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is that of
-approximate randomisation (Noreen 1989; Yeh 2000 for F1): in each trial what the two systems said of a sentence changes sides or not. For
-figures that are means it is the permutation of signs that language models are compared by; see :mod:`rnnlm.evaluation.resampling`.
+approximate randomisation (Noreen 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): in each trial what the two systems said of a
+sentence changes sides or not. For figures that are means it is the permutation of signs that language models are compared by; see
+:mod:`rnnlm.evaluation.resampling`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,30 @@ def figure_difference(
     return FigureDifference(
         _interval(estimate, drawn_R, level), _randomisation_p(first, ours, theirs, permutations, seed), _bootstrap_p(drawn_R)
     )
+
+
+def figure_intervals(measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 1) -> dict[str, Interval]:
+    """The intervals of several figures, by name; those without a value are left out."""
+    found = {name: figure_interval(each, resamples=resamples, seed=seed) for name, each in measures.items()}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def figure_differences(
+    first: Mapping[str, Measure],
+    second: Mapping[str, Measure],
+    *,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    seed: int = 1,
+) -> dict[str, FigureDifference]:
+    """By how much several figures of two systems differ, by name; those are left out that only one system has, or that have no value.
+
+    Raises:
+        UsageError: the two are not of equally many sentences, or figures of one name are not the same.
+    """
+    trials = {"resamples": resamples, "permutations": permutations, "seed": seed}
+    found = {name: figure_difference(first[name], second[name], **trials) for name in first if name in second}
+    return {name: difference for name, difference in found.items() if difference is not None}
 
 
 def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:

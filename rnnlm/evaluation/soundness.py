@@ -4,7 +4,8 @@ Whole: config.json can be read, every file has its length and SHA-256, what is k
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
 that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
 contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that. What is asked
-of a model of labels instead is the matter of :mod:`rnnlm.tasks.evaluation.soundness`.
+of a model of labels instead is the matter of :mod:`rnnlm.tasks.evaluation.soundness`, of an encoder-decoder that of
+:mod:`rnnlm.tasks.seq2seq.evaluation.soundness`.
 """
 
 import dataclasses
@@ -42,8 +43,8 @@ def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: 
     """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
 
     name: or a model that was loaded, whose folder is checked.
-    sample: after how many contexts the sums are taken, of a model of labels in how many sentences; None: after all, if that is not too
-        much.
+    sample: after how many contexts the sums are taken, of a model of labels in how many sentences, of an encoder-decoder after how many
+        sources; None: after all, if that is not too much.
 
     Raises:
         UsageError: the sample is empty, or the model was not loaded from a folder. ModelError: there is no such model. DeviceError:
@@ -87,7 +88,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
     if manifest.task in registry.TASKS:
-        yield from registry.task_function("evaluation.soundness:checks")(model, sample, seed)
+        yield from registry.task_function(manifest.task, "evaluation.soundness:checks")(model, sample, seed)
         return
     if hasattr(model, "check_tables"):
         problem, detail = model.check_tables()

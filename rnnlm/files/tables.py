@@ -10,9 +10,8 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rnnlm.errors import TextError
 from rnnlm.files import tsv
@@ -31,12 +30,13 @@ _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a table. where: "FILE, line 3", for messages. reason: why it cannot be read, where that is reported instead of raised."""
+class Row(NamedTuple):
+    """One row of a table. where: "FILE, line 3", for messages; number: that 3 (of the line, the row of a Parquet file, the element of a
+    JSON array). reason: why it cannot be read, where that is reported instead of raised."""
 
     where: str
     values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
+    number: int = 0
     reason: str | None = None
 
     @property
@@ -57,11 +57,12 @@ def is_json(line: str) -> bool:
 
 def rows(
     source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise",
-    delimiter: str | None = None, columns: Sequence[str] = (),
+    delimiter: str | None = None, columns: Sequence[str] = (), has_header: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
     """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
     "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter: what
-    stands between the cells of CSV; None: the one whose header has the `columns` that are asked for, else the most columns.
+    stands between the cells of CSV; None: the one whose header has the `columns` that are asked for, else the most columns. has_header:
+    whether CSV and TSV have one; columns are else called "1", "2" and so on.
     """
     kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:
@@ -69,9 +70,10 @@ def rows(
         return
     with opened(source) as stream:
         if kind == CSV:
-            yield from _csv(source, text_lines(source, stream, errors), delimiter, columns)
+            cells = _csv(source, text_lines(source, stream, errors), delimiter, columns if has_header else ())
+            yield from _named(source, cells, has_header)
         elif kind == TSV:
-            yield from _tsv(source, text_lines(source, stream, errors))
+            yield from _named(source, tsv.rows(text_lines(source, stream, errors)), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:
@@ -95,7 +97,7 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
         for batch in pyarrow.parquet.ParquetFile(source).iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
             for values in batch.to_pylist():
                 number += 1
-                yield Row(f"{source}, row {number}", values)
+                yield Row(f"{source}, row {number}", values, number)
     except UnicodeDecodeError as error:
         raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
@@ -173,11 +175,11 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
         value = _json_value(line, where, "one JSON object a line")
         if not isinstance(value, dict):
             raise TextError(f"{where}: not a JSON object")
-        return Row(where, value)
+        return Row(where, value, number)
     except TextError as error:
         if not reports:
             raise
-        return Row(where, {}, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
+        return Row(where, {}, number, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
@@ -191,7 +193,7 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
             raise TextError(f"{source}, element {number}: not a JSON object")
-        yield Row(f"{source}, element {number}", value)
+        yield Row(f"{source}, element {number}", value, number)
 
 
 def _json_value(text: str, where: str, hint: str) -> Any:
@@ -208,32 +210,37 @@ def _json_value(text: str, where: str, hint: str) -> Any:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
-def _tsv(source: str, lines: Iterator[str]) -> Iterator[Row]:
-    table = tsv.rows(lines)
-    _, names = next(table, (0, []))
-    _check_columns(source, names)
-    for number, cells in table:
-        values: dict[str | None, Any] = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
-        if any(beyond := cells[len(names) :]):
-            values[None] = beyond
-        yield Row(f"{source}, line {number}", values)
-
-
-def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[Row]:
+def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file that are not empty, each with the number of its last line."""
     csv.field_size_limit(LARGEST_VALUE)
     first, above = next(lines, ""), 0
     if named := _SEPARATOR_LINE.fullmatch(first):
         delimiter, first, above = delimiter or named[1], next(lines, ""), 1
-    lines = itertools.chain([first], lines)
-    table = csv.DictReader(lines, strict=True, delimiter=delimiter or delimiter_of(first, columns))
+    table = csv.reader(itertools.chain([first], lines), strict=True, delimiter=delimiter or delimiter_of(first, columns))
     try:
-        _check_columns(source, table.fieldnames or [])
-        for values in table:
-            if not any(values.get(None, ())):
-                values.pop(None, None)
-            yield Row(f"{source}, line {above + table.line_num}", values)
+        for cells in table:
+            if cells:
+                yield above + table.line_num, cells
     except csv.Error as error:
-        raise TextError(f"{source}, line {above + table.reader.line_num}: not readable as a table", str(error)) from None
+        raise TextError(f"{source}, line {above + table.line_num}: not readable as a table", str(error)) from None
+
+
+def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool) -> Iterator[Row]:
+    """The rows of a table, below its header; where it has none, columns are called by their numbers from 1 on."""
+    line, names = next(table, (0, []))
+    if has_header:
+        _check_columns(source, names)
+    else:
+        table = itertools.chain([(line, names)] if line else [], table)
+        names = [str(number) for number in range(1, len(names) + 1)]
+    for number, cells in table:
+        if len(cells) == len(names):
+            values: dict[str | None, Any] = dict(zip(names, cells, strict=True))
+        else:
+            values = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
+            if any(beyond := cells[len(names) :]):
+                values[None] = beyond
+        yield Row(f"{source}, line {number}", values, number)
 
 
 def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:

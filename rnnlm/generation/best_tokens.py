@@ -5,7 +5,7 @@ largest numbers lie in the K blocks of the largest maxima. Of equal numbers that
 numpy promises.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,31 +16,32 @@ from rnnlm.interface import Array
 BLOCK = 64  # columns
 
 
-def best_tokens(logprob_RV: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
+def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
     """The `count` largest of each row, or all V where these are fewer, largest first: columns (R, K) int64 and values (R, K) float64.
 
-    Of equals the lower column comes first.
+    Of equals the lower column comes first. without: a few columns that count as -inf.
 
     Raises:
         ModelError: a row holds what is not a number.
     """
     width = logprob_RV.shape[1]
-    at_RK, value_RK = (arrays.as_numpy(each) for each in _largest(logprob_RV, min(count + 1, width)))  # one more shows what is tied
+    at_RK, value_RK = map(arrays.as_numpy, _largest(logprob_RV, min(count + len(without) + 1, width)))
     check_scores(value_RK)  # a NaN counts as the largest of its row
-    order_RK = np.lexsort((at_RK, -value_RK), axis=1)
+    lowest_R = value_RK.min(axis=1)
+    if len(without):
+        value_RK = np.where((at_RK[:, :, None] == np.asarray(without)).any(axis=2), -np.inf, value_RK)
+    order_RK = np.lexsort((at_RK, -value_RK), axis=1)[:, :count]
     at_RK, value_RK = np.take_along_axis(at_RK, order_RK, axis=1), np.take_along_axis(value_RK, order_RK, axis=1)
     if count < width:
-        tied = np.flatnonzero((value_RK[:, count - 1] == value_RK[:, count]) & (value_RK[:, count] > -np.inf))
-        if len(tied):
-            rows_TV = arrays.as_numpy(logprob_RV[arrays.as_array_of(tied, logprob_RV)])
-            for row, values_V in zip(tied.tolist(), rows_TV, strict=True):
-                at_RK[row, :count] = _first_largest(values_V, value_RK[row, count], count)
-    return at_RK[:, :count], value_RK[:, :count].astype(np.float64)
+        is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)  # with columns that may not be among those taken
+        for row in np.flatnonzero(is_tied_R).tolist():
+            at_RK[row] = _first_largest(arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count)
+    return at_RK, value_RK.astype(np.float64)
 
 
-def _first_largest(values_V: np.ndarray, smallest: float, count: int) -> np.ndarray:
-    """The columns of the `count` largest, the last of which is `smallest`."""
-    candidates = np.flatnonzero(values_V >= smallest)
+def _first_largest(values_V: np.ndarray, lowest: float, without: Sequence[int], count: int) -> np.ndarray:
+    """The columns of the `count` largest, none below `lowest`."""
+    candidates = np.setdiff1d(np.flatnonzero(values_V >= lowest), without)
     return candidates[np.argsort(-values_V[candidates], kind="stable")[:count]]
 
 
@@ -50,15 +51,15 @@ def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
     blocks = width // BLOCK
     if blocks <= 2 * count:
         return _top(values_RV, count)
-    in_blocks = blocks * BLOCK
-    highest_RB = arrays.library(values_RV).amax(values_RV[:, :in_blocks].reshape(rows, blocks, BLOCK), 2)
-    chosen_RK, _ = _top(highest_RB, count)
-    column_W = arrays.as_array_of(np.arange(BLOCK), values_RV)
-    inside_RC = (chosen_RK[:, :, None] * BLOCK + column_W).reshape(rows, -1)
-    rest_RC = arrays.as_array_of(np.broadcast_to(np.arange(in_blocks, width), (rows, width - in_blocks)).copy(), values_RV)
-    column_RC = arrays.library(values_RV).concatenate([inside_RC, rest_RC], 1)
-    best_RK, value_RK = _top(_along(values_RV, column_RC), count)
-    return _along(column_RC, best_RK), value_RK
+    xp, in_blocks = arrays.library(values_RV), blocks * BLOCK
+    values_RBW = values_RV[:, :in_blocks].reshape(rows, blocks, BLOCK)
+    block_RK, _ = _top(xp.amax(values_RBW, 2), count)
+    chosen_RC = _along(values_RBW, block_RK[:, :, None]).reshape(rows, -1)
+    if in_blocks < width:
+        chosen_RC = xp.concatenate([chosen_RC, values_RV[:, in_blocks:]], 1)
+    at_RK, value_RK = _top(chosen_RC, count)
+    inside_RK = _along(block_RK, (at_RK // BLOCK).clip(0, count - 1)) * BLOCK + at_RK % BLOCK
+    return xp.where(at_RK < count * BLOCK, inside_RK, at_RK + in_blocks - count * BLOCK), value_RK
 
 
 def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
@@ -71,6 +72,6 @@ def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
     return at_RK, _along(values_RN, at_RK)
 
 
-def _along(values_RN: Array, at_RK: Array) -> Any:
+def _along(values: Array, at: Array) -> Array:
     """values[r, at[r, k]] at each r and k."""
-    return np.take_along_axis(values_RN, at_RK, axis=1) if isinstance(values_RN, np.ndarray) else values_RN.gather(1, at_RK)
+    return np.take_along_axis(values, at, axis=1) if isinstance(values, np.ndarray) else values.take_along_dim(at, dim=1)

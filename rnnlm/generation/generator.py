@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import SettingsError, notice
-from rnnlm.generation.loop import DrawnText, draw_texts, read_prompt, stream
+from rnnlm.errors import notice
+from rnnlm.generation.loop import DrawnText, check_streams, draw_texts, stream
 from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.starts import read_prompt
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.direction import check_reads_forward
 from rnnlm.interface import LanguageModel
@@ -46,17 +47,14 @@ def generate(
         UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    if num < 1:
-        raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
-    if settings.seed >= 1 << 64:
-        raise SettingsError(f"seed = {settings.seed} is not valid", "it must be below 2^64")
+    check_streams(num, settings.seed)
     model = language_model_of(model)
     check_reads_forward(model.tokenizer, "generate text")
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
     undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
-    texts = draw_texts(model, read_prompt(model, prompt_ids), undrawn, num, settings, banned)
+    texts = draw_texts(model, read_prompt(model, prompt_ids, settings.max_tokens), undrawn, num, settings, banned)
     for text in texts if as_finished else _in_order(texts):
         decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
         yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)

@@ -12,10 +12,11 @@ from itertools import islice
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.errors import SettingsError
 from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.generation.starts import Starts
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import read_on
 from rnnlm.interface import LanguageModel, State
 
 FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
@@ -27,10 +28,11 @@ FRESH = -1
 
 @dataclass
 class DrawnText:
-    """A text while it is drawn. logprob_nats is the model's own; `ended`: its last token is `</s>`."""
+    """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own; `ended`: its last token is `</s>`."""
 
     number: int
     stream: np.random.Generator
+    start: int = 0
     ids: list[int] = field(default_factory=list)
     logprob_nats: float = 0.0
     ended: bool = False
@@ -43,25 +45,22 @@ class DrawnText:
         self.ended = is_end
 
 
-@dataclass(frozen=True)
-class Start:
-    """What every text begins with: the prompt's tokens, the last of its inputs, and the state before that one."""
-
-    prompt_ids: np.ndarray
-    last_input: int
-    before: State
+def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
+    """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128 to each."""
+    counter = np.array([0, 0, start, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter))
 
 
-def stream(seed: int, number: int) -> np.random.Generator:
-    """The random numbers of sample `number` (Philox: Salmon et al. 2011)."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64)))
+def check_streams(num: int, seed: int) -> None:
+    """Make sure that there are such streams.
 
-
-def read_prompt(model: LanguageModel, prompt_ids: np.ndarray) -> Start:
-    """Reads the boundary and the prompt, which may be of any length, but for the last token."""
-    inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
-    state = read_on(model, inputs_T[None], model.initial_state(1))
-    return Start(np.asarray(prompt_ids, dtype=np.int64), int(inputs_T[-1]), state)
+    Raises:
+        SettingsError: the number of samples is below 1, or the seed too large.
+    """
+    if num < 1:
+        raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
+    if seed >= 1 << 64:
+        raise SettingsError(f"seed = {seed} is not valid", "it must be below 2^64")
 
 
 def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
@@ -90,14 +89,14 @@ def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
 
 
 def draw_texts(
-    model: LanguageModel, start: Start, texts: Iterable[DrawnText], num: int, settings: SamplingSettings, ban: Ban
+    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], num: int, settings: SamplingSettings, ban: Ban
 ) -> Iterator[DrawnText]:
-    """The `num` texts drawn to their end (`</s>`, or max_tokens), as they finish."""
+    """The `num` texts drawn to their end (`</s>`, or the limit of their start), as they finish."""
     counts, may_refill = row_counts(model, num)
     waiting = iter(texts)
     rows: list[DrawnText | None] = [None] * next((count for count in counts if count >= num), counts[-1])
-    state, input_B = start.before, np.zeros(len(rows), dtype=np.int64)
-    chooser = _Chooser(model, start, settings, ban)
+    state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
+    chooser = _Chooser(model, starts, settings, ban)
     while True:
         free = [row for row, text in enumerate(rows) if text is None]
         fresh = list(islice(waiting, len(free))) if may_refill or len(free) == len(rows) else []
@@ -110,14 +109,14 @@ def draw_texts(
         active = {row: text for row, text in enumerate(rows) if text is not None}
         if not active:
             return
-        state, input_B = _arranged(model, start, state, input_B, origin_B)
+        state, input_B = _arranged(model, starts, state, input_B, origin_B, np.array([text.start if text else 0 for text in rows]))
         logprob_BV, state = predict(model, input_B, state)
         input_B = input_B.copy()  # the state may hold the array that was read
         for row, token, logprob_nats in chooser.choose(active, logprob_BV):
             text = active[row]
             text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
             input_B[row] = token
-            if (text.ended and not settings.running) or len(text.ids) == settings.max_tokens:
+            if (text.ended and not settings.running) or len(text.ids) == starts.limits_S[text.start]:
                 rows[row] = None
                 yield text
 
@@ -125,14 +124,14 @@ def draw_texts(
 class _Chooser:
     """Chooses the next token of each row that is going."""
 
-    def __init__(self, model: LanguageModel, start: Start, settings: SamplingSettings, ban: Ban) -> None:
+    def __init__(self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban) -> None:
         self.tokenizer = model.tokenizer
-        self.start = start
+        self.starts = starts
         self.settings = settings
         self.ban = ban
-        self.prompt_end = start.prompt_ids[-LOOK_BACK:].tolist()
-        self.is_in_prompt_V = np.zeros(self.tokenizer.size, dtype=bool)
-        self.is_in_prompt_V[start.prompt_ids[start.prompt_ids < self.tokenizer.size]] = True
+        prompts = [starts.prompt(number) for number in range(len(starts))]
+        self.prompt_ends = [ids[-LOOK_BACK:].tolist() for ids in prompts]
+        self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 
     def choose(self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
         """(row, token, the model's log-probability of it) for each of the rows `active`, with the texts that they draw."""
@@ -149,13 +148,14 @@ class _Chooser:
     def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
         allowed_RV[:, self.ban.always] = -np.inf
         for row, text in enumerate(texts if self.ban.looks_back else ()):
-            is_last = len(text.ids) + 1 == self.settings.max_tokens
-            allowed_RV[row, self.ban.forbidden([*self.prompt_end, *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
+            is_last = len(text.ids) + 1 == self.starts.limits_S[text.start]
+            allowed_RV[row, self.ban.forbidden([*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""
-        seen_RV = np.tile(self.is_in_prompt_V, (len(texts), 1))
+        seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
         for row, text in enumerate(texts):
+            seen_RV[row, self.in_prompts[text.start]] = True
             seen_RV[row, list(text.distinct)] = True
         seen_RV[:, self.tokenizer.boundary_id] = False
         return seen_RV
@@ -171,16 +171,19 @@ def _without_idle(rows: list[DrawnText | None], origin_B: np.ndarray, counts: Se
     return [*(rows[row] for row in active), *[None] * idle], np.append(origin_B[active], np.full(idle, FRESH))
 
 
-def _arranged(model: LanguageModel, start: Start, state: State, input_B: np.ndarray, origin_B: np.ndarray) -> tuple[State, np.ndarray]:
-    """State and next input of the rows that come from those of `origin_B`."""
+def _arranged(
+    model: LanguageModel, starts: Starts, state: State, input_B: np.ndarray, origin_B: np.ndarray, start_B: np.ndarray
+) -> tuple[State, np.ndarray]:
+    """State and next input of the rows that come from those of `origin_B`, or where these say so from the starts `start_B`."""
     if np.array_equal(origin_B, np.arange(len(input_B))):
         return state, input_B
     is_fresh_B = origin_B == FRESH
     if is_fresh_B.all():
-        state = start.before.select(np.zeros(len(origin_B), dtype=np.int64))
+        state = starts.state.select(start_B)
     else:
-        state = model.concat_states([state, start.before]).select(np.where(is_fresh_B, len(input_B), origin_B))
-    return state, np.where(is_fresh_B, start.last_input, input_B[origin_B])
+        begun = starts.state.select(start_B[is_fresh_B])
+        state = model.concat_states([state, begun]).select(np.where(is_fresh_B, len(input_B) - 1 + is_fresh_B.cumsum(), origin_B))
+    return state, np.where(is_fresh_B, starts.input_S[start_B], input_B[origin_B])
 
 
 def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:

@@ -21,12 +21,13 @@ Look = Callable[[Array], np.ndarray]  # log-probabilities (nats), (M, V) -> what
 
 
 def score_and_look(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look, state: State | None = None
-) -> tuple[np.ndarray, np.ndarray, State | None]:
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look, state: State | None = None,
+    initial: span_scoring.Initial | None = None,
+) -> tuple[np.ndarray, np.ndarray, State | None]:  # fmt: skip
     """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token
     at each place (within the spans), in the order of places; and the state after the last token.
 
-    state: what a single span begins with; None: its initial state, and none is given back.
+    state: what a single span begins with; None: its initial state, and none is given back. initial: what spans begin with, as there.
     """
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
     reader: Any = _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
@@ -35,7 +36,8 @@ def score_and_look(
     logprob_N = np.zeros(len(ids))
     places: list[np.ndarray] = []
     seen: list[np.ndarray] = []
-    for start_B, end_B, (logprob_BT, read) in span_scoring.windows(model, ids, spans, carried.step if carried else reader.step, tokens):
+    step = carried.step if carried else reader.step
+    for start_B, end_B, (logprob_BT, read) in span_scoring.windows(model, ids, spans, step, tokens, initial):
         position_BT, inside_BT = span_scoring.positions(start_B, end_B)
         logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
         chosen_BT = inside_BT & is_place_N[np.minimum(position_BT, len(ids) - 1)]

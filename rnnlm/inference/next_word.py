@@ -97,16 +97,18 @@ class WordSearch:
         self.tokens_before = len(model.tokenizer.encode([_BEFORE]).ids) - 1
         self.at_once = min(TRIED_AT_ONCE, model.max_rows or TRIED_AT_ONCE)
 
-    def at_places(self, ids_T: np.ndarray, places: Sequence[int], begun: str = "") -> Iterator[Iterator[NextWord]]:
+    def at_places(
+        self, ids_T: np.ndarray, places: Sequence[int], begun: str = "", state: State | None = None
+    ) -> Iterator[Iterator[NextWord]]:
         """The words at each of the ascending `places` of a line, before the token there, likeliest first.
 
-        begun: what each begins with, as the tokenizer writes it.
+        begun: what each begins with, as the tokenizer writes it. state: what the line begins with; None: the model's initial state.
 
         Raises:
             ModelError: the model's scores are not numbers.
         """
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
-        state, read = self.model.initial_state(1), 0
+        state, read = self.model.initial_state(1) if state is None else state, 0
         for place in places:
             state, read = read_on(self.model, inputs_T[None, read : place + 1], state), place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)

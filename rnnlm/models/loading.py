@@ -14,6 +14,8 @@ from rnnlm.models.uses import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
+ScoringModel = LanguageModel | LabelModel | str | Path  # of those that score lines, or the name of one
+
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
@@ -50,6 +52,18 @@ def language_model_of(model: LanguageModel | str | Path, device: str | Device = 
     return model_of(model, device)
 
 
+def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
+    """What gives the probabilities of lines: the language model itself, or as :func:`load` opens it; of an encoder-decoder its decoder,
+    which begins each in the state of its source.
+
+    Raises:
+        As :func:`load`. UsageError: it is a model of labels.
+    """
+    uses.check_use("score", task := task_of(model), called(model))
+    opened: Any = load(model, device) if isinstance(model, (str, os.PathLike)) else model
+    return opened.decoder if task == uses.SEQ2SEQ else opened
+
+
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
     """The name or folder of a model; None of one that was made in memory."""
     if isinstance(model, (str, os.PathLike)):
@@ -69,14 +83,14 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     return read_manifest(find(without_adaptation(str(model))[0])).task
 
 
-def models_by_name(models: Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]) -> dict[str, LanguageModel]:
-    """Models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
+def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) -> dict[str, LanguageModel]:
+    """What scores lines with models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
 
     Raises:
-        As :func:`load`.
+        As :func:`scoring_model_of`.
     """
     named = models if isinstance(models, Mapping) else {str(name): name for name in models}
-    return {name: language_model_of(model) for name, model in named.items()}
+    return {name: scoring_model_of(model) for name, model in named.items()}
 
 
 def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:

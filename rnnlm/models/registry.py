@@ -11,6 +11,7 @@ from rnnlm.system import current_rank
 
 LANGUAGE_MODEL = "language-model"
 TASKS = ("tagging", "classification", "seq2seq")  # what networks are trained for, beside language models
+_ROOMS = {"seq2seq": "rnnlm.tasks.seq2seq"}  # of tasks that have one of their own
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class Kind:
         """The weights that a task's network starts from, by name; None where all are random."""
         return resolve_name(f"{self.fitting}:initial_weights")(*arguments)
 
-    def initial_settings(self, *arguments: Any) -> dict[str, Any]:
-        """The settings that a task's network has of the language model that it starts from."""
-        found: dict[str, Any] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
+    def initial_settings(self, *arguments: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        """The settings that a task's network has of the language models that it starts from: (option, name of the model, settings)."""
+        found: list[tuple[str, str, dict[str, Any]]] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
         return found
 
     @property
@@ -191,9 +192,9 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any,
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
-def task_function(path: str) -> Callable[..., Any]:
-    """A function of :mod:`rnnlm.tasks`, given as "module:name", for those that do with models of labels what they do with others."""
-    return resolve_name(f"rnnlm.tasks.{path}")
+def task_function(task: str, path: str) -> Callable[..., Any]:
+    """A function of the room of a task, given as "module:name", for those that do with its models what they do with language models."""
+    return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks')}.{path}")
 
 
 def check_companions(folder: Path) -> list[str]:

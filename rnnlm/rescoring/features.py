@@ -1,5 +1,5 @@
-"""What is known of each hypothesis of an n-best list besides its first-pass score: its log-probability under language models, its
-words, its words unknown to them. Each distinct text is scored once per model.
+"""What is known of each hypothesis of an n-best list besides its first-pass score: its log-probability under language models, or given its
+source under encoder-decoders; its words, its words unknown to them. Each distinct text is scored once per model, or once per source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.inference import span_scoring
+from rnnlm.inference.conditions import initial_states, reads_sources
 from rnnlm.inference.prefixes import score_trie
+from rnnlm.inference.span_scoring import score_spans
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.sentence_checks import check
@@ -22,11 +24,12 @@ from rnnlm.text.normalisation import without_punctuation
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
+_Text = tuple[str, str | None]  # with its source, if a model reads that
 
 
 @dataclass(frozen=True)
 class TextMapping:
-    """What becomes of a hypothesis before a language model reads it.
+    """What becomes of a hypothesis, and of its source, before a model reads it.
 
     remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words and `<unk>`.
     special_symbols: as in :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are compared with the
@@ -93,44 +96,64 @@ def feature_table(
     are hypotheses without words, which are scored as `</s>` alone.
 
     Raises:
-        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error.
-        ModelError: scores are not numbers.
+        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error; an
+            utterance has no source, which an encoder-decoder needs. ModelError: scores are not numbers.
     """
     if not utterances or not models:
         raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
     texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
     _warn_of_empty(utterances, texts)
-    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    numbers_H = np.array([distinct[text] for text in texts])
+    distinct = list(dict.fromkeys(texts))
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        logprob_nats, unknown = _scored(model, list(distinct), name, report)
-        columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)[numbers_H]
+        sources = _sources(utterances, mapping, name) if reads_sources(model) else [None] * len(texts)
+        logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
+        columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)
         vocabulary = model.tokenizer.in_direction(False).fingerprint
         if vocabulary not in oov:
-            oov[vocabulary] = OOV + name, unknown[numbers_H]
-        _warn_of_case(name, model, list(distinct), mapping)
+            oov[vocabulary] = OOV + name, unknown
+        _warn_of_case(name, model, distinct, mapping)
     tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
-    columns[WORDS] = np.array([float(len(split_words(text))) for text in distinct])[numbers_H]
+    columns[WORDS] = np.array([float(len(split_words(text))) for text in texts])
     columns.update(oov.values())
     return _padded(utterances, columns)
 
 
-def _scored(model: LanguageModel, texts: list[str], name: str, report: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """The log-probability (nats) of each text, with its end, and how many of its words are unknown, as floats."""
-    totals, unknown = [], []
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        sentences = [Sentence(text, first + number) for number, text in enumerate(texts[first : first + TEXTS_AT_ONCE], start=1)]
-        checked, _ = check(sentences, "error", nulls=False)
+def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -> list[str]:
+    """The source of each hypothesis, as the encoder-decoder of that name reads it.
+
+    Raises:
+        TextError: an utterance has none.
+    """
+    found: list[str] = []
+    for each in utterances:
+        if each.source is None:
+            why = f"{name} is an encoder-decoder, which scores a target given its source"
+            raise TextError(f"{each.where}: utterance {each.utt!r} has no source", why, "name a file of sources: --sources")
+        found += [mapping.mapped(each.source, each.where)] * len(each.hypotheses)
+    return found
+
+
+def _scored(model: LanguageModel, texts: list[_Text], name: str, report: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """The log-probability (nats) of each text, with its end, and how many of its words are unknown, as floats. Those that are the same are
+    scored once."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    distinct, totals, unknown = list(numbers), list[float](), list[int]()
+    for first in range(0, len(distinct), TEXTS_AT_ONCE):
+        some = enumerate(distinct[first : first + TEXTS_AT_ONCE], start=first + 1)
+        checked, _ = check([Sentence(text, number, source=source) for number, (text, source) in some], "error", nulls=False)
         encoded = model.tokenizer.encode([sentence.text for sentence in checked])
-        logprob_N = score_trie(model, encoded.ids, span_scoring.spans_between(encoded.offsets))
+        spans, initial = span_scoring.spans_between(encoded.offsets), initial_states(model, [each.source for each in checked])
+        # what begins in several states has no beginnings in common
+        logprob_N = score_spans(model, encoded.ids, spans, initial) if initial else score_trie(model, encoded.ids, spans)
         span_scoring.check_scores(logprob_N)
         totals += np.add.reduceat(logprob_N, encoded.offsets[:-1]).tolist()
         unknown += np.diff(np.searchsorted(encoded.oov, encoded.offsets)).tolist()
-        report(f"{name}: {len(totals):,} of {len(texts):,} texts scored")
-    return np.array(totals), np.array(unknown, dtype=np.float64)
+        report(f"{name}: {len(totals):,} of {len(distinct):,} texts scored")
+    numbers_H = [numbers[text] for text in texts]
+    return np.array(totals)[numbers_H], np.array(unknown, dtype=np.float64)[numbers_H]
 
 
 def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> FeatureTable:

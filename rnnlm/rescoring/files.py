@@ -1,9 +1,10 @@
 """N-best lists in files, read and written: TSV and JSON here, those of Kaldi and ESPnet in :mod:`rnnlm.rescoring.kaldi_espnet`. The
 format is recognised by content.
 
-* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tsv`); the reference has the rank REF and no score. A row of these
-  names may stand first.
-* json: JSON-lines, or one array, of {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}, best first; "ref" may be missing.
+* tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tsv`); the reference has the rank REF and no score, and the source of
+  translations the rank SRC. A row of these names may stand first.
+* json: JSON-lines, or one array, of {"utt", "source", "ref", "hypotheses": [{"text", "score"}, ...]}, best first; "ref" and "source" may be
+  missing.
 * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that holds `1best_recog`, `2best_recog`, ...
 """
 
@@ -28,22 +29,24 @@ from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 FORMATS = ("tsv", "json", "kaldi", "espnet")
-REFERENCE = "REF"
+REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
 _MIXED = "the formats of n-best lists are not mixed within one file"
 
 
 def read_nbest(
-    source: str | Path, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (), references: Sequence[str | Path] = ()
-) -> list[Utterance]:
+    source: str | Path, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (),
+    references: Sequence[str | Path] = (), sources: Sequence[str | Path] = (),
+) -> list[Utterance]:  # fmt: skip
     """The utterances of an n-best list.
 
     score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the list or is a path, and may have
-    a factor before it, `0.1*ac_cost`. references: files of `utt words...`, for lists without.
+    a factor before it, `0.1*ac_cost`. references, sources: files of `utt words...`, for lists without.
 
     Raises:
-        TextError: it cannot be read; a score is missing or not finite; an utterance, rank or reference is there twice; an
-            utterance has no hypothesis; references contradict each other. UsageError: the format is unknown, or needs no score_files.
+        TextError: it cannot be read; a score is missing or not finite; an utterance, rank, reference or source is there twice; an
+            utterance has no hypothesis; references or sources contradict each other. UsageError: the format is unknown, or needs no
+            score_files.
     """
     source = str(source)
     kind = settings.format or format_of(source, settings)
@@ -58,7 +61,8 @@ def read_nbest(
         kaldi_espnet.read_espnet(builder)
     else:
         (_read_tsv if kind == "tsv" else _read_json)(builder)
-    return _with_references(builder.finished(), list(map(str, references)), settings)
+    utterances = _with_lines(builder.finished(), list(map(str, references)), "reference", "--ref", settings)
+    return _with_lines(utterances, list(map(str, sources)), "source", "--sources", settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -93,14 +97,15 @@ def _read_tsv(builder: ListBuilder) -> None:
             utt, rank, score, text = fields
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
-            if rank == REFERENCE:
+            if rank in (REFERENCE, SOURCE):
+                what = "reference" if rank == REFERENCE else "source"
                 if score.strip():
-                    raise TextError(f"{where}: a reference has a score", f"it is {score!r}", "a reference's score is empty")
-                builder.add_reference(utt, text, where)
+                    raise TextError(f"{where}: a {what} has a score", f"it is {score!r}", f"a {what}'s score is empty")
+                (builder.add_reference if rank == REFERENCE else builder.add_source)(utt, text, where)
             else:
                 number_in_list = parse_rank(rank)
                 if number_in_list is None:
-                    raise TextError(f"{where}: {rank!r} is not a valid rank", f"ranks are 1, 2, 3 and so on, or {REFERENCE}")
+                    raise TextError(f"{where}: {rank!r} is not a valid rank", f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}")
                 builder.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
 
 
@@ -112,6 +117,8 @@ def _read_json(builder: ListBuilder) -> None:
             raise TextError(f"{row.where}: utterance {utt!r} is in the list already", "each utterance is in a list once")
         if row.values.get("ref") is not None:
             builder.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
+        if isinstance(source := row.values.get("source"), str):
+            builder.add_source(str(utt), source, row.where)
         for rank, each in enumerate(_field(row.values, "hypotheses", list, row.where, "a list"), start=1):
             where = f"{row.where}, hypothesis {rank}"
             if not isinstance(each, dict):
@@ -134,8 +141,8 @@ def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expecte
     return values[name]
 
 
-def _with_references(utterances: list[Utterance], files: Sequence[str], settings: ListSettings) -> list[Utterance]:
-    """The utterances with the references of these files.
+def _with_lines(utterances: list[Utterance], files: Sequence[str], what: str, option: str, settings: ListSettings) -> list[Utterance]:
+    """The utterances with the references, or sources, of these files. what: which; option: what names the files.
 
     Raises:
         TextError: there are two for an utterance, and they differ.
@@ -144,17 +151,17 @@ def _with_references(utterances: list[Utterance], files: Sequence[str], settings
     for file in files:
         for utt, text, where in keyed_lines(file, settings.encoding_errors):
             if utt in found:
-                raise TextError(f"{where}: utterance {utt!r} has a reference already", f"see {found[utt][1]}")
+                raise TextError(f"{where}: utterance {utt!r} has a {what} already", f"see {found[utt][1]}")
             found[utt] = text, where
     complete = []
     for utterance in utterances:
-        known = utterance.reference
-        reference, where = found.pop(utterance.utt, (known, ""))
-        if known is not None and reference not in (known, known.strip(WORD_SPACE)):
-            raise TextError(f"{where}: another reference for {utterance.utt!r}", f"that of {utterance.where} differs", "leave out --ref")
-        complete.append(dataclasses.replace(utterance, reference=reference))
+        known = getattr(utterance, what)
+        text, where = found.pop(utterance.utt, (known, ""))
+        if known is not None and text not in (known, known.strip(WORD_SPACE)):
+            raise TextError(f"{where}: another {what} for {utterance.utt!r}", f"that of {utterance.where} differs", f"leave out {option}")
+        complete.append(dataclasses.replace(utterance, **{what: text}))
     if found:
-        notice(f"{len(found):,} references are of utterances that are not in the list, the first is {next(iter(found))!r}")
+        notice(f"{len(found):,} {what}s are of utterances that are not in the list, the first is {next(iter(found))!r}")
     return complete
 
 
@@ -194,8 +201,9 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
 
 
 def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
-    if utterance.reference is not None:
-        yield tsv.line([utterance.utt, REFERENCE, "", " ".join(split_words(utterance.reference))])
+    for name, text in ((SOURCE, utterance.source), (REFERENCE, utterance.reference)):
+        if text is not None:
+            yield tsv.line([utterance.utt, name, "", " ".join(split_words(text))])
     for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
         if hypothesis.score is not None:
             yield tsv.line([utterance.utt, str(rank), repr(hypothesis.score), " ".join(split_words(hypothesis.text))])
@@ -209,5 +217,6 @@ def _json(utterance: RescoredUtterance) -> Iterator[str]:
         }
         for each in utterance.hypotheses
     ]  # fmt: skip
-    record = {"utt": utterance.utt, "ref": utterance.reference, "hypotheses": hypotheses}
+    source = {} if utterance.source is None else {"source": utterance.source}
+    record = {"utt": utterance.utt, **source, "ref": utterance.reference, "hypotheses": hypotheses}
     yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"

@@ -39,7 +39,8 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said once. hypotheses: at least one, best first; reference: None where it is not known.
+    """What was said once, or translated. hypotheses: at least one, best first; reference: None where it is not known; source: of
+    translations what they are of, which encoder-decoders read.
 
     Raises:
         ArgumentTypeError: a part is of another type. TextError: there are no hypotheses.
@@ -49,6 +50,7 @@ class Utterance:
     hypotheses: tuple[Hypothesis, ...]
     reference: str | None = None
     where: str = "the list"
+    source: str | None = None
 
     def __post_init__(self) -> None:
         check("Utterance", vars(self), hints_of(Utterance))
@@ -133,6 +135,7 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
 class _Draft:
     where: str
     reference: str | None = None
+    source: str | None = None
     ranked: dict[int, Hypothesis] = field(default_factory=dict)
 
 
@@ -166,6 +169,17 @@ class ListBuilder:
             raise TextError(f"{where}: utterance {utt!r} has a reference already", "each utterance is in a list once")
         draft.reference = text
 
+    def add_source(self, utt: str, text: str, where: str) -> None:
+        """Add a source.
+
+        Raises:
+            TextError: there is another for that utterance.
+        """
+        draft = self._draft(utt, where)
+        if draft.source is not None:
+            raise TextError(f"{where}: utterance {utt!r} has a source already", "each utterance is in a list once")
+        draft.source = text
+
     def add_empty(self, utt: str, where: str) -> None:
         """Add an utterance without hypotheses."""
         self._draft(utt, where)
@@ -184,7 +198,7 @@ class ListBuilder:
         _warn_of_gaps(drafts)
         by_rank = {utt: [draft.ranked[rank] for rank in sorted(draft.ranked)] for utt, draft in drafts.items()}
         _warn_of_disorder(self.source, list(by_rank.values()))
-        return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where) for utt, draft in drafts.items()]
+        return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where, draft.source) for utt, draft in drafts.items()]
 
     def _with_hypotheses(self) -> dict[str, _Draft]:
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}

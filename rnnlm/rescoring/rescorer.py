@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import models_by_name
+from rnnlm.models.loading import ScoringModel, models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
 from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
 from rnnlm.rescoring.nbest import Utterance, with_references
@@ -22,7 +22,7 @@ from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_
 from rnnlm.text.lines import Progress, silent
 
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
-Models = Mapping[str, LanguageModel | str | Path] | Sequence[str | Path]
+Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class RescoredUtterance:
     utt: str
     reference: str | None
     hypotheses: tuple[RescoredHypothesis, ...]
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
             hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
             score = total if np.isfinite(total) else None
             hypotheses.append(RescoredHypothesis(hypothesis.text, at + 1, score, hypothesis.score, features, edits[at]))
-        found.append(RescoredUtterance(utterance.utt, utterance.reference, tuple(hypotheses)))
+        found.append(RescoredUtterance(utterance.utt, utterance.reference, tuple(hypotheses), utterance.source))
     return found
 
 

@@ -29,8 +29,8 @@ class CarriedColumns:
         self._known: set[str] = set()
         self._source = ""
 
-    def begin_table(self, source: str, names: Sequence[str], left_out: set[str]) -> None:
-        """The next rows come from a table with columns of these names.
+    def begin_table(self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()) -> None:
+        """The next rows come from a table with columns of these names. always: those that are carried whatever is to be kept.
 
         Raises:
             TextError: one of those to keep is not among them.
@@ -40,7 +40,7 @@ class CarriedColumns:
                 raise TextError(f"{source}: no column {name!r}", "it is to be kept", nearest(name, names))
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
-            kept = [name for name in names if name not in left_out] if self._keep is None else dict.fromkeys(self._keep)
+            kept = [name for name in names if name not in left_out] if self._keep is None else dict.fromkeys([*always, *self._keep])
             self._shown = _renamed(list(kept))
             return
         if missing := [name for name in self._shown if name not in names]:
@@ -54,13 +54,13 @@ class CarriedColumns:
             self._known |= {str(name) for name in others}
             names = ", ".join(sorted(map(str, others)))
             notice(f"{row.where} has columns that the first row does not have; they are left out: {names}")
-        return {shown: _clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
+        return {shown: clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
 
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
     shown: dict[str, str] = {}
     for name in names:
-        its = _clean(name)
+        its = clean(name)
         while its in OWN or (its != name and its in names) or its in shown.values():
             its = PREFIX + its
         shown[name] = its
@@ -69,13 +69,13 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     return shown
 
 
-def _clean(value: Any) -> Any:
-    """`value` with U+FFFD for what is not UTF-8."""
+def clean(value: Any) -> Any:
+    """`value` as it is shown, with U+FFFD for what is not UTF-8."""
     if isinstance(value, str):
         return value if value.isascii() else SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_clean(name): _clean(its) for name, its in value.items()}
-    return [_clean(its) for its in value] if isinstance(value, list) else value
+        return {clean(name): clean(its) for name, its in value.items()}
+    return [clean(its) for its in value] if isinstance(value, list) else value
 
 
 def in_json(value: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.inference.shown_words import ShownWords, Split
-from rnnlm.inference.span_scoring import perplexity
+from rnnlm.inference.span_scoring import Initial, perplexity
 from rnnlm.inference.word_surprisal import WordSpans, surprisals
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.scoring.regions import RegionScore, region_scores
@@ -64,7 +64,7 @@ class SentenceScore:
 
     words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
     ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the
-    words of `word_scores`, the likeliest there. columns: of the table it comes from, by name.
+    words of `word_scores`, the likeliest there. columns: of the table it comes from, by name. source: what it is the target of.
     """
 
     text: str
@@ -80,6 +80,7 @@ class SentenceScore:
     reason: str | None = None
     region_scores: tuple[RegionScore, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
     @property
     def is_read(self) -> bool:
@@ -100,6 +101,7 @@ class ReadSentences:
     """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
 
     words: where the words of the tokenizer are; shown: the words that are shown; seen: predictions there. frequency_W: of shown words.
+    initial: what lines begin with that have sources.
     """
 
     tokenizer: Tokenizer
@@ -114,6 +116,7 @@ class ReadSentences:
     seen: Seen
     frequency_W: np.ndarray
     search: WordSearch | None
+    initial: Initial | None = None
 
     def records(self) -> Iterator[SentenceScore]:
         """One record for each sentence, in their order."""
@@ -140,7 +143,7 @@ class ReadSentences:
                 word_scores if self.settings.with_words else (),
                 self._next_words(index, self.shown.items, self.search) if self.shown and self.search else (),
                 sentence.id, self._why_impossible(index, shown) if impossible else None,
-                region_scores(sentence.regions, word_scores) if sentence.regions else (), sentence.columns,
+                region_scores(sentence.regions, word_scores) if sentence.regions else (), sentence.columns, sentence.source,
             )  # fmt: skip
 
     @property
@@ -190,7 +193,8 @@ class ReadSentences:
         if search.tokens_are_words:
             return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen.likeliest[items])
         start, end = self.encoded.offsets[index : index + 2].tolist()
-        found = search.at_places(self.encoded.ids[start:end], (words.starts[items] - start).tolist())
+        state = self.initial(np.array([index])) if self.initial else None
+        found = search.at_places(self.encoded.ids[start:end], (words.starts[items] - start).tolist(), state=state)
         return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
     def _why_impossible(self, index: int, shown: list[str]) -> str:

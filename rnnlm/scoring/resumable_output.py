@@ -52,6 +52,8 @@ class ScoreFile:
         self.sentences += len(sentences)
         for each in sentences:
             self._hash.update(msgspec.json.encode([each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]))
+            if each.source is not None:
+                self._hash.update(msgspec.json.encode(each.source.encode("utf-8", "surrogatepass")))
             if each.columns or each.regions:
                 self._hash.update(msgspec.json.encode([in_json(each.columns), [[its.index, its.text] for its in each.regions]]))
         if not self._expected:

@@ -1,30 +1,32 @@
 """Sentences scored one by one: log-probabilities; surprisals of tokens and of words; likely next words.
 
-Each is read from the initial state, or all of them as one stream; with its `</s>` or without; alone, or given what comes before.
+Each is read from the initial state, or all of them as one stream; with its `</s>` or without; alone, or given what comes before. A
+decoder reads each from the state of its source.
 Lines are read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
-import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, nearest, notice
-from rnnlm.evaluation.perplexity import Context, check_context, signature_of
+from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import distributions, span_scoring
+from rnnlm.inference.conditions import initial_states, reads_sources
 from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.next_word import WordSearch
 from rnnlm.inference.shown_words import ShownWords, Split, shown_words
+from rnnlm.inference.span_scoring import Initial
 from rnnlm.inference.word_surprisal import WordFinder, WordSpans
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.models.loading import language_model_of
+from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
+from rnnlm.scoring.runs import check_settings, signature_after
 from rnnlm.scoring.sentence_checks import check
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.word_frequency import WordFrequencies
@@ -43,7 +45,8 @@ CHARACTERS_PER_CHUNK = 1 << 21
 class Chunk:
     """Sentences that were read together, as a sequence of their scores. scores: one for each; none where the chunk was skipped.
 
-    signature: what all scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab.
+    signature: what all scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab, and so does the
+    source that a decoder reads.
     """
 
     sentences: list[Sentence]
@@ -61,14 +64,16 @@ class Chunk:
 
 
 def score_sentences(
-    model: LanguageModel | str | Path, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
+    model: ScoringModel, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
     with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact", next_words: int = 0, eos: bool = True,
     context: Context = "reset", special_symbols: str = "error", unscorable: Literal["raise", "null"] = "raise",
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
+    sources: str | Sequence[str] | None = None,
 ) -> list[SentenceScore]:  # fmt: skip
     """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
+    model: a language model or an encoder-decoder, or the name of one, which is then loaded anew by each call.
+    sources: of an encoder-decoder, what each sentence is the target of (one text for all, or one for each): log p(sentence | source).
     given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
     with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up
     a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
@@ -79,23 +84,36 @@ def score_sentences(
 
     Raises:
         TypeError: `sentences` is one text instead of several. TextError: a sentence holds a newline, or `<s>` or `</s>` (see
-            `special_symbols`), and is to raise. UsageError: the request contradicts itself. ModelError: there is no such model, or its
+            `special_symbols`), and is to raise. UsageError: the request contradicts itself; an encoder-decoder has no sources, or a
+            language model has some. ModelError: there is no such model, or its
             scores are not numbers.
     """
     settings = ScoringSettings(
         with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable, split,
         tuple(measures), regions is not None,
     )  # fmt: skip
-    sentences = list(sentences)
-    before = [given] * len(sentences) if isinstance(given, str) else list(given)
-    if len(before) != len(sentences):
-        raise UsageError(f"{len(before)} given texts for {len(sentences)} sentences", hint="give one for all, or one for each")
-    each = of_texts(sentences, before, regions)
+    sentences, model = list(sentences), scoring_model_of(model)
+    if sources is not None and not reads_sources(model):
+        raise UsageError("a language model reads no sources", "it gives probabilities of the sentences alone", "leave sources out")
+    before, of = _one_for_each(given, len(sentences), "given texts"), _one_for_each(sources, len(sentences), "sources")
+    each = of_texts(sentences, before, regions, of)
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
 
+def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> list[Any]:
+    """One text for each of so many sentences.
+
+    Raises:
+        UsageError: there are several, and not as many.
+    """
+    each = [texts] * count if texts is None or isinstance(texts, str) else list(texts)
+    if len(each) != count:
+        raise UsageError(f"{len(each)} {what} for {count} sentences", hint="give one for all, or one for each")
+    return each
+
+
 def score_chunks(
-    model: LanguageModel | str | Path, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
+    model: ScoringModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
     most_lines: int | None = None, name: str = "the model", unseen_by: Mapping[str, Tokenizer] | None = None,
 ) -> Iterator[Chunk]:  # fmt: skip
     """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
@@ -107,8 +125,8 @@ def score_chunks(
     Raises:
         UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
     """
-    model = language_model_of(model)
-    _check_settings(model, settings)
+    model = scoring_model_of(model)
+    check_settings(model, settings)
     unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
     return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by).chunks(sentences, skip)
 
@@ -117,42 +135,6 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
     """How many sentences the model reads together: fewer where next words are looked for place by place, which takes its time."""
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
-
-
-def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
-    """What makes a run of scoring, by name: the model and the settings.
-
-    Raises:
-        UsageError: the settings contradict each other or the model.
-    """
-    _check_settings(model, settings)
-    signature = signature_before(model, settings)
-    named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
-    return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
-
-
-def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
-    """The signature before any sentence is read."""
-    return _signature(model, settings, LinesHash())
-
-
-def _signature(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
-    return signature_of(model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
-
-
-def _check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
-    check_context(settings.context)
-    if settings.next_words:
-        check_reads_forward(model.tokenizer, "say which words come next")
-    if settings.split not in get_args(Split):
-        raise UsageError(f"words cannot be split by {settings.split!r}", hint=nearest(str(settings.split), get_args(Split)))
-    for name in settings.measures:
-        if name not in get_args(Measure):
-            raise UsageError(f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure)))
-    if settings.measures and not (settings.with_words or settings.next_words):
-        raise UsageError(f"{' and '.join(settings.measures)}: a measure of words", "words are not asked for", "score with with_words=True")
-    if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
-        raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
 
 
 class _Scorer:
@@ -168,6 +150,7 @@ class _Scorer:
         self.tokenizer = model.tokenizer.in_direction(False)  # of all that is shown, which is in the order of reading
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
+        self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
         if self.frequencies and not self.frequencies.are_known:
@@ -179,11 +162,11 @@ class _Scorer:
             checked, reasons = self._check(chunk)
             readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
             texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
-            lines.update(texts)
+            lines.update([f"{each.source}\t{text}" for each, text in zip(readable, texts, strict=True)] if self.reads_sources else texts)
             marks.update(count_marks(texts) if self.unseen_by else ())
             read += len(chunk)
             scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
-            yield Chunk(chunk, scores if read > skip else [], _signature(self.model, self.settings, lines))
+            yield Chunk(chunk, scores if read > skip else [], signature_after(self.model, self.settings, lines))
         tell_unseen(marks, self.unseen_by)
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
@@ -202,6 +185,9 @@ class _Scorer:
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""
         checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
+        for each, reason in zip(checked, reasons, strict=True) if self.reads_sources else ():
+            if each.source is None and reason is None:
+                raise UsageError(f"sentence {each.id} has no source", "an encoder-decoder scores a target given its source", "name sources")
         if any(each.given for each in checked):
             check_reads_forward(self.model.tokenizer, "score a sentence given what comes before it in its line")
         if self.state is not None and any(each.given for each in checked):
@@ -212,7 +198,7 @@ class _Scorer:
         scores = self._read(readable).records() if readable else iter(())
         return [
             next(scores) if reason is None
-            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason, columns=each.columns)
+            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason, columns=each.columns, source=each.source)
             for each, reason in zip(checked, reasons, strict=True)
         ]  # fmt: skip
 
@@ -225,11 +211,12 @@ class _Scorer:
         shown = None
         if settings.needs_words:
             shown = shown_words(settings.split, words, encoded, begins, [each.text for each in sentences], lines, tokenizer)
-        logprob_N, seen = self._read_tokens(encoded, shown)
+        initial = initial_states(self.model, [each.source for each in sentences])
+        logprob_N, seen = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
         frequency_W = self.frequencies.of(shown.items, encoded.ids) if shown and self.frequencies else np.zeros(0)
         return ReadSentences(
-            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen, frequency_W, self.search
+            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen, frequency_W, self.search, initial
         )  # fmt: skip
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
@@ -254,24 +241,24 @@ class _Scorer:
         """The words; of a model that reads lines from their end each is complete with the piece that begins it, whatever comes then."""
         return replace(words, is_place_N=np.zeros_like(words.is_place_N)) if self.model.tokenizer.is_reversed else words
 
-    def _read_tokens(self, encoded: Encoded, shown: ShownWords | None) -> tuple[np.ndarray, Seen]:
+    def _read_tokens(self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None) -> tuple[np.ndarray, Seen]:
         """The scores of the tokens, and what was seen of the predictions at the shown words, in the order of reading."""
         if not self.model.tokenizer.is_reversed:
-            return self._read_forward(encoded, shown)
+            return self._read_forward(encoded, shown, initial)
         at_N = direction.mirror(encoded.offsets)
         if shown is None:
-            logprob_N, seen = self._read_forward(direction.mirrored(encoded), None)
+            logprob_N, seen = self._read_forward(direction.mirrored(encoded), None, initial)
             return logprob_N[at_N], seen
         items = shown.items
         first_W = at_N[items.ends - 1]  # a word's last token is read first
         order = np.argsort(first_W)
         turned = replace(shown, items=replace(items, starts=first_W[order]))
-        logprob_N, seen = self._read_forward(direction.mirrored(encoded), turned)
+        logprob_N, seen = self._read_forward(direction.mirrored(encoded), turned, initial)
         back = np.argsort(order)
         entropy = seen.entropy_bits[back] if len(seen.entropy_bits) else seen.entropy_bits
         return logprob_N[at_N], replace(seen, entropy_bits=entropy)
 
-    def _read_forward(self, encoded: Encoded, shown: ShownWords | None) -> tuple[np.ndarray, Seen]:
+    def _read_forward(self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None) -> tuple[np.ndarray, Seen]:
         spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
         nothing = np.zeros(0)
         looks = self._looks(shown) if shown else {}
@@ -281,12 +268,14 @@ class _Scorer:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
             look = distributions.side_by_side(list(looks.values()))
-            logprob_N, seen, self.state = distributions.score_and_look(self.model, encoded.ids, spans, is_place_N, look, self.state)
+            logprob_N, seen, self.state = distributions.score_and_look(
+                self.model, encoded.ids, spans, is_place_N, look, self.state, initial
+            )
             return logprob_N, Seen.of(seen, list(looks), log_boundary_N[is_place_N])
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
             return logprob_N, Seen(nothing, nothing, nothing)
-        return span_scoring.score_spans(self.model, encoded.ids, spans), Seen(nothing, nothing, nothing)
+        return span_scoring.score_spans(self.model, encoded.ids, spans, initial), Seen(nothing, nothing, nothing)
 
     def _looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
         """What is looked for in predictions, by the name that :class:`Seen` has for it."""

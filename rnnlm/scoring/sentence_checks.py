@@ -32,7 +32,8 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
             if regions and text != sentence.text:
                 regions = tuple(replace(each, text=_checked(each.text, sentence.id, special_symbols)) for each in regions)
                 text = joined(regions)
-            checked.append(Sentence("" if is_blank(text) else text, sentence.id, given, None, sentence.columns, regions))
+            source = sentence.source and _checked(sentence.source, sentence.id, special_symbols)
+            checked.append(replace(sentence, text="" if is_blank(text) else text, given=given, regions=regions, source=source))
             reasons.append(None)
         except TextError as error:
             if not nulls:
@@ -44,7 +45,7 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
 
 def _is_plain(sentences: Sequence[Sentence]) -> bool:
     """Whether no sentence has anything to find fault with: found out for all at once."""
-    text = "\n".join([f"{each.given}{each.text}" if each.given else each.text for each in sentences])
+    text = "\n".join([f"{each.given}{each.source or ''}{each.text}" if each.given or each.source else each.text for each in sentences])
     if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1 or any(each.reason for each in sentences):
         return False
     return text.isascii() or not SURROGATE.search(text)

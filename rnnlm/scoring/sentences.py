@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, text_lines
-from rnnlm.scoring.carried_columns import CarriedColumns
+from rnnlm.scoring.carried_columns import CarriedColumns, clean
 from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
+from rnnlm.scoring.sentence_settings import SentenceSettings
 from rnnlm.text import sources
+from rnnlm.text.file_lines import side_by_side
 from rnnlm.text.lines import WORD_SPACE, is_blank
+from rnnlm.text.parallel.pair_tables import columns_of, values_of
+from rnnlm.text.parallel.parallel_files import SOURCE
 from rnnlm.text.repeats import warn_of_repeats
-from rnnlm.text.sources import SourceSettings
 
 ID = "id"
 
@@ -27,6 +30,7 @@ ID = "id"
 class Sentence:
     """One input record. given: what comes before it in the same line and is not scored. reason: why it has no score, where that
     is known from reading it. columns: the others of its table, by name. regions: those that make up the text, if it has any.
+    source: what the text is the target of, which an encoder-decoder reads; language models score the text alone.
     """
 
     text: str
@@ -35,6 +39,7 @@ class Sentence:
     reason: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
+    source: str | None = None
 
 
 class _Record(NamedTuple):
@@ -46,74 +51,27 @@ class _Record(NamedTuple):
     reason: str | None = None
     columns: Mapping[str, Any] = {}
     regions: tuple[Region, ...] = ()
+    source: str | None = None
 
 
-@dataclass(frozen=True)
-class SentenceSettings:
-    """How sentences are read.
-
-    column, id_column, given_column: of tables. id_column None: the column `id` where there is one, else the number of the record,
-    over all sources, from 1. given: what comes before each sentence in its line, where no column says it.
-    encoding_errors: "strict" makes a line that is not UTF-8 a record without a score, "replace" puts U+FFFD.
-    keep: the columns of tables that sentences carry with them; None: all but those of the text and of ids.
-    region_mark: what separates regions in a text. region_columns: the columns that hold them, instead of `column`.
-    """
-
-    column: str | None = None
-    id_column: str | None = None
-    given_column: str | None = None
-    given: str = ""
-    split: str = "train"
-    encoding_errors: str = "strict"
-    delimiter: str | None = None
-    keep: tuple[str, ...] | None = None
-    region_mark: str | None = None
-    region_columns: tuple[str, ...] = ()
-
-    @property
-    def wants_table(self) -> bool:
-        """Whether a column or its separator is named, which only tables have."""
-        return bool(self.column or self.id_column or self.given_column or self.delimiter or self.keep or self.region_columns)
-
-    @property
-    def source(self) -> SourceSettings:
-        """How its texts are taken out of tables and data sets."""
-        return SourceSettings(self.column, self.split, self.delimiter)
-
-    def check(self) -> None:
-        """Make sure that the settings do not contradict each other.
-
-        Raises:
-            UsageError: they do, or what is to separate regions is white space.
-        """
-        if self.given and self.given_column:
-            raise UsageError("a given text for all, and a column of given texts", hint="choose one")
-        if self.region_columns and (self.column or self.region_mark is not None):
-            other = "a text column" if self.column else "a mark between regions"
-            raise UsageError(f"columns of regions, and {other}", "the columns of regions, joined, are the text", hint="choose one of them")
-        if self.region_mark is not None:
-            check_mark(self.region_mark)
-
-    @property
-    def errors(self) -> str:
-        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
-        return "replace" if self.encoding_errors == "replace" else "surrogateescape"
-
-
-def read_sentences(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[Sentence]:
-    """The sentences of all sources (files, globs, `-`, data sets), numbered from 1 over all of them. Notices name ids that are the
+def read_sentences(
+    names: tuple[str, ...], settings: SentenceSettings = SentenceSettings(), targets: tuple[str, ...] = ()
+) -> Iterator[Sentence]:
+    """The sentences of all files, globs, `-` and data sets, numbered from 1 over all of them. Notices name ids that are the
     same, and tell of `|` as a word, which may be meant to separate regions.
 
+    targets: where `names` hold the sources of the sentences, line by line, the files of the sentences.
+
     Raises:
-        TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word.
-        UsageError: the settings contradict each other.
+        TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word; files are
+            not equally long. UsageError: the settings contradict each other.
     """
     settings.check()
     warn_of_repeats(names)
     number, has_warned, carried, with_bars = 0, False, CarriedColumns(settings.keep), 0
     seen: set[int | str] = set()
-    for source in sources.expand(names):
-        for sentence in _read(source, settings, carried):
+    for records in _files_side_by_side(names, targets, settings) if targets else _each(names, settings, carried):
+        for sentence in records:
             number += 1
             with_bars += settings.region_mark is None and "|" in sentence.text and "|" in sentence.text.split()
             if sentence.id in seen and not has_warned:
@@ -122,7 +80,8 @@ def read_sentences(names: tuple[str, ...], settings: SentenceSettings = Sentence
             if sentence.id is not None:
                 seen.add(sentence.id)
             id = number if sentence.id is None else sentence.id
-            yield Sentence(sentence.text, id, sentence.given, sentence.reason, sentence.columns, sentence.regions)
+            source = settings.given_source if sentence.source is None else sentence.source
+            yield Sentence(sentence.text, id, sentence.given, sentence.reason, sentence.columns, sentence.regions, source)
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out')
@@ -138,8 +97,10 @@ def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Se
     return list(read[-1].columns) if read else [], itertools.chain(read, sentences)
 
 
-def of_texts(texts: Iterable[str], given: str | Iterable[str] = "", region_mark: str | None = None) -> Iterator[Sentence]:
-    """The sentences of texts at hand. given: one for all, or one for each. region_mark: what separates regions in a text.
+def of_texts(
+    texts: Iterable[str], given: str | Iterable[str] = "", region_mark: str | None = None, sources: str | Iterable[str] | None = None
+) -> Iterator[Sentence]:
+    """The sentences of texts at hand. given, sources: one for all, or one for each. region_mark: what separates regions in a text.
 
     Raises:
         TextError: it stands inside a word. UsageError: it cannot separate regions.
@@ -147,9 +108,10 @@ def of_texts(texts: Iterable[str], given: str | Iterable[str] = "", region_mark:
     if region_mark is not None:
         check_mark(region_mark)
     before = itertools.repeat(given) if isinstance(given, str) else given
-    for number, (text, its) in enumerate(zip(texts, before, strict=False), start=1):
+    of = itertools.repeat(sources) if sources is None or isinstance(sources, str) else sources
+    for number, (text, its, source) in enumerate(zip(texts, before, of, strict=False), start=1):
         text, regions = _regions(text, region_mark, f"sentence {number}") if region_mark else (text, ())
-        yield Sentence(text, number, its, regions=regions)
+        yield Sentence(text, number, its, regions=regions, source=source)
 
 
 def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]:
@@ -157,11 +119,33 @@ def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]
     return joined(regions), regions
 
 
+def _each(names: tuple[str, ...], settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Iterator[_Record]]:
+    """The sentences of each file, glob, `-` or data set."""
+    found = sources.expand_files(names, "pairs", ".tsv") if settings.are_pairs else sources.expand(names)
+    return (_read(source, settings, carried) for source in found)
+
+
+def _files_side_by_side(names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings) -> Iterator[Iterator[_Record]]:
+    """The sentences of each of the `targets`, whose sources stand on the same lines of the file at its place in `names`."""
+    files, of = sources.expand_files(targets, "targets", ".txt"), sources.expand_files(names, "sources", ".txt")
+    if len(files) != len(of):
+        raise UsageError(f"{len(of)} files of sources and {len(files)} of targets", "each needs one", "name as many with --target")
+    return (_pairs_of_lines(source, file, settings) for source, file in zip(of, files, strict=True))
+
+
+def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
+    for number, (before, text) in side_by_side((source, file), settings.errors, "targets"):
+        regions: tuple[Region, ...] = ()
+        if settings.region_mark:
+            text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
+        yield _Record(text, None, settings.given, columns={SOURCE: clean(before)}, regions=regions, source=before)
+
+
 def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
     """The sentences of one source."""
     if source.startswith(sources.HUB) or os.path.isdir(source):
         return _dataset(source, settings)
-    kind = settings.source.table_kind(source)
+    kind = settings.source.table_kind(source) or (tables.TSV if settings.are_pairs else None)
     if kind and (kind != tables.TSV or settings.wants_table):
         return _table(source, kind, settings, carried)
     if kind:
@@ -195,37 +179,63 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 
 def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
     """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
-    texts: tuple[str, ...] = ()
-    id_column = None
-    named = (settings.column, settings.id_column, settings.given_column, *settings.region_columns, *(settings.keep or ()))
+    columns: _Columns | None = None
+    named = (
+        settings.column, settings.target_column, settings.id_column, settings.given_column, *settings.region_columns, *(settings.keep or ())
+    )  # fmt: skip
     asked, delimiter = [name for name in named if name], settings.source.delimiter
     for row in tables.rows(source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue
-        if not texts:
+        if settings.are_pairs:
+            row = row._replace(values=dict(values_of(row.values, asked)))
+        if columns is None:
             names = [str(name) for name in row.values if name is not None]
-            texts = settings.region_columns or (sources.column_of(names, row.where, settings.source),)
-            id_column = settings.id_column or (ID if ID in names and ID not in texts else None)
-            for name in (settings.id_column, settings.given_column, *settings.region_columns):
-                if name and name not in names:
-                    raise TextError(f"{row.where}: no column {name!r}", hint=nearest(name, names))
-            carried.begin_table(source, names, {*texts, *([ID] if id_column == ID else [])})
-        yield _sentence(row, texts, id_column, settings, carried.of(row))
+            columns = _columns_of(names, row.where, settings)
+            left_out = {*columns.texts, *([ID] if columns.id == ID else [])}
+            carried.begin_table(source, names, left_out, [columns.source] if columns.source else ())
+        yield _sentence(row, columns, settings, carried.of(row))
 
 
-def _sentence(
-    row: tables.Row, texts: tuple[str, ...], id_column: str | None, settings: SentenceSettings, columns: Mapping[str, Any]
-) -> _Record:
-    text, regions, reason = _text_of(row, texts, settings)
-    given = row.values.get(settings.given_column) if settings.given_column else settings.given
-    reason = reason or (_why_no_text(settings.given_column, given) if settings.given_column else None)
+class _Columns(NamedTuple):
+    """The names of those that hold the text (one, or its regions), the ids, and the sources; None where there are none."""
+
+    texts: tuple[str, ...]
+    id: str | None
+    source: str | None = None
+
+
+def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Columns:
+    source = None
+    if settings.are_pairs:
+        if len(names) < 2:
+            hint = "name a table with --input; or the files of both sides, with --input and --target; or one source with --source"
+            raise TextError(f"{where}: not a row of a table of pairs", "an encoder-decoder scores targets given their sources", hint)
+        source, text = columns_of(names, where, settings.pairs)
+        texts: tuple[str, ...] = (text,)
+    else:
+        texts = settings.region_columns or (sources.column_of(names, where, settings.source),)
+    for name in (settings.id_column, settings.given_column, *settings.region_columns):
+        if name and name not in names:
+            raise TextError(f"{where}: no column {name!r}", hint=nearest(name, names))
+    return _Columns(texts, settings.id_column or (ID if ID in names and ID not in (*texts, source) else None), source)
+
+
+def _sentence(row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]) -> _Record:
+    text, regions, reason = _text_of(row, of.texts, settings)
+    given: Any = row.values.get(settings.given_column) if settings.given_column else settings.given
+    source: Any = row.values.get(of.source) if of.source else None
+    for name, value in ((settings.given_column, given), (of.source, source)):
+        reason = reason or (_why_no_text(name, value) if name else None)
     reason = tables.TOO_LONG if row.is_too_long else reason
-    id = row.values.get(id_column) if id_column else None
+    id = row.values.get(of.id) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)
     id = id if id is None or (isinstance(id, (int, str)) and not isinstance(id, bool)) else str(id)
-    return _Record(text, id, given if isinstance(given, str) and not reason else "", reason, columns, regions)
+    if reason:
+        given, source = "", None
+    return _Record(text, id, given, reason, columns, regions, source)
 
 
 def _text_of(row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings) -> tuple[str, tuple[Region, ...], str | None]:

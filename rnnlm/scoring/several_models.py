@@ -3,18 +3,18 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparability import names_of
 from rnnlm.evaluation.signature import Signature
 from rnnlm.interface import LanguageModel
-from rnnlm.models.loading import language_model_of
+from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
-from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
+from rnnlm.scoring.runs import describe_run
+from rnnlm.scoring.scorer import Chunk, lines_per_chunk, score_chunks
 from rnnlm.scoring.sentences import Sentence
 
-NamedModels = Mapping[str, LanguageModel | str | Path]
+NamedModels = Mapping[str, ScoringModel]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,15 @@ class ModelsChunk:
 
 
 def score_models(
-    models: NamedModels | Sequence[LanguageModel | str | Path], sentences: Iterable[str | Sentence],
+    models: NamedModels | Sequence[ScoringModel], sentences: Iterable[str | Sentence],
     settings: ScoringSettings = ScoringSettings(), *, device: str = "auto",
 ) -> Iterator[dict[str, SentenceScore]]:  # fmt: skip
     """The scores of each of `sentences`, in their order, by the names of the models. Sentences are read once, a few thousand at a time.
 
     models: models, or their folders or names (opened on `device`), with the names that the scores are to have; without names, a folder
     is called by its last part, or by as many as tell it from the others, a model in memory "model 1", "model 2" and so on.
-    settings: what is scored; see :class:`rnnlm.ScoringSettings`.
+    settings: what is scored; see :class:`rnnlm.ScoringSettings`. Encoder-decoders need a :class:`rnnlm.Sentence` with its `source` for each
+    sentence; language models beside them score the sentence alone.
 
     Raises:
         TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or the settings contradict each other or
@@ -56,7 +57,7 @@ def score_models(
             :func:`rnnlm.score_sentences`, while iterating.
     """
     named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
-    opened = {name: language_model_of(model, device) for name, model in named.items()}
+    opened = {name: scoring_model_of(model, device) for name, model in named.items()}
     each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
     chunks = score_chunks_of_models(opened, each, settings)
     return (scores for chunk in chunks for scores in chunk)
@@ -85,7 +86,7 @@ def score_chunks_of_models(
 
 
 def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
-    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model; of several, what is each one's own
+    """What makes a run of scoring, by name: :func:`rnnlm.scoring.runs.describe_run` of one model; of several, what is each one's own
     with its name behind.
 
     Raises:

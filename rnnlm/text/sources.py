@@ -41,10 +41,18 @@ class SourceSettings:
         Raises:
             UsageError: a delimiter is given, and it is a table that has none.
         """
-        kind = tables.kind_of(source)
-        if self.delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
-            raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
-        return tables.kind_with(self.delimiter, kind)
+        return kind_with(self.delimiter, tables.kind_of(source), source)
+
+
+def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
+    """The kind of a table whose cells a `delimiter` is said to separate.
+
+    Raises:
+        UsageError: it is a table that has none.
+    """
+    if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
+        raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
+    return tables.kind_with(delimiter, kind)
 
 
 def parse_delimiter(text: str | None) -> str | None:

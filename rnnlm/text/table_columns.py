@@ -1,6 +1,5 @@
 """The columns of tables and the texts in their cells: what tables with labels and tables of pairs share."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +7,6 @@ from rnnlm.errors import TextError, given, nearest
 from rnnlm.files import tables
 
 KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}  # by format
-_NUMBER = re.compile("[0-9]+$")
 
 
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
@@ -28,12 +26,6 @@ def check_length(row: tables.Row) -> None:
     if row.is_too_long:
         hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
         raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
-
-
-def number_of(where: str) -> int:
-    """The line, row or element of a table's row, from 1."""
-    number = _NUMBER.search(where)
-    return int(number[0]) if number else 0
 
 
 def text_of(value: Any, where: str, column: str) -> str:

@@ -105,12 +105,12 @@ _INSTEAD = {
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
     """Of two things that say how weights start, one has no effect."""
-    if not request.init_from:
-        return
-    if idle := [name for name in resolved.values if name.startswith("init_") and resolved.origins[name] in ASKED]:
+    idle = [name for name in resolved.values if name.startswith("init_") and resolved.origins[name] in ASKED]
+    if request.init_from and idle:
         notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
-    if file := resolved.values.get("embeddings"):
-        notice(f"for the words that {file} has, its vectors take the place of those of --init-from {request.init_from}")
+    name = "init_from" if request.init_from else "init_encoder_from"
+    if (file := resolved.values.get("embeddings")) and (source := getattr(request, name)):
+        notice(f"for the words that {file} has, its vectors take the place of those of --{name.replace('_', '-')} {source}")
 
 
 def _check_helpers(request: Request, kind: registry.Kind) -> None:
@@ -138,8 +138,8 @@ def _as_there_is_something(request: Request) -> Request:
 
 def _check_going_on(request: Request) -> None:
     """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
-    starts = any(getattr(request, name) for name in STARTS) and request.resume != "auto"
-    other = "--overwrite" if request.overwrite else "--init-from" if starts else None
+    starts = [name for name in STARTS if getattr(request, name) and request.resume != "auto"]
+    other = "--overwrite" if request.overwrite else "--" + starts[0].replace("_", "-") if starts else None
     if request.resume and other:
         raise UsageError(
             f"--resume and {other} cannot be combined", "one continues a run, the other begins a new one", f"leave {other} out to continue"

@@ -19,7 +19,8 @@ STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_
 _OF_LABELS = ("tagging", "classification")
 OF_TASKS = {  # what only the requests for some tasks have
     "init_from": (registry.LANGUAGE_MODEL, *_OF_LABELS),
-    **dict.fromkeys(("init_from_reversed", "contextual", "labels", "valid_labels", "test_labels"), _OF_LABELS),
+    "init_from_reversed": (*_OF_LABELS, "seq2seq"),
+    **dict.fromkeys(("contextual", "labels", "valid_labels", "test_labels"), _OF_LABELS),
     **dict.fromkeys(("target", "valid_target", "test_target", "init_encoder_from", "init_decoder_from"), ("seq2seq",)),
 }
 DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL], "demo", "lstm"
@@ -83,7 +84,7 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     task = _topmost(layers, "task") or registry.LANGUAGE_MODEL
     kind = registry.trained_kind(str(_topmost(layers, "model") or _model_to_start_from(request, task) or DEFAULT_RECIPE), task)
     start = _settings_to_start_from(request, kind)
-    layers = [*layers[: len(layers) - len(own)], *start, *own]
+    layers = [*layers[: len(layers) - len(own)], *(layer for _, layer in start), *own]
     if kind.task == registry.LANGUAGE_MODEL:
         _check_no_labels(request)
         layers = [replace(layer, values={name: value for name, value in layer.values.items() if name != "task"}) for layer in layers]
@@ -97,25 +98,28 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
 
 def _model_to_start_from(request: Request, task: str) -> str | None:
     """The kind of the language model that a task's network starts from, if that task has such networks."""
-    if request.init_from is None or task == registry.LANGUAGE_MODEL:
+    name = request.init_from or request.init_encoder_from or request.init_decoder_from
+    if name is None or task == registry.LANGUAGE_MODEL:
         return None
-    model = model_folder.read_manifest(loading.find(request.init_from)).model
+    model = model_folder.read_manifest(loading.find(name)).model
     return model if model in {kind.name for kind in registry.TASK_KINDS if kind.task == task} else None
 
 
-def _settings_to_start_from(request: Request, kind: registry.Kind) -> list[Layer]:
-    """What a task's network takes over of the settings of `--init-from`, above those of a recipe."""
-    if request.init_from is None or request.resume or kind.task == registry.LANGUAGE_MODEL:
+def _settings_to_start_from(request: Request, kind: registry.Kind) -> list[tuple[str, Layer]]:
+    """What a task's network takes over of the settings of language models, above those of a recipe, each with the option that names it."""
+    if request.resume or kind.task == registry.LANGUAGE_MODEL:
         return []
-    return [Layer(f"language model {request.init_from}", kind.initial_settings(request.init_from, kind))]
+    return [(option, Layer(f"language model {name}", values)) for option, name, values in kind.initial_settings(request, kind)]
 
 
-def _check_start(resolved: Resolved, start: list[Layer]) -> None:
+def _check_start(resolved: Resolved, start: list[tuple[str, Layer]]) -> None:
     """Raises UsageError: what is asked for differs from what the weights to start from need."""
-    for name, value in ((name, value) for layer in start for name, value in layer.values.items()):
+    for option, layer, name, value in ((*each, *item) for each in start for item in each[1].values.items()):
         if resolved.values[name] != value:
-            what = f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) does not fit --init-from"
-            raise UsageError(what, f"it is {as_text(value)} in the {start[0].origin}", f"leave {name} out: it is taken over")
+            what = f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) does not fit {option}"
+            is_theirs = resolved.origins[name] in {each.origin for _, each in start}
+            hint = "start from one of them, or train both with the same settings" if is_theirs else f"leave {name} out: it is taken over"
+            raise UsageError(what, f"it is {as_text(value)} in the {layer.origin}", hint)
 
 
 def _check_no_labels(request: Request) -> None:

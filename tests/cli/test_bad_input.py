@@ -17,6 +17,12 @@ def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     assert checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1] == "  try: did you mean 'train.txt'?"
 
 
+def test_a_bundled_corpus_that_a_language_model_cannot_read_names_its_task(rnnlm, here):
+    for name, advice in (("travel", "has labels: add --task tagging or classification"), ("dates", "has pairs: add --task seq2seq")):
+        hint = checked_error(rnnlm("train", name), 1, f"no such file: {name}")[-1]
+        assert hint == f"  try: the bundled corpus {name} {advice} to rnnlm train"
+
+
 def test_nothing_to_score(rnnlm, models):
     checked_error(rnnlm("score", "-m", models.unigram), 1, "nothing to score")
     assert rnnlm("score", "-m", models.unigram, "--json").code == 0  # no line, no record

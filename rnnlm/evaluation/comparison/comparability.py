@@ -16,7 +16,8 @@ from typing import Any
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.signature import Signature
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.interface import Tokenizer
+from rnnlm.models.loading import ScoringModel
 from rnnlm.text.encoding import EncodedText
 
 PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
@@ -118,7 +119,7 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
     return ", ".join(f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects)
 
 
-def names_of(models: Sequence[LanguageModel | str | Path], names: Sequence[str] | None) -> list[str]:
+def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
     """A name for each model, all different: the last part of its folder, or as many parts as tell it from the others.
 
     Raises:

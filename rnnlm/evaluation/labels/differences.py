@@ -3,7 +3,7 @@
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.labels.report import Predictions, measures
 from rnnlm.evaluation.resampling import PERMUTATIONS, RESAMPLES
-from rnnlm.evaluation.significance import FigureDifference, figure_difference
+from rnnlm.evaluation.significance import FigureDifference, figure_differences
 
 
 def differences(
@@ -21,13 +21,7 @@ def differences(
     for gold in ("gold", "references"):
         if _plain(getattr(first, gold)) != _plain(getattr(second, gold)):
             raise ComparisonError("the figures do not compare", "the gold labels differ", "measure both on the same labelled text")
-    ours, theirs = measures(first), measures(second)
-    compared = {
-        name: figure_difference(ours[name], theirs[name], resamples=resamples, permutations=permutations, seed=seed)
-        for name in ours
-        if name in theirs
-    }
-    return {name: difference for name, difference in compared.items() if difference is not None}
+    return figure_differences(measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed)
 
 
 def _plain(labels: object) -> object:

@@ -6,13 +6,13 @@ functions give no sums, by equation 1 of Popović (2015), with precision and rec
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.counts import Counts, Measure
-from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
+from rnnlm.evaluation.translation.translations import BleuTokenizer, Translations, TranslationSettings
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF
@@ -26,10 +26,12 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
     """sacrebleu's BLEU for these settings.
 
     Raises:
-        UsageError: its tokenizer needs a package that is not installed.
+        UsageError: there is no such tokenizer, or it needs a package that is not installed.
     """
     from sacrebleu.metrics import BLEU
 
+    if settings.bleu_tokenizer not in (known := get_args(BleuTokenizer)):
+        raise UsageError(f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}", hint=f"one of {', '.join(known)}")
     try:
         return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)  # without a warning about tokenised text
     except RuntimeError as error:

@@ -14,7 +14,7 @@ from rnnlm.evaluation.labels.differences import differences
 from rnnlm.evaluation.labels.report import joint_exact_match, measures
 from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.evaluation.resampling import PERMUTATIONS, RESAMPLES, Interval
-from rnnlm.evaluation.significance import FigureDifference, figure_difference, figure_interval
+from rnnlm.evaluation.significance import FigureDifference, figure_difference, figure_intervals
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.uses import check_same_task
@@ -111,8 +111,7 @@ def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, di
     by_column = {}
     for each, figures_of in zip(found.predictions, found.columns, strict=True):
         shown = {name: measure for name, measure in measures(each).items() if getattr(figures_of, name) is not None}
-        its = {name: figure_interval(measure, resamples=resamples, seed=seed) for name, measure in shown.items()}
-        by_column[each.column] = {name: interval for name, interval in its.items() if interval is not None}
+        by_column[each.column] = figure_intervals(shown, resamples=resamples, seed=seed)
     return by_column
 
 

@@ -5,14 +5,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-import rnnlm.corpora as corpora
-from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels.spans import Mode
 from rnnlm.interface import Device
 from rnnlm.models import loading
-from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.data import LabelledData
 from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.evaluation.bundled_data import bundled_corpus_of
 from rnnlm.tasks.evaluation.evaluation_data import labelled_data, open_data
 from rnnlm.tasks.evaluation.figures import TaskEvaluation
 from rnnlm.tasks.model import TaskModel
@@ -36,23 +34,9 @@ def evaluate(
             such model, or it is damaged. DeviceError: `device` is not available.
     """
     if data is None:
-        data = _bundled_test(model)
+        data = bundled_corpus_of(model, "test.conllu")
     its = cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device))
     return figures.measure(its, opened(its, data, labels, reading), mode)
-
-
-def _bundled_test(model: TaskModel | str | Path) -> str:
-    """The bundled corpus that the model was trained on, by its name.
-
-    Raises:
-        UsageError: it was trained on other data.
-    """
-    folder = loading.called(model)
-    trained_on = None if folder is None else read_manifest(loading.find(folder)).training.get("text")
-    for name in corpora.names():
-        if trained_on in ([name], [corpora.named(name)]):
-            return name
-    raise UsageError("no data to evaluate on", hint="name a file: evaluate(model, 'test.conllu')")
 
 
 def opened(

@@ -88,6 +88,10 @@ class ConditionalModel:
     def fingerprint(self) -> str | None:
         return self.model.fingerprint
 
+    @fingerprint.setter
+    def fingerprint(self, value: str | None) -> None:
+        self.model.fingerprint = value
+
     @property
     def device(self) -> torch.device:
         return self.model.device
@@ -98,6 +102,11 @@ class ConditionalModel:
 
     def initial_state(self, rows: int) -> ConditionalState:
         return self.model.states([""]).select(np.zeros(rows, dtype=np.int64))
+
+    def states(self, sources: Sequence[str]) -> ConditionalState:
+        """The states in which targets of these sources begin, a row for each; `</s>` is the first input."""
+        state: ConditionalState = self.model.states(sources)
+        return state
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: ConditionalState) -> tuple[Tensor, ConditionalState]:
         hidden_BTH, after = self.hidden(inputs_BT, state)

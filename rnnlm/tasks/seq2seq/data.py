@@ -83,9 +83,13 @@ def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = Non
 
 def taken(lines: Encoded, chosen: np.ndarray) -> Encoded:
     """The lines of these numbers, in that order; which of their tokens are unknown is not kept."""
-    parts = rows(lines, chosen)
-    offsets = np.append(0, np.cumsum([len(part) for part in parts], dtype=np.int64))
-    ids = np.concatenate(parts) if parts else lines.ids[:0]
+    return joined(rows(lines, chosen))
+
+
+def joined(lines: Sequence[np.ndarray]) -> Encoded:
+    """Lines given as the tokens of each; which of them are unknown is not kept."""
+    offsets = np.append(0, np.cumsum([len(line) for line in lines], dtype=np.int64))
+    ids = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int32)
     return Encoded(ids, offsets, np.zeros(0, dtype=np.int64))
 
 

@@ -45,14 +45,11 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     names = _parts(request, resolved)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
     settings = _taken_over(train, resolved)
-    valid, test = (
-        read_pairs(names[part], settings, _references(getattr(request, f"{part}_target"))) if names[part] else None
-        for part in ("valid", "test")
-    )
+    valid, test = (_read(names[part], settings, getattr(request, f"{part}_target")) for part in ("valid", "test"))
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
-    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train)})
+    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name})
     check_target(codec.target)
     longest = resolved.make(Seq2SeqFittingSettings).longest
     encoded = encode_pairs(codec, train, longest)
@@ -79,9 +76,13 @@ def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return (files,) if files else ()
 
 
-def _references(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The target files of a text that is evaluated on, each of them one reference."""
-    return tuple((each,) for each in files)
+def _read(names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]) -> ParallelText | None:
+    """A text that is evaluated on; None where none is named. targets: files, each of them one reference."""
+    if not names:
+        return None
+    if targets:  # which have no columns
+        settings = replace(settings, format="auto", column=None, target_column=None, delimiter=None)
+    return read_pairs(names, settings, [(each,) for each in targets])
 
 
 def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
@@ -106,13 +107,14 @@ def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
 
 
 def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
-    """Puts the format and columns that were detected in the training data into `resolved`, so that all parts are read alike."""
-    has_columns = text.format != "parallel"
-    told = {"format": text.format} | ({"column": text.source_name, "target_column": text.target_name} if has_columns else {})
-    for name, value in told.items():
-        if resolved.values[name] in (None, "auto") or resolved.origins[name] not in ASKED:
-            resolved.values[name], resolved.origins[name] = value, "the data"
-    return replace(resolved.make(ParallelSettings), format="auto" if not has_columns else resolved.values["format"])
+    """Puts the columns that were detected in the training data into `resolved`, so that all parts are read alike, whatever the format of
+    each."""
+    if text.format != "parallel":
+        for name, value in {"column": text.source_name, "target_column": text.target_name}.items():
+            if resolved.origins[name] not in ASKED:
+                resolved.values[name], resolved.origins[name] = value, "the data"
+    settings = resolved.make(ParallelSettings)
+    return replace(settings, format="auto") if text.format == "parallel" else settings
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.config import Resolved, describe
-from rnnlm.errors import SettingsError
+from rnnlm.config import ASKED, Resolved, as_text, describe
+from rnnlm.errors import SettingsError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading
 from rnnlm.tasks.seq2seq.codec import PairCodec
@@ -17,6 +17,7 @@ from rnnlm.text.lines import Block
 from rnnlm.text.parallel.pair import ParallelText
 from rnnlm.text.tokenizers import TokenizerSettings
 
+ENCODER, DECODER = "--init-encoder-from", "--init-decoder-from"  # language models of either side
 OF_TARGET = "target_"  # begins the names of the settings of the target's tokenizer
 
 
@@ -46,31 +47,52 @@ def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: d
     """The tokenizers that are asked for, made from the training text or taken from models. What is decided on the way goes into `resolved`.
 
     Raises:
-        SettingsError: the settings of the target contradict each other, or one vocabulary. ModelError: a model cannot be read.
+        SettingsError: the settings of the target contradict each other, or one vocabulary. ModelError: a model cannot be read. UsageError:
+            another tokenizer was asked for than a model brings.
     """
-    own, of_target = resolved.make(SourceTokenizerSettings), _of_target(resolved)
+    own = resolved.make(SourceTokenizerSettings)
+    of_target = _of_target(resolved)
     if own.shared_vocabulary and (differing := [name for name, value in of_target.items() if value != getattr(own, name)]):
         what = f"shared_vocabulary=true, but {OF_TARGET}{differing[0]} differs from {differing[0]}"
         raise SettingsError(what, "one tokenizer reads both sides", f"leave {OF_TARGET}{differing[0]} out")
     if request.tokenizer_from is not None:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
+        brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
+        _record(codec.source, "", brings, resolved)
+        if not codec.is_shared:
+            _record(codec.target, OF_TARGET, brings, resolved)
     else:
-        source_from, target_from = request.init_encoder_from, request.init_decoder_from
-        sources = [each.source for each in train.pairs for _ in each.references]
-        targets = [reference for each in train.pairs for reference in each.references]
-        if own.shared_vocabulary and not (source_from or target_from):
-            return PairCodec(tokenizers.train(_plain(own), _blocks(sources, targets)), None, details)
-        source = loading.load_tokenizer(source_from) if source_from else tokenizers.train(_plain(own), _blocks(sources))
-        settings = TokenizerSettings(**of_target)
-        target = loading.load_tokenizer(target_from) if target_from else tokenizers.train(settings, _blocks(targets))
-        codec = PairCodec(source, target, details)
-    _record(codec, resolved)
+        codec = _made(request, resolved, train, details)
+    resolved.values["shared_vocabulary"] = codec.is_shared
     return codec
 
 
-def _plain(settings: SourceTokenizerSettings) -> TokenizerSettings:
-    names = [field.name for field in dataclasses.fields(TokenizerSettings)]
-    return TokenizerSettings(**{name: getattr(settings, name) for name in names})
+def _made(request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]) -> PairCodec:
+    """Tokenizers of the language models that the network starts from, and of the training text."""
+    sources = [each.source for each in train.pairs for _ in each.references]
+    targets = [reference for each in train.pairs for reference in each.references]
+    source, target = (
+        (loading.load_tokenizer(name), f"{option} {name} brings") if name else None
+        for name, option in ((request.init_encoder_from, ENCODER), (request.init_decoder_from, DECODER))
+    )
+    if target is not None and target[0].is_reversed:
+        raise UsageError(f"{DECODER} {request.init_decoder_from}: it reads lines from their end", "a target is written from its beginning")
+    if resolved.values["shared_vocabulary"]:
+        if source and target and source[0].fingerprint != target[0].fingerprint:
+            why = f"{request.init_encoder_from} and {request.init_decoder_from} have tokenizers of their own"
+            raise UsageError("shared_vocabulary=true needs one tokenizer", why, "train one with --tokenizer-from the other")
+        shared, brings = source or target or (tokenizers.train(_plain(resolved), _blocks(sources, targets)), "")
+        _record(shared, "", brings, resolved)
+        return PairCodec(shared, None, details)
+    first, brings = source or (tokenizers.train(_plain(resolved), _blocks(sources)), "")
+    _record(first, "", brings, resolved)  # whose settings the target's are where it has none
+    second, brings = target or (tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets)), "")
+    _record(second, OF_TARGET, brings, resolved)
+    return PairCodec(first, second, details)
+
+
+def _plain(resolved: Resolved) -> TokenizerSettings:
+    return TokenizerSettings(**{field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)})
 
 
 def _of_target(resolved: Resolved) -> dict[str, Any]:
@@ -98,13 +120,17 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     return PairCodec(codec.in_direction(False), None, details)
 
 
-def _record(codec: PairCodec, resolved: Resolved) -> None:
-    """What the tokenizers are goes into `resolved`."""
-    for prefix, tokenizer in (("", codec.source), (OF_TARGET, codec.target)):
-        for name, value in tokenizer.to_settings().items():
-            if prefix + name in resolved.values and resolved.values[prefix + name] != value:
-                resolved.values[prefix + name], resolved.origins[prefix + name] = value, "the tokenizer"
-    resolved.values["shared_vocabulary"] = codec.is_shared
+def _record(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> None:
+    """What a tokenizer is goes into `resolved`. brings: says which model has it; "" where it was made as asked for.
+
+    Raises:
+        UsageError: another one was asked for.
+    """
+    for name, value in tokenizer.to_settings().items():
+        if (setting := prefix + name) in resolved.values and (asked := resolved.values[setting]) != value:
+            if brings and resolved.origins[setting] in ASKED:
+                raise UsageError(f"{brings} {setting} = {as_text(value)}", f"{as_text(asked)} was asked for", "give one of them")
+            resolved.values[setting], resolved.origins[setting] = value, "the tokenizer"
 
 
 def _blocks(*sides: Sequence[str]) -> list[Block]:

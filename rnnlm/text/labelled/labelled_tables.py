@@ -15,7 +15,7 @@ from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, 
 from rnnlm.text.labelled.lines import no_words, unequal
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import split_words
-from rnnlm.text.table_columns import KINDS, check_length, no_column, number_of, text_of
+from rnnlm.text.table_columns import KINDS, check_length, no_column, text_of
 
 USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
 USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
@@ -137,7 +137,7 @@ def _example(row: tables.Row, columns: Columns, settings: LabelledSettings, sour
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
     text_labels = tuple(text_label(cells[name], where, name, settings) for name in columns.texts)
-    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, number_of(where), source)
+    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 
 def text_label(value: Any, where: str, column: str, settings: LabelledSettings) -> str:

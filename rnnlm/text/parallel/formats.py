@@ -5,6 +5,7 @@ from rnnlm.files import tables
 from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.lines import is_blank
 from rnnlm.text.parallel.settings import ParallelSettings
+from rnnlm.text.sources import kind_with
 from rnnlm.text.table_columns import KINDS
 
 
@@ -15,7 +16,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         TextError: it cannot be read, or looks like none of them.
     """
     kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
-    kind = tables.kind_with(settings.delimiter, kind)
+    kind = kind_with(settings.delimiter, kind, source)
     if kind is None:
         lines = (without_end(line) for _, line in numbered_lines(source, settings.encoding_errors))
         first = next((line for line in lines if not is_blank(line)), None)
@@ -27,6 +28,6 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
 
 
 def _by_line(first: str) -> str | None:
-    if tables.is_json(first):
+    if tables.is_json(first) or first.strip() == "[":  # an array that begins on a line of its own
         return tables.JSON_LINES
     return tables.TSV if "\t" in first else None

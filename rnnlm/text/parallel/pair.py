@@ -1,6 +1,7 @@
 """Pairs: a source, and what it is translated, spelled or answered by."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -48,10 +49,15 @@ class ParallelText:
 
     def grouped(self) -> "ParallelText":
         """The same with each source once, where it stands first, with all references that it has anywhere, each of them once."""
-        first: dict[str, Pair] = {}
-        references: dict[str, dict[str, None]] = {}
+        groups: dict[str, list[Pair]] = {}
         for pair in self.pairs:
-            first.setdefault(pair.source, pair)
-            references.setdefault(pair.source, {}).update(dict.fromkeys(pair.references))
-        pairs = tuple(replace(pair, references=tuple(references[source])) for source, pair in first.items())
-        return replace(self, pairs=pairs)
+            groups.setdefault(pair.source, []).append(pair)
+        return replace(self, pairs=tuple(map(_merged, groups.values())))
+
+
+def _merged(pairs: Sequence[Pair]) -> Pair:
+    """The first of several pairs, with the references of all."""
+    first = pairs[0]
+    if len(pairs) == len(first.references) == 1:
+        return first
+    return replace(first, references=tuple(dict.fromkeys(reference for pair in pairs for reference in pair.references)))

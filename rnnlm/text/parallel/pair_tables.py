@@ -3,19 +3,19 @@
 In JSON-lines and Parquet both may stand in an object called `translation`, one text for each language, as data sets of the hub have them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, shown
 from rnnlm.files import tables
-from rnnlm.text.parallel.collecting import PairCollector, Placed
+from rnnlm.text.parallel.collecting import PairCollector
 from rnnlm.text.parallel.settings import ParallelSettings
-from rnnlm.text.table_columns import KINDS, check_length, no_column, number_of, text_of
+from rnnlm.text.table_columns import KINDS, check_length, no_column, text_of
 
 USUAL = (("source", "target"), ("src", "tgt"), ("input", "output"), ("question", "answer"), ("prompt", "response"))
 TRANSLATION = "translation"
 _SENTENCE_ENDS = tuple(".!?…。！？")
-_OPTIONS = "name them with --column and --target-column"
+_OPTIONS = "name them with --column and --target-column, by number where there is no header"
 
 Values = Mapping[Any, Any]
 Columns = tuple[str, str]  # of the sources, of the targets
@@ -30,18 +30,34 @@ def read(source: str, format: str, collector: PairCollector) -> Columns | None:
     settings = collector.settings
     columns: Columns | None = None
     asked = [name for name in (settings.column, settings.target_column) if name]
-    rows = tables.rows(source, KINDS[format], settings.encoding_errors, delimiter=settings.delimiter, columns=asked)
-    for row in rows:
+    for row in _rows(source, format, settings, asked):
         check_length(row)
-        values, where = _values(row.values, asked), row.where
+        values, where = values_of(row.values, asked), row.where
         if columns is None:
             columns = columns_of([str(name) for name in values], where, settings)
-        for name in columns:
-            if name not in values:
-                raise no_column(where, name, map(str, values))
-        text = _cell(values[columns[0]], where, columns[0])
-        collector.add((text, where), _references(values[columns[1]], where, columns[1]), number_of(where), source)
+            _check_header(columns, asked, source, format)
+        texts = _texts(values, columns, where, settings)
+        collector.add(texts, [where] * len(texts), row.number, source)
     return columns
+
+
+def _rows(source: str, format: str, settings: ParallelSettings, asked: Sequence[str]) -> Iterator[tables.Row]:
+    kind = KINDS[format]
+    if kind == tables.PARQUET and len(asked) == 2 and set(asked) <= set(tables.parquet_columns(source)):
+        return tables.parquet_rows(source, asked)
+    return tables.rows(source, kind, settings.encoding_errors, delimiter=settings.delimiter, columns=asked, has_header=settings.has_header)
+
+
+def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
+    """Whether what nobody named are names of columns, not the texts of a table without a header.
+
+    Raises:
+        TextError: one is several words, or ends as a sentence does.
+    """
+    text = next((name for name in columns if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS)), None)
+    if text is not None and not asked and format in ("tsv", "csv"):
+        why = f"its first line is read as the names of its columns, and {shown(text)} looks like a text"
+        raise TextError(f"{source}: is there a header?", why, "name the columns: --column 1 --target-column 2 if there is none")
 
 
 def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
@@ -55,27 +71,33 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
     for name in (source, target):
         if name is not None and name not in names:
             raise no_column(where, name, names)
-    in_order = [tuple(names)] if len(names) == 2 else []
-    turned = [pair[::-1] for pair in in_order] if source or target else []
-    for first, second in [pair for pair in USUAL if set(pair) <= set(names)] + in_order + turned:
-        if source in (None, first) and target in (None, second):
-            return first, second
     if source and target:
         return source, target
+    candidates = [pair for pair in USUAL if set(pair) <= set(names)]
+    if len(names) == 2:
+        candidates += [(names[0], names[1])] if source is target is None else [(names[0], names[1]), (names[1], names[0])]
+    for first, second in candidates:
+        if source in (None, first) and target in (None, second):
+            return first, second
     raise TextError(f"{where}: which columns hold the sources and the targets?", "it has " + (", ".join(names) or "none"), _OPTIONS)
 
 
-def _values(values: Values, asked: Sequence[str]) -> Values:
-    """The columns of a row: its own, or the languages of its `translation`."""
+def values_of(values: Values, asked: Sequence[str]) -> Values:
+    """The columns of a row: its own, or the languages of its `translation`. asked: the names of columns that are asked for."""
     inner = values.get(TRANSLATION)
     return inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
 
 
-def _references(value: Any, where: str, column: str) -> list[Placed]:
-    values = value if isinstance(value, list) else [value]
-    return [(_cell(each, where, column), where) for each in values]
-
-
-def _cell(value: Any, where: str, column: str) -> str:
-    """The text of a cell; "" where it holds nothing."""
-    return "" if value is None else value if isinstance(value, str) else text_of(value, where, column)
+def _texts(values: Values, columns: Columns, where: str, settings: ParallelSettings) -> list[str]:
+    """The source and the references of a row; "" where there is nothing in a cell."""
+    texts: list[str] = []
+    for name in columns:
+        if name not in values and not settings.skip_empty:
+            raise no_column(where, name, map(str, values))
+        value = values.get(name)
+        if isinstance(value, str):
+            texts.append(value)
+        else:
+            several = value if isinstance(value, list) and texts else [value]
+            texts += ["" if each is None else text_of(each, where, name) for each in several]
+    return texts

@@ -15,7 +15,6 @@ def read(source: str, targets: Sequence[str], collector: PairCollector) -> tuple
         TextError: a file cannot be read, has more lines than another, or has an empty line.
     """
     files = (source, *targets)
-    for line, (text, *references) in side_by_side(files, collector.settings.encoding_errors, "targets"):
-        placed = [(reference, f"{file}, line {line}") for file, reference in zip(targets, references, strict=True)]
-        collector.add((text, f"{source}, line {line}"), placed, line, source)
+    for line, texts in side_by_side(files, collector.settings.encoding_errors, "targets"):
+        collector.add(texts, [f"{file}, line {line}" for file in files], line, source)
     return SOURCE, TARGET

@@ -1,9 +1,11 @@
 """Files of pairs read, whatever their format."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from os import PathLike
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.files import tables
 from rnnlm.text import sources
 from rnnlm.text.parallel import pair_tables, parallel_files
 from rnnlm.text.parallel.collecting import PairCollector
@@ -37,7 +39,7 @@ def read_pairs(paths: Paths, settings: ParallelSettings = ParallelSettings(), ta
         names, format = _read_tables(files, collector)
     collector.tell_of_empty()
     if not collector.pairs:
-        raise TextError(f"no pairs in {', '.join(files)}", "nothing stands in it")
+        raise TextError(f"no pairs in {', '.join(files)}", "all of them are empty" if collector.pairs_left_out else "nothing stands in it")
     return ParallelText(tuple(collector.pairs), *names, format)
 
 
@@ -51,6 +53,13 @@ def _check(files: Sequence[str], targets: Sequence[Sequence[str]], settings: Par
     if (settings.format == PARALLEL and not targets) or (targets and settings.format not in ("auto", PARALLEL)):
         why = "targets are in files of their own" if targets else "there is no file with targets"
         raise UsageError(f"format {settings.format}: {why}", hint="--format parallel and --target go together")
+    if not targets:
+        return
+    if settings.format == "auto" and (table := next(filter(tables.kind_of, (*files, *chain(*targets))), None)):
+        why = "targets are in files of their own, line by line"
+        raise UsageError(f"{table} is a table, {why}", hint="--format parallel reads each of its lines as a text")
+    if settings.column or settings.target_column or settings.delimiter:
+        notice(f"{', '.join(files)}: read line by line as text, without regard to --column, --target-column and --delimiter")
 
 
 def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[pair_tables.Columns, str]:

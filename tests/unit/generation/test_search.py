@@ -9,32 +9,21 @@ from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import search as search_module
+from rnnlm.generation.beams import Beams
 from rnnlm.generation.search import Found, SearchSettings, search
 from rnnlm.generation.starts import Starts
 from rnnlm.generation.word_constraints import Ban
-from rnnlm.inference.span_scoring import read_on
 from rnnlm.ngram.unigram import UnigramModel
+from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 
 SHORT = ("a b", "b a b", "a", "b b")
-PROMPTS = ("", "the cat", "a dog saw the", "it", "on the mat the dog", "cat cat", "speech")
-EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]
+GROW = Beams.grow
 
 
 @pytest.fixture(scope="module", params=["lstm", "ngram"])
 def model(request):
     return fit(request.param, LINES)
-
-
-def starts_after(model, prompts, limits) -> Starts:
-    """Texts that begin after different prompts, each in the state of its own."""
-    inputs = [np.array([model.tokenizer.boundary_id, *model.tokenizer.encode([prompt]).ids[:-1].tolist()]) for prompt in prompts]
-    states = [read_on(model, input_T[None], model.initial_state(1)) for input_T in inputs]
-    return Starts(model.concat_states(states), np.array([input_T[-1] for input_T in inputs]), np.array(limits))
-
-
-def one_of(starts, number) -> Starts:
-    return Starts(starts.state.select([number]), starts.input_S[[number]], starts.limits_S[[number]])
 
 
 def next_logprobs(model, starts, number, ids, unknown=False) -> np.ndarray:
@@ -132,6 +121,19 @@ def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(m
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
 
 
+def test_rows_stand_in_equal_groups_by_text_so_that_a_memory_serves_its_group(monkeypatch):
+    model = fit("ngram", LINES)
+    starts = starts_after(model, PROMPTS, EVERY_LENGTH)
+    grown = []
+    monkeypatch.setattr(Beams, "grow", lambda self, *of: grown.append((of[0].shape[0], self.total_LP.copy())) or GROW(self, *of))
+    found = search(model, starts, SearchSettings(beam=4, nbest=4))
+    assert all(rows == total_LP.size for rows, total_LP in grown)
+    idle = [np.isneginf(total_LP) for _, total_LP in grown]
+    assert any(each.any() for each in idle), "some text had fewer alive than others"
+    assert not any(each[:, 0].any() or each.all(axis=0).any() for each in idle), "no text is without any, and no place idle in all"
+    assert all(text.logprob_nats > -np.inf for its in found for text in its)
+
+
 def test_of_equals_the_lower_token_and_the_shorter_text_are_taken():
     with np.errstate(divide="ignore"):
         model = UnigramModel(np.log([0.25, 0.0, 0.25, 0.25, 0.25]), make_tokenizer(["a b c"]))
@@ -160,14 +162,16 @@ def test_banned_words_and_the_unknown_one_are_not_written(model):
         assert written and not written & banned
 
 
-def test_words_of_several_tokens_are_banned_as_words():
+def test_words_of_several_tokens_are_banned_as_words_also_where_the_prompt_begins_them():
     model = fit("lstm", ("ab a", "ab ba", "ab"), tokenizer="char")
-    starts = starts_after(model, ("", "a"), (6, 6))
-    free = [model.tokenizer.decode(text.ids) for found in search(model, starts, SearchSettings(8, 0.0, 8)) for text in found]
-    word = next(word for text in free for word in text.split() if len(word) > 1)
-    ban = Ban(model.tokenizer, [word])
-    for found in search(model, starts, SearchSettings(8, 0.0, 8), ban):
-        assert not any(word in model.tokenizer.decode(text.ids).split() for text in found)
+    starts, settings = starts_after(model, ("", "a"), (6, 6)), SearchSettings(8, 0.0, 8)
+
+    def words(ban=None) -> set[str]:
+        found = search(model, starts, settings, ban)
+        texts = [model.tokenizer.decode([*starts.prompt(number), *text.ids]) for number, its in enumerate(found) for text in its]
+        return {word for text in texts for word in text.split()}
+
+    assert "ab" in words() and "ab" not in words(Ban(model.tokenizer, ["ab"]))
 
 
 def test_no_texts_give_none():
@@ -180,12 +184,14 @@ def test_what_does_not_go_together_is_an_error():
     one = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64))
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))
-    with pytest.raises(UsageError, match="1 texts at a time"):
+    with pytest.raises(UsageError, match="one text at a time"):
         search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
     with pytest.raises(UsageError, match="limit of 0"):
         Starts(one.state, one.input_S, np.zeros(1, dtype=np.int64))
     with pytest.raises(UsageError, match="do not go with limits"):
         Starts(one.state, one.input_S, np.ones(2, dtype=np.int64))
+    with pytest.raises(UsageError, match="2 prompts do not go with 1 inputs"):
+        Starts(one.state, one.input_S, one.limits_S, (one.input_S, one.input_S))
     broken = UnigramModel(np.full(model.tokenizer.size, np.nan), model.tokenizer)
     with pytest.raises(ModelError, match="not numbers"):
         search(broken, Starts(broken.initial_state(1), one.input_S, one.limits_S))

@@ -1,7 +1,6 @@
 """Fitting an encoder-decoder to pairs: what can be checked beforehand, the weights it starts from, and its training as events."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.seq2seq.data import PairTrainingData
+from rnnlm.tasks.seq2seq.fitting import transfer
 from rnnlm.tasks.seq2seq.fitting.batches import PairBatches
 from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.fitting.objective import PairValidation, TargetLoss
@@ -77,11 +77,4 @@ def make_trainer(
         return trainer
 
 
-def initial_settings(name: str, kind: Any) -> dict[str, Any]:
-    """What a network takes over of the settings of `--init-from`: nothing."""
-    return {}
-
-
-def initial_weights(request: Any, resolved: Resolved, data: PairTrainingData) -> dict[str, np.ndarray] | None:
-    """The weights that a network starts from, by name; None where all are random."""
-    return None
+initial_settings, initial_weights = transfer.settings, transfer.weights

@@ -14,7 +14,7 @@ from rnnlm.text.labelled.labelled_tables import json_list, text_column, words_of
 from rnnlm.text.labelled.lines import no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
-from rnnlm.text.table_columns import KINDS, no_column, number_of
+from rnnlm.text.table_columns import KINDS, no_column
 
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
@@ -38,7 +38,7 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
         if not words:
             raise no_words(row.where)
         write = _JsonWriter(row.values) if kind == "jsonl" else _TsvWriter(names, row.values, is_first)
-        yield Sentence(tuple(words), number_of(row.where), write, cell if isinstance(cell, str) and not is_list(cell) else None)
+        yield Sentence(tuple(words), row.number, write, cell if isinstance(cell, str) and not is_list(cell) else None)
 
 
 def is_list(cell: Any) -> bool:

@@ -120,9 +120,11 @@ def test_references_that_are_no_lists_are_an_error_and_not_taken_for_lists_of_ch
         Translations([None], [["ab"]])
 
 
-def test_a_tokenizer_of_bleu_that_is_not_installed_is_an_error_that_says_how_to_get_it(monkeypatch):
+def test_a_tokenizer_of_bleu_that_is_not_known_or_not_installed_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
     with pytest.raises(UsageError, match="ja-mecab is not installed") as failure:
         figures_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")
     assert "sacrebleu[ja]" in failure.value.hint
+    with pytest.raises(UsageError, match="no BLEU tokenizer 'mecab'"):
+        figures_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
     assert figures_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == pytest.approx(100)

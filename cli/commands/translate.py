@@ -1,0 +1,226 @@
+"""`rnnlm translate`: what an encoder-decoder writes for lines."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.errors import TextError, notice
+
+from .. import conversation, options, terminal, translated
+from ..help import Command
+
+FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
+_SAMPLING = ("sample", "num", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")  # any asks for samples
+_ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimiter", "--encoding-errors": "encoding_errors"}
+
+input_options = options.section(
+    "Input",
+    click.option("--input", "source", metavar="FILE", help="Lines to translate, or a table of them (see --column); compressed or not; - is "
+                 "standard input."),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto", metavar="NAME",
+                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix and content]"),
+    click.option("--column", metavar="NAME", help="Column of the sources in a table.  [default: as in the training data, or as usual]"),
+    options.delimiter_option,
+    options.encoding_option,
+    click.option("--interactive", is_flag=True, help="A conversation: each line is answered before the next one is read."),
+)  # fmt: skip
+search_options = options.section(
+    "Search",
+    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N", help="Lines that are kept at each step; 1 is greedy search.  "
+                 "[default: 1, or as many as --nbest]"),
+    click.option("--length-power", type=click.FloatRange(0), metavar="A",
+                 help="With --beam: lines are ranked by log p / ((5 + tokens) / 6)^A, so 0 favours short ones.  [default: 1]"),
+    click.option("--nbest", type=click.IntRange(1), metavar="N", help="The N best lines for each source, with their log-probabilities."),
+    click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
+                 help="A line has at most X times the tokens of its source, and 10 more.  [default: 2]"),
+)  # fmt: skip
+sampling_options = options.section(
+    "Samples, instead of a search",
+    click.option("--sample", is_flag=True, help="Draw lines. Any option of this section does so."),
+    click.option("--num", type=click.IntRange(1), metavar="N", help="How many samples for each source.  [default: 1]"),
+    click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed, line and number give the same sample.  [default: 1]"),
+    click.option("--temperature", type=click.FloatRange(0), metavar="X", help="Below 1: safer; 0: always the likeliest.  [default: 1]"),
+    click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
+    click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P."),
+    click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),
+    click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P."),
+    click.option("--repetition-penalty", type=float, metavar="R", help="Multiplies the log-probability of tokens that are there already."),
+)
+unknown_options = options.section(
+    "Unknown words",
+    click.option("--unknown", is_flag=True, help="<unk> may be written."),
+    click.option("--copy-unknown", is_flag=True, help="Where <unk> is chosen, write the word of the source that attention points at."),
+)
+output_options = options.section(
+    "Output",
+    options.json_option,
+    click.option("--attention", is_flag=True, help="With --json: what each token of a line looked at."),
+    click.option(
+        "--attention-plot", "plot", type=options.PATH, metavar="FILE.svg", help="Draw that of the first line: .svg, .png or .pdf."
+    ),
+    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+)
+
+
+@click.command(cls=Command)
+@click.argument("lines", nargs=-1)
+@options.section("Model", options.model_option, options.device_option)
+@input_options
+@search_options
+@sampling_options
+@unknown_options
+@output_options
+def command(
+    lines: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool, output: Path | None, overwrite: bool,
+    plot: Path | None, **given: Any,
+) -> None:  # fmt: skip
+    """Write a line for each line: translations, spellings, answers.
+
+    \b
+    rnnlm translate -m fra "how are you ?"
+    rnnlm translate -m fra --input train.en --beam 5 -o train.fr
+    rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
+    rnnlm translate -m answers --interactive
+
+    For each line that goes in one comes out, in the same order: an empty one where there are no words. With --nbest or --num they are rows
+    of a table.
+
+    --json prints, for each source, all its lines with their log-probabilities (rnnlm rescore reads that).
+    """
+    _check(lines, source, as_json, given)
+    _check_outputs(output, plot, overwrite, source, given)
+    settings, sampling = _settings(given)
+    from rnnlm.tasks.labelling.opening import model_for
+    from rnnlm.tasks.seq2seq.decoding.translator import Translator
+
+    translator = Translator(model_for("translate", options.named(model_name), device), settings, sampling, given["num"] or 1)
+    if given["interactive"]:
+        _converse(translator, as_json, given)
+        return
+    kept: list[Any] = []
+    found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)), kept)
+    if as_json:
+        options.put(translated.as_json(found), output)
+    elif settings.nbest == translator.num == 1:
+        options.put(translated.as_lines(found), output)
+    elif lines and not output:
+        translated.show([*found], sampling is not None)
+    else:
+        options.put(translated.as_rows(found, sampling is not None), output)
+    if plot:
+        _draw(translator, kept, plot)
+
+
+def _check(lines: tuple[str, ...], source: str | None, as_json: bool, given: dict[str, Any]) -> None:
+    options.refuse_if(lines and source is not None, "give lines or --input, one of them.")
+    idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
+    options.refuse_if(lines and idle, f"{', '.join(idle)}: this is about --input, not about lines that stand there.")
+    options.refuse_if(given["attention"] and not as_json, "--attention is shown by --json; --attention-plot draws it.")
+    searched = [f"--{name.replace('_', '-')}" for name in ("beam", "length_power", "nbest") if given[name] is not None]
+    drawn = [f"--{name.replace('_', '-')}" for name in _asked(given)]
+    options.refuse_if(searched and drawn, f"{', '.join(searched)} and {', '.join(drawn)}: lines are searched for or drawn, not both.")
+    if given["interactive"]:
+        options.refuse_if(lines or source is not None, "--interactive reads what is typed, or standard input: give no lines or --input.")
+        more = (given["nbest"] or given["num"] or 1) > 1
+        options.refuse_if(more and not as_json, "--interactive answers with one line: --json shows several.")
+        about = [option for option in ("--format", "--column", "--delimiter") if given[_ABOUT_INPUT[option]] not in (None, "auto")]
+        options.refuse_if(about, f"{', '.join(about)}: --interactive reads plain lines.")
+
+
+def _asked(given: dict[str, Any]) -> list[str]:
+    """The parameters that ask for samples."""
+    return [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
+
+
+def _check_outputs(output: Path | None, plot: Path | None, overwrite: bool, source: str | None, given: dict[str, Any]) -> None:
+    """Whether files can be written, before time goes into what goes there."""
+    options.refuse_if(given["interactive"] and (output or plot), "--interactive answers on standard output: leave -o and plots out.")
+    options.check_output(output, overwrite and not (plot and output is None), source)
+    if plot:
+        from rnnlm.evaluation import plotting
+        from rnnlm.files import writing
+
+        plotting.check_path(plot)
+        writing.check_file(plot, overwrite)
+        writing.check_apart([plot, *([output] if output else [])], [source] if source else [])
+
+
+def _settings(given: dict[str, Any]) -> tuple[Any, Any]:
+    """Those of the search, and those of samples, None where nobody asks for any."""
+    from rnnlm.config import Layer, resolve
+    from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+
+    def settings_of(kind: type, names: Iterable[str]) -> Any:
+        values = {name: given[name] for name in names if given[name] is not None}
+        return resolve([kind], [Layer("the command line", values)]).make(kind)
+
+    sampling = settings_of(SamplingSettings, _SAMPLING[2:]) if _asked(given) else None
+    return settings_of(DecodingSettings, DecodingSettings.__dataclass_fields__), sampling
+
+
+def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if not options.checked_utf8(line, f"line {number}").split():
+            raise TextError(f"line {number} has no words", "nothing stands in it")
+    if file := next(filter(os.path.isfile, lines), None):  # who names a file means what is in it, more often than not
+        notice(f"{file!r} is translated as a line; there is a file of that name, too: --input {shlex.quote(file)} translates its lines")
+    return iter(lines)
+
+
+def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[str]:
+    from rnnlm.tasks.labelling.text_files import TextFileSettings
+    from rnnlm.tasks.seq2seq.decoding.source_files import USUAL_COLUMNS, read_sources
+
+    if source is None and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading lines from the terminal, until Ctrl-D; --interactive answers each at once")
+    settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
+    usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
+    return read_sources("-" if source is None else source, settings, usual)
+
+
+def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
+    """Answers each line as it is typed."""
+    make = translated.as_json if as_json else translated.as_lines
+    for number, line in enumerate(conversation.lines(given["encoding_errors"] or "strict"), start=1):
+        options.put(make(translator.translate([line], number)), None)
+
+
+def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
+    """What is found, while stderr says how far it is, and in the end which lines are not what one would expect. kept: takes the first two
+    of those that have words."""
+    empty = cut = 0
+    with terminal.Progress() as said:
+        for number, each in enumerate(found, start=1):
+            said(f"{number:,} lines translated")
+            empty += not each.hypotheses
+            cut += bool(each.hypotheses) and not each.hypotheses[0].complete
+            if each.hypotheses and len(kept) < 2:
+                kept.append(each)
+            yield each
+    if empty:
+        terminal.say(f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so no translation")
+    if cut:
+        what = "line was cut off: it reached its" if cut == 1 else "lines were cut off: they reached their"
+        terminal.say(f"note: {cut:,} {what} greatest length (--max-length)")
+
+
+def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
+    """The plot of the first line that was translated."""
+    from rnnlm.tasks.seq2seq.decoding.plots import plot_attention
+
+    if not kept:
+        notice(f"{plot} is not drawn: no line has words")
+        return
+    if len(kept) > 1:
+        notice(f"{plot} shows line {kept[0].number}, the first one with words")
+    looking = replace(translator, settings=replace(translator.settings, attention=True))
+    [line] = looking.translate([kept[0].source], kept[0].number)
+    plot_attention(line.hypotheses[0].attention, plot)

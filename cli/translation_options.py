@@ -1,0 +1,65 @@
+"""Options for pairs, and for what an encoder-decoder writes for them, of commands that measure models."""
+
+from collections.abc import Collection
+from typing import Any
+
+import click
+
+from .options import CONFUSION_OPTIONS, LABEL_OPTIONS, PATH, refuse_given, refuse_if, section
+
+_PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
+pair_options = section(
+    _PAIRS,
+    click.option("--target", multiple=True, metavar="FILE", help="What is to be written for each line of TEXT; several are several "
+                 "references."),
+    click.option("--target-column", metavar="NAME", help="Column of what is to be written; --column is what is read."),
+    click.option("--skip-empty", is_flag=True, default=None, help="Pairs with an empty side are left out."),
+)  # fmt: skip
+decoding_options = section(
+    _DECODING,
+    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N", help="Lines kept at each step.  [default: 1, greedy search]"),
+    click.option("--length-power", type=click.FloatRange(0), metavar="A",
+                 help="Lines are ranked by log p / ((5 + tokens) / 6)^A.  [default: 1; 0 for greedy search]"),
+    click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
+                 help="A line has at most X times the tokens of its source, and 10 more.  [default: 2]"),
+    click.option("--copy-unknown", is_flag=True, default=None,
+                 help="Where <unk> is likeliest, write the word of the source that attention points at."),
+    click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
+)  # fmt: skip
+output_option = section(
+    "Output", click.option("-o", "--output", type=PATH, metavar="FILE", help="Write what an encoder-decoder writes, a line for each pair.")
+)
+_OF_DECODING = ("beam", "length_power", "max_length", "copy_unknown")
+_OF_PAIRS = ("target", "target_column", "skip_empty", *_OF_DECODING, "no_decode", "output")
+_READING = ("format", "column", "target_column", "skip_empty", "encoding_errors", "delimiter", "special_symbols")
+_OF_LABELS = tuple(name for name in (*LABEL_OPTIONS, *CONFUSION_OPTIONS) if name not in ("format", "overwrite"))
+_OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents")
+
+
+def check_task(task: str, name: str, of_language_models: Collection[str]) -> bool:
+    """Whether the model of that name is an encoder-decoder; options that do not go with it, or that only go with it, are wrong usage.
+    of_language_models: options of the command that are for these, beside those for reading text."""
+    if task != "seq2seq":
+        from rnnlm.models.uses import WHAT
+
+        refuse_given(_OF_PAIRS, f"{name} is {WHAT[task]}, and this is for encoder-decoders.")
+        return False
+    refuse_given((*_OF_PLAIN_TEXT, *of_language_models), f"{name} is an encoder-decoder, and this is for language models.")
+    refuse_given(_OF_LABELS, f"{name} is an encoder-decoder, and this is for models of labels.")
+    return True
+
+
+def take(given: dict[str, Any]) -> dict[str, Any]:
+    """The values of `pair_options`, `decoding_options` and of those that read text: keywords of :func:`rnnlm.evaluate` for pairs."""
+    decoding = {name: given[name] for name in _OF_DECODING if given[name] is not None}
+    refuse_if(given["no_decode"] and decoding, f"--no-decode: nothing is written, and --{next(iter(decoding), '').replace('_', '-')} is "
+              "about how.")  # fmt: skip
+    reading = {name: given[name] for name in _READING if given[name] is not None}
+    return {"target": given["target"], "reading": reading, "decode": not given["no_decode"], "decoding": _settings(decoding)}
+
+
+def _settings(values: dict[str, Any]) -> Any:
+    from rnnlm.config import Layer, resolve
+    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+
+    return resolve([DecodingSettings], [Layer("the command line", values)]).make(DecodingSettings)

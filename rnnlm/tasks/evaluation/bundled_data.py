@@ -1,0 +1,23 @@
+"""The bundled corpus that a model was trained on, whose test part it is evaluated on where nothing else is named."""
+
+from pathlib import Path
+from typing import Any
+
+import rnnlm.corpora as corpora
+from rnnlm.errors import UsageError
+from rnnlm.models import loading
+from rnnlm.models.manifest import read_manifest
+
+
+def bundled_corpus_of(model: Any | str | Path, example: str) -> str:
+    """Its name. model: itself or by its name. example: a file that data could be in.
+
+    Raises:
+        UsageError: the model was trained on other data.
+    """
+    folder = loading.called(model)
+    trained_on = None if folder is None else read_manifest(loading.find(folder)).training.get("text")
+    for name in corpora.names():
+        if trained_on in ([name], [corpora.named(name)]):
+            return name
+    raise UsageError("no data to evaluate on", hint=f"name a file: evaluate(model, {example!r})")

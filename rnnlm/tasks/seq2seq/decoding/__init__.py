@@ -1,0 +1,1 @@
+"""What an encoder-decoder writes for lines that it reads: greedily, by beam search or drawn, with what it looked at."""

@@ -1,0 +1,21 @@
+"""Texts that begin after different prompts, as those of a decoder begin after different conditions."""
+
+import numpy as np
+
+from rnnlm.generation.starts import Starts, read_prompt
+
+PROMPTS = ("", "the cat", "a dog saw the", "it", "on the mat the dog", "cat cat", "speech")
+EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]
+
+
+def starts_after(model, prompts, limits) -> Starts:
+    """Each text begins in the state that its own prompt leaves."""
+    alone = [read_prompt(model, model.tokenizer.encode([prompt]).ids[:-1], 1) for prompt in prompts]
+    return Starts(
+        model.concat_states([start.state for start in alone]), np.concatenate([start.input_S for start in alone]), np.array(limits),
+        tuple(start.prompt(0) for start in alone),
+    )  # fmt: skip
+
+
+def one_of(starts, number) -> Starts:
+    return Starts(starts.state.select([number]), starts.input_S[[number]], starts.limits_S[[number]], (starts.prompt(number),))

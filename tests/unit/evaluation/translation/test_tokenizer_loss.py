@@ -1,0 +1,29 @@
+import pytest
+
+from rnnlm.evaluation.translation.tokenizer_loss import tokenizer_figures
+from rnnlm.evaluation.translation.translations import TranslationSettings
+from support.tiny_models import make_tokenizer
+
+LINES = ["The cat, who sat , saw the dog .", "the dog saw the cat who sat"]
+
+
+@pytest.mark.parametrize("name", ["word", "char", "byte"])
+def test_a_tokenizer_that_knows_every_word_loses_nothing(name):
+    found = tokenizer_figures(make_tokenizer(LINES, tokenizer=name), [LINES, [LINES[0].replace("saw", "sat")]])
+    assert found.is_perfect and found.exact_match == 1 and found.bleu == pytest.approx(100) and found.sentences == 3
+
+
+def test_unknown_words_are_a_loss():
+    found = tokenizer_figures(make_tokenizer(LINES), [["the dog saw the bird who sat"]])
+    assert not found.is_perfect and found.word_error_rate == 1 / 7 and found.bleu < 100
+
+
+def test_a_tokenizer_that_lower_cases_loses_nothing_of_lower_cased_figures():
+    tokenizer = make_tokenizer(LINES, lowercase=True)
+    assert not tokenizer_figures(tokenizer, [LINES]).is_perfect
+    assert tokenizer_figures(tokenizer, [LINES], TranslationSettings(lowercase=True)).is_perfect
+
+
+def test_split_punctuation_is_a_loss_of_words_but_none_of_bleu_which_splits_it_too():
+    found = tokenizer_figures(make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]])
+    assert found.exact_match == 0 and found.word_error_rate > 0 and found.bleu == pytest.approx(100) and found.is_perfect

@@ -1,0 +1,210 @@
+"""Encoder-decoders that start from language models: their states and probabilities, what is taken over, what is refused."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.config import Resolved
+from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
+from rnnlm.models import model_folder
+from rnnlm.tasks.seq2seq.fitting.fitting import initial_weights, make_trainer
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.training.request import Request, resolve_request
+from support.random_language_models import LINES, SUBWORDS, language_model
+from support.tiny_pairs import data_of
+
+PAIRS = [(line, line) for line in LINES]
+LINE = "show flights from new york unheard-of"
+pytestmark = pytest.mark.filterwarnings("ignore:--init-", "ignore:the text yields")
+
+
+@dataclass
+class Started:
+    """An encoder-decoder as it starts, and all its settings."""
+
+    model: Seq2SeqModel
+    resolved: Resolved
+
+
+def started(task="seq2seq", **given) -> Started:
+    """What a request makes of its language models, before training; the folders of these are given as paths."""
+    flags = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4, **given.pop("flags", {})}
+    request = Request(task=task, flags=flags, **{name: str(value) for name, value in given.items()})
+    _, _, resolved = resolve_request(request)
+    data = data_of(resolved, PAIRS, request=request)
+    trainer = make_trainer(resolved, data, initial_weights(request, resolved, data))
+    trainer.network.eval()
+    return Started(trainer.objective.model(), resolved)
+
+
+def tokens(model, line=LINE):
+    """The tokens of a line and its end, a column, as the language model reads them from a state of zeros."""
+    return torch.as_tensor(model.tokenizer.encode([line]).ids.astype(np.int64))[:, None]
+
+
+def states(model, ids_T1):
+    """What the highest layer of a language model gives at each token."""
+    with torch.no_grad():
+        return model.network.body(model.network.input(ids_T1), model.network.initial_state(1))[0][:, 0]
+
+
+VARIANTS = {
+    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS}, "rnn, relu": {"model": "rnn", "activation": "relu"},
+    "highway": {"connections": "highway"}, "residual": {"model": "gru", "connections": "residual", "reset_gate": "before"},
+    "qrnn": {"model": "qrnn", "convolution_words": 3}, "mogrifier": {"mogrifier_rounds": 3}, "untied": {"tied": False},
+    "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_language_models(tmp_path, variant):
+    forward, backward = (language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant]) for seed, name in enumerate("fr"))
+    begun = started(init_encoder_from=tmp_path / "f", init_from_reversed=tmp_path / "r").model
+    memory = begun.states([LINE]).memory
+    found = memory.states_SMH[:, 0]
+    ends = [forward.tokenizer.boundary_id, *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64)]  # it begins with the line's end
+    onwards, backwards = states(forward, tokens(forward)), states(backward, torch.tensor(ends)[:, None]).flip(0)
+    if VARIANTS[variant].get("connections") == "dense":
+        halves = found[:, [*range(9), *range(13, 19)]], found[:, [*range(5), *range(9, 13), *range(19, 25)]]
+    else:
+        halves = found.chunk(2, dim=1)
+    torch.testing.assert_close(halves[0], onwards, atol=1e-6, rtol=0)
+    torch.testing.assert_close(halves[1], backwards, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "dense"])
+def test_a_decoder_that_sees_no_source_is_its_language_model(tmp_path, variant):
+    """Without attention, and with a bridge that gives zeros."""
+    language = language_model(tmp_path / "d", **VARIANTS[variant])
+    begun = started(init_decoder_from=tmp_path / "d", flags={"attention": None}).model
+    with torch.no_grad():
+        for weight in begun.network.bridge.parameters():
+            weight.zero_()
+    targets_1T = tokens(language).t()
+    inputs_1T = torch.cat([targets_1T[:, -1:], targets_1T[:, :-1]], dim=1)
+    found, _ = begun.decoder.predict(inputs_1T, begun.states(["some source"]))
+    expected, _ = language.predict(inputs_1T, language.initial_state(1))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("connections", ["plain", "dense"])
+def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the_states_of_its_language_model(tmp_path, connections):
+    language = language_model(tmp_path / "d", connections=connections)
+    begun = started(init_decoder_from=tmp_path / "d", flags={"input_feeding": True, "bridge": None}).model
+    inputs_1T = tokens(language).t()
+    _, after = begun.decoder.predict(inputs_1T, begun.states([LINE]))
+    _, expected = language.predict(inputs_1T, language.initial_state(1))
+    assert len(after.tensors) == len(expected.tensors) + 1 == 5  # the last attentional vector
+    torch.testing.assert_close(after.tensors[:-1], expected.tensors, atol=1e-6, rtol=0)
+
+
+def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_tokenizer(tmp_path):
+    encoder = language_model(tmp_path / "e", model="gru", reset_gate="before", layers=1)
+    decoder = language_model(tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False)
+    begun = started(init_encoder_from=tmp_path / "e", init_decoder_from=tmp_path / "d")
+    values, codec = begun.resolved.values, begun.model.codec
+    assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"], values["embedding_size"]) == (
+        "gru", 6, 1, "before", 5,
+    )  # fmt: skip
+    assert (values["decoder_model"], values["decoder_hidden_size"], values["decoder_layers"], values["tied_embeddings"]) == (
+        "lstm", 7, 2, None,
+    )  # fmt: skip
+    assert (codec.source.fingerprint, codec.target.fingerprint) == (encoder.tokenizer.fingerprint, decoder.tokenizer.fingerprint)
+    assert (values["tokenizer"], values["target_tokenizer"]) == ("word", "char")
+    own, arrays = begun.model.to_arrays(), decoder.to_arrays()
+    assert np.array_equal(own["output.weight"], arrays["output.weight"]) and np.array_equal(own["output.bias"], arrays["output.bias"])
+    assert np.array_equal(own["source_words.embedding.weight"], encoder.to_arrays()["input.embedding.weight"])
+    assert np.array_equal(own["target_words.embedding.weight"], arrays["input.embedding.weight"])
+    assert own["decoder.combination.weight"].any() and own["bridge.maps.0.weight"].any()
+
+
+def test_a_source_that_is_read_from_its_end_starts_from_a_language_model_that_is(tmp_path):
+    language = language_model(tmp_path / "r", is_reversed=True)
+    begun = started(init_encoder_from=tmp_path / "r")
+    assert begun.model.codec.source.is_reversed and begun.resolved.values["reversed"]
+    found = begun.model.states([LINE]).memory.states_SMH[:, 0, :6]
+    torch.testing.assert_close(found, states(language, tokens(language)), atol=1e-6, rtol=0)
+
+
+def test_one_vocabulary_and_one_set_of_vectors_are_those_of_the_language_model(tmp_path):
+    language = language_model(tmp_path / "d")
+    for given in ({"init_encoder_from": tmp_path / "d"}, dict.fromkeys(("init_encoder_from", "init_decoder_from"), tmp_path / "d")):
+        begun = started(**given, flags={"shared_vocabulary": True, "tied_embeddings": "all"}).model
+        assert begun.codec.is_shared and begun.network.source_words is None
+        assert np.array_equal(begun.to_arrays()["target_words.embedding.weight"], language.to_arrays()["input.embedding.weight"])
+
+
+def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
+    language_model(tmp_path / "d")
+    with pytest.warns(RnnlmWarning) as told:
+        started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
+    said = [str(each.message).replace(str(tmp_path), "") for each in told]
+    encoder, decoder = (each for each in said if each.startswith("--init"))
+    assert encoder.startswith("--init-encoder-from /d: the source's word vectors and the encoder's 2 forward layers are taken from it;")
+    assert "/d: the target's word vectors, the decoder's layers and the output layer are taken from it;" in decoder
+    assert decoder.endswith("attention and the bridge start at random")
+
+
+REFUSED = {
+    "another size": ({"init_encoder_from": "f", "flags": {"hidden_size": 9}}, "hidden_size = 9 .* it is 6 in the language model"),
+    "another size of the decoder": (
+        {"init_decoder_from": "f", "flags": {"decoder_hidden_size": 9}}, "decoder_hidden_size = 9 .* --init-decoder-from it is 6",
+    ),
+    "other widths": ({"init_encoder_from": "f", "flags": {"layer_sizes": "3,3"}}, "layer_sizes = 3,3 .* it is none"),
+    "another kind": ({"init_encoder_from": "f", "model": "gru"}, "it is of kind lstm, not gru"),
+    "no recurrent layers": ({"init_encoder_from": "ffnn"}, "it is of kind ffnn, not lstm"),
+    "no recurrent layers of the decoder": ({"init_decoder_from": "ffnn"}, "it is of kind ffnn, not one of rnn, gru"),
+    "other forms": ({"init_decoder_from": "peepholes", "model": "gru"}, "peepholes is true there; beside an encoder of gru it is false"),
+    "other connections": (
+        {"init_encoder_from": "f", "init_decoder_from": "dense"}, "connections = dense .* it is plain .* start from one",
+    ),
+    "characters": ({"init_encoder_from": "characters"}, "it reads words as characters"),
+    "another output layer": ({"init_decoder_from": "adaptive"}, "output_layer = adaptive"),
+    "layers of several widths": ({"init_decoder_from": "widths"}, "layer_sizes = 4,6"),
+    "a tied output layer": ({"init_decoder_from": "f", "flags": {"tied_embeddings": None}}, "tied_embeddings = none does not fit"),
+    "an output layer over all layers": ({"init_decoder_from": "dense"}, "output.weight is .* x 17 there and .* x 6 here"),
+    "a target from its end": ({"init_decoder_from": "r"}, "it reads lines from their end"),
+    "the wrong direction": ({"init_encoder_from": "f", "init_from_reversed": "f"}, "from their beginning +use it with --init-encoder-from"),
+    "one direction": ({"init_encoder_from": "f", "init_from_reversed": "r", "flags": {"bidirectional": False}}, "reads backwards"),
+    "backward layers alone": ({"init_from_reversed": "r"}, "--init-from-reversed needs --init-encoder-from"),
+    "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char", "flags": {"shared_vocabulary": True}}, "another one leave"),
+    "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}}, "brings tokenizer = word byte was asked"),
+    "one of the target's": ({"init_decoder_from": "f", "flags": {"target_tokenizer": "byte"}}, "brings target_tokenizer = word byte was"),
+    "two vocabularies": (
+        {"init_encoder_from": "f", "init_decoder_from": "char", "flags": {"shared_vocabulary": True}}, "tokenizers of their own",
+    ),
+    "two sets of vectors": (
+        {"init_encoder_from": "f", "init_decoder_from": "g", "flags": {"shared_vocabulary": True, "tied_embeddings": "all"}},
+        "word vectors of their own",
+    ),
+}  # fmt: skip
+MODELS = {
+    "f": {}, "r": {"is_reversed": True}, "ffnn": {"model": "ffnn", "layers": None}, "peepholes": {"peepholes": True},
+    "dense": {"connections": "dense", "tied": False}, "characters": {"characters": "cnn", "character_filters": "0,4"},
+    "adaptive": {"output_layer": "adaptive", "cutoffs": "20"}, "widths": {"layer_sizes": "4,6"},
+    "char": {"tokenizer": {"tokenizer": "char"}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def language_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("language_models")
+    for name, settings in MODELS.items():
+        language_model(folder / name, **settings)
+    other = language_model(folder / "g")
+    with torch.no_grad():
+        other.network.input.weight.neg_()
+    model_folder.save(folder / "g", other, "lstm", vars(other.network.settings), 1, {})
+    return folder
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_with_the_reason(language_models, case):
+    given, reason = REFUSED[case]
+    folders = {name: language_models / value for name, value in given.items() if name not in ("flags", "model")}
+    with pytest.raises((UsageError, SettingsError)) as error:
+        started(**{**given, **folders})
+    assert re.search(reason, f"{error.value.what} {error.value.why} {error.value.hint}"), error.value
