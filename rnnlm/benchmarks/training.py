@@ -116,8 +116,8 @@ def _summary(done: list[Round], peak: int) -> Summary:
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
-    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed. Its budget
-    is one step more: at the end of its budget a run reads its last batch once again, to see whether its weights are good."""
+    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed. Its
+    budget is one step more: at the end of its budget a run reads the last batch once again, to see whether its weights are good."""
     from rnnlm.config import Budget
 
     trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(plan.resolved, replace(cast(Any, plan.data), valid=None))
