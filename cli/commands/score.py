@@ -107,12 +107,10 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
-    rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
-    rnnlm score -m fra --input test.en --target test.fr --words -o words.csv
 
     A table shows the likeliest first; rows and records are in input order. Each sentence is scored alone from the start and with its end,
     unless options say otherwise. Every input line has a record; a line that cannot be scored has the reason instead of figures. Words
@@ -130,8 +128,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     models = options.load_models(model_names, device)
     given["are_pairs"] = score_sources.are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
-        show_pairs(models, pairs)
-        return
+        return show_pairs(models, pairs)
     settings = _settings(given, split or "whitespace")
     _check_side_by_side(models, settings, form, plot)
     read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
