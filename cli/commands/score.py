@@ -112,10 +112,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
 
-    A table shows the likeliest first; rows and records are in input order. Each sentence is scored alone from the start and with its end,
-    unless options say otherwise. Every input line has a record; a line that cannot be scored has the reason instead of figures. Words
-    are counted as the model's tokenizer cuts them: a mark that it splits off is a word. ppl_word counts the end as a word, as perplexities
-    do. Encoder-decoders give log p(target | source); language models beside them score the target alone.
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line that
+    cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits off is a
+    word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source).
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
@@ -128,7 +127,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     models = options.load_models(model_names, device)
     given["are_pairs"] = score_sources.are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
-        return show_pairs(models, pairs)
+        show_pairs(models, pairs)
+        return
     settings = _settings(given, split or "whitespace")
     _check_side_by_side(models, settings, form, plot)
     read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
