@@ -5,6 +5,7 @@ the bundled corpus, has the lines that the page shows behind it; `<!-- compared,
 `<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
 """
 
+import io
 import itertools
 import json
 import os
@@ -135,6 +136,7 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))  # what somebody types to --interactive
     for block in BLOCKS[page]:
         if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
             for words in commands(block.code):
