@@ -1,29 +1,51 @@
-"""A tiny encoder-decoder in a folder, made by `rnnlm train`."""
+"""Pairs of a small language and its translation, and tiny encoder-decoders for them.
+
+Sources are rows of one to seven numbers in English, targets the same in French: "two seven one four" -> "deux sept un quatre".
+"""
 
 import contextlib
 import io
+import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rnnlm.cli.main import run as run_command
-from support.tiny_pairs import counted
+from rnnlm.text.parallel.pair import Pair, ParallelText
 
+NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}
 TINY = {
     "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16, "learning_rate": 0.02, "device": "cpu",
     "precision": "fp32", "threads": 1, "validate_every_steps": 60, "label_smoothing": 0, "dropout_input": 0, "dropout_output": 0,
 }  # fmt: skip
 
 
+def numbers(count: int, seed: int = 1) -> list[tuple[str, str]]:
+    """So many pairs, the same ones for the same seed."""
+    draw = random.Random(seed)
+    rows = [draw.choices(list(NUMBERS), k=1 + number % 7) for number in range(count)]
+    return [(" ".join(row), " ".join(NUMBERS[each] for each in row)) for row in rows]
+
+
 def table(rows: list[tuple[str, str]]) -> str:
     """Pairs as a table."""
-    return "english\tspanish\n" + "".join(f"{source}\t{target}\n" for source, target in rows)
+    return "english\tfrench\n" + "".join(f"{source}\t{target}\n" for source, target in rows)
+
+
+def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
+    """Pairs in memory; a target is one reference, or a tuple of several."""
+    pairs = tuple(
+        Pair(source, (target,) if isinstance(target, str) else target, line, "memory")
+        for line, (source, target) in enumerate(rows, start=1)
+    )
+    return ParallelText(pairs, "source", "target", "tsv")
 
 
 @dataclass(frozen=True)
 class Translator:
-    """The folder of a model, the tables that it was trained and validated on, and what training said. Tests must not change them."""
+    """The folder of a model, and the tables that it was trained and validated on. Tests must not change them."""
 
     folder: Path
     train: Path
@@ -33,13 +55,13 @@ class Translator:
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
-    """Learned to count in Spanish from the last number to the first (train.tsv, valid.tsv; columns english and spanish), not well."""
+    """Learned to write numbers in French (train.tsv, valid.tsv; columns english and french), not well."""
     place = tmp_path_factory.mktemp("translator")
     files = []
-    for name, rows in (("train", counted(200)), ("valid", counted(21, seed=2))):
+    for name, rows in (("train", numbers(200)), ("valid", numbers(21, seed=2))):
         files.append(place / f"{name}.tsv")
         files[-1].write_text(table(rows), encoding="utf-8")
-    folder = place / "checkpoints" / "spa"
+    folder = place / "checkpoints" / "fra"
     sets = [f"--set={name}={value}" for name, value in TINY.items()]
     arguments = ["train", files[0], "--task", "seq2seq", "--valid", files[1], *sets, "--budget", "60steps", "-o", folder]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:

@@ -15,8 +15,8 @@ from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
 from rnnlm.tasks.seq2seq.evaluation import figures
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
-from support.tiny_pairs import paired
 from support.tiny_seq2seq import TARGET, tiny_model
+from support.tiny_translators import parallel_text
 
 ROWS = [("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat a cat", "la chatte noire"), ("a dog", "la chatte")]
 
@@ -37,7 +37,7 @@ def word_by_word(model, source, target):
 
 
 def test_perplexity_is_that_of_targets_read_word_by_word(model):
-    found = rnnlm.evaluate(model, paired(ROWS)).to_dict()
+    found = rnnlm.evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
     assert (found["tokens"], found["words"], found["sentences"], found["sources"], found["oov_words"]) == (sum(tokens), 11, 4, 3, 1)
@@ -47,13 +47,13 @@ def test_perplexity_is_that_of_targets_read_word_by_word(model):
 
 
 def test_bits_per_character_count_each_line_and_its_end(model):
-    found = rnnlm.evaluate(model, paired(ROWS[:2]), decode=False).to_dict()
+    found = rnnlm.evaluate(model, parallel_text(ROWS[:2]), decode=False).to_dict()
     assert found["bits_per_char"] == pytest.approx(-found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2))
     assert "bleu" not in found
 
 
 def test_figures_are_those_of_each_source_decoded_once_against_all_its_references(model):
-    found = rnnlm.evaluate(model, paired(ROWS), decoding=DecodingSettings(beam=2)).written
+    found = rnnlm.evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
     written = {line.source: line.text for line in rnnlm.translate(model, [source for source, _ in ROWS], settings=DecodingSettings(beam=2))}
     references = {"the cat sat": ["le chat est assis"], "a dog": ["un chien", "la chatte"], "on the mat a cat": ["la chatte noire"]}
     assert found.figures == measure(Translations([written[each] for each in references], list(references.values())))
@@ -62,17 +62,17 @@ def test_figures_are_those_of_each_source_decoded_once_against_all_its_reference
 
 
 def test_figures_by_length_add_up_to_those_of_all(model):
-    written = rnnlm.evaluate(model, paired([("a " * count + "cat", "le chat") for count in range(12)])).written
+    written = rnnlm.evaluate(model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])).written
     assert [(each.name, each.sentences) for each in written.by_length] == [("1-5", 5), ("6-10", 5), ("11-15", 2)]
     exact = sum(each.sentences * each.exact_match for each in written.by_length)
     assert exact / 12 == pytest.approx(written.figures.exact_match)
 
 
 def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not_known(model):
-    assert rnnlm.evaluate(model, paired(ROWS)).written.of_tokenizer.exact_match == 0.75  # of 4 references one has an unknown word
+    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75  # of 4 references one has an unknown word
     lowering = Seq2SeqModel(model.network, PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)))
     assert lowering.codec.target.size == TARGET.size
-    written = rnnlm.evaluate(lowering, paired([("a dog", "Un Chien")])).written
+    written = rnnlm.evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written
     assert written.of_tokenizer is None and written.figures.lowercase
     assert written.figures == measure(Translations(written.lines, [["Un Chien"]], TranslationSettings(lowercase=True)))
     assert written.signatures["chrf"].startswith("chrf|case:lower|")
@@ -80,23 +80,23 @@ def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not
 
 def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
     spelled = Seq2SeqModel(model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True}))
-    assert rnnlm.evaluate(spelled, paired(ROWS)).written.main == "word_error_rate"
-    assert rnnlm.evaluate(model, paired(ROWS)).written.main == "bleu"
-    short = rnnlm.evaluate(model, paired(ROWS[1:2])).written  # no four words in a row
+    assert rnnlm.evaluate(spelled, parallel_text(ROWS)).written.main == "word_error_rate"
+    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.main == "bleu"
+    short = rnnlm.evaluate(model, parallel_text(ROWS[1:2])).written  # no four words in a row
     assert short.main == "exact_match" and short.to_dict()["bleu"] is None
 
 
 def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
-    data = encode_pairs(model.codec, paired(ROWS))
+    data = encode_pairs(model.codec, parallel_text(ROWS))
     found = figures.evaluate(model, data, has_intervals=True)
     assert found["low"] <= found["bleu"] <= found["high"]
     assert found["ppl_token_low"] < found["ppl_token"] < found["ppl_token_high"]
-    one = figures.evaluate(model, encode_pairs(model.codec, paired(ROWS[1::2])), has_intervals=True)  # two references of one source
+    one = figures.evaluate(model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True)  # two references of one source
     assert one["ppl_token_low"] == one["ppl_token"] == one["ppl_token_high"]
 
 
 def test_measuring_ends_where_it_is_asked_to(model):
-    data = encode_pairs(model.codec, paired(ROWS))
+    data = encode_pairs(model.codec, parallel_text(ROWS))
     assert figures.target_scores(model, data, lambda: True) is None and figures.decoded(model, data, lambda: True) is None
     assert figures.decoded(model, data)["chrf"] == rnnlm.evaluate(model, data.text).written.figures.chrf
 
@@ -108,13 +108,13 @@ def test_a_model_by_its_name_reads_files_as_its_training_data_were_read(translat
         (tmp_path / name).write_text("".join(f"{row[place]}\n" for row in columns))
     parallel = rnnlm.evaluate(str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2)
     assert parallel.written.figures.bleu == named.written.figures.bleu and parallel.references.sentences == 2 * named.references.sentences
-    swapped = rnnlm.evaluate(translator.folder, translator.valid, reading={"column": "spanish", "target_column": "english"})
+    swapped = rnnlm.evaluate(translator.folder, translator.valid, reading={"column": "french", "target_column": "english"})
     assert swapped.references.oov_words == named.references.words
 
 
 @pytest.mark.parametrize("lines, target, error, message", [
-    ("english\tgerman\na\tb\n", (), TextError, "spanish"),
-    ("english\tspanish\none\t\n", (), TextError, "line 2"),
+    ("english\tgerman\na\tb\n", (), TextError, "french"),
+    ("english\tfrench\none\t\n", (), TextError, "line 2"),
     ("one\ntwo\n", ("un\n",), TextError, "lines"),
     ("one\n", ("un\n", "deux\n", "trois\n"), None, ""),
 ])  # fmt: skip
@@ -132,12 +132,12 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
 
 def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translator):
     with pytest.raises(UsageError, match="labels and mode are of models of labels"):
-        rnnlm.evaluate(model, paired(ROWS), mode="strict")
+        rnnlm.evaluate(model, parallel_text(ROWS), mode="strict")
     with pytest.raises(UsageError, match="target, decode, decoding and reading are of encoder-decoders"):
         rnnlm.evaluate("demo", "none", decode=False)
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
         rnnlm.evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
-        rnnlm.evaluate(tiny_model(attention=None), paired(ROWS), decoding=DecodingSettings(copy_unknown=True))
+        rnnlm.evaluate(tiny_model(attention=None), parallel_text(ROWS), decoding=DecodingSettings(copy_unknown=True))
     with pytest.raises(UsageError, match="no data to evaluate on"):
         rnnlm.evaluate(translator.folder)
