@@ -107,17 +107,14 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
-    rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
-    rnnlm score -m fra --input test.en --target test.fr --words -o words.csv
 
-    A table shows the likeliest first; rows and records are in input order. Each sentence is scored alone from the start and with its end,
-    unless options say otherwise. Every input line has a record; a line that cannot be scored has the reason instead of figures. Words
-    are counted as the model's tokenizer cuts them: a mark that it splits off is a word. ppl_word counts the end as a word, as perplexities
-    do. Encoder-decoders give log p(target | source); language models beside them score the target alone.
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line that
+    cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits off is a
+    word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source).
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
