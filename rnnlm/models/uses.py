@@ -35,9 +35,11 @@ USES: Mapping[str, Mapping[str, str]] = {
     "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",
              CLASSIFICATION: "curves of the validation figure", SEQ2SEQ: "curves of the validation figure"},
     "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures") | {
-        TAGGING: "kind, size, labels, texts, settings, figures", CLASSIFICATION: "kind, size, labels, texts, settings, figures"},
+        TAGGING: "kind, size, labels, texts, settings, figures", CLASSIFICATION: "kind, size, labels, texts, settings, figures",
+        SEQ2SEQ: "kind, size, both tokenizers, texts, settings, figures"},
     "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities", TAGGING: "files, arrays, sums of probabilities, padding",
-               CLASSIFICATION: "files, arrays, sums of probabilities, padding", SEQ2SEQ: "files, arrays, sums of probabilities, padding"},
+               CLASSIFICATION: "files, arrays, sums of probabilities, padding",
+               SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search"},
     "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form of networks", TAGGING: "compact form", CLASSIFICATION: "compact form",
                SEQ2SEQ: "compact form"},
     "mix": {LANGUAGE_MODEL: "one model of several"},
