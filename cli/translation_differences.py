@@ -4,16 +4,19 @@ from typing import Any
 
 import click
 
+from rnnlm.events import OF_100
+
 from . import terminal
 from .label_differences import interval
-from .translation_figures import OF_100, WRITTEN
+from .translation_figures import WRITTEN
 
 
 def show(result: Any) -> None:
     """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.comparison.PairComparison`, each with its interval; differences, of shares in
     points; the signatures last."""
     names = [model.name for model in result.models]
-    keys = list(dict.fromkeys(key for model in result.models for key in model.intervals))
+    has_oov = any(model.evaluation.references.oov_words for model in result.models)
+    keys = list(dict.fromkeys(key for model in result.models for key in model.intervals if has_oov or not key.endswith("_no_oov")))
     rows = [[key, *(interval(model.intervals.get(key), _form(key), scale=_scale(key)) for model in result.models)] for key in keys]
     terminal.print_table(["measure", *names], rows, right=names)
     for refused in result.refused:

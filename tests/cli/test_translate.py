@@ -110,7 +110,7 @@ def test_attention_is_drawn_of_the_first_line_with_words(rnnlm, model, here):
     assert all(token in text for token in ("the", "cat", "sat", "</s>", "source", "target", "weight")) and "dog" not in text
     asked = ("translate", "-m", model, "the cat", "--attention-plot")
     assert rnnlm(*asked, "a.svg").errors[0] == "error: a.svg already exists"
-    assert rnnlm(*asked, "a.svg", "--overwrite").code == rnnlm(*asked, "a.png").code == 0
+    assert rnnlm(*asked, "a.svg", "--overwrite").code == 0
     assert rnnlm(*asked, "a.txt").errors[0] == "error: a.txt does not have a plot suffix"
 
 

@@ -34,8 +34,8 @@ class Memory(NamedTuple):
 
     def select(self, chosen_N: Tensor) -> "Memory":
         """That of the chosen sources."""
-        keys_SNA = None if self.keys_SMA is None else self.keys_SMA[:, chosen_N]
-        return Memory(self.states_SMH[:, chosen_N], keys_SNA, self.lengths_M[chosen_N])
+        keys_SNA = None if self.keys_SMA is None else self.keys_SMA.index_select(1, chosen_N)
+        return Memory(self.states_SMH.index_select(1, chosen_N), keys_SNA, self.lengths_M.index_select(0, chosen_N))
 
 
 class Attention(nn.Module):
@@ -86,14 +86,3 @@ class Attention(nn.Module):
     def _rows(x_MNX: Tensor, T: int) -> Tensor:
         """(T, B, X), the rows of a source beside each other."""
         return x_MNX.unflatten(1, (T, -1)).transpose(0, 1).flatten(1, 2)
-
-
-def by_group(memory: Memory, of_B: Tensor) -> Memory:
-    """The memory of rows that stand in equal groups by source, one for each group; of rows that do not, one for each row."""
-    if of_B.device.type == "meta":  # which does not know the sources
-        return memory.select(of_B)
-    of_G, rows_G = torch.unique_consecutive(of_B, return_counts=True)
-    if len(of_G) * int(rows_G[0]) != len(of_B) or not bool((rows_G == rows_G[0]).all()):
-        return memory.select(of_B)
-    is_all = len(of_G) == len(memory.lengths_M) and bool((of_G == torch.arange(len(of_G), device=of_G.device)).all())
-    return memory if is_all else memory.select(of_G)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.neural.layers.stack import RecurrentStack
-from rnnlm.tasks.seq2seq.attention import Attention, Memory, by_group
+from rnnlm.tasks.seq2seq.attention import Attention, Memory
 from rnnlm.tasks.seq2seq.feeding import draw, read_step_by_step
 from rnnlm.tasks.seq2seq.kernels.choice import has_loop, make_loop
 from rnnlm.tasks.seq2seq.kernels.fed_loop import run
@@ -41,12 +41,8 @@ class Decoder(nn.Module):
         elif width != features:
             self.projection = nn.Linear(width, features)
 
-    def forward(
-        self, x_TBE: Tensor, memory: Memory, of_B: Tensor | None, state: DecoderState
-    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+    def forward(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
-        if self.attention is not None and of_B is not None:
-            memory = by_group(memory, of_B)
         if self.settings.input_feeding:
             return self._fed(x_TBE, memory, state)
         is_one = len(x_TBE) == 1 and not self.training and not torch.is_grad_enabled()

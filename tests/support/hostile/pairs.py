@@ -37,7 +37,6 @@ ROWS = [
     usage("translate: no picture", f"{WITH} the --attention-plot f.gif", "f.gif does not have a plot suffix"),
     fine("translate: escapes, JSON", f"{WITH} '{ESC}' --json --attention --nbest 2"),
     fine("translate: escapes, a table", f"{WITH} '{ESC}' --nbest 2 --unknown"),
-    fine("translate: escapes, a plot", f"{WITH} '{ESC}' --attention-plot a.svg"),
     fine("translate: no words to draw", f"{WITH} --input f --attention-plot a.svg", {"f": b" \n"}),
     fine("translate: escapes, to a file", f"{WITH} --input f -o out --copy-unknown", {"f": EVIL}),
     fine("translate: a very long word", f"{WITH} --input f -o out", {"f": b"a" * 100_000 + b" b\n"}),

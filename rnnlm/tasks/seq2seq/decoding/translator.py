@@ -20,6 +20,7 @@ from rnnlm.tasks.seq2seq.decoding.alignments import Aligner, attended
 from rnnlm.tasks.seq2seq.decoding.results import Attention, TranslatedLine, Translation
 from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.text.lines import is_blank
 
 BATCH_LINES, BATCH_ROWS = 64, 256  # rows: beams of all lines
 BATCH_TOKENS = 1 << 13  # of sources, padding counted
@@ -61,7 +62,7 @@ class Translator:
         found = [TranslatedLine(source, number, ()) for number, source in enumerate(sources, start=first)]
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
-        worded = np.array([number for number, source in enumerate(sources) if source.split() and lengths[number] > 1], dtype=np.int64)
+        worded = np.array([number for number, source in enumerate(sources) if not is_blank(source) and lengths[number] > 1], dtype=np.int64)
         for chosen_B in batches(lengths, worded, min(BATCH_LINES, BATCH_ROWS // self.settings.width)):
             lines = [found[number] for number in chosen_B.tolist()]
             for line, hypotheses in zip(lines, self._hypotheses(lines, rows(encoded, chosen_B)), strict=True):

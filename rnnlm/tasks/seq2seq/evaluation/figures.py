@@ -16,6 +16,7 @@ from rnnlm.evaluation.significance import figure_interval
 from rnnlm.evaluation.translation.by_length import LengthFigures, by_length
 from rnnlm.evaluation.translation.figures import TranslationFigures, measures
 from rnnlm.evaluation.translation.figures import measure as measure_translations
+from rnnlm.evaluation.translation.overlap import BLEU_ORDER
 from rnnlm.evaluation.translation.signature import TranslationSignature
 from rnnlm.evaluation.translation.tokenizer_loss import tokenizer_figures
 from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
@@ -35,8 +36,8 @@ _DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length
 class Written:
     """What a model writes for sources, and how good that is.
 
-    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where the references are
-    too short for BLEU, which counts four words in a row. by_length: by tokens of the source,
+    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where no reference has the
+    four words that BLEU looks for. by_length: by tokens of the source,
     without `</s>`. of_tokenizer: the figures of references put through the target's tokenizer, beyond which no model gets; None where it
     loses nothing. signatures: of each figure. translations: in the order in which the sources first appear. lines: what it writes for each
     pair that was read. measures: the figures with what each source contributes; without BLEU where no reference is long enough for it.
@@ -113,8 +114,7 @@ def evaluate(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False)
     """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources: `low` and `high` of the figure that counts,
     `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)
-    result = found.to_dict() | (_bounds(found) if has_intervals else {})
-    return {name: value for name, value in result.items() if name != "by_length"}  # which `rnnlm eval` shows
+    return found.to_dict() | (_bounds(found) if has_intervals else {})
 
 
 def _bounds(measured: PairEvaluation) -> dict[str, float | None]:
@@ -150,15 +150,21 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, 
     of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
-    by_length_of_source = tuple(by_length(by_name, lengths_N))
+    of_lengths = tuple(by_length(by_name, lengths_N))
     if not of_tokenizer.bleu:
         del by_name["bleu"]
-    main = "word_error_rate" if model.codec.spelled else "bleu" if "bleu" in by_name else "exact_match"
     return Written(
-        measure_translations(translations), main, by_length_of_source, None if of_tokenizer.is_perfect else of_tokenizer, decoding,
-        _signatures(model, data, translations.settings, decoding), translations, tuple(text_of[each.source] for each in data.text.pairs),
-        by_name,
+        measure_translations(translations), _main(model.codec, translations), of_lengths,
+        None if of_tokenizer.is_perfect else of_tokenizer, decoding, _signatures(model, data, translations.settings, decoding),
+        translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
     )  # fmt: skip
+
+
+def _main(codec: PairCodec, translations: Translations) -> str:
+    if codec.spelled:
+        return "word_error_rate"
+    longest = max(len(translations.words(each)) for references in translations.references for each in references)
+    return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
 def _signatures(model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings) -> dict[str, str]:
